@@ -1,1 +1,32 @@
-//! Skeleton.
+//! The words of Pinion, one file each, in the order a message meets them.
+//!
+//! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: what is decided with
+//! these words is decided in `engine`, what is kept of them is kept by `storage`.
+
+pub mod id;
+pub mod time;
+
+pub mod application;
+pub mod event_type;
+
+pub mod endpoint;
+pub mod retry_policy;
+pub mod secret;
+
+pub mod event;
+
+pub mod attempt;
+pub mod delivery;
+pub mod job;
+
+pub use application::Application;
+pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
+pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Gap, Pending, Settled, Settlement, Verdict};
+pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
+pub use event::{Event, EventIndex};
+pub use event_type::EventType;
+pub use id::{AppId, EndpointId, Seq};
+pub use job::{Job, JobKind, JobStatus};
+pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+pub use secret::{SealedBytes, SecretBytes};
+pub use time::UnixMs;

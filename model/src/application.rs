@@ -1,0 +1,34 @@
+//! An application: one tenant, the owner of endpoints and of one log of events.
+
+use crate::id::{AppId, IdKind, IdParts};
+use crate::time::UnixMs;
+use bincode::{Decode, Encode};
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Application {
+    /// Its number.
+    pub id: AppId,
+    /// Random, below 2^48: part of the text id, so that one cannot be guessed from another.
+    pub salt: u64,
+    /// The tenant's own name for it, unique over all applications.
+    pub uid: Option<String>,
+    /// For people.
+    pub name: String,
+    /// Messages per second that may be taken for it; none means no limit of its own.
+    pub rate_limit: Option<u32>,
+    /// A JSON object, kept as the text that came in.
+    pub metadata: String,
+    /// When it was created.
+    pub created_at: UnixMs,
+    /// When it was last changed.
+    pub updated_at: UnixMs,
+}
+
+impl Application {
+    /// The text id, `app_…`.
+    #[must_use]
+    pub fn public_id(&self) -> String {
+        IdParts { at: self.created_at, number: self.id.0, low: self.salt }.to_text(IdKind::Application)
+    }
+}

@@ -1,0 +1,142 @@
+//! A delivery: one event for one endpoint, from routed to settled.
+//!
+//! A delivery on the happy path has no row of its own: it is part of its endpoint's [`Cursor`]. Only one that did not
+//! succeed at first try becomes a [`Pending`], and only one that was given up becomes a [`DeadLetter`].
+
+use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
+use crate::endpoint::{DisabledReason, EndpointHealth};
+use crate::id::{AppId, EndpointId, Seq};
+use crate::time::UnixMs;
+use bincode::{Decode, Encode};
+
+/// How far an endpoint has come in its application's log.
+///
+/// Everything at or below `upto` is settled or has a row of its own, except the `holes`: deliveries overtaken by later
+/// ones. There are never more holes than attempts in flight at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Cursor {
+    /// The highest settled or skipped position.
+    pub upto: Seq,
+    /// Unsettled positions below it, ascending.
+    pub holes: Vec<Seq>,
+}
+
+/// A delivery that waits for another attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Pending {
+    /// Attempts made so far in this round; 0 when it was asked for by hand and has not been tried.
+    pub attempts: u16,
+    /// When the next one is due.
+    pub due: UnixMs,
+    /// What the last attempt showed, if there was one.
+    pub last_outcome: Option<OutcomeClass>,
+    /// Why the next attempt will be made.
+    pub trigger: Trigger,
+}
+
+/// A delivery that was given up. Kept until purged, redriven or past its retention.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DeadLetter {
+    /// When it was given up.
+    pub at: UnixMs,
+    /// Attempts made in its last round.
+    pub attempts: u16,
+    /// Why.
+    pub reason: DeadLetterReason,
+    /// What the last attempt showed, if there was one.
+    pub last_outcome: Option<OutcomeClass>,
+    /// The last HTTP status; 0 when there was none.
+    pub last_status: u16,
+}
+
+/// Why a delivery was given up. Persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DeadLetterReason {
+    /// The retry policy has no further attempt.
+    AttemptsExhausted,
+    /// A client error under the policy `dead_letter`.
+    Rejected,
+    /// The endpoint answered 410.
+    Gone,
+    /// The endpoint was disabled while this waited.
+    EndpointDisabled,
+    /// The event was past its retention when its turn came.
+    Expired,
+}
+
+impl DeadLetterReason {
+    /// Every reason, for metrics that start at zero.
+    pub const ALL: [DeadLetterReason; 5] = [
+        DeadLetterReason::AttemptsExhausted,
+        DeadLetterReason::Rejected,
+        DeadLetterReason::Gone,
+        DeadLetterReason::EndpointDisabled,
+        DeadLetterReason::Expired,
+    ];
+
+    /// The word that the API, logs and metrics show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeadLetterReason::AttemptsExhausted => "attempts_exhausted",
+            DeadLetterReason::Rejected => "rejected",
+            DeadLetterReason::Gone => "gone",
+            DeadLetterReason::EndpointDisabled => "endpoint_disabled",
+            DeadLetterReason::Expired => "expired",
+        }
+    }
+}
+
+/// A stretch of the log that an endpoint did not get because it was disabled: those deliveries are cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Gap {
+    /// The last position of the stretch; none while it is still growing.
+    pub last: Option<Seq>,
+    /// Why.
+    pub reason: DisabledReason,
+}
+
+/// What became of one delivery after an attempt (or without one).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Delivered.
+    Done,
+    /// Will be tried again.
+    Retry(Pending),
+    /// Given up.
+    DeadLetter(DeadLetter),
+    /// Ends without a trace of its own: its endpoint was deleted.
+    Cancelled,
+}
+
+/// One delivery's move, to be made durable together with the endpoint's cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The event.
+    pub seq: Seq,
+    /// When the event was accepted.
+    pub accepted_at: UnixMs,
+    /// The due time of the pending row that this replaces; none for a first try.
+    pub was_due: Option<UnixMs>,
+    /// The attempt, if one was made.
+    pub record: Option<AttemptRecord>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Everything that one endpoint settled since its last report: one write, or none of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Whose endpoint.
+    pub app: AppId,
+    /// Which endpoint.
+    pub endpoint: EndpointId,
+    /// Where it stands after these.
+    pub cursor: Cursor,
+    /// The moves.
+    pub settled: Vec<Settled>,
+    /// Its failure memory, when that changed.
+    pub health: Option<EndpointHealth>,
+    /// Set when this outcome disables the endpoint.
+    pub disable: Option<DisabledReason>,
+}

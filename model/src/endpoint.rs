@@ -1,0 +1,112 @@
+//! An endpoint: where an application's events go, with its filter, secrets and policies.
+
+use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq};
+use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
+use crate::secret::SealedBytes;
+use crate::time::UnixMs;
+use bincode::{Decode, Encode};
+
+/// A URL of an application with everything that decides what is sent to it and how.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Endpoint {
+    /// Its number.
+    pub id: EndpointId,
+    /// The application it belongs to.
+    pub app: AppId,
+    /// Random, below 2^48: part of the text id.
+    pub salt: u64,
+    /// The tenant's own name for it, unique within the application.
+    pub uid: Option<String>,
+    /// `http` or `https`, with a host; checked when it was set.
+    pub url: String,
+    /// For people.
+    pub description: String,
+    /// Exact names and `prefix.*`; empty means every type.
+    pub event_types: Vec<String>,
+    /// Empty means every channel; else a message must share one.
+    pub channels: Vec<String>,
+    /// Deliveries per second; none means no limit.
+    pub rate_limit: Option<u32>,
+    /// Attempts at once; none means the configured default.
+    pub max_in_flight: Option<u16>,
+    /// Deadline of one attempt; none means the configured default.
+    pub timeout_ms: Option<u32>,
+    /// How failures are retried; none means the configured default.
+    pub retry_policy: Option<RetryPolicy>,
+    /// What a 4xx other than 408, 410, 425, 429 means; none means the configured default.
+    pub on_client_error: Option<ClientErrorPolicy>,
+    /// Why nothing is sent to it, if nothing is.
+    pub disabled: Option<Disabled>,
+    /// Events at or below this position are not for it: the head of the log when it was created or last enabled.
+    pub active_from: Seq,
+    /// Signing secrets, sealed: the current one first, then those still valid after a rotation.
+    pub secrets: Vec<EndpointSecret>,
+    /// Custom headers as one sealed JSON object (they often carry credentials).
+    pub sealed_headers: Option<SealedBytes>,
+    /// A JSON object, kept as the text that came in.
+    pub metadata: String,
+    /// When it was created.
+    pub created_at: UnixMs,
+    /// When it was last changed.
+    pub updated_at: UnixMs,
+}
+
+impl Endpoint {
+    /// The text id, `ep_…`.
+    #[must_use]
+    pub fn public_id(&self) -> String {
+        IdParts { at: self.created_at, number: self.id.0, low: self.salt }.to_text(IdKind::Endpoint)
+    }
+}
+
+/// One signing secret of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EndpointSecret {
+    /// The secret's text (`whsec_…` or `whsk_…`), sealed.
+    pub sealed: SealedBytes,
+    /// When it stops signing; none for the current one.
+    pub expires_at: Option<UnixMs>,
+}
+
+/// Why and since when an endpoint gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Disabled {
+    /// Since when.
+    pub at: UnixMs,
+    /// Who or what disabled it.
+    pub reason: DisabledReason,
+}
+
+/// Who or what disabled an endpoint. Persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DisabledReason {
+    /// Through the API.
+    Operator,
+    /// It answered 410 Gone.
+    Gone,
+    /// It failed without a success for the configured period.
+    Failing,
+}
+
+impl DisabledReason {
+    /// The word that the API and logs show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisabledReason::Operator => "operator",
+            DisabledReason::Gone => "gone",
+            DisabledReason::Failing => "failing",
+        }
+    }
+}
+
+/// What is remembered of an endpoint's failures, so that a restart does not start over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct EndpointHealth {
+    /// The first failure since the last success.
+    pub failing_since: Option<UnixMs>,
+    /// Until when its breaker rejects; none when it is closed.
+    pub breaker_open_until: Option<UnixMs>,
+    /// How often the breaker opened since it was last closed: the exponent of its hold.
+    pub breaker_openings: u32,
+}

@@ -1,0 +1,48 @@
+//! An event: what a tenant pushed, with its place in the log. The API calls it a message.
+
+use crate::id::{AppId, Seq, message_id};
+use crate::time::UnixMs;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One accepted event. Cheap to clone: text and payload are shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whose it is.
+    pub app: AppId,
+    /// Where it is in that application's log.
+    pub seq: Seq,
+    /// When it was taken.
+    pub accepted_at: UnixMs,
+    /// `[a-zA-Z0-9_.-]{1,256}`.
+    pub event_type: Arc<str>,
+    /// The tenant's own id for it, unique within the application while the event is retained.
+    pub event_id: Option<Arc<str>>,
+    /// At most 5; empty when none were named.
+    pub channels: Vec<Arc<str>>,
+    /// The JSON text exactly as it came in; exactly what is signed and sent.
+    pub payload: Bytes,
+}
+
+impl Event {
+    /// The text id, which is also the `webhook-id` of every attempt.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        message_id(self.app, self.seq, self.accepted_at)
+    }
+
+    /// Bytes this event holds in memory, near enough to budget by.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Event>() + self.payload.len() + self.event_type.len()
+    }
+}
+
+/// What routing needs of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventIndex<'a> {
+    /// The event's type.
+    pub event_type: &'a str,
+    /// Its channels.
+    pub channels: &'a [Arc<str>],
+}

@@ -1,0 +1,67 @@
+//! A job: work over many deliveries that outlives the request that asked for it, with progress.
+
+use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq};
+use crate::time::UnixMs;
+use bincode::{Decode, Encode};
+
+/// One job. It continues after a restart from where it was.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Job {
+    /// Its number, given out in order, never reused.
+    pub number: u32,
+    /// Whose.
+    pub app: AppId,
+    /// For which endpoint.
+    pub endpoint: EndpointId,
+    /// What it does.
+    pub kind: JobKind,
+    /// How it stands.
+    pub status: JobStatus,
+    /// The last position looked at.
+    pub position: Seq,
+    /// Where it ends: the last position it looks at.
+    pub last: Seq,
+    /// Deliveries put back in line (or removed) so far.
+    pub affected: u64,
+    /// When it was created.
+    pub created_at: UnixMs,
+    /// When it last made progress.
+    pub updated_at: UnixMs,
+}
+
+impl Job {
+    /// The text id, `qtask_…`.
+    #[must_use]
+    pub fn public_id(&self) -> String {
+        IdParts { at: self.created_at, number: self.number, low: 0 }.to_text(IdKind::Job)
+    }
+}
+
+/// What a job does. Persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum JobKind {
+    /// Sends again what was accepted in a span of time and not delivered.
+    Recover {
+        /// From when, inclusive.
+        since: UnixMs,
+        /// Until when, inclusive.
+        until: UnixMs,
+    },
+    /// Sends again every dead letter of the endpoint.
+    RedriveDeadLetters,
+    /// Forgets every dead letter of the endpoint.
+    PurgeDeadLetters,
+    /// Removes the rows of a deleted endpoint.
+    PurgeEndpoint,
+}
+
+/// How a job stands. Persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum JobStatus {
+    /// Has more to do.
+    Running,
+    /// Is done.
+    Finished,
+    /// Ended early: e.g. its endpoint was deleted.
+    Failed,
+}
