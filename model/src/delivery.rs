@@ -5,7 +5,7 @@
 
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
 use crate::endpoint::{DisabledReason, EndpointHealth};
-use crate::id::{AppId, EndpointId, Seq};
+use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
 use bincode::{Decode, Encode};
 
@@ -127,10 +127,8 @@ pub struct Settled {
 /// Everything that one endpoint settled since its last report: one write, or none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// Whose endpoint.
-    pub app: AppId,
-    /// Which endpoint.
-    pub endpoint: EndpointId,
+    /// Whose and which endpoint.
+    pub target: EndpointRef,
     /// Where it stands after these.
     pub cursor: Cursor,
     /// The moves.

@@ -1,6 +1,6 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
-use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq};
+use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::time::UnixMs;
@@ -52,6 +52,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Its key.
+    #[must_use]
+    pub fn target(&self) -> EndpointRef {
+        EndpointRef { app: self.app, endpoint: self.id }
+    }
+
     /// The text id, `ep_…`.
     #[must_use]
     pub fn public_id(&self) -> String {

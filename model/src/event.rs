@@ -1,6 +1,6 @@
 //! An event: what a tenant pushed, with its place in the log. The API calls it a message.
 
-use crate::id::{AppId, Seq, message_id};
+use crate::id::{AppId, EndpointId, Seq, message_id};
 use crate::time::UnixMs;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub struct Event {
     pub event_id: Option<Arc<str>>,
     /// At most 5; empty when none were named.
     pub channels: Vec<Arc<str>>,
+    /// Set when it goes to this one endpoint whatever its filter says: an example sent on request.
+    pub only_for: Option<EndpointId>,
     /// The JSON text exactly as it came in; exactly what is signed and sent.
     pub payload: Bytes,
 }
@@ -36,13 +38,4 @@ impl Event {
     pub fn memory_bytes(&self) -> usize {
         size_of::<Event>() + self.payload.len() + self.event_type.len()
     }
-}
-
-/// What routing needs of an event.
-#[derive(Clone, Copy, Debug)]
-pub struct EventIndex<'a> {
-    /// The event's type.
-    pub event_type: &'a str,
-    /// Its channels.
-    pub channels: &'a [Arc<str>],
 }

@@ -28,6 +28,15 @@ pub struct AppId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct EndpointId(pub u32);
 
+/// An endpoint with its application: what every row about an endpoint is keyed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct EndpointRef {
+    /// Whose.
+    pub app: AppId,
+    /// Which.
+    pub endpoint: EndpointId,
+}
+
 /// The position of an event in its application's log: from 1, without gaps, below 2^48. 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Seq(pub u64);

@@ -1,6 +1,6 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
-use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq};
+use crate::id::{EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
 use bincode::{Decode, Encode};
 
@@ -9,10 +9,8 @@ use bincode::{Decode, Encode};
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
-    /// Whose.
-    pub app: AppId,
-    /// For which endpoint.
-    pub endpoint: EndpointId,
+    /// For whose endpoint.
+    pub target: EndpointRef,
     /// What it does.
     pub kind: JobKind,
     /// How it stands.

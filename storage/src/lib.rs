@@ -1,1 +1,18 @@
-//! Skeleton.
+//! Where a byte reaches the disk, and what it means there.
+//!
+//! Bottom up: [`store`] is an ordered key-value map with atomic durable batches and nothing more; [`keys`] and
+//! [`codec`] give its rows a shape; [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one
+//! thread that makes them durable. Deliberately knows nothing of HTTP, sockets or when to retry.
+
+pub mod store;
+
+pub mod codec;
+pub mod keys;
+pub mod read;
+pub mod txn;
+
+pub mod tables;
+
+pub use read::Read;
+pub use store::{Batch, Direction, Store, StoreError};
+pub use txn::{Change, Txn};
