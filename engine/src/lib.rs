@@ -1,1 +1,3 @@
-//! Skeleton.
+//! From a committed event to a settled delivery.
+
+pub mod config;

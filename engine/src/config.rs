@@ -1,0 +1,140 @@
+//! Every bound and default of the engine in one place, checked before anything starts.
+//!
+//! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
+
+use ipnet::IpNet;
+use model::{ClientErrorPolicy, RetryPolicy};
+
+/// Bounds and defaults. [`EngineConfig::default`] is what the documentation states.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Threads that deliver, each with its own endpoints, wheel and connections; 1 to 256. Default: the cores.
+    pub shards: usize,
+    /// Address ranges that are allowed as targets although they are special (loopback, private, …).
+    pub allow_targets: Vec<IpNet>,
+    /// For endpoints without a policy of their own.
+    pub retry_policy: RetryPolicy,
+    /// What a 4xx without a meaning of its own leads to, for endpoints that do not say.
+    pub on_client_error: ClientErrorPolicy,
+    /// Deadline of one attempt, from name resolution to the last byte of the answer; 100 to 120,000.
+    pub attempt_timeout_ms: u32,
+    /// Attempts at once to one endpoint that does not say; 1 to 1,024.
+    pub max_in_flight_per_endpoint: u16,
+    /// Attempts at once on one shard; 1 to 65,536.
+    pub max_in_flight_per_shard: usize,
+    /// Deliveries that wait in memory for one endpoint; the rest waits on disk; 1 to 65,536.
+    pub mailbox_capacity: usize,
+    /// Bytes of payloads that wait in memory on one shard, over all its endpoints.
+    pub queue_memory_bytes_per_shard: usize,
+    /// Retries of one endpoint held in memory, nearest first; the rest waits on disk; 1 to 65,536.
+    pub retries_in_memory: usize,
+    /// An endpoint that only failed for this long is disabled; 0 switches this off. Default: 5 days.
+    pub disable_after_failing_ms: u64,
+    /// An endpoint without work for this long gives up its actor.
+    pub retire_after_idle_ms: u64,
+    /// Bytes of a response body kept in the attempt history; at most 4,096.
+    pub response_kept_bytes: usize,
+    /// Bytes of a response body read before the connection is dropped.
+    pub response_read_bytes: usize,
+    /// Requests that wait for the writer; more are refused as busy.
+    pub ingest_queue_capacity: usize,
+    /// Bytes of payloads that wait for the writer; more are refused as busy.
+    pub ingest_queue_bytes: usize,
+    /// Events in one commit at most.
+    pub commit_max_events: usize,
+    /// How long an `Idempotency-Key` is remembered.
+    pub idempotency_ms: u64,
+    /// How long a stop waits for attempts in flight.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        const MIB: usize = 1 << 20;
+        const HOUR_MS: u64 = 3_600_000;
+        EngineConfig {
+            shards: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(256),
+            allow_targets: Vec::new(),
+            retry_policy: RetryPolicy::standard(),
+            on_client_error: ClientErrorPolicy::Retry,
+            attempt_timeout_ms: 15_000,
+            max_in_flight_per_endpoint: 64,
+            max_in_flight_per_shard: 4_096,
+            mailbox_capacity: 1_024,
+            queue_memory_bytes_per_shard: 32 * MIB,
+            retries_in_memory: 256,
+            disable_after_failing_ms: 120 * HOUR_MS,
+            retire_after_idle_ms: 30_000,
+            response_kept_bytes: 1_024,
+            response_read_bytes: 64 * 1024,
+            ingest_queue_capacity: 4_096,
+            ingest_queue_bytes: 64 * MIB,
+            commit_max_events: 4_096,
+            idempotency_ms: 24 * HOUR_MS,
+            drain_timeout_ms: 8_000,
+        }
+    }
+}
+
+/// A setting outside its bounds.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{field} must be between {least} and {most}")]
+pub struct InvalidConfig {
+    /// The setting's name.
+    pub field: &'static str,
+    /// Its least value.
+    pub least: u64,
+    /// Its greatest value.
+    pub most: u64,
+}
+
+impl EngineConfig {
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first setting that is out of its bounds.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        const DAY_MS: u64 = 86_400_000;
+        const MIB: u64 = 1 << 20;
+        let checks: [(&'static str, u64, u64, u64); 16] = [
+            ("shards", self.shards as u64, 1, 256),
+            ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
+            ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 1_024),
+            ("max_in_flight_per_shard", self.max_in_flight_per_shard as u64, 1, 65_536),
+            ("mailbox_capacity", self.mailbox_capacity as u64, 1, 65_536),
+            ("queue_memory_bytes_per_shard", self.queue_memory_bytes_per_shard as u64, MIB, 1 << 40),
+            ("retries_in_memory", self.retries_in_memory as u64, 1, 65_536),
+            ("disable_after_failing_ms", self.disable_after_failing_ms, 0, 365 * DAY_MS),
+            ("retire_after_idle_ms", self.retire_after_idle_ms, 100, DAY_MS),
+            ("response_kept_bytes", self.response_kept_bytes as u64, 0, 4_096),
+            ("response_read_bytes", self.response_read_bytes as u64, 1_024, 16 * MIB),
+            ("ingest_queue_capacity", self.ingest_queue_capacity as u64, 1, 1 << 20),
+            ("ingest_queue_bytes", self.ingest_queue_bytes as u64, MIB, 1 << 40),
+            ("commit_max_events", self.commit_max_events as u64, 1, 65_536),
+            ("idempotency_ms", self.idempotency_ms, 0, 30 * DAY_MS),
+            ("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000),
+        ];
+        for (field, value, least, most) in checks {
+            if value < least || value > most {
+                return Err(InvalidConfig { field, least, most });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds() {
+        assert_eq!(EngineConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_out_of_bounds_is_named() {
+        let config = EngineConfig { shards: 0, ..EngineConfig::default() };
+        assert_eq!(config.validate().unwrap_err().field, "shards");
+    }
+}
