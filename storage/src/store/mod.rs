@@ -21,8 +21,8 @@ pub use error::{Poison, StoreError};
 pub use memory::MemoryStore;
 pub use sled::SledStore;
 
-/// Largest value in bytes. Above about 12 KB a leaf of the embedded store can outgrow its segment and spill into files
-/// that are never made durable, so this is a rule of durability and not of taste: larger payloads are cut into chunks.
+/// Largest value in bytes. A rule of durability and not of taste: the embedded store moves a page that outgrows its
+/// bound into a file it never makes durable, and this is what keeps pages below it. Larger payloads are cut into chunks.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024;
 
 /// Largest key in bytes. Keys may not be empty.

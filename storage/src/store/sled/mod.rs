@@ -3,7 +3,8 @@
 //! What we add to sled, each for a reason found in its source or measured:
 //!
 //! - a real fdatasync after every commit (`barrier`), and at creation fsync of everything sled leaves unsynced (`open`);
-//! - values bounded so that no leaf spills into `blobs/`, whose files are never synced ([`super::MAX_VALUE_BYTES`]);
+//! - values bounded and segments enlarged so that no leaf spills into `blobs/`, whose files sled never syncs
+//!   ([`super::MAX_VALUE_BYTES`], `open`), and a net below should one do so (`spill`);
 //! - a number per commit, kept inside and outside sled, so that a log cut short by damage is noticed (`watermark`);
 //! - panics of sled turned into errors without their message (`contain`);
 //! - a version of our own, checked before sled touches anything (`format`), and a lock with a clear refusal (`open`).
@@ -25,6 +26,7 @@ mod barrier;
 mod contain;
 mod format;
 mod open;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod watermark;
@@ -37,6 +39,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use self::barrier::Barrier;
+use self::spill::Spill;
 use self::watermark::Watermark;
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
@@ -46,11 +49,14 @@ pub use self::open::{OpenError, OpenOptions};
 const COMMITS_TREE: &str = "pinion.commits";
 const COMMITS_KEY: &[u8] = b"last";
 
+const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
+
 /// A [`Store`] in a data directory. See [`OpenOptions::open`].
 pub struct SledStore {
     // Dropped in this order: the lock goes last, when sled has let go of its files.
     commits: ::sled::Tree,
     db: ::sled::Db,
+    spill: Spill,
     barrier: Barrier,
     watermark: Watermark,
     /// The number of the last commit that is durable. Held during a commit, which also keeps a second writer out.
@@ -111,14 +117,7 @@ impl SledStore {
         self.db.flush()?;
         Ok(())
     }
-
-    /// Whether no leaf has spilled. Only asked in debug builds.
-    fn blobs_is_empty(&self) -> bool {
-        std::fs::read_dir(self.sled_dir.join("blobs")).is_ok_and(|mut entries| entries.next().is_none())
-    }
 }
-
-const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 
 impl Store for SledStore {
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
@@ -132,11 +131,13 @@ impl Store for SledStore {
         self.check()?;
         let commit = *last_commit + 1;
         self.guarded("write", || self.write(batch, commit))?;
+        // What sled has in memory now is no longer ours to take back: from here an error is final.
         let io = |operation| move |source| self.poison.latch(StoreError::Io { operation, source });
+        self.spill.sync_new().map_err(io("sync of spilled pages"))?;
         self.barrier.wait().map_err(io("fdatasync"))?;
         self.watermark.write(commit).map_err(io("watermark write"))?;
         *last_commit = commit;
-        debug_assert!(self.blobs_is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
+        debug_assert!(self.spill.is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
         Ok(())
     }
 

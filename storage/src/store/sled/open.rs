@@ -13,12 +13,19 @@ use std::time::Duration;
 
 use super::barrier::{Barrier, sync_path};
 use super::contain::contain;
+use super::spill::Spill;
 use super::watermark::{self, Watermark};
 use super::{COMMITS_KEY, COMMITS_TREE, SledStore, format};
 use crate::store::Poison;
 
 /// How often sled's background thread flushes and looks for segments to clean; it may spend half of it on cleaning.
 const BACKGROUND_EVERY_MS: u64 = 500;
+
+/// sled's unit of allocation; a page over a quarter of it spills into `blobs/`. A leaf splits when it is next visited with
+/// more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184 KB, too
+/// many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over. Stored in
+/// `conf`: another number does not open a store made with this one.
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// A store dropped in this process lets go of its files a moment later: sled's threads hold them a little longer.
 const LINGER_TRIES: u32 = 200;
@@ -122,6 +129,8 @@ impl OpenOptions {
 
         // Recovery may have read from the page cache what a killed process wrote but never synced. From here on it
         // counts as durable, so it must be.
+        let spill = Spill::new(&sled_dir.join("blobs"));
+        spill.sync_new().map_err(|error| OpenError::io("sync", &sled_dir.join("blobs"), error))?;
         let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
         barrier.wait().map_err(|error| OpenError::io("sync", &data_file, error))?;
         sync(&sled_dir)?;
@@ -136,6 +145,7 @@ impl OpenOptions {
         Ok(SledStore {
             commits,
             db,
+            spill,
             barrier,
             watermark,
             last_commit: Mutex::new(last_commit),
@@ -183,6 +193,7 @@ impl OpenOptions {
             let config = ::sled::Config::new()
                 .path(sled_dir)
                 .cache_capacity(self.cache_bytes)
+                .segment_size(SEGMENT_BYTES)
                 .flush_every_ms(Some(BACKGROUND_EVERY_MS));
             match inside_sled(sled_dir, || config.open()) {
                 // We hold LOCK, so whoever still has the file is a store of this process on its way out.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::conformance::{self, Subject, dump};
-use crate::store::{MAX_VALUE_BYTES, MemoryStore, prefix_end};
+use crate::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, prefix_end};
 
 /// Small, so that tests read from the file and not from memory.
 const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024 };
@@ -57,12 +57,14 @@ fn data_file(dir: &Path) -> PathBuf {
     dir.join("store/sled/db")
 }
 
-/// A closed store holding 2 MB in 300 commits: several segments, and a snapshot, since it was opened twice.
+const ROWS: u32 = 600;
+
+/// A closed store of `ROWS` commits over several segments, with a snapshot, since it was opened twice.
 fn filled() -> TempDir {
     let mut subject = OnDisk::new();
-    for key in 0..300 {
-        subject.store.apply(row(key, 7000)).unwrap();
-        if key == 150 {
+    for key in 0..ROWS {
+        subject.store.apply(row(key, 8000)).unwrap();
+        if key == ROWS / 2 {
             subject = subject.again();
         }
     }
@@ -136,19 +138,40 @@ proptest! {
     }
 }
 
+/// The largest rows in the patterns that make leaves large: filled in random order, overwritten, and thinned out so that
+/// each leaf keeps a few rows and is merged into its left neighbour.
 #[test]
-fn the_largest_values_never_reach_blobs() {
+fn the_largest_rows_never_reach_blobs() {
     let subject = OnDisk::new();
-    for round in 0..12u32 {
+    let key = |number: u32| {
+        let mut key = vec![7u8; MAX_KEY_BYTES];
+        // Different from the first byte on, so that no prefix is shared and nothing saved.
+        key[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        key
+    };
+    let value = Bytes::from(vec![1u8; MAX_VALUE_BYTES]);
+    for first in (0..2 * ROWS).step_by(40) {
         let mut batch = Batch::new();
-        for key in 0..40u32 {
-            batch.put((key * 3 + round % 3).to_be_bytes().to_vec(), vec![round as u8; MAX_VALUE_BYTES]);
+        for number in first..first + 40 {
+            batch.put(key(number % ROWS), value.clone());
         }
         subject.store.apply(batch).unwrap();
-        assert!(subject.store.blobs_is_empty());
+        assert!(subject.store.spill.is_empty());
     }
-    let bytes = subject.store.size_on_disk_bytes().unwrap();
-    assert!(bytes > 120 * MAX_VALUE_BYTES as u64, "{bytes}");
+    for keep_every in [2, 3, 5] {
+        let rows = dump(&subject.store);
+        for chunk in rows.chunks(16) {
+            let mut batch = Batch::new();
+            for (at, (key, _)) in chunk.iter().enumerate() {
+                if at % keep_every != 0 {
+                    batch.delete(key.clone());
+                }
+            }
+            subject.store.apply(batch).unwrap();
+            assert!(subject.store.spill.is_empty());
+        }
+    }
+    assert!(subject.store.size_on_disk_bytes().unwrap() > u64::from(ROWS) * MAX_VALUE_BYTES as u64);
 }
 
 #[test]
@@ -270,7 +293,7 @@ fn remove_snapshots(dir: &Path) {
 
 #[test]
 fn a_damaged_data_file_is_refused_by_path_not_reborn_empty() {
-    const SEGMENT: u64 = 512 * 1024;
+    const SEGMENT: u64 = 2 * 1024 * 1024;
     type Damage = fn(&Path, u64);
     let damages: [(&str, Damage); 6] = [
         ("emptied", |path, _| File::options().write(true).open(path).unwrap().set_len(0).unwrap()),
@@ -295,7 +318,7 @@ fn a_damaged_data_file_is_refused_by_path_not_reborn_empty() {
                     let found = store.scan(b"", &prefix_end(b""), usize::MAX, Direction::Forward);
                     let found = found.map(|rows| rows.len());
                     assert!(
-                        found.as_ref().map_or(true, |rows| *rows == 300),
+                        found.as_ref().map_or(true, |rows| *rows == ROWS as usize),
                         "{name} (snapshot: {with_snapshot}): {found:?}"
                     );
                     continue;
@@ -312,7 +335,7 @@ fn a_damaged_data_file_is_refused_by_path_not_reborn_empty() {
 fn a_snapshot_cut_short_by_a_kill_is_not_damage() {
     let dir = filled();
     fs::write(dir.path().join("store/sled/snap.7FFFFFFFFFFFFFFF.generating"), b"half a snapshot").unwrap();
-    assert_eq!(dump(&OPTIONS.open(dir.path()).unwrap()).len(), 300);
+    assert_eq!(dump(&OPTIONS.open(dir.path()).unwrap()).len(), ROWS as usize);
 }
 
 #[test]
