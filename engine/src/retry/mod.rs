@@ -3,5 +3,4 @@
 //! Everything here is a cache over the durable `due` index and is rebuilt from it by the first refill; nothing
 //! in this folder decides whether an outcome deserves a retry, and nothing reads a clock.
 
-/// The timing wheel: which timers are due.
 pub mod wheel;
