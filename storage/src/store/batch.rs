@@ -48,6 +48,19 @@ impl Batch {
         self.write(key.into(), Write::Delete);
     }
 
+    /// What this batch does to `key`, if anything.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&Write> {
+        self.writes.get(key)
+    }
+
+    /// Adds every write of a later batch.
+    pub fn append(&mut self, later: Batch) {
+        for (key, write) in later.writes {
+            self.write(key, write);
+        }
+    }
+
     /// How many keys this batch writes.
     #[must_use]
     pub fn len(&self) -> usize {

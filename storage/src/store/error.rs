@@ -33,6 +33,14 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
+    /// A row does not say what it must: its bytes were changed, or another version wrote them.
+    #[error("a row of kind {kind} is damaged: {detail}")]
+    CorruptRow {
+        /// What kind of row.
+        kind: &'static str,
+        /// What was found; never the row's content.
+        detail: String,
+    },
     /// A value is longer than [`MAX_VALUE_BYTES`].
     #[error("a value of {bytes} bytes is over the limit of {MAX_VALUE_BYTES}")]
     ValueTooLarge {
@@ -59,7 +67,7 @@ impl StoreError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::BatchTooLarge { .. } => true,
-            Self::Io { .. } | Self::Poisoned { .. } | Self::Corrupt { .. } => false,
+            Self::Io { .. } | Self::Poisoned { .. } | Self::Corrupt { .. } | Self::CorruptRow { .. } => false,
         }
     }
 }

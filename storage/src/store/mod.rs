@@ -29,7 +29,7 @@ pub const MAX_VALUE_BYTES: usize = 8 * 1024;
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// Largest batch in bytes, the sum of its keys and values. It bounds what one commit may hold in memory.
-pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
 /// An ordered map of byte keys to byte values, ordered as unsigned bytes.
 ///
