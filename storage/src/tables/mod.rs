@@ -13,6 +13,13 @@ pub mod application;
 pub mod endpoint;
 pub mod event_type;
 
+pub mod event_uid;
+pub mod idempotency;
+
+pub mod dead_letter;
+
+pub mod job;
+
 #[cfg(test)]
 mod testing;
 
