@@ -17,6 +17,7 @@ pub mod event_uid;
 pub mod idempotency;
 
 pub mod dead_letter;
+pub mod history;
 
 pub mod job;
 
