@@ -13,8 +13,14 @@ pub mod application;
 pub mod endpoint;
 pub mod event_type;
 
+pub mod log;
+
 pub mod event_uid;
 pub mod idempotency;
+
+pub mod delivery;
+pub mod progress;
+pub mod settle;
 
 pub mod dead_letter;
 pub mod history;
