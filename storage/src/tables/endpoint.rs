@@ -66,9 +66,8 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let before = get(txn, row.target())?;
     let mut row = row.clone();
     let was_disabled = before.as_ref().map(|before| before.disabled.is_some());
-    match (was_disabled, &row.disabled) {
-        (None | Some(true), None) => row.active_from = log::head(txn, row.app)?,
-        _ => {}
+    if was_disabled != Some(false) && row.disabled.is_none() {
+        row.active_from = log::head(txn, row.app)?;
     }
     put_row(txn, KeyKind::Endpoint, endpoint::encode(row.target()), &row)?;
     match (was_disabled, &row.disabled) {

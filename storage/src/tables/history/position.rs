@@ -1,7 +1,6 @@
 //! Where a list of attempts goes on, in a form that an API can hand out.
 
 use model::{Seq, UnixMs};
-use std::fmt::Write;
 
 /// A cut through an endpoint's history, between attempts: what lies below it and what lies above it are two lists, and
 /// together they hold each attempt once. So one position serves both ways: the older attempts follow it newest first,
@@ -30,8 +29,7 @@ impl HistoryPosition {
     pub fn to_text(self) -> String {
         let mut text = String::with_capacity(3 * DIGITS);
         for number in [self.first_below.0, self.later_before.0.0, self.later_before.1.0] {
-            // Writing to a string cannot fail.
-            let _: Result<(), std::fmt::Error> = write!(text, "{number:016x}");
+            text.push_str(&format!("{number:016x}"));
         }
         text
     }
