@@ -24,11 +24,6 @@ impl TestStore {
     pub(crate) fn row_count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
-
-    /// Every value, for tests that look at what is on disk.
-    pub(crate) fn rows(&self) -> Vec<(Bytes, Bytes)> {
-        self.scan(&[0], &[0xff], usize::MAX, Direction::Forward).unwrap()
-    }
 }
 
 impl Store for TestStore {
