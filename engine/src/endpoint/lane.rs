@@ -292,7 +292,15 @@ impl Lane {
         }
         let disabled = self.note_health(outcome, ruling.disable, transition, now);
         self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
-        self.settle(&finished, attempts_made, flight.was_due, flight.trigger, flight.accepted_at, &ruling.decision, now);
+        self.settle(
+            &finished,
+            attempts_made,
+            flight.was_due,
+            flight.trigger,
+            flight.accepted_at,
+            &ruling.decision,
+            now,
+        );
         Some(Ruled {
             decision: ruling.decision,
             attempt: attempts_made,
@@ -428,7 +436,11 @@ impl Lane {
     }
 
     /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
-    fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<(Action, (Seq, Option<UnixMs>, UnixMs))> {
+    fn choose(
+        &mut self,
+        now: UnixMs,
+        shard_budget: &mut RetryBudget,
+    ) -> Option<(Action, (Seq, Option<UnixMs>, UnixMs))> {
         let retry_due = self.retries.next_due().is_some_and(|due| due <= now);
         if retry_due && self.retries.taken() < self.window.limit() as usize {
             let manual_due = self.retries.next_manual_due().is_some_and(|due| due <= now);

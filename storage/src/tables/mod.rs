@@ -4,7 +4,7 @@
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
-//! Every write passes [`put_value`], so that no value is ever longer than [`MAX_VALUE_BYTES`].
+//! Every write passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
 
 pub mod counter;
 
@@ -44,7 +44,7 @@ fn get_row<T: Decode<()>>(read: &(impl Read + ?Sized), kind: KeyKind, key: &[u8]
 }
 
 /// Sets a row to the encoded `row`.
-fn put_row<T: Encode>(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
+fn put_row<T: Encode>(txn: &mut Txn<'_>, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
     put_value(txn, key, codec::encode(row))
 }
 

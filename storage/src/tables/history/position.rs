@@ -27,11 +27,8 @@ impl HistoryPosition {
     /// The text form: 48 hexadecimal digits, lower case. No secret: a forged one shows nothing but another page.
     #[must_use]
     pub fn to_text(self) -> String {
-        let mut text = String::with_capacity(3 * DIGITS);
-        for number in [self.first_below.0, self.later_before.0.0, self.later_before.1.0] {
-            text.push_str(&format!("{number:016x}"));
-        }
-        text
+        let (time, seq) = self.later_before;
+        format!("{:016x}{:016x}{:016x}", self.first_below.0, time.0, seq.0)
     }
 
     /// Reads the text form back. `None` for anything that [`HistoryPosition::to_text`] would not have written.
