@@ -67,7 +67,7 @@ pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRec
 /// Whatever the store reports.
 pub fn put_later(txn: &mut Txn<'_>, target: EndpointRef, record: AttemptRecord) -> Result<(), StoreError> {
     let (seq, started_at) = (record.seq, record.started_at);
-    put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &cut(record))?;
+    put_row(txn, attempt_later::encode(target, started_at, seq), &cut(record))?;
     put_value(txn, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new())
 }
 
@@ -153,7 +153,7 @@ pub fn list(
 pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
     if let Some(mut record) = later(txn, target, seq, started_at)? {
         record.response.clear();
-        put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &record)?;
+        put_row(txn, attempt_later::encode(target, started_at, seq), &record)?;
         return Ok(true);
     }
     let Some((run_key, found)) = find_first(txn, target, seq)? else { return Ok(false) };
