@@ -1,1 +1,5 @@
 //! Skeleton.
+
+pub mod dispatch;
+
+pub mod seal;
