@@ -85,8 +85,7 @@ impl Dialler {
             self.guard.check(SocketAddr::new(*address, port))?;
         }
         let io = self.dial_in_order(&addresses[..addresses.len().min(DIALLED_MAX)], port).await?;
-        // Only a hint: without it requests still arrive.
-        let _ = io.set_nodelay(true).is_ok();
+        io.set_nodelay(true).map_err(DialError::Connect)?;
         Ok(VettedStream { io: TokioIo::new(io), _slot: slot })
     }
 

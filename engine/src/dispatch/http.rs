@@ -60,7 +60,8 @@ pub struct DispatchConfig {
     pub connections_max: usize,
     /// Name lookups running at once, each on a thread of its own.
     pub lookups_max: usize,
-    /// Bytes of an answer's head (status and headers). At least 8192.
+    /// Bytes of an answer's head (status and headers). At least 8192. Not generous, since a head that drips in is
+    /// parsed from its start at every drop.
     pub response_head_len_max: usize,
     /// Bytes of an answer's body that are read before the connection is closed instead.
     pub response_read_len_max: usize,
@@ -76,7 +77,7 @@ impl Default for DispatchConfig {
             pool_idle_per_host_max: 128,
             connections_max: 4096,
             lookups_max: 64,
-            response_head_len_max: 64 * 1024,
+            response_head_len_max: 16 * 1024,
             response_read_len_max: 64 * 1024,
             response_kept_len_max: 1024,
         }
@@ -98,13 +99,30 @@ pub struct DispatchGauges {
     pub connections_open: usize,
     /// How many there may be.
     pub connections_max: usize,
+    /// Name lookups running now, also those whose attempt has left.
+    pub lookups_running: usize,
+    /// How many there may be.
+    pub lookups_max: usize,
 }
 
 /// Makes attempts over HTTP/1.1 and HTTP/2.
 pub struct HttpDispatcher {
     client: Client<Connector, Full<Bytes>>,
-    slots: Arc<Semaphore>,
+    connection_slots: Slots,
+    lookup_slots: Slots,
     config: DispatchConfig,
+}
+
+/// The permits of a bound, and how many there are in all.
+struct Slots {
+    permits: Arc<Semaphore>,
+    max: usize,
+}
+
+impl Slots {
+    fn used(&self) -> usize {
+        self.max.saturating_sub(self.permits.available_permits())
+    }
 }
 
 impl HttpDispatcher {
@@ -129,11 +147,15 @@ impl HttpDispatcher {
         lookup: Arc<LookupFn>,
         tls: rustls::ClientConfig,
     ) -> HttpDispatcher {
-        let slots = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
+        let connections_max = config.connections_max.min(Semaphore::MAX_PERMITS);
+        let connection_slots = Slots { permits: Arc::new(Semaphore::new(connections_max)), max: connections_max };
+        let lookups_max = config.lookups_max.clamp(1, Semaphore::MAX_PERMITS);
+        let resolver = Resolver::new(lookup, lookups_max);
+        let lookup_slots = Slots { permits: resolver.slots(), max: lookups_max };
         let dialler = Dialler {
             guard,
-            resolver: Resolver::new(lookup, config.lookups_max.clamp(1, Semaphore::MAX_PERMITS)),
-            slots: slots.clone(),
+            resolver,
+            slots: connection_slots.permits.clone(),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms.into()),
         };
         let client = Client::builder(TokioExecutor::new())
@@ -150,15 +172,18 @@ impl HttpDispatcher {
             .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
             .build(Connector::new(dialler, tls));
-        HttpDispatcher { client, slots, config }
+        HttpDispatcher { client, connection_slots, lookup_slots, config }
     }
 
     /// How much of its bounds is in use.
     #[must_use]
     pub fn gauges(&self) -> DispatchGauges {
-        let connections_max = self.config.connections_max.min(Semaphore::MAX_PERMITS);
-        let connections_open = connections_max.saturating_sub(self.slots.available_permits());
-        DispatchGauges { connections_open, connections_max }
+        DispatchGauges {
+            connections_open: self.connection_slots.used(),
+            connections_max: self.connection_slots.max,
+            lookups_running: self.lookup_slots.used(),
+            lookups_max: self.lookup_slots.max,
+        }
     }
 
     /// Sends the request and reads the answer into `answer`, which holds what came so far if this is cut short.

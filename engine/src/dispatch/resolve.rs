@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
 /// Most names being looked up or waiting for a slot.
-const NAMES_MAX: usize = 1024;
+pub const NAMES_MAX: usize = 1024;
 
 /// What asks for the addresses of a name; blocking. The system's resolver, or a scripted one in tests.
 pub type LookupFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
@@ -59,6 +59,11 @@ pub(super) struct Resolver {
 impl Resolver {
     pub(super) fn new(lookup: Arc<LookupFn>, running_max: usize) -> Resolver {
         Resolver { lookup, running: Arc::new(Semaphore::new(running_max)), waiting: Arc::default() }
+    }
+
+    /// One permit per lookup that may run.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        self.running.clone()
     }
 
     /// The addresses of `name`, at least one.
@@ -132,7 +137,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::sync_channel;
 
-    fn resolver(running_max: usize, lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Resolver {
+    fn resolver(
+        running_max: usize,
+        lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Resolver {
         Resolver::new(Arc::new(lookup), running_max)
     }
 

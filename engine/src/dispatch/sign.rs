@@ -88,7 +88,8 @@ impl SigningKey {
         if text.len() > SECRET_TEXT_LEN_MAX {
             return Err(SigningKeyError::NotBase64);
         }
-        let decode = |base64: &str| FORGIVING.decode(base64).map(Zeroizing::new).map_err(|_| SigningKeyError::NotBase64);
+        let decode =
+            |base64: &str| FORGIVING.decode(base64).map(Zeroizing::new).map_err(|_| SigningKeyError::NotBase64);
         match text.strip_prefix("whsk_") {
             Some(base64) => SigningKey::ed25519(&decode(base64)?),
             None => SigningKey::hmac_sha256(&decode(text.strip_prefix("whsec_").unwrap_or(text))?),

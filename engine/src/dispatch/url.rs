@@ -1,9 +1,9 @@
 //! Endpoint URLs: what is accepted when an endpoint is configured, and its one normal form.
 //!
-//! Written out rather than taken from the `url` crate: that crate brings Unicode tables (idna, icu) three times the
-//! size of everything else here, for names that receivers' software shows in `xn--` form anyway. What matters for
-//! safety is taken over from the WHATWG URL standard: its reading of odd IPv4 forms, which resolvers share
-//! (`http://2130706433/`, `http://0x7f.1/`).
+//! Written out rather than taken from the `url` crate: that crate brings the Unicode tables of idna and icu for the
+//! sake of international names, which can be given in their `xn--` form, and hyper wants an `http::Uri` in the end
+//! anyway. What matters for safety is read as the WHATWG URL standard has it: the odd forms of IPv4 that resolvers
+//! understand too (`http://2130706433/`, `http://0x7f.1/`).
 //!
 //! Deliberately resolves nothing. Literal addresses are judged here so that people hear at once; a name is judged when
 //! it is dialled, since it can lead anywhere by then.
@@ -162,9 +162,9 @@ fn normal_host(host: &str, guard: &Guard) -> Result<String, TargetError> {
     }
     // RFC 6761, 6.3: these names are the loopback address wherever they are asked for.
     if host == "localhost" || host.ends_with(".localhost") {
-        guard.check_ip(Ipv4Addr::LOCALHOST.into()).or_else(|error| {
-            guard.check_ip(Ipv6Addr::LOCALHOST.into()).map_err(|_| error)
-        })?;
+        guard
+            .check_ip(Ipv4Addr::LOCALHOST.into())
+            .or_else(|error| guard.check_ip(Ipv6Addr::LOCALHOST.into()).map_err(|_| error))?;
     }
     Ok(host)
 }

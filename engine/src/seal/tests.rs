@@ -9,8 +9,7 @@ fn place(app: u32, endpoint: u32, purpose: SealPurpose) -> SealContext {
     SealContext { app: AppId(app), endpoint: EndpointId(endpoint), purpose }
 }
 
-const HERE: SealContext =
-    SealContext { app: AppId(7), endpoint: EndpointId(9), purpose: SealPurpose::SigningSecret };
+const HERE: SealContext = SealContext { app: AppId(7), endpoint: EndpointId(9), purpose: SealPurpose::SigningSecret };
 
 #[test]
 fn sealed_bytes_open_only_where_they_were_sealed() {
@@ -47,9 +46,8 @@ fn bytes_of_layout_1_still_open() {
     assert_eq!(key(1).open(&SealedBytes(sealed), HERE).unwrap().expose(), b"whsec_old");
 }
 
-const FIXTURE: [u8; 25] = [
-    204, 206, 230, 67, 67, 161, 105, 21, 154, 84, 205, 15, 248, 109, 33, 209, 137, 92, 35, 44, 154, 130, 182, 45, 147,
-];
+const FIXTURE: [u8; 25] =
+    [204, 206, 230, 67, 67, 161, 105, 21, 154, 84, 205, 15, 248, 109, 33, 209, 137, 92, 35, 44, 154, 130, 182, 45, 147];
 
 #[test]
 fn errors_and_debug_carry_no_secret() {

@@ -82,15 +82,17 @@ async fn answering(answer: &'static str) -> Receiver {
     .await
 }
 
-/// A receiver that reads one request, sends `head`, then `piece` again and again as fast as it is taken or with a
-/// pause, until the connection is closed.
+/// A receiver that reads one request, sends `head`, then `piece` again and again with a pause, or without one as
+/// fast as it is taken, until the connection is closed.
 async fn repeating(head: &'static str, piece: &'static [u8], pause: Duration) -> Receiver {
     Receiver::start(move |mut stream, _| async move {
         let _ = read_request(&mut stream).await;
         let mut alive = stream.write_all(head.as_bytes()).await.is_ok();
         while alive {
             alive = stream.write_all(piece).await.is_ok();
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
         }
     })
     .await

@@ -9,7 +9,12 @@ async fn statuses_bodies_and_retry_after_come_back_as_sent() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", OutcomeClass::Success, 200, "ok"),
         ("HTTP/1.1 204 No Content\r\n\r\n", OutcomeClass::Success, 204, ""),
         ("HTTP/1.1 410 Gone\r\ncontent-length: 4\r\n\r\ngone", OutcomeClass::Gone, 410, "gone"),
-        ("HTTP/1.1 404 No\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", OutcomeClass::ClientError, 404, "abc"),
+        (
+            "HTTP/1.1 404 No\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            OutcomeClass::ClientError,
+            404,
+            "abc",
+        ),
         ("HTTP/1.1 408 T\r\ncontent-length: 0\r\n\r\n", OutcomeClass::RetryableClientError, 408, ""),
         ("HTTP/1.1 503 S\r\ncontent-length: 0\r\n\r\n", OutcomeClass::ServerError, 503, ""),
         ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", OutcomeClass::Success, 200, "ok"),

@@ -65,8 +65,7 @@ async fn the_limit_of_connections_holds_and_frees_with_the_attempt() {
     let config = DispatchConfig { connections_max: 1, ..DispatchConfig::default() };
     let dispatcher = HttpDispatcher::new(config, loopback_allowed()).unwrap();
     let url = receiver.url("/");
-    let (stalled, over) =
-        tokio::join!(attempt_by(&dispatcher, &url, SHORT_MS), attempt_by(&dispatcher, &url, LONG_MS));
+    let (stalled, over) = tokio::join!(attempt_by(&dispatcher, &url, SHORT_MS), attempt_by(&dispatcher, &url, LONG_MS));
     assert_eq!((stalled.outcome, over.outcome), (OutcomeClass::Timeout, OutcomeClass::ConnectError));
     assert!(text(&over).contains("limit of open connections"));
     // The connection's task notices on its next turn.
@@ -90,7 +89,8 @@ async fn a_port_where_nothing_listens_is_a_connect_error() {
 #[tokio::test]
 async fn the_next_address_of_a_name_is_tried() {
     let receiver = answering("HTTP/1.1 204 N\r\n\r\n").await;
-    let dispatcher = dispatcher_resolving(loopback_allowed(), |_| Ok(vec![[127, 9, 9, 9].into(), [127, 0, 0, 1].into()]));
+    let dispatcher =
+        dispatcher_resolving(loopback_allowed(), |_| Ok(vec![[127, 9, 9, 9].into(), [127, 0, 0, 1].into()]));
     let url = format!("http://receiver.example:{}/", receiver.address.port());
     assert_eq!(attempt_by(&dispatcher, &url, LONG_MS).await.outcome, OutcomeClass::Success);
 }
@@ -112,6 +112,7 @@ async fn a_name_that_does_not_resolve_is_a_dns_error_and_a_silent_resolver_a_tim
         let result = attempt_by(&dispatcher, &format!("http://{host}/"), SHORT_MS).await;
         assert_eq!(result.outcome, outcome, "{host}");
     }
+    assert_eq!(dispatcher.gauges().lookups_running, 1);
     // Lets the blocking thread end, which the runtime waits for.
     drop(release);
 }
