@@ -2,6 +2,7 @@
 
 use super::*;
 use model::OutcomeClass;
+use std::io::{Read, Write};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -57,6 +58,47 @@ async fn a_connection_closed_while_unused_costs_no_attempt() {
         closed.notified().await;
         assert_eq!(receiver.accepted(), round);
     }
+}
+
+/// The narrower case: the receiver has closed the pooled connection, but its task has not noticed yet when the next
+/// request is handed to it. Nothing of that request is written, so it goes out again at once on a new connection.
+#[tokio::test]
+async fn a_request_given_to_a_connection_that_just_closed_is_sent_on_another() {
+    const ROUNDS: usize = 20;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (close, when) = std::sync::mpsc::sync_channel::<()>(0);
+    let (closed, closings) = std::sync::mpsc::sync_channel::<()>(0);
+    // A thread of its own, so that it closes while this one is held up and its runtime notices nothing.
+    let receiver = std::thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(PAYLOAD) {
+                let mut piece = [0; 1024];
+                let len = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..len]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            when.recv().unwrap();
+            drop(stream);
+            closed.send(()).unwrap();
+        }
+    });
+    let dispatcher = dispatcher();
+    for round in 0..ROUNDS {
+        let result = attempt_by(&dispatcher, &url, LONG_MS).await;
+        assert_eq!(result.outcome, OutcomeClass::Success, "round {round}: {}", text(&result));
+        // Lets the connection go back to the pool.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        close.send(()).unwrap();
+        closings.recv().unwrap();
+        // The runtime now learns of the closing, but runs this test's next step before the connection's.
+        tokio::task::yield_now().await;
+    }
+    receiver.join().unwrap();
 }
 
 #[tokio::test]
