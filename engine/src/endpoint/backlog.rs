@@ -115,6 +115,13 @@ impl Backlog {
         Some(seq)
     }
 
+    /// A hole could not be fetched: it waits for another turn.
+    pub fn hole_returned(&mut self, seq: Seq) {
+        if self.in_flight.remove(&seq) {
+            self.holes.push_back(seq);
+        }
+    }
+
     /// The next event to try; it counts as in flight from here on.
     pub fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
@@ -172,6 +179,12 @@ impl Backlog {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         !self.is_behind() && !self.has_ready() && self.in_flight.is_empty()
+    }
+
+    /// Deliveries that wait in memory.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// Bytes that wait in memory.

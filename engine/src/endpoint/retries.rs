@@ -9,7 +9,7 @@
 //! Pure. Deliberately keys only: whether a key still means something is checked when its row and event are fetched.
 
 use model::{Seq, UnixMs};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A place in the due index.
 pub type DueKey = (UnixMs, Seq);
@@ -34,20 +34,22 @@ pub struct Retries {
     /// Memory holds every retry up to here; none means every one there is.
     loaded_upto: Option<DueKey>,
     loading: Option<Loading>,
-    /// Deliveries whose rows are being fetched or whose attempt is in flight.
-    taken: HashSet<Seq>,
-    /// Due again while still taken: put back in line by hand during their attempt.
-    blocked: Vec<(DueKey, Urgency)>,
+    /// Deliveries out for an attempt or for their rows, with the due time that they were taken at.
+    taken: HashMap<Seq, UnixMs>,
+    /// Deliveries in flight that are due under another key too: put back in line by hand meanwhile. Where they stand
+    /// now is read again once they are back.
+    again: HashSet<Seq>,
 }
 
 /// What happened while a load was under way.
 #[derive(Debug, Default)]
 struct Loading {
-    decided: Vec<(DueKey, Urgency)>,
+    decided: Vec<DueKey>,
     /// The first of those decided that found no room in `decided`.
     decided_beyond: Option<DueKey>,
     settled: HashSet<DueKey>,
-    /// Rows were added behind our back since it began: what it finds may lack them.
+    /// What it finds is not what memory lacks any more: rows were added behind our back, or memory had to let go of
+    /// some. It is made again.
     stale: bool,
 }
 
@@ -69,8 +71,8 @@ impl Retries {
             capacity: capacity.max(1),
             loaded_upto: on_disk.then_some(START),
             loading: None,
-            taken: HashSet::new(),
-            blocked: Vec::new(),
+            taken: HashMap::new(),
+            again: HashSet::new(),
         }
     }
 
@@ -81,7 +83,7 @@ impl Retries {
             self.shed();
         } else if let Some(loading) = &mut self.loading {
             if loading.decided.len() < self.capacity * 4 {
-                loading.decided.push((key, Urgency::Scheduled));
+                loading.decided.push(key);
             } else {
                 loading.decided_beyond = Some(loading.decided_beyond.map_or(key, |first| first.min(key)));
             }
@@ -96,10 +98,11 @@ impl Retries {
         }
     }
 
-    /// The load to make now, if one is due: none under way, more on disk, and memory running low.
+    /// The load to make now, if one is due: none under way, more on disk, and memory running low. One from the
+    /// beginning does not wait for that: what was asked for by hand may be due before all that is in memory.
     pub fn next_load(&mut self) -> Option<DueLoad> {
         let after = self.loaded_upto?;
-        if self.loading.is_some() || self.nearest.len() > self.capacity / 2 {
+        if self.loading.is_some() || (after != START && self.nearest.len() > self.capacity / 2) {
             return None;
         }
         self.loading = Some(Loading::default());
@@ -107,11 +110,15 @@ impl Retries {
         Some(DueLoad { after, limit: self.capacity })
     }
 
-    /// Takes what a load found, ascending. `asked` is what it was asked.
+    /// Takes what a load found, ascending. `asked` is what it was asked. One from the beginning replaces all that is in
+    /// memory, keys that mean nothing any more included.
     pub fn loaded(&mut self, asked: DueLoad, rows: Vec<(DueKey, Urgency)>) {
         let Some(loading) = self.loading.take() else { return };
         if loading.stale {
             return;
+        }
+        if asked.after.is_none() {
+            self.nearest.clear();
         }
         self.loaded_upto = if rows.len() < asked.limit { None } else { rows.last().map(|(key, _)| *key) };
         if let Some((due, seq)) = loading.decided_beyond
@@ -119,12 +126,10 @@ impl Retries {
         {
             self.loaded_upto = Some((due, seq.previous()));
         }
-        let news = rows.into_iter().chain(loading.decided);
-        for (key, urgency) in news.filter(|(key, _)| !loading.settled.contains(key)) {
-            if self.taken.contains(&key.1) {
-                continue;
-            }
-            if self.loaded_upto.is_none_or(|upto| key <= upto) {
+        let decided = loading.decided.into_iter().map(|key| (key, Urgency::Scheduled));
+        for (key, urgency) in rows.into_iter().chain(decided) {
+            let known = loading.settled.contains(&key) || self.taken.get(&key.1) == Some(&key.0);
+            if !known && self.loaded_upto.is_none_or(|upto| key <= upto) {
                 self.nearest.insert(key, urgency);
             }
         }
@@ -133,9 +138,8 @@ impl Retries {
 
     /// A load failed or was dropped: it may be asked for again.
     pub fn load_failed(&mut self) {
-        if self.loading.take().is_some() {
-            self.reload();
-        }
+        // What was decided meanwhile lies beyond `loaded_upto`, so the next load finds it.
+        self.loading = None;
     }
 
     /// When the first retry in memory is due.
@@ -144,45 +148,49 @@ impl Retries {
         self.nearest.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// When the first retry asked for by hand is due, of those in memory.
-    #[must_use]
-    pub fn next_manual_due(&self) -> Option<UnixMs> {
-        self.nearest.iter().find(|(_, urgency)| **urgency == Urgency::Manual).map(|((due, _), _)| *due)
+    /// The first retry that is due by `now`, of all or only of those asked for by hand. One whose delivery is
+    /// `in_flight` is set aside: it is looked for again when that is back.
+    pub fn first_due(&mut self, now: UnixMs, only_manual: bool, in_flight: impl Fn(Seq) -> bool) -> Option<DueKey> {
+        loop {
+            let mut due = self.nearest.iter().take_while(|((due, _), _)| *due <= now);
+            let (key, _) = due.find(|(_, urgency)| !only_manual || **urgency == Urgency::Manual)?;
+            let key = *key;
+            if !self.taken.contains_key(&key.1) && !in_flight(key.1) {
+                return Some(key);
+            }
+            self.nearest.remove(&key);
+            self.again.insert(key.1);
+        }
     }
 
-    /// Takes the first retry that is due by `now`, of all or only of those asked for by hand. It is out until
-    /// [`Retries::settled`].
-    pub fn pop_due(&mut self, now: UnixMs, only_manual: bool) -> Option<(DueKey, Urgency)> {
-        loop {
-            let due = self.nearest.iter().take_while(|((due, _), _)| *due <= now);
-            let mut wanted = due.filter(|(_, urgency)| !only_manual || **urgency == Urgency::Manual);
-            let (key, urgency) = wanted.next().map(|(key, urgency)| (*key, *urgency))?;
-            self.nearest.remove(&key);
-            if self.taken.insert(key.1) {
-                return Some((key, urgency));
-            }
-            self.blocked.push((key, urgency));
-        }
+    /// Takes a retry out until [`Retries::settled`].
+    pub fn take(&mut self, key: DueKey) {
+        self.nearest.remove(&key);
+        self.taken.insert(key.1, key.0);
     }
 
     /// The attempt of a taken retry ended, or it turned out to mean nothing.
     pub fn settled(&mut self, key: DueKey) {
         self.taken.remove(&key.1);
-        if !self.blocked.is_empty() {
-            let same = |(other, _): &(DueKey, Urgency)| other.1 == key.1;
-            let (again, blocked): (Vec<_>, Vec<_>) = self.blocked.drain(..).partition(same);
-            self.blocked = blocked;
-            self.nearest.extend(again.into_iter().filter(|(other, _)| *other != key));
-        }
         if let Some(loading) = &mut self.loading {
             loading.settled.insert(key);
+            loading.stale |= loading.settled.len() > self.capacity * 4;
+        }
+        self.landed(key.1);
+    }
+
+    /// A delivery is not in flight any more that was not taken from here: a first try.
+    pub fn landed(&mut self, seq: Seq) {
+        if !self.again.is_empty() && self.again.remove(&seq) {
+            self.reload();
         }
     }
 
-    /// Retries out for an attempt or being fetched.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.taken.len()
+    /// Nothing came of a taken retry: it is as due as before.
+    pub fn returned(&mut self, key: DueKey) {
+        self.taken.remove(&key.1);
+        self.again.remove(&key.1);
+        self.reload();
     }
 
     /// Retries in memory that wait.
@@ -202,6 +210,9 @@ impl Retries {
         while self.nearest.len() > self.capacity * 2 {
             self.nearest.pop_last();
             self.loaded_upto = self.nearest.last_key_value().map(|(key, _)| *key);
+            if let Some(loading) = &mut self.loading {
+                loading.stale = true;
+            }
         }
     }
 }

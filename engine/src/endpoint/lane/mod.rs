@@ -30,7 +30,7 @@ use crate::outcome::decide::{Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs, Verdict};
 use rand::Rng;
-use settling::give_up;
+use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
 use types::{Departed, Flight};
 
@@ -52,6 +52,8 @@ pub struct Lane {
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
+    read_failed: bool,
+    no_read_until: UnixMs,
 }
 
 impl Lane {
@@ -81,6 +83,8 @@ impl Lane {
             reported: start.cursor,
             health_changed: false,
             disable: None,
+            read_failed: false,
+            no_read_until: UnixMs::ZERO,
             policy,
         }
     }
@@ -117,7 +121,10 @@ impl Lane {
     pub fn log_read(&mut self, found: Option<(Vec<Event>, Seq)>) {
         match found {
             Some((events, upto)) => self.backlog.read_done(events, upto),
-            None => self.backlog.read_failed(),
+            None => {
+                self.backlog.read_failed();
+                self.read_failed = true;
+            }
         }
     }
 
@@ -130,7 +137,10 @@ impl Lane {
     pub fn due_loaded(&mut self, asked: DueLoad, rows: Option<Vec<(DueKey, Urgency)>>) {
         match rows {
             Some(rows) => self.retries.loaded(asked, rows),
-            None => self.retries.load_failed(),
+            None => {
+                self.retries.load_failed();
+                self.read_failed = true;
+            }
         }
     }
 
@@ -144,8 +154,11 @@ impl Lane {
     ) -> Option<Attempt> {
         let row_due = row.as_ref().map(|row| row.due);
         if row_due != asked.due {
-            // Put back in line by hand, or settled, since its key was loaded: this key goes, a new one will come.
-            self.end_unmade(asked, Verdict::Cancelled);
+            self.misplaced(asked);
+            return None;
+        }
+        if self.policy.disabled {
+            self.end_unmade(asked, give_up(DeadLetterReason::EndpointDisabled, now));
             return None;
         }
         let Some(event) = event else {
@@ -163,13 +176,12 @@ impl Lane {
 
     /// The fetch failed: its delivery waits for another turn.
     pub fn fetch_failed(&mut self, asked: Fetch) {
-        if let Some(flight) = self.flights.remove(&asked.seq) {
-            self.give_back(flight.ticket, flight.slot);
+        self.land(asked.seq);
+        match asked.due {
+            Some(due) => self.retries.returned((due, asked.seq)),
+            None => self.backlog.hole_returned(asked.seq),
         }
-        if let Some(due) = asked.due {
-            self.retries.settled((due, asked.seq));
-            self.retries.reload();
-        }
+        self.read_failed = true;
     }
 
     /// An attempt ended.
@@ -200,8 +212,9 @@ impl Lane {
         let accepted_at = flight.accepted_at;
         let departed =
             Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
-        self.settle(finished, departed, &ruling.decision, now);
-        Some(Ruled { decision: ruling.decision, attempt: attempts_made, accepted_at, transition, disabled })
+        let decision = in_its_own_place(ruling.decision, flight.was_due);
+        self.settle(finished, departed, &decision, now);
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, transition, disabled })
     }
 
     /// Whether nothing is left to do or to remember: its actor may go.
@@ -211,9 +224,20 @@ impl Lane {
             && self.retries.is_clean()
             && self.flights.is_empty()
             && self.settled.is_empty()
+            && !self.health_changed
+            && self.disable.is_none()
             && self.reported == self.backlog.cursor()
-            && (self.policy.disabled || self.breaker.state() == State::Closed)
+            && (self.policy.disabled || self.breaker_may_be_forgotten(now))
             && self.slow_down_until <= now
+    }
+
+    /// Whether the stored health says all that the breaker knows: it is closed, or its hold is over.
+    fn breaker_may_be_forgotten(&self, now: UnixMs) -> bool {
+        match self.breaker.state() {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen => false,
+        }
     }
 
     /// The breaker's state, for metrics.
@@ -240,3 +264,6 @@ impl Lane {
         self.backlog.oldest().map(|event| event.accepted_at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::endpoint::breaker::Transition;
 use crate::outcome::decide::Decision;
 use model::{
     AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, OutcomeClass, Pending, Seq, Settled,
-    Settlement, UnixMs, Verdict,
+    Settlement, Trigger, UnixMs, Verdict,
 };
 
 impl Lane {
@@ -37,9 +37,13 @@ impl Lane {
         let next_attempt_at = if let Decision::RetryAt { due } = decision { Some(*due) } else { None };
         let verdict = match decision {
             Decision::Done => Verdict::Done,
-            Decision::RetryAt { due } => {
-                Verdict::Retry(Pending { attempts, due: *due, last_outcome: Some(finished.outcome), trigger })
-            }
+            // Only the attempt that was asked for is manual: what follows keeps to the budget.
+            Decision::RetryAt { due } => Verdict::Retry(Pending {
+                attempts,
+                due: *due,
+                last_outcome: Some(finished.outcome),
+                trigger: Trigger::Scheduled,
+            }),
             Decision::DeadLetter(reason) => Verdict::DeadLetter(DeadLetter {
                 at: now,
                 attempts,
@@ -68,9 +72,7 @@ impl Lane {
 
     /// A delivery that was taken for an attempt ends without one.
     pub(super) fn end_unmade(&mut self, asked: Fetch, verdict: Verdict) {
-        if let Some(flight) = self.flights.remove(&asked.seq) {
-            self.give_back(flight.ticket, flight.slot);
-        }
+        self.land(asked.seq);
         self.leave_line(asked.seq, asked.due);
         self.settled.push(Settled {
             seq: asked.seq,
@@ -81,10 +83,32 @@ impl Lane {
         });
     }
 
+    /// The place in line that a delivery was taken from is not its place: it was put back in line by hand, or settled,
+    /// since its key came into memory, or its row is still on its way to the disk. Where it stands is read again. A
+    /// first try that has a row of its own is none any more.
+    pub(super) fn misplaced(&mut self, asked: Fetch) {
+        if asked.due.is_some() {
+            self.end_unmade(asked, Verdict::Cancelled);
+            self.retries.reload();
+        } else {
+            self.land(asked.seq);
+            self.leave_line(asked.seq, None);
+        }
+    }
+
+    pub(super) fn land(&mut self, seq: Seq) {
+        if let Some(flight) = self.flights.remove(&seq) {
+            self.give_back(flight.ticket, flight.slot);
+        }
+    }
+
     pub(super) fn leave_line(&mut self, seq: Seq, was_due: Option<UnixMs>) {
         match was_due {
             Some(due) => self.retries.settled((due, seq)),
-            None => self.backlog.settled(seq),
+            None => {
+                self.backlog.settled(seq);
+                self.retries.landed(seq);
+            }
         }
     }
 
@@ -112,7 +136,9 @@ impl Lane {
     /// Disabled: what has not been tried is skipped (a gap tells which), what waits for a retry is given up.
     pub(super) fn drop_everything(&mut self, now: UnixMs) {
         self.backlog.skip_all();
-        while let Some(((due, seq), _)) = self.retries.pop_due(UnixMs(u64::MAX), false) {
+        let in_flight = |seq| self.flights.contains_key(&seq);
+        while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), false, in_flight) {
+            self.retries.take((due, seq));
             self.retries.settled((due, seq));
             self.settled.push(Settled {
                 seq,
@@ -126,6 +152,15 @@ impl Lane {
 
     fn health(&self) -> EndpointHealth {
         self.breaker.snapshot(self.failing_since)
+    }
+}
+
+/// A retry is due after the time that it was due before: no place in line is ever used twice, so whether an attempt
+/// belongs to a row can be told by the time alone.
+pub(super) fn in_its_own_place(decision: Decision, was_due: Option<UnixMs>) -> Decision {
+    match (decision, was_due) {
+        (Decision::RetryAt { due }, Some(was)) => Decision::RetryAt { due: due.max(was.plus_ms(1)) },
+        _ => decision,
     }
 }
 

@@ -49,13 +49,15 @@ pub struct LaneStart {
 /// What the shell is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Make an attempt and tell [`Lane::finished`].
+    /// Make an attempt and tell [`super::Lane::finished`].
     Start(Attempt),
-    /// Read the log and tell [`Lane::log_read`].
+    /// Read the log and tell [`super::Lane::log_read`].
     ReadLog(LogRead),
-    /// Wait until all reports are durable, read the due index and tell [`Lane::due_loaded`].
+    /// Take the report, wait until it and all before it are durable, read the due index and tell
+    /// [`super::Lane::due_loaded`].
     LoadDue(DueLoad),
-    /// Read one delivery's rows and tell [`Lane::fetched`].
+    /// Read one delivery's event and row and tell [`super::Lane::fetched`]. Waits for nothing: a row that is not there yet
+    /// is found by the load that follows.
     Fetch(Fetch),
 }
 
