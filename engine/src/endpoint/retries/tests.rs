@@ -88,6 +88,20 @@ fn what_memory_let_go_of_during_a_load_is_loaded_again() {
 }
 
 #[test]
+fn more_decided_during_a_load_than_memory_takes_is_found_on_disk() {
+    let mut retries = Retries::new(2, true);
+    let asked = retries.next_load().unwrap();
+    (1..=8).for_each(|seq| retries.add(key(900, seq)));
+    retries.add(key(700, 9));
+    retries.add(key(800, 10));
+    retries.loaded(asked, scheduled(&[key(10, 11)]));
+    assert_eq!(pop(&mut retries, 1_000), Some(key(10, 11)));
+    assert_eq!(pop(&mut retries, 1_000), None, "what comes next is one of those that were not kept");
+    load(&mut retries, &[key(700, 9), key(800, 10)]);
+    assert_eq!(pop(&mut retries, 1_000), Some(key(700, 9)));
+}
+
+#[test]
 fn a_load_from_the_beginning_forgets_what_means_nothing_any_more() {
     let mut retries = Retries::new(8, false);
     retries.add(key(500, 1));

@@ -112,7 +112,6 @@ impl World {
             };
             if matches!(action, Action::Start(_) | Action::Fetch(_)) {
                 assert!(may_start, "the shard has no room");
-                assert!(!self.lane.policy.disabled, "it is disabled");
                 assert!(self.slow_until <= self.now, "it asked for less");
                 assert!(open_slots < usize::from(self.policy.max_in_flight), "{open_slots} are in flight");
                 match state {
@@ -129,6 +128,7 @@ impl World {
     /// An attempt starts now: is it owed, due and the only one?
     pub(super) fn start(&mut self, attempt: Attempt) {
         let seq = attempt.event.seq;
+        assert!(!self.lane.policy.disabled, "it is disabled");
         let facts = &self.facts[&seq];
         assert!(facts.ended <= facts.requeued, "{seq:?} is settled: {facts:?}");
         assert!(attempt.due.is_none_or(|due| due <= self.now), "{attempt:?} is early");
@@ -147,8 +147,15 @@ impl World {
         }
         if let Some(at) = lane.wake_at() {
             assert!(at > self.now, "a wake-up at once");
-        } else if !self.errands.any() && self.nothing_unapplied() && !self.untold_requeue {
-            assert!(self.due_rows() == 0, "retries sleep for ever: {:?}", lane.retries);
+        }
+        if self.errands.any() || !self.nothing_unapplied() || self.untold_requeue || self.lane.no_read_until > self.now {
+            return;
+        }
+        let (in_memory, on_disk) = (lane.retries.next_due(), self.first_due());
+        let known = on_disk.is_none_or(|disk| in_memory.is_some_and(|memory| memory <= disk));
+        assert!(known, "what is due first is not in memory: {:?}", lane.retries);
+        if lane.wake_at().is_none() {
+            assert!(on_disk.is_none(), "retries sleep for ever: {:?}", lane.retries);
             assert!(lane.backlog.is_clean(), "deliveries sleep for ever: {:?}", lane.backlog);
         }
     }

@@ -103,6 +103,10 @@ impl World {
         delivery::list_due(&self.store, TARGET, None, usize::MAX).unwrap().len()
     }
 
+    pub(super) fn first_due(&self) -> Option<UnixMs> {
+        delivery::list_due(&self.store, TARGET, None, 1).unwrap().first().map(|(due, _, _)| *due)
+    }
+
     pub(super) fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
         dead_letter::get(&self.store, TARGET, seq).unwrap()
     }
