@@ -86,6 +86,12 @@ impl<'a> Txn<'a> {
         self.changes.push(change);
     }
 
+    /// What the engine must be told, as far as collected here.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

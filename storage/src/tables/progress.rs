@@ -19,6 +19,9 @@ use std::collections::HashMap;
 /// Rows read in one step at start-up.
 const ROWS_PER_SCAN: usize = 1_024;
 
+/// Holes in one row at most: 9 bytes each, far below the largest value. More than attempts in flight to one endpoint.
+const MAX_HOLES: usize = 800;
+
 /// Where every application and every owing endpoint stands.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -186,11 +189,20 @@ impl Progress {
                     delivery::remove_cursor(txn, target);
                     app.owing.remove(&endpoint);
                 } else {
-                    delivery::put_cursor(txn, target, &owing.cursor);
+                    delivery::put_cursor(txn, target, &bounded(&owing.cursor));
                     owing.row_written = true;
                 }
             }
         }
+    }
+}
+
+/// What fits a row: a mark with too many holes is set back to before the first one too many. That owes more than it
+/// should, never less.
+fn bounded(cursor: &Cursor) -> Cursor {
+    match cursor.holes.get(MAX_HOLES) {
+        Some(hole) => Cursor { upto: hole.previous(), holes: cursor.holes[..MAX_HOLES].to_vec() },
+        None => cursor.clone(),
     }
 }
 

@@ -316,3 +316,17 @@ fn the_forgotten_write_nothing() {
     assert_eq!(write(&mut progress, &store), 2, "the first application and its other endpoint");
     assert!(delivery::cursor(&store, target(1, 2)).unwrap().is_some());
 }
+
+#[test]
+fn a_mark_with_too_many_holes_for_a_row_owes_more_and_not_less() {
+    let (mut progress, store, one) = (Progress::default(), MemoryStore::new(), target(1, 1));
+    let first = Seq::MAX.0 - 10_000;
+    progress.offered(one, Seq(first), Seq::MAX);
+    progress.set_routed(one.app, Seq::MAX);
+    let holes: Vec<u64> = (0..2_000).map(|n| first + 2 * n).collect();
+    progress.settled(one, cursor(Seq::MAX.0, &holes));
+    write(&mut progress, &store);
+    let row = delivery::cursor(&store, one).unwrap().unwrap();
+    assert_eq!(row.holes.len(), MAX_HOLES);
+    assert!(holes.iter().all(|hole| Seq(*hole) > row.upto || row.holes.contains(&Seq(*hole))));
+}
