@@ -28,7 +28,7 @@ pub mod history;
 pub mod job;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::codec;
 use crate::keys::{KeyKind, KeyRange};

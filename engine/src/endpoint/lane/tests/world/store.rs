@@ -1,6 +1,7 @@
 //! The writer of the small world: the real tables, one commit at a time.
 
 use super::*;
+use model::Verdict;
 use storage::tables::{dead_letter, delivery, log, settle};
 use storage::{Store, Txn};
 
