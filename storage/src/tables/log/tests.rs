@@ -176,7 +176,7 @@ fn pages_of_nothing_and_beyond_the_end_are_empty() {
 fn full_block() -> Vec<Event> {
     let mut builder = BlockBuilder::new();
     let mut events: Vec<Event> = Vec::new();
-    while let Some(_) = builder.push(&event(APPS[0], events.len() as u64 + 1, Vec::new())) {
+    while builder.push(&event(APPS[0], events.len() as u64 + 1, Vec::new())).is_some() {
         events.push(event(APPS[0], events.len() as u64 + 1, Vec::new()));
     }
     let room = MAX_VALUE_BYTES - builder.finish().unwrap().1.len();
