@@ -198,7 +198,7 @@ fn health_is_written_when_it_changed_and_forgotten_when_all_is_well() {
         store.write(|txn| apply(txn, &mut settlement.clone()));
         delivery::health(&store, target(1, 1)).unwrap()
     };
-    assert_eq!(apply_health(Some(ill.clone())), ill);
+    assert_eq!(apply_health(Some(ill)), ill);
     assert_eq!(apply_health(None), ill);
     assert_eq!(apply_health(Some(EndpointHealth::default())), EndpointHealth::default());
     assert_eq!(store.row_count(), 0);
