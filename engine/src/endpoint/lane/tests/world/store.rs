@@ -108,7 +108,7 @@ impl World {
         delivery::list_due(&self.store, TARGET, None, 1).unwrap().first().map(|(due, _, _)| *due)
     }
 
-    pub(super) fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
+    pub(in super::super) fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
         dead_letter::get(&self.store, TARGET, seq).unwrap()
     }
 
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    pub(super) fn row(&self, seq: Seq) -> (Option<Event>, Option<Pending>) {
+    pub(in super::super) fn row(&self, seq: Seq) -> (Option<Event>, Option<Pending>) {
         let event = log::get(&self.store, TARGET.app, seq).unwrap();
         (event, delivery::pending(&self.store, TARGET, seq).unwrap())
     }
