@@ -6,6 +6,7 @@
 pub mod id;
 pub mod time;
 
+pub mod api_key;
 pub mod application;
 pub mod event_type;
 
@@ -18,7 +19,9 @@ pub mod event;
 pub mod attempt;
 pub mod delivery;
 pub mod job;
+pub mod metric;
 
+pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Gap, Pending, Settled, Settlement, Verdict};
