@@ -32,14 +32,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route of the API over this state.
 pub fn router(state: ApiState) -> Router {
-    let (guarded, open, document) = routes::all();
+    let (guarded, open, _) = routes::all();
+    // Health answers however busy the rest is, so it stays outside the bounds.
+    let guarded = guarded
+        .route_layer(from_fn_with_state(state.clone(), auth::require_key))
+        .route_layer(from_fn_with_state(state.clone(), edge::within_bounds));
     Router::new()
-        .merge(guarded.route_layer(from_fn_with_state(state.clone(), auth::require_key)))
+        .merge(guarded)
         .merge(open)
-        .merge(routes::openapi::serve(&document))
         .fallback(edge::no_route)
         .method_not_allowed_fallback(edge::no_method)
-        .layer(from_fn_with_state(state.clone(), edge::within_bounds))
         .layer(from_fn(edge::counted))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .with_state(state)

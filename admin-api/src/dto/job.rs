@@ -23,7 +23,7 @@ pub(crate) struct RecoverIn {
 pub(crate) struct BackgroundTaskOut {
     pub(crate) id: String,
     pub(crate) status: BackgroundTaskStatus,
-    task: &'static str,
+    pub(crate) task: &'static str,
     updated_at: Timestamp,
     data: JobProgress,
 }

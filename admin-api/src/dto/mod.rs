@@ -13,6 +13,7 @@ pub(crate) mod event_type;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_header;
 pub(crate) mod endpoint_secret;
+pub(crate) mod endpoint_state;
 pub(crate) mod retry_policy;
 
 pub(crate) mod batch;

@@ -2,6 +2,8 @@
 //!
 //! Deliberately no word of our own: an unknown one makes strict clients fail.
 
+use crate::dto::timestamp::Timestamp;
+use engine::DeliveryState;
 use model::{AttemptRecord, JobKind, JobStatus, OutcomeClass, Trigger};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -64,6 +66,20 @@ impl MessageStatus {
     /// Whether a filter by `wanted` lets this one through.
     pub(crate) fn passes(self, wanted: Option<MessageStatus>, expanded: bool) -> bool {
         wanted.is_none_or(|wanted| self.shown(expanded) == wanted.shown(expanded))
+    }
+
+    /// How a delivery stands and when its next attempt is due; none when the endpoint does not get the message.
+    pub(crate) fn of_delivery(state: &DeliveryState) -> Option<(MessageStatus, Option<Timestamp>)> {
+        match state {
+            DeliveryState::Delivered => Some((MessageStatus::Success, None)),
+            DeliveryState::Waiting { next_attempt_at } => {
+                Some((MessageStatus::Pending, Some(Timestamp(*next_attempt_at))))
+            }
+            DeliveryState::Queued => Some((MessageStatus::Sending, None)),
+            DeliveryState::DeadLettered(_) => Some((MessageStatus::Fail, None)),
+            DeliveryState::Cancelled(_) => Some((MessageStatus::Canceled, None)),
+            DeliveryState::NotMatched => None,
+        }
     }
 
     /// What an attempt showed.
