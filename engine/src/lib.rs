@@ -3,6 +3,16 @@
 
 pub mod config;
 
+pub mod router;
+
+pub mod shard;
+
 pub mod endpoint;
+
+pub mod dispatch;
+
 pub mod outcome;
+
 pub mod retry;
+
+pub mod seal;

@@ -129,6 +129,28 @@ struct Flight {
     slot: Slot,
 }
 
+/// What is left of a flight once its ticket and slot are returned.
+struct Departed {
+    was_due: Option<UnixMs>,
+    attempts: u16,
+    trigger: Trigger,
+    accepted_at: UnixMs,
+}
+
+/// What admission let through.
+struct Chosen {
+    action: Action,
+    seq: Seq,
+    was_due: Option<UnixMs>,
+    accepted_at: UnixMs,
+}
+
+impl Chosen {
+    fn fetch(seq: Seq, due: Option<UnixMs>) -> Chosen {
+        Chosen { action: Action::Fetch(Fetch { seq, due }), seq, was_due: due, accepted_at: UnixMs::ZERO }
+    }
+}
+
 /// The decisions of one endpoint.
 pub struct Lane {
     target: EndpointRef,
@@ -292,14 +314,11 @@ impl Lane {
         }
         let disabled = self.note_health(outcome, ruling.disable, transition, now);
         self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
-        self.settle(&finished, attempts_made, flight.was_due, flight.trigger, flight.accepted_at, &ruling.decision, now);
-        Some(Ruled {
-            decision: ruling.decision,
-            attempt: attempts_made,
-            accepted_at: flight.accepted_at,
-            transition,
-            disabled,
-        })
+        let accepted_at = flight.accepted_at;
+        let departed =
+            Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
+        self.settle(finished, departed, &ruling.decision, now);
+        Some(Ruled { decision: ruling.decision, attempt: attempts_made, accepted_at, transition, disabled })
     }
 
     // --- what to do ---
@@ -417,18 +436,18 @@ impl Lane {
             self.breaker.release(ticket);
             return None;
         };
-        let Some((action, flight)) = self.choose(now, shard_budget) else {
+        let Some(chosen) = self.choose(now, shard_budget) else {
             self.give_back(ticket, slot);
             return None;
         };
-        let (seq, was_due, accepted_at) = flight;
+        let Chosen { action, seq, was_due, accepted_at } = chosen;
         let flight = Flight { was_due, attempts_before: 0, trigger: Trigger::Scheduled, accepted_at, ticket, slot };
         self.flights.insert(seq, flight);
         Some(action)
     }
 
     /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
-    fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<(Action, (Seq, Option<UnixMs>, UnixMs))> {
+    fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Chosen> {
         let retry_due = self.retries.next_due().is_some_and(|due| due <= now);
         if retry_due && self.retries.taken() < self.window.limit() as usize {
             let manual_due = self.retries.next_manual_due().is_some_and(|due| due <= now);
@@ -440,30 +459,22 @@ impl Lane {
                 }
             };
             if let Some(((due, seq), _)) = self.retries.pop_due(now, only_manual) {
-                let fetch = Fetch { seq, due: Some(due) };
-                return Some((Action::Fetch(fetch), (seq, Some(due), UnixMs::ZERO)));
+                return Some(Chosen::fetch(seq, Some(due)));
             }
         }
         if let Some(seq) = self.backlog.next_hole() {
-            return Some((Action::Fetch(Fetch { seq, due: None }), (seq, None, UnixMs::ZERO)));
+            return Some(Chosen::fetch(seq, None));
         }
         let event = self.backlog.pop()?;
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
-        let flight = (event.seq, None, event.accepted_at);
-        Some((Action::Start(Attempt { event, number: 1, due: None }), flight))
+        let (seq, accepted_at) = (event.seq, event.accepted_at);
+        let action = Action::Start(Attempt { event, number: 1, due: None });
+        Some(Chosen { action, seq, was_due: None, accepted_at })
     }
 
-    fn settle(
-        &mut self,
-        finished: &Finished,
-        attempts: u16,
-        was_due: Option<UnixMs>,
-        trigger: Trigger,
-        accepted_at: UnixMs,
-        decision: &Decision,
-        now: UnixMs,
-    ) {
+    fn settle(&mut self, finished: Finished, flight: Departed, decision: &Decision, now: UnixMs) {
+        let Departed { was_due, attempts, trigger, accepted_at } = flight;
         let seq = finished.seq;
         let next_attempt_at = if let Decision::RetryAt { due } = decision { Some(*due) } else { None };
         let verdict = match decision {
@@ -487,7 +498,7 @@ impl Lane {
             trigger,
             outcome: finished.outcome,
             status: finished.status,
-            response: finished.response.clone(),
+            response: finished.response,
             next_attempt_at,
         };
         self.leave_line(seq, was_due);

@@ -257,7 +257,7 @@ mod tests {
                 disk.iter().copied().filter(|k| asked.after.is_none_or(|after| *k > after)).take(asked.limit)
                     .map(|k| (k, Urgency::Scheduled)).collect()
             };
-            let mut drain = |retries: &mut Retries, disk: &mut BTreeSet<DueKey>, out: &mut Vec<DueKey>| {
+            let drain = |retries: &mut Retries, disk: &mut BTreeSet<DueKey>, out: &mut Vec<DueKey>| {
                 let settled = out.pop();
                 if let Some(key) = settled { disk.remove(&key); retries.settled(key); }
                 settled.is_some()

@@ -66,11 +66,10 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let before = get(txn, row.target())?;
     let mut row = row.clone();
     let was_disabled = before.as_ref().map(|before| before.disabled.is_some());
-    match (was_disabled, &row.disabled) {
-        (None | Some(true), None) => row.active_from = log::head(txn, row.app)?,
-        _ => {}
+    if was_disabled != Some(false) && row.disabled.is_none() {
+        row.active_from = log::head(txn, row.app)?;
     }
-    put_row(txn, KeyKind::Endpoint, endpoint::encode(row.target()), &row)?;
+    put_row(txn, endpoint::encode(row.target()), &row)?;
     match (was_disabled, &row.disabled) {
         (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
         (None | Some(false), Some(disabled)) => {
@@ -85,7 +84,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
         release(txn, row.target(), &old)?;
     }
     if let Some(uid) = &row.uid {
-        put_row(txn, KeyKind::EndpointUid, endpoint_uid::encode(row.app, uid), &row.id)?;
+        put_row(txn, endpoint_uid::encode(row.app, uid), &row.id)?;
     }
     txn.tell(Change::EndpointPut(Box::new(row)));
     Ok(())
@@ -169,7 +168,7 @@ mod tests {
             retry_policy: None,
             on_client_error: None,
             disabled: None,
-            active_from: Seq(3),
+            active_from: Seq(0),
             secrets: Vec::new(),
             sealed_headers: None,
             metadata: "{}".to_owned(),

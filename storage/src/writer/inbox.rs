@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
-/// Bytes of payloads in one commit, beyond its first request.
-const COMMIT_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
+const COMMIT_MAX_BYTES: usize = 1024 * 1024;
 
 /// Settled deliveries in one commit, beyond its first settlement.
 const COMMIT_MAX_SETTLED: usize = 4 * 1024;
