@@ -100,11 +100,7 @@ pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Resul
 }
 
 /// The endpoint of an id or a uid.
-pub(crate) fn find_endpoint(
-    read: &(impl Read + ?Sized),
-    app: AppId,
-    text: &str,
-) -> Result<Option<Endpoint>, ApiError> {
+pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
     if let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) {
         let found = endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
         if found.as_ref().is_some_and(|found| found.public_id() == text) {
@@ -135,13 +131,13 @@ pub(crate) fn find_event(read: &(impl Read + ?Sized), app: AppId, text: &str) ->
 
 /// The query string.
 #[derive(Debug)]
-pub(crate) struct Query<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for QueryParams<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Query<T>, ApiError> {
-        json::from_query(parts.uri.query()).map(Query)
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<QueryParams<T>, ApiError> {
+        json::from_query(parts.uri.query()).map(QueryParams)
     }
 }
 

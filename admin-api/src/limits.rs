@@ -64,8 +64,6 @@ pub(crate) const ENDPOINT_EVENT_TYPES_MAX: usize = 100;
 pub(crate) const LABEL_BYTES_MAX: usize = 512;
 /// Bytes of a description.
 pub(crate) const DESCRIPTION_BYTES_MAX: usize = 2_048;
-/// Bytes of a target's URL.
-pub(crate) const TARGET_URL_BYTES_MAX: usize = 2_048;
 /// Bytes of the metadata of an application or endpoint as JSON.
 pub(crate) const METADATA_BYTES_MAX: usize = 2_048;
 /// Custom headers of an endpoint.

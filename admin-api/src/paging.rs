@@ -99,7 +99,7 @@ impl<K> Page<K> {
     }
 
     /// Makes the page of rows read in [`Page::direction`], at most [`Page::read_limit`] of them.
-    pub(crate) fn respond<R, T: utoipa::ToSchema>(
+    pub(crate) fn respond<R, T: ToSchema>(
         &self,
         mut rows: Vec<R>,
         key: impl Fn(&R) -> String,
@@ -130,7 +130,9 @@ mod tests {
     fn list(limit: u64, iterator: Option<&str>, order: Ordering) -> (Vec<u32>, ListResponse<u32>) {
         let page = Page::new(Some(limit), iterator, order, |text| text.parse::<u32>().ok()).unwrap();
         let rows: Vec<u32> = match page.direction() {
-            Direction::Forward => ROWS.iter().copied().filter(|row| page.after.is_none_or(|after| *row > after)).collect(),
+            Direction::Forward => {
+                ROWS.iter().copied().filter(|row| page.after.is_none_or(|after| *row > after)).collect()
+            }
             Direction::Reverse => {
                 ROWS.iter().rev().copied().filter(|row| page.after.is_none_or(|after| *row < after)).collect()
             }

@@ -82,8 +82,8 @@ impl ApiState {
     }
 
     /// Whether a URL may be a target.
-    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::url::TargetError> {
-        engine::dispatch::url::check_url(url, self.engine.guard()).map(drop)
+    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
+        engine::dispatch::check_url(url, self.engine.guard()).map(drop)
     }
 
     /// How a delivery stands.
@@ -92,7 +92,12 @@ impl ApiState {
     }
 
     /// Encrypts for the disk.
-    pub(crate) fn seal(&self, target: EndpointRef, purpose: SealPurpose, plain: &[u8]) -> Result<SealedBytes, ApiError> {
+    pub(crate) fn seal(
+        &self,
+        target: EndpointRef,
+        purpose: SealPurpose,
+        plain: &[u8],
+    ) -> Result<SealedBytes, ApiError> {
         self.engine.seal(target, purpose, plain).map_err(|error| {
             tracing::error!(%error, "a secret could not be sealed");
             ApiError::Internal

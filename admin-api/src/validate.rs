@@ -86,9 +86,10 @@ impl Checks {
     }
 
     fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
-        let twice = values.iter().enumerate().find(|(index, value)| {
-            values.iter().take(*index).any(|earlier| earlier.as_ref() == value.as_ref())
-        });
+        let twice = values
+            .iter()
+            .enumerate()
+            .find(|(index, value)| values.iter().take(*index).any(|earlier| earlier.as_ref() == value.as_ref()));
         if let Some((_, value)) = twice {
             self.wrong(&[field], format!("names {:?} twice", value.as_ref()), "value_error.list.unique_items");
         }

@@ -44,7 +44,8 @@ impl MessageAttemptOut {
     /// One attempt of `event` at `endpoint`.
     pub(crate) fn of(record: &AttemptRecord, event: &Event, endpoint: &Endpoint, with_content: bool) -> Self {
         let status = MessageStatus::of_attempt(record);
-        let response = if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
+        let response =
+            if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
         MessageAttemptOut {
             id: attempt_id(endpoint.id, record.seq, record.started_at),
             msg_id: event.message_id(),

@@ -63,7 +63,8 @@ impl BatchItemOut {
 /// # Errors
 /// 422 when it is no list, empty, or longer than `items_max`.
 pub(crate) fn split(body: &Bytes, content_type: Option<&str>, items_max: usize) -> Result<Vec<Bytes>, ApiError> {
-    let is_lines = content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/x-ndjson"));
+    let is_lines =
+        content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/x-ndjson"));
     let items: Vec<Bytes> = if is_lines {
         // One more than allowed is enough to know.
         let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());

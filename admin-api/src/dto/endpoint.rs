@@ -156,7 +156,8 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             disabled: self.disabled.unwrap_or(false).then_some(disabled),
-            active_from: place.active_from,
+            // Set when it is stored: only the table knows the head of the log then.
+            active_from: Seq::ZERO,
             secrets: Vec::new(),
             sealed_headers: None,
             metadata,
@@ -169,15 +170,10 @@ impl EndpointIn {
     /// disabled, which [`crate::routes::endpoint`] decides.
     pub(crate) fn replace(self, current: &Endpoint, now: UnixMs) -> Result<Endpoint, ApiError> {
         let uid = self.uid.clone().apply(current.uid.clone());
-        let place = NewEndpoint {
-            id: current.id,
-            app: current.app,
-            salt: current.salt,
-            active_from: current.active_from,
-            now,
-        };
+        let place = NewEndpoint { id: current.id, app: current.app, salt: current.salt, now };
         Ok(Endpoint {
             uid,
+            active_from: current.active_from,
             disabled: current.disabled,
             secrets: current.secrets.clone(),
             sealed_headers: current.sealed_headers.clone(),
@@ -196,8 +192,6 @@ pub(crate) struct NewEndpoint {
     pub(crate) app: AppId,
     /// Random, below 2^48.
     pub(crate) salt: u64,
-    /// The head of the application's log.
-    pub(crate) active_from: Seq,
     /// The time.
     pub(crate) now: UnixMs,
 }
@@ -307,9 +301,8 @@ mod tests {
     }
 
     fn created(body: &str) -> Endpoint {
-        let place =
-            NewEndpoint { id: EndpointId(2), app: AppId(1), salt: 3, active_from: Seq(4), now: UnixMs(5) };
-        read(body).create(place).unwrap()
+        let place = NewEndpoint { id: EndpointId(2), app: AppId(1), salt: 3, now: UnixMs(5) };
+        Endpoint { active_from: Seq(4), ..read(body).create(place).unwrap() }
     }
 
     #[test]
@@ -332,7 +325,8 @@ mod tests {
 
     #[test]
     fn a_patch_clears_with_null_and_an_empty_list() {
-        let current = created(r#"{"url":"x","uid":"u","channels":["c"],"eventTypes":["a"],"rateLimit":4,"timeoutMs":500}"#);
+        let current =
+            created(r#"{"url":"x","uid":"u","channels":["c"],"eventTypes":["a"],"rateLimit":4,"timeoutMs":500}"#);
         let body = r#"{"uid":null,"channels":[],"filterTypes":null,"timeoutMs":null}"#;
         let after = serde_json::from_str::<EndpointPatch>(body).unwrap().apply(current, UnixMs(9)).unwrap();
         assert_eq!((after.uid, after.timeout_ms, after.rate_limit), (None, None, Some(4)));

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn values_that_carry_credentials_are_not_shown() {
-        let all = headers(&[("Authorization", "canary"), ("X-Api-Key", "canary"), ("x-auth-token", "canary"), ("x-id", "7")]);
+        let all =
+            headers(&[("Authorization", "canary"), ("X-Api-Key", "canary"), ("x-auth-token", "canary"), ("x-id", "7")]);
         let out = EndpointHeadersOut::from(all);
         assert!(!serde_json::to_string(&out).unwrap().contains("canary"));
         assert_eq!(out.headers, headers(&[("x-id", "7")]));

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn names_channels_and_the_unsupported_are_named() {
-        let body = r#"{"eventType":"a b","eventId":"","channels":["x y"],"deliverAt":"2030-01-01T00:00:00Z","payload":{}}"#;
+        let body =
+            r#"{"eventType":"a b","eventId":"","channels":["x y"],"deliverAt":"2030-01-01T00:00:00Z","payload":{}}"#;
         assert_eq!(wrong(body), ["body.eventType", "body.eventId", "body.channels.0", "body.deliverAt"]);
         assert_eq!(wrong(r#"{"eventType":"a","channels":["1","2","3","4","5","6"],"payload":{}}"#), ["body.channels"]);
     }
@@ -194,7 +195,8 @@ mod tests {
 
     #[test]
     fn null_is_the_same_as_absent() {
-        let body = r#"{"eventType":"a","payload":{},"eventId":null,"channels":null,"application":null,"deliverAt":null}"#;
+        let body =
+            r#"{"eventType":"a","payload":{},"eventId":null,"channels":null,"application":null,"deliverAt":null}"#;
         assert_eq!(new(body).unwrap().event_id, None);
     }
 }

@@ -178,7 +178,12 @@ mod tests {
         let mut checks = Checks::of("body");
         serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
         let error = checks.finish().err();
-        error.iter().filter_map(|error| error.items()).flat_map(|items| items.into_owned()).map(|i| i.loc.join(".")).collect()
+        error
+            .iter()
+            .filter_map(|error| error.items())
+            .flat_map(|items| items.into_owned())
+            .map(|i| i.loc.join("."))
+            .collect()
     }
 
     #[test]
@@ -189,7 +194,9 @@ mod tests {
             Spacing::Linear { step_ms: 8 },
             Spacing::Fixed { delay_ms: 9 },
         ];
-        for (spacing, jitter) in spacings.into_iter().zip([Jitter::None, Jitter::Equal, Jitter::Full, Jitter::Proportional]) {
+        for (spacing, jitter) in
+            spacings.into_iter().zip([Jitter::None, Jitter::Equal, Jitter::Full, Jitter::Proportional])
+        {
             let policy = RetryPolicy { spacing, jitter, max_attempts: 5, max_delay_ms: 99 };
             let text = serde_json::to_string(&RetryPolicyBody::from(&policy)).unwrap();
             assert!(wrong(&text).is_empty());
@@ -205,7 +212,10 @@ mod tests {
 
     #[test]
     fn what_the_type_needs_must_be_there_and_within_bounds() {
-        assert_eq!(wrong(r#"{"type":"fixed","initialMs":3}"#), ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]);
+        assert_eq!(
+            wrong(r#"{"type":"fixed","initialMs":3}"#),
+            ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]
+        );
         assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["body.retryPolicy.delaysMs"]);
         assert_eq!(wrong(r#"{"type":"fixed","delayMs":999999999,"maxAttempts":1}"#), ["body.retryPolicy"]);
         assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":101}"#), ["body.retryPolicy.maxAttempts"]);

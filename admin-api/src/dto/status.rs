@@ -7,11 +7,12 @@ use engine::DeliveryState;
 use model::{AttemptRecord, JobKind, JobStatus, OutcomeClass, Trigger};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// How a delivery or an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[schema(value_type = u8, example = 0)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MessageStatus {
     /// 0: delivered.
     Success,
@@ -87,6 +88,19 @@ impl MessageStatus {
         if record.outcome == OutcomeClass::Success { MessageStatus::Success } else { MessageStatus::Fail }
     }
 }
+
+impl PartialSchema for MessageStatus {
+    fn schema() -> RefOr<Schema> {
+        let numbers = MessageStatus::ALL.map(MessageStatus::number);
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .enum_values(Some(numbers))
+            .description(Some("0 success, 1 pending, 2 fail, 3 sending, 4 canceled"))
+            .into()
+    }
+}
+
+impl ToSchema for MessageStatus {}
 
 impl Serialize for MessageStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

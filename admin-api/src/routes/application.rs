@@ -7,7 +7,7 @@ use super::rows::{number_of, save_application, start_job};
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, JsonBody, PathTexts, Query, find_application};
+use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, find_application};
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
 use crate::validate::is_name;
@@ -39,7 +39,7 @@ pub(crate) struct CreateQuery {
     params(PageQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<ListResponse<ApplicationOut>>, ApiError> {
     let page = query.page(|text| number_of(IdKind::Application, text).map(AppId))?;
     let rows = {
@@ -57,14 +57,16 @@ pub(crate) async fn list(
     responses((status = 201, body = ApplicationOut), (status = 200, description = "It existed", body = ApplicationOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    Query(query): Query<CreateQuery>,
+    QueryParams(query): QueryParams<CreateQuery>,
     JsonBody(body): JsonBody<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
     let (status, row) = state
         .change(move |txn| {
-            if query.get_if_exists && let Some(existing) = with_uid(txn, &body.uid)? {
+            if query.get_if_exists
+                && let Some(existing) = with_uid(txn, &body.uid)?
+            {
                 return Ok((OK, existing));
             }
             Ok((CREATED, insert(txn, body, salt, now)?))

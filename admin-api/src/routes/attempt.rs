@@ -11,7 +11,7 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, StatusCodeClass};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, PathTexts, Query, find_endpoint};
+use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams, find_endpoint};
 use crate::limits::{ENDPOINTS_SCAN_MAX, PAGE_SCAN_MAX};
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
@@ -40,16 +40,20 @@ pub(crate) struct ListQuery {
     /// What the page before gave.
     iterator: Option<String>,
     /// 0 succeeded, 2 failed.
+    #[param(inline)]
     status: Option<MessageStatus>,
     /// By the hundred of the HTTP status; 0: no answer.
+    #[param(inline)]
     status_code_class: Option<StatusCodeClass>,
     /// Only of messages of these event types, joined by commas.
     event_types: Option<String>,
     /// Only of messages with this channel.
     channel: Option<String>,
     /// Only started before.
+    #[param(inline)]
     before: Option<Timestamp>,
     /// Only started after.
+    #[param(inline)]
     after: Option<Timestamp>,
     /// Of a message's attempts: only at this endpoint.
     endpoint_id: Option<String>,
@@ -88,7 +92,7 @@ impl ListQuery {
 pub(crate) async fn by_endpoint(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
-    Query(query): Query<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
     let read_key = HistoryPosition::from_text;
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
@@ -145,7 +149,7 @@ fn is_past(records: &[AttemptRecord], query: &ListQuery) -> bool {
 pub(crate) async fn by_message(
     State(state): State<ApiState>,
     InMessage(event): InMessage,
-    Query(query): Query<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
     let read_key = |text: &str| IdParts::from_text(IdKind::Attempt, text);
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;

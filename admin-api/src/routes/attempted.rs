@@ -11,7 +11,7 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::MessageStatus;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::extract::{InEndpoint, InMessage, Query};
+use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page, PageQuery};
 use crate::state::ApiState;
@@ -36,14 +36,17 @@ pub(crate) struct MessagesQuery {
     /// What the page before gave.
     iterator: Option<String>,
     /// 0 delivered, 1 waiting, 2 given up; with expanded statuses also 3 on its way, 4 canceled.
+    #[param(inline)]
     status: Option<MessageStatus>,
     /// Only of these event types, joined by commas.
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
     /// Only taken before.
+    #[param(inline)]
     before: Option<Timestamp>,
     /// Only taken after.
+    #[param(inline)]
     after: Option<Timestamp>,
     /// With payloads. Default: true.
     #[serde(default = "yes")]
@@ -60,11 +63,10 @@ pub(crate) struct MessagesQuery {
 pub(crate) async fn messages(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
-    Query(query): Query<MessagesQuery>,
+    QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<Json<ListResponse<EndpointMessageOut>>, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
-    let filter =
-        MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
+    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
     let list = state.read(move |state| {
         page_of(&**state.store(), row.app, &filter, &page, |event| {
             let delivery = state.delivery_state(row.target(), event)?;
@@ -86,7 +88,7 @@ pub(crate) async fn messages(
 pub(crate) async fn destinations(
     State(state): State<ApiState>,
     InMessage(event): InMessage,
-    Query(query): Query<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<ListResponse<MessageEndpointOut>>, ApiError> {
     let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
     Ok(Json(state.read(move |state| page_of_destinations(state, &event, &page)).await?))
@@ -122,7 +124,8 @@ fn page_of_destinations(
         (true, Some(id)) => endpoint::get(&**state.store(), model::EndpointRef { app: event.app, endpoint: id })?,
         _ => None,
     };
-    let show = |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, status.plain(), *next);
+    let show =
+        |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, status.plain(), *next);
     let mut list = page.respond(found, |(row, _)| row.public_id(), show);
     list.done &= !has_more;
     list.iterator = last_seen.map(|row| row.public_id()).or(list.iterator);

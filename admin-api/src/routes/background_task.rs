@@ -8,7 +8,7 @@ use crate::dto::fields::ListResponse;
 use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
-use crate::extract::{PathTexts, Query};
+use crate::extract::{PathTexts, QueryParams};
 use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
@@ -44,7 +44,7 @@ pub(crate) struct ListQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<BackgroundTaskOut>>, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
     let page = Page::new(query.limit, query.iterator.as_deref(), order, |text| number_of(IdKind::Job, text))?;
@@ -71,7 +71,8 @@ fn matching(state: &ApiState, page: &Page<u32>, query: &ListQuery) -> Result<Vec
 
 fn keeps(job: &Job, query: &ListQuery) -> bool {
     let shown = BackgroundTaskOut::from(job);
-    query.status.is_none_or(|status| status == shown.status) && query.task.as_ref().is_none_or(|task| task == shown.task)
+    query.status.is_none_or(|status| status == shown.status)
+        && query.task.as_ref().is_none_or(|task| task == shown.task)
 }
 
 /// Gets a job.

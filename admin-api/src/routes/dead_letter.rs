@@ -9,7 +9,7 @@ use crate::dto::dead_letter::DeadLetterOut;
 use crate::dto::fields::{EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, Query};
+use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::paging::PageQuery;
 use crate::state::ApiState;
 use axum::Json;
@@ -27,7 +27,7 @@ use storage::txn::Txn;
 pub(crate) async fn list(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
-    Query(query): Query<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<Json<ListResponse<DeadLetterOut>>, ApiError> {
     let app = row.app;
     let read_key = |text: &str| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0);

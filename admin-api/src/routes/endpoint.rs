@@ -11,7 +11,7 @@ use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::Headers;
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, Query, find_endpoint};
+use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, find_endpoint};
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{Checks, is_name};
@@ -19,8 +19,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::id::IdKind;
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Gap, UnixMs};
-use storage::tables::{application, counter, delivery, endpoint, log};
+use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, UnixMs};
+use storage::tables::{application, counter, endpoint};
 use storage::txn::Txn;
 
 /// Lists the endpoints of an application.
@@ -28,7 +28,7 @@ use storage::txn::Txn;
     params(AppPath, PageQuery), responses((status = 200, body = ListResponse<EndpointOut>)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<PageQuery>,
+    QueryParams(query): QueryParams<PageQuery>,
     InApp(app): InApp,
 ) -> Result<Json<ListResponse<EndpointOut>>, ApiError> {
     let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
@@ -50,13 +50,11 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let new = checked(&state, body)?;
-    let row = {
+    let insert = {
         let state = state.clone();
-        let insert = move |txn: &mut Txn<'_>| new.insert(&state, txn, app.id);
-        insert
+        move |txn: &mut Txn<'_>| new.insert(&state, txn, app.id)
     };
-    let row = state.change(row).await?;
-    Ok((CREATED, Json((&row).into())))
+    Ok((CREATED, Json((&state.change(insert).await?).into())))
 }
 
 /// Gets an endpoint.
@@ -84,7 +82,7 @@ pub(crate) async fn update(
             Some(current) => {
                 let (wanted, now) = (new.body.disabled.unwrap_or(false), new.now);
                 let mut row = new.body.replace(&current, now)?;
-                set_disabled(txn, &mut row, wanted, now)?;
+                set_disabled(&mut row, wanted, now);
                 save_endpoint(txn, &row)?;
                 Ok((OK, row))
             }
@@ -119,7 +117,7 @@ pub(crate) async fn patch(
             if let Some(secret) = &secret {
                 row.secrets = vec![seal_secret(&state, row.target(), secret)?];
             }
-            set_disabled(txn, &mut row, wanted, now)?;
+            set_disabled(&mut row, wanted, now);
             save_endpoint(txn, &row)?;
             Ok(row)
         }
@@ -130,7 +128,10 @@ pub(crate) async fn patch(
 /// Deletes an endpoint. What was not delivered to it yet never will be.
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
     operation_id = "v1.endpoint.delete", params(EndpointPath), responses((status = 204, description = "Deleted")))]
-pub(crate) async fn delete(State(state): State<ApiState>, InEndpoint(found): InEndpoint) -> Result<StatusCode, ApiError> {
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    InEndpoint(found): InEndpoint,
+) -> Result<StatusCode, ApiError> {
     let now = state.now();
     state
         .change(move |txn| {
@@ -181,15 +182,10 @@ impl Checked {
     fn insert(self, state: &ApiState, txn: &mut Txn<'_>, app: AppId) -> Result<Endpoint, ApiError> {
         // Again, where nothing can race: the application may be gone by now.
         application::get(txn, app)?.ok_or(ApiError::NotFound("application"))?;
-        let active_from = log::head(txn, app)?;
-        let place =
-            NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, active_from, now: self.now };
+        let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
         row.secrets = vec![seal_secret(state, row.target(), &self.secret)?];
         row.sealed_headers = self.headers.map(|headers| seal_headers(state, row.target(), &headers)).transpose()?;
-        if row.disabled.is_some() {
-            open_gap(txn, &row)?;
-        }
         save_endpoint(txn, &row)?;
         Ok(row)
     }
@@ -202,30 +198,8 @@ fn check_target(state: &ApiState, checks: &mut Checks, url: &str) {
     }
 }
 
-/// Disables an endpoint by hand, or enables it from now on. What passed it by meanwhile stays cancelled.
-fn set_disabled(txn: &mut Txn<'_>, row: &mut Endpoint, wanted: bool, now: UnixMs) -> Result<(), ApiError> {
-    match (row.disabled, wanted) {
-        (None, true) => {
-            row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });
-            open_gap(txn, row)
-        }
-        (Some(_), false) => {
-            row.disabled = None;
-            let head = log::head(txn, row.app)?;
-            row.active_from = head;
-            if let Some((first, gap)) = delivery::gap_before(txn, row.target(), head.next())?
-                && gap.last.is_none()
-            {
-                delivery::put_gap(txn, row.target(), first, &Gap { last: Some(head), ..gap });
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn open_gap(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), ApiError> {
-    let first = log::head(txn, row.app)?.next();
-    delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason: DisabledReason::Operator });
-    Ok(())
+/// Disables an endpoint by hand, or enables it. The table sees to what passes it by meanwhile.
+fn set_disabled(row: &mut Endpoint, wanted: bool, now: UnixMs) {
+    let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+    row.disabled = wanted.then(|| row.disabled.unwrap_or(by_hand));
 }

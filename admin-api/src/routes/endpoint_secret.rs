@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use engine::dispatch::sign::{SigningKey, generate_secret};
+use engine::dispatch::{SigningKey, generate_secret};
 use engine::seal::SealPurpose;
 use model::EndpointRef;
 use model::endpoint::EndpointSecret;
@@ -91,7 +91,11 @@ pub(super) fn read_secret(field: &str, text: &str) -> Result<SecretText, ApiErro
 }
 
 /// A secret as it lies on the disk, current.
-pub(super) fn seal_secret(state: &ApiState, target: EndpointRef, text: &SecretText) -> Result<EndpointSecret, ApiError> {
+pub(super) fn seal_secret(
+    state: &ApiState,
+    target: EndpointRef,
+    text: &SecretText,
+) -> Result<EndpointSecret, ApiError> {
     let sealed = state.seal(target, SealPurpose::SigningSecret, text.as_bytes())?;
     Ok(EndpointSecret { sealed, expires_at: None })
 }

@@ -10,7 +10,7 @@ use crate::dto::endpoint_state::EndpointStateOut;
 use crate::dto::status::MessageStatus;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::extract::{InEndpoint, Query};
+use crate::extract::{InEndpoint, QueryParams};
 use crate::limits::STATS_EVENTS_MAX;
 use crate::state::ApiState;
 use axum::Json;
@@ -29,8 +29,10 @@ const DEAD_LETTERS_COUNTED: u64 = 10_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct StatsQuery {
     /// From when on messages were taken.
+    #[param(inline)]
     since: Option<Timestamp>,
     /// Until when.
+    #[param(inline)]
     until: Option<Timestamp>,
 }
 
@@ -41,7 +43,7 @@ pub(crate) struct StatsQuery {
 pub(crate) async fn stats(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
-    Query(query): Query<StatsQuery>,
+    QueryParams(query): QueryParams<StatsQuery>,
 ) -> Result<Json<EndpointStats>, ApiError> {
     let stats = state.read(move |state| {
         let (read, mut stats, mut seen) = (&**state.store(), EndpointStats::default(), 0);

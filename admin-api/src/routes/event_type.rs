@@ -7,7 +7,7 @@ use super::rows::save_event_type;
 use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTypeUpdate};
 use crate::dto::fields::{ListResponse, yes};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{JsonBody, PathTexts, Query};
+use crate::extract::{JsonBody, PathTexts, QueryParams};
 use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
@@ -55,7 +55,7 @@ pub(crate) struct DeleteQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<EventTypeOut>)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
-    Query(query): Query<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<EventTypeOut>>, ApiError> {
     let read_key = |text: &str| is_name(text).then(|| text.to_owned());
     let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
@@ -160,7 +160,7 @@ pub(crate) async fn patch(
     responses((status = 204, description = "Archived or removed")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    Query(query): Query<DeleteQuery>,
+    QueryParams(query): QueryParams<DeleteQuery>,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
     let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());

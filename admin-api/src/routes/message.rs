@@ -10,7 +10,7 @@ use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{InApp, InMessage, PathTexts, Query, RawBody, find_application};
+use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody, find_application};
 use crate::json;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::paging::{Ordering, Page};
@@ -47,8 +47,10 @@ pub(crate) struct ListQuery {
     /// Only with this channel.
     channel: Option<String>,
     /// Only taken before.
+    #[param(inline)]
     before: Option<Timestamp>,
     /// Only taken after.
+    #[param(inline)]
     after: Option<Timestamp>,
     /// With payloads. Default: true.
     #[serde(default = "yes")]
@@ -63,7 +65,7 @@ pub(crate) struct ListQuery {
 pub(crate) async fn create(
     State(state): State<ApiState>,
     path: PathTexts,
-    Query(query): Query<ContentQuery>,
+    QueryParams(query): QueryParams<ContentQuery>,
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
@@ -109,7 +111,7 @@ pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
 pub(crate) async fn list(
     State(state): State<ApiState>,
     InApp(app): InApp,
-    Query(query): Query<ListQuery>,
+    QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<MessageOut>>, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(app.id))?;
     let filter = MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after);
@@ -120,7 +122,10 @@ pub(crate) async fn list(
 /// Gets a message.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}", tag = "Message", operation_id = "v1.message.get",
     params(MessagePath, ContentQuery), responses((status = 200, body = MessageOut)))]
-pub(crate) async fn get(Query(query): Query<ContentQuery>, InMessage(event): InMessage) -> Json<MessageOut> {
+pub(crate) async fn get(
+    QueryParams(query): QueryParams<ContentQuery>,
+    InMessage(event): InMessage,
+) -> Json<MessageOut> {
     Json(MessageOut::of(&event, query.with_content))
 }
 
@@ -128,7 +133,10 @@ pub(crate) async fn get(Query(query): Query<ContentQuery>, InMessage(event): InM
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}/msg/{msg_id}/content", tag = "Message",
     operation_id = "v1.message.expunge-content", params(MessagePath),
     responses((status = 204, description = "Forgotten")))]
-pub(crate) async fn expunge(State(state): State<ApiState>, InMessage(event): InMessage) -> Result<StatusCode, ApiError> {
+pub(crate) async fn expunge(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+) -> Result<StatusCode, ApiError> {
     state.change(move |txn| Ok(log::expunge(txn, event.app, event.seq)?)).await?;
     Ok(NO_CONTENT)
 }

@@ -23,7 +23,7 @@ const BEARER: &str = "bearer";
                        retry policies and endpoint state extend it in the same style.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(HttpErrorOut, HttpValidationError, ValidationItem)),
+    components(schemas(HttpErrorOut, HttpValidationError, ValidationItem))
 )]
 struct Base;
 

@@ -14,6 +14,7 @@ use model::{AppId, Event, Seq, UnixMs};
 use storage::Direction;
 use storage::read::Read;
 use storage::tables::log;
+use utoipa::ToSchema;
 
 /// Messages read in one step: with payloads of a MiB each they are what one page holds in memory at most.
 const STEP_EVENTS: usize = 16;
@@ -152,11 +153,13 @@ pub(super) fn each(
 
 /// The key of a page of messages.
 pub(super) fn key_of(app: AppId) -> impl Fn(&str) -> Option<Seq> {
-    move |text| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0).map(|parts| Seq(parts.low))
+    move |text| {
+        IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0).map(|parts| Seq(parts.low))
+    }
 }
 
 /// One page of messages, newest first, each shown by `show` unless that leaves it out.
-pub(super) fn page_of<T: utoipa::ToSchema>(
+pub(super) fn page_of<T: ToSchema>(
     read: &(impl Read + ?Sized),
     app: AppId,
     filter: &MessageFilter,
