@@ -6,12 +6,12 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use engine::{ChangeError, IngestError};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use storage::StoreError;
-use storage::writer::{ChangeError, IngestError};
 use utoipa::ToSchema;
 
 /// Seconds a caller is told to wait when nothing better is known.

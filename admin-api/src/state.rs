@@ -7,13 +7,12 @@ use crate::auth::key::KeyHash;
 use crate::error::ApiError;
 use crate::limits::ApiLimits;
 use engine::seal::SealPurpose;
-use engine::{DeliveryState, Engine};
-use model::{AppId, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
+use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
 use storage::read::SharedStore;
 use storage::txn::Txn;
-use storage::writer::{IngestOutcome, NewMessage};
 use tokio::sync::Semaphore;
 
 /// The state of the API; cheap to clone.
@@ -87,8 +86,8 @@ impl ApiState {
     }
 
     /// How a delivery stands.
-    pub(crate) fn delivery_state(&self, target: EndpointRef, event: &Event) -> Result<DeliveryState, ApiError> {
-        Ok(self.engine.delivery_state(target, event)?)
+    pub(crate) fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, ApiError> {
+        Ok(self.engine.delivery_state(endpoint, event)?)
     }
 
     /// Encrypts for the disk.

@@ -11,11 +11,11 @@ use crate::error::ApiError;
 use crate::limits;
 use crate::validate::Checks;
 use bytes::Bytes;
+use engine::NewMessage;
 use model::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use storage::writer::NewMessage;
 use utoipa::ToSchema;
 
 /// A message to deliver.

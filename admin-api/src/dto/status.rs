@@ -73,9 +73,7 @@ impl MessageStatus {
     pub(crate) fn of_delivery(state: &DeliveryState) -> Option<(MessageStatus, Option<Timestamp>)> {
         match state {
             DeliveryState::Delivered => Some((MessageStatus::Success, None)),
-            DeliveryState::Waiting { next_attempt_at } => {
-                Some((MessageStatus::Pending, Some(Timestamp(*next_attempt_at))))
-            }
+            DeliveryState::Waiting(pending) => Some((MessageStatus::Pending, Some(Timestamp(pending.due)))),
             DeliveryState::Queued => Some((MessageStatus::Sending, None)),
             DeliveryState::DeadLettered(_) => Some((MessageStatus::Fail, None)),
             DeliveryState::Cancelled(_) => Some((MessageStatus::Canceled, None)),
@@ -167,12 +165,25 @@ impl From<JobStatus> for BackgroundTaskStatus {
     }
 }
 
-/// What a job does, in words that clients know: a redrive of dead letters is a bulk replay to them.
+/// What a job does, in words that clients know: what is nearest to it of theirs.
 pub(crate) fn task_name(kind: JobKind) -> &'static str {
     match kind {
-        JobKind::Recover { .. } => "endpoint.recover",
-        JobKind::RedriveDeadLetters => "endpoint.bulk-replay",
+        JobKind::Recover(_) | JobKind::RedriveDeadLetters => "endpoint.recover",
+        JobKind::ReplayMissing(_) => "endpoint.replay",
+        JobKind::Replay(_) => "endpoint.bulk-replay",
         JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint => "application.purge_content",
+    }
+}
+
+/// What a job does, in our words.
+pub(crate) fn job_word(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Recover(_) => "recover",
+        JobKind::ReplayMissing(_) => "replay_missing",
+        JobKind::Replay(_) => "replay",
+        JobKind::RedriveDeadLetters => "redrive_dead_letters",
+        JobKind::PurgeDeadLetters => "purge_dead_letters",
+        JobKind::PurgeEndpoint => "purge_endpoint",
     }
 }
 

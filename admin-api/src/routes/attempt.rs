@@ -4,7 +4,7 @@
 //! application. Deliberately no index by status: a filter reads on, within a bound, like any other list here.
 
 use super::params::{AttemptPath, EndpointPath, MessagePath};
-use super::walk::{MessageFilter, first_at_or_after};
+use super::walk::MessageFilter;
 use crate::dto::attempt::MessageAttemptOut;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::MessageOut;
@@ -111,7 +111,7 @@ fn page_of_endpoint(
         (Some(position), _) => Some(position),
         // No first attempt before a time is for a message taken at that time or later.
         (None, Some(Timestamp(before))) => Some(HistoryPosition {
-            first_below: first_at_or_after(read, row.app, before)?,
+            first_below: log::before_time(read, row.app, before)?.next(),
             later_before: (before, model::Seq::ZERO),
         }),
         (None, None) => None,

@@ -69,7 +69,7 @@ pub(crate) async fn messages(
     let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
     let list = state.read(move |state| {
         page_of(&**state.store(), row.app, &filter, &page, |event| {
-            let delivery = state.delivery_state(row.target(), event)?;
+            let delivery = state.delivery_state(&row, event)?;
             let standing = MessageStatus::of_delivery(&delivery)
                 .filter(|(status, _)| status.passes(query.status, query.expanded_statuses));
             Ok(standing.map(|(status, next_attempt)| {
@@ -112,7 +112,7 @@ fn page_of_destinations(
             }
             seen += 1;
             after = Some(row.id);
-            if let Some(standing) = MessageStatus::of_delivery(&state.delivery_state(row.target(), event)?) {
+            if let Some(standing) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
                 found.push((row, standing));
             }
         }

@@ -14,9 +14,9 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use engine::NewMessage;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use storage::writer::NewMessage;
 
 /// Pushes up to 1,000 messages: a JSON array, or one message a line as `application/x-ndjson`.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/batch", tag = "Message", operation_id = "v1.message.create-batch",

@@ -56,7 +56,7 @@ pub(crate) async fn stats(
                 return Ok(Step::Stop);
             }
             seen += 1;
-            if let Some((status, _)) = MessageStatus::of_delivery(&state.delivery_state(row.target(), event)?) {
+            if let Some((status, _)) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
                 stats.count(status);
             }
             Ok(Step::On)

@@ -17,11 +17,11 @@ use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use engine::IngestOutcome;
 use http::{HeaderMap, StatusCode};
 use model::Event;
 use serde::Deserialize;
 use storage::tables::log;
-use storage::writer::IngestOutcome;
 use utoipa::IntoParams;
 
 /// Whether the payload comes back.

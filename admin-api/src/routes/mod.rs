@@ -96,6 +96,8 @@ fn deliveries() -> OpenApiRouter<ApiState> {
         .routes(routes!(attempted::destinations))
         .routes(routes!(resend::resend))
         .routes(routes!(recover::recover))
+        .routes(routes!(recover::replay_missing))
+        .routes(routes!(recover::bulk_replay))
         .routes(routes!(dead_letter::list, dead_letter::purge))
         .routes(routes!(dead_letter::redrive_all))
         .routes(routes!(dead_letter::redrive))

@@ -28,7 +28,7 @@ pub(crate) async fn resend(
         return Err(ApiError::EndpointDisabled);
     }
     // What is on its way gets there without a second request.
-    if !matches!(state.delivery_state(row.target(), &event)?, DeliveryState::Queued) {
+    if !matches!(state.delivery_state(&row, &event)?, DeliveryState::Queued) {
         let now = state.now();
         let change = move |txn: &mut Txn<'_>| {
             endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;

@@ -14,10 +14,10 @@ use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use storage::tables::event_type;
-use storage::writer::NewMessage;
 
 /// Sends an example to one endpoint.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example", tag = "Endpoint",

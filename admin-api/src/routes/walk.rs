@@ -74,11 +74,11 @@ impl MessageFilter {
     pub(super) fn span(&self, read: &(impl Read + ?Sized), app: AppId) -> Result<Span, ApiError> {
         Ok(Span {
             floor: match self.after {
-                Some(after) => first_at_or_after(read, app, after.plus_ms(1))?.previous(),
+                Some(after) => log::before_time(read, app, after.plus_ms(1))?,
                 None => Seq::ZERO,
             },
             ceiling: match self.before {
-                Some(before) => first_at_or_after(read, app, before)?,
+                Some(before) => log::before_time(read, app, before)?.next(),
                 None => Seq::MAX,
             },
         })
@@ -92,22 +92,6 @@ pub(super) struct Span {
     pub(super) floor: Seq,
     /// Exclusive.
     pub(super) ceiling: Seq,
-}
-
-/// The position of the first message taken at `at` or later; one past the last when there is none.
-pub(super) fn first_at_or_after(read: &(impl Read + ?Sized), app: AppId, at: UnixMs) -> Result<Seq, ApiError> {
-    let (mut low, mut high) = (1, log::head(read, app)?.0 + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        // What retention removed was earlier than all that is there.
-        let is_earlier = log::get(read, app, Seq(middle))?.is_none_or(|event| event.accepted_at < at);
-        if is_earlier {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(Seq(low))
 }
 
 /// Whether to look at the next message.

@@ -50,7 +50,7 @@ async fn attempts_are_listed_by_endpoint_newest_first() {
         (&0.into(), &"success".into(), &200.into())
     );
     assert_eq!((&newest["triggerType"], &newest["responseDurationMs"]), (&0.into(), &12.into()));
-    assert_eq!((&newest["response"], &newest["url"]), (&"said \u{fffd}".into(), &"https://example.com/hook".into()));
+    assert_eq!((&newest["response"], &newest["url"]), (&"said \u{fffd}".into(), &api.target_url().into()));
     assert!(newest.get("msg").is_none());
     for (query, count) in [
         ("status=0", 1),

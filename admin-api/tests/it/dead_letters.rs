@@ -70,7 +70,7 @@ async fn all_of_them_are_a_job_that_can_be_asked_about() {
     let since = json!({"since": "2020-01-01T00:00:00Z"});
     let recover = api.post("/app/acme/endpoint/one/recover", since).await.expect(202);
     let purge = api.delete("/app/acme/endpoint/one/dead-letter").await.expect(202);
-    assert_eq!((&recover["task"], &redrive["task"]), (&"endpoint.recover".into(), &"endpoint.bulk-replay".into()));
+    assert_eq!((&recover["task"], &redrive["task"]), (&"endpoint.recover".into(), &"endpoint.recover".into()));
     for job in [&redrive, &recover, &purge] {
         let id = job["id"].as_str().unwrap();
         assert!(job["updatedAt"].is_string() && job["status"].is_string());
@@ -79,7 +79,8 @@ async fn all_of_them_are_a_job_that_can_be_asked_about() {
     }
     let (items, _) = api.all("/background-task?limit=1").await;
     assert_eq!(column(&items, "id"), [&purge, &recover, &redrive].map(|job| job["id"].as_str().unwrap().to_owned()));
-    assert_eq!(api.all("/background-task?task=endpoint.recover").await.0.len(), 1);
+    assert_eq!((&recover["kind"], &redrive["kind"]), (&"recover".into(), &"redrive_dead_letters".into()));
+    assert_eq!(api.all("/background-task?task=endpoint.recover").await.0.len(), 2);
     api.get("/background-task/qtask_00000000000000000000000000").await.expect_error(404, "not_found");
 }
 
@@ -98,4 +99,16 @@ async fn a_recovery_needs_a_span_of_time_and_an_endpoint_that_takes_it() {
     assert_eq!(shown["data"]["position"], shown["data"]["last"], "nothing was taken in that span");
     api.patch("/app/acme/endpoint/one", json!({"disabled": true})).await.expect(200);
     api.post(path, json!({"since": "2020-01-01T00:00:00Z"})).await.expect_error(409, "endpoint_disabled");
+}
+
+#[tokio::test]
+async fn a_replay_is_of_a_span_and_of_all_that_matches_in_it() {
+    let api = Api::start();
+    given_up(&api).await;
+    let since = json!({"since": "2020-01-01T00:00:00Z"});
+    let missing = api.post("/app/acme/endpoint/one/replay-missing", since.clone()).await.expect(202);
+    let all = api.post("/app/acme/endpoint/one/bulk-replay", since).await.expect(202);
+    assert_eq!((&missing["task"], &all["task"]), (&"endpoint.replay".into(), &"endpoint.bulk-replay".into()));
+    let filtered = json!({"since": "2020-01-01T00:00:00Z", "eventTypes": ["a"], "status": 2});
+    api.post("/app/acme/endpoint/one/bulk-replay", filtered).await.expect_invalid("body.eventTypes");
 }

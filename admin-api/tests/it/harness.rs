@@ -3,14 +3,15 @@
 use admin_api::{ApiLimits, ApiState, KeyHash, router};
 use axum::Router;
 use axum::body::Body;
-use engine::Engine;
-use engine::config::EngineConfig;
+use engine::seal::MasterKey;
+use engine::{Engine, EngineConfig};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use model::id::{IdKind, IdParts};
 use model::{AppId, EndpointId, EndpointRef, Seq, UnixMs};
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::sync::Arc;
 use storage::store::MemoryStore;
 use storage::txn::Txn;
@@ -23,6 +24,8 @@ pub(crate) const ROOT_KEY: &str = "pk_test_root";
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) engine: Engine,
+    /// Takes connections and never answers: no delivery of a test ever ends.
+    hole: TcpListener,
 }
 
 /// An answer.
@@ -72,9 +75,22 @@ impl Api {
 
     /// With these bounds.
     pub(crate) fn with(limits: ApiLimits) -> Api {
-        let engine = Engine::stand_in(Arc::new(MemoryStore::new()), EngineConfig::default());
+        let hole = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = EngineConfig {
+            shards: 1,
+            allow_targets: vec!["127.0.0.1/32".parse().unwrap()],
+            attempt_timeout_ms: 120_000,
+            drain_timeout_ms: 0,
+            ..EngineConfig::default()
+        };
+        let engine = Engine::start(config, Arc::new(MemoryStore::new()), MasterKey::new([7; 32])).unwrap();
         let state = ApiState::new(engine.clone(), KeyHash::of(ROOT_KEY), limits);
-        Api { router: router(state), engine }
+        Api { router: router(state), engine, hole }
+    }
+
+    /// Where endpoints of tests are.
+    pub(crate) fn target_url(&self) -> String {
+        format!("http://{}/hook", self.hole.local_addr().unwrap())
     }
 
     /// Sends a request as it is.
@@ -130,9 +146,7 @@ impl Api {
 
     /// An endpoint with this uid, for everything.
     pub(crate) async fn endpoint(&self, app: &str, uid: &str) -> Value {
-        self.post(&format!("/app/{app}/endpoint"), json!({"url": "https://example.com/hook", "uid": uid}))
-            .await
-            .expect(201)
+        self.post(&format!("/app/{app}/endpoint"), json!({"url": self.target_url(), "uid": uid})).await.expect(201)
     }
 
     /// A message of this type.
