@@ -1,0 +1,302 @@
+//! Layers into one configuration, remembering where each value came from.
+//!
+//! Deliberately the only file that maps settings to the configuration; a new setting is one line in
+//! [`apply`] and one in [`settings_of`], and a test fails when either is missing.
+
+use super::file::{self, FileSettings};
+use super::settings::{OnClientError, RetryJitter, Settings};
+use super::units::{Range, Size, Span};
+use super::{Config, ConfigError};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Retries in a schedule at most.
+const MAX_RETRIES: usize = 100;
+/// The longest gap of a schedule: 30 days.
+const MAX_GAP_MS: u64 = 30 * 86_400_000;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nobody said.
+    Default,
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::Environment(variable) => f.write_str(variable),
+            Source::Flag(flag) => write!(f, "--{flag}"),
+        }
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What to run with.
+    pub(crate) config: Config,
+    /// Where each setting came from, by name; the default if it is not here.
+    pub(crate) sources: BTreeMap<String, Source>,
+}
+
+impl Loaded {
+    /// Where `setting` came from.
+    pub(crate) fn source(&self, setting: &str) -> &Source {
+        self.sources.get(setting).unwrap_or(&Source::Default)
+    }
+}
+
+/// Reads the file and puts flags and environment, which clap has read already, over it.
+///
+/// # Errors
+/// An invalid file, or a value out of its bounds: the first one.
+pub(crate) fn load(
+    file_path: Option<&Path>,
+    command_line: Settings,
+    matches: &ArgMatches,
+) -> Result<Loaded, ConfigError> {
+    let file = file::read(file_path)?;
+    merge(file, command_line, |name| matches_source(matches, name))
+}
+
+/// What clap knows of a setting's origin.
+fn matches_source(matches: &ArgMatches, name: &str) -> Option<Source> {
+    let upper = name.to_uppercase();
+    match matches.value_source(name)? {
+        ValueSource::CommandLine => Some(Source::Flag(flag_name(name))),
+        ValueSource::EnvVariable => Some(Source::Environment(format!("PINION_{upper}"))),
+        _ => None,
+    }
+}
+
+/// The flag of a setting.
+fn flag_name(setting: &str) -> String {
+    if setting == "allow_targets" { "allow-target".to_owned() } else { setting.replace('_', "-") }
+}
+
+/// Puts the layers over each other and checks the result. `source_of` tells what of the command line is a flag.
+pub(super) fn merge(
+    file: Option<FileSettings>,
+    command_line: Settings,
+    source_of: impl Fn(&str) -> Option<Source>,
+) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded { config: Config::default(), sources: BTreeMap::new() };
+    if let Some(FileSettings { path, settings, lines }) = file {
+        for (name, line) in lines {
+            loaded.sources.insert(name, Source::File { path: path.clone(), line });
+        }
+        apply(&mut loaded.config, settings);
+    }
+    for name in names(&command_line) {
+        if let Some(source) = source_of(&name) {
+            loaded.sources.insert(name, source);
+        }
+    }
+    apply(&mut loaded.config, command_line);
+    check(&loaded)?;
+    Ok(loaded)
+}
+
+/// The names of the settings that a layer sets.
+pub(super) fn names(settings: &Settings) -> Vec<String> {
+    toml::Table::try_from(settings).map(|table| table.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// A number of the file in the width that the configuration has; what does not fit is caught by the bounds.
+fn narrow<T: TryFrom<u64>>(value: u64, largest: T) -> T {
+    T::try_from(value).unwrap_or(largest)
+}
+
+/// Puts what `settings` names into `config`.
+pub(super) fn apply(config: &mut Config, settings: Settings) {
+    let bytes = |size: Option<Size>| size.map(|Size(bytes)| narrow(bytes, usize::MAX));
+    set(&mut config.listen, settings.listen);
+    set(&mut config.metrics_listen, settings.metrics_listen);
+    set(&mut config.data_dir, settings.data_dir);
+    config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
+    config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
+    set(&mut config.log_format, settings.log_format);
+    set(&mut config.log_level, settings.log_level);
+    set(&mut config.store_cache_bytes, settings.store_cache_bytes.map(|Size(bytes)| bytes));
+
+    let http = &mut config.http;
+    set(&mut http.max_connections, settings.max_connections);
+    set(&mut http.max_url_bytes, bytes(settings.max_url_bytes));
+    set(&mut http.max_header_bytes, bytes(settings.max_header_bytes));
+    set(&mut http.header_read_timeout_ms, settings.header_read_timeout_ms.map(|Span(ms)| ms));
+
+    let engine = &mut config.engine;
+    set(&mut engine.shards, settings.shards);
+    set(&mut engine.allow_targets, settings.allow_targets.map(|list| list.into_iter().map(|Range(net)| net).collect()));
+    set(&mut engine.attempt_timeout_ms, settings.attempt_timeout_ms.map(|Span(ms)| narrow(ms, u32::MAX)));
+    set(&mut engine.max_in_flight_per_endpoint, settings.max_in_flight);
+    set(&mut engine.max_in_flight_per_shard, settings.max_in_flight_per_shard);
+    set(&mut engine.mailbox_capacity, settings.mailbox_capacity);
+    set(&mut engine.queue_memory_bytes_per_shard, bytes(settings.queue_memory_bytes_per_shard));
+    set(&mut engine.retries_in_memory, settings.retries_in_memory);
+    set(&mut engine.disable_after_failing_ms, settings.disable_after_failing_hours.map(|Span(ms)| ms));
+    set(&mut engine.retire_after_idle_ms, settings.retire_after_idle_ms.map(|Span(ms)| ms));
+    set(&mut engine.response_kept_bytes, bytes(settings.response_kept_bytes));
+    set(&mut engine.response_read_bytes, bytes(settings.response_read_bytes));
+    set(&mut engine.ingest_queue_capacity, settings.ingest_queue_capacity);
+    set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
+    set(&mut engine.commit_max_events, settings.commit_max_events);
+    set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
+    set(&mut engine.drain_timeout_ms, settings.drain_timeout_ms.map(|Span(ms)| ms));
+    set(&mut engine.on_client_error, settings.on_client_error.map(client_error_policy));
+    set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
+    if let Some(gaps) = settings.retry_schedule {
+        let delays_ms = gaps.into_iter().map(|Span(ms)| ms).collect();
+        engine.retry_policy = schedule(delays_ms, engine.retry_policy.jitter);
+    }
+}
+
+/// The policy of a list of gaps: one attempt more than there are gaps.
+fn schedule(delays_ms: Vec<u64>, jitter: Jitter) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: narrow(delays_ms.len() as u64 + 1, u16::MAX),
+        max_delay_ms: delays_ms.iter().copied().max().unwrap_or(0).max(RetryPolicy::standard().max_delay_ms),
+        spacing: Spacing::Schedule { delays_ms },
+        jitter,
+    }
+}
+
+fn client_error_policy(setting: OnClientError) -> ClientErrorPolicy {
+    match setting {
+        OnClientError::Retry => ClientErrorPolicy::Retry,
+        OnClientError::DeadLetter => ClientErrorPolicy::DeadLetter,
+    }
+}
+
+fn jitter(setting: RetryJitter) -> Jitter {
+    match setting {
+        RetryJitter::None => Jitter::None,
+        RetryJitter::Proportional => Jitter::Proportional,
+        RetryJitter::Equal => Jitter::Equal,
+        RetryJitter::Full => Jitter::Full,
+    }
+}
+
+/// The layer that would give exactly `config`: what `--print-config` shows.
+pub(super) fn settings_of(config: &Config) -> Settings {
+    let size = |bytes: usize| Some(Size(bytes as u64));
+    let engine = &config.engine;
+    let retry_policy = &engine.retry_policy;
+    Settings {
+        listen: Some(config.listen),
+        metrics_listen: Some(config.metrics_listen),
+        data_dir: Some(config.data_dir.clone()),
+        allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        root_key_file: config.root_key_file.clone(),
+        master_key_file: config.master_key_file.clone(),
+        log_format: Some(config.log_format),
+        log_level: Some(config.log_level.clone()),
+        max_connections: Some(config.http.max_connections),
+        max_url_bytes: size(config.http.max_url_bytes),
+        max_header_bytes: size(config.http.max_header_bytes),
+        header_read_timeout_ms: Some(Span(config.http.header_read_timeout_ms)),
+        drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
+        store_cache_bytes: Some(Size(config.store_cache_bytes)),
+        ingest_queue_capacity: Some(engine.ingest_queue_capacity),
+        ingest_queue_bytes: size(engine.ingest_queue_bytes),
+        commit_max_events: Some(engine.commit_max_events),
+        idempotency_hours: Some(Span(engine.idempotency_ms)),
+        shards: Some(engine.shards),
+        attempt_timeout_ms: Some(Span(engine.attempt_timeout_ms.into())),
+        max_in_flight: Some(engine.max_in_flight_per_endpoint),
+        max_in_flight_per_shard: Some(engine.max_in_flight_per_shard),
+        mailbox_capacity: Some(engine.mailbox_capacity),
+        queue_memory_bytes_per_shard: size(engine.queue_memory_bytes_per_shard),
+        retries_in_memory: Some(engine.retries_in_memory),
+        retire_after_idle_ms: Some(Span(engine.retire_after_idle_ms)),
+        response_kept_bytes: size(engine.response_kept_bytes),
+        response_read_bytes: size(engine.response_read_bytes),
+        retry_schedule: match &retry_policy.spacing {
+            Spacing::Schedule { delays_ms } => Some(delays_ms.iter().copied().map(Span).collect()),
+            _ => None,
+        },
+        retry_jitter: Some(match retry_policy.jitter {
+            Jitter::None => RetryJitter::None,
+            Jitter::Proportional => RetryJitter::Proportional,
+            Jitter::Equal => RetryJitter::Equal,
+            Jitter::Full => RetryJitter::Full,
+        }),
+        on_client_error: Some(match engine.on_client_error {
+            ClientErrorPolicy::Retry => OnClientError::Retry,
+            ClientErrorPolicy::DeadLetter => OnClientError::DeadLetter,
+        }),
+        disable_after_failing_hours: Some(Span(engine.disable_after_failing_ms)),
+    }
+}
+
+/// The setting behind a field of the engine's configuration.
+fn setting_of_engine_field(field: &'static str) -> &'static str {
+    match field {
+        "max_in_flight_per_endpoint" => "max_in_flight",
+        "disable_after_failing_ms" => "disable_after_failing_hours",
+        "idempotency_ms" => "idempotency_hours",
+        other => other,
+    }
+}
+
+/// Checks every bound.
+fn check(loaded: &Loaded) -> Result<(), ConfigError> {
+    let out_of_bounds = |setting: &'static str, problem: String| ConfigError::Bound {
+        origin: loaded.source(setting).to_string(),
+        setting,
+        problem,
+    };
+    let config = &loaded.config;
+    let http = &config.http;
+    let own: [(&'static str, u64, u64, u64); 5] = [
+        ("max_connections", http.max_connections as u64, 1, 65_536),
+        ("max_url_bytes", http.max_url_bytes as u64, 256, 32 * 1024),
+        ("max_header_bytes", http.max_header_bytes as u64, 8 * 1024, 1 << 20),
+        ("header_read_timeout_ms", http.header_read_timeout_ms, 100, 600_000),
+        ("store_cache_bytes", config.store_cache_bytes, 1 << 20, 1 << 44),
+    ];
+    for (setting, value, least, most) in own {
+        if value < least || value > most {
+            return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
+        }
+    }
+    if let Spacing::Schedule { delays_ms } = &config.engine.retry_policy.spacing {
+        let fits = (1..=MAX_RETRIES).contains(&delays_ms.len()) && delays_ms.iter().all(|&gap| gap <= MAX_GAP_MS);
+        if !fits {
+            let problem = format!("must have 1 to {MAX_RETRIES} gaps of at most 30d each");
+            return Err(out_of_bounds("retry_schedule", problem));
+        }
+    }
+    if crate::logging::filter(&config.log_level).is_none() {
+        let problem = "must be a level (error, warn, info, debug, trace) or directives such as info,engine=debug";
+        return Err(out_of_bounds("log_level", problem.to_owned()));
+    }
+    config.engine.validate().map_err(|error| {
+        let problem = format!("must be between {} and {} ({})", error.least, error.most, error.field);
+        out_of_bounds(setting_of_engine_field(error.field), problem)
+    })
+}
