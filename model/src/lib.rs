@@ -6,6 +6,7 @@
 pub mod id;
 pub mod time;
 
+pub mod api_key;
 pub mod application;
 pub mod event_type;
 
@@ -19,6 +20,7 @@ pub mod attempt;
 pub mod delivery;
 pub mod job;
 
+pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Gap, Pending, Settled, Settlement, Verdict};

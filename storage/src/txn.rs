@@ -5,7 +5,7 @@
 //! ([`Txn::nested`]) that is merged only when it succeeded.
 
 use crate::read::Read;
-use crate::store::{Batch, Direction, Store, StoreError};
+use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use model::{AppId, Endpoint, EndpointRef};
 
@@ -81,13 +81,12 @@ impl<'a> Txn<'a> {
 
 impl Read for Txn<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if let Some(own) = self.batch.get(key) {
-            return Ok(own.cloned());
+        let collected = self.batch.get(key).or_else(|| self.outer.and_then(|outer| outer.get(key)));
+        match collected {
+            Some(Write::Put(value)) => Ok(Some(value.clone())),
+            Some(Write::Delete) => Ok(None),
+            None => Store::get(self.store, key),
         }
-        if let Some(outer) = self.outer.and_then(|batch| batch.get(key)) {
-            return Ok(outer.cloned());
-        }
-        Store::get(self.store, key)
     }
 
     fn scan(

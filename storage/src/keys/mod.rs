@@ -1,1 +1,123 @@
-//! Keys.
+//! Keys: which rows exist, and the byte order they lie in.
+//!
+//! One ordered tree holds everything. The first byte of a key is its [`KeyKind`]; numbers follow big-endian and at full
+//! width, so that byte order is the order of the tuple that the key stands for; text stands only at the end of a key,
+//! so that it needs no terminator. One file per kind: its encoding, its decoding and the ranges that are read of it.
+//!
+//! Deliberately nothing about values: what a row holds is for [`crate::tables`].
+
+pub mod api_key;
+pub mod application;
+pub mod application_uid;
+pub mod endpoint;
+pub mod endpoint_uid;
+pub mod event_type;
+pub mod meta;
+
+pub mod chunk;
+pub mod event;
+pub mod event_uid;
+pub mod idempotency;
+pub mod routed;
+
+pub mod cursor;
+pub mod dead_letter;
+pub mod due;
+pub mod gap;
+pub mod health;
+pub mod pending;
+
+pub mod attempt_first;
+pub mod attempt_later;
+pub mod attempt_later_by_seq;
+
+pub mod job;
+
+mod parts;
+mod range;
+#[cfg(test)]
+mod testing;
+
+pub use parts::{DIGEST_BYTES, digest};
+pub use range::KeyRange;
+
+/// The first byte of every key. Persisted: never renumber, never reuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum KeyKind {
+    /// Counters and facts about the store itself, by name.
+    Meta = 1,
+    /// Applications by number.
+    Application = 2,
+    /// The number of an application by the tenant's own name for it.
+    ApplicationUid = 3,
+    /// Endpoints by application and number.
+    Endpoint = 4,
+    /// The number of an endpoint by application and the tenant's own name for it.
+    EndpointUid = 5,
+    /// Event types by name.
+    EventType = 6,
+    /// API keys by the hash of their secret.
+    ApiKey = 7,
+    /// Blocks of events by application and first position.
+    Event = 16,
+    /// Pieces of payloads that do not fit a block, by application, position and index.
+    Chunk = 17,
+    /// The position of an event by application and digest of the tenant's own id for it.
+    EventUid = 18,
+    /// How far an application's log is routed.
+    Routed = 19,
+    /// How far an endpoint has come.
+    Cursor = 20,
+    /// Deliveries that wait for another attempt.
+    Pending = 21,
+    /// The same by due time: an index without values.
+    Due = 22,
+    /// Deliveries that were given up.
+    DeadLetter = 23,
+    /// Runs of first attempts by endpoint and lowest position.
+    AttemptFirst = 24,
+    /// Further attempts by endpoint and start.
+    AttemptLater = 25,
+    /// The same by position: an index without values.
+    AttemptLaterBySeq = 26,
+    /// Stretches of the log that an endpoint did not get, by endpoint and first position.
+    Gap = 27,
+    /// What is remembered of an endpoint's failures.
+    Health = 28,
+    /// What was answered to an idempotency key, by application and digest of the key.
+    Idempotency = 29,
+    /// Jobs by number.
+    Job = 30,
+}
+
+impl KeyKind {
+    /// The word that errors show.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyKind::Meta => "meta",
+            KeyKind::Application => "application",
+            KeyKind::ApplicationUid => "application_uid",
+            KeyKind::Endpoint => "endpoint",
+            KeyKind::EndpointUid => "endpoint_uid",
+            KeyKind::EventType => "event_type",
+            KeyKind::ApiKey => "api_key",
+            KeyKind::Event => "event",
+            KeyKind::Chunk => "chunk",
+            KeyKind::EventUid => "event_uid",
+            KeyKind::Routed => "routed",
+            KeyKind::Cursor => "cursor",
+            KeyKind::Pending => "pending",
+            KeyKind::Due => "due",
+            KeyKind::DeadLetter => "dead_letter",
+            KeyKind::AttemptFirst => "attempt_first",
+            KeyKind::AttemptLater => "attempt_later",
+            KeyKind::AttemptLaterBySeq => "attempt_later_by_seq",
+            KeyKind::Gap => "gap",
+            KeyKind::Health => "health",
+            KeyKind::Idempotency => "idempotency",
+            KeyKind::Job => "job",
+        }
+    }
+}

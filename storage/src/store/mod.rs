@@ -1,66 +1,78 @@
-//! The `Store` seam (stand-in signatures).
+//! The seam between what we mean and where it is kept: an ordered map of bytes with atomic, durable batches.
+//!
+//! Everything above asks these few questions and no others, so that the embedded store, the in-memory model and, one
+//! day, a distributed ordered store can stand behind the same code. Deliberately not here: key kinds, value codecs,
+//! iterators that live across calls, snapshots, transactions with reads, compare-and-swap. The one writer above has no
+//! use for them.
+//!
+//! A new implementation is accepted when `conformance` passes on it.
+
+mod batch;
+#[cfg(test)]
+mod conformance;
+mod error;
+pub mod memory;
+pub mod sled;
+
 use bytes::Bytes;
-use std::collections::BTreeMap;
-/// Largest value.
+
+pub use batch::{Batch, Write};
+pub use error::{Poison, StoreError};
+pub use memory::MemoryStore;
+pub use sled::SledStore;
+
+/// Largest value in bytes. A rule of durability and not of taste: the embedded store moves a page that outgrows its
+/// bound into a file it never makes durable, and this is what keeps pages below it. Larger payloads are cut into chunks.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024;
-/// Direction of a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Ascending.
-    Forward,
-    /// Descending.
-    Reverse,
-}
-/// Error.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Corrupt row.
-    #[error("corrupt row of kind {kind}: {detail}")]
-    CorruptRow {
-        /// kind
-        kind: &'static str,
-        /// detail
-        detail: String,
-    },
-}
-/// Batch.
-#[derive(Debug, Default)]
-pub struct Batch {
-    rows: BTreeMap<Bytes, Option<Bytes>>,
-}
-impl Batch {
-    /// Put.
-    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.rows.insert(key.into(), Some(value.into()));
-    }
-    /// Delete.
-    pub fn delete(&mut self, key: impl Into<Bytes>) {
-        self.rows.insert(key.into(), None);
-    }
-    /// Pending value of a key in this batch: `Some(None)` if deleted.
-    pub fn get(&self, key: &[u8]) -> Option<Option<&Bytes>> {
-        self.rows.get(key).map(Option::as_ref)
-    }
-    /// Adds all of another, later batch.
-    pub fn append(&mut self, other: Batch) {
-        self.rows.extend(other.rows);
-    }
-    /// Rows.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-    /// None?
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-}
-/// Ordered KV map.
+
+/// Largest key in bytes. Keys may not be empty.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// Largest batch in bytes, the sum of its keys and values. It bounds what one commit may hold in memory.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// An ordered map of byte keys to byte values, ordered as unsigned bytes.
+///
+/// # Contract
+///
+/// - **Durable.** When `apply` returns `Ok`, its batch MUST survive a process kill and a power cut. Whatever a freshly
+///   opened store shows MUST be as durable as that.
+/// - **Atomic across restarts.** After any crash a batch MUST be there whole or not at all. A batch whose `apply` failed,
+///   or had not returned, MAY be there: it was never acknowledged, yet it is not promised to be gone.
+/// - **In order.** A batch MUST NOT survive a crash that an earlier batch did not survive.
+/// - **One writer.** One thread calls `apply`; any number may read at the same time.
+/// - **Reads see the writer's work early and in pieces.** A read MAY show rows of a batch whose `apply` has not returned
+///   (hence not durable yet), and a `scan` MAY show part of such a batch. A reader that must act on durable rows only
+///   stays below the position the writer announced after `apply`. A read that starts after an `apply` returned MUST show
+///   all of it.
+/// - **Refusals change nothing.** A batch over a limit is refused before anything is written, and does not poison.
+/// - **Errors are final.** After the first I/O error or sign of damage, in a read or a write, the store MUST be poisoned:
+///   every later `apply`, `get` and `scan` fails with [`StoreError::Poisoned`] and touches no file. Nothing is retried:
+///   after a failed fsync the kernel may have dropped the very pages it could not write, and a second one would answer
+///   "fine". The way on is to stop acknowledging, exit, and open again.
 pub trait Store: Send + Sync + 'static {
-    /// Atomic, durable.
+    /// Writes `batch` atomically and returns once it is durable. An empty batch writes nothing. Blocks for the disk.
+    ///
+    /// # Errors
+    ///
+    /// A refusal ([`StoreError::is_refusal`]) changed nothing; any other error poisons the store.
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
-    /// Point read.
+
+    /// The value of `key`, or `None`. May block for a read from disk.
+    ///
+    /// # Errors
+    ///
+    /// Every error poisons the store.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
-    /// Range read of `[start, end)`.
+
+    /// The rows with keys in `[start, end)`, at most `limit`: the lowest ones in ascending order ([`Direction::Forward`])
+    /// or the highest ones in descending order ([`Direction::Reverse`]). Empty when `start >= end` or `limit` is 0.
+    ///
+    /// The answer holds up to `limit * (MAX_KEY_BYTES + MAX_VALUE_BYTES)` bytes: the caller bounds memory by `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Every error poisons the store.
     fn scan(
         &self,
         start: &[u8],
@@ -68,4 +80,65 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+
+    /// Bytes the store takes on disk (in memory, for the model). Answers on a poisoned store too.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not answer. This one does not poison.
+    fn size_on_disk_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
+    fn poisoned(&self) -> Option<String>;
+}
+
+/// Which end of a range a [`Store::scan`] starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the lowest key upwards.
+    Forward,
+    /// From the highest key downwards.
+    Reverse,
+}
+
+/// The end of the range of all keys that begin with `prefix`: `scan(prefix, &prefix_end(prefix), ..)` shows them all and
+/// no other. For an empty prefix, or one of 0xff bytes only, that is a string above every possible key, which exists
+/// because keys are bounded.
+#[must_use]
+pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX);
+    match kept {
+        Some(last) => {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end
+        }
+        None => vec![u8::MAX; MAX_KEY_BYTES + 1],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn prefix_end_steps_over_trailing_ff() {
+        assert_eq!(prefix_end(&[1, 2]), vec![1, 3]);
+        assert_eq!(prefix_end(&[1, 0xff, 0xff]), vec![2]);
+        assert_eq!(prefix_end(&[0xff]).len(), MAX_KEY_BYTES + 1);
+        assert!(prefix_end(&[]) > vec![0xff; MAX_KEY_BYTES]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_below_prefix_end_exactly_when_it_is_below_or_has_the_prefix(
+            prefix in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xfe), Just(0xff)], 0..4),
+            key in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xfe), Just(0xff)], 1..6),
+        ) {
+            let in_range = key >= prefix && key < prefix_end(&prefix);
+            prop_assert_eq!(in_range, key.starts_with(&prefix));
+        }
+    }
 }

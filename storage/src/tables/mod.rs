@@ -1,1 +1,82 @@
-//! Tables.
+//! What rows mean: one file per thing that is kept.
+//!
+//! Free functions: reads take any [`Read`] (the store, or a transaction that sees its own writes), writes go into a
+//! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
+//! name is taken, a key is valid or a delivery is due for good is for the callers.
+//!
+//! Every write passes [`put_value`], so that no value is ever longer than [`MAX_VALUE_BYTES`].
+
+pub mod counter;
+
+pub mod api_key;
+pub mod application;
+pub mod endpoint;
+pub mod event_type;
+
+pub mod event_uid;
+pub mod idempotency;
+
+pub mod dead_letter;
+pub mod history;
+
+pub mod job;
+
+#[cfg(test)]
+mod testing;
+
+use crate::codec;
+use crate::keys::{KeyKind, KeyRange};
+use crate::read::Read;
+use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
+use crate::txn::Txn;
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+
+/// The decoded row of `key`, if there is one.
+fn get_row<T: Decode<()>>(read: &(impl Read + ?Sized), kind: KeyKind, key: &[u8]) -> Result<Option<T>, StoreError> {
+    read.get(key)?.map(|value| codec::decode(kind.name(), &value)).transpose()
+}
+
+/// Sets a row to the encoded `row`.
+fn put_row<T: Encode>(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
+    put_value(txn, kind, key, codec::encode(row))
+}
+
+/// Sets a row to bytes that state their own layout.
+///
+/// # Errors
+/// A refusal when they are too many. It comes here and not with the commit, so that it fails one request and not all
+/// that share the commit.
+fn put_value(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+    if value.len() > MAX_VALUE_BYTES {
+        let detail = format!("a value of {} bytes is over the limit of {MAX_VALUE_BYTES}", value.len());
+        return Err(StoreError::CorruptRow { kind: kind.name(), detail });
+    }
+    txn.put(key, value);
+    Ok(())
+}
+
+/// Rows of `range`, at most `limit`.
+fn scan(
+    read: &(impl Read + ?Sized),
+    range: &KeyRange,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    if limit == 0 || range.start >= range.end {
+        return Ok(Vec::new());
+    }
+    read.scan(&range.start, &range.end, limit, direction)
+}
+
+/// Decoded rows of `range`, at most `limit`.
+fn scan_rows<T: Decode<()>>(
+    read: &(impl Read + ?Sized),
+    kind: KeyKind,
+    range: &KeyRange,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<T>, StoreError> {
+    let rows = scan(read, range, limit, direction)?;
+    rows.iter().map(|(_, value)| codec::decode(kind.name(), value)).collect()
+}

@@ -1,0 +1,49 @@
+//! Runs of first attempts: `application number, endpoint number, lowest position of the run`.
+
+use super::parts::{KeyReader, KeyWriter};
+use super::{KeyKind, KeyRange};
+use crate::store::StoreError;
+use model::{AppId, EndpointRef, Seq};
+
+/// The key of a row.
+#[must_use]
+pub fn encode(target: EndpointRef, first: Seq) -> Vec<u8> {
+    KeyWriter::new(KeyKind::AttemptFirst).target(target).seq(first).finish()
+}
+
+/// Reads a key back.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] for anything that [`encode`] would not have written.
+pub fn decode(key: &[u8]) -> Result<(EndpointRef, Seq), StoreError> {
+    let mut reader = KeyReader::new(KeyKind::AttemptFirst, key)?;
+    let parts = (reader.target()?, reader.seq()?);
+    reader.finish()?;
+    Ok(parts)
+}
+
+/// Those of one application.
+#[must_use]
+pub fn of_app(app: AppId) -> KeyRange {
+    KeyRange::prefix(KeyWriter::new(KeyKind::AttemptFirst).app(app).finish())
+}
+
+/// Those of one endpoint.
+#[must_use]
+pub fn of_endpoint(target: EndpointRef) -> KeyRange {
+    KeyRange::prefix(KeyWriter::new(KeyKind::AttemptFirst).target(target).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::testing::{key_properties, seqs, targets};
+
+    key_properties!(
+        KeyKind::AttemptFirst,
+        fixed,
+        (targets(), seqs()),
+        |(target, first)| encode(*target, *first),
+        decode
+    );
+}

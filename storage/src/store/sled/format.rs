@@ -1,0 +1,79 @@
+//! The `FORMAT` file: which layout of the store folder, and which meaning of its rows, this folder holds.
+//!
+//! Two lines of text, written once at creation and read before anything else is touched:
+//!
+//! ```text
+//! pinion-store
+//! 1
+//! ```
+//!
+//! A version we do not know is refused. There is no upgrade here: an upgrade is a decision, made above.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use super::open::OpenError;
+
+/// The version this build writes and the newest it reads.
+pub(super) const VERSION: u32 = 1;
+
+/// The file's name inside the store folder.
+pub(super) const FILE_NAME: &str = "FORMAT";
+
+const MAGIC: &str = "pinion-store";
+
+/// Far more than a valid file holds.
+const MAX_BYTES: u64 = 64;
+
+/// Writes the file into `folder` and makes it durable; the caller makes the folder durable.
+pub(super) fn write(folder: &Path) -> io::Result<()> {
+    let mut file = File::create_new(folder.join(FILE_NAME))?;
+    write!(file, "{MAGIC}\n{VERSION}\n")?;
+    file.sync_all()
+}
+
+/// Passes when `folder` is of a version this build can read.
+pub(super) fn check(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join(FILE_NAME);
+    let corrupt = |reason: &str| OpenError::Corrupt { path: path.clone(), reason: reason.to_owned() };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(corrupt("the file is missing"));
+        }
+        Err(error) => return Err(OpenError::io("open", &path, error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| OpenError::io("read", &path, error))?;
+    match parse(&bytes) {
+        None => Err(corrupt("it does not hold a format version")),
+        Some(found) if found > VERSION => Err(OpenError::FormatTooNew { path, found, supported: VERSION }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let version = text.strip_prefix(MAGIC)?.strip_prefix('\n')?.strip_suffix('\n')?;
+    // `parse` alone would also take a sign or leading zeros.
+    let version = version.parse::<u32>().ok().filter(|number| number.to_string() == version)?;
+    (version >= 1).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_file_is_a_version() {
+        assert_eq!(parse(b"pinion-store\n1\n"), Some(1));
+        assert_eq!(parse(b"pinion-store\n4294967295\n"), Some(u32::MAX));
+        for bad in ["", "pinion-store", "pinion-store\n", "pinion-store\n1", "pinion-store\n+1\n", "pinion-store\n0\n"]
+        {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(parse(b"pinion-store\n1\n\n"), None);
+        assert_eq!(parse(&[0xff; 20]), None);
+    }
+}

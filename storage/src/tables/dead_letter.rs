@@ -1,0 +1,128 @@
+//! Deliveries that were given up, in the order of their events.
+//!
+//! Deliberately only the rows: that a delivery with a dead letter has no pending row is kept by who settles it.
+
+use crate::codec;
+use crate::keys::{KeyKind, dead_letter};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::{get_row, put_row, scan};
+use crate::txn::Txn;
+use model::{DeadLetter, EndpointRef, Seq};
+
+/// Rows that a count reads at once.
+const COUNT_PAGE: usize = 1_000;
+
+/// The dead letter of one delivery.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn get(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Option<DeadLetter>, StoreError> {
+    get_row(read, KeyKind::DeadLetter, &dead_letter::encode(target, seq))
+}
+
+/// Dead letters of an endpoint in the order of their events (or against it), at most `limit`, those beyond `after`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn list(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    after: Option<Seq>,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<(Seq, DeadLetter)>, StoreError> {
+    let after = after.map(|seq| dead_letter::encode(target, seq));
+    let rows = scan(read, &dead_letter::of_endpoint(target).beyond(after, direction), limit, direction)?;
+    rows.iter()
+        .map(|(key, value)| {
+            let (_, seq) = dead_letter::decode(key)?;
+            Ok((seq, codec::decode(KeyKind::DeadLetter.name(), value)?))
+        })
+        .collect()
+}
+
+/// How many dead letters an endpoint has, but never more than `max`: counting reads them.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn count_upto(read: &(impl Read + ?Sized), target: EndpointRef, max: u64) -> Result<u64, StoreError> {
+    let mut count = 0;
+    let mut after = None;
+    while count < max {
+        let page = usize::try_from(max - count).unwrap_or(usize::MAX).min(COUNT_PAGE);
+        let range = dead_letter::of_endpoint(target).beyond(after.take(), Direction::Forward);
+        let rows = scan(read, &range, page, Direction::Forward)?;
+        count += rows.len() as u64;
+        match rows.last() {
+            Some((key, _)) if rows.len() == page => after = Some(key.to_vec()),
+            _ => break,
+        }
+    }
+    Ok(count)
+}
+
+/// Gives a delivery up.
+///
+/// # Errors
+/// None today.
+pub fn put(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &DeadLetter) -> Result<(), StoreError> {
+    put_row(txn, KeyKind::DeadLetter, dead_letter::encode(target, seq), row)
+}
+
+/// Removes a dead letter, if it exists.
+///
+/// # Errors
+/// None today.
+pub fn remove(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), StoreError> {
+    txn.delete(dead_letter::encode(target, seq));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use model::{DeadLetterReason, OutcomeClass, UnixMs};
+
+    fn row(at: u64) -> DeadLetter {
+        DeadLetter {
+            at: UnixMs(at),
+            attempts: 8,
+            reason: DeadLetterReason::AttemptsExhausted,
+            last_outcome: Some(OutcomeClass::ServerError),
+            last_status: 503,
+        }
+    }
+
+    #[test]
+    fn dead_letters_list_in_both_directions_within_their_endpoint() {
+        let store = TestStore::default();
+        store.write(|txn| {
+            put(txn, target(1, 2), Seq(1), &row(0))?;
+            [3, 300, 70_000].iter().try_for_each(|seq| put(txn, target(1, 1), Seq(*seq), &row(*seq)))
+        });
+        let list = |after: Option<u64>, limit, direction| -> Vec<u64> {
+            let page = list(&store, target(1, 1), after.map(Seq), limit, direction).unwrap();
+            assert!(page.iter().all(|(seq, letter)| *letter == row(seq.0)));
+            page.iter().map(|(seq, _)| seq.0).collect()
+        };
+        assert_eq!(list(None, 9, Direction::Forward), [3, 300, 70_000]);
+        assert_eq!(list(Some(3), 1, Direction::Forward), [300]);
+        assert_eq!(list(None, 2, Direction::Reverse), [70_000, 300]);
+        assert_eq!(list(Some(300), 9, Direction::Reverse), [3]);
+        store.write(|txn| remove(txn, target(1, 1), Seq(300)));
+        assert_eq!(get(&store, target(1, 1), Seq(300)).unwrap(), None);
+        assert_eq!(get(&store, target(1, 1), Seq(3)).unwrap(), Some(row(3)));
+    }
+
+    #[test]
+    fn a_count_stops_at_its_bound_and_crosses_pages() {
+        let store = TestStore::default();
+        let total = COUNT_PAGE as u64 + 5;
+        store.write(|txn| (1..=total).try_for_each(|seq| put(txn, target(1, 1), Seq(seq), &row(seq))));
+        let count = |max| count_upto(&store, target(1, 1), max).unwrap();
+        assert_eq!((count(0), count(7), count(COUNT_PAGE as u64), count(total + 1)), (0, 7, 1_000, total));
+        assert_eq!(count_upto(&store, target(1, 2), 9).unwrap(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Endpoints, with an index of the tenants' own names for them within an application.
+//!
+//! Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor,
+//! waiting deliveries and history are removed by a job. A name that is taken moves to the endpoint put last; whether it
+//! may is for the caller, who asks [`by_uid`] first.
+
+use crate::keys::{KeyKind, endpoint, endpoint_uid};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::{get_row, put_row, scan_rows};
+use crate::txn::{Change, Txn};
+use model::{AppId, Endpoint, EndpointId, EndpointRef};
+
+/// One endpoint.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
+    get_row(read, KeyKind::Endpoint, &endpoint::encode(target))
+}
+
+/// The number of the endpoint that the tenant calls `uid`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn by_uid(read: &(impl Read + ?Sized), app: AppId, uid: &str) -> Result<Option<EndpointId>, StoreError> {
+    get_row(read, KeyKind::EndpointUid, &endpoint_uid::encode(app, uid))
+}
+
+/// Endpoints of an application in the order of creation (or against it), at most `limit`, those beyond `after`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn list(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    after: Option<EndpointId>,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let after = after.map(|id| endpoint::encode(EndpointRef { app, endpoint: id }));
+    scan_rows(read, KeyKind::Endpoint, &endpoint::of_app(app).beyond(after, direction), limit, direction)
+}
+
+/// Endpoints of every application, at most `limit`, those beyond `after`: how a start reads them all.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn scan_all(
+    read: &(impl Read + ?Sized),
+    after: Option<EndpointRef>,
+    limit: usize,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let range = endpoint::all().beyond(after.map(endpoint::encode), Direction::Forward);
+    scan_rows(read, KeyKind::Endpoint, &range, limit, Direction::Forward)
+}
+
+/// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
+///
+/// # Errors
+/// Whatever the store reports; a refusal when the row is too large, with nothing written.
+pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
+    let before = get(txn, row.target())?;
+    put_row(txn, KeyKind::Endpoint, endpoint::encode(row.target()), row)?;
+    if let Some(old) = before.and_then(|before| before.uid)
+        && row.uid.as_ref() != Some(&old)
+    {
+        release(txn, row.target(), &old)?;
+    }
+    if let Some(uid) = &row.uid {
+        put_row(txn, KeyKind::EndpointUid, endpoint_uid::encode(row.app, uid), &row.id)?;
+    }
+    txn.tell(Change::EndpointPut(Box::new(row.clone())));
+    Ok(())
+}
+
+/// Removes an endpoint's row and its name and tells the engine.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
+    let target = row.target();
+    // The name it has now, which need not be the one that the caller last saw.
+    let stored = get(txn, target)?;
+    if let Some(uid) = stored.and_then(|stored| stored.uid) {
+        release(txn, target, &uid)?;
+    }
+    txn.delete(endpoint::encode(target));
+    txn.tell(Change::EndpointDeleted(target));
+    Ok(())
+}
+
+/// Frees a name, unless another endpoint has taken it since.
+fn release(txn: &mut Txn<'_>, target: EndpointRef, uid: &str) -> Result<(), StoreError> {
+    if by_uid(txn, target.app, uid)? == Some(target.endpoint) {
+        txn.delete(endpoint_uid::encode(target.app, uid));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use model::{Seq, UnixMs};
+
+    fn endpoint(app: u32, id: u32, uid: Option<&str>) -> Endpoint {
+        Endpoint {
+            id: EndpointId(id),
+            app: AppId(app),
+            salt: 7,
+            uid: uid.map(str::to_owned),
+            url: "https://example.com/hook".to_owned(),
+            description: String::new(),
+            event_types: vec!["invoice.*".to_owned()],
+            channels: Vec::new(),
+            rate_limit: Some(10),
+            max_in_flight: None,
+            timeout_ms: None,
+            retry_policy: None,
+            on_client_error: None,
+            disabled: None,
+            active_from: Seq(3),
+            secrets: Vec::new(),
+            sealed_headers: None,
+            metadata: "{}".to_owned(),
+            created_at: UnixMs(1),
+            updated_at: UnixMs(2),
+        }
+    }
+
+    #[test]
+    fn a_name_belongs_to_its_application_and_follows_a_change() {
+        let store = TestStore::default();
+        store.write(|txn| put(txn, &endpoint(1, 1, Some("hook"))));
+        store.write(|txn| put(txn, &endpoint(2, 2, Some("hook"))));
+        assert_eq!(by_uid(&store, AppId(1), "hook").unwrap(), Some(EndpointId(1)));
+        assert_eq!(by_uid(&store, AppId(2), "hook").unwrap(), Some(EndpointId(2)));
+        store.write(|txn| put(txn, &endpoint(1, 1, Some("other"))));
+        assert_eq!(by_uid(&store, AppId(1), "hook").unwrap(), None);
+        assert_eq!(by_uid(&store, AppId(2), "hook").unwrap(), Some(EndpointId(2)));
+        assert_eq!(get(&store, target(1, 1)).unwrap(), Some(endpoint(1, 1, Some("other"))));
+    }
+
+    #[test]
+    fn changes_are_told_in_order_and_removal_leaves_no_row() {
+        let store = TestStore::default();
+        let changes = store.write(|txn| {
+            put(txn, &endpoint(1, 1, Some("hook")))?;
+            remove(txn, &endpoint(1, 1, None))
+        });
+        assert!(matches!(
+            changes.as_slice(),
+            [Change::EndpointPut(row), Change::EndpointDeleted(gone)]
+                if **row == endpoint(1, 1, Some("hook")) && *gone == target(1, 1)
+        ));
+        assert_eq!(store.row_count(), 0);
+    }
+
+    #[test]
+    fn lists_stay_within_the_application_and_a_scan_does_not() {
+        let store = TestStore::default();
+        store.write(|txn| {
+            [(1, 1), (2, 2), (1, 3), (1, 4), (3, 5)].into_iter().try_for_each(|(a, e)| put(txn, &endpoint(a, e, None)))
+        });
+        let ids = |rows: Vec<Endpoint>| -> Vec<u32> { rows.iter().map(|row| row.id.0).collect() };
+        let list = |after: Option<u32>, limit, direction| {
+            ids(list(&store, AppId(1), after.map(EndpointId), limit, direction).unwrap())
+        };
+        assert_eq!(list(None, 9, Direction::Forward), [1, 3, 4]);
+        assert_eq!(list(Some(1), 1, Direction::Forward), [3]);
+        assert_eq!(list(None, 2, Direction::Reverse), [4, 3]);
+        assert_eq!(list(Some(3), 9, Direction::Reverse), [1]);
+        assert_eq!(ids(scan_all(&store, None, 9).unwrap()), [1, 3, 4, 2, 5]);
+        assert_eq!(ids(scan_all(&store, Some(target(1, 3)), 2).unwrap()), [4, 2]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Where an event lies that a tenant named itself: what makes its id unique, and findable.
+//!
+//! A row stays as long as its event; who removes the event removes it. Deliberately no text of the id: the row is found
+//! by a digest, and the event itself carries the text.
+
+use crate::keys::{KeyKind, digest, event_uid};
+use crate::read::Read;
+use crate::store::StoreError;
+use crate::tables::{get_row, put_row};
+use crate::txn::Txn;
+use model::{AppId, Seq};
+
+/// The position of the event that the tenant calls `event_id`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Option<Seq>, StoreError> {
+    get_row(read, KeyKind::EventUid, &event_uid::encode(app, digest(event_id)))
+}
+
+/// Notes the position of an event that the tenant named.
+///
+/// # Errors
+/// None today.
+pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
+    put_row(txn, KeyKind::EventUid, event_uid::encode(app, digest(event_id)), &seq)
+}
+
+/// Forgets the name of the event at `seq`; not that of a later event which took the name since.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn remove(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
+    if get(txn, app, event_id)? == Some(seq) {
+        txn.delete(event_uid::encode(app, digest(event_id)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::TestStore;
+
+    #[test]
+    fn a_name_belongs_to_its_application_and_to_the_event_that_took_it_last() {
+        let store = TestStore::default();
+        let long = "x".repeat(4_000);
+        store.write(|txn| put(txn, AppId(1), &long, Seq(5)));
+        assert_eq!(get(&store, AppId(1), &long).unwrap(), Some(Seq(5)));
+        assert_eq!(get(&store, AppId(2), &long).unwrap(), None);
+        assert_eq!(get(&store, AppId(1), "x").unwrap(), None);
+        store.write(|txn| put(txn, AppId(1), &long, Seq(9)));
+        store.write(|txn| remove(txn, AppId(1), &long, Seq(5)));
+        assert_eq!(get(&store, AppId(1), &long).unwrap(), Some(Seq(9)));
+        store.write(|txn| remove(txn, AppId(1), &long, Seq(9)));
+        assert_eq!(store.row_count(), 0);
+    }
+}

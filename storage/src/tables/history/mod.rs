@@ -1,0 +1,220 @@
+//! Attempts of an endpoint: what users browse to see what became of a delivery.
+//!
+//! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a [`run`] holds
+//! those of one commit. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
+//! own, by start, with an index by event.
+//!
+//! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
+//! again replaces it within its run. Lists and lookups read what is committed: a transaction does not show what it holds.
+//!
+//! Deliberately no retention of its own and no states of deliveries: this only remembers.
+
+mod position;
+mod run;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use crate::codec;
+use crate::keys::{KeyKind, attempt_first, attempt_later, attempt_later_by_seq};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::{get_row, put_row, put_value, scan};
+use crate::txn::Txn;
+use bytes::Bytes;
+use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
+use run::{MAX_RESPONSE_BYTES, MAX_SPAN, RunBuilder};
+use std::collections::BTreeMap;
+use streams::{Firsts, Laters};
+
+pub use position::HistoryPosition;
+
+/// The most further attempts of one delivery that [`of_message`] shows: the newest.
+pub const MAX_LATER_OF_MESSAGE: usize = 1_000;
+
+/// Runs read at once when looking for one attempt: it is nearly always in the first few.
+const LOOKUP_PAGE: usize = 8;
+
+/// Remembers first attempts, in any order. Responses over about 8 KB are cut.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+    let mut rest: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, cut(record))).collect();
+    while let Some((&first, _)) = rest.first_key_value() {
+        let key = attempt_first::encode(target, first);
+        // A run that begins here already is packed again together with the new records. What then does not fit goes on
+        // in a run of its own, which may meet another one in turn.
+        if let Some(existing) = txn.get(&key)? {
+            for record in run::decode(&existing)? {
+                rest.entry(record.seq).or_insert(record);
+            }
+        }
+        let mut builder = RunBuilder::new(first);
+        while let Some(entry) = rest.first_entry()
+            && builder.push(entry.get())
+        {
+            entry.remove();
+        }
+        put_value(txn, KeyKind::AttemptFirst, key, builder.finish())?;
+    }
+    Ok(())
+}
+
+/// Remembers one further attempt. A response over about 8 KB is cut.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn put_later(txn: &mut Txn<'_>, target: EndpointRef, record: AttemptRecord) -> Result<(), StoreError> {
+    let (seq, started_at) = (record.seq, record.started_at);
+    put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &cut(record))?;
+    put_value(txn, KeyKind::AttemptLaterBySeq, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new())
+}
+
+/// The attempts of one delivery, oldest first; of its further ones at most [`MAX_LATER_OF_MESSAGE`].
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn of_message(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+) -> Result<Vec<AttemptRecord>, StoreError> {
+    let range = attempt_later_by_seq::of_delivery(target, seq);
+    let mut attempts = Vec::new();
+    for (key, _) in scan(read, &range, MAX_LATER_OF_MESSAGE, Direction::Reverse)? {
+        let (_, _, started_at) = attempt_later_by_seq::decode(&key)?;
+        // Gone when it was removed between the two reads.
+        attempts.extend(later(read, target, seq, started_at)?);
+    }
+    attempts.extend(find_first(read, target, seq)?.map(|(_, record)| record));
+    attempts.reverse();
+    // Nearly sorted: only a clock that was set back makes an attempt start before the one that it followed.
+    attempts.sort_by_key(|record| record.started_at);
+    Ok(attempts)
+}
+
+/// Attempts of an endpoint, at most `limit`, and where the list goes on, if it does: newest first going in reverse from
+/// `position` (from the newest without one), oldest first going forward from there (from the oldest without one).
+///
+/// First attempts come by position and further ones by start; the two are merged by start.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn list(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    position: Option<HistoryPosition>,
+    limit: usize,
+    direction: Direction,
+) -> Result<(Vec<AttemptRecord>, Option<HistoryPosition>), StoreError> {
+    let mut position = position.unwrap_or(match direction {
+        Direction::Forward => HistoryPosition::OLDEST,
+        Direction::Reverse => HistoryPosition::NEWEST,
+    });
+    let mut firsts = Firsts::new(read, target, position.first_below, direction);
+    let mut laters = Laters::new(read, target, position, direction);
+    let mut page = Vec::new();
+    loop {
+        let take_first = match (firsts.peek()?, laters.peek()?) {
+            (None, None) => return Ok((page, None)),
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            // Of one millisecond, the first attempt counts as the older.
+            (Some(first), Some(later)) => match direction {
+                Direction::Forward => first.started_at <= later.started_at,
+                Direction::Reverse => first.started_at > later.started_at,
+            },
+        };
+        if page.len() >= limit {
+            return Ok((page, Some(position)));
+        }
+        let Some(record) = (if take_first { firsts.pop() } else { laters.pop() }) else {
+            return Ok((page, None));
+        };
+        // The cut moves past it: just below it in reverse, just above it forward.
+        let seq = match direction {
+            Direction::Forward => record.seq.next(),
+            Direction::Reverse => record.seq,
+        };
+        if take_first {
+            position.first_below = seq;
+        } else {
+            position.later_before = (record.started_at, seq);
+        }
+        page.push(record);
+    }
+}
+
+/// Empties the response of one attempt: it may hold what a tenant must not keep. Says whether there is such an attempt.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
+    if let Some(mut record) = later(txn, target, seq, started_at)? {
+        record.response.clear();
+        put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &record)?;
+        return Ok(true);
+    }
+    let Some((run_key, found)) = find_first(txn, target, seq)? else { return Ok(false) };
+    if found.started_at != started_at {
+        return Ok(false);
+    }
+    // As this transaction sees the run: it may have added to it.
+    let Some(value) = txn.get(&run_key)? else { return Ok(false) };
+    let mut records = run::decode(&value)?;
+    for record in records.iter_mut().filter(|record| record.seq == seq) {
+        record.response.clear();
+    }
+    let mut builder = RunBuilder::new(attempt_first::decode(&run_key)?.1);
+    let all_fit = records.iter().all(|record| builder.push(record));
+    debug_assert!(all_fit, "a run that became shorter fits");
+    put_value(txn, KeyKind::AttemptFirst, run_key.to_vec(), builder.finish())?;
+    Ok(true)
+}
+
+/// The first attempt of a delivery, with the key of its run.
+fn find_first(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+) -> Result<Option<(Bytes, AttemptRecord)>, StoreError> {
+    let lowest = Seq(seq.0.saturating_sub(MAX_SPAN - 1));
+    let mut range = attempt_first::of_endpoint(target)
+        .from(attempt_first::encode(target, lowest))
+        .up_to(attempt_first::encode(target, seq));
+    loop {
+        let rows = scan(read, &range, LOOKUP_PAGE, Direction::Reverse)?;
+        for (key, value) in &rows {
+            if let Some(record) = run::decode(value)?.into_iter().find(|record| record.seq == seq) {
+                return Ok(Some((key.clone(), record)));
+            }
+        }
+        match rows.last() {
+            Some((key, _)) if rows.len() == LOOKUP_PAGE => {
+                range = range.beyond(Some(key.to_vec()), Direction::Reverse);
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// One further attempt.
+fn later(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+    started_at: UnixMs,
+) -> Result<Option<AttemptRecord>, StoreError> {
+    get_row(read, KeyKind::AttemptLater, &attempt_later::encode(target, started_at, seq))
+}
+
+fn decode_later(value: &[u8]) -> Result<AttemptRecord, StoreError> {
+    codec::decode(KeyKind::AttemptLater.name(), value)
+}
+
+/// Callers cut responses by their own, lower bound; this one makes every record fit a value.
+fn cut(mut record: AttemptRecord) -> AttemptRecord {
+    record.response.truncate(MAX_RESPONSE_BYTES);
+    record
+}

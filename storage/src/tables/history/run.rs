@@ -1,0 +1,306 @@
+//! A run: first attempts of one endpoint, settled together, packed into one value.
+//!
+//! # Layout
+//!
+//! A delivery on the happy path leaves nothing behind but its record here, so records are small: about 10 bytes for a
+//! success. They ascend by position, each given as the difference from the one before.
+//!
+//! ```text
+//! offset  bytes
+//! 0       4      CRC-32C of all bytes that follow, little-endian
+//! 4       1      layout version, 1
+//! 5       2      number of records, little-endian
+//! 7       ...    records
+//!
+//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due) · 1 byte outcome · varint position, less that of
+//! the record before (the first: from 0) · signed varint start, less that of the record before (the first: from 0) ·
+//! varint duration · varint attempt · varint status · [signed varint next attempt, less the start] · varint length of
+//! the response · the response
+//! ```
+//!
+//! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is folded
+//! first so that small negative numbers stay short: 0, -1, 1, -2 become 0, 1, 2, 3 ("zigzag"). Differences of times wrap
+//! around 2^64, so that no pair of times is too far apart.
+//!
+//! Limits: a value is at most [`MAX_VALUE_BYTES`] long, and a run spans fewer than [`MAX_SPAN`] positions, so that who
+//! looks for a position knows which keys can hold it. [`MAX_SPAN`] may grow one day but never shrink: rows written under
+//! the larger one would not be found.
+//!
+//! Deliberately knows nothing of keys and stores.
+
+use crate::keys::KeyKind;
+use crate::store::{MAX_VALUE_BYTES, StoreError};
+use bytes::Bytes;
+use model::{AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
+
+/// The positions that one run may span. Large enough that runs of an endpoint that gets one event in a hundred still hold
+/// ten records, small enough that a lookup reads 1024 values at the very worst.
+pub(super) const MAX_SPAN: u64 = 1024;
+
+/// The longest response that a record keeps: with everything else it then fits a value of its own.
+pub(super) const MAX_RESPONSE_BYTES: usize = MAX_VALUE_BYTES - 128;
+
+const VERSION: u8 = 1;
+const CRC_BYTES: usize = 4;
+const HEADER_BYTES: usize = CRC_BYTES + 3;
+
+const FLAG_MANUAL: u8 = 1;
+const FLAG_NEXT: u8 = 2;
+
+/// Packs records until one does not fit.
+pub(super) struct RunBuilder {
+    bytes: Vec<u8>,
+    first: Seq,
+    previous: (Seq, UnixMs),
+    count: u16,
+}
+
+impl RunBuilder {
+    /// A run that begins at the position `first`.
+    pub(super) fn new(first: Seq) -> RunBuilder {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.resize(HEADER_BYTES, 0);
+        RunBuilder { bytes, first, previous: (Seq::ZERO, UnixMs::ZERO), count: 0 }
+    }
+
+    /// Adds a record, or says `false` and is as before. Positions ascend; a response is already cut, so that the first
+    /// record of a run always fits.
+    pub(super) fn push(&mut self, record: &AttemptRecord) -> bool {
+        debug_assert!(record.seq >= self.first && record.response.len() <= MAX_RESPONSE_BYTES);
+        debug_assert!(self.count == 0 || record.seq > self.previous.0, "positions ascend");
+        if record.seq.0 - self.first.0 >= MAX_SPAN || self.count == u16::MAX {
+            return false;
+        }
+        let before = self.bytes.len();
+        write_record(&mut self.bytes, self.previous, record);
+        if self.bytes.len() > MAX_VALUE_BYTES {
+            debug_assert!(self.count > 0, "one record always fits");
+            self.bytes.truncate(before);
+            return false;
+        }
+        self.previous = (record.seq, record.started_at);
+        self.count += 1;
+        true
+    }
+
+    /// The value.
+    pub(super) fn finish(mut self) -> Bytes {
+        self.bytes[CRC_BYTES] = VERSION;
+        self.bytes[CRC_BYTES + 1..HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
+        let crc = crc32c::crc32c(&self.bytes[CRC_BYTES..]);
+        self.bytes[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
+        Bytes::from(self.bytes)
+    }
+}
+
+/// Takes a run apart: its records by ascending position.
+pub(super) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
+    let (crc, covered) = value.split_first_chunk::<CRC_BYTES>().ok_or_else(|| corrupt("cut short"))?;
+    if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
+        return Err(corrupt("checksum does not match"));
+    }
+    let Some((&[version, low, high], mut rest)) = covered.split_first_chunk::<3>() else {
+        return Err(corrupt("cut short"));
+    };
+    if version != VERSION {
+        return Err(corrupt("unknown layout version"));
+    }
+    let count = u16::from_le_bytes([low, high]);
+    let mut records: Vec<AttemptRecord> = Vec::new();
+    let mut previous = (Seq::ZERO, UnixMs::ZERO);
+    for _ in 0..count {
+        let record = read_record(&mut rest, previous).ok_or_else(|| corrupt("a record does not decode"))?;
+        previous = (record.seq, record.started_at);
+        records.push(record);
+    }
+    if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
+}
+
+fn corrupt(detail: &str) -> StoreError {
+    StoreError::CorruptRow { kind: KeyKind::AttemptFirst.name(), detail: detail.to_owned() }
+}
+
+fn write_record(bytes: &mut Vec<u8>, previous: (Seq, UnixMs), record: &AttemptRecord) {
+    let manual = if record.trigger == Trigger::Manual { FLAG_MANUAL } else { 0 };
+    let next = if record.next_attempt_at.is_some() { FLAG_NEXT } else { 0 };
+    bytes.push(manual | next);
+    bytes.push(record.outcome as u8);
+    write_varint(bytes, record.seq.0.wrapping_sub(previous.0.0));
+    write_difference(bytes, record.started_at, previous.1);
+    write_varint(bytes, record.duration_ms.into());
+    write_varint(bytes, record.attempt.into());
+    write_varint(bytes, record.status.into());
+    if let Some(next) = record.next_attempt_at {
+        write_difference(bytes, next, record.started_at);
+    }
+    write_varint(bytes, record.response.len() as u64);
+    bytes.extend_from_slice(&record.response);
+}
+
+fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecord> {
+    let flags = read_byte(rest)?;
+    if flags & !(FLAG_MANUAL | FLAG_NEXT) != 0 {
+        return None;
+    }
+    // The order of `ALL` is the order of declaration, which is persisted.
+    let outcome = *OutcomeClass::ALL.get(usize::from(read_byte(rest)?))?;
+    let seq = Seq(previous.0.0.wrapping_add(read_varint(rest)?));
+    let started_at = read_difference(rest, previous.1)?;
+    let duration_ms = read_varint(rest)?.try_into().ok()?;
+    let attempt = read_varint(rest)?.try_into().ok()?;
+    let status = read_varint(rest)?.try_into().ok()?;
+    let next_attempt_at = if flags & FLAG_NEXT != 0 { Some(read_difference(rest, started_at)?) } else { None };
+    let length = read_varint(rest)?.try_into().ok()?;
+    let (response, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(AttemptRecord {
+        seq,
+        started_at,
+        duration_ms,
+        attempt,
+        trigger: if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled },
+        outcome,
+        status,
+        response: response.to_vec(),
+        next_attempt_at,
+    })
+}
+
+fn write_difference(bytes: &mut Vec<u8>, time: UnixMs, from: UnixMs) {
+    let difference = time.0.wrapping_sub(from.0) as i64;
+    write_varint(bytes, ((difference << 1) ^ (difference >> 63)) as u64);
+}
+
+fn read_difference(rest: &mut &[u8], from: UnixMs) -> Option<UnixMs> {
+    let folded = read_varint(rest)?;
+    let difference = (folded >> 1) as i64 ^ -((folded & 1) as i64);
+    Some(UnixMs(from.0.wrapping_add(difference as u64)))
+}
+
+fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = read_byte(rest)?;
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit only.
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        number |= bits << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn read_byte(rest: &mut &[u8]) -> Option<u8> {
+    let (byte, after) = rest.split_first()?;
+    *rest = after;
+    Some(*byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::history::tests::{record, records};
+    use proptest::prelude::*;
+
+    fn encode(records: &[AttemptRecord]) -> (Bytes, usize) {
+        let mut builder = RunBuilder::new(records[0].seq);
+        let fitting = records.iter().take_while(|record| builder.push(record)).count();
+        (builder.finish(), fitting)
+    }
+
+    #[test]
+    fn outcomes_are_numbered_in_the_order_of_the_list() {
+        for (index, outcome) in OutcomeClass::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, index);
+        }
+    }
+
+    #[test]
+    fn the_layout_is_the_one_written_above() {
+        let mut second = record(302, 1_003);
+        (second.trigger, second.outcome, second.status) = (Trigger::Manual, OutcomeClass::ServerError, 503);
+        (second.next_attempt_at, second.response) = (Some(UnixMs(1_000)), b"no".to_vec());
+        let (value, _) = encode(&[record(300, 1_005), second]);
+        let expected = [
+            &[1, 2, 0][..],
+            // 300; 1005 folded to 2010; duration 5, attempt 1, status 200, no response
+            &[0, 0, 0xac, 0x02, 0xda, 0x0f, 5, 1, 0xc8, 0x01, 0],
+            // +2; -2 folded to 3; duration 5, attempt 1, status 503, -3 folded to 5, 2 bytes
+            &[3, 6, 2, 3, 5, 1, 0xf7, 0x03, 5, 2, b'n', b'o'],
+        ]
+        .concat();
+        assert_eq!(&value[4..], expected);
+        assert_eq!(value[..4], crc32c::crc32c(&expected).to_le_bytes());
+    }
+
+    #[test]
+    fn a_success_takes_about_ten_bytes() {
+        let successes: Vec<_> = (0..500).map(|n| record(1_000_000 + n, 1_700_000_000_000 + 3 * n)).collect();
+        let (value, fitting) = encode(&successes);
+        assert_eq!(fitting, 500);
+        assert!(value.len() <= 500 * 10 + 20, "{} bytes", value.len());
+    }
+
+    #[test]
+    fn the_longest_record_fits_a_run_of_its_own() {
+        let longest = AttemptRecord {
+            seq: Seq(u64::MAX),
+            started_at: UnixMs(1 << 63),
+            duration_ms: u32::MAX,
+            attempt: u16::MAX,
+            trigger: Trigger::Manual,
+            outcome: OutcomeClass::InternalError,
+            status: u16::MAX,
+            response: vec![0; MAX_RESPONSE_BYTES],
+            next_attempt_at: Some(UnixMs(0)),
+        };
+        let (value, fitting) = encode(std::slice::from_ref(&longest));
+        assert_eq!(fitting, 1);
+        assert_eq!(decode(&value).unwrap(), [longest]);
+    }
+
+    #[test]
+    fn a_run_ends_where_its_span_does() {
+        let (_, fitting) = encode(&[record(10, 1), record(9 + MAX_SPAN, 1), record(10 + MAX_SPAN, 1)]);
+        assert_eq!(fitting, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_fits_reads_back_within_the_limit(records in records(1..60)) {
+            let (value, fitting) = encode(&records);
+            prop_assert!(fitting >= 1 && value.len() <= MAX_VALUE_BYTES);
+            prop_assert_eq!(&decode(&value).unwrap(), &records[..fitting]);
+        }
+
+        #[test]
+        fn damage_is_noticed(records in records(1..9), at: prop::sample::Index, flip in 1u8..) {
+            let mut value = encode(&records).0.to_vec();
+            let at = at.index(value.len());
+            prop_assert!(decode(&value[..at]).is_err());
+            value[at] ^= flip;
+            prop_assert!(decode(&value).is_err());
+        }
+
+        #[test]
+        fn bytes_with_a_right_checksum_never_panic(rest in prop::collection::vec(any::<u8>(), 0..80), count in 0u8..4) {
+            let covered = [&[VERSION, count, 0], rest.as_slice()].concat();
+            let value = [&crc32c::crc32c(&covered).to_le_bytes(), covered.as_slice()].concat();
+            if let Ok(records) = decode(&value) {
+                prop_assert_eq!(records.len(), usize::from(count));
+            }
+        }
+    }
+}

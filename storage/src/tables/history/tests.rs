@@ -1,0 +1,245 @@
+//! The history against a model: two sorted maps, listed by the plainest code there is.
+
+use super::*;
+use crate::tables::testing::{TestStore, target};
+use model::{OutcomeClass, Trigger};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::ops::Range;
+
+pub(super) fn record(seq: u64, started_at: u64) -> AttemptRecord {
+    AttemptRecord {
+        seq: Seq(seq),
+        started_at: UnixMs(started_at),
+        duration_ms: 5,
+        attempt: 1,
+        trigger: Trigger::Scheduled,
+        outcome: OutcomeClass::Success,
+        status: 200,
+        response: Vec::new(),
+        next_attempt_at: None,
+    }
+}
+
+/// Mostly close together, sometimes further apart than a run spans.
+fn seqs() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => 1u64..40, 1 => 1u64..5_000, 1 => (0u64..4).prop_map(|n| n * MAX_SPAN + 1)]
+}
+
+fn times() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0u64..50, 1 => any::<u64>().prop_map(|time| time >> 1)]
+}
+
+fn any_record() -> impl Strategy<Value = AttemptRecord> {
+    let response = prop_oneof![6 => 0usize..40, 2 => 0usize..4_000, 1 => 8_000usize..9_000];
+    (seqs(), times(), any::<u32>(), any::<u16>(), any::<bool>(), 0usize..14, response, prop::option::of(times()))
+        .prop_map(|(seq, started_at, duration_ms, attempt, manual, outcome, response, next)| AttemptRecord {
+            duration_ms,
+            attempt,
+            trigger: if manual { Trigger::Manual } else { Trigger::Scheduled },
+            outcome: OutcomeClass::ALL[outcome],
+            status: attempt ^ 77,
+            response: vec![b'x'; response],
+            next_attempt_at: next.map(UnixMs),
+            ..record(seq, started_at)
+        })
+}
+
+/// Records of ascending positions, as a run takes them.
+pub(super) fn records(count: Range<usize>) -> impl Strategy<Value = Vec<AttemptRecord>> {
+    vec(any_record(), count).prop_map(|records| {
+        let by_seq: BTreeMap<Seq, AttemptRecord> =
+            records.into_iter().map(|record| (record.seq, cut(record))).collect();
+        by_seq.into_values().collect()
+    })
+}
+
+/// What must be found.
+#[derive(Default)]
+struct Model {
+    firsts: BTreeMap<Seq, AttemptRecord>,
+    laters: BTreeMap<(UnixMs, Seq), AttemptRecord>,
+}
+
+impl Model {
+    fn of_message(&self, seq: Seq) -> Vec<AttemptRecord> {
+        let laters = self.laters.values().filter(|record| record.seq == seq);
+        let mut attempts: Vec<_> = self.firsts.get(&seq).into_iter().chain(laters).cloned().collect();
+        attempts.sort_by_key(|record| record.started_at);
+        attempts
+    }
+
+    /// Everything newest first: the heads of two stacks, the one that started later first.
+    fn newest_first(&self) -> Vec<AttemptRecord> {
+        let mut firsts: Vec<_> = self.firsts.values().cloned().collect();
+        let mut laters: Vec<_> = self.laters.values().cloned().collect();
+        let mut merged = Vec::new();
+        loop {
+            let from_first = match (firsts.last(), laters.last()) {
+                (None, None) => return merged,
+                (first, later) => first.map(|r| r.started_at.0 + 1) > later.map(|r| r.started_at.0 + 1).or(Some(0)),
+            };
+            merged.extend(if from_first { firsts.pop() } else { laters.pop() });
+        }
+    }
+
+    fn oldest_first(&self) -> Vec<AttemptRecord> {
+        let mut firsts: Vec<_> = self.firsts.values().rev().cloned().collect();
+        let mut laters: Vec<_> = self.laters.values().rev().cloned().collect();
+        let mut merged = Vec::new();
+        loop {
+            let from_first = match (firsts.last(), laters.last()) {
+                (None, None) => return merged,
+                (Some(first), Some(later)) => first.started_at <= later.started_at,
+                (first, _) => first.is_some(),
+            };
+            merged.extend(if from_first { firsts.pop() } else { laters.pop() });
+        }
+    }
+}
+
+/// Fills a store and a model with the same commits, each of first attempts and of further ones.
+fn fill(commits: Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>) -> (TestStore, Model) {
+    let (store, mut model) = (TestStore::default(), Model::default());
+    for (firsts, laters) in commits {
+        // A delivery has one first attempt, over all commits.
+        let fresh: BTreeMap<Seq, AttemptRecord> = firsts
+            .into_iter()
+            .filter(|record| !model.firsts.contains_key(&record.seq))
+            .map(|record| (record.seq, record))
+            .collect();
+        store.write(|txn| {
+            put_first(txn, target(1, 1), fresh.values().rev().cloned().collect())?;
+            laters.iter().try_for_each(|record| put_later(txn, target(1, 1), record.clone()))?;
+            // Neighbours in key order, which must never show.
+            put_first(txn, target(1, 0), vec![record(1, 1)])?;
+            put_later(txn, target(1, 2), record(1, 1))
+        });
+        model.firsts.extend(fresh.into_iter().map(|(seq, record)| (seq, cut(record))));
+        model.laters.extend(laters.into_iter().map(|record| ((record.started_at, record.seq), cut(record))));
+    }
+    (store, model)
+}
+
+fn commits() -> impl Strategy<Value = Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>> {
+    vec((vec(any_record(), 0..30), vec(any_record(), 0..12)), 0..5)
+}
+
+/// Every page until the end, with the position before each.
+fn pages(store: &TestStore, limit: usize, direction: Direction) -> Vec<(Option<HistoryPosition>, Vec<AttemptRecord>)> {
+    let (mut pages, mut position) = (Vec::new(), None);
+    loop {
+        let (page, next) = list(store, target(1, 1), position, limit, direction).unwrap();
+        assert!(next.is_none() || page.len() == limit, "a page before the last is full");
+        pages.push((position, page));
+        match next {
+            Some(next) => position = HistoryPosition::from_text(&next.to_text()),
+            None => return pages,
+        }
+        assert!(position.is_some() && pages.len() < 1_000, "the list does not end");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn lookups_find_every_attempt_of_a_delivery_and_no_other(commits in commits(), absent in seqs()) {
+        let (store, model) = fill(commits);
+        let seqs = model.firsts.keys().chain(model.laters.keys().map(|(_, seq)| seq)).copied();
+        for seq in seqs.chain([Seq(absent)]) {
+            prop_assert_eq!(of_message(&store, target(1, 1), seq).unwrap(), model.of_message(seq));
+        }
+    }
+
+    #[test]
+    fn pages_show_every_attempt_once_in_order(commits in commits(), limit in 1usize..20) {
+        let (store, model) = fill(commits);
+        for (direction, expected) in
+            [(Direction::Reverse, model.newest_first()), (Direction::Forward, model.oldest_first())]
+        {
+            let shown: Vec<_> = pages(&store, limit, direction).into_iter().flat_map(|(_, page)| page).collect();
+            prop_assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn a_position_parts_the_history_in_two(commits in commits(), limit in 1usize..20) {
+        let (store, _) = fill(commits);
+        let address = |record: &AttemptRecord| (record.seq, record.started_at, record.attempt, record.duration_ms);
+        let mut before = Vec::new();
+        for (position, page) in pages(&store, limit, Direction::Reverse) {
+            if position.is_some() {
+                let (back, _) = list(&store, target(1, 1), position, usize::MAX, Direction::Forward).unwrap();
+                let mut back: Vec<_> = back.iter().map(address).collect();
+                back.sort_unstable();
+                before.sort_unstable();
+                prop_assert_eq!(&back, &before);
+            }
+            before.extend(page.iter().map(address));
+        }
+    }
+
+    #[test]
+    fn expunging_empties_one_response_and_changes_nothing_else(commits in commits(), pick: prop::sample::Index) {
+        let (store, mut model) = fill(commits);
+        let all = model.newest_first();
+        prop_assume!(!all.is_empty());
+        let chosen = &all[pick.index(all.len())];
+        let (seq, started_at) = (chosen.seq, chosen.started_at);
+        store.write(|txn| {
+            assert!(expunge(txn, target(1, 1), seq, started_at)?);
+            assert!(!expunge(txn, target(1, 1), seq, UnixMs(u64::MAX))?);
+            assert!(!expunge(txn, target(1, 3), seq, started_at)?);
+            Ok(())
+        });
+        let first = model.firsts.get_mut(&seq).filter(|record| record.started_at == started_at);
+        let emptied = model.laters.get_mut(&(started_at, seq)).or(first).unwrap();
+        emptied.response.clear();
+        let (shown, _) = list(&store, target(1, 1), None, usize::MAX, Direction::Reverse).unwrap();
+        prop_assert_eq!(shown, model.newest_first());
+    }
+}
+
+#[test]
+fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
+    let large = |seq: u64| AttemptRecord { response: vec![b'x'; 3_000], ..record(seq, seq) };
+    let store = TestStore::default();
+    let put = |seqs: &[u64]| {
+        store.write(|txn| put_first(txn, target(1, 1), seqs.iter().map(|seq| large(*seq)).collect()));
+    };
+    put(&[1, 3]);
+    put(&[4, 6]);
+    // Joins the first run, pushes 3 out of it; 3 then stands before 4, whose run it does not meet.
+    put(&[1, 2]);
+    // Meets the run that begins at 4.
+    put(&[4, 5]);
+    let (shown, next) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
+    assert_eq!(shown, (1..=6).map(large).collect::<Vec<_>>());
+    assert!(next.is_none());
+}
+
+#[test]
+fn two_puts_of_one_transaction_are_merged_too() {
+    let store = TestStore::default();
+    store.write(|txn| {
+        put_first(txn, target(1, 1), vec![record(5, 1), record(9, 1)])?;
+        put_first(txn, target(1, 1), vec![record(5, 2), record(7, 1)])
+    });
+    assert_eq!(store.row_count(), 1);
+    let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
+    assert_eq!(shown, [record(5, 2), record(7, 1), record(9, 1)]);
+}
+
+#[test]
+fn a_slow_delivery_settled_with_much_later_ones_does_not_put_them_out_of_order() {
+    let store = TestStore::default();
+    // 1 hangs while many commits of others pass; it is settled with 900.
+    for seq in 2..900 {
+        store.write(|txn| put_first(txn, target(1, 1), vec![record(seq, seq)]));
+    }
+    store.write(|txn| put_first(txn, target(1, 1), vec![record(900, 900), record(1, 1)]));
+    let (shown, next) = list(&store, target(1, 1), None, 3, Direction::Reverse).unwrap();
+    assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [900, 899, 898]);
+    assert!(next.is_some());
+}

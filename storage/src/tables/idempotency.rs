@@ -1,0 +1,123 @@
+//! What was answered to an idempotency key, so that a repeated request gets the first one's answer.
+//!
+//! Deliberately not the answer itself: the event it was about gives that again. The row is found by a digest of the key.
+
+use crate::codec;
+use crate::keys::{KeyKind, KeyRange, digest, idempotency};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::{get_row, put_row, scan};
+use crate::txn::Txn;
+use bincode::{Decode, Encode};
+use model::{AppId, Seq, UnixMs};
+
+/// One idempotency key of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Row {
+    /// The event that the first request made.
+    pub seq: Seq,
+    /// When that was accepted.
+    pub accepted_at: UnixMs,
+    /// A digest of the first request's content: another content under the same key is an error of the caller.
+    pub fingerprint: [u8; 16],
+    /// From when on the key is free again.
+    pub expires_at: UnixMs,
+}
+
+/// The row of `key` unless it has expired by `now`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn get(read: &(impl Read + ?Sized), app: AppId, key: &str, now: UnixMs) -> Result<Option<Row>, StoreError> {
+    let row: Option<Row> = get_row(read, KeyKind::Idempotency, &idempotency::encode(app, digest(key)))?;
+    Ok(row.filter(|row| now < row.expires_at))
+}
+
+/// Remembers a request; replaces an expired row.
+///
+/// # Errors
+/// None today.
+pub fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), StoreError> {
+    put_row(txn, KeyKind::Idempotency, idempotency::encode(app, digest(key)), row)
+}
+
+/// Where a [`sweep`] goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepPosition(Vec<u8>);
+
+/// Looks at the next `limit` rows of all applications and removes those expired by `now`. Gives where to go on, `None`
+/// at the end: then the next sweep begins anew.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn sweep(
+    txn: &mut Txn<'_>,
+    position: Option<SweepPosition>,
+    now: UnixMs,
+    limit: usize,
+) -> Result<Option<SweepPosition>, StoreError> {
+    let range: KeyRange = idempotency::all().beyond(position.map(|position| position.0), Direction::Forward);
+    let rows = scan(txn, &range, limit, Direction::Forward)?;
+    for (key, value) in &rows {
+        let row: Row = codec::decode(KeyKind::Idempotency.name(), value)?;
+        // The scan shows the store; a row that this transaction has renewed stays.
+        if row.expires_at <= now && txn.get(key)?.as_ref() == Some(value) {
+            txn.delete(key.clone());
+        }
+    }
+    let full = rows.len() == limit;
+    Ok(rows.last().filter(|_| full).map(|(key, _)| SweepPosition(key.to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::TestStore;
+
+    fn row(seq: u64, expires_at: u64) -> Row {
+        Row { seq: Seq(seq), accepted_at: UnixMs(1), fingerprint: [3; 16], expires_at: UnixMs(expires_at) }
+    }
+
+    #[test]
+    fn a_key_is_free_from_its_expiry_on_and_belongs_to_its_application() {
+        let store = TestStore::default();
+        store.write(|txn| put(txn, AppId(1), "key", &row(5, 100)));
+        assert_eq!(get(&store, AppId(1), "key", UnixMs(99)).unwrap(), Some(row(5, 100)));
+        assert_eq!(get(&store, AppId(1), "key", UnixMs(100)).unwrap(), None);
+        assert_eq!(get(&store, AppId(2), "key", UnixMs(99)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_sweep_in_small_steps_removes_what_expired_and_nothing_else() {
+        let store = TestStore::default();
+        store.write(|txn| (0..20).try_for_each(|n| put(txn, AppId(n % 3), &format!("key {n}"), &row(1, n.into()))));
+        let mut position = None;
+        for step in 0.. {
+            assert!(step <= 20, "the sweep does not end");
+            let mut next = None;
+            store.write(|txn| {
+                next = sweep(txn, position.take(), UnixMs(9), 3)?;
+                Ok(())
+            });
+            position = next;
+            if position.is_none() {
+                break;
+            }
+        }
+        assert_eq!(store.row_count(), 10);
+        for n in 10..20 {
+            assert!(get(&store, AppId(n % 3), &format!("key {n}"), UnixMs(9)).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn a_row_renewed_in_the_same_transaction_is_not_swept() {
+        let store = TestStore::default();
+        store.write(|txn| put(txn, AppId(1), "key", &row(1, 5)));
+        store.write(|txn| {
+            put(txn, AppId(1), "key", &row(2, 50))?;
+            sweep(txn, None, UnixMs(9), 10).map(|_| ())
+        });
+        assert_eq!(get(&store, AppId(1), "key", UnixMs(9)).unwrap(), Some(row(2, 50)));
+    }
+}
