@@ -97,7 +97,7 @@ impl Default for Config {
             log_format: LogFormat::Auto,
             log_level: "info".to_owned(),
             http: HttpBounds::default(),
-            store_cache_bytes: 256 << 20,
+            store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
             engine: EngineConfig::default(),
         }
     }

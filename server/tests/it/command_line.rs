@@ -20,7 +20,8 @@ fn run(arguments: &[&str], environment: &[(&str, &str)], file: Option<&str>) -> 
 #[test]
 fn print_config_shows_every_layer_and_where_it_came_from() {
     let file = "shards = 3\nmax_in_flight = 5\nmailbox_capacity = 7\n";
-    let environment = [("PINION_MAX_IN_FLIGHT", "6"), ("PINION_SHARDS", "4"), ("PINION_ROOT_KEY", "canary-canary-canary")];
+    let environment =
+        [("PINION_MAX_IN_FLIGHT", "6"), ("PINION_SHARDS", "4"), ("PINION_ROOT_KEY", "canary-canary-canary")];
     let (code, stdout, stderr) = run(&["serve", "--print-config", "--shards", "9"], &environment, Some(file));
     assert_eq!((code, stderr.as_str()), (0, ""));
     for (setting, source) in [

@@ -214,11 +214,7 @@ async fn converse(mut stream: TcpStream, connection: usize, state: &Watched<Stat
 }
 
 /// The next request of a connection; what was read beyond it stays in `buffer`.
-async fn read_request(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-    connection: usize,
-) -> io::Result<Option<Received>> {
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> io::Result<Option<Received>> {
     let head_end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break end;

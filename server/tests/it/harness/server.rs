@@ -235,11 +235,7 @@ fn data_dir(data: &TempDir) -> PathBuf {
     Path::join(data.path(), "data")
 }
 
-fn spawn(
-    data: Arc<TempDir>,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-) -> Result<Server, Exited> {
+fn spawn(data: Arc<TempDir>, arguments: Vec<String>, environment: Vec<(String, String)>) -> Result<Server, Exited> {
     let mut child = pinion()
         .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"])
         .args(["--allow-target", "127.0.0.0/8"])
