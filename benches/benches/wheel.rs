@@ -39,15 +39,8 @@ impl Loaded {
     fn new(size: usize) -> Self {
         let mut random = Random(88_172_645_463_325_252);
         let mut wheel = Wheel::new(0);
-        let keys = (0..size as u64)
-            .map(|position| wheel.insert(1 + random.below(SPREAD_MS), position))
-            .collect();
-        Self {
-            wheel,
-            keys,
-            random,
-            now_ms: 0,
-        }
+        let keys = (0..size as u64).map(|position| wheel.insert(1 + random.below(SPREAD_MS), position)).collect();
+        Self { wheel, keys, random, now_ms: 0 }
     }
 
     fn deadline_ms(&mut self) -> u64 {
@@ -79,14 +72,9 @@ impl Loaded {
         let mut total = Duration::ZERO;
         let mut left = count as usize;
         while left > 0 {
-            let mut positions: Vec<_> = (0..left.min(BATCH))
-                .map(|_| pick(&mut self.random))
-                .collect();
+            let mut positions: Vec<_> = (0..left.min(BATCH)).map(|_| pick(&mut self.random)).collect();
             left -= positions.len();
-            let keys: Vec<_> = positions
-                .iter()
-                .map(|position| self.keys[*position])
-                .collect();
+            let keys: Vec<_> = positions.iter().map(|position| self.keys[*position]).collect();
             let start = Instant::now();
             for key in keys {
                 black_box(self.wheel.cancel(key));
@@ -112,9 +100,7 @@ impl Loaded {
         while fired_total < count {
             self.now_ms = self.wheel.next_deadline_ms().unwrap_or(0).max(self.now_ms);
             let start = Instant::now();
-            let advanced = self
-                .wheel
-                .advance(self.now_ms, usize::MAX, &mut |payload| fired.push(payload));
+            let advanced = self.wheel.advance(self.now_ms, usize::MAX, &mut |payload| fired.push(payload));
             total += start.elapsed();
             fired_total += advanced.fired as u64;
             for position in fired.drain(..) {
@@ -128,9 +114,7 @@ impl Loaded {
 
 fn costs(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel");
-    group
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500));
+    group.sample_size(10).warm_up_time(Duration::from_millis(500));
     group.measurement_time(Duration::from_secs(2));
     for size in SIZES {
         group.throughput(Throughput::Elements(size as u64));
@@ -214,27 +198,12 @@ fn pauses(name: &str, wheel: &mut Wheel<u64>, step_ms: u64, until_ms: u64) {
 fn print_pauses() {
     for size in SIZES {
         let mut wheel = Loaded::new(size).wheel;
-        pauses(
-            &format!("pauses/{size}/a minute of ticks"),
-            &mut wheel,
-            1,
-            60_000,
-        );
-        pauses(
-            &format!("pauses/{size}/one jump over the hour"),
-            &mut wheel,
-            SPREAD_MS,
-            SPREAD_MS,
-        );
+        pauses(&format!("pauses/{size}/a minute of ticks"), &mut wheel, 1, 60_000);
+        pauses(&format!("pauses/{size}/one jump over the hour"), &mut wheel, SPREAD_MS, SPREAD_MS);
         for payload in 0..size as u64 {
             wheel.insert(2 * SPREAD_MS, payload);
         }
-        pauses(
-            &format!("pauses/{size}/all at one tick"),
-            &mut wheel,
-            SPREAD_MS,
-            2 * SPREAD_MS,
-        );
+        pauses(&format!("pauses/{size}/all at one tick"), &mut wheel, SPREAD_MS, 2 * SPREAD_MS);
         assert!(wheel.is_empty());
     }
 }

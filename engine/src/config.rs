@@ -18,7 +18,7 @@ pub struct EngineConfig {
     pub on_client_error: ClientErrorPolicy,
     /// Deadline of one attempt, from name resolution to the last byte of the answer; 100 to 120,000.
     pub attempt_timeout_ms: u32,
-    /// Attempts at once to one endpoint that does not say; 1 to 1,024.
+    /// Attempts at once to one endpoint that does not say; 1 to 512.
     pub max_in_flight_per_endpoint: u16,
     /// Attempts at once on one shard; 1 to 65,536.
     pub max_in_flight_per_shard: usize,
@@ -99,7 +99,7 @@ impl EngineConfig {
         let checks: [(&'static str, u64, u64, u64); 16] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
-            ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 1_024),
+            ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
             ("max_in_flight_per_shard", self.max_in_flight_per_shard as u64, 1, 65_536),
             ("mailbox_capacity", self.mailbox_capacity as u64, 1, 65_536),
             ("queue_memory_bytes_per_shard", self.queue_memory_bytes_per_shard as u64, MIB, 1 << 40),

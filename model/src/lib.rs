@@ -19,6 +19,7 @@ pub mod event;
 pub mod attempt;
 pub mod delivery;
 pub mod job;
+pub mod metric;
 
 pub use api_key::ApiKeyRow;
 pub use application::Application;

@@ -6,6 +6,7 @@
 
 pub mod store;
 
+mod block;
 pub mod codec;
 pub mod keys;
 pub mod read;
@@ -13,6 +14,8 @@ pub mod txn;
 
 pub mod tables;
 
-pub use read::Read;
+pub mod writer;
+
+pub use read::{Read, SharedStore};
 pub use store::{Batch, Direction, Store, StoreError};
 pub use txn::{Change, Txn};

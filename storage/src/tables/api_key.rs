@@ -35,7 +35,7 @@ pub fn list(read: &(impl Read + ?Sized)) -> Result<Vec<ApiKeyRow>, StoreError> {
 /// # Errors
 /// A refusal when the row is too large.
 pub fn put(txn: &mut Txn<'_>, row: &ApiKeyRow) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::ApiKey, api_key::encode(row.hash), row)
+    put_row(txn, api_key::encode(row.hash), row)
 }
 
 /// Removes a key, if it exists.

@@ -46,14 +46,14 @@ pub fn list(
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
-    put_row(txn, KeyKind::Application, application::encode(row.id), row)?;
+    put_row(txn, application::encode(row.id), row)?;
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
     {
         release(txn, row.id, &old)?;
     }
     if let Some(uid) = &row.uid {
-        put_row(txn, KeyKind::ApplicationUid, application_uid::encode(uid), &row.id)?;
+        put_row(txn, application_uid::encode(uid), &row.id)?;
     }
     Ok(())
 }

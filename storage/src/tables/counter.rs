@@ -44,7 +44,7 @@ fn next(txn: &mut Txn<'_>, name: &str) -> Result<u32, StoreError> {
     let Some(number) = last.checked_add(1) else {
         return Err(StoreError::CorruptRow { kind: KeyKind::Meta.name(), detail: format!("{name} is used up") });
     };
-    put_row(txn, KeyKind::Meta, key, &number)?;
+    put_row(txn, key, &number)?;
     Ok(number)
 }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_last_number_is_not_followed_by_the_first() {
         let store = TestStore::default();
-        store.write(|txn| put_row(txn, KeyKind::Meta, meta::encode(LAST_APP), &u32::MAX));
+        store.write(|txn| put_row(txn, meta::encode(LAST_APP), &u32::MAX));
         assert!(next_app_id(&mut Txn::new(&store)).is_err());
     }
 }

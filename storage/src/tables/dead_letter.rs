@@ -67,7 +67,7 @@ pub fn count_upto(read: &(impl Read + ?Sized), target: EndpointRef, max: u64) ->
 /// # Errors
 /// None today.
 pub fn put(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &DeadLetter) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::DeadLetter, dead_letter::encode(target, seq), row)
+    put_row(txn, dead_letter::encode(target, seq), row)
 }
 
 /// Removes a dead letter, if it exists.

@@ -7,9 +7,9 @@
 use crate::keys::{KeyKind, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan_rows};
+use crate::tables::{delivery, get_row, log, put_row, scan_rows};
 use crate::txn::{Change, Txn};
-use model::{AppId, Endpoint, EndpointId, EndpointRef};
+use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Gap, Seq, UnixMs};
 
 /// One endpoint.
 ///
@@ -57,20 +57,69 @@ pub fn scan_all(
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
 ///
+/// What is new or newly enabled gets only what is accepted from here on: `active_from` is set here, not by the caller.
+/// What is newly disabled gets a gap that says what it does not get; enabling closes it.
+///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let before = get(txn, row.target())?;
-    put_row(txn, KeyKind::Endpoint, endpoint::encode(row.target()), row)?;
+    let mut row = row.clone();
+    let was_disabled = before.as_ref().map(|before| before.disabled.is_some());
+    if was_disabled != Some(false) && row.disabled.is_none() {
+        row.active_from = log::head(txn, row.app)?;
+    }
+    put_row(txn, endpoint::encode(row.target()), &row)?;
+    match (was_disabled, &row.disabled) {
+        (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
+        (None | Some(false), Some(disabled)) => {
+            let first = position(txn, row.target())?.next();
+            delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason: disabled.reason });
+        }
+        _ => {}
+    }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
     {
         release(txn, row.target(), &old)?;
     }
     if let Some(uid) = &row.uid {
-        put_row(txn, KeyKind::EndpointUid, endpoint_uid::encode(row.app, uid), &row.id)?;
+        put_row(txn, endpoint_uid::encode(row.app, uid), &row.id)?;
     }
-    txn.tell(Change::EndpointPut(Box::new(row.clone())));
+    txn.tell(Change::EndpointPut(Box::new(row)));
+    Ok(())
+}
+
+/// Disables an endpoint for what it answered. One that is gone or disabled already is left as it is.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn disable(txn: &mut Txn<'_>, target: EndpointRef, reason: DisabledReason, now: UnixMs) -> Result<(), StoreError> {
+    match get(txn, target)? {
+        Some(mut row) if row.disabled.is_none() => {
+            row.disabled = Some(Disabled { at: now, reason });
+            row.updated_at = now;
+            put(txn, &row)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A position that everything before is settled at, as far as is durable: a little low while it is busy, which is
+/// harmless, as a delivery that has an outcome shows that and not the gap it may also lie in.
+fn position(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Seq, StoreError> {
+    match delivery::cursor(read, target)? {
+        Some(cursor) => Ok(cursor.holes.first().map_or(cursor.upto, |hole| hole.previous())),
+        None => delivery::routed(read, target.app),
+    }
+}
+
+fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), StoreError> {
+    if let Some((first, gap)) = delivery::gap_before(txn, target, Seq::MAX)?
+        && gap.last.is_none()
+    {
+        delivery::put_gap(txn, target, first, &Gap { last: Some(last), ..gap });
+    }
     Ok(())
 }
 
@@ -102,7 +151,6 @@ fn release(txn: &mut Txn<'_>, target: EndpointRef, uid: &str) -> Result<(), Stor
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::{Seq, UnixMs};
 
     fn endpoint(app: u32, id: u32, uid: Option<&str>) -> Endpoint {
         Endpoint {
@@ -120,7 +168,7 @@ mod tests {
             retry_policy: None,
             on_client_error: None,
             disabled: None,
-            active_from: Seq(3),
+            active_from: Seq(0),
             secrets: Vec::new(),
             sealed_headers: None,
             metadata: "{}".to_owned(),

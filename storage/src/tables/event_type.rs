@@ -34,7 +34,7 @@ pub fn list(
 /// # Errors
 /// A refusal when the row is too large.
 pub fn put(txn: &mut Txn<'_>, row: &EventType) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::EventType, event_type::encode(&row.name), row)
+    put_row(txn, event_type::encode(&row.name), row)
 }
 
 /// Removes an event type, if it exists.

@@ -23,7 +23,7 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Op
 /// # Errors
 /// None today.
 pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::EventUid, event_uid::encode(app, digest(event_id)), &seq)
+    put_row(txn, event_uid::encode(app, digest(event_id)), &seq)
 }
 
 /// Forgets the name of the event at `seq`; not that of a later event which took the name since.

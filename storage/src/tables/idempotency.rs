@@ -38,7 +38,7 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, key: &str, now: UnixMs) -> R
 /// # Errors
 /// None today.
 pub fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::Idempotency, idempotency::encode(app, digest(key)), row)
+    put_row(txn, idempotency::encode(app, digest(key)), row)
 }
 
 /// Where a [`sweep`] goes on.

@@ -42,7 +42,7 @@ pub fn list_running(read: &(impl Read + ?Sized)) -> Result<Vec<Job>, StoreError>
 /// # Errors
 /// None today.
 pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
-    put_row(txn, KeyKind::Job, job::encode(row.number), row)
+    put_row(txn, job::encode(row.number), row)
 }
 
 #[cfg(test)]

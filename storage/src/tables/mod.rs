@@ -4,7 +4,7 @@
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
-//! Every write passes [`put_value`], so that no value is ever longer than [`MAX_VALUE_BYTES`].
+//! Every write passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
 
 pub mod counter;
 
@@ -13,8 +13,14 @@ pub mod application;
 pub mod endpoint;
 pub mod event_type;
 
+pub mod log;
+
 pub mod event_uid;
 pub mod idempotency;
+
+pub mod delivery;
+pub mod progress;
+pub mod settle;
 
 pub mod dead_letter;
 pub mod history;
@@ -38,8 +44,8 @@ fn get_row<T: Decode<()>>(read: &(impl Read + ?Sized), kind: KeyKind, key: &[u8]
 }
 
 /// Sets a row to the encoded `row`.
-fn put_row<T: Encode>(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
-    put_value(txn, kind, key, codec::encode(row))
+fn put_row<T: Encode>(txn: &mut Txn<'_>, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
+    put_value(txn, key, codec::encode(row))
 }
 
 /// Sets a row to bytes that state their own layout.
@@ -47,10 +53,9 @@ fn put_row<T: Encode>(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, row: &T) -
 /// # Errors
 /// A refusal when they are too many. It comes here and not with the commit, so that it fails one request and not all
 /// that share the commit.
-fn put_value(txn: &mut Txn<'_>, kind: KeyKind, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+fn put_value(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
     if value.len() > MAX_VALUE_BYTES {
-        let detail = format!("a value of {} bytes is over the limit of {MAX_VALUE_BYTES}", value.len());
-        return Err(StoreError::CorruptRow { kind: kind.name(), detail });
+        return Err(StoreError::ValueTooLarge { bytes: value.len() });
     }
     txn.put(key, value);
     Ok(())

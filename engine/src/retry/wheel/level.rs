@@ -27,20 +27,13 @@ impl<const BITS: u32> Levels<BITS> {
     /// Slots of a level: two for each step of the next level, for the reason given in the module above.
     const SLOTS: usize = {
         // One summary word has to cover a level: at most 64 * 64 slots.
-        assert!(
-            BITS >= 1 && BITS <= 11,
-            "a level has between 4 and 4096 slots"
-        );
+        assert!(BITS >= 1 && BITS <= 11, "a level has between 4 and 4096 slots");
         2 << BITS
     };
     const WORDS: usize = Self::SLOTS.div_ceil(WORD);
 
     pub(super) fn new() -> Self {
-        Self {
-            heads: vec![NIL; LEVELS * Self::SLOTS],
-            words: vec![0; LEVELS * Self::WORDS],
-            summaries: [0; LEVELS],
-        }
+        Self { heads: vec![NIL; LEVELS * Self::SLOTS], words: vec![0; LEVELS * Self::WORDS], summaries: [0; LEVELS] }
     }
 
     /// Logarithm of the slot width of a level, in milliseconds.

@@ -103,13 +103,7 @@ impl<T: Copy> Wheel<T> {
 
 impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     fn with_work_max(now_ms: u64, work_max: usize) -> Self {
-        Self {
-            slab: Slab::new(),
-            levels: Levels::new(),
-            cursor_ms: now_ms,
-            now_ms,
-            work_max,
-        }
+        Self { slab: Slab::new(), levels: Levels::new(), cursor_ms: now_ms, now_ms, work_max }
     }
 
     /// How many timers are pending.
@@ -152,24 +146,14 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     /// Never fires early. Bounded by `max_fired` and by [`WORK_PER_ADVANCE`]: when [`Advanced::more`] comes back
     /// true, call again with the same `now_ms` or a later one. Between such calls timers may be inserted and
     /// cancelled freely.
-    pub fn advance(
-        &mut self,
-        now_ms: u64,
-        max_fired: usize,
-        on_fire: &mut impl FnMut(T),
-    ) -> Advanced {
+    pub fn advance(&mut self, now_ms: u64, max_fired: usize, on_fire: &mut impl FnMut(T)) -> Advanced {
         self.now_ms = self.now_ms.max(now_ms);
-        let mut budget = Budget {
-            work: self.work_max,
-            fires: max_fired,
-        };
+        let mut budget = Budget { work: self.work_max, fires: max_fired };
         self.run_due(&mut budget, on_fire);
         self.refile_ahead(&mut budget);
         Advanced {
             fired: max_fired - budget.fires,
-            more: self
-                .next_deadline_ms()
-                .is_some_and(|at_ms| at_ms <= self.now_ms),
+            more: self.next_deadline_ms().is_some_and(|at_ms| at_ms <= self.now_ms),
         }
     }
 
@@ -208,9 +192,7 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
             if self.cursor_ms == self.now_ms || !budget.work() {
                 return;
             }
-            self.cursor_ms = self
-                .next_stop_ms()
-                .map_or(self.now_ms, |at_ms| at_ms.min(self.now_ms));
+            self.cursor_ms = self.next_stop_ms().map_or(self.now_ms, |at_ms| at_ms.min(self.now_ms));
         }
     }
 

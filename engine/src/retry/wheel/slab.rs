@@ -101,11 +101,7 @@ pub(super) struct Slab<T> {
 
 impl<T: Copy> Slab<T> {
     pub(super) fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            free: FreeStack::default(),
-            len: 0,
-        }
+        Self { chunks: Vec::new(), free: FreeStack::default(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -151,23 +147,11 @@ impl<T: Copy> Slab<T> {
         }
         let last = self.chunks.len() - 1;
         let index = last << CHUNK_BITS | self.chunks[last].len();
-        assert!(
-            index < SLOT_TAG as usize,
-            "too many timers for 31-bit links"
-        );
+        assert!(index < SLOT_TAG as usize, "too many timers for 31-bit links");
         let generation = NonZeroU32::MIN;
-        self.chunks[last].push(Entry {
-            deadline_ms,
-            payload,
-            prev: NIL,
-            next: NIL,
-            generation,
-        });
+        self.chunks[last].push(Entry { deadline_ms, payload, prev: NIL, next: NIL, generation });
         self.len += 1;
-        TimerKey {
-            index: index as u32,
-            generation,
-        }
+        TimerKey { index: index as u32, generation }
     }
 
     /// Frees the place of a timer and returns its payload; its key is stale from here on.

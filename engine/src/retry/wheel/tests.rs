@@ -51,19 +51,12 @@ impl<const BITS: u32> Wheel<u32, BITS> {
                     let deadline_ms = entry.deadline_ms.max(self.cursor_ms);
                     let clamped = level == LEVELS - 1 && deadline_ms >> shift > number;
                     let at_home = deadline_ms >> shift == number;
-                    assert!(
-                        at_home || clamped,
-                        "{deadline_ms} in slot {number} of {level}"
-                    );
+                    assert!(at_home || clamped, "{deadline_ms} in slot {number} of {level}");
                     found += 1;
                     (prev, index) = (index, entry.next);
                 }
             }
-            assert_eq!(
-                self.levels.next_occupied(level, current),
-                first,
-                "level {level}"
-            );
+            assert_eq!(self.levels.next_occupied(level, current), first, "level {level}");
         }
         assert_eq!(found, self.len());
         assert_eq!(self.next_deadline_ms().is_none(), self.is_empty());
@@ -73,21 +66,11 @@ impl<const BITS: u32> Wheel<u32, BITS> {
 #[test]
 fn a_timer_fires_at_its_deadline_and_not_a_tick_earlier() {
     for start_ms in [0, 1, 1_023, 1_700_000_000_123] {
-        for delay_ms in [
-            1, 2, 2_047, 2_048, 5_000, 300_000, 2_097_151, 2_097_152, 36_000_000,
-        ] {
+        for delay_ms in [1, 2, 2_047, 2_048, 5_000, 300_000, 2_097_151, 2_097_152, 36_000_000] {
             let mut wheel = Wheel::new(start_ms);
             wheel.insert(start_ms + delay_ms, 7);
-            assert_eq!(
-                settle(&mut wheel, start_ms + delay_ms - 1),
-                [],
-                "{start_ms} {delay_ms}"
-            );
-            assert_eq!(
-                settle(&mut wheel, start_ms + delay_ms),
-                [7],
-                "{start_ms} {delay_ms}"
-            );
+            assert_eq!(settle(&mut wheel, start_ms + delay_ms - 1), [], "{start_ms} {delay_ms}");
+            assert_eq!(settle(&mut wheel, start_ms + delay_ms), [7], "{start_ms} {delay_ms}");
             assert!(wheel.is_empty());
         }
     }
@@ -97,13 +80,7 @@ fn a_timer_fires_at_its_deadline_and_not_a_tick_earlier() {
 fn a_past_deadline_fires_at_the_next_advance_even_at_the_same_now() {
     let mut wheel = tiny(100);
     let advanced = wheel.advance(150, 10, &mut |_| {});
-    assert_eq!(
-        advanced,
-        Advanced {
-            fired: 0,
-            more: false
-        }
-    );
+    assert_eq!(advanced, Advanced { fired: 0, more: false });
     wheel.insert(3, 1);
     wheel.insert(150, 2);
     assert_eq!(wheel.next_deadline_ms(), Some(150));
@@ -128,11 +105,7 @@ fn a_cancelled_timer_does_not_fire_and_its_key_is_stale() {
     let mut wheel = tiny(0);
     let keys: Vec<_> = (0..5).map(|payload| wheel.insert(9, payload)).collect();
     for (victim, left) in [(2, 4), (0, 3), (4, 2)] {
-        assert_eq!(
-            wheel.cancel(keys[victim]),
-            Some(victim as u32),
-            "middle, tail, head"
-        );
+        assert_eq!(wheel.cancel(keys[victim]), Some(victim as u32), "middle, tail, head");
         wheel.check();
         assert_eq!(wheel.cancel(keys[victim]), None);
         assert_eq!(wheel.len(), left);
@@ -180,9 +153,7 @@ fn freed_places_are_reused_before_the_slab_grows() {
     let mut wheel = Wheel::<u32>::new(0);
     for round in 1..=3 {
         let due_ms = round * 10_000;
-        let keys: Vec<_> = (0..count)
-            .map(|payload| wheel.insert(due_ms, payload))
-            .collect();
+        let keys: Vec<_> = (0..count).map(|payload| wheel.insert(due_ms, payload)).collect();
         for key in &keys[..keys.len() / 2] {
             assert!(wheel.cancel(*key).is_some());
         }
@@ -231,27 +202,9 @@ fn one_call_never_fires_more_than_it_was_allowed() {
         wheel.insert(1, payload);
     }
     let fired = |wheel: &mut Wheel<u32>, max| wheel.advance(1, max, &mut |_| {});
-    assert_eq!(
-        fired(&mut wheel, 0),
-        Advanced {
-            fired: 0,
-            more: true
-        }
-    );
-    assert_eq!(
-        fired(&mut wheel, 4),
-        Advanced {
-            fired: 4,
-            more: true
-        }
-    );
-    assert_eq!(
-        fired(&mut wheel, 6),
-        Advanced {
-            fired: 6,
-            more: false
-        }
-    );
+    assert_eq!(fired(&mut wheel, 0), Advanced { fired: 0, more: true });
+    assert_eq!(fired(&mut wheel, 4), Advanced { fired: 4, more: true });
+    assert_eq!(fired(&mut wheel, 6), Advanced { fired: 6, more: false });
 }
 
 #[test]
@@ -313,13 +266,7 @@ fn an_empty_stretch_of_a_thousand_years_is_one_step() {
     let millennium_ms = 1_000 * 365 * 86_400_000;
     assert_eq!(wheel.next_deadline_ms(), None);
     let advanced = wheel.advance(millennium_ms, 1, &mut |_| {});
-    assert_eq!(
-        advanced,
-        Advanced {
-            fired: 0,
-            more: false
-        }
-    );
+    assert_eq!(advanced, Advanced { fired: 0, more: false });
     wheel.insert(millennium_ms + 1, 1);
     assert_eq!(settle(&mut wheel, millennium_ms + 1), [1]);
 }

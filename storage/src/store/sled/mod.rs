@@ -26,6 +26,7 @@ mod barrier;
 mod contain;
 mod format;
 mod open;
+mod recovery;
 mod spill;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! Attempts of an endpoint: what users browse to see what became of a delivery.
 //!
-//! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a [`run`] holds
-//! those of one commit. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
+//! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a run holds those
+//! of one commit. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
 //! own, by start, with an index by event.
 //!
 //! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
 //! again replaces it within its run. Lists and lookups read what is committed: a transaction does not show what it holds.
 //!
-//! Deliberately no retention of its own and no states of deliveries: this only remembers.
+//! Deliberately no states of deliveries and no say in how long it remembers: this is told when to [`trim`].
 
 mod position;
 mod run;
@@ -33,7 +33,7 @@ pub use position::HistoryPosition;
 pub const MAX_LATER_OF_MESSAGE: usize = 1_000;
 
 /// Runs read at once when looking for one attempt: it is nearly always in the first few.
-const LOOKUP_PAGE: usize = 8;
+const LOOKUP_PAGE: usize = if cfg!(test) { 2 } else { 8 };
 
 /// Remembers first attempts, in any order. Responses over about 8 KB are cut.
 ///
@@ -56,7 +56,7 @@ pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRec
         {
             entry.remove();
         }
-        put_value(txn, KeyKind::AttemptFirst, key, builder.finish())?;
+        put_value(txn, key, builder.finish())?;
     }
     Ok(())
 }
@@ -67,8 +67,8 @@ pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRec
 /// Whatever the store reports.
 pub fn put_later(txn: &mut Txn<'_>, target: EndpointRef, record: AttemptRecord) -> Result<(), StoreError> {
     let (seq, started_at) = (record.seq, record.started_at);
-    put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &cut(record))?;
-    put_value(txn, KeyKind::AttemptLaterBySeq, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new())
+    put_row(txn, attempt_later::encode(target, started_at, seq), &cut(record))?;
+    put_value(txn, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new())
 }
 
 /// The attempts of one delivery, oldest first; of its further ones at most [`MAX_LATER_OF_MESSAGE`].
@@ -153,7 +153,7 @@ pub fn list(
 pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
     if let Some(mut record) = later(txn, target, seq, started_at)? {
         record.response.clear();
-        put_row(txn, KeyKind::AttemptLater, attempt_later::encode(target, started_at, seq), &record)?;
+        put_row(txn, attempt_later::encode(target, started_at, seq), &record)?;
         return Ok(true);
     }
     let Some((run_key, found)) = find_first(txn, target, seq)? else { return Ok(false) };
@@ -169,8 +169,40 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     let mut builder = RunBuilder::new(attempt_first::decode(&run_key)?.1);
     let all_fit = records.iter().all(|record| builder.push(record));
     debug_assert!(all_fit, "a run that became shorter fits");
-    put_value(txn, KeyKind::AttemptFirst, run_key.to_vec(), builder.finish())?;
+    put_value(txn, run_key.to_vec(), builder.finish())?;
     Ok(true)
+}
+
+/// Forgets first attempts at positions well below `below` and further ones that started before `before`, at most `limit`
+/// rows of each. Says whether there may be more to forget. With the largest of both it forgets an endpoint.
+///
+/// A run is forgotten whole, once none of its records can be at `below` or above, so that up to 1023 positions
+/// stay for longer.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub fn trim(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    below: Seq,
+    before: UnixMs,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let wholly_below = attempt_first::encode(target, Seq(below.0.saturating_sub(MAX_SPAN - 1)));
+    let range = attempt_first::of_endpoint(target).beyond(Some(wholly_below), Direction::Reverse);
+    let runs = scan(txn, &range, limit, Direction::Forward)?;
+    for (key, _) in &runs {
+        txn.delete(key.clone());
+    }
+    let range = attempt_later::of_endpoint(target)
+        .beyond(Some(attempt_later::encode(target, before, Seq(0))), Direction::Reverse);
+    let laters = scan(txn, &range, limit, Direction::Forward)?;
+    for (key, _) in &laters {
+        let (_, started_at, seq) = attempt_later::decode(key)?;
+        txn.delete(key.clone());
+        txn.delete(attempt_later_by_seq::encode(target, seq, started_at));
+    }
+    Ok(runs.len() == limit || laters.len() == limit)
 }
 
 /// The first attempt of a delivery, with the key of its run.

@@ -1,7 +1,6 @@
 //! Where a list of attempts goes on, in a form that an API can hand out.
 
 use model::{Seq, UnixMs};
-use std::fmt::Write;
 
 /// A cut through an endpoint's history, between attempts: what lies below it and what lies above it are two lists, and
 /// together they hold each attempt once. So one position serves both ways: the older attempts follow it newest first,
@@ -28,12 +27,8 @@ impl HistoryPosition {
     /// The text form: 48 hexadecimal digits, lower case. No secret: a forged one shows nothing but another page.
     #[must_use]
     pub fn to_text(self) -> String {
-        let mut text = String::with_capacity(3 * DIGITS);
-        for number in [self.first_below.0, self.later_before.0.0, self.later_before.1.0] {
-            // Writing to a string cannot fail.
-            let _: Result<(), std::fmt::Error> = write!(text, "{number:016x}");
-        }
-        text
+        let (time, seq) = self.later_before;
+        format!("{:016x}{:016x}{:016x}", self.first_below.0, time.0, seq.0)
     }
 
     /// Reads the text form back. `None` for anything that [`HistoryPosition::to_text`] would not have written.

@@ -122,7 +122,7 @@ fn fill(commits: Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>) -> (TestStore, M
 }
 
 fn commits() -> impl Strategy<Value = Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>> {
-    vec((vec(any_record(), 0..30), vec(any_record(), 0..12)), 0..5)
+    vec((vec(any_record(), 0..20), vec(any_record(), 0..8)), 0..8)
 }
 
 /// Every page until the end, with the position before each.
@@ -201,6 +201,49 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn trimming_in_steps_forgets_what_is_old_and_nothing_else(
+        commits in commits(), below in seqs(), before in times(), limit in 1usize..9,
+    ) {
+        let (store, model) = fill(commits);
+        let trim_all = |below, before| {
+            for step in 0.. {
+                assert!(step < 1_000, "trimming does not end");
+                let mut more = false;
+                store.write(|txn| {
+                    more = trim(txn, target(1, 1), below, before, limit)?;
+                    Ok(())
+                });
+                if !more {
+                    break;
+                }
+            }
+        };
+        trim_all(Seq(below), UnixMs(before));
+        let (left, _) = list(&store, target(1, 1), None, usize::MAX, Direction::Reverse).unwrap();
+        for record in model.newest_first() {
+            let first = model.firsts.get(&record.seq) == Some(&record);
+            if first && record.seq.0 >= below || !first && record.started_at.0 >= before {
+                prop_assert!(left.contains(&record), "forgot too much");
+            }
+            // Runs begin at most a span below their records, and stay while they can reach `below`.
+            if first && record.seq.0 + MAX_SPAN <= below || !first && record.started_at.0 < before {
+                prop_assert!(!left.contains(&record), "forgot too little");
+            }
+            if !first && record.started_at.0 < before {
+                prop_assert!(!of_message(&store, target(1, 1), record.seq).unwrap().contains(&record));
+            }
+        }
+        trim_all(Seq(u64::MAX), UnixMs(u64::MAX));
+        for rows in [attempt_first::of_endpoint, attempt_later::of_endpoint, attempt_later_by_seq::of_endpoint] {
+            prop_assert!(scan(&store, &rows(target(1, 1)), 1, Direction::Forward).unwrap().is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
     let large = |seq: u64| AttemptRecord { response: vec![b'x'; 3_000], ..record(seq, seq) };
@@ -242,4 +285,39 @@ fn a_slow_delivery_settled_with_much_later_ones_does_not_put_them_out_of_order()
     let (shown, next) = list(&store, target(1, 1), None, 3, Direction::Reverse).unwrap();
     assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [900, 899, 898]);
     assert!(next.is_some());
+}
+
+#[test]
+fn the_last_record_of_the_widest_run_comes_in_its_place() {
+    let (low, high) = (10, 10 + MAX_SPAN - 1);
+    // Single runs between its two records, and some above it so that pages end everywhere.
+    for above in 0..3 {
+        let store = TestStore::default();
+        store.write(|txn| {
+            put_first(txn, target(1, 1), vec![record(low, 1), record(high, 1)])?;
+            (low + 1..high)
+                .chain(high + 1..=high + above)
+                .try_for_each(|seq| put_first(txn, target(1, 1), vec![record(seq, 1)]))
+        });
+        let positions = |from, direction| -> Vec<u64> {
+            let (shown, _) = list(&store, target(1, 1), from, usize::MAX, direction).unwrap();
+            shown.iter().map(|record| record.seq.0).collect()
+        };
+        assert_eq!(positions(None, Direction::Forward), (low..=high + above).collect::<Vec<_>>());
+        assert_eq!(positions(None, Direction::Reverse), (low..=high + above).rev().collect::<Vec<_>>());
+        let at_high = HistoryPosition { first_below: Seq(high), ..HistoryPosition::OLDEST };
+        assert_eq!(positions(Some(at_high), Direction::Forward), (high..=high + above).collect::<Vec<_>>());
+        assert_eq!(of_message(&store, target(1, 1), Seq(high)).unwrap(), [record(high, 1)]);
+    }
+}
+
+#[test]
+fn a_run_that_reaches_beyond_its_page_waits_for_the_runs_between() {
+    let store = TestStore::default();
+    store.write(|txn| {
+        put_first(txn, target(1, 1), vec![record(1, 1), record(8, 1)])?;
+        (2..8).try_for_each(|seq| put_first(txn, target(1, 1), vec![record(seq, 1)]))
+    });
+    let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
+    assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
 }

@@ -58,23 +58,15 @@ impl<const BITS: u32> LockStep<BITS> {
     fn advance(&mut self, step_ms: u64, max_fired: usize) -> bool {
         self.now_ms += step_ms;
         let mut fired = Vec::new();
-        let advanced = self
-            .wheel
-            .advance(self.now_ms, max_fired, &mut |payload| fired.push(payload));
+        let advanced = self.wheel.advance(self.now_ms, max_fired, &mut |payload| fired.push(payload));
         assert_eq!(advanced.fired, fired.len());
         assert!(fired.len() <= max_fired.min(self.wheel.work_max));
         for payload in fired {
             // Whatever fires is due, pending, and of the earliest tick that is pending.
             let tick_ms = self.issued[payload as usize].1;
             assert!(tick_ms <= self.now_ms, "{payload} fired early");
-            assert_eq!(
-                self.pending.first().map(|&(first_ms, _)| first_ms),
-                Some(tick_ms)
-            );
-            assert!(
-                self.pending.remove(&(tick_ms, payload)),
-                "{payload} fired twice"
-            );
+            assert_eq!(self.pending.first().map(|&(first_ms, _)| first_ms), Some(tick_ms));
+            assert!(self.pending.remove(&(tick_ms, payload)), "{payload} fired twice");
         }
         advanced.more
     }
@@ -83,15 +75,9 @@ impl<const BITS: u32> LockStep<BITS> {
         self.wheel.check();
         assert_eq!(self.wheel.len(), self.pending.len());
         let first_ms = self.pending.first().map(|&(tick_ms, _)| tick_ms);
-        assert!(
-            more || first_ms.is_none_or(|tick_ms| tick_ms > self.now_ms),
-            "a due timer was left"
-        );
+        assert!(more || first_ms.is_none_or(|tick_ms| tick_ms > self.now_ms), "a due timer was left");
         if let (Some(bound_ms), Some(first_ms)) = (self.wheel.next_deadline_ms(), first_ms) {
-            assert!(
-                bound_ms <= first_ms,
-                "sleeping until {bound_ms} misses {first_ms}"
-            );
+            assert!(bound_ms <= first_ms, "sleeping until {bound_ms} misses {first_ms}");
         }
     }
 }
@@ -99,12 +85,7 @@ impl<const BITS: u32> LockStep<BITS> {
 fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
     let (pending, issued) = (BTreeSet::new(), Vec::new());
     let now_ms = wheel.now_ms;
-    let mut both = LockStep {
-        wheel,
-        pending,
-        issued,
-        now_ms,
-    };
+    let mut both = LockStep { wheel, pending, issued, now_ms };
     for op in ops.into_iter().chain([Op::Settle]) {
         let more = match op {
             Op::Insert { delay_ms } => {
@@ -120,9 +101,7 @@ fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
                 // A call does at least one unit of work; a timer takes at most seven in its life here (four
                 // times clamped, two refilings, a firing), each after at most one step of the cursor.
                 let calls_max = 20 + 14 * both.pending.len();
-                let calls = (0..calls_max)
-                    .take_while(|_| both.advance(0, usize::MAX))
-                    .count();
+                let calls = (0..calls_max).take_while(|_| both.advance(0, usize::MAX)).count();
                 assert!(calls < calls_max, "no end after {calls} calls");
                 false
             }

@@ -28,6 +28,9 @@
 //!
 //! Deliberately knows nothing of keys and stores.
 
+#[cfg(test)]
+mod tests;
+
 use crate::keys::KeyKind;
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use bytes::Bytes;
@@ -206,101 +209,4 @@ fn read_byte(rest: &mut &[u8]) -> Option<u8> {
     let (byte, after) = rest.split_first()?;
     *rest = after;
     Some(*byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tables::history::tests::{record, records};
-    use proptest::prelude::*;
-
-    fn encode(records: &[AttemptRecord]) -> (Bytes, usize) {
-        let mut builder = RunBuilder::new(records[0].seq);
-        let fitting = records.iter().take_while(|record| builder.push(record)).count();
-        (builder.finish(), fitting)
-    }
-
-    #[test]
-    fn outcomes_are_numbered_in_the_order_of_the_list() {
-        for (index, outcome) in OutcomeClass::ALL.iter().enumerate() {
-            assert_eq!(*outcome as usize, index);
-        }
-    }
-
-    #[test]
-    fn the_layout_is_the_one_written_above() {
-        let mut second = record(302, 1_003);
-        (second.trigger, second.outcome, second.status) = (Trigger::Manual, OutcomeClass::ServerError, 503);
-        (second.next_attempt_at, second.response) = (Some(UnixMs(1_000)), b"no".to_vec());
-        let (value, _) = encode(&[record(300, 1_005), second]);
-        let expected = [
-            &[1, 2, 0][..],
-            // 300; 1005 folded to 2010; duration 5, attempt 1, status 200, no response
-            &[0, 0, 0xac, 0x02, 0xda, 0x0f, 5, 1, 0xc8, 0x01, 0],
-            // +2; -2 folded to 3; duration 5, attempt 1, status 503, -3 folded to 5, 2 bytes
-            &[3, 6, 2, 3, 5, 1, 0xf7, 0x03, 5, 2, b'n', b'o'],
-        ]
-        .concat();
-        assert_eq!(&value[4..], expected);
-        assert_eq!(value[..4], crc32c::crc32c(&expected).to_le_bytes());
-    }
-
-    #[test]
-    fn a_success_takes_about_ten_bytes() {
-        let successes: Vec<_> = (0..500).map(|n| record(1_000_000 + n, 1_700_000_000_000 + 3 * n)).collect();
-        let (value, fitting) = encode(&successes);
-        assert_eq!(fitting, 500);
-        assert!(value.len() <= 500 * 10 + 20, "{} bytes", value.len());
-    }
-
-    #[test]
-    fn the_longest_record_fits_a_run_of_its_own() {
-        let longest = AttemptRecord {
-            seq: Seq(u64::MAX),
-            started_at: UnixMs(1 << 63),
-            duration_ms: u32::MAX,
-            attempt: u16::MAX,
-            trigger: Trigger::Manual,
-            outcome: OutcomeClass::InternalError,
-            status: u16::MAX,
-            response: vec![0; MAX_RESPONSE_BYTES],
-            next_attempt_at: Some(UnixMs(0)),
-        };
-        let (value, fitting) = encode(std::slice::from_ref(&longest));
-        assert_eq!(fitting, 1);
-        assert_eq!(decode(&value).unwrap(), [longest]);
-    }
-
-    #[test]
-    fn a_run_ends_where_its_span_does() {
-        let (_, fitting) = encode(&[record(10, 1), record(9 + MAX_SPAN, 1), record(10 + MAX_SPAN, 1)]);
-        assert_eq!(fitting, 2);
-    }
-
-    proptest! {
-        #[test]
-        fn what_fits_reads_back_within_the_limit(records in records(1..60)) {
-            let (value, fitting) = encode(&records);
-            prop_assert!(fitting >= 1 && value.len() <= MAX_VALUE_BYTES);
-            prop_assert_eq!(&decode(&value).unwrap(), &records[..fitting]);
-        }
-
-        #[test]
-        fn damage_is_noticed(records in records(1..9), at: prop::sample::Index, flip in 1u8..) {
-            let mut value = encode(&records).0.to_vec();
-            let at = at.index(value.len());
-            prop_assert!(decode(&value[..at]).is_err());
-            value[at] ^= flip;
-            prop_assert!(decode(&value).is_err());
-        }
-
-        #[test]
-        fn bytes_with_a_right_checksum_never_panic(rest in prop::collection::vec(any::<u8>(), 0..80), count in 0u8..4) {
-            let covered = [&[VERSION, count, 0], rest.as_slice()].concat();
-            let value = [&crc32c::crc32c(&covered).to_le_bytes(), covered.as_slice()].concat();
-            if let Ok(records) = decode(&value) {
-                prop_assert_eq!(records.len(), usize::from(count));
-            }
-        }
-    }
 }

@@ -1,0 +1,205 @@
+//! What one attempt sends: the request of a delivery, built from its endpoint and event.
+//!
+//! Everything about an endpoint that does not change from message to message is worked out once, in a [`Target`].
+//! A tenant's own headers can add to a request but never replace, repeat or split one of ours: names of ours are
+//! refused when headers are configured, and once more when a target is built from what is stored.
+//!
+//! Pure. Deliberately nothing about connections; that is `http`.
+
+use super::sign::{self, SigningKey};
+use super::url::CheckedUrl;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use model::{Event, UnixMs};
+
+#[cfg(test)]
+mod tests;
+
+/// Most custom headers of one endpoint.
+pub const HEADER_COUNT_MAX: usize = 64;
+/// Most bytes of all custom headers of one endpoint, names and values: common servers take 8 KiB of headers in all.
+pub const HEADERS_LEN_MAX: usize = 6 * 1024;
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// What receivers see in their logs.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("Pinion/", env!("CARGO_PKG_VERSION")));
+
+/// Names that belong to us, to the connection, or to how the body is read.
+const RESERVED_NAMES: [&str; 20] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+];
+/// Families of names that belong to us: receivers trust them to be signed.
+const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "svix-", "pinion-"];
+
+/// Why custom headers are not accepted. Shows names, never values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// More than [`HEADER_COUNT_MAX`].
+    #[error("there are more than {HEADER_COUNT_MAX} headers")]
+    TooMany,
+    /// Together longer than [`HEADERS_LEN_MAX`].
+    #[error("the headers are longer than {HEADERS_LEN_MAX} bytes together")]
+    TooLong,
+    /// Not a header name.
+    #[error("{name:?} is not a header name")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// A name that is not the tenant's to set.
+    #[error("the header {name:?} cannot be set")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
+    /// The same name twice, in whatever case.
+    #[error("the header {name:?} is there twice")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A value with a control character, a letter outside ASCII, or white space around it.
+    #[error("the value of the header {name:?} must be printable ASCII without white space around it")]
+    Value {
+        /// The header's name.
+        name: String,
+    },
+}
+
+/// Checks an endpoint's custom headers: when they are configured, and again when a target is built.
+///
+/// # Errors
+/// At the first header that is not acceptable.
+pub fn check_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<HeaderMap, HeaderError> {
+    let mut checked = HeaderMap::new();
+    let mut len = 0;
+    for (name, value) in headers {
+        len += name.len() + value.len();
+        if len > HEADERS_LEN_MAX {
+            return Err(HeaderError::TooLong);
+        }
+        if checked.len() == HEADER_COUNT_MAX {
+            return Err(HeaderError::TooMany);
+        }
+        let shown = || name.chars().take(64).collect::<String>();
+        let parsed: HeaderName = name.parse().map_err(|_| HeaderError::Name { name: shown() })?;
+        if is_reserved(parsed.as_str()) {
+            return Err(HeaderError::Reserved { name: shown() });
+        }
+        let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t');
+        if !printable || value.trim() != value {
+            return Err(HeaderError::Value { name: shown() });
+        }
+        let mut value: HeaderValue = value.parse().map_err(|_| HeaderError::Value { name: shown() })?;
+        // They often carry credentials: hidden from `Debug`, never indexed by HTTP/2's header compression.
+        value.set_sensitive(true);
+        if checked.insert(parsed, value).is_some() {
+            return Err(HeaderError::Duplicate { name: shown() });
+        }
+    }
+    Ok(checked)
+}
+
+/// `name` in lower case.
+fn is_reserved(name: &str) -> bool {
+    RESERVED_NAMES.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Why no target can be made of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildTargetError {
+    /// Nothing is ever sent unsigned.
+    #[error("there is no key to sign with")]
+    NoKey,
+    /// A stored header is not acceptable.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// An endpoint as dispatch sees it, ready for any number of attempts: where to, with which headers, signed by which
+/// keys. Built anew when the endpoint changes or one of its secrets expires.
+#[derive(Debug)]
+pub struct Target {
+    uri: Uri,
+    /// Every header of a request, those of a single message with a stand-in value: a clone only replaces values.
+    headers: HeaderMap,
+    keys: Vec<SigningKey>,
+}
+
+impl Target {
+    /// Builds it once. A custom `authorization` header goes before user name and password of the URL.
+    ///
+    /// # Errors
+    /// Without a key, or with a header that [`check_headers`] refuses.
+    pub fn new<'a>(
+        url: &CheckedUrl,
+        custom: impl IntoIterator<Item = (&'a str, &'a str)>,
+        keys: Vec<SigningKey>,
+    ) -> Result<Target, BuildTargetError> {
+        if keys.is_empty() {
+            return Err(BuildTargetError::NoKey);
+        }
+        let custom = check_headers(custom)?;
+        let mut headers = HeaderMap::with_capacity(custom.len() + 8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(USER_AGENT, AGENT);
+        for name in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE] {
+            headers.insert(name, HeaderValue::from_static(""));
+        }
+        if let Some(authorization) = url.authorization() {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        headers.extend(custom);
+        Ok(Target { uri: url.uri().clone(), headers, keys })
+    }
+
+    /// Host and port, if not the default: what logs and errors show.
+    #[must_use]
+    pub fn host_and_port(&self) -> &str {
+        self.uri.authority().map_or("", http::uri::Authority::as_str)
+    }
+}
+
+/// The request of one attempt. The signature covers `now`, so every attempt is signed anew; the id stays.
+/// The payload is shared, not copied. `Host` and `Content-Length` are the connection's to add.
+#[must_use]
+pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full<Bytes>> {
+    let id = event.message_id();
+    let signature = sign::sign(&target.keys, &id, now.seconds(), &event.payload);
+    let mut request = Request::new(Full::new(event.payload.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = target.uri.clone();
+    *request.headers_mut() = target.headers.clone();
+    request.headers_mut().insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.seconds()));
+    for (name, text) in [(WEBHOOK_ID, id), (WEBHOOK_SIGNATURE, signature)] {
+        // Ids and signatures are ASCII by construction; a stand-in would fail verification, not slip through.
+        if let Ok(value) = HeaderValue::try_from(text) {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    request
+}

@@ -1,0 +1,115 @@
+use super::*;
+use crate::dispatch::guard::Guard;
+use crate::dispatch::url::check_url;
+use model::{AppId, Seq};
+use proptest::prelude::*;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn event() -> Event {
+    Event {
+        app: AppId(7),
+        seq: Seq(9),
+        accepted_at: UnixMs(1_700_000_000_000),
+        event_type: "invoice.paid".into(),
+        event_id: None,
+        channels: vec![],
+        payload: Bytes::from_static(b"{\"a\":1}"),
+    }
+}
+
+fn target(url: &str, custom: &[(&str, &str)]) -> Result<Target, BuildTargetError> {
+    let url = check_url(url, &Guard::default()).unwrap();
+    Target::new(&url, custom.iter().copied(), vec![SigningKey::parse(SECRET).unwrap()])
+}
+
+#[test]
+fn a_request_carries_id_timestamp_signature_and_the_payload_itself() {
+    let target = target("https://u:p@example.com/hook?x=1", &[("X-Tenant", "42")]).unwrap();
+    let (event, now) = (event(), UnixMs(1_700_000_123_456));
+    let request = build(&target, &event, now);
+    assert_eq!((request.method(), request.uri().to_string()), (&Method::POST, "https://example.com/hook?x=1".into()));
+
+    let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+    let keys = [SigningKey::parse(SECRET).unwrap()];
+    assert_eq!(header("webhook-id"), event.message_id());
+    assert_eq!(header("webhook-timestamp"), "1700000123");
+    assert_eq!(header("webhook-signature"), sign::sign(&keys, &event.message_id(), 1_700_000_123, &event.payload));
+    assert_eq!(header("content-type"), "application/json");
+    assert_eq!(header("user-agent"), format!("Pinion/{}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(header("authorization"), "Basic dTpw");
+    assert_eq!(header("x-tenant"), "42");
+    assert!(!request.headers().contains_key("accept-encoding"));
+    assert!(!format!("{target:?}").contains("dTpw"));
+}
+
+#[test]
+fn a_custom_authorization_goes_before_the_urls() {
+    let target = target("https://u:p@example.com/", &[("Authorization", "Bearer x")]).unwrap();
+    let request = build(&target, &event(), UnixMs(0));
+    let values: Vec<_> = request.headers().get_all("authorization").iter().collect();
+    assert_eq!(values, ["Bearer x"]);
+}
+
+#[test]
+fn reserved_repeated_and_malformed_headers_are_refused() {
+    for name in ["Host", "content-LENGTH", "Transfer-Encoding", "Connection", "Webhook-Id", "svix-anything", "Expect"] {
+        assert!(matches!(check_headers([(name, "x")]), Err(HeaderError::Reserved { .. })), "{name}");
+    }
+    assert!(matches!(check_headers([("X-A", "1"), ("x-a", "2")]), Err(HeaderError::Duplicate { .. })));
+    for name in ["", " x", "x y", "x:", ":path", "x\r\ny", "é"] {
+        assert!(matches!(check_headers([(name, "x")]), Err(HeaderError::Name { .. })), "{name:?}");
+    }
+    for value in ["a\r\nb", "a\nb", "a\0b", " a", "a ", "é", "\x7f"] {
+        assert_eq!(check_headers([("x-a", value)]), Err(HeaderError::Value { name: "x-a".into() }), "{value:?}");
+    }
+    let names: Vec<String> = (0..=HEADER_COUNT_MAX).map(|index| format!("x-{index}")).collect();
+    assert_eq!(check_headers(names.iter().map(|name| (name.as_str(), ""))), Err(HeaderError::TooMany));
+    assert_eq!(check_headers([("x", "v".repeat(HEADERS_LEN_MAX).as_str())]), Err(HeaderError::TooLong));
+}
+
+#[test]
+fn nothing_is_sent_unsigned() {
+    let url = check_url("https://example.com/", &Guard::default()).unwrap();
+    assert_eq!(Target::new(&url, [], vec![]).unwrap_err(), BuildTargetError::NoKey);
+}
+
+/// Names near ours and plain noise.
+fn any_name() -> impl Strategy<Value = String> {
+    let ours = prop::sample::select(
+        [RESERVED_NAMES.as_slice(), &["webhook-id", "webhook-signature", "webhook-timestamp", "svix-id"]].concat(),
+    );
+    let decorated = (ours, "[ \t\r\n:A-Za-z-]{0,2}", "[ \t\r\n:A-Za-z-]{0,2}", any::<bool>()).prop_map(
+        |(name, before, after, upper)| {
+            let name = format!("{before}{name}{after}");
+            if upper { name.to_ascii_uppercase() } else { name }
+        },
+    );
+    prop_oneof![decorated, "[ -~]{0,12}", "\\PC{0,6}"]
+}
+
+proptest! {
+    #[test]
+    fn no_custom_header_adds_splits_or_overrides_one_of_ours(
+        custom in prop::collection::vec((any_name(), prop_oneof!["[ -~]{0,20}", "\\PC{0,6}", "a\r\n[a-z]{1,9}: b"]), 0..4),
+    ) {
+        let custom: Vec<(&str, &str)> = custom.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let plain = build(&target("https://example.com/", &[]).unwrap(), &event(), UnixMs(5_000));
+        if let Ok(target) = target("https://example.com/", &custom) {
+            let request = build(&target, &event(), UnixMs(5_000));
+            for (name, value) in plain.headers() {
+                if name == ACCEPT {
+                    continue; // theirs to change
+                }
+                let values: Vec<_> = request.headers().get_all(name).iter().collect();
+                prop_assert_eq!(values, [value]);
+            }
+            for (name, value) in request.headers() {
+                let ours = plain.headers().contains_key(name);
+                prop_assert!(ours || !is_reserved(name.as_str()));
+                prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+            }
+            prop_assert!(!request.headers().contains_key("host") && !request.headers().contains_key("content-length"));
+        }
+    }
+}

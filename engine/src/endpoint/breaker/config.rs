@@ -1,0 +1,34 @@
+//! The breaker's settings and their defaults. Deliberately no validation: every value is safe, and 0 switches a rule off.
+
+/// When a breaker trips and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// Failures in a row that trip it; 0 switches this rule off.
+    pub consecutive_failures: u32,
+    /// A success rate below this trips it; 0 switches this rule off.
+    pub min_success_percent: u32,
+    /// The success rate counts only over at least so many results.
+    pub min_samples: u32,
+    /// The span that the success rate is taken over.
+    pub window_ms: u64,
+    /// The hold of the first opening, before jitter.
+    pub hold_initial_ms: u64,
+    /// No hold is longer.
+    pub hold_max_ms: u64,
+}
+
+// === impl BreakerConfig ===
+
+impl Default for BreakerConfig {
+    /// 5 in a row, or below 50 % of at least 20 within 10 s; holds from 5 s to 5 min.
+    fn default() -> BreakerConfig {
+        BreakerConfig {
+            consecutive_failures: 5,
+            min_success_percent: 50,
+            min_samples: 20,
+            window_ms: 10_000,
+            hold_initial_ms: 5_000,
+            hold_max_ms: 300_000,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What one endpoint may be sent now, judged by how it answered before.
+
+pub mod lane;
+
+pub mod backlog;
+pub mod retries;
+
+pub mod auto_disable;
+pub mod breaker;
+pub mod rate_limit;
+pub mod window;

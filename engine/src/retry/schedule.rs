@@ -1,0 +1,143 @@
+//! The gap before the next attempt of a delivery, and which retry policies are acceptable.
+//!
+//! Deliberately not the decision whether to retry at all (`outcome::decide`), nor whether there is room for a retry now
+//! (`retry::budget`): only arithmetic over [`RetryPolicy`], total for every value, valid or not.
+
+use model::{Jitter, RetryPolicy, Spacing};
+use rand::{Rng, RngExt};
+
+/// The most attempts that a policy may ask for.
+pub const MAX_ATTEMPTS: u16 = 50;
+
+/// The longest gap that a policy may ask for: 7 days.
+pub const MAX_DELAY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// The most gaps that a schedule may list.
+pub const MAX_SCHEDULE_ENTRIES: usize = MAX_ATTEMPTS as usize;
+
+/// Why a policy cannot be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// Too few or too many attempts.
+    #[error("max_attempts must be from 1 to {MAX_ATTEMPTS}, not {0}")]
+    MaxAttempts(u16),
+    /// A schedule with no gap, or with more than any delivery could use.
+    #[error("delays_ms must have from 1 to {MAX_SCHEDULE_ENTRIES} entries, not {0}")]
+    ScheduleLength(usize),
+    /// One gap of the schedule is out of bounds.
+    #[error("delays_ms[{index}] must be from 1 to {MAX_DELAY_MS}, not {delay_ms}")]
+    ScheduleEntry {
+        /// Which entry, from 0.
+        index: usize,
+        /// What it says.
+        delay_ms: u64,
+    },
+    /// Another delay is out of bounds.
+    #[error("{field} must be from 1 to {MAX_DELAY_MS}, not {delay_ms}")]
+    Delay {
+        /// The field as [`RetryPolicy`] and [`Spacing`] name it.
+        field: &'static str,
+        /// What it says.
+        delay_ms: u64,
+    },
+}
+
+// === impl InvalidPolicy ===
+
+impl InvalidPolicy {
+    /// The offending field, as [`RetryPolicy`] and [`Spacing`] name it.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            InvalidPolicy::MaxAttempts(_) => "max_attempts",
+            InvalidPolicy::ScheduleLength(_) | InvalidPolicy::ScheduleEntry { .. } => "delays_ms",
+            InvalidPolicy::Delay { field, .. } => field,
+        }
+    }
+}
+
+/// Checks that a policy can be worked with: every bound is on this page.
+///
+/// A gap of 0 is refused everywhere: with the last entry repeating, it would spend all attempts within one outage of
+/// a second.
+///
+/// # Errors
+/// The first field that is out of bounds.
+pub fn validate(policy: &RetryPolicy) -> Result<(), InvalidPolicy> {
+    if !(1..=MAX_ATTEMPTS).contains(&policy.max_attempts) {
+        return Err(InvalidPolicy::MaxAttempts(policy.max_attempts));
+    }
+    check_delay("max_delay_ms", policy.max_delay_ms)?;
+    match &policy.spacing {
+        Spacing::Schedule { delays_ms } => {
+            if !(1..=MAX_SCHEDULE_ENTRIES).contains(&delays_ms.len()) {
+                return Err(InvalidPolicy::ScheduleLength(delays_ms.len()));
+            }
+            match delays_ms.iter().position(|&delay_ms| !is_delay(delay_ms)) {
+                Some(index) => Err(InvalidPolicy::ScheduleEntry { index, delay_ms: delays_ms[index] }),
+                None => Ok(()),
+            }
+        }
+        Spacing::Exponential { initial_ms } => check_delay("initial_ms", *initial_ms),
+        Spacing::Linear { step_ms } => check_delay("step_ms", *step_ms),
+        Spacing::Fixed { delay_ms } => check_delay("delay_ms", *delay_ms),
+    }
+}
+
+fn is_delay(delay_ms: u64) -> bool {
+    (1..=MAX_DELAY_MS).contains(&delay_ms)
+}
+
+fn check_delay(field: &'static str, delay_ms: u64) -> Result<(), InvalidPolicy> {
+    if is_delay(delay_ms) { Ok(()) } else { Err(InvalidPolicy::Delay { field, delay_ms }) }
+}
+
+/// The gap in ms between the attempt just made and the next one; none when the policy has no further attempt.
+///
+/// `attempts_made` counts the attempt just made; with 0 the first attempt is still to come, and it comes at once.
+/// The gap never exceeds `max_delay_ms`, jitter included. A policy that [`validate`] refuses is still safe here: an
+/// empty schedule has no further attempt, and every product saturates.
+#[must_use]
+pub fn next_delay_ms(policy: &RetryPolicy, attempts_made: u16, rng: &mut (impl Rng + ?Sized)) -> Option<u64> {
+    if attempts_made >= policy.max_attempts {
+        return None;
+    }
+    if attempts_made == 0 {
+        return Some(0);
+    }
+    let gap_ms = spaced_ms(&policy.spacing, attempts_made)?.min(policy.max_delay_ms);
+    Some(jittered_ms(gap_ms, policy.jitter, policy.max_delay_ms, rng))
+}
+
+/// The gap before the `nth` retry (from 1), before cap and jitter.
+fn spaced_ms(spacing: &Spacing, nth: u16) -> Option<u64> {
+    match spacing {
+        Spacing::Schedule { delays_ms } => delays_ms.get(usize::from(nth) - 1).or_else(|| delays_ms.last()).copied(),
+        Spacing::Exponential { initial_ms } => Some(doubled_ms(*initial_ms, u32::from(nth) - 1)),
+        Spacing::Linear { step_ms } => Some(step_ms.saturating_mul(u64::from(nth))),
+        Spacing::Fixed { delay_ms } => Some(*delay_ms),
+    }
+}
+
+/// `base_ms * 2^times`, held at the largest value.
+pub(crate) fn doubled_ms(base_ms: u64, times: u32) -> u64 {
+    base_ms.saturating_mul(1_u64.checked_shl(times).unwrap_or(u64::MAX))
+}
+
+/// A gap spread as `jitter` says, never above `cap_ms`.
+///
+/// The range is cut at the cap *before* drawing. Drawing first and cutting then would put half of all gaps exactly on
+/// the cap, and bring back together what jitter is there to spread.
+pub(crate) fn jittered_ms(gap_ms: u64, jitter: Jitter, cap_ms: u64, rng: &mut (impl Rng + ?Sized)) -> u64 {
+    let (low, high) = match jitter {
+        Jitter::None => (gap_ms, gap_ms),
+        Jitter::Proportional => (gap_ms - gap_ms / 5, gap_ms.saturating_add(gap_ms / 5)),
+        Jitter::Equal => (gap_ms / 2, gap_ms),
+        Jitter::Full => (0, gap_ms),
+    };
+    let (low, high) = (low.min(cap_ms), high.min(cap_ms));
+    if low == high { low } else { rng.random_range(low..=high) }
+}
+
+#[cfg(test)]
+mod tests;

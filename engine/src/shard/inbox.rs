@@ -1,0 +1,190 @@
+//! What other threads tell a shard, behind one mutex held for a push or a swap.
+//!
+//! Offers are bounded. When they do not fit, their endpoints are marked *behind* instead: a mark per endpoint, however
+//! many events, and the endpoint reads them from the log. All other news coalesce per endpoint as well, so nothing here
+//! grows with the load. Nobody ever waits to tell a shard something.
+//!
+//! Deliberately no payloads of its own: an offer shares the commit's events.
+
+use model::{Cursor, EndpointRef, Event, Seq};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Deliveries that may wait in one shard's inbox.
+const OFFERED_MAX: usize = 16 * 1024;
+
+/// Everything that one commit has for one shard.
+#[derive(Debug)]
+pub struct Offer {
+    /// The commit's events.
+    pub events: Arc<[Event]>,
+    /// Who gets which of them: by application and endpoint, ascending within each.
+    pub targets: Vec<(EndpointRef, u32)>,
+}
+
+/// An endpoint that is to read the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Where it stands, if it has no actor that knows better.
+    pub from: Cursor,
+    /// The last position it was offered.
+    pub upto: Seq,
+}
+
+/// What a shard takes in one go.
+#[derive(Debug, Default)]
+pub struct News {
+    /// In commit order.
+    pub offers: VecDeque<Offer>,
+    /// To be applied after the offers.
+    pub behind: HashMap<EndpointRef, Behind>,
+    /// Endpoints whose settings changed, or that are gone.
+    pub changed: HashSet<EndpointRef>,
+    /// Endpoints with rows put back in line.
+    pub requeued: HashSet<EndpointRef>,
+    /// The writer has taken settlements: work that was held back may go on.
+    pub resume: bool,
+    /// No new attempts; finish what is in flight.
+    pub stop: bool,
+}
+
+/// One shard's inbox.
+#[derive(Debug, Default)]
+pub struct ShardInbox {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    news: News,
+    offered: usize,
+}
+
+impl ShardInbox {
+    /// Offers a commit's events; if they do not fit, their endpoints are marked as behind.
+    pub fn offer(&self, offer: Offer) {
+        let mut state = self.lock();
+        if state.offered > 0 && state.offered + offer.targets.len() > OFFERED_MAX {
+            metrics::counter!(model::metric::MAILBOX_FULL).increment(offer.targets.len() as u64);
+            for run in offer.targets.chunk_by(|one, other| one.0 == other.0) {
+                let seq_at = |at: &(EndpointRef, u32)| offer.events[at.1 as usize].seq;
+                let from = Cursor { upto: seq_at(&run[0]).previous(), holes: Vec::new() };
+                mark(&mut state.news.behind, run[0].0, Behind { from, upto: seq_at(&run[run.len() - 1]) });
+            }
+        } else {
+            state.offered += offer.targets.len();
+            state.news.offers.push_back(offer);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Marks an endpoint as behind.
+    pub fn behind(&self, target: EndpointRef, behind: Behind) {
+        mark(&mut self.lock().news.behind, target, behind);
+        self.wake.notify_one();
+    }
+
+    /// An endpoint's settings changed, or it is gone.
+    pub fn changed(&self, target: EndpointRef) {
+        self.lock().news.changed.insert(target);
+        self.wake.notify_one();
+    }
+
+    /// An endpoint has rows put back in line.
+    pub fn requeued(&self, target: EndpointRef) {
+        self.lock().news.requeued.insert(target);
+        self.wake.notify_one();
+    }
+
+    /// Work that was held back may go on.
+    pub fn resume(&self) {
+        self.lock().news.resume = true;
+        self.wake.notify_one();
+    }
+
+    /// No new attempts from here on.
+    pub fn stop(&self) {
+        self.lock().news.stop = true;
+        self.wake.notify_one();
+    }
+
+    /// Takes everything there is.
+    pub fn take(&self) -> News {
+        let mut state = self.lock();
+        state.offered = 0;
+        std::mem::take(&mut state.news)
+    }
+
+    /// Waits until there may be something to take.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: a wake-up that nobody took is remembered.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held; if something did, the queues are still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mark(all: &mut HashMap<EndpointRef, Behind>, target: EndpointRef, behind: Behind) {
+    match all.get_mut(&target) {
+        // The first mark knows where it stood before, the last one how far it goes.
+        Some(marked) => marked.upto = marked.upto.max(behind.upto),
+        None => {
+            all.insert(target, behind);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use model::{AppId, EndpointId, UnixMs};
+
+    fn target() -> EndpointRef {
+        EndpointRef { app: AppId(1), endpoint: EndpointId(1) }
+    }
+
+    fn offer(first: u64, count: usize) -> Offer {
+        let event = |seq| Event {
+            app: AppId(1),
+            seq: Seq(seq),
+            accepted_at: UnixMs(0),
+            event_type: Arc::from("a"),
+            event_id: None,
+            channels: Vec::new(),
+            only_for: None,
+            payload: Bytes::new(),
+        };
+        let events: Vec<Event> = (first..first + count as u64).map(event).collect();
+        Offer { events: events.into(), targets: (0..count as u32).map(|index| (target(), index)).collect() }
+    }
+
+    #[test]
+    fn what_does_not_fit_becomes_one_mark_that_spans_it() {
+        let inbox = ShardInbox::default();
+        inbox.offer(offer(1, OFFERED_MAX));
+        inbox.offer(offer(20_001, 10));
+        inbox.offer(offer(20_011, 10));
+        let news = inbox.take();
+        assert_eq!(news.offers.len(), 1);
+        let marked = Behind { from: Cursor { upto: Seq(20_000), holes: Vec::new() }, upto: Seq(20_020) };
+        assert_eq!(news.behind.get(&target()), Some(&marked));
+        inbox.offer(offer(30_000, 1));
+        assert_eq!(inbox.take().offers.len(), 1, "taking makes room");
+    }
+
+    #[test]
+    fn an_offer_larger_than_the_bound_still_passes_an_empty_inbox() {
+        let inbox = ShardInbox::default();
+        inbox.offer(offer(1, OFFERED_MAX + 1));
+        assert_eq!(inbox.take().offers.len(), 1);
+    }
+}

@@ -1,0 +1,160 @@
+//! Pooling, closing and the bounds on connections and lookups.
+
+use super::*;
+use model::OutcomeClass;
+use std::io::{Read, Write};
+use tokio::sync::Notify;
+
+#[tokio::test]
+async fn connections_are_kept_and_used_again() {
+    let receiver = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let dispatcher = dispatcher();
+    for _ in 0..5 {
+        assert_eq!(attempt_by(&dispatcher, &receiver.url("/"), LONG_MS).await.outcome, OutcomeClass::Success);
+    }
+    assert_eq!(receiver.accepted(), 1);
+    assert_eq!(dispatcher.gauges().connections_open, 1);
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed_after_its_time() {
+    let closed = Arc::new(Notify::new());
+    let notify = closed.clone();
+    let receiver = Receiver::start(move |mut stream, _| {
+        let notify = notify.clone();
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(b"HTTP/1.1 204 N\r\n\r\n").await.unwrap();
+            }
+            notify.notify_one();
+        }
+    })
+    .await;
+    let config = DispatchConfig { pool_idle_timeout_ms: 50, ..DispatchConfig::default() };
+    let dispatcher = HttpDispatcher::new(config, loopback_allowed()).unwrap();
+    assert_eq!(attempt_by(&dispatcher, &receiver.url("/"), LONG_MS).await.outcome, OutcomeClass::Success);
+    tokio::time::timeout(Duration::from_secs(5), closed.notified()).await.expect("it stayed open");
+}
+
+/// The receiver closes each connection after its answer without saying so, as servers do with idle ones.
+#[tokio::test]
+async fn a_connection_closed_while_unused_costs_no_attempt() {
+    let closed = Arc::new(Notify::new());
+    let notify = closed.clone();
+    let receiver = Receiver::start(move |mut stream, _| {
+        let notify = notify.clone();
+        async move {
+            let _ = read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            drop(stream);
+            notify.notify_one();
+        }
+    })
+    .await;
+    let dispatcher = dispatcher();
+    for round in 1..=20 {
+        let result = attempt_by(&dispatcher, &receiver.url("/"), LONG_MS).await;
+        assert_eq!(result.outcome, OutcomeClass::Success, "round {round}: {}", text(&result));
+        closed.notified().await;
+        assert_eq!(receiver.accepted(), round);
+    }
+}
+
+/// The narrower case: the receiver has closed the pooled connection, but its task has not noticed yet when the next
+/// request is handed to it. Nothing of that request is written, so it goes out again at once on a new connection.
+#[tokio::test]
+async fn a_request_given_to_a_connection_that_just_closed_is_sent_on_another() {
+    const ROUNDS: usize = 20;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (close, when) = std::sync::mpsc::sync_channel::<()>(0);
+    let (closed, closings) = std::sync::mpsc::sync_channel::<()>(0);
+    // A thread of its own, so that it closes while this one is held up and its runtime notices nothing.
+    let receiver = std::thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(PAYLOAD) {
+                let mut piece = [0; 1024];
+                let len = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..len]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            when.recv().unwrap();
+            drop(stream);
+            closed.send(()).unwrap();
+        }
+    });
+    let dispatcher = dispatcher();
+    for round in 0..ROUNDS {
+        let result = attempt_by(&dispatcher, &url, LONG_MS).await;
+        assert_eq!(result.outcome, OutcomeClass::Success, "round {round}: {}", text(&result));
+        // Lets the connection go back to the pool.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        close.send(()).unwrap();
+        closings.recv().unwrap();
+        // The runtime now learns of the closing, but runs this test's next step before the connection's.
+        tokio::task::yield_now().await;
+    }
+    receiver.join().unwrap();
+}
+
+#[tokio::test]
+async fn the_limit_of_connections_holds_and_frees_with_the_attempt() {
+    let receiver = repeating("", b"", Duration::from_secs(3600)).await;
+    let config = DispatchConfig { connections_max: 1, ..DispatchConfig::default() };
+    let dispatcher = HttpDispatcher::new(config, loopback_allowed()).unwrap();
+    let url = receiver.url("/");
+    let (stalled, over) = tokio::join!(attempt_by(&dispatcher, &url, SHORT_MS), attempt_by(&dispatcher, &url, LONG_MS));
+    assert_eq!((stalled.outcome, over.outcome), (OutcomeClass::Timeout, OutcomeClass::ConnectError));
+    assert!(text(&over).contains("limit of open connections"));
+    // The connection's task notices on its next turn.
+    while dispatcher.gauges().connections_open > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_port_where_nothing_listens_is_a_connect_error() {
+    let receiver = answering("").await;
+    let url = receiver.url("/");
+    drop(receiver);
+    // Aborting the task drops the listener on its next turn.
+    tokio::task::yield_now().await;
+    let result = attempt(&url, LONG_MS).await;
+    assert_eq!((result.outcome, result.status), (OutcomeClass::ConnectError, 0));
+    assert!(text(&result).contains("refused"), "{}", text(&result));
+}
+
+#[tokio::test]
+async fn the_next_address_of_a_name_is_tried() {
+    let receiver = answering("HTTP/1.1 204 N\r\n\r\n").await;
+    let dispatcher =
+        dispatcher_resolving(loopback_allowed(), |_| Ok(vec![[127, 9, 9, 9].into(), [127, 0, 0, 1].into()]));
+    let url = format!("http://receiver.example:{}/", receiver.address.port());
+    assert_eq!(attempt_by(&dispatcher, &url, LONG_MS).await.outcome, OutcomeClass::Success);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_a_dns_error_and_a_silent_resolver_a_timeout() {
+    let (release, gate) = std::sync::mpsc::sync_channel::<()>(1);
+    let gate = std::sync::Mutex::new(gate);
+    let dispatcher = dispatcher_resolving(loopback_allowed(), move |name| match name {
+        "silent.example" => gate.lock().unwrap().recv().map_err(io::Error::other).map(|()| vec![]),
+        "empty.example" => Ok(vec![]),
+        _ => Err(io::Error::other("no such host")),
+    });
+    for (host, outcome) in [
+        ("gone.example", OutcomeClass::DnsError),
+        ("empty.example", OutcomeClass::DnsError),
+        ("silent.example", OutcomeClass::Timeout),
+    ] {
+        let result = attempt_by(&dispatcher, &format!("http://{host}/"), SHORT_MS).await;
+        assert_eq!(result.outcome, outcome, "{host}");
+    }
+    assert_eq!(dispatcher.gauges().lookups_running, 1);
+    // Lets the blocking thread end, which the runtime waits for.
+    drop(release);
+}

@@ -1,0 +1,7 @@
+//! Tests of the engine against real sockets on the loopback interface. One binary, one module per subject.
+
+// A test fails by panicking; clippy's exemption for tests does not reach their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod dispatch;
+mod receiver;

@@ -1,0 +1,56 @@
+//! The names of all metrics, in one place; docs/METRICS.md explains each.
+//!
+//! Base units only (`_seconds`, `_bytes`, `_total`), and no label that a tenant can grow: never an endpoint or message id.
+
+/// Counter: messages accepted.
+pub const INGEST_ACCEPTED: &str = "pinion_ingest_accepted_total";
+/// Counter, label `reason`: messages refused.
+pub const INGEST_REJECTED: &str = "pinion_ingest_rejected_total";
+/// Histogram: one commit, from batch to durable.
+pub const COMMIT_SECONDS: &str = "pinion_commit_duration_seconds";
+/// Histogram: the fdatasync in it.
+pub const FDATASYNC_SECONDS: &str = "pinion_fdatasync_duration_seconds";
+/// Histogram: events in one commit.
+pub const COMMIT_EVENTS: &str = "pinion_commit_events";
+/// Counter, label `outcome`: attempts made.
+pub const ATTEMPTS: &str = "pinion_attempts_total";
+/// Histogram: one attempt.
+pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
+/// Counter: deliveries that succeeded.
+pub const DELIVERED: &str = "pinion_deliveries_succeeded_total";
+/// Histogram: from acceptance to success.
+pub const DELIVERY_SECONDS: &str = "pinion_delivery_latency_seconds";
+/// Histogram: from due to started.
+pub const SCHEDULE_LAG_SECONDS: &str = "pinion_schedule_lag_seconds";
+/// Gauge: attempts in flight.
+pub const IN_FLIGHT: &str = "pinion_attempts_in_flight";
+/// Counter: offers that found a mailbox full.
+pub const MAILBOX_FULL: &str = "pinion_mailbox_full_total";
+/// Gauge: endpoints that read their deliveries from disk.
+pub const BEHIND: &str = "pinion_endpoints_behind";
+/// Gauge: the age of the oldest delivery not yet attempted, over all endpoints with an actor.
+pub const OLDEST_SECONDS: &str = "pinion_oldest_undelivered_age_seconds";
+/// Gauge, label `state`: endpoints with an actor by the state of their breaker.
+pub const BREAKERS: &str = "pinion_breaker_endpoints";
+/// Counter, label `to`: breaker transitions.
+pub const BREAKER_TRANSITIONS: &str = "pinion_breaker_transitions_total";
+/// Gauge: timers in the wheels.
+pub const WHEEL_TIMERS: &str = "pinion_wheel_timers";
+/// Gauge: endpoint actors.
+pub const ACTORS: &str = "pinion_endpoint_actors";
+/// Counter: retries scheduled.
+pub const RETRIES: &str = "pinion_retries_scheduled_total";
+/// Counter, label `reason`: deliveries given up.
+pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
+/// Counter, label `reason`: endpoints disabled by what they answered.
+pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
+/// Gauge: bytes of payloads queued in memory.
+pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
+/// Gauge: the store on disk.
+pub const STORE_BYTES: &str = "pinion_store_size_bytes";
+/// Gauge, always 1, label `version`.
+pub const BUILD_INFO: &str = "pinion_build_info";
+/// Counter, labels `route`, `status`: API requests.
+pub const API_REQUESTS: &str = "pinion_api_requests_total";
+/// Histogram, label `route`: API requests.
+pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";

@@ -1,0 +1,279 @@
+//! The layout of a block: several records in one value, guarded by a checksum.
+//!
+//! ```text
+//! block   = crc32c (4 bytes LE, over all that follows) · version (1 byte) · record*
+//! record  = header (bincode) · payload bytes, when the payload is inline
+//! ```
+//!
+//! One value per event would cost one tree entry each; blocks cut that by the number of small events in a commit. The
+//! checksum covers what the tree below does not promise to check. Deliberately knows only bytes of events: which block
+//! holds what is for [`crate::tables::log`].
+
+use crate::store::{MAX_VALUE_BYTES, StoreError};
+use bincode::{Decode, Encode};
+use bytes::{Bytes, BytesMut};
+use model::{AppId, EndpointId, Event, Seq, UnixMs};
+use std::sync::Arc;
+
+/// Layout written by this version. Persisted: never reuse a number.
+const VERSION: u8 = 1;
+
+/// Checksum and version.
+const LEAD_BYTES: usize = 5;
+
+/// Payload bytes of one chunk row; its checksum takes the rest.
+pub(crate) const CHUNK_BYTES: usize = MAX_VALUE_BYTES - 4;
+
+/// What precedes a payload in a block.
+#[derive(Debug, Encode, Decode)]
+struct Header {
+    seq: Seq,
+    accepted_at: UnixMs,
+    event_type: String,
+    event_id: Option<String>,
+    channels: Vec<String>,
+    only_for: Option<EndpointId>,
+    payload: PayloadAt,
+}
+
+/// Where a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum PayloadAt {
+    /// The next `length` bytes of the block.
+    Inline {
+        /// Bytes.
+        length: u32,
+    },
+    /// In chunk rows of its own.
+    Chunked {
+        /// Bytes in all.
+        length: u32,
+        /// Rows.
+        chunks: u16,
+    },
+}
+
+/// A record read from a block; its payload is empty when it is chunked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BlockRecord {
+    /// The event, complete but for a chunked payload.
+    pub(crate) event: Event,
+    /// Where its payload is.
+    pub(crate) payload_at: PayloadAt,
+}
+
+/// Collects records until the next one does not fit.
+#[derive(Debug)]
+pub(crate) struct BlockBuilder {
+    bytes: BytesMut,
+    first: Option<Seq>,
+    scratch: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(crate) fn new() -> BlockBuilder {
+        BlockBuilder { bytes: BytesMut::new(), first: None, scratch: Vec::new() }
+    }
+
+    /// Adds an event, unless it does not fit behind what is there. An empty builder takes any event: one whose payload
+    /// does not fit inline is entered as chunked, and the caller writes the chunks.
+    pub(crate) fn push(&mut self, event: &Event) -> Option<PayloadAt> {
+        let length = event.payload.len() as u32;
+        let mut payload_at = PayloadAt::Inline { length };
+        self.encode_header(event, payload_at);
+        if LEAD_BYTES + self.scratch.len() + event.payload.len() > MAX_VALUE_BYTES {
+            let chunks = event.payload.len().div_ceil(CHUNK_BYTES) as u16;
+            payload_at = PayloadAt::Chunked { length, chunks };
+            self.encode_header(event, payload_at);
+        }
+        let inline = if matches!(payload_at, PayloadAt::Inline { .. }) { event.payload.len() } else { 0 };
+        let so_far = self.bytes.len().max(LEAD_BYTES);
+        if self.first.is_some() && so_far + self.scratch.len() + inline > MAX_VALUE_BYTES {
+            return None;
+        }
+        if self.first.is_none() {
+            self.first = Some(event.seq);
+            self.bytes.reserve(LEAD_BYTES + self.scratch.len() + inline);
+            self.bytes.extend_from_slice(&[0, 0, 0, 0, VERSION]);
+        }
+        self.bytes.extend_from_slice(&self.scratch);
+        if inline > 0 {
+            self.bytes.extend_from_slice(&event.payload);
+        }
+        Some(payload_at)
+    }
+
+    /// The finished block with its first position, if anything was pushed; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> Option<(Seq, Bytes)> {
+        let first = self.first.take()?;
+        let mut bytes = self.bytes.split();
+        let crc = crc32c::crc32c(&bytes[4..]);
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        Some((first, bytes.freeze()))
+    }
+
+    fn encode_header(&mut self, event: &Event, payload: PayloadAt) {
+        let header = Header {
+            seq: event.seq,
+            accepted_at: event.accepted_at,
+            event_type: event.event_type.as_ref().to_owned(),
+            event_id: event.event_id.as_deref().map(str::to_owned),
+            channels: event.channels.iter().map(|channel| channel.as_ref().to_owned()).collect(),
+            only_for: event.only_for,
+            payload,
+        };
+        self.scratch.clear();
+        let encoded = bincode::encode_into_std_write(&header, &mut self.scratch, bincode::config::standard());
+        debug_assert!(encoded.is_ok(), "encoding into memory cannot fail");
+    }
+}
+
+/// Reads every record of a block. Payloads share the block's memory.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] when the checksum does not match or a record does not decode.
+pub(crate) fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
+    let mut records = Vec::new();
+    let mut at = check(block)?;
+    while at < block.len() {
+        let (header, read): (Header, usize) = bincode::decode_from_slice(
+            &block[at..],
+            bincode::config::standard().with_limit::<{ MAX_VALUE_BYTES * 4 }>(),
+        )
+        .map_err(|error| corrupt(error.to_string()))?;
+        at += read;
+        let payload = match header.payload {
+            PayloadAt::Inline { length } => {
+                let end = at + length as usize;
+                if end > block.len() {
+                    return Err(corrupt("a payload reaches beyond its block".to_owned()));
+                }
+                let payload = block.slice(at..end);
+                at = end;
+                payload
+            }
+            PayloadAt::Chunked { .. } => Bytes::new(),
+        };
+        records.push(BlockRecord {
+            payload_at: header.payload,
+            event: Event {
+                app,
+                seq: header.seq,
+                accepted_at: header.accepted_at,
+                event_type: Arc::from(header.event_type),
+                event_id: header.event_id.map(Arc::from),
+                channels: header.channels.into_iter().map(Arc::from).collect(),
+                only_for: header.only_for,
+                payload,
+            },
+        });
+    }
+    Ok(records)
+}
+
+/// Checks checksum and version; answers where the records start.
+fn check(block: &[u8]) -> Result<usize, StoreError> {
+    if block.len() < LEAD_BYTES {
+        return Err(corrupt(format!("{} bytes are no block", block.len())));
+    }
+    let (lead, rest) = block.split_at(4);
+    if crc32c::crc32c(rest).to_le_bytes() != lead {
+        return Err(corrupt("the checksum does not match".to_owned()));
+    }
+    if rest[0] != VERSION {
+        return Err(corrupt(format!("written by block version {}, this is {VERSION}", rest[0])));
+    }
+    Ok(LEAD_BYTES)
+}
+
+/// A chunk row: checksum, then bytes.
+pub(crate) fn encode_chunk(bytes: &[u8]) -> Bytes {
+    let mut row = Vec::with_capacity(4 + bytes.len());
+    row.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
+    row.extend_from_slice(bytes);
+    Bytes::from(row)
+}
+
+/// The bytes of a chunk row.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] when the checksum does not match.
+pub(crate) fn decode_chunk(row: &Bytes) -> Result<Bytes, StoreError> {
+    if row.len() < 4 || crc32c::crc32c(&row[4..]).to_le_bytes() != row[..4] {
+        return Err(StoreError::CorruptRow { kind: "chunk", detail: "the checksum does not match".to_owned() });
+    }
+    Ok(row.slice(4..))
+}
+
+fn corrupt(detail: String) -> StoreError {
+    StoreError::CorruptRow { kind: "event", detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn event(seq: u64, payload: Vec<u8>) -> Event {
+        Event {
+            app: AppId(1),
+            seq: Seq(seq),
+            accepted_at: UnixMs(1_000 + seq),
+            event_type: Arc::from("invoice.paid"),
+            event_id: seq.is_multiple_of(2).then(|| Arc::from("e1")),
+            channels: vec![Arc::from("c")],
+            only_for: None,
+            payload: Bytes::from(payload),
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed() {
+        let mut builder = BlockBuilder::new();
+        builder.push(&event(1, vec![7; 40])).unwrap();
+        let (_, block) = builder.finish().unwrap();
+        for index in 0..block.len() {
+            let mut bytes = block.to_vec();
+            bytes[index] ^= 1;
+            assert!(read(AppId(1), &Bytes::from(bytes)).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_fits_no_block_is_chunked() {
+        let mut builder = BlockBuilder::new();
+        let at = builder.push(&event(1, vec![7; 20_000])).unwrap();
+        assert_eq!(at, PayloadAt::Chunked { length: 20_000, chunks: 3 });
+        assert!(builder.finish().unwrap().1.len() < 200);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_round_trip_and_never_exceed_the_largest_value(sizes in proptest::collection::vec(0usize..9_000, 1..30)) {
+            let events: Vec<Event> = sizes.iter().enumerate().map(|(i, n)| event(i as u64 + 1, vec![i as u8; *n])).collect();
+            let mut builder = BlockBuilder::new();
+            let mut blocks = Vec::new();
+            for event in &events {
+                if builder.push(event).is_none() {
+                    blocks.extend(builder.finish());
+                    prop_assert!(builder.push(event).is_some());
+                }
+            }
+            blocks.extend(builder.finish());
+            let mut seen = Vec::new();
+            for (first, block) in blocks {
+                prop_assert!(block.len() <= MAX_VALUE_BYTES);
+                let records = read(AppId(1), &block).unwrap();
+                prop_assert_eq!(records[0].event.seq, first);
+                seen.extend(records);
+            }
+            prop_assert_eq!(seen.len(), events.len());
+            for (record, event) in seen.iter().zip(&events) {
+                match record.payload_at {
+                    PayloadAt::Inline { .. } => prop_assert_eq!(&record.event, event),
+                    PayloadAt::Chunked { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Where deliveries stand: marks for those that went well, rows only for those that did not.
+//!
+//! ```text
+//! routed (application)     → every event up to here was offered to every endpoint it matched
+//! cursor (endpoint)        → settled up to here, but for its holes; no row = stands at its application's `routed`
+//! pending (endpoint, seq)  → one delivery that waits for another attempt
+//! due (endpoint, time, seq)→ the same, by time: what the endpoint's next attempt is
+//! gap (endpoint, first)    → a stretch not sent because the endpoint was disabled
+//! health (endpoint)        → its failures, so that a restart does not start over
+//! ```
+//!
+//! `due` is kept by endpoint, not globally: an endpoint with a million overdue retries is then nobody else's business.
+//! Deliberately rows only: what a settlement does to them is in [`super::settle`].
+
+use crate::codec::{decode, encode};
+use crate::keys::{self, KeyKind, KeyRange};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::txn::Txn;
+use bytes::Bytes;
+use model::{AppId, Cursor, EndpointHealth, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+
+/// Value of a row of the due index: a retry of the schedule.
+const SCHEDULED: &[u8] = b"";
+/// Value of a row of the due index: asked for by hand, so not subject to the retry budget.
+const MANUAL: &[u8] = b"m";
+
+/// Up to where an application's events were offered to all their endpoints.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn routed(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
+    Ok(read.get(&keys::routed::encode(app))?.map(|value| decode("routed", &value)).transpose()?.unwrap_or_default())
+}
+
+/// Moves the mark of [`routed`].
+pub fn put_routed(txn: &mut Txn<'_>, app: AppId, upto: Seq) {
+    txn.put(keys::routed::encode(app), encode(&upto));
+}
+
+/// Applications with such a mark, ascending.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn list_routed(
+    read: &(impl Read + ?Sized),
+    after: Option<AppId>,
+    limit: usize,
+) -> Result<Vec<(AppId, Seq)>, StoreError> {
+    let range = keys::routed::all().beyond(after.map(keys::routed::encode), Direction::Forward);
+    let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
+    rows.iter().map(|(key, value)| Ok((keys::routed::decode(key)?, decode("routed", value)?))).collect()
+}
+
+/// An endpoint's own mark, if it has one.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn cursor(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Cursor>, StoreError> {
+    read.get(&keys::cursor::encode(target))?.map(|value| decode("cursor", &value)).transpose()
+}
+
+/// Sets an endpoint's mark.
+pub fn put_cursor(txn: &mut Txn<'_>, target: EndpointRef, cursor: &Cursor) {
+    txn.put(keys::cursor::encode(target), encode(cursor));
+}
+
+/// Removes an endpoint's mark: it stands at its application's.
+pub fn remove_cursor(txn: &mut Txn<'_>, target: EndpointRef) {
+    txn.delete(keys::cursor::encode(target));
+}
+
+/// Endpoints with a mark of their own, ascending.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn list_cursors(
+    read: &(impl Read + ?Sized),
+    after: Option<EndpointRef>,
+    limit: usize,
+) -> Result<Vec<(EndpointRef, Cursor)>, StoreError> {
+    let range = keys::cursor::all().beyond(after.map(keys::cursor::encode), Direction::Forward);
+    let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
+    rows.iter().map(|(key, value)| Ok((keys::cursor::decode(key)?, decode("cursor", value)?))).collect()
+}
+
+/// A delivery that waits for another attempt.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn pending(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Option<Pending>, StoreError> {
+    read.get(&keys::pending::encode(target, seq))?.map(|value| decode("pending", &value)).transpose()
+}
+
+/// Makes a delivery wait, replacing the row `was` that it had.
+pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option<UnixMs>, pending: &Pending) {
+    if let Some(was) = was {
+        txn.delete(keys::due::encode(target, was, seq));
+    }
+    txn.put(keys::pending::encode(target, seq), encode(pending));
+    let urgency = if pending.trigger == Trigger::Manual { MANUAL } else { SCHEDULED };
+    txn.put(keys::due::encode(target, pending.due, seq), Bytes::from_static(urgency));
+}
+
+/// Ends a delivery's wait, whose row says `was`.
+pub fn remove_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: UnixMs) {
+    txn.delete(keys::due::encode(target, was, seq));
+    txn.delete(keys::pending::encode(target, seq));
+}
+
+/// Removes a row of the index alone, when no delivery waits for that time.
+pub fn remove_due(txn: &mut Txn<'_>, target: EndpointRef, due: UnixMs, seq: Seq) {
+    txn.delete(keys::due::encode(target, due, seq));
+}
+
+/// An endpoint's waiting deliveries after a place in the index, soonest first.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn list_due(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    after: Option<(UnixMs, Seq)>,
+    limit: usize,
+) -> Result<Vec<(UnixMs, Seq, Trigger)>, StoreError> {
+    let shown = after.map(|(due, seq)| keys::due::encode(target, due, seq));
+    let range = keys::due::of_endpoint(target).beyond(shown, Direction::Forward);
+    let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
+    rows.iter()
+        .map(|(key, value)| {
+            let (_, due, seq) = keys::due::decode(key)?;
+            let trigger = if value.as_ref() == MANUAL { Trigger::Manual } else { Trigger::Scheduled };
+            Ok((due, seq, trigger))
+        })
+        .collect()
+}
+
+/// The first endpoint after `after` that has a waiting delivery: one seek, however many wait.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn next_with_due(
+    read: &(impl Read + ?Sized),
+    after: Option<EndpointRef>,
+) -> Result<Option<EndpointRef>, StoreError> {
+    let mut range = KeyRange::prefix(vec![KeyKind::Due as u8]);
+    if let Some(after) = after {
+        range.start = keys::due::of_endpoint(after).end;
+    }
+    let rows = read.scan(&range.start, &range.end, 1, Direction::Forward)?;
+    rows.first().map(|(key, _)| keys::due::decode(key).map(|(target, _, _)| target)).transpose()
+}
+
+/// An endpoint's failure memory; healthy when there is none.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn health(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<EndpointHealth, StoreError> {
+    Ok(read.get(&keys::health::encode(target))?.map(|value| decode("health", &value)).transpose()?.unwrap_or_default())
+}
+
+/// Sets an endpoint's failure memory; a healthy one needs no row.
+pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealth) {
+    if *health == EndpointHealth::default() {
+        txn.delete(keys::health::encode(target));
+    } else {
+        txn.put(keys::health::encode(target), encode(health));
+    }
+}
+
+/// Opens or closes a gap that begins at `first`.
+pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
+    txn.put(keys::gap::encode(target, first), encode(gap));
+}
+
+/// The gap that begins last at or before `seq`.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn gap_before(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+) -> Result<Option<(Seq, Gap)>, StoreError> {
+    let range = keys::gap::of_endpoint(target).up_to(keys::gap::encode(target, seq));
+    let rows = read.scan(&range.start, &range.end, 1, Direction::Reverse)?;
+    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
+}
+
+/// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
+    let was = pending(txn, target, seq)?.map(|row| row.due);
+    let row = Pending { attempts: 0, due: now, last_outcome: None, trigger: Trigger::Manual };
+    put_pending(txn, target, seq, was, &row);
+    super::dead_letter::remove(txn, target, seq)?;
+    txn.tell(crate::txn::Change::Requeued(target));
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The event log: for each application its events in order, in blocks.
+//!
+//! Keyed by application, so that an endpoint that catches up reads its own tenant's events and no others'. A message id
+//! carries its position, so a lookup needs no index. Deliberately append-only: nothing here changes an event, but for
+//! the removal of a payload on request.
+
+use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
+use crate::keys;
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::txn::Txn;
+use bytes::{Bytes, BytesMut};
+use model::{AppId, Event, Seq};
+
+/// Blocks read in one step of a longer read.
+const BLOCKS_PER_SCAN: usize = 16;
+
+/// The position of an application's last event; 0 before the first.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn head(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
+    let last_block = match block_at(read, app, Seq::MAX)? {
+        Some((_, block)) => block::read(app, &block)?.last().map(|record| record.event.seq),
+        None => None,
+    };
+    // Retention may have removed every block, but never the mark of what was routed.
+    Ok(last_block.unwrap_or_default().max(super::delivery::routed(read, app)?))
+}
+
+/// Adds events of one application, consecutive and in order, to the log.
+///
+/// # Errors
+/// Never today: writing is collected, not done. Kept so that callers need not change when it is.
+pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), StoreError> {
+    let mut builder = BlockBuilder::new();
+    for event in events {
+        let placed = match builder.push(event) {
+            Some(placed) => Some(placed),
+            None => {
+                write_block(txn, app, &mut builder);
+                builder.push(event)
+            }
+        };
+        if let Some(PayloadAt::Chunked { .. }) = placed {
+            for (index, chunk) in event.payload.chunks(CHUNK_BYTES).enumerate() {
+                txn.put(keys::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
+            }
+        }
+    }
+    write_block(txn, app, &mut builder);
+    Ok(())
+}
+
+fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) {
+    if let Some((first, block)) = builder.finish() {
+        txn.put(keys::event::encode(app, first), block);
+    }
+}
+
+/// One event, if it is in the log.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of its block.
+pub fn get(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<Event>, StoreError> {
+    if seq == Seq::ZERO || seq > Seq::MAX {
+        return Ok(None);
+    }
+    let Some((_, block)) = block_at(read, app, seq)? else { return Ok(None) };
+    match block::read(app, &block)?.into_iter().find(|record| record.event.seq == seq) {
+        Some(record) => Ok(Some(complete(read, record)?)),
+        None => Ok(None),
+    }
+}
+
+/// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event).
+///
+/// # Errors
+/// Whatever the store reports, and corruption of a block.
+pub fn read_after(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    after: Seq,
+    max_events: usize,
+    max_bytes: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let mut events: Vec<Event> = Vec::new();
+    let mut bytes = 0;
+    let mut from = block_at(read, app, after.next())?.map_or(after.next(), |(first, _)| first);
+    loop {
+        let range = keys::event::of_app(app).from(keys::event::encode(app, from));
+        let blocks = read.scan(&range.start, &range.end, BLOCKS_PER_SCAN, Direction::Forward)?;
+        let more = blocks.len() == BLOCKS_PER_SCAN;
+        for (_, block) in &blocks {
+            for record in block::read(app, block)? {
+                from = record.event.seq.next();
+                if record.event.seq <= after {
+                    continue;
+                }
+                let event = complete(read, record)?;
+                bytes += event.payload.len();
+                events.push(event);
+                if events.len() >= max_events || bytes >= max_bytes {
+                    return Ok(events);
+                }
+            }
+        }
+        if !more {
+            return Ok(events);
+        }
+    }
+}
+
+/// Up to `limit` events before `before`, newest first.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of a block.
+pub fn read_before(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    before: Seq,
+    limit: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let mut events = Vec::new();
+    let mut before = before;
+    while events.len() < limit && before > Seq(1) {
+        let Some((_, block)) = block_at(read, app, before.previous())? else { break };
+        for record in block::read(app, &block)?.into_iter().rev() {
+            if record.event.seq >= before {
+                continue;
+            }
+            before = record.event.seq;
+            events.push(complete(read, record)?);
+            if events.len() == limit {
+                break;
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// The last block that begins at or before `seq`, with where it begins: the one that holds `seq`, if any does.
+fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<(Seq, Bytes)>, StoreError> {
+    let range = keys::event::of_app(app).up_to(keys::event::encode(app, seq));
+    match read.scan(&range.start, &range.end, 1, Direction::Reverse)?.into_iter().next() {
+        Some((key, block)) => Ok(Some((keys::event::decode(&key)?.1, block))),
+        None => Ok(None),
+    }
+}
+
+/// Fetches a chunked payload.
+fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Event, StoreError> {
+    let mut event = record.event;
+    if let PayloadAt::Chunked { length, chunks } = record.payload_at {
+        let mut payload = BytesMut::with_capacity(length as usize);
+        for index in 0..chunks {
+            let key = keys::chunk::encode(event.app, event.seq, index);
+            let Some(row) = read.get(&key)? else {
+                return Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {index} is missing") });
+            };
+            payload.extend_from_slice(&block::decode_chunk(&row)?);
+        }
+        if payload.len() != length as usize {
+            let detail = format!("{} bytes instead of {length}", payload.len());
+            return Err(StoreError::CorruptRow { kind: "chunk", detail });
+        }
+        event.payload = payload.freeze();
+    }
+    Ok(event)
+}
+
+/// Replaces an event's payload by an empty object, in its block and in its chunks. Unknown events are left alone.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of its block.
+pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<(), StoreError> {
+    let Some((first, block)) = block_at(txn, app, seq)? else { return Ok(()) };
+    let mut kept = Vec::new();
+    for record in block::read(app, &block)? {
+        let own = record.event.seq == seq;
+        if own && let PayloadAt::Chunked { chunks, .. } = record.payload_at {
+            for index in 0..chunks {
+                txn.delete(keys::chunk::encode(app, seq, index));
+            }
+        }
+        let mut event = if own { record.event } else { complete(txn, record)? };
+        if own {
+            event.payload = Bytes::from_static(b"{}");
+        }
+        kept.push(event);
+    }
+    // `{}` may be longer than what it replaces by a byte or two: append splits the block then, and the rows of the
+    // parts lie between this block's key and the next.
+    txn.delete(keys::event::encode(app, first));
+    append(txn, app, &kept)
+}

@@ -1,0 +1,78 @@
+//! What a settlement does to the rows: the only place where a delivery ends, is put off or becomes a dead letter.
+//!
+//! Pure over a transaction. Deliberately not the decision itself (that is `engine::outcome`) and not the cursor (that is
+//! [`super::progress`], which knows when an endpoint needs none).
+
+use crate::read::Read;
+use crate::store::StoreError;
+use crate::tables::{dead_letter, delivery, history};
+use crate::txn::Txn;
+use model::{AttemptRecord, EndpointRef, Settled, Settlement, Trigger, Verdict};
+
+/// Collects the rows of one endpoint's settlement, but for its cursor.
+///
+/// # Errors
+/// Whatever the store reports while rows are read.
+pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), StoreError> {
+    let target = settlement.target;
+    let mut first_tries: Vec<AttemptRecord> = Vec::new();
+    for settled in &mut settlement.settled {
+        let first_try = settled.was_due.is_none();
+        match settled.record.take() {
+            Some(record) if first_try && record.trigger == Trigger::Scheduled => first_tries.push(record),
+            Some(record) => history::put_later(txn, target, record)?,
+            None => {}
+        }
+        move_delivery(txn, target, settled)?;
+    }
+    if !first_tries.is_empty() {
+        history::put_first(txn, target, first_tries)?;
+    }
+    if let Some(health) = &settlement.health {
+        delivery::put_health(txn, target, health);
+    }
+    Ok(())
+}
+
+/// Moves one delivery. A row that says another time than the one this attempt was made for is left alone: someone asked
+/// for the delivery by hand meanwhile, and that attempt is still to come. An index row without its delivery is removed.
+fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) -> Result<(), StoreError> {
+    let seq = settled.seq;
+    if settled.was_due.is_none() && settled.verdict == Verdict::Done {
+        return Ok(());
+    }
+    let row = delivery::pending(txn, target, seq)?;
+    if row.as_ref().map(|row| row.due) != settled.was_due {
+        if let Some(was) = settled.was_due {
+            delivery::remove_due(txn, target, was, seq);
+        }
+        return Ok(());
+    }
+    if let (Verdict::DeadLetter(letter), Some(row)) = (&mut settled.verdict, &row)
+        && letter.last_outcome.is_none()
+    {
+        // Given up without another attempt: what is known of it is in its row.
+        letter.attempts = row.attempts;
+        letter.last_outcome = row.last_outcome;
+    }
+    match &settled.verdict {
+        Verdict::Retry(pending) => delivery::put_pending(txn, target, seq, settled.was_due, pending),
+        verdict => {
+            if let Some(was) = settled.was_due {
+                delivery::remove_pending(txn, target, seq, was);
+            }
+            if let Verdict::DeadLetter(letter) = verdict {
+                dead_letter::put(txn, target, seq, letter)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether anything about this endpoint is still stored: used by tests to show that nothing is left behind.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn has_outstanding(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<bool, StoreError> {
+    Ok(delivery::cursor(read, target)?.is_some() || !delivery::list_due(read, target, None, 1)?.is_empty())
+}

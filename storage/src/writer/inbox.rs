@@ -1,0 +1,346 @@
+//! What waits for the writer: requests with someone waiting, and settlements with nobody.
+//!
+//! One mutex around plain queues, held for a push or a swap and never across an await. Requests are bounded by count
+//! and bytes and refused beyond. Settlements must not be refused, so their producers are bounded instead: a shard asks
+//! [`WriterHandle::settle`] whether it may start more work.
+//!
+//! Deliberately no fairness between tenants: one commit takes all there is, up to its bound, in order of arrival.
+
+use super::WriterConfig;
+use super::ingest::{Ingest, IngestError, IngestOutcome, NewMessage};
+use crate::store::StoreError;
+use crate::txn::Txn;
+use model::{AppId, Event, Settlement, UnixMs};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{oneshot, watch};
+
+/// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
+const COMMIT_MAX_BYTES: usize = 1024 * 1024;
+
+/// Settled deliveries in one commit, beyond its first settlement.
+const COMMIT_MAX_SETTLED: usize = 4 * 1024;
+
+/// Settlements that may wait before shards are asked to hold back. They go on with attempts in flight, so a few more
+/// can follow: at most the attempts in flight at once.
+const SETTLEMENTS_HIGH_WATER: usize = 16 * 1024;
+
+/// A change that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The change itself said no; nothing was written.
+    #[error("{0}")]
+    Rejected(E),
+    /// Too many requests wait; try again.
+    #[error("too many requests are waiting for the store")]
+    Busy,
+    /// The store failed or the process is stopping.
+    #[error("the store takes no more writes: {0}")]
+    Unavailable(String),
+}
+
+/// Access to the writer; cheap to clone.
+#[derive(Clone)]
+pub struct WriterHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: WriterConfig,
+    inbox: Mutex<Inbox>,
+    ready: Condvar,
+    failure: watch::Sender<Option<String>>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    requests: VecDeque<Request>,
+    request_bytes: usize,
+    settlements: Vec<Settlement>,
+    settled_count: usize,
+    settlements_were_full: bool,
+    writer_waits: bool,
+    closing: bool,
+    ended: bool,
+}
+
+impl Inbox {
+    fn take_requests(&mut self, max_events: usize) -> Vec<Request> {
+        let mut requests = Vec::with_capacity(self.requests.len());
+        let (mut events, mut bytes) = (0, 0);
+        while let Some(request) = self.requests.front() {
+            events += request.events();
+            bytes += request.bytes();
+            if !requests.is_empty() && (events > max_events || bytes > COMMIT_MAX_BYTES) {
+                break;
+            }
+            self.request_bytes -= request.bytes();
+            requests.extend(self.requests.pop_front());
+        }
+        requests
+    }
+
+    fn take_settlements(&mut self) -> Vec<Settlement> {
+        let (mut taken, mut settled) = (0, 0);
+        for settlement in &self.settlements {
+            settled += settlement.settled.len();
+            if taken > 0 && settled > COMMIT_MAX_SETTLED {
+                settled -= settlement.settled.len();
+                break;
+            }
+            taken += 1;
+        }
+        self.settled_count -= settled;
+        if taken == self.settlements.len() {
+            return std::mem::take(&mut self.settlements);
+        }
+        self.settlements.drain(..taken).collect()
+    }
+}
+
+/// What the writer took in one go.
+pub(super) struct Taken {
+    pub(super) requests: Vec<Request>,
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) settlements_were_full: bool,
+}
+
+/// Work that someone waits for.
+pub(super) enum Request {
+    Ingest {
+        app: AppId,
+        messages: Vec<NewMessage>,
+        bytes: usize,
+        reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
+    },
+    Change(Box<dyn RunChange>),
+}
+
+/// An answer that is sent once the commit is durable. Dropped unsent when it fails: the waiter sees that.
+pub(super) enum Waiting {
+    Ingest(oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>, Result<Vec<IngestOutcome>, IngestError>),
+    Change(Box<dyn FnOnce() + Send>),
+}
+
+impl Waiting {
+    pub(super) fn answer(self) {
+        match self {
+            // A requester that went away does not undo its request.
+            Waiting::Ingest(reply, outcome) => drop(reply.send(outcome)),
+            Waiting::Change(answer) => answer(),
+        }
+    }
+}
+
+impl Request {
+    fn bytes(&self) -> usize {
+        if let Request::Ingest { bytes, .. } = self { *bytes } else { 0 }
+    }
+
+    fn events(&self) -> usize {
+        if let Request::Ingest { messages, .. } = self { messages.len() } else { 0 }
+    }
+
+    /// Collects this request's writes.
+    pub(super) fn run(
+        self,
+        txn: &mut Txn<'_>,
+        ingest: &mut Ingest,
+        now: UnixMs,
+        events: &mut Vec<Event>,
+    ) -> Result<Waiting, StoreError> {
+        match self {
+            Request::Ingest { app, messages, reply, .. } => {
+                let outcome = ingest.take_in(txn, app, messages, now, events)?;
+                Ok(Waiting::Ingest(reply, outcome))
+            }
+            Request::Change(change) => Ok(Waiting::Change(change.run(txn))),
+        }
+    }
+}
+
+/// A change with its reply, its types erased.
+pub(super) trait RunChange: Send {
+    fn run(self: Box<Self>, txn: &mut Txn<'_>) -> Box<dyn FnOnce() + Send>;
+}
+
+struct ChangeRequest<F, T, E> {
+    change: F,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> RunChange for ChangeRequest<F, T, E>
+where
+    F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn run(self: Box<Self>, txn: &mut Txn<'_>) -> Box<dyn FnOnce() + Send> {
+        let ChangeRequest { change, reply } = *self;
+        let mut nested = txn.nested();
+        let result = change(&mut nested);
+        if result.is_ok() {
+            let collected = nested.into_parts();
+            txn.merge(collected);
+        }
+        Box::new(move || drop(reply.send(result)))
+    }
+}
+
+// === impl WriterHandle ===
+
+impl WriterHandle {
+    pub(super) fn new(config: WriterConfig) -> WriterHandle {
+        let shared = Shared {
+            config,
+            inbox: Mutex::new(Inbox::default()),
+            ready: Condvar::new(),
+            failure: watch::Sender::new(None),
+        };
+        WriterHandle { shared: Arc::new(shared) }
+    }
+
+    /// Takes messages in. When this returns, each accepted one is on the disk.
+    ///
+    /// # Errors
+    /// [`IngestError::Busy`] at once when too much waits; the others when the store failed or is closing.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the messages in line: they may be accepted without anyone being told.
+    pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
+        let bytes = messages.iter().map(|message| message.payload.len()).sum();
+        let (reply, answer) = oneshot::channel();
+        self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
+            Refused::Busy => IngestError::Busy { retry_after_s: 1 },
+            Refused::Closing => IngestError::ShuttingDown,
+        })?;
+        answer.await.unwrap_or_else(|_| Err(IngestError::Store(self.failure_text())))
+    }
+
+    /// Runs a change on the writer thread. When this returns `Ok`, it is on the disk.
+    ///
+    /// # Errors
+    /// [`ChangeError::Rejected`] with what the change said, in which case nothing was written; else as documented there.
+    pub async fn change<T, E, F>(&self, change: F) -> Result<T, ChangeError<E>>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.push(Request::Change(Box::new(ChangeRequest { change, reply }))).map_err(|refused| match refused {
+            Refused::Busy => ChangeError::Busy,
+            Refused::Closing => ChangeError::Unavailable("stopping".to_owned()),
+        })?;
+        match answer.await {
+            Ok(result) => result.map_err(ChangeError::Rejected),
+            Err(_) => Err(ChangeError::Unavailable(self.failure_text())),
+        }
+    }
+
+    /// Hands settlements over; never blocks, never refuses. Answers whether more work may be started.
+    pub fn settle(&self, settlements: &mut Vec<Settlement>) -> bool {
+        let mut inbox = self.lock();
+        inbox.settled_count += settlements.iter().map(|settlement| settlement.settled.len()).sum::<usize>();
+        inbox.settlements.append(settlements);
+        let room = inbox.settled_count < SETTLEMENTS_HIGH_WATER;
+        inbox.settlements_were_full |= !room;
+        self.wake(&mut inbox);
+        room
+    }
+
+    /// Takes no more requests; the thread ends once everything taken in is durable.
+    pub fn close(&self) {
+        let mut inbox = self.lock();
+        inbox.closing = true;
+        inbox.writer_waits = true;
+        self.wake(&mut inbox);
+    }
+
+    /// Resolves with the reason when the store fails. Never resolves while all is well.
+    pub async fn failure(&self) -> String {
+        let mut watch = self.shared.failure.subscribe();
+        loop {
+            if let Some(reason) = watch.borrow_and_update().clone() {
+                return reason;
+            }
+            if watch.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The reason why the store failed, if it did.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.shared.failure.borrow().clone()
+    }
+
+    /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
+    pub(super) fn take(&self) -> Option<Taken> {
+        let mut inbox = self.lock();
+        while inbox.requests.is_empty() && inbox.settlements.is_empty() {
+            if inbox.closing {
+                inbox.ended = true;
+                return None;
+            }
+            inbox.writer_waits = true;
+            inbox = self.shared.ready.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        inbox.writer_waits = false;
+        let requests = inbox.take_requests(self.shared.config.commit_max_events);
+        let settlements = inbox.take_settlements();
+        let settlements_were_full = inbox.settled_count == 0 && std::mem::take(&mut inbox.settlements_were_full);
+        Some(Taken { requests, settlements, settlements_were_full })
+    }
+
+    /// Ends everything: who waits is told by its reply being dropped.
+    pub(super) fn fail(&self, reason: String) {
+        self.shared.failure.send_replace(Some(reason));
+        self.closed();
+    }
+
+    pub(super) fn closed(&self) {
+        let mut inbox = self.lock();
+        inbox.closing = true;
+        inbox.ended = true;
+        inbox.requests.clear();
+        inbox.settlements.clear();
+    }
+
+    fn push(&self, request: Request) -> Result<(), Refused> {
+        let mut inbox = self.lock();
+        if inbox.closing {
+            return Err(Refused::Closing);
+        }
+        let bytes = inbox.request_bytes + request.bytes();
+        let full = inbox.requests.len() >= self.shared.config.queue_capacity;
+        if full || (bytes > self.shared.config.queue_bytes && !inbox.requests.is_empty()) {
+            return Err(Refused::Busy);
+        }
+        inbox.request_bytes = bytes;
+        inbox.requests.push_back(request);
+        self.wake(&mut inbox);
+        Ok(())
+    }
+
+    fn wake(&self, inbox: &mut MutexGuard<'_, Inbox>) {
+        if std::mem::take(&mut inbox.writer_waits) {
+            self.shared.ready.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing panics while it is held; if something did, the queues are still whole.
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure_text(&self) -> String {
+        self.failed().unwrap_or_else(|| "stopping".to_owned())
+    }
+}
+
+enum Refused {
+    Busy,
+    Closing,
+}

@@ -1,0 +1,170 @@
+//! Taking messages in: positions, idempotency keys and event ids, decided where nothing can race.
+//!
+//! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::block`]).
+
+use crate::store::StoreError;
+use crate::tables::{event_uid, idempotency, log};
+use crate::txn::Txn;
+use bytes::Bytes;
+use model::{AppId, EndpointId, Event, Seq, UnixMs};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A message as it came in, already validated.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its type.
+    pub event_type: String,
+    /// The tenant's own id for it.
+    pub event_id: Option<String>,
+    /// Its channels.
+    pub channels: Vec<String>,
+    /// Its JSON text.
+    pub payload: Bytes,
+    /// Makes sending it again harmless.
+    pub idempotency_key: Option<String>,
+    /// Set when it is for one endpoint only.
+    pub only_for: Option<EndpointId>,
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngestOutcome {
+    /// It is durable and will be delivered.
+    Accepted(Event),
+    /// It was taken before under the same idempotency key: this is that event.
+    Repeated(Event),
+    /// Another message has this event id.
+    DuplicateEventId,
+    /// The idempotency key was used for other content.
+    KeyReused,
+}
+
+/// Messages that were not taken at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// Too much waits; nothing was taken.
+    #[error("too much is waiting for the store; try again in {retry_after_s} s")]
+    Busy {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// The process is stopping; nothing was taken.
+    #[error("stopping")]
+    ShuttingDown,
+    /// There is no such application.
+    #[error("unknown application")]
+    UnknownApplication,
+    /// The store failed: whether it was taken is unknown until it has been restarted.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+/// The heads of all logs that were written to since the start.
+pub(super) struct Ingest {
+    heads: HashMap<AppId, Seq>,
+    idempotency_ms: u64,
+}
+
+impl Ingest {
+    pub(super) fn new(idempotency_ms: u64) -> Ingest {
+        Ingest { heads: HashMap::new(), idempotency_ms }
+    }
+
+    pub(super) fn forget(&mut self, app: AppId) {
+        self.heads.remove(&app);
+    }
+
+    /// Gives each message its place and collects its index rows; new events are appended to `events`.
+    pub(super) fn take_in(
+        &mut self,
+        txn: &mut Txn<'_>,
+        app: AppId,
+        messages: Vec<NewMessage>,
+        now: UnixMs,
+        events: &mut Vec<Event>,
+    ) -> Result<Result<Vec<IngestOutcome>, IngestError>, StoreError> {
+        let mut head = match self.heads.get(&app) {
+            Some(head) => *head,
+            // The first since the start: also the moment to notice that the application is gone.
+            None if crate::tables::application::get(txn, app)?.is_none() => {
+                return Ok(Err(IngestError::UnknownApplication));
+            }
+            None => log::head(txn, app)?,
+        };
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for message in messages {
+            let outcome = self.take_one(txn, app, head.next(), message, now)?;
+            if let IngestOutcome::Accepted(event) = &outcome {
+                head = event.seq;
+                events.push(event.clone());
+            }
+            outcomes.push(outcome);
+        }
+        self.heads.insert(app, head);
+        Ok(Ok(outcomes))
+    }
+
+    fn take_one(
+        &self,
+        txn: &mut Txn<'_>,
+        app: AppId,
+        seq: Seq,
+        message: NewMessage,
+        now: UnixMs,
+    ) -> Result<IngestOutcome, StoreError> {
+        let fingerprint = message.idempotency_key.as_ref().map(|_| fingerprint(&message));
+        if let (Some(key), Some(fingerprint)) = (&message.idempotency_key, fingerprint)
+            && let Some(row) = idempotency::get(txn, app, key, now)?
+        {
+            if row.fingerprint != fingerprint {
+                return Ok(IngestOutcome::KeyReused);
+            }
+            return Ok(IngestOutcome::Repeated(event(app, row.seq, row.accepted_at, message)));
+        }
+        if let Some(event_id) = &message.event_id {
+            if event_uid::get(txn, app, event_id)?.is_some() {
+                return Ok(IngestOutcome::DuplicateEventId);
+            }
+            event_uid::put(txn, app, event_id, seq)?;
+        }
+        if let (Some(key), Some(fingerprint)) = (&message.idempotency_key, fingerprint) {
+            let expires_at = now.plus_ms(self.idempotency_ms);
+            idempotency::put(txn, app, key, &idempotency::Row { seq, accepted_at: now, fingerprint, expires_at })?;
+        }
+        Ok(IngestOutcome::Accepted(event(app, seq, now, message)))
+    }
+}
+
+fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Event {
+    Event {
+        app,
+        seq,
+        accepted_at,
+        event_type: Arc::from(message.event_type),
+        event_id: message.event_id.map(Arc::from),
+        channels: message.channels.into_iter().map(Arc::from).collect(),
+        only_for: message.only_for,
+        payload: message.payload,
+    }
+}
+
+/// Tells whether two messages under one idempotency key are the same message.
+fn fingerprint(message: &NewMessage) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in [Some(message.event_type.as_str()), message.event_id.as_deref()] {
+        let part = part.unwrap_or_default();
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    for channel in &message.channels {
+        hash.update((channel.len() as u64).to_le_bytes());
+        hash.update(channel);
+    }
+    hash.update(&message.payload);
+    let digest = hash.finalize();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
+}

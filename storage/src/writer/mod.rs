@@ -1,0 +1,164 @@
+//! The writer: the one thread that changes the store.
+//!
+//! It takes whatever has arrived, turns it into one batch, makes that durable, answers those who wait, and hands the
+//! committed events on. There is no artificial delay: while one commit is on its way to the disk the next one gathers.
+//!
+//! - *Who owns the state:* this thread alone; others hold a [`WriterHandle`].
+//! - *What bounds it:* the inbox, by requests and by bytes ([`inbox`]); a commit, by events.
+//! - *When it is full:* requests are refused as busy before anything happened.
+//! - *When the process dies here:* nothing was acknowledged that is not on the disk.
+//! - *When the disk fails:* nothing more is acknowledged, ever; [`WriterHandle::failure`] tells, and the process ends.
+//!
+//! Deliberately not the meaning of rows: that is [`crate::tables`].
+
+mod inbox;
+mod ingest;
+
+pub use inbox::{ChangeError, WriterHandle};
+pub use ingest::{IngestError, IngestOutcome, NewMessage};
+
+use crate::read::SharedStore;
+use crate::store::StoreError;
+use crate::tables::progress::Progress;
+use crate::tables::settle;
+use crate::txn::{Change, Txn};
+use inbox::{Taken, Waiting};
+use ingest::Ingest;
+use model::{EndpointRef, Event, Settlement, UnixMs};
+use std::time::Instant;
+
+/// Bounds of the writer.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterConfig {
+    /// Requests that may wait.
+    pub queue_capacity: usize,
+    /// Bytes of payloads that may wait.
+    pub queue_bytes: usize,
+    /// Events in one commit at most.
+    pub commit_max_events: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_ms: u64,
+}
+
+/// What comes after the log: told of every commit, on the writer thread, in commit order.
+///
+/// Implementations must not block: the next commit waits for them.
+pub trait Downstream: Send {
+    /// Whether this endpoint still exists: a settlement for one that does not is dropped.
+    fn knows(&self, target: EndpointRef) -> bool;
+
+    /// These events, grouped by application and ascending within each, and these changes are durable now. Says through
+    /// `progress` to whom the events were offered.
+    fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress);
+
+    /// Settlements were taken in; shards that held back may go on.
+    fn settlements_taken(&mut self);
+}
+
+/// The wall clock, as the writer reads it.
+pub type Now = fn() -> UnixMs;
+
+/// Starts the writer thread. It ends after [`WriterHandle::close`], when all that was taken in is durable, or when the
+/// store fails.
+///
+/// # Errors
+/// When the thread cannot be spawned.
+pub fn spawn(
+    store: SharedStore,
+    config: WriterConfig,
+    progress: Progress,
+    downstream: impl Downstream + 'static,
+    now: Now,
+) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
+    let handle = WriterHandle::new(config);
+    let mut writer =
+        Writer { store, handle: handle.clone(), ingest: Ingest::new(config.idempotency_ms), progress, downstream, now };
+    let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || writer.run())?;
+    Ok((handle, thread))
+}
+
+struct Writer<D> {
+    store: SharedStore,
+    handle: WriterHandle,
+    ingest: Ingest,
+    progress: Progress,
+    downstream: D,
+    now: Now,
+}
+
+impl<D: Downstream> Writer<D> {
+    fn run(&mut self) {
+        while let Some(taken) = self.handle.take() {
+            if taken.settlements_were_full {
+                self.downstream.settlements_taken();
+            }
+            if let Err(error) = self.commit(taken) {
+                tracing::error!(%error, "the store failed; nothing more will be acknowledged");
+                self.handle.fail(error.to_string());
+                return;
+            }
+        }
+        self.handle.closed();
+    }
+
+    /// One commit: everything in `taken`, or an error and nothing of it acknowledged.
+    fn commit(&mut self, taken: Taken) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let mut txn = Txn::new(&*store);
+        let mut waiting: Vec<Waiting> = Vec::with_capacity(taken.requests.len());
+        let now = (self.now)();
+        let mut events: Vec<Event> = Vec::new();
+        for mut settlement in taken.settlements {
+            self.settle(&mut txn, &mut settlement)?;
+        }
+        for request in taken.requests {
+            waiting.push(request.run(&mut txn, &mut self.ingest, now, &mut events)?);
+        }
+        // Stable: events of one application stay in the order they were taken.
+        events.sort_by_key(|event| event.app);
+        for run in events.chunk_by(|one, other| one.app == other.app) {
+            crate::tables::log::append(&mut txn, run[0].app, run)?;
+        }
+        self.progress.write(&mut txn);
+        let (batch, changes) = txn.into_parts();
+        if !batch.is_empty() {
+            let started = Instant::now();
+            self.store.apply(batch)?;
+            metrics::histogram!(model::metric::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+            metrics::histogram!(model::metric::COMMIT_EVENTS).record(events.len() as f64);
+        }
+        for waiting in waiting {
+            waiting.answer();
+        }
+        self.forget_deleted(&changes);
+        if !events.is_empty() || !changes.is_empty() {
+            self.downstream.committed(events, changes, &mut self.progress);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), StoreError> {
+        if !self.downstream.knows(settlement.target) {
+            return Ok(());
+        }
+        settle::apply(txn, settlement)?;
+        self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
+        if let Some(reason) = settlement.disable {
+            crate::tables::endpoint::disable(txn, settlement.target, reason, (self.now)())?;
+        }
+        Ok(())
+    }
+
+    fn forget_deleted(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::EndpointDeleted(target) => self.progress.forget(*target),
+                Change::ApplicationDeleted(app) => {
+                    self.progress.forget_app(*app);
+                    self.ingest.forget(*app);
+                }
+                Change::EndpointPut(_) | Change::Requeued(_) | Change::JobStarted => {}
+            }
+        }
+    }
+}
