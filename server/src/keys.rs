@@ -93,6 +93,9 @@ const ROOT: Kind = Kind { name: "root", setting: "root_key_file", variable: "PIN
 const MASTER: Kind =
     Kind { name: "master", setting: "master_key_file", variable: "PINION_MASTER_KEY", file: "master.key" };
 
+/// The variables that hold a key itself.
+pub(crate) const VARIABLES: [&str; 2] = [ROOT.variable, MASTER.variable];
+
 /// The text of a key and where it came from.
 struct Found {
     text: Zeroizing<String>,

@@ -16,10 +16,14 @@ mod secret_file;
 mod listen;
 mod metrics_listen;
 
+mod run;
+mod serve;
+
+mod demo;
 mod key_command;
 
-use crate::cli::{Cli, Command, KeyArgs, ServeArgs};
-use crate::config::{ConfigError, Loaded, Settings};
+use crate::cli::{Cli, Command, DemoArgs, KeyArgs, ServeArgs};
+use crate::config::{LogFormat, Settings};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::fmt::Display;
 use std::io::Write as _;
@@ -38,7 +42,7 @@ fn main() -> ExitCode {
     let matches = matches.subcommand().map_or_else(ArgMatches::default, |(_, matches)| matches.clone());
     match cli.command {
         Command::Serve(arguments) => serve(*arguments, &matches),
-        Command::Demo(_) => ExitCode::FAILURE,
+        Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
     }
 }
@@ -52,13 +56,41 @@ fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
         let in_environment = |variable: &str| std::env::var_os(variable).is_some();
         return show(&config::print(&loaded, in_environment));
     }
-    ExitCode::FAILURE
+    if let Err(error) = logging::start(loaded.config.log_format, &loaded.config.log_level) {
+        return failed(&error);
+    }
+    warn_of_unknown_variables();
+    match run::until_stopped(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn demo(arguments: DemoArgs) -> ExitCode {
+    let started = logging::start(LogFormat::Auto, "warn").and_then(|()| demo::run(arguments));
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+/// A misspelt variable is said, not refused: orchestrators set variables after the names of services.
+fn warn_of_unknown_variables() {
+    let command = Cli::command();
+    let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let known: Vec<_> = arguments.filter_map(clap::Arg::get_env).collect();
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let ours = text.starts_with("PINION_") && !keys::VARIABLES.contains(&text.as_ref());
+        if ours && !known.contains(&name.as_os_str()) {
+            tracing::warn!(variable = %text, "this environment variable is no setting and was ignored");
+        }
+    }
 }
 
 fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
     let settings = Settings { data_dir: arguments.data_dir, ..Settings::default() };
-    let loaded: Result<Loaded, ConfigError> = config::load(arguments.config.as_deref(), settings, matches);
-    let loaded = match loaded {
+    let loaded = match config::load(arguments.config.as_deref(), settings, matches) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error),
     };

@@ -10,7 +10,6 @@
 
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
-use crate::keys::Environment;
 use crate::listen::{BindError, Listener};
 use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::{ApiState, KeyHash};
@@ -22,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Requests in flight get this much less than the whole drain, so that the engine has its share.
+/// How long the end waits for a scrape in flight.
 const METRICS_DRAIN: Duration = Duration::from_millis(500);
 
 /// Why nothing was started.
@@ -68,7 +67,10 @@ pub(crate) struct Running {
 ///
 /// # Errors
 /// See [`StartError`]; nothing keeps running then.
-pub(crate) async fn start(loaded: &Arc<Loaded>, environment: Environment) -> Result<Running, StartError> {
+pub(crate) async fn start(
+    loaded: &Arc<Loaded>,
+    environment: fn(&str) -> Option<String>,
+) -> Result<Running, StartError> {
     let config = &loaded.config;
     let recorder = metrics_listen::install_recorder()?;
     crate::listen::describe_metrics();
@@ -77,7 +79,7 @@ pub(crate) async fn start(loaded: &Arc<Loaded>, environment: Environment) -> Res
         let loaded = Arc::clone(loaded);
         move || {
             let store = data_dir::open_store(&loaded)?;
-            let keys = data_dir::keys(&loaded, &store, environment)?;
+            let keys = data_dir::keys(&loaded, &store, &environment)?;
             Ok::<_, DataDirError>((store, keys))
         }
     });

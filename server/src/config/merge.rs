@@ -13,6 +13,7 @@ use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Retries in a schedule at most.
 const MAX_RETRIES: usize = 100;
@@ -149,6 +150,13 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut http.max_header_bytes, bytes(settings.max_header_bytes));
     set(&mut http.header_read_timeout_ms, settings.header_read_timeout_ms.map(|Span(ms)| ms));
 
+    let api = &mut config.api;
+    set(&mut api.body_bytes, bytes(settings.max_body_bytes));
+    set(&mut api.batch_body_bytes, bytes(settings.max_batch_body_bytes));
+    set(&mut api.batch_items, settings.max_batch_items);
+    set(&mut api.concurrent_requests, settings.max_concurrent_requests);
+    set(&mut api.request_timeout, settings.request_timeout_ms.map(|Span(ms)| Duration::from_millis(ms)));
+
     let engine = &mut config.engine;
     set(&mut engine.shards, settings.shards);
     set(&mut engine.allow_targets, settings.allow_targets.map(|list| list.into_iter().map(|Range(net)| net).collect()));
@@ -219,6 +227,11 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_url_bytes: size(config.http.max_url_bytes),
         max_header_bytes: size(config.http.max_header_bytes),
         header_read_timeout_ms: Some(Span(config.http.header_read_timeout_ms)),
+        max_body_bytes: size(config.api.body_bytes),
+        max_batch_body_bytes: size(config.api.batch_body_bytes),
+        max_batch_items: Some(config.api.batch_items),
+        max_concurrent_requests: Some(config.api.concurrent_requests),
+        request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
         store_cache_bytes: Some(Size(config.store_cache_bytes)),
         ingest_queue_capacity: Some(engine.ingest_queue_capacity),
@@ -272,11 +285,18 @@ fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     };
     let config = &loaded.config;
     let http = &config.http;
-    let own: [(&'static str, u64, u64, u64); 5] = [
+    let api = &config.api;
+    let request_timeout_ms = u64::try_from(api.request_timeout.as_millis()).unwrap_or(u64::MAX);
+    let own: [(&'static str, u64, u64, u64); 10] = [
         ("max_connections", http.max_connections as u64, 1, 65_536),
         ("max_url_bytes", http.max_url_bytes as u64, 256, 32 * 1024),
         ("max_header_bytes", http.max_header_bytes as u64, 8 * 1024, 1 << 20),
         ("header_read_timeout_ms", http.header_read_timeout_ms, 100, 600_000),
+        ("max_body_bytes", api.body_bytes as u64, 1_024, 16 << 20),
+        ("max_batch_body_bytes", api.batch_body_bytes as u64, 1_024, 256 << 20),
+        ("max_batch_items", api.batch_items as u64, 1, 10_000),
+        ("max_concurrent_requests", api.concurrent_requests as u64, 1, 65_536),
+        ("request_timeout_ms", request_timeout_ms, 100, 600_000),
         ("store_cache_bytes", config.store_cache_bytes, 1 << 20, 1 << 44),
     ];
     for (setting, value, least, most) in own {

@@ -23,6 +23,7 @@ pub(crate) use self::merge::{Loaded, Source, load};
 pub(crate) use self::print::print;
 pub(crate) use self::settings::{LogFormat, Settings};
 
+use admin_api::ApiLimits;
 use engine::config::EngineConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     /// Bounds of the API listener.
     pub(crate) http: HttpBounds,
+    /// Bounds of API requests.
+    pub(crate) api: ApiLimits,
     /// Memory for cached pages of the store, in bytes.
     pub(crate) store_cache_bytes: u64,
     /// The engine's bounds and defaults.
@@ -97,6 +100,7 @@ impl Default for Config {
             log_format: LogFormat::Auto,
             log_level: "info".to_owned(),
             http: HttpBounds::default(),
+            api: ApiLimits::default(),
             store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
             engine: EngineConfig::default(),
         }

@@ -89,6 +89,21 @@ pub(crate) struct Settings {
     /// How long a connection may take to send a request head, and stay idle between two.
     #[arg(long, env = "PINION_HEADER_READ_TIMEOUT_MS", value_name = "MS")]
     pub(crate) header_read_timeout_ms: Option<Millis>,
+    /// Body of one API request, and so of one message with its payload.
+    #[arg(long, env = "PINION_MAX_BODY_BYTES", value_name = "SIZE")]
+    pub(crate) max_body_bytes: Option<Size>,
+    /// Body of one batch of messages.
+    #[arg(long, env = "PINION_MAX_BATCH_BODY_BYTES", value_name = "SIZE")]
+    pub(crate) max_batch_body_bytes: Option<Size>,
+    /// Messages of one batch.
+    #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
+    pub(crate) max_batch_items: Option<usize>,
+    /// API requests answered at once; more are refused as busy.
+    #[arg(long, env = "PINION_MAX_CONCURRENT_REQUESTS", value_name = "N")]
+    pub(crate) max_concurrent_requests: Option<usize>,
+    /// How long one API request may take, its body included.
+    #[arg(long, env = "PINION_REQUEST_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) request_timeout_ms: Option<Millis>,
     /// How long a stop waits for requests and attempts in flight.
     #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub(crate) drain_timeout_ms: Option<Millis>,

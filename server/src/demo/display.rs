@@ -130,11 +130,7 @@ pub(super) fn summary(accepted: u64, busy: u64, accounts: &[Account], elapsed: D
         elapsed.as_secs_f64()
     );
     let columns = ["owed", "delivered", "retried", "dead", "lost", "twice", "p50 ms", "p99 ms"];
-    let _ = write!(out, "{:<42}", "endpoint");
-    for column in columns {
-        let _ = write!(out, "{column:>10}");
-    }
-    out.push('\n');
+    out.push_str(&line("endpoint", columns.map(str::to_owned)));
     let mut total = [0; 6];
     for account in accounts {
         let counts = [
@@ -146,17 +142,24 @@ pub(super) fn summary(accepted: u64, busy: u64, accounts: &[Account], elapsed: D
             account.duplicated,
         ];
         total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        let _ = write!(out, "{:<42}", format!("{} ({})", account.name, account.note));
-        counts.iter().for_each(|count| drop(write!(out, "{count:>10}")));
-        if account.delivered > 0 {
-            let _ = write!(out, "{:>10}{:>10}", account.p50_ms, account.p99_ms);
-        } else {
-            let _ = write!(out, "{:>10}{:>10}", "-", "-");
-        }
-        out.push('\n');
+        let latency = [account.p50_ms, account.p99_ms].map(|ms| match account.delivered {
+            0 => "-".to_owned(),
+            _ => ms.to_string(),
+        });
+        let cells = counts.iter().map(u64::to_string).chain(latency);
+        out.push_str(&line(&format!("{} ({})", account.name, account.note), cells));
     }
-    let _ = write!(out, "{:<42}", "all");
-    total.iter().for_each(|sum| drop(write!(out, "{sum:>10}")));
-    out.push('\n');
+    out.push_str(&line("all", total.iter().map(u64::to_string)));
     out
+}
+
+/// One line of the table.
+fn line(name: &str, cells: impl IntoIterator<Item = String>) -> String {
+    let mut line = format!("{name:<42}");
+    for cell in cells {
+        // Writing into a String cannot fail.
+        let _ = write!(line, "{cell:>10}");
+    }
+    line.push('\n');
+    line
 }

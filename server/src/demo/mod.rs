@@ -180,13 +180,19 @@ async fn judge(api: &Api, book: &Book, elapsed: Duration) -> anyhow::Result<()> 
     }
     let duplicated: u64 = accounts.iter().map(|account| account.duplicated).sum();
     if duplicated > 0 {
-        println!("\n{duplicated} deliveries arrived twice, which the promise (at least once) allows; webhook-id tells them");
+        println!(
+            "\n{duplicated} deliveries arrived twice, which the promise (at least once) allows; webhook-id tells them"
+        );
     }
     if !complaints.is_empty() {
         bail!("the ledger does not balance:\n  {}", complaints.join("\n  "));
     }
-    println!("\nThe ledger balances: every accepted event was delivered to every endpoint that wants it, or is a dead letter");
-    println!("of the one that is dead. Every signature was verified. The slow, the flapping and the dead endpoint cost their");
+    println!(
+        "\nThe ledger balances: every accepted event was delivered to every endpoint that wants it, or is a dead letter"
+    );
+    println!(
+        "of the one that is dead. Every signature was verified. The slow, the flapping and the dead endpoint cost their"
+    );
     println!("neighbours nothing: compare the latencies.");
     Ok(())
 }

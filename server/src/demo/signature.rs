@@ -31,7 +31,12 @@ pub(super) fn key_of(secret: &str) -> Option<Vec<u8>> {
 /// Whether one of the signatures is right and fresh.
 pub(super) fn is_valid(key: &[u8], signed: Signed<'_>, now_s: u64) -> bool {
     let fresh = signed.timestamp.parse::<u64>().is_ok_and(|at| at.abs_diff(now_s) <= TOLERANCE_S);
-    fresh && signed.signatures.split(' ').filter_map(|entry| entry.strip_prefix("v1,")).any(|text| matches(key, signed, text))
+    fresh
+        && signed
+            .signatures
+            .split(' ')
+            .filter_map(|entry| entry.strip_prefix("v1,"))
+            .any(|text| matches(key, signed, text))
 }
 
 fn matches(key: &[u8], signed: Signed<'_>, signature: &str) -> bool {

@@ -4,3 +4,5 @@ mod harness;
 
 mod command_line;
 mod harness_itself;
+mod keys;
+mod lifecycle;

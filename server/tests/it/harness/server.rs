@@ -56,7 +56,7 @@ pub(crate) fn pinion() -> Command {
 // === impl Server ===
 
 impl Server {
-    /// Starts on an empty data directory. Loopback targets are allowed; `arguments` come after the harness's own.
+    /// Starts on an empty data directory. Loopback targets are allowed; flags in `arguments` win over that.
     ///
     /// # Panics
     /// When it does not start.
@@ -236,11 +236,14 @@ fn data_dir(data: &TempDir) -> PathBuf {
 }
 
 fn spawn(data: Arc<TempDir>, arguments: Vec<String>, environment: Vec<(String, String)>) -> Result<Server, Exited> {
+    // As variables, so that a test's own flags win.
     let mut child = pinion()
-        .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--log-format", "json"])
-        .args(["--allow-target", "127.0.0.0/8"])
-        .arg("--data-dir")
-        .arg(data_dir(&data))
+        .arg("serve")
+        .env("PINION_LISTEN", "127.0.0.1:0")
+        .env("PINION_METRICS_LISTEN", "127.0.0.1:0")
+        .env("PINION_LOG_FORMAT", "json")
+        .env("PINION_ALLOW_TARGETS", "127.0.0.0/8")
+        .env("PINION_DATA_DIR", data_dir(&data))
         .args(&arguments)
         .envs(environment.iter().cloned())
         .current_dir(data.path())
