@@ -15,6 +15,7 @@ mod secret_file;
 
 mod listen;
 mod metrics_listen;
+mod process;
 
 mod run;
 mod serve;
@@ -31,6 +32,9 @@ use std::process::ExitCode;
 
 /// The command line or the configuration was refused; what clap uses too.
 const EXIT_USAGE: u8 = 2;
+
+/// Endpoints that fail are part of the demonstration: no news.
+const DEMO_LOG_LEVEL: &str = "error";
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -67,7 +71,7 @@ fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
 }
 
 fn demo(arguments: DemoArgs) -> ExitCode {
-    let started = logging::start(LogFormat::Auto, "warn").and_then(|()| demo::run(arguments));
+    let started = logging::start(LogFormat::Auto, DEMO_LOG_LEVEL).and_then(|()| demo::run(arguments));
     match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),

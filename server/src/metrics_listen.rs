@@ -4,12 +4,14 @@
 //! connections are used up. Deliberately without names of metrics: each is described where it is counted.
 
 use crate::config::HttpBounds;
+use crate::process;
 use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use model::metric;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +63,8 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle, RecorderError> {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| RecorderError::Taken)?;
-    metrics::describe_gauge!("pinion_build_info", "Always 1; its label says which version runs.");
-    metrics::gauge!("pinion_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::describe_gauge!(metric::BUILD_INFO, "Always 1; its label says which version runs.");
+    metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn router(handle: PrometheusHandle, ready: Readiness) -> Router {
 }
 
 async fn render(State(handle): State<PrometheusHandle>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render() + &process::render())
 }
 
 async fn readyz(State(ready): State<Readiness>) -> (StatusCode, &'static str) {

@@ -68,10 +68,10 @@ impl Display {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             all.add(ProgressBar::new(events).with_style(style).with_prefix(name))
         };
-        let push = bar("{prefix:38} [{bar:30.green}] {pos}/{len}  {msg}", "events accepted".to_owned());
+        let push = bar("{prefix:46} [{bar:30.green}] {pos}/{len}  {msg}", "events accepted".to_owned());
         let rows = ROLES.iter().map(|role| {
             let name = format!("  {} ({})", role.name, role.note);
-            bar("{prefix:38} [{bar:30.cyan}] {pos}/{len}  {msg}", name)
+            bar("{prefix:46} [{bar:30.cyan}] {pos}/{len}  {msg}", name)
         });
         let rows = rows.collect();
         Display::Bars { all, push, rows }
@@ -126,7 +126,7 @@ impl Snapshot {
 /// The table at the end.
 pub(super) fn summary(accepted: u64, busy: u64, accounts: &[Account], elapsed: Duration) -> String {
     let mut out = format!(
-        "\n{accepted} events accepted in {:.1} s ({busy} requests asked to come back later)\n\n",
+        "\n{accepted} events accepted, all settled after {:.1} s; {busy} requests were told to come back later\n\n",
         elapsed.as_secs_f64()
     );
     let columns = ["owed", "delivered", "retried", "dead", "lost", "twice", "p50 ms", "p99 ms"];

@@ -33,6 +33,12 @@ use std::time::{Duration, Instant};
 /// The whole demonstration takes no longer, whatever happens.
 const HARD_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How much of it is left for the end, when not everything has settled in time.
+const RESERVE: Duration = Duration::from_secs(15);
+
+/// How long the API may take to show what the receiver has answered.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How often progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -76,13 +82,8 @@ async fn play(arguments: DemoArgs) -> anyhow::Result<()> {
 /// Ports of its own, a store of its own, loopback allowed.
 fn configuration(data_dir: &Path) -> Loaded {
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut config = Config {
-        listen: free_port,
-        metrics_listen: free_port,
-        data_dir: data_dir.to_owned(),
-        log_level: "warn".to_owned(),
-        ..Config::default()
-    };
+    let mut config =
+        Config { listen: free_port, metrics_listen: free_port, data_dir: data_dir.to_owned(), ..Config::default() };
     config.engine.allow_targets = vec![ipnet::Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8).into()];
     Loaded { config, sources: BTreeMap::new() }
 }
@@ -115,7 +116,7 @@ async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs)
         }
     };
     let ended = tokio::select! {
-        ended = tokio::time::timeout(HARD_DEADLINE.saturating_sub(Duration::from_secs(10)), settled) => ended,
+        ended = tokio::time::timeout(HARD_DEADLINE.saturating_sub(RESERVE), settled) => ended,
         reason = running.failed() => bail!("the store failed: {reason}"),
     };
     display.end();
@@ -123,7 +124,21 @@ async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs)
     if let Ok(result) = ended {
         result?;
     }
-    judge(api, book, started.elapsed()).await
+    let elapsed = started.elapsed();
+    api_settles(api).await?;
+    judge(api, book, elapsed).await
+}
+
+/// Waits until the API too shows everything as settled: an answer reaches the engine a moment after it was given. What
+/// is still open at the deadline is for the judgement to complain about.
+async fn api_settles(api: &Api) -> anyhow::Result<()> {
+    let until = Instant::now() + SETTLE_DEADLINE;
+    for role in &ROLES {
+        while tenant::stats(api, role).await?.open > 0 && Instant::now() < until {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the ledger, and now and then at the API.

@@ -28,7 +28,8 @@ pub(super) enum Manner {
     Slow(Duration),
     /// Answers 503 in some phases.
     Flapping,
-    /// Answers 404 to everything: a route that its owner removed.
+    /// Answers 404 to everything: a route that its owner removed. Not 500 or nothing at all: that opens the endpoint's
+    /// breaker, which spends no attempts, and its deliveries would outlive the demonstration.
     Dead,
 }
 

@@ -15,6 +15,7 @@ fn a_started_server_is_live_ready_and_healthy() {
     let metrics = server.monitor("/metrics");
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(metrics.text().contains("# HELP pinion_build_info"), "{}", metrics.text());
+    assert!(server.metric("process_open_fds", &[]) > 5.0);
     assert!(server.metric("pinion_http_connections_accepted_total", &["listener=\"api\""]) >= 2.0);
 }
 
