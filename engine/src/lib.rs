@@ -3,6 +3,14 @@
 
 pub mod config;
 
+pub mod clock;
+
+pub mod engine;
+
+pub mod jobs;
+
+pub mod delivery_state;
+
 pub mod router;
 
 pub mod shard;
@@ -16,3 +24,8 @@ pub mod outcome;
 pub mod retry;
 
 pub mod seal;
+
+pub use config::EngineConfig;
+pub use delivery_state::DeliveryState;
+pub use engine::{Engine, StartError};
+pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};

@@ -38,13 +38,12 @@ impl Job {
 /// What a job does. Persisted: never reorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum JobKind {
-    /// Sends again what was accepted in a span of time and not delivered.
-    Recover {
-        /// From when, inclusive.
-        since: UnixMs,
-        /// Until when, inclusive.
-        until: UnixMs,
-    },
+    /// Sends again what was accepted in a span of time and given up or cancelled.
+    Recover(Span),
+    /// Sends what was accepted in a span of time and never tried: before the endpoint existed, or while it was disabled.
+    ReplayMissing(Span),
+    /// Sends again all that was accepted in a span of time and matches, delivered or not.
+    Replay(Span),
     /// Sends again every dead letter of the endpoint.
     RedriveDeadLetters,
     /// Forgets every dead letter of the endpoint.
@@ -62,4 +61,13 @@ pub enum JobStatus {
     Finished,
     /// Ended early: e.g. its endpoint was deleted.
     Failed,
+}
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Span {
+    /// From when, inclusive.
+    pub since: UnixMs,
+    /// Until when, inclusive.
+    pub until: UnixMs,
 }

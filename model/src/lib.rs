@@ -29,7 +29,7 @@ pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
 pub use event::Event;
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
-pub use job::{Job, JobKind, JobStatus};
+pub use job::{Job, JobKind, JobStatus, Span};
 pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
 pub use time::UnixMs;

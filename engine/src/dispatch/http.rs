@@ -18,7 +18,8 @@
 use super::connect::{Connector, DialError, Dialler};
 use super::guard::Guard;
 use super::resolve::{LookupFn, Resolver, system_lookup};
-use super::{AttemptRequest, AttemptResult, Dispatch, classify_status, request};
+use super::{AttemptRequest, AttemptResult, Dispatch, request};
+use crate::outcome::classify::outcome_of_status;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Request, Response};
@@ -218,7 +219,7 @@ impl Dispatch for HttpDispatcher {
             Err(_) => Some(answer.too_late(request.timeout_ms)),
         };
         let (outcome, response) = match failure {
-            None => (classify_status(answer.status), answer.kept),
+            None => (outcome_of_status(answer.status), answer.kept),
             Some(failure) => (failure.outcome, failure.words(request.target.host_and_port())),
         };
         let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);

@@ -162,6 +162,12 @@ impl Backlog {
         self.position < self.offered_upto
     }
 
+    /// The last position offered.
+    #[must_use]
+    pub fn offered_upto(&self) -> Seq {
+        self.offered_upto
+    }
+
     /// Whether something could be tried now.
     #[must_use]
     pub fn has_ready(&self) -> bool {

@@ -397,6 +397,12 @@ impl Lane {
         self.backlog.is_behind()
     }
 
+    /// The last position that it knows to have been offered.
+    #[must_use]
+    pub fn offered_upto(&self) -> Seq {
+        self.backlog.offered_upto()
+    }
+
     /// Bytes that wait in memory.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

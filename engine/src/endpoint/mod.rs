@@ -1,5 +1,9 @@
 //! What one endpoint may be sent now, judged by how it answered before.
 
+pub mod actor;
+
+pub mod settings;
+
 pub mod lane;
 
 pub mod backlog;

@@ -199,3 +199,25 @@ pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) ->
     txn.tell(crate::txn::Change::Requeued(target));
     Ok(())
 }
+
+/// Removes up to `limit` rows of each kind of a deleted endpoint; answers how many it removed.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usize, StoreError> {
+    let ranges = [
+        keys::pending::of_endpoint(target),
+        keys::due::of_endpoint(target),
+        keys::gap::of_endpoint(target),
+        KeyRange::prefix(keys::health::encode(target)),
+        KeyRange::prefix(keys::cursor::encode(target)),
+    ];
+    let mut removed = 0;
+    for range in ranges {
+        for (key, _) in txn.scan(&range.start, &range.end, limit, Direction::Forward)? {
+            txn.delete(key);
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

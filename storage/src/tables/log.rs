@@ -5,12 +5,12 @@
 //! the removal of a payload on request.
 
 use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
-use crate::keys;
+use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::txn::Txn;
 use bytes::{Bytes, BytesMut};
-use model::{AppId, Event, Seq};
+use model::{AppId, Event, Seq, UnixMs};
 
 /// Blocks read in one step of a longer read.
 const BLOCKS_PER_SCAN: usize = 16;
@@ -193,4 +193,36 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<(), StoreError
     // parts lie between this block's key and the next.
     txn.delete(keys::event::encode(app, first));
     append(txn, app, &kept)
+}
+
+/// The first application after `after` that has events: one seek, however many it has.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn next_app(read: &(impl Read + ?Sized), after: Option<AppId>) -> Result<Option<AppId>, StoreError> {
+    let mut range = KeyRange::prefix(vec![KeyKind::Event as u8]);
+    if let Some(after) = after {
+        range.start = keys::event::of_app(after).end;
+    }
+    let rows = read.scan(&range.start, &range.end, 1, Direction::Forward)?;
+    rows.first().map(|(key, _)| keys::event::decode(key).map(|(app, _)| app)).transpose()
+}
+
+/// The position before the first event accepted at `since` or later, by halving: time does not run backwards in a log,
+/// but for a step of the system clock, which moves the answer by the events it spans at most.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of a block.
+pub fn before_time(read: &(impl Read + ?Sized), app: AppId, since: UnixMs) -> Result<Seq, StoreError> {
+    let (mut low, mut high) = (0, head(read, app)?.0);
+    // Everything up to `low` is older; everything from `high + 1` on is not.
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let older = match read_after(read, app, Seq(middle - 1), 1, 1)?.first() {
+            Some(event) => event.accepted_at < since,
+            None => false,
+        };
+        if older { low = middle } else { high = middle - 1 }
+    }
+    Ok(Seq(low))
 }

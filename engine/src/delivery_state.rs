@@ -1,0 +1,58 @@
+//! Where one delivery stands, read from what is stored: for the API, never for a decision.
+//!
+//! A delivery on the happy path has no row, so its state is what is left when no row says otherwise.
+
+use crate::router::matcher::Filter;
+use model::{DeadLetter, DisabledReason, Endpoint, Event, Pending};
+use storage::tables::{dead_letter, delivery, history};
+use storage::{Read, StoreError};
+
+/// The state of one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It was delivered.
+    Delivered,
+    /// It waits for another attempt.
+    Waiting(Pending),
+    /// It was not tried yet, or is being tried for the first time.
+    Queued,
+    /// It was given up.
+    DeadLettered(DeadLetter),
+    /// It was never tried because the endpoint was disabled.
+    Cancelled(DisabledReason),
+    /// The event was not for this endpoint.
+    NotMatched,
+}
+
+/// Reads where the delivery of `event` to `endpoint` stands.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn delivery_state(
+    read: &(impl Read + ?Sized),
+    endpoint: &Endpoint,
+    event: &Event,
+) -> Result<DeliveryState, StoreError> {
+    let (target, seq) = (endpoint.target(), event.seq);
+    if let Some(row) = delivery::pending(read, target, seq)? {
+        return Ok(DeliveryState::Waiting(row));
+    }
+    if let Some(letter) = dead_letter::get(read, target, seq)? {
+        return Ok(DeliveryState::DeadLettered(letter));
+    }
+    if !history::of_message(read, target, seq)?.is_empty() {
+        // It was tried, and neither waits nor was given up.
+        return Ok(DeliveryState::Delivered);
+    }
+    let ever_wanted = Filter::of(&Endpoint { active_from: model::Seq::ZERO, ..endpoint.clone() }).matches(event);
+    if !ever_wanted {
+        return Ok(DeliveryState::NotMatched);
+    }
+    if let Some((_, gap)) = delivery::gap_before(read, target, seq)?
+        && gap.last.is_none_or(|last| seq <= last)
+    {
+        return Ok(DeliveryState::Cancelled(gap.reason));
+    }
+    let for_it = seq > endpoint.active_from;
+    Ok(if for_it { DeliveryState::Queued } else { DeliveryState::NotMatched })
+}

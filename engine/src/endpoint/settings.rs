@@ -1,0 +1,70 @@
+//! An endpoint's row made ready to use: secrets opened, headers checked, policies filled in with defaults.
+//!
+//! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
+
+use crate::config::EngineConfig;
+use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, check_url};
+use crate::endpoint::lane::LanePolicy;
+use crate::router::matcher::Filter;
+use crate::seal::{MasterKey, SealContext, SealPurpose};
+use model::{Endpoint, UnixMs};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What attempts to an endpoint need.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to and signed by whom; an error in words when no request can be made, e.g. another master key.
+    pub target: Result<Arc<Target>, String>,
+    /// Which events are for it.
+    pub filter: Arc<Filter>,
+    /// Deadline of one attempt.
+    pub timeout_ms: u32,
+    /// What its lane is to keep to.
+    pub policy: LanePolicy,
+    /// When these settings are to be built again: the next secret expires.
+    pub stale_at: Option<UnixMs>,
+}
+
+impl Settings {
+    /// Builds them from a row.
+    #[must_use]
+    pub fn of(row: &Endpoint, config: &EngineConfig, master: &MasterKey, guard: &Guard, now: UnixMs) -> Settings {
+        Settings {
+            target: target(row, master, guard, now).map(Arc::new),
+            filter: Arc::new(Filter::of(row)),
+            timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
+            policy: LanePolicy {
+                retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
+                on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
+                disable_after_failing_ms: config.disable_after_failing_ms,
+                rate_limit: row.rate_limit,
+                max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
+                disabled: row.disabled.is_some(),
+            },
+            stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
+        }
+    }
+}
+
+/// The request's unchanging parts. Errors are in words for the attempt history and carry no secret.
+fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, String> {
+    let url: CheckedUrl = check_url(&row.url, guard).map_err(|error| error.to_string())?;
+    let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
+    let mut keys = Vec::with_capacity(row.secrets.len());
+    for secret in row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)) {
+        let opened =
+            master.open(&secret.sealed, context(SealPurpose::SigningSecret)).map_err(|error| error.to_string())?;
+        let text = std::str::from_utf8(opened.expose()).map_err(|_| "a signing secret is not text".to_owned())?;
+        keys.push(SigningKey::parse(text).map_err(|error| error.to_string())?);
+    }
+    let headers: BTreeMap<String, String> = match &row.sealed_headers {
+        Some(sealed) => {
+            let opened = master.open(sealed, context(SealPurpose::Headers)).map_err(|error| error.to_string())?;
+            serde_json::from_slice(opened.expose()).map_err(|_| "the stored headers are not readable".to_owned())?
+        }
+        None => BTreeMap::new(),
+    };
+    let custom = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Target::new(&url, custom, keys).map_err(|error| error.to_string())
+}

@@ -1,0 +1,280 @@
+//! The engine as its users hold it: started over a store, fed with messages, stopped.
+//!
+//! The only place where the stages are put together, last stage first, and so the only one that knows the loop: shards
+//! hand settlements to the writer, the writer hands events to the router, the router hands offers to shards.
+//!
+//! Start-up is the first refill: marks are read, endpoints that owe something are told to read the log, endpoints with
+//! waiting retries to load them. There is no other recovery.
+
+use crate::clock::Clock;
+use crate::config::{EngineConfig, InvalidConfig};
+use crate::delivery_state::{DeliveryState, delivery_state};
+use crate::dispatch::Guard;
+use crate::jobs;
+use crate::router::Router;
+use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
+use crate::shard::inbox::ShardInbox;
+use crate::shard::{self, ShardParts, ShardThread};
+use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use storage::tables::progress::Progress;
+use storage::tables::{delivery, endpoint, log};
+use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage, WriterConfig, WriterHandle};
+use storage::{SharedStore, StoreError, Txn};
+use tokio::sync::Notify;
+
+/// Endpoints read in one step at start-up.
+const ENDPOINTS_PER_SCAN: usize = 1_024;
+
+/// Events routed again in one step at start-up.
+const REROUTED_PER_STEP: usize = 1_024;
+
+/// Payload bytes read in one step at start-up.
+const REROUTED_BYTES: usize = 8 << 20;
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is out of its bounds.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The store cannot be read.
+    #[error("cannot read the store: {0}")]
+    Store(#[from] StoreError),
+    /// A shard did not start.
+    #[error("cannot start a shard: {0}")]
+    Shard(#[from] shard::SpawnError),
+    /// A thread did not start.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    NoRandomness,
+}
+
+/// A running engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: EngineConfig,
+    store: SharedStore,
+    writer: WriterHandle,
+    master: Arc<MasterKey>,
+    guard: Arc<Guard>,
+    clock: Clock,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    shards: Vec<ShardThread>,
+    writer: JoinHandle<()>,
+    jobs: tokio::task::JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts over a store that nobody else writes to. Blocks while marks and endpoints are read: about a second for a
+    /// million endpoints. Call it within a tokio runtime, which runs the jobs.
+    ///
+    /// # Errors
+    /// As [`StartError`] lists; nothing runs then.
+    pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
+        config.validate()?;
+        let (clock, master) = (Clock::start(), Arc::new(master));
+        let guard = Arc::new(Guard::new(config.allow_targets.clone()));
+        let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
+        let job_started = Arc::new(Notify::new());
+        let mut router = Router::new(inboxes.clone(), job_started.clone());
+        let progress = recover(&store, &mut router)?;
+        let writer_config = WriterConfig {
+            queue_capacity: config.ingest_queue_capacity,
+            queue_bytes: config.ingest_queue_bytes,
+            commit_max_events: config.commit_max_events,
+            idempotency_ms: config.idempotency_ms,
+        };
+        let (writer, writer_thread) =
+            storage::writer::spawn(store.clone(), writer_config, progress, router, crate::clock::wall_now)?;
+        let mut shards = Vec::with_capacity(inboxes.len());
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let mut seed = [0; 8];
+            getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
+            let parts = ShardParts {
+                config: config.clone(),
+                inbox,
+                store: store.clone(),
+                writer: writer.clone(),
+                master: master.clone(),
+                guard: guard.clone(),
+                clock,
+                seed: u64::from_le_bytes(seed),
+            };
+            shards.push(shard::spawn(index, parts)?);
+        }
+        let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), job_started));
+        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, jobs }));
+        Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, clock, threads }) })
+    }
+
+    /// Takes messages of one application in, in one durable commit. Those accepted are on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`IngestError`] lists; with `Busy`, `ShuttingDown` and `UnknownApplication` nothing was taken.
+    pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
+        self.inner.writer.ingest(app, messages).await
+    }
+
+    /// Makes a change on the writer thread; durable when this returns `Ok`. What it reads cannot change under it.
+    ///
+    /// # Errors
+    /// As [`ChangeError`] lists; an error of the change itself leaves everything as it was.
+    pub async fn change<T, E, F>(&self, change: F) -> Result<T, ChangeError<E>>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.inner.writer.change(change).await
+    }
+
+    /// For reads. Short ones may be made in place, long ones belong on a thread that may block.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.inner.store
+    }
+
+    /// Judges target addresses.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
+    }
+
+    /// Bounds and defaults.
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    /// The engine's time.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.inner.clock.now()
+    }
+
+    /// Encrypts a secret for its place.
+    ///
+    /// # Errors
+    /// As [`SealError`] lists.
+    pub fn seal(&self, target: EndpointRef, purpose: SealPurpose, plain: &[u8]) -> Result<SealedBytes, SealError> {
+        self.inner.master.seal(plain, context(target, purpose))
+    }
+
+    /// Decrypts a secret of its place.
+    ///
+    /// # Errors
+    /// As [`OpenError`] lists.
+    pub fn open(
+        &self,
+        target: EndpointRef,
+        purpose: SealPurpose,
+        sealed: &SealedBytes,
+    ) -> Result<SecretBytes, OpenError> {
+        self.inner.master.open(sealed, context(target, purpose))
+    }
+
+    /// Puts one delivery back in line by hand, within a change.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: model::Seq, now: UnixMs) -> Result<(), StoreError> {
+        delivery::requeue(txn, target, seq, now)
+    }
+
+    /// Where a delivery stands.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, StoreError> {
+        delivery_state(&*self.inner.store, endpoint, event)
+    }
+
+    /// Whether it takes messages: false once the store failed or it was stopped.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        let running = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        running && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
+    }
+
+    /// Resolves with the reason when the store fails.
+    pub async fn failed(&self) -> String {
+        self.inner.writer.failure().await
+    }
+
+    /// Stops: no new attempts, those in flight end within the configured time, everything they showed is made durable.
+    /// Messages are refused from here on. A second call returns at once.
+    pub async fn stop(&self) {
+        let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Threads { shards, writer, jobs }) = threads else { return };
+        jobs.abort();
+        for shard in &shards {
+            shard.inbox.stop();
+        }
+        let handle = self.inner.writer.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            for shard in shards {
+                shard.join();
+            }
+            handle.close();
+            if writer.join().is_err() {
+                tracing::error!("the writer ended by a panic");
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("stopping ended by a panic");
+        }
+    }
+}
+
+fn context(target: EndpointRef, purpose: SealPurpose) -> SealContext {
+    SealContext { app: target.app, endpoint: target.endpoint, purpose }
+}
+
+/// Reads what is needed to go on, and tells the shards who owes what.
+fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, StoreError> {
+    let read = &**store;
+    let mut progress = Progress::load(read)?;
+    let mut after = None;
+    loop {
+        let rows = endpoint::scan_all(read, after, ENDPOINTS_PER_SCAN)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.target());
+        rows.iter().for_each(|row| router.put(row));
+    }
+    // Endpoints with a mark of their own stand there; the head may be beyond what they were offered.
+    let mut owing: HashMap<AppId, Vec<EndpointRef>> = HashMap::new();
+    progress.owing().for_each(|target| owing.entry(target.app).or_default().push(target));
+    let mut app = None;
+    while let Some(next) = log::next_app(read, app)? {
+        app = Some(next);
+        let head = log::head(read, next)?;
+        for target in owing.remove(&next).unwrap_or_default() {
+            router.resume(target, progress.position(target), head);
+        }
+        while progress.routed(next) < head {
+            let events = log::read_after(read, next, progress.routed(next), REROUTED_PER_STEP, REROUTED_BYTES)?;
+            if events.is_empty() {
+                break;
+            }
+            router.reroute(next, &events, &mut progress);
+        }
+    }
+    let mut target = None;
+    while let Some(next) = delivery::next_with_due(read, target)? {
+        target = Some(next);
+        router.requeued(next);
+    }
+    Ok(progress)
+}

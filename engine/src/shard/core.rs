@@ -1,0 +1,203 @@
+//! What a shard's tasks share on their one thread: endpoints, timers, budgets, and what waits to be reported.
+//!
+//! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held across an await.
+
+use super::metrics::ShardMetrics;
+use crate::clock::Clock;
+use crate::config::EngineConfig;
+use crate::dispatch::{Guard, HttpDispatcher};
+use crate::endpoint::actor::EndpointAddr;
+use crate::endpoint::lane::Lane;
+use crate::endpoint::settings::Settings;
+use crate::retry::budget::RetryBudget;
+use crate::retry::wheel::{TimerKey, Wheel};
+use crate::seal::MasterKey;
+use crate::shard::inbox::ShardInbox;
+use model::{EndpointRef, Seq, Settlement, UnixMs};
+use rand::rngs::StdRng;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use storage::SharedStore;
+use storage::writer::WriterHandle;
+use tokio::sync::{Notify, Semaphore};
+
+/// One shard.
+pub struct ShardCore {
+    /// Which of the shards, from 0.
+    pub index: usize,
+    /// Bounds and defaults.
+    pub config: EngineConfig,
+    /// Where other threads leave news.
+    pub inbox: Arc<ShardInbox>,
+    /// For reads.
+    pub store: SharedStore,
+    /// For settlements.
+    pub writer: WriterHandle,
+    /// Makes the attempts.
+    pub dispatcher: HttpDispatcher,
+    /// Opens secrets.
+    pub master: Arc<MasterKey>,
+    /// Judges addresses.
+    pub guard: Arc<Guard>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Endpoints with an actor.
+    pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
+    /// One timer per endpoint that waits for a time.
+    pub wheel: RefCell<Wheel<EndpointRef>>,
+    /// The wheel's next deadline may have moved.
+    pub timers_changed: Notify,
+    /// Lanes with something to report.
+    pub dirty: RefCell<Vec<Rc<LaneCell>>>,
+    /// There are such lanes.
+    pub report_wanted: Notify,
+    /// Lanes that wait for the shard to have room for another attempt.
+    pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
+    /// Attempts in flight.
+    pub in_flight: Cell<usize>,
+    /// One of them ended.
+    pub attempt_ended: Notify,
+    /// Bytes of payloads that wait in memory.
+    pub queued_bytes: Cell<usize>,
+    /// The shard's share of retries.
+    pub budget: RefCell<RetryBudget>,
+    /// Jitter.
+    pub rng: RefCell<StdRng>,
+    /// The writer has enough to do: no new attempts for now.
+    pub holding: Cell<bool>,
+    /// No new attempts any more.
+    pub stopping: Cell<bool>,
+    /// Bounds blocking reads under way.
+    pub reads: Arc<Semaphore>,
+    /// Counters and gauges.
+    pub metrics: ShardMetrics,
+}
+
+/// An endpoint's actor and its lane.
+#[derive(Clone)]
+pub struct Seat {
+    /// The actor's mailbox.
+    pub addr: EndpointAddr,
+    /// Shared with the actor; see [`LaneCell`].
+    pub cell: Rc<LaneCell>,
+}
+
+/// An endpoint's lane with what its shells keep beside it. The actor is the only one who feeds it; the reporter only
+/// collects reports, so that one settlement carries everything since the last.
+pub struct LaneCell {
+    /// Which endpoint.
+    pub target: EndpointRef,
+    /// Decides.
+    pub lane: RefCell<Lane>,
+    /// What attempts need.
+    pub settings: RefCell<Settings>,
+    /// The last position offered, whether or not the offer reached the mailbox.
+    pub offered: Cell<Seq>,
+    /// Offers up to here did not reach the mailbox.
+    pub missed: Cell<Seq>,
+    /// Rows were put back in line.
+    pub requeued: Cell<bool>,
+    /// The settings changed.
+    pub changed: Cell<bool>,
+    /// Its timer, with its time.
+    pub timer: Cell<Option<(TimerKey, UnixMs)>>,
+    /// Stands in [`ShardCore::dirty`].
+    pub dirty: Cell<bool>,
+    /// Stands in [`ShardCore::waiting`].
+    pub waiting: Cell<bool>,
+    /// When something last happened to it.
+    pub active_at: Cell<UnixMs>,
+    /// What the gauges were last told: bytes, behind, breaker.
+    pub shown: Cell<super::metrics::Shown>,
+    /// The endpoint is gone: what its attempts show interests nobody.
+    pub gone: Cell<bool>,
+}
+
+impl ShardCore {
+    /// Whether another attempt may start now.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
+        !self.holding.get() && !self.stopping.get() && self.in_flight.get() < self.config.max_in_flight_per_shard
+    }
+
+    /// Bytes of payloads that may still be queued.
+    #[must_use]
+    pub fn room_bytes(&self) -> usize {
+        self.config.queue_memory_bytes_per_shard.saturating_sub(self.queued_bytes.get())
+    }
+
+    /// A lane may have something to report: before long it will be.
+    pub fn report_soon(&self, cell: &Rc<LaneCell>) {
+        if !cell.dirty.replace(true) {
+            self.dirty.borrow_mut().push(cell.clone());
+            self.report_wanted.notify_one();
+        }
+    }
+
+    /// Hands every report to the writer now.
+    pub fn report_now(&self) {
+        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
+        for cell in &dirty {
+            cell.dirty.set(false);
+            if !cell.gone.get() {
+                settlements.extend(cell.lane.borrow_mut().report());
+            }
+        }
+        if !settlements.is_empty() && !self.writer.settle(&mut settlements) {
+            self.holding.set(true);
+        }
+    }
+
+    /// Sets, moves or clears a lane's timer.
+    pub fn set_timer(&self, cell: &LaneCell, at: Option<UnixMs>) {
+        let current = cell.timer.get();
+        if current.map(|(_, time)| time) == at {
+            return;
+        }
+        let mut wheel = self.wheel.borrow_mut();
+        if let Some((key, _)) = current {
+            wheel.cancel(key);
+        }
+        cell.timer.set(at.map(|at| (wheel.insert(at.0, cell.target), at)));
+        if at.is_some() {
+            self.timers_changed.notify_one();
+        }
+    }
+
+    /// A lane has work and no room on the shard: it is woken when there is.
+    pub fn wait_for_room(&self, cell: &Rc<LaneCell>) {
+        if !cell.waiting.replace(true) {
+            self.waiting.borrow_mut().push_back(cell.clone());
+        }
+    }
+
+    /// An attempt ended: whoever waits longest may go.
+    pub fn attempt_over(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.attempt_ended.notify_one();
+        if self.may_start() {
+            let next = self.waiting.borrow_mut().pop_front();
+            if let Some(cell) = next {
+                cell.waiting.set(false);
+                self.poke(cell.target);
+            }
+        }
+    }
+
+    /// Makes an actor look at its lane. A full mailbox does so anyway.
+    pub fn poke(&self, target: EndpointRef) {
+        if let Some(seat) = self.endpoints.borrow().get(&target) {
+            seat.addr.poke();
+        }
+    }
+
+    /// Makes every actor look at its lane.
+    pub fn poke_all(&self) {
+        for seat in self.endpoints.borrow().values() {
+            seat.addr.poke();
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Once a second: gives up idle actors and measures what only a look at all of them can tell.
+//!
+//! Deliberately nothing that a delivery waits for.
+
+use super::core::{Seat, ShardCore};
+use super::seats;
+use metrics::Gauge;
+use model::Seq;
+use std::rc::Rc;
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Looks after the shard. Never ends.
+pub(super) async fn run(shard: Rc<ShardCore>) {
+    let oldest_seconds = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => shard.index.to_string());
+    let wheel_timers = metrics::gauge!(model::metric::WHEEL_TIMERS);
+    let mut timers_shown = 0.0;
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        let oldest_ms = retire(&shard);
+        oldest_seconds.set(oldest_ms as f64 / 1000.0);
+        show(&wheel_timers, &mut timers_shown, shard.wheel.borrow().len() as f64);
+    }
+}
+
+/// Gives up actors that have been idle for long enough; answers the age of the oldest delivery that waits.
+fn retire(shard: &ShardCore) -> u64 {
+    let now = shard.clock.now();
+    let mut oldest_ms = 0;
+    let mut idle: Vec<Seat> = Vec::new();
+    for seat in shard.endpoints.borrow().values() {
+        let lane = seat.cell.lane.borrow();
+        oldest_ms = oldest_ms.max(lane.oldest_accepted_at().map_or(0, |at| now.since_ms(at)));
+        let long_ago = now.since_ms(seat.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
+        let nothing_noted = !seat.cell.requeued.get() && !seat.cell.changed.get() && !seat.cell.dirty.get();
+        // An offer that is still in the mailbox has been noted here, but not yet by the lane.
+        let all_arrived = seat.cell.missed.get() == Seq::ZERO && seat.cell.offered.get() <= lane.offered_upto();
+        if long_ago && nothing_noted && all_arrived && lane.is_idle(now) {
+            idle.push(seat.clone());
+        }
+    }
+    for seat in idle {
+        seats::leave(shard, &seat, false);
+    }
+    oldest_ms
+}
+
+/// Several shards share a gauge: each adds what its own part changed by.
+fn show(gauge: &Gauge, shown: &mut f64, value: f64) {
+    gauge.increment(value - *shown);
+    *shown = value;
+}

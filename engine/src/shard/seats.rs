@@ -1,0 +1,142 @@
+//! Who has an actor: spawned when there is first something for an endpoint, given up when it is idle or gone.
+//!
+//! An actor starts from what is on disk, so the first event for an idle endpoint, a restart after a crash and an
+//! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
+
+use super::core::{LaneCell, Seat, ShardCore};
+use super::inbox::{Behind, Offer};
+use super::metrics::Shown;
+use crate::endpoint::actor::EndpointActor;
+use crate::endpoint::breaker::BreakerConfig;
+use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
+use crate::endpoint::settings::Settings;
+use model::{Cursor, EndpointRef, Seq};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use storage::StoreError;
+use storage::tables::{delivery, endpoint};
+
+/// Hands a commit's offer out. `behind` is what was marked besides, for endpoints that have no actor yet.
+pub(super) fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &HashMap<EndpointRef, Behind>) {
+    let mut at = 0;
+    while at < offer.targets.len() {
+        let target = offer.targets[at].0;
+        let len = offer.targets[at..].iter().take_while(|other| other.0 == target).count();
+        let range = at..at + len;
+        at += len;
+        let first = offer.events[offer.targets[range.start].1 as usize].seq;
+        let last = offer.events[offer.targets[range.end - 1].1 as usize].seq;
+        let before_first = Cursor { upto: first.previous(), holes: Vec::new() };
+        // A mark from before these events (of a restart) knows better where the endpoint stands.
+        let from = || match behind.get(&target) {
+            Some(marked) if marked.from.upto < before_first.upto => marked.from.clone(),
+            _ => before_first.clone(),
+        };
+        let Some(seat) = seat(shard, target, from) else { continue };
+        let previous = seat.cell.offered.replace(last);
+        if !seat.addr.offer(offer.clone(), range, previous) {
+            seat.cell.missed.set(last);
+            shard.metrics.mailbox_full.increment(len as u64);
+        }
+    }
+}
+
+/// An endpoint is to read the log up to a mark.
+pub(super) fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind) {
+    let Some(seat) = seat(shard, target, || behind.from.clone()) else { return };
+    seat.cell.offered.set(seat.cell.offered.get().max(behind.upto));
+    seat.cell.missed.set(seat.cell.missed.get().max(behind.upto));
+    seat.addr.poke();
+}
+
+/// Rows of an endpoint were put back in line.
+pub(super) fn requeued(shard: &Rc<ShardCore>, target: EndpointRef) {
+    // One that has no actor owes nothing: it stands where its application does, or a little before.
+    let at_app = || {
+        let upto = delivery::routed(&*shard.store, target.app).unwrap_or_default();
+        Cursor { upto, holes: Vec::new() }
+    };
+    let Some(seat) = seat(shard, target, at_app) else { return };
+    seat.cell.requeued.set(true);
+    seat.addr.poke();
+}
+
+/// An endpoint's row changed or is gone.
+pub(super) fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
+    let seat = shard.endpoints.borrow().get(&target).cloned();
+    let Some(seat) = seat else { return };
+    match endpoint::get(&*shard.store, target) {
+        Ok(None) => leave(shard, &seat, true),
+        Ok(Some(_)) => {
+            seat.cell.changed.set(true);
+            seat.addr.poke();
+        }
+        Err(error) => tracing::error!(%error, "an endpoint's row cannot be read"),
+    }
+}
+
+/// Ends an endpoint's actor.
+pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
+    seat.cell.gone.set(gone);
+    seat.addr.stop();
+    shard.set_timer(&seat.cell, None);
+    shard.metrics.hide(shard, &seat.cell);
+    shard.metrics.actors.decrement(1.0);
+    shard.endpoints.borrow_mut().remove(&seat.cell.target);
+}
+
+/// The endpoint's actor, spawned if it has none. `None` when the endpoint is gone.
+fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Cursor) -> Option<Seat> {
+    if let Some(seat) = shard.endpoints.borrow().get(&target) {
+        return Some(seat.clone());
+    }
+    match open(shard, target, from) {
+        Ok(Some(cell)) => {
+            let cell = Rc::new(cell);
+            let seat = Seat { addr: EndpointActor::spawn(shard.clone(), cell.clone()), cell };
+            shard.endpoints.borrow_mut().insert(target, seat.clone());
+            shard.metrics.actors.increment(1.0);
+            Some(seat)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::error!(%error, "an endpoint's rows cannot be read");
+            None
+        }
+    }
+}
+
+fn open(shard: &ShardCore, target: EndpointRef, from: impl FnOnce() -> Cursor) -> Result<Option<LaneCell>, StoreError> {
+    let store = &*shard.store;
+    let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
+    let now = shard.clock.now();
+    let settings = Settings::of(&row, &shard.config, &shard.master, &shard.guard, now);
+    let start = LaneStart {
+        cursor: from(),
+        health: delivery::health(store, target)?,
+        retries_on_disk: !delivery::list_due(store, target, None, 1)?.is_empty(),
+    };
+    let bounds = LaneBounds {
+        mailbox_capacity: shard.config.mailbox_capacity,
+        retries_in_memory: shard.config.retries_in_memory,
+    };
+    let offered = start.cursor.upto;
+    let lane = Lane::new(target, settings.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    Ok(Some(LaneCell {
+        target,
+        lane: RefCell::new(lane),
+        settings: RefCell::new(settings),
+        offered: Cell::new(offered),
+        missed: Cell::new(Seq::ZERO),
+        requeued: Cell::new(false),
+        changed: Cell::new(false),
+        timer: Cell::new(None),
+        dirty: Cell::new(false),
+        waiting: Cell::new(false),
+        active_at: Cell::new(now),
+        shown: Cell::new(Shown::default()),
+        gone: Cell::new(false),
+    }))
+}

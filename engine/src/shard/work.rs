@@ -1,0 +1,171 @@
+//! Feeds a lane and does what it asks for: starts attempts, reads the store, sets its timer.
+//!
+//! The bridge between pure decisions and the world. Deliberately no decision of its own.
+
+use super::core::{LaneCell, ShardCore};
+use super::reads;
+use crate::clock::wall_now;
+use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
+use crate::endpoint::actor::{EndpointAddr, Input};
+use crate::endpoint::lane::{Action, Attempt, Finished, Ruled};
+use crate::endpoint::settings::Settings;
+use crate::outcome::decide::Decision;
+use crate::outcome::retry_after;
+use futures_util::FutureExt;
+use model::{OutcomeClass, Seq, UnixMs};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+/// Gives one input to the lane, then does everything it asks for.
+pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+    let now = shard.clock.now();
+    cell.active_at.set(now);
+    notice(shard, cell, now);
+    match input {
+        Input::Offer { offer, range, previous } => {
+            let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
+            let refused = cell.lane.borrow_mut().offer(previous, events, shard.room_bytes());
+            shard.metrics.mailbox_full.increment(refused as u64);
+        }
+        Input::Finished(finished) => finish(shard, cell, *finished, now),
+        Input::LogRead(found) => cell.lane.borrow_mut().log_read(found),
+        Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
+        Input::Fetched(asked, Some((event, row))) => {
+            let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
+            if let Some(attempt) = attempt {
+                start(shard, cell, addr, attempt, now);
+            }
+        }
+        Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
+        Input::Poke | Input::Stop => {}
+    }
+    pump(shard, cell, addr, now);
+}
+
+/// Takes up what the shard noted while the mailbox had no room or needed none.
+fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
+    let missed = cell.missed.replace(Seq::ZERO);
+    let mut lane = cell.lane.borrow_mut();
+    if missed > Seq::ZERO {
+        lane.missed(missed);
+    }
+    if cell.requeued.replace(false) {
+        lane.requeued();
+    }
+    let stale = cell.settings.borrow().stale_at.is_some_and(|at| at <= now);
+    if cell.changed.replace(false) || stale {
+        // A read of one cached row; an error here is the store's and ends the process elsewhere.
+        if let Ok(Some(row)) = storage::tables::endpoint::get(&*shard.store, cell.target) {
+            let settings = Settings::of(&row, &shard.config, &shard.master, &shard.guard, now);
+            lane.configure(settings.policy.clone(), now);
+            *cell.settings.borrow_mut() = settings;
+        }
+    }
+}
+
+fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
+    loop {
+        let may_start = shard.may_start();
+        let action = cell.lane.borrow_mut().next_action(now, may_start, &mut shard.budget.borrow_mut());
+        match action {
+            Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
+            Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
+            Some(Action::LoadDue(load)) => reads::due(shard, cell, addr, load),
+            Some(Action::Fetch(fetch)) => reads::delivery(shard, cell, addr, fetch),
+            None => break,
+        }
+    }
+    let (wake_at, has_work) = {
+        let lane = cell.lane.borrow();
+        (lane.wake_at(), lane.has_work(now))
+    };
+    if has_work && !shard.may_start() && !shard.stopping.get() {
+        shard.wait_for_room(cell);
+    }
+    shard.set_timer(cell, wake_at);
+    shard.metrics.show(shard, cell);
+    shard.report_soon(cell);
+}
+
+/// Makes one attempt beside the actor.
+fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attempt: Attempt, now: UnixMs) {
+    shard.in_flight.set(shard.in_flight.get() + 1);
+    shard.metrics.in_flight.increment(1.0);
+    let due = attempt.due.unwrap_or(attempt.event.accepted_at);
+    shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
+    let (target, timeout_ms) = {
+        let settings = cell.settings.borrow();
+        (settings.target.clone(), settings.timeout_ms)
+    };
+    let (shard, addr, endpoint) = (shard.clone(), addr.clone(), cell.target);
+    tokio::task::spawn_local(async move {
+        let (seq, number) = (attempt.event.seq, attempt.number);
+        let result = match target {
+            Ok(target) => {
+                let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
+                // A defect in one attempt must not leave its delivery in flight for ever.
+                let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
+                caught.unwrap_or_else(|_| failed_here("the attempt failed inside Pinion"))
+            }
+            Err(words) => failed_here(&words),
+        };
+        tracing::debug!(
+            target: "pinion::attempt",
+            app = endpoint.app.0,
+            endpoint = endpoint.endpoint.0,
+            seq = seq.0,
+            attempt = number,
+            outcome = result.outcome.as_str(),
+            status = result.status,
+            duration_ms = result.duration_ms,
+            "attempt"
+        );
+        shard.metrics.attempted(result.outcome, result.duration_ms);
+        shard.metrics.in_flight.decrement(1.0);
+        let ended = shard.clock.now();
+        let finished = Finished {
+            seq,
+            started_at: now,
+            duration_ms: result.duration_ms,
+            outcome: result.outcome,
+            status: result.status,
+            retry_after_ms: result.retry_after.and_then(|value| retry_after::parse(&value, ended)),
+            response: result.response,
+        };
+        addr.tell(Input::Finished(Box::new(finished))).await;
+        shard.attempt_over();
+    });
+}
+
+fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
+    let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
+    let Some(Ruled { decision, accepted_at, transition, disabled, .. }) = ruled else { return };
+    match decision {
+        Decision::Done => shard.metrics.delivered(now.since_ms(accepted_at)),
+        Decision::RetryAt { .. } => shard.metrics.retries.increment(1),
+        Decision::DeadLetter(reason) => shard.metrics.dead_letter(reason),
+    }
+    if let Some(transition) = transition {
+        shard.metrics.transition(transition);
+        tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
+    }
+    if let Some(reason) = disabled {
+        metrics::counter!(model::metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(1);
+        tracing::warn!(
+            app = cell.target.app.0,
+            endpoint = cell.target.endpoint.0,
+            reason = reason.as_str(),
+            "endpoint disabled"
+        );
+    }
+}
+
+fn failed_here(words: &str) -> AttemptResult {
+    AttemptResult {
+        outcome: OutcomeClass::InternalError,
+        status: 0,
+        retry_after: None,
+        response: words.as_bytes().to_vec(),
+        duration_ms: 0,
+    }
+}
