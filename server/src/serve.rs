@@ -74,8 +74,7 @@ pub(crate) async fn start(
     let config = &loaded.config;
     let recorder = metrics_listen::install_recorder()?;
     crate::listen::describe_metrics();
-    // Opening replays what the last run left behind, which blocks for the disk.
-    let opened = tokio::task::spawn_blocking({
+    let opened = blocking({
         let loaded = Arc::clone(loaded);
         move || {
             let store = data_dir::open_store(&loaded)?;
@@ -88,8 +87,9 @@ pub(crate) async fn start(
     let api_listener = Listener::bind("api", config.listen, config.http).await?;
     let (api, metrics) = (api_listener.address(), metrics_listener.address());
 
+    let engine_config = config.engine.clone();
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);
-    let engine = Engine::start(config.engine.clone(), store, master_key)?;
+    let engine = blocking(move || Engine::start(engine_config, store, master_key)).await??;
 
     let stopping = Arc::new(AtomicBool::new(false));
     let ready: Readiness = Arc::new({
@@ -102,6 +102,11 @@ pub(crate) async fn start(
     let api_served = serve(api_listener, admin_api::router(state), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
     Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, upkeep })
+}
+
+/// For what reads much from the disk: opening replays what the last run left behind.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
 }
 
 fn serve(listener: Listener, router: axum::Router, drain: Duration) -> Served {
@@ -125,7 +130,7 @@ impl Served {
 impl Running {
     /// Resolves when the store has failed, with the reason: nothing can be promised any more.
     pub(crate) async fn failed(&self) -> String {
-        self.engine.failed().await.to_string()
+        self.engine.failed().await
     }
 
     /// Drains: takes no more, finishes what is in flight within the deadline, commits.
