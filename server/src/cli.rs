@@ -46,7 +46,7 @@ pub(crate) struct ServeArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Events to push.
-    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=20_000), value_name = "N")]
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=10_000), value_name = "N")]
     pub(crate) events: u32,
 }
 

@@ -241,7 +241,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new();
         ledger.accept("msg_1".to_owned(), "user.updated", 1_000);
-        ledger.accept("msg_2".to_owned(), "order.paid", 1_000);
+        ledger.accept("msg_2".to_owned(), "account.closed", 1_000);
         ledger
     }
 

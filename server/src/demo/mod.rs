@@ -40,10 +40,7 @@ const RESERVE: Duration = Duration::from_secs(15);
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// How often the API is asked for what only it knows.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long the end of the process waits for threads that still read from disk.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -141,7 +138,7 @@ async fn api_settles(api: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks at the ledger, and now and then at the API.
+/// Looks at the ledger, and at the API for what only it knows.
 struct Watch<'a> {
     api: &'a Api,
     book: &'a Book,
@@ -154,12 +151,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     async fn look(&mut self) -> anyhow::Result<Snapshot> {
         let elapsed = self.started.elapsed();
-        let asked = self.given_up.iter().sum::<u64>();
         for (role, given_up) in ROLES.iter().zip(&mut self.given_up).filter(|(role, _)| role.is_dead()) {
-            let due = elapsed.as_millis() % ASK_EVERY.as_millis() < LOOK_EVERY.as_millis();
-            if due || asked == 0 {
-                *given_up = tenant::stats(self.api, role).await?.fail;
-            }
+            *given_up = tenant::given_up(self.api, role).await?;
         }
         let book = self.book.open();
         let rows = ROLES.iter().enumerate().map(|(index, role)| Row {

@@ -5,7 +5,7 @@
 
 use super::api::Api;
 use super::receiver::Book;
-use super::scene::{EVENT_TYPES, ROLES, Role};
+use super::scene::{ROLES, Role, event_type};
 use super::signature;
 use anyhow::{Context as _, bail};
 use http::{Method, StatusCode};
@@ -112,10 +112,6 @@ fn plan(events: u32) -> Vec<Push> {
     pushes
 }
 
-fn event_type(number: u32) -> &'static str {
-    EVENT_TYPES[number as usize % EVENT_TYPES.len()]
-}
-
 fn message(number: u32) -> Value {
     json!({
         "eventType": event_type(number),
@@ -168,6 +164,15 @@ pub(super) async fn stats(api: &Api, role: &Role) -> anyhow::Result<Stats> {
     let answer = api.call(Method::GET, &endpoint_path(role, "/stats"), None).await?;
     let count = |field: &str| answer[field].as_u64().unwrap_or(0);
     Ok(Stats { success: count("success"), open: count("pending") + count("sending"), fail: count("fail") })
+}
+
+/// How many deliveries of an endpoint were given up: a cheap question, for while it runs.
+///
+/// # Errors
+/// When the API refuses.
+pub(super) async fn given_up(api: &Api, role: &Role) -> anyhow::Result<u64> {
+    let answer = api.call(Method::GET, &endpoint_path(role, "/state"), None).await?;
+    answer["deadLetters"].as_u64().context("a state without a count of dead letters")
 }
 
 /// Enters an endpoint's dead letters in the book, as the API lists them.
