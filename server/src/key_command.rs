@@ -6,11 +6,8 @@
 use crate::cli::KeyAction;
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use admin_api::KeyHash;
 use model::{ApiKeyRow, AppId, Application, UnixMs};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::store::sled::OpenError;
 use storage::tables::{api_key, application};
@@ -86,11 +83,8 @@ fn create(store: &dyn Store, name: String, app: Option<String>) -> Result<Zeroiz
         return Err(KeyCommandError::NameTaken(name));
     }
     let app = app.map(|id_or_uid| find_application(store, id_or_uid)).transpose()?;
-    let mut random = Zeroizing::new([0; 32]);
-    getrandom::fill(random.as_mut_slice()).map_err(|_| KeyCommandError::NoRandomness)?;
-    // No dot in it: client libraries read a region after one.
-    let mut text = Zeroizing::new(format!("pinion_{}", URL_SAFE_NO_PAD.encode(random.as_slice())));
-    let hash = Sha256::digest(text.as_bytes()).into();
+    let mut text = admin_api::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
+    let hash = KeyHash::of(&text).to_bytes();
     write(store, |txn| api_key::put(txn, &ApiKeyRow { hash, name, app, created_at: now() }))?;
     text.push('\n');
     Ok(text)
@@ -106,8 +100,7 @@ fn list(store: &dyn Store) -> Result<Zeroizing<String>, KeyCommandError> {
             (Some(id), None) => format!("number {id}, deleted"),
         };
         let created = time_text(key.created_at);
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "{}  {app:30}  {created:24}  {}", id_of(&key), key.name);
+        text.push_str(&format!("{}  {app:30}  {created:24}  {}\n", id_of(&key), key.name));
     }
     Ok(Zeroizing::new(text))
 }
@@ -190,7 +183,7 @@ mod tests {
     fn a_created_key_is_found_by_its_hash_and_gone_when_revoked() {
         let store = store();
         let key = named(&store, "backend", Some("tenant")).unwrap();
-        let hash: [u8; 32] = Sha256::digest(key.trim().as_bytes()).into();
+        let hash = KeyHash::of(key.trim()).to_bytes();
         let row = api_key::get(&store, &hash).unwrap().expect("the key is there");
         assert_eq!((row.name.as_str(), row.app), ("backend", Some(AppId(1))));
         let shown = list(&store).unwrap();

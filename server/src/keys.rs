@@ -10,10 +10,11 @@
 
 use crate::config::{Loaded, Source};
 use crate::secret_file::{self, SecretFileError};
+use admin_api::KeyHash;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -116,12 +117,12 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 ///
 /// # Errors
 /// See [`KeyError`].
-pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Result<[u8; 32], KeyError> {
+pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Result<KeyHash, KeyError> {
     let path = loaded.config.data_dir.join(ROOT.file);
     let found = match find(ROOT, loaded.config.root_key_file.as_deref(), loaded, environment)? {
         Some(found) => found,
         None => {
-            let text = Zeroizing::new(format!("pinion_root_{}", URL_SAFE_NO_PAD.encode(random::<32>()?.as_slice())));
+            let text = admin_api::generate_key().map_err(|_| KeyError::NoRandomness)?;
             secret_file::create(&path, &text)?;
             tracing::info!(path = %path.display(), "generated a root key for the API");
             Found { text, origin: path.display().to_string() }
@@ -132,7 +133,7 @@ pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Re
         let problem = "it must be at least 16 visible ASCII characters";
         return Err(KeyError::Invalid { name: ROOT.name, origin: found.origin, problem });
     }
-    Ok(Sha256::digest(found.text.as_bytes()).into())
+    Ok(KeyHash::of(&found.text))
 }
 
 /// The master key. It is generated only for a data directory that never had one: `check` is what the store remembers.
@@ -149,7 +150,7 @@ pub(crate) fn master_key(
         Some(found) => found,
         None if check.is_some() => return Err(KeyError::MasterKeyLost { path }),
         None => {
-            let text = Zeroizing::new(STANDARD.encode(random::<MASTER_KEY_BYTES>()?.as_slice()));
+            let text = Zeroizing::new(STANDARD.encode(random()?.as_slice()));
             secret_file::create(&path, &text)?;
             tracing::info!(path = %path.display(), "generated a master key; without it no endpoint secret can be read");
             Found { text, origin: path.display().to_string() }
@@ -200,8 +201,8 @@ fn decode_master_key(found: Found) -> Result<MasterKeyBytes, KeyError> {
     }
 }
 
-fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
-    let mut bytes = Zeroizing::new([0; N]);
+fn random() -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::NoRandomness)?;
     Ok(bytes)
 }

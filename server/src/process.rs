@@ -3,8 +3,6 @@
 //! Read from `/proc` at each scrape. Deliberately silent where there is no `/proc`: these lines are then missing, and
 //! nothing else is.
 
-use std::fmt::Write as _;
-
 /// Ticks per second in `/proc/self/stat`: a constant of the Linux user interface (USER_HZ), not of the kernel's build.
 const TICKS_PER_S: f64 = 100.0;
 
@@ -77,8 +75,7 @@ impl Process {
         let mut out = String::new();
         for (name, kind, help, value) in lines {
             if let Some(value) = value {
-                // Writing into a String cannot fail.
-                let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n\n");
+                out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n\n"));
             }
         }
         out

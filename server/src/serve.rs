@@ -12,7 +12,7 @@ use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::listen::{BindError, Listener};
 use crate::metrics_listen::{self, Readiness, RecorderError};
-use admin_api::{ApiState, KeyHash};
+use admin_api::ApiState;
 use engine::Engine;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ pub(crate) async fn start(
         move || engine.ready() && !stopping.load(Ordering::Acquire)
     });
     let metrics_served = serve(metrics_listener, metrics_listen::router(recorder.clone(), ready), METRICS_DRAIN);
-    let state = ApiState::new(engine.clone(), KeyHash::from_bytes(root_key_hash), config.api.clone());
+    let state = ApiState::new(engine.clone(), root_key_hash, config.api.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
     let api_served = serve(api_listener, admin_api::router(state), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));

@@ -11,6 +11,7 @@ pub(crate) mod units;
 
 mod settings;
 
+mod bounds;
 mod file;
 mod merge;
 mod print;

@@ -4,7 +4,6 @@
 
 use super::Loaded;
 use super::merge::settings_of;
-use std::fmt::Write as _;
 
 /// Renders `loaded`. `key_in_environment` tells whether a variable holds a key itself.
 pub(crate) fn print(loaded: &Loaded, key_in_environment: impl Fn(&str) -> bool) -> String {
@@ -15,17 +14,16 @@ pub(crate) fn print(loaded: &Loaded, key_in_environment: impl Fn(&str) -> bool) 
     let width = text.lines().map(str::len).filter(|&len| len <= 64).max().unwrap_or(0);
     for line in text.lines() {
         let name = line.split(' ').next().unwrap_or_default();
-        // Writing into a String cannot fail.
-        let _ = writeln!(out, "{line:<width$} # {}", loaded.source(name));
+        out.push_str(&format!("{line:<width$} # {}\n", loaded.source(name)));
     }
     for (setting, variable, file) in
         [("root_key_file", "PINION_ROOT_KEY", "root.key"), ("master_key_file", "PINION_MASTER_KEY", "master.key")]
     {
         if key_in_environment(variable) {
-            let _ = writeln!(out, "# {setting}: not used, the key itself is in {variable} (hidden)");
+            out.push_str(&format!("# {setting}: not used, the key itself is in {variable} (hidden)\n"));
         } else if *loaded.source(setting) == super::Source::Default {
             let path = loaded.config.data_dir.join(file);
-            let _ = writeln!(out, "# {setting}: not set, the key is in {} (generated there)", path.display());
+            out.push_str(&format!("# {setting}: not set, the key is in {} (generated there)\n", path.display()));
         }
     }
     out

@@ -5,7 +5,6 @@
 use super::ledger::Account;
 use super::scene::ROLES;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -116,8 +115,7 @@ impl Snapshot {
     fn line(&self) -> String {
         let mut line = format!("{:5.1} s  accepted {}/{}", self.elapsed.as_secs_f64(), self.accepted, self.events);
         for (role, row) in ROLES.iter().zip(&self.rows) {
-            // Writing into a String cannot fail.
-            let _ = write!(line, "  {} {}/{}", role.name, row.settled, row.expected);
+            line.push_str(&format!("  {} {}/{}", role.name, row.settled, row.expected));
         }
         line
     }
@@ -157,8 +155,7 @@ pub(super) fn summary(accepted: u64, busy: u64, accounts: &[Account], elapsed: D
 fn line(name: &str, cells: impl IntoIterator<Item = String>) -> String {
     let mut line = format!("{name:<42}");
     for cell in cells {
-        // Writing into a String cannot fail.
-        let _ = write!(line, "{cell:>10}");
+        line.push_str(&format!("{cell:>10}"));
     }
     line.push('\n');
     line

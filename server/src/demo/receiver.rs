@@ -66,13 +66,12 @@ impl Book {
 impl Handle {
     /// Tells the receiver the secrets that the endpoints were given, in the order of the roles.
     pub(super) fn set_keys(&self, keys: Vec<Vec<u8>>) {
-        // Set once, by the one who sets the scene.
-        let _ = self.receiver.keys.set(keys);
+        self.receiver.keys.get_or_init(|| keys);
     }
 
     /// The play begins.
     pub(super) fn begin(&self, at: Instant) {
-        let _ = self.receiver.started.set(at);
+        self.receiver.started.get_or_init(|| at);
     }
 }
 

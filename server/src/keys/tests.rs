@@ -13,8 +13,8 @@ fn nothing(_: &str) -> Option<String> {
     None
 }
 
-fn sha256(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+fn is_of(hash: &KeyHash, text: &str) -> bool {
+    hash.matches(&KeyHash::of(text))
 }
 
 #[test]
@@ -22,9 +22,9 @@ fn a_root_key_is_generated_once() {
     let folder = tempfile::tempdir().unwrap();
     let first = root_key_hash(&loaded(folder.path()), &nothing).unwrap();
     let text = std::fs::read_to_string(folder.path().join("root.key")).unwrap();
-    assert_eq!(first, sha256(text.trim()));
+    assert!(is_of(&first, text.trim()));
     assert!(!text.contains('.'), "client libraries read a region after a dot");
-    assert_eq!(root_key_hash(&loaded(folder.path()), &nothing).unwrap(), first);
+    assert!(root_key_hash(&loaded(folder.path()), &nothing).unwrap().matches(&first));
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn the_environment_wins_over_the_file_setting_and_a_flag_over_both() {
         root_key_hash(&loaded, environment)
     };
     let in_file = || Source::File { path: PathBuf::from("pinion.toml"), line: 1 };
-    assert_eq!(hash(in_file(), &nothing).unwrap(), sha256("root-key-of-a-file"));
-    assert_eq!(hash(in_file(), &environment).unwrap(), sha256("root-key-of-the-environment"));
-    assert_eq!(hash(Source::Flag(String::new()), &environment).unwrap(), sha256("root-key-of-a-file"));
+    assert!(is_of(&hash(in_file(), &nothing).unwrap(), "root-key-of-a-file"));
+    assert!(is_of(&hash(in_file(), &environment).unwrap(), "root-key-of-the-environment"));
+    assert!(is_of(&hash(Source::Flag(String::new()), &environment).unwrap(), "root-key-of-a-file"));
     let both = hash(Source::Environment(String::new()), &environment);
     assert!(matches!(both, Err(KeyError::Ambiguous { variable: "PINION_ROOT_KEY" })));
     assert!(!folder.path().join("root.key").exists(), "nothing is generated when a key is given");

@@ -11,7 +11,6 @@
 //! Everything is blocking, bounded and on loopback; nothing outlives its value. Deliberately without Pinion's crates:
 //! what is tested is the program, and its wire format.
 #![allow(dead_code, unused_imports, reason = "tests come and go; the harness stays")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness that cannot go on fails the test")]
 
 mod behaviour;
 mod client;

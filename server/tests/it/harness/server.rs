@@ -39,8 +39,16 @@ pub(crate) struct Server {
     api: SocketAddr,
     metrics: SocketAddr,
     data: Arc<TempDir>,
+    launch: Launch,
+}
+
+/// How a process is started, to start it again the same way.
+#[derive(Clone, Debug, Default)]
+struct Launch {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// No file of it may grow beyond this: the next write fails, as on a full disk.
+    file_size_kib: Option<u32>,
 }
 
 /// The binary with a clean environment: no variable of ours from outside.
@@ -51,6 +59,26 @@ pub(crate) fn pinion() -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+// === impl Launch ===
+
+impl Launch {
+    fn command(&self) -> Command {
+        let Some(kib) = self.file_size_kib else { return pinion() };
+        // The limit is in blocks of 512 bytes. Its signal is ignored, so that the write fails instead.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kib * 2);
+        let program = pinion();
+        let mut command = Command::new("sh");
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).args(["-c", &script, "sh"]).arg(program.get_program());
+        command
+    }
 }
 
 // === impl Server ===
@@ -79,7 +107,15 @@ impl Server {
     ) -> Result<Server, Exited> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        spawn(data, arguments, environment)
+        spawn(data, Launch { arguments, environment, file_size_kib: None })
+    }
+
+    /// On a disk that fails: no file may grow beyond `file_size_kib`.
+    #[track_caller]
+    pub(crate) fn start_on_small_disk(file_size_kib: u32) -> Server {
+        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let launch = Launch { file_size_kib: Some(file_size_kib), ..Launch::default() };
+        spawn(data, launch).unwrap_or_else(|exited| panic!("the server did not start: {exited:?}"))
     }
 
     /// Kills it (SIGKILL) and starts it again on the same data directory; ports change.
@@ -92,8 +128,7 @@ impl Server {
     /// Starts it again after it ended.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
-        let (arguments, environment) = (self.arguments.clone(), self.environment.clone());
-        let again = spawn(Arc::clone(&self.data), arguments, environment);
+        let again = spawn(Arc::clone(&self.data), self.launch.clone());
         *self = again.unwrap_or_else(|exited| panic!("the server did not start again: {exited:?}"));
     }
 
@@ -235,17 +270,18 @@ fn data_dir(data: &TempDir) -> PathBuf {
     Path::join(data.path(), "data")
 }
 
-fn spawn(data: Arc<TempDir>, arguments: Vec<String>, environment: Vec<(String, String)>) -> Result<Server, Exited> {
+fn spawn(data: Arc<TempDir>, launch: Launch) -> Result<Server, Exited> {
     // As variables, so that a test's own flags win.
-    let mut child = pinion()
+    let mut child = launch
+        .command()
         .arg("serve")
         .env("PINION_LISTEN", "127.0.0.1:0")
         .env("PINION_METRICS_LISTEN", "127.0.0.1:0")
         .env("PINION_LOG_FORMAT", "json")
         .env("PINION_ALLOW_TARGETS", "127.0.0.0/8")
         .env("PINION_DATA_DIR", data_dir(&data))
-        .args(&arguments)
-        .envs(environment.iter().cloned())
+        .args(&launch.arguments)
+        .envs(launch.environment.iter().cloned())
         .current_dir(data.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -260,7 +296,7 @@ fn spawn(data: Arc<TempDir>, arguments: Vec<String>, environment: Vec<(String, S
         addresses.map(Some).or(output.ended.then_some(None))
     });
     match listening {
-        Some(Some((api, metrics))) => Ok(Server { child, output, api, metrics, data, arguments, environment }),
+        Some(Some((api, metrics))) => Ok(Server { child, output, api, metrics, data, launch }),
         ended_or_late => {
             if ended_or_late.is_none() {
                 let _ = child.kill();
