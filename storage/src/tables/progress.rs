@@ -66,8 +66,9 @@ impl Progress {
             after = Some(*last);
             for (target, cursor) in rows {
                 let app = progress.apps.entry(target.app).or_default();
-                // What it was offered is not recorded; that it reads to the head settles the question.
-                let owing = Owing { cursor, last_offered: Seq::MAX, row_written: true, dirty: false };
+                // What it was offered is not recorded, but nobody was offered more than this: the rest of the log is
+                // offered again. So it owes nothing once it has read up to here.
+                let owing = Owing { cursor, last_offered: app.routed, row_written: true, dirty: false };
                 app.owing.insert(target.endpoint, owing);
             }
         }
@@ -105,9 +106,7 @@ impl Progress {
             let cursor = Cursor { upto: first.previous(), holes: Vec::new() };
             Owing { cursor, last_offered: last, row_written: false, dirty: true }
         });
-        if owing.last_offered != Seq::MAX {
-            owing.last_offered = owing.last_offered.max(last);
-        }
+        owing.last_offered = owing.last_offered.max(last);
     }
 
     /// Every event of this application up to `upto` has been offered to whom it matches.
@@ -122,20 +121,15 @@ impl Progress {
         }
     }
 
-    /// An endpoint reports where it stands. `log_head` tells whether one of unknown debt has read to the end.
+    /// An endpoint reports where it stands.
     pub fn settled(&mut self, target: EndpointRef, cursor: Cursor) {
         let Some(app) = self.apps.get_mut(&target.app) else { return };
-        let routed = app.routed;
         let Some(owing) = app.owing.get_mut(&target.endpoint) else { return };
-        let owed_upto = if owing.last_offered == Seq::MAX { routed } else { owing.last_offered };
-        let clean = cursor.holes.is_empty() && cursor.upto >= owed_upto;
+        let clean = cursor.holes.is_empty() && cursor.upto >= owing.last_offered;
         if clean && !owing.row_written {
             app.owing.remove(&target.endpoint);
         } else if clean || owing.cursor != cursor {
             owing.cursor = cursor;
-            if clean {
-                owing.last_offered = owed_upto;
-            }
             if !owing.dirty {
                 owing.dirty = true;
                 app.dirty_endpoints.push(target.endpoint);

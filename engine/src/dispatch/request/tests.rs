@@ -14,6 +14,7 @@ fn event() -> Event {
         event_type: "invoice.paid".into(),
         event_id: None,
         channels: vec![],
+        only_for: None,
         payload: Bytes::from_static(b"{\"a\":1}"),
     }
 }

@@ -1,0 +1,1 @@
+//! The main stories of a lane, told one by one.

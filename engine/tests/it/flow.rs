@@ -1,0 +1,87 @@
+//! The whole flow in one process: a message goes in, a signed request comes out, and what is stored says so.
+
+use crate::world::World;
+use model::{DeadLetterReason, Seq};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_arrives_once_and_leaves_nothing_outstanding() {
+    let world = World::start().await;
+    let endpoint = world.endpoint(&[]).await;
+    let seqs = world.push(2_000).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() >= seqs.len()).await;
+    world.until(SOON, || !world.has_outstanding(endpoint)).await;
+    let seen = world.receiver.seen();
+    assert_eq!(seen.len(), seqs.len(), "one request for each");
+    assert_eq!(seen.values().filter(|times| **times != 1).count(), 0, "each once");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_delivers_what_was_not_and_repeats_nothing_that_was() {
+    let mut world = World::start().await;
+    let endpoint = world.endpoint(&[]).await;
+    world.push(500).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() == 500).await;
+    world.until(SOON, || !world.has_outstanding(endpoint)).await;
+    world.receiver.answer(503);
+    world.push(500).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() > 500).await;
+    world.stop().await;
+    world.receiver.answer(200);
+    world.restart().await;
+    world.receiver.wait_for(SOON, |seen| seen.len() == 1_000).await;
+    let repeated = world.receiver.seen().values().filter(|times| **times > 1).count();
+    assert!(repeated <= 64 + 16, "{repeated} were tried before the stop and again after it");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_far_beyond_the_mailbox_is_read_from_disk() {
+    let world = World::start().await;
+    world.receiver.hold(true);
+    let endpoint = world.endpoint(&[]).await;
+    world.push(6_000).await;
+    world.receiver.hold(false);
+    world.receiver.wait_for(SOON, |seen| seen.len() == 6_000).await;
+    world.until(SOON, || !world.has_outstanding(endpoint)).await;
+    assert!(world.receiver.seen().values().all(|times| *times == 1));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gone_disables_gives_up_and_is_redriven_by_hand() {
+    let world = World::start().await;
+    world.receiver.answer(410);
+    let endpoint = world.endpoint(&[]).await;
+    let seqs = world.push(1).await;
+    world.until(SOON, || world.dead_letter(endpoint, seqs[0]) == Some(DeadLetterReason::Gone)).await;
+    world.until(SOON, || world.is_disabled(endpoint)).await;
+    let later = world.push(1).await;
+    world.receiver.answer(200);
+    world.enable(endpoint).await;
+    world.requeue(endpoint, seqs[0]).await;
+    let last = world.push(1).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() == 2).await;
+    assert_eq!(world.receiver.seen().get(&world.message_id(later[0])), None, "sent while it was disabled");
+    assert_eq!(world.receiver.seen().get(&world.message_id(last[0])), Some(&1));
+    world.until(SOON, || world.dead_letter(endpoint, seqs[0]).is_none()).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_first_try_is_retried_by_the_schedule() {
+    let world = World::start().await;
+    world.receiver.answer(500);
+    let endpoint = world.endpoint(&[100]).await;
+    let seqs = world.push(1).await;
+    world.receiver.wait_for(SOON, |seen| !seen.is_empty()).await;
+    world.receiver.answer(200);
+    world.receiver.wait_for(SOON, |seen| seen.values().sum::<usize>() == 2).await;
+    world.until(SOON, || !world.has_outstanding(endpoint)).await;
+    assert_eq!(world.dead_letter(endpoint, Seq(seqs[0].0)), None);
+    assert_eq!(world.attempts(endpoint, seqs[0]), [500, 200]);
+    world.stop().await;
+}

@@ -1,0 +1,290 @@
+//! An engine over a model store with one application, and a receiver that counts.
+
+use bytes::Bytes;
+use engine::dispatch::generate_secret;
+use engine::seal::{MasterKey, SealPurpose};
+use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use model::endpoint::EndpointSecret;
+use model::{
+    AppId, Application, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, Jitter, RetryPolicy, Seq, Spacing,
+    UnixMs,
+};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use storage::store::MemoryStore;
+use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, log, settle};
+use storage::{SharedStore, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const APP: AppId = AppId(1);
+
+pub(crate) struct World {
+    pub(crate) receiver: Counting,
+    engine: Engine,
+    store: Arc<MemoryStore>,
+}
+
+impl World {
+    pub(crate) async fn start() -> World {
+        let store = Arc::new(MemoryStore::new());
+        let engine = start_engine(store.clone());
+        let created = engine.change(|txn| {
+            let id = counter::next_app_id(txn)?;
+            application::put(txn, &app(id))
+        });
+        created.await.map_err(|error: engine::ChangeError<StoreError>| error.to_string()).unwrap();
+        World { receiver: Counting::start().await, engine, store }
+    }
+
+    /// Creates an endpoint at the receiver; with gaps, it retries after those, in ms.
+    pub(crate) async fn endpoint(&self, gaps_ms: &[u64]) -> EndpointRef {
+        let engine = self.engine.clone();
+        let url = format!("http://{}/", self.receiver.address);
+        let policy = (!gaps_ms.is_empty()).then(|| RetryPolicy {
+            spacing: Spacing::Schedule { delays_ms: gaps_ms.to_vec() },
+            max_attempts: gaps_ms.len() as u16 + 1,
+            max_delay_ms: 60_000,
+            jitter: Jitter::None,
+        });
+        let created = self.engine.change(move |txn| {
+            let id = counter::next_endpoint_id(txn)?;
+            let target = EndpointRef { app: APP, endpoint: id };
+            let secret = generate_secret(&[7; 24]);
+            let sealed = engine.seal(target, SealPurpose::SigningSecret, secret.as_bytes()).unwrap();
+            endpoint::put(txn, &row(id, url, policy, EndpointSecret { sealed, expires_at: None }))?;
+            Ok::<_, StoreError>(target)
+        });
+        created.await.map_err(|error| error.to_string()).unwrap()
+    }
+
+    /// Pushes messages in requests of 100 and gives their positions.
+    pub(crate) async fn push(&self, count: usize) -> Vec<Seq> {
+        let mut seqs = Vec::new();
+        while seqs.len() < count {
+            let messages = (0..100.min(count - seqs.len())).map(|_| message()).collect();
+            for outcome in self.engine.ingest(APP, messages).await.unwrap() {
+                match outcome {
+                    IngestOutcome::Accepted(event) => seqs.push(event.seq),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        seqs
+    }
+
+    pub(crate) async fn requeue(&self, target: EndpointRef, seq: Seq) {
+        let now = self.engine.now();
+        let done = self.engine.change(move |txn| delivery::requeue(txn, target, seq, now));
+        done.await.map_err(|error| error.to_string()).unwrap();
+    }
+
+    pub(crate) async fn enable(&self, target: EndpointRef) {
+        let done = self.engine.change(move |txn| {
+            let mut row = endpoint::get(txn, target)?.unwrap();
+            row.disabled = None;
+            endpoint::put(txn, &row)
+        });
+        done.await.map_err(|error: engine::ChangeError<StoreError>| error.to_string()).unwrap();
+    }
+
+    pub(crate) fn has_outstanding(&self, target: EndpointRef) -> bool {
+        settle::has_outstanding(&*self.store, target).unwrap()
+    }
+
+    pub(crate) fn is_disabled(&self, target: EndpointRef) -> bool {
+        endpoint::get(&*self.store, target).unwrap().unwrap().disabled.is_some()
+    }
+
+    pub(crate) fn dead_letter(&self, target: EndpointRef, seq: Seq) -> Option<DeadLetterReason> {
+        dead_letter::get(&*self.store, target, seq).unwrap().map(|letter| letter.reason)
+    }
+
+    pub(crate) fn attempts(&self, target: EndpointRef, seq: Seq) -> Vec<u16> {
+        history::of_message(&*self.store, target, seq).unwrap().iter().map(|record| record.status).collect()
+    }
+
+    pub(crate) fn event(&self, seq: Seq) -> Event {
+        log::get(&*self.store, APP, seq).unwrap().unwrap()
+    }
+
+    pub(crate) fn message_id(&self, seq: Seq) -> String {
+        self.event(seq).message_id()
+    }
+
+    pub(crate) async fn until(&self, within: Duration, condition: impl Fn() -> bool) {
+        let all = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(within, all).await.expect("the condition did not come about in time");
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.engine.stop().await;
+    }
+
+    /// Starts a new engine over what the stopped one left.
+    pub(crate) async fn restart(&mut self) {
+        self.store = Arc::new(self.store.restart());
+        self.engine = start_engine(self.store.clone());
+    }
+}
+
+fn start_engine(store: Arc<MemoryStore>) -> Engine {
+    let config = EngineConfig {
+        shards: 2,
+        allow_targets: vec!["127.0.0.0/8".parse().unwrap()],
+        mailbox_capacity: 256,
+        drain_timeout_ms: 500,
+        ..EngineConfig::default()
+    };
+    Engine::start(config, store as SharedStore, MasterKey::new([3; 32])).unwrap()
+}
+
+fn app(id: AppId) -> Application {
+    Application {
+        id,
+        salt: 1,
+        uid: None,
+        name: "tenant".to_owned(),
+        rate_limit: None,
+        metadata: "{}".to_owned(),
+        created_at: UnixMs(1),
+        updated_at: UnixMs(1),
+    }
+}
+
+fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: EndpointSecret) -> Endpoint {
+    Endpoint {
+        id,
+        app: APP,
+        salt: 1,
+        uid: None,
+        url,
+        description: String::new(),
+        event_types: Vec::new(),
+        channels: Vec::new(),
+        rate_limit: None,
+        max_in_flight: None,
+        timeout_ms: None,
+        retry_policy,
+        on_client_error: None,
+        disabled: None,
+        active_from: Seq::ZERO,
+        secrets: vec![secret],
+        sealed_headers: None,
+        metadata: "{}".to_owned(),
+        created_at: UnixMs(1),
+        updated_at: UnixMs(1),
+    }
+}
+
+fn message() -> NewMessage {
+    NewMessage {
+        event_type: "invoice.paid".to_owned(),
+        event_id: None,
+        channels: Vec::new(),
+        payload: Bytes::from_static(b"{\"amount\":1}"),
+        idempotency_key: None,
+        only_for: None,
+    }
+}
+
+/// A receiver that counts requests by `webhook-id` and answers as told.
+pub(crate) struct Counting {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+struct State {
+    status: AtomicU16,
+    held: watch::Sender<bool>,
+    seen: Mutex<HashMap<String, usize>>,
+    changed: watch::Sender<()>,
+}
+
+impl Counting {
+    async fn start() -> Counting {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            status: AtomicU16::new(200),
+            held: watch::Sender::new(false),
+            seen: Mutex::default(),
+            changed: watch::Sender::new(()),
+        });
+        let shared = state.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = shared.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| answer(state.clone(), request));
+                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    drop(server.serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        });
+        Counting { address, state, task }
+    }
+
+    /// Answers with this status from now on.
+    pub(crate) fn answer(&self, status: u16) {
+        self.state.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Answers nothing while held.
+    pub(crate) fn hold(&self, held: bool) {
+        self.state.held.send_replace(held);
+    }
+
+    /// Requests by `webhook-id`.
+    pub(crate) fn seen(&self) -> HashMap<String, usize> {
+        self.state.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn wait_for(&self, within: Duration, condition: impl Fn(&HashMap<String, usize>) -> bool) {
+        let mut changed = self.state.changed.subscribe();
+        let all = async {
+            while !condition(&self.state.seen.lock().unwrap()) {
+                changed.changed().await.unwrap();
+            }
+        };
+        if tokio::time::timeout(within, all).await.is_err() {
+            panic!("not in time: {} seen", self.seen().len());
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    state: Arc<State>,
+    request: Request<hyper::body::Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let id = request.headers().get("webhook-id").unwrap().to_str().unwrap().to_owned();
+    drop(request.into_body().collect().await);
+    drop(state.held.subscribe().wait_for(|held| !held).await);
+    // Decided before anyone can see the request, so that a test may change its mind once it has.
+    let status = state.status.load(Ordering::SeqCst);
+    *state.seen.lock().unwrap().entry(id).or_default() += 1;
+    state.changed.send_replace(());
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    Ok(response)
+}
