@@ -175,3 +175,54 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+
+    fn write(store: &TestStore, progress: &mut Progress) {
+        store.write(|txn| {
+            progress.write(txn);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn after_a_restart_an_endpoint_owes_what_was_routed_before_and_what_it_is_offered_since() {
+        let (store, at) = (TestStore::default(), target(1, 1));
+        let mut before = Progress::default();
+        before.offered(at, Seq(3), Seq(5));
+        before.set_routed(at.app, Seq(8));
+        write(&store, &mut before);
+
+        let mut progress = Progress::load(&store).unwrap();
+        assert_eq!(progress.position(at).upto, Seq(2));
+        // Not for it: that others get more does not make it owe more.
+        progress.set_routed(at.app, Seq(20));
+        progress.settled(at, Cursor { upto: Seq(5), holes: Vec::new() });
+        write(&store, &mut progress);
+        assert!(delivery::cursor(&store, at).unwrap().is_some(), "it may have been offered up to 8");
+        progress.settled(at, Cursor { upto: Seq(8), holes: Vec::new() });
+        write(&store, &mut progress);
+        assert_eq!(delivery::cursor(&store, at).unwrap(), None);
+        assert_eq!(progress.position(at).upto, Seq(20));
+    }
+
+    #[test]
+    fn what_is_offered_after_a_restart_is_owed_too() {
+        let (store, at) = (TestStore::default(), target(1, 1));
+        let mut before = Progress::default();
+        before.offered(at, Seq(3), Seq(5));
+        before.set_routed(at.app, Seq(5));
+        write(&store, &mut before);
+
+        let mut progress = Progress::load(&store).unwrap();
+        progress.offered(at, Seq(6), Seq(6));
+        progress.set_routed(at.app, Seq(6));
+        progress.settled(at, Cursor { upto: Seq(5), holes: Vec::new() });
+        write(&store, &mut progress);
+        assert_eq!(progress.position(at).upto, Seq(5));
+        assert!(delivery::cursor(&store, at).unwrap().is_some());
+    }
+}

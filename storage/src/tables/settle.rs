@@ -35,7 +35,8 @@ pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), Store
 }
 
 /// Moves one delivery. A row that says another time than the one this attempt was made for is left alone: someone asked
-/// for the delivery by hand meanwhile, and that attempt is still to come. An index row without its delivery is removed.
+/// for the delivery by hand meanwhile, and that attempt is still to come. So is one that was looked for and not found,
+/// but has come since. An index row without its delivery is removed.
 fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) -> Result<(), StoreError> {
     let seq = settled.seq;
     if settled.was_due.is_none() && settled.verdict == Verdict::Done {
@@ -56,7 +57,6 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
         letter.last_outcome = row.last_outcome;
     }
     match &settled.verdict {
-        // What was taken for nothing is something: it came to the store after it was looked for.
         Verdict::Cancelled => {}
         Verdict::Retry(pending) => delivery::put_pending(txn, target, seq, settled.was_due, pending),
         verdict => {
@@ -77,4 +77,79 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
 /// Whatever the store reports.
 pub fn has_outstanding(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<bool, StoreError> {
     Ok(delivery::cursor(read, target)?.is_some() || !delivery::list_due(read, target, None, 1)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use model::{Cursor, OutcomeClass, Pending, Seq, Settled, UnixMs};
+
+    const SEQ: Seq = Seq(7);
+
+    fn retry(due: u64) -> Verdict {
+        let last_outcome = Some(OutcomeClass::Timeout);
+        Verdict::Retry(Pending { attempts: 1, due: UnixMs(due), last_outcome, trigger: Trigger::Scheduled })
+    }
+
+    fn settle(store: &TestStore, was_due: Option<u64>, verdict: Verdict) {
+        let was_due = was_due.map(UnixMs);
+        let settled = Settled { seq: SEQ, accepted_at: UnixMs(1), was_due, record: None, verdict };
+        let mut settlement = Settlement {
+            target: target(1, 1),
+            cursor: Cursor::default(),
+            settled: vec![settled],
+            health: None,
+            disable: None,
+        };
+        store.write(|txn| apply(txn, &mut settlement));
+    }
+
+    /// The due time of the row and those of the index.
+    fn check(store: &TestStore, row: Option<u64>, index: &[u64]) {
+        let pending = delivery::pending(store, target(1, 1), SEQ).unwrap();
+        assert_eq!(pending.map(|row| row.due.0), row);
+        let due = delivery::list_due(store, target(1, 1), None, 9).unwrap();
+        assert_eq!(due.iter().map(|(due, _, _)| due.0).collect::<Vec<_>>(), index);
+    }
+
+    #[test]
+    fn a_retry_moves_and_ends() {
+        let store = TestStore::default();
+        settle(&store, None, retry(10));
+        check(&store, Some(10), &[10]);
+        settle(&store, Some(10), retry(20));
+        check(&store, Some(20), &[20]);
+        settle(&store, Some(20), Verdict::Done);
+        check(&store, None, &[]);
+    }
+
+    #[test]
+    fn what_was_asked_for_by_hand_meanwhile_stands() {
+        for verdict in [Verdict::Done, retry(30), Verdict::Cancelled] {
+            for was_due in [None, Some(10)] {
+                let store = TestStore::default();
+                if was_due.is_some() {
+                    settle(&store, None, retry(10));
+                }
+                store.write(|txn| delivery::requeue(txn, target(1, 1), SEQ, UnixMs(15)));
+                settle(&store, was_due, verdict.clone());
+                check(&store, Some(15), &[15]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_not_found_but_came_since_stands_and_an_entry_without_a_row_goes() {
+        let store = TestStore::default();
+        settle(&store, None, retry(10));
+        settle(&store, Some(10), Verdict::Cancelled);
+        check(&store, Some(10), &[10]);
+        store.write(|txn| {
+            txn.delete(crate::keys::pending::encode(target(1, 1), SEQ));
+            Ok(())
+        });
+        settle(&store, Some(10), Verdict::Cancelled);
+        check(&store, None, &[]);
+    }
 }

@@ -29,7 +29,7 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs, Verdict};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;

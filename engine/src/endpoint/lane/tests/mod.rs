@@ -9,6 +9,7 @@ use crate::endpoint::backlog::LogRead;
 use bytes::Bytes;
 use model::{
     AppId, ClientErrorPolicy, DeadLetter, EndpointId, Jitter, OutcomeClass, RetryPolicy, Settlement, Spacing, Trigger,
+    Verdict,
 };
 use std::sync::Arc;
 
