@@ -35,7 +35,8 @@ pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), Store
 }
 
 /// Moves one delivery. A row that says another time than the one this attempt was made for is left alone: someone asked
-/// for the delivery by hand meanwhile, and that attempt is still to come. An index row without its delivery is removed.
+/// for the delivery by hand meanwhile, and that attempt is still to come. So is one that was looked for and not found,
+/// but has come since. An index row without its delivery is removed.
 fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) -> Result<(), StoreError> {
     let seq = settled.seq;
     if settled.was_due.is_none() && settled.verdict == Verdict::Done {
@@ -56,7 +57,6 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
         letter.last_outcome = row.last_outcome;
     }
     match &settled.verdict {
-        // What was taken for nothing is something: it came to the store after it was looked for.
         Verdict::Cancelled => {}
         Verdict::Retry(pending) => delivery::put_pending(txn, target, seq, settled.was_due, pending),
         verdict => {

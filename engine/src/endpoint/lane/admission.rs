@@ -1,6 +1,6 @@
 //! What a lane does next: which delivery, and whether now.
 //!
-//! Five gates in a row: slow-down, rate, window, breaker, and for retries the budgets. Who is turned away by one gives
+//! Five gates in a row: window, slow-down, rate, breaker, and for retries the budgets. Who is turned away by one gives
 //! back what the earlier ones gave. Deliberately not the gates themselves.
 
 use super::Lane;
@@ -65,6 +65,10 @@ impl Lane {
     }
 
     fn admit(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Action> {
+        if self.window.room() == 0 {
+            // An attempt in flight comes back and leads to the next question.
+            return None;
+        }
         if self.slow_down_until > now {
             self.wake_no_later_than(self.slow_down_until);
             return None;
@@ -73,16 +77,17 @@ impl Lane {
             self.wake_no_later_than(UnixMs(next.0));
             return None;
         }
-        // No room: an attempt in flight comes back and leads to the next question.
-        let slot = self.window.try_acquire()?;
         let ticket = match self.breaker.try_acquire(now) {
             Admission::Allowed(ticket) | Admission::Probe(ticket) => ticket,
             Admission::Rejected { until } => {
-                self.window.release(slot, Feedback::Nothing);
                 // Without a time a probe is out: its result comes here and leads to the next question.
                 self.wake_at = until;
                 return None;
             }
+        };
+        let Some(slot) = self.window.try_acquire() else {
+            self.breaker.release(ticket);
+            return None;
         };
         let Some(chosen) = self.choose(now, shard_budget) else {
             self.give_back(ticket, slot);

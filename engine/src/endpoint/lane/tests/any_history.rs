@@ -11,9 +11,9 @@ const CASES: u32 = 1_500;
 /// What can happen, each with an argument that chooses how.
 fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
     let pick = usize::from(arg / 16);
-    let rarely = arg % 16 == 0;
+    let rarely = arg.is_multiple_of(16);
     match kind {
-        0..=3 => world.ingest(1 + u64::from(arg % 3), true, arg % 7 == 0),
+        0..=3 => world.ingest(1 + u64::from(arg % 3), true, arg.is_multiple_of(7)),
         4 => world.ingest(1, false, false),
         5..=8 => world.go_on_reading(rarely),
         9..=12 => world.go_on_loading(rarely),
@@ -26,18 +26,18 @@ fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
         41 if rarely => world.now = world.now.plus_ms(86_400_000),
         42..=44 => world.requeue(Seq(1 + u64::from(arg) % world.head.0.max(1))),
         45..=46 => world.tell_requeued(),
-        47 if arg % 4 == 0 => world.crash(|seq| seq.0 % 2 == 0),
-        48 if arg % 4 == 0 => world.set_disabled(!world.policy.disabled),
+        47 if arg.is_multiple_of(4) => world.crash(|seq| seq.0.is_multiple_of(2)),
+        48 if arg.is_multiple_of(4) => world.set_disabled(!world.policy.disabled),
         49 => {
             world.policy.max_in_flight = 1 + arg % 8;
-            world.policy.rate_limit = (arg % 2 == 0).then_some(u32::from(arg % 100));
+            world.policy.rate_limit = arg.is_multiple_of(2).then_some(u32::from(arg % 100));
             world.lane.configure(world.policy.clone(), world.now);
         }
         50 if rarely => world.expire_one(),
         _ => {}
     }
     // Now and then the shard has no room.
-    world.pump(arg % 5 != 0);
+    world.pump(!arg.is_multiple_of(5));
 }
 
 /// The smaller `health` is, of 16, the more attempts fail.
@@ -50,7 +50,7 @@ fn answer_of(arg: u16, health: u16) -> Answer {
         0..=2 => Answer::of(OutcomeClass::ServerError, 500),
         3 => Answer { retry_after_ms, ..Answer::of(OutcomeClass::ServerError, 503) },
         4 => Answer { retry_after_ms, ..Answer::of(OutcomeClass::Throttled, 429) },
-        5 if arg / 16 % 8 == 0 => Answer::of(OutcomeClass::Gone, 410),
+        5 if (arg / 16).is_multiple_of(8) => Answer::of(OutcomeClass::Gone, 410),
         6 => Answer::of(OutcomeClass::InternalError, 0),
         7 => Answer::of(OutcomeClass::Timeout, 0),
         8 => Answer::of(OutcomeClass::ConnectError, 0),

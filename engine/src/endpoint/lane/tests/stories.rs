@@ -247,6 +247,25 @@ fn an_interrupted_first_try_that_cannot_be_fetched_waits_for_another_turn() {
 }
 
 #[test]
+fn a_probe_that_finds_nothing_it_may_send_is_not_spent() {
+    let mut world = world();
+    world.ingest(4, true, false);
+    world.ingest(1, true, true);
+    world.serve();
+    (0..5).for_each(|_| world.finish(0, Answer::of(OutcomeClass::ConnectError, 0)));
+    world.serve();
+    world.now = world.now.plus_ms(60_000);
+    while world.shard_budget.try_withdraw(world.now.0).is_ok() {}
+    world.serve();
+    let wake_at = world.lane.wake_at().expect("when the shard has budget again");
+    assert_eq!((world.under_way().len(), wake_at), (0, world.now.plus_ms(100)));
+    world.now = wake_at;
+    world.serve();
+    assert_eq!(world.under_way().len(), 1, "the probe");
+    world.settle_down();
+}
+
+#[test]
 fn a_lane_may_go_once_its_breakers_hold_is_over() {
     let mut policy = policy();
     policy.retry.max_attempts = 1;

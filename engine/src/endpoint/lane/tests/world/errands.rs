@@ -3,11 +3,17 @@
 
 use super::*;
 
+/// A delivery's event and row.
+type Rows = (Option<Event>, Option<Pending>);
+
+/// Events that match, and up to where the log was looked at.
+type Found = (Vec<Event>, Seq);
+
 #[derive(Default)]
 pub(in super::super) struct Errands {
     pub(in super::super) attempts: Vec<Attempt>,
-    pub(super) fetches: Vec<(Fetch, Option<(Option<Event>, Option<Pending>)>)>,
-    pub(super) read: Option<(LogRead, Option<(Vec<Event>, Seq)>)>,
+    pub(super) fetches: Vec<(Fetch, Option<Rows>)>,
+    pub(super) read: Option<(LogRead, Option<Found>)>,
     pub(super) load: Option<Load>,
 }
 

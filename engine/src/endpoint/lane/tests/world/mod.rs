@@ -53,7 +53,7 @@ pub(super) struct World {
     /// A change by hand that the lane has not been told of.
     pub(super) untold_requeue: bool,
     pub(super) slow_until: UnixMs,
-    shard_budget: RetryBudget,
+    pub(super) shard_budget: RetryBudget,
     /// The last position offered to the lane.
     offered_upto: Seq,
 }
@@ -105,13 +105,15 @@ impl World {
     /// Does what the lane asks for until it asks for no more, and checks each thing it starts.
     pub(super) fn pump(&mut self, may_start: bool) {
         for _ in 0..1_000 {
-            let (state, open_slots) = (self.lane.breaker_state(), self.errands.in_flight());
+            let (state, limit) = (self.lane.breaker_state(), self.lane.window.limit());
+            let open_slots = self.errands.in_flight();
             let Some(action) = self.lane.next_action(self.now, may_start, &mut self.shard_budget) else {
                 self.check_at_rest(may_start);
                 return;
             };
             if matches!(action, Action::Start(_) | Action::Fetch(_)) {
                 assert!(may_start, "the shard has no room");
+                assert!(open_slots < usize::from(limit), "{open_slots} are in flight");
                 assert!(self.slow_until <= self.now, "it asked for less");
                 assert!(open_slots < usize::from(self.policy.max_in_flight), "{open_slots} are in flight");
                 match state {
