@@ -21,8 +21,8 @@ use tokio::sync::{oneshot, watch};
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
 const COMMIT_MAX_BYTES: usize = 1024 * 1024;
 
-/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds it keeps a commit far
-/// below the largest batch.
+/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds
+/// it keeps a commit far below the largest batch.
 pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of rows that changes write in one commit, beyond the first: the requests after them wait for the next one.
