@@ -21,9 +21,9 @@ use tokio::sync::{oneshot, watch};
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
 const COMMIT_MAX_BYTES: usize = 1024 * 1024;
 
-/// Bytes of messages in one request, and of rows that one change writes. With the other bounds it keeps a commit far
-/// below the largest batch.
-const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds
+/// it keeps a commit far below the largest batch.
+pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of rows that changes write in one commit, beyond the first: the requests after them wait for the next one.
 pub(super) const COMMIT_MAX_CHANGED_BYTES: usize = 4 * 1024 * 1024;

@@ -16,7 +16,7 @@
 mod inbox;
 mod ingest;
 
-pub use inbox::{ChangeError, WriterHandle};
+pub use inbox::{ChangeError, REQUEST_MAX_BYTES, WriterHandle};
 pub use ingest::{IngestError, IngestOutcome, NewMessage};
 
 use crate::read::SharedStore;
