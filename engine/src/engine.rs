@@ -11,6 +11,7 @@ use crate::config::{EngineConfig, InvalidConfig};
 use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::dispatch::Guard;
 use crate::jobs;
+use crate::observe;
 use crate::router::Router;
 use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
 use crate::shard::inbox::ShardInbox;
@@ -73,7 +74,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    jobs: tokio::task::JoinHandle<()>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Engine {
@@ -115,7 +116,8 @@ impl Engine {
             shards.push(shard::spawn(index, parts)?);
         }
         let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), job_started));
-        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, jobs }));
+        let observer = tokio::spawn(observe::run(store.clone()));
+        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks: [jobs, observer] }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, clock, threads }) })
     }
 
@@ -124,7 +126,10 @@ impl Engine {
     /// # Errors
     /// As [`IngestError`] lists; with `Busy`, `ShuttingDown` and `UnknownApplication` nothing was taken.
     pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
-        self.inner.writer.ingest(app, messages).await
+        let count = messages.len() as u64;
+        let result = self.inner.writer.ingest(app, messages).await;
+        observe::ingested(count, &result);
+        result
     }
 
     /// Makes a change on the writer thread; durable when this returns `Ok`. What it reads cannot change under it.
@@ -217,8 +222,8 @@ impl Engine {
     /// Messages are refused from here on. A second call returns at once.
     pub async fn stop(&self) {
         let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Threads { shards, writer, jobs }) = threads else { return };
-        jobs.abort();
+        let Some(Threads { shards, writer, tasks }) = threads else { return };
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
         for shard in &shards {
             shard.inbox.stop();
         }

@@ -11,6 +11,8 @@ pub mod jobs;
 
 pub mod delivery_state;
 
+mod observe;
+
 pub mod router;
 
 pub mod shard;

@@ -105,7 +105,8 @@ pub enum Verdict {
     Retry(Pending),
     /// Given up.
     DeadLetter(DeadLetter),
-    /// Ends without a trace of its own: its endpoint was deleted.
+    /// There was no delivery where one was looked for: at most its entry in the due index goes. A row that says otherwise
+    /// stands.
     Cancelled,
 }
 

@@ -1,2 +1,125 @@
-//! Skeleton.
-fn main() {}
+//! The `pinion` binary, in the order of a start: command line, configuration, logging, data directory, listeners, the
+//! engine.
+//!
+//! Deliberately thin: what is decided here is which parts run, and in which order they start and stop.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command line or the configuration was refused.
+
+mod cli;
+mod config;
+mod logging;
+
+mod data_dir;
+mod keys;
+mod secret_file;
+
+mod listen;
+mod metrics_listen;
+mod process;
+
+mod run;
+mod serve;
+
+mod demo;
+mod key_command;
+
+use crate::cli::{Cli, Command, DemoArgs, KeyArgs, ServeArgs};
+use crate::config::{LogFormat, Settings};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The command line or the configuration was refused; what clap uses too.
+const EXIT_USAGE: u8 = 2;
+
+/// Endpoints that fail are part of the demonstration: no news.
+const DEMO_LOG_LEVEL: &str = "error";
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    // A command was parsed, so there is one.
+    let matches = matches.subcommand().map_or_else(ArgMatches::default, |(_, matches)| matches.clone());
+    match cli.command {
+        Command::Serve(arguments) => serve(*arguments, &matches),
+        Command::Demo(arguments) => demo(arguments),
+        Command::Key(arguments) => key(arguments, &matches),
+    }
+}
+
+fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
+    let loaded = match config::load(arguments.config.as_deref(), arguments.settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    if arguments.print_config {
+        let in_environment = |variable: &str| std::env::var_os(variable).is_some();
+        return show(&config::print(&loaded, in_environment));
+    }
+    if let Err(error) = logging::start(loaded.config.log_format, &loaded.config.log_level) {
+        return failed(&error);
+    }
+    warn_of_unknown_variables();
+    match run::until_stopped(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn demo(arguments: DemoArgs) -> ExitCode {
+    let started = logging::start(LogFormat::Auto, DEMO_LOG_LEVEL).and_then(|()| demo::run(arguments));
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+/// A misspelt variable is said, not refused: orchestrators set variables after the names of services.
+fn warn_of_unknown_variables() {
+    let command = Cli::command();
+    let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let known: Vec<_> = arguments.filter_map(clap::Arg::get_env).collect();
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let ours = text.starts_with("PINION_") && !keys::VARIABLES.contains(&text.as_ref());
+        if ours && !known.contains(&name.as_os_str()) {
+            tracing::warn!(variable = %text, "this environment variable is no setting and was ignored");
+        }
+    }
+}
+
+fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
+    let settings = Settings { data_dir: arguments.data_dir, ..Settings::default() };
+    let loaded = match config::load(arguments.config.as_deref(), settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    match key_command::run(&loaded, arguments.action) {
+        Ok(text) => show(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints what was asked for.
+fn show(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn refused(error: &dyn Display) -> ExitCode {
+    eprintln!("pinion: {error}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("pinion: {error}");
+    ExitCode::FAILURE
+}

@@ -115,6 +115,13 @@ impl Backlog {
         Some(seq)
     }
 
+    /// A hole could not be fetched: it waits for another turn.
+    pub fn hole_returned(&mut self, seq: Seq) {
+        if self.in_flight.remove(&seq) {
+            self.holes.push_back(seq);
+        }
+    }
+
     /// The next event to try; it counts as in flight from here on.
     pub fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
@@ -180,6 +187,12 @@ impl Backlog {
         !self.is_behind() && !self.has_ready() && self.in_flight.is_empty()
     }
 
+    /// Deliveries that wait in memory.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Bytes that wait in memory.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
@@ -200,146 +213,4 @@ impl Backlog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use model::{AppId, UnixMs};
-    use proptest::prelude::*;
-    use std::sync::Arc;
-
-    fn event(seq: u64) -> Event {
-        Event {
-            app: AppId(1),
-            seq: Seq(seq),
-            accepted_at: UnixMs(seq),
-            event_type: Arc::from("a"),
-            event_id: None,
-            channels: Vec::new(),
-            only_for: None,
-            payload: Bytes::from_static(b"{}"),
-        }
-    }
-
-    fn offer(backlog: &mut Backlog, previous: u64, seqs: &[u64]) -> usize {
-        let events: Vec<Event> = seqs.iter().map(|seq| event(*seq)).collect();
-        backlog.offer(Seq(previous), events.iter(), usize::MAX)
-    }
-
-    fn fresh(capacity: usize) -> Backlog {
-        Backlog::new(Cursor::default(), capacity)
-    }
-
-    #[test]
-    fn a_full_queue_makes_it_behind_and_reading_catches_it_up_in_order() {
-        let mut backlog = fresh(2);
-        assert_eq!(offer(&mut backlog, 0, &[1, 2, 3]), 1);
-        assert!(backlog.is_behind());
-        assert_eq!(offer(&mut backlog, 3, &[4]), 1);
-        assert_eq!(backlog.next_read(), None, "the queue is full");
-        backlog.pop();
-        let read = backlog.next_read().unwrap();
-        assert_eq!((read.after, read.upto), (Seq(2), Seq(4)));
-        backlog.read_done(vec![event(3)], Seq(3));
-        assert!(backlog.is_behind());
-        assert_eq!(backlog.pop().unwrap().seq, Seq(2));
-        assert_eq!(backlog.pop().unwrap().seq, Seq(3));
-        let read = backlog.next_read().unwrap();
-        assert_eq!((read.after, read.upto), (Seq(3), Seq(4)));
-    }
-
-    #[test]
-    fn an_offer_that_was_lost_on_the_way_is_noticed_by_the_next() {
-        let mut backlog = fresh(10);
-        offer(&mut backlog, 0, &[1]);
-        assert_eq!(offer(&mut backlog, 5, &[6]), 1, "2 to 5 did not arrive");
-        assert_eq!(backlog.next_read().unwrap().upto, Seq(6));
-    }
-
-    #[test]
-    fn a_read_that_finds_nothing_moves_the_cursor() {
-        let mut backlog = fresh(10);
-        backlog.missed(Seq(50));
-        backlog.next_read().unwrap();
-        backlog.read_done(Vec::new(), Seq(50));
-        assert!(backlog.is_clean());
-        assert_eq!(backlog.cursor(), Cursor { upto: Seq(50), holes: Vec::new() });
-    }
-
-    #[test]
-    fn overtaken_deliveries_are_holes_and_the_last_ones_in_flight_are_not() {
-        let mut backlog = fresh(10);
-        offer(&mut backlog, 0, &[1, 2, 3, 4]);
-        for _ in 0..4 {
-            backlog.pop();
-        }
-        backlog.settled(Seq(2));
-        assert_eq!(backlog.cursor(), Cursor { upto: Seq(2), holes: vec![Seq(1)] });
-        backlog.settled(Seq(4));
-        assert_eq!(backlog.cursor(), Cursor { upto: Seq(4), holes: vec![Seq(1), Seq(3)] });
-    }
-
-    #[test]
-    fn stored_holes_are_fetched_first_and_stay_holes_until_settled() {
-        let mut backlog = Backlog::new(Cursor { upto: Seq(9), holes: vec![Seq(3), Seq(5)] }, 10);
-        assert_eq!(backlog.next_hole(), Some(Seq(3)));
-        assert_eq!(backlog.cursor().holes, vec![Seq(3), Seq(5)]);
-        backlog.settled(Seq(3));
-        assert_eq!(backlog.cursor().holes, vec![Seq(5)]);
-    }
-
-    #[test]
-    fn an_event_larger_than_all_room_still_gets_through_an_empty_queue() {
-        let mut backlog = fresh(10);
-        let events = [event(1), event(2)];
-        assert_eq!(backlog.offer(Seq(0), events.iter(), 0), 1);
-    }
-
-    proptest! {
-        /// Whatever is offered, read and settled in whatever order: every matching event is tried exactly once, in
-        /// order, and a cursor never claims what is not settled nor forgets what is.
-        #[test]
-        fn nothing_is_lost_repeated_or_claimed_early(
-            capacity in 1usize..6,
-            steps in proptest::collection::vec((0u8..5, 1u64..4, any::<prop::sample::Index>()), 1..200),
-        ) {
-            let mut backlog = fresh(capacity);
-            let (mut log, mut tried, mut open) = (Vec::<u64>::new(), Vec::new(), Vec::<u64>::new());
-            let (mut head, mut last_offered) = (0u64, 0u64);
-            let mut settled = BTreeSet::new();
-            let mut read = None;
-            for (step, amount, index) in steps {
-                match step {
-                    0 => {
-                        head += amount;
-                        offer(&mut backlog, last_offered, &[head]);
-                        log.push(head);
-                        last_offered = head;
-                    }
-                    1 => { head += 1; log.push(head); backlog.missed(Seq(head)); last_offered = head; }
-                    2 => if let Some(event) = backlog.pop() { tried.push(event.seq.0); open.push(event.seq.0); },
-                    3 => if !open.is_empty() {
-                        let seq = open.swap_remove(index.index(open.len()));
-                        backlog.settled(Seq(seq));
-                        settled.insert(seq);
-                    },
-                    _ => match read.take() {
-                        None => read = backlog.next_read(),
-                        Some(LogRead { after, upto, max_events }) => {
-                            let found: Vec<Event> = log.iter().copied().filter(|s| *s > after.0 && *s <= upto.0)
-                                .take(max_events).map(event).collect();
-                            let looked = if found.len() == max_events { found.last().unwrap().seq } else { upto };
-                            backlog.read_done(found, looked);
-                        }
-                    },
-                }
-                let cursor = backlog.cursor();
-                for seq in &log {
-                    let claimed = *seq <= cursor.upto.0 && !cursor.holes.contains(&Seq(*seq));
-                    if claimed { prop_assert!(settled.contains(seq), "{} is claimed", seq); }
-                    if settled.contains(seq) { prop_assert!(claimed, "{} is forgotten", seq); }
-                }
-            }
-            prop_assert_eq!(&tried[..], &log[..tried.len()]);
-        }
-    }
-}
+mod tests;

@@ -30,14 +30,23 @@ impl RateLimit {
         self.bucket.reconfigure(rate_per_s, capacity(rate_per_s), now_ms);
     }
 
+    /// Whether one delivery may be made now, without taking the right to it.
+    ///
+    /// # Errors
+    /// When to ask again.
+    pub fn check(&mut self, now_ms: u64) -> Result<(), NextAt> {
+        if self.bucket.level(now_ms) < TOKEN {
+            return Err(self.bucket.next_token_at(now_ms));
+        }
+        Ok(())
+    }
+
     /// Takes the right to one delivery now.
     ///
     /// # Errors
     /// When to ask again; nothing is taken then.
     pub fn try_take(&mut self, now_ms: u64) -> Result<(), NextAt> {
-        if self.bucket.level(now_ms) < TOKEN {
-            return Err(self.bucket.next_token_at(now_ms));
-        }
+        self.check(now_ms)?;
         self.bucket.take_up_to(TOKEN);
         Ok(())
     }

@@ -280,9 +280,11 @@ async fn answer(
     let id = request.headers().get("webhook-id").unwrap().to_str().unwrap().to_owned();
     drop(request.into_body().collect().await);
     drop(state.held.subscribe().wait_for(|held| !held).await);
+    // Decided before anyone can see the request, so that a test may change its mind once it has.
+    let status = state.status.load(Ordering::SeqCst);
     *state.seen.lock().unwrap().entry(id).or_default() += 1;
     state.changed.send_replace(());
     let mut response = Response::new(Full::new(Bytes::new()));
-    *response.status_mut() = http::StatusCode::from_u16(state.status.load(Ordering::SeqCst)).unwrap();
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
     Ok(response)
 }

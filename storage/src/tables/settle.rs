@@ -56,6 +56,8 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
         letter.last_outcome = row.last_outcome;
     }
     match &settled.verdict {
+        // What was taken for nothing is something: it came to the store after it was looked for.
+        Verdict::Cancelled => {}
         Verdict::Retry(pending) => delivery::put_pending(txn, target, seq, settled.was_due, pending),
         verdict => {
             if let Some(was) = settled.was_due {
@@ -76,3 +78,6 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
 pub fn has_outstanding(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<bool, StoreError> {
     Ok(delivery::cursor(read, target)?.is_some() || !delivery::list_due(read, target, None, 1)?.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 #[cfg(test)]
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// A descriptor on the data file whose only use is to make it durable.
 #[derive(Debug)]
@@ -37,7 +38,10 @@ impl Barrier {
         if self.fail_next.swap(false, Ordering::SeqCst) {
             return Err(io::Error::other("injected fault"));
         }
-        self.file.sync_data()
+        let started = Instant::now();
+        let result = self.file.sync_data();
+        metrics::histogram!(model::metric::FDATASYNC_SECONDS).record(started.elapsed().as_secs_f64());
+        result
     }
 
     /// The length of the data file in bytes.

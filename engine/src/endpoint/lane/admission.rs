@@ -1,0 +1,159 @@
+//! What a lane does next: which delivery, and whether now.
+//!
+//! Five gates in a row: slow-down, rate, window, breaker, and for retries the budgets. Who is turned away by one gives
+//! back what the earlier ones gave. Deliberately not the gates themselves.
+
+use super::Lane;
+use super::types::{Action, Attempt, Chosen, Flight};
+use crate::endpoint::backlog::Backlog;
+use crate::endpoint::breaker::{Admission, Ticket};
+use crate::endpoint::retries::DueKey;
+use crate::endpoint::window::{Feedback, Slot};
+use crate::retry::budget::{RetryBudget, withdraw_both};
+use model::{Seq, Trigger, UnixMs};
+
+/// How long the store is left alone after a read of it failed.
+const READ_PAUSE_MS: u64 = 1_000;
+
+impl Lane {
+    /// The next thing to do, if there is one now. `may_start` tells whether the shard has room for another attempt.
+    pub fn next_action(&mut self, now: UnixMs, may_start: bool, shard_budget: &mut RetryBudget) -> Option<Action> {
+        self.wake_at = None;
+        let may_read = self.may_read(now);
+        if may_read && let Some(load) = self.retries.next_load() {
+            return Some(Action::LoadDue(load));
+        }
+        if self.policy.disabled {
+            self.drop_everything(now);
+            return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
+        }
+        if may_read && let Some(read) = self.backlog.next_read() {
+            return Some(Action::ReadLog(read));
+        }
+        if let Some(due) = self.retries.next_due().filter(|due| *due > now) {
+            self.wake_no_later_than(due);
+        }
+        if !may_start || !self.has_work(now) {
+            return None;
+        }
+        self.admit(now, shard_budget)
+    }
+
+    /// Whether an attempt could be made now if there were room for one on the shard.
+    #[must_use]
+    pub fn has_work(&self, now: UnixMs) -> bool {
+        self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
+    }
+
+    /// When to ask again, if nothing happens before.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<UnixMs> {
+        self.wake_at
+    }
+
+    /// Whether the store may be read: not for a moment after a read failed, so that what cannot be read (a corrupt row)
+    /// is not asked for without end.
+    fn may_read(&mut self, now: UnixMs) -> bool {
+        if std::mem::take(&mut self.read_failed) {
+            self.no_read_until = now.plus_ms(READ_PAUSE_MS);
+        }
+        if self.no_read_until > now {
+            self.wake_no_later_than(self.no_read_until);
+            return false;
+        }
+        true
+    }
+
+    fn admit(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Action> {
+        if self.slow_down_until > now {
+            self.wake_no_later_than(self.slow_down_until);
+            return None;
+        }
+        if let Some(Err(next)) = self.rate.as_mut().map(|rate| rate.check(now.0)) {
+            self.wake_no_later_than(UnixMs(next.0));
+            return None;
+        }
+        // No room: an attempt in flight comes back and leads to the next question.
+        let slot = self.window.try_acquire()?;
+        let ticket = match self.breaker.try_acquire(now) {
+            Admission::Allowed(ticket) | Admission::Probe(ticket) => ticket,
+            Admission::Rejected { until } => {
+                self.window.release(slot, Feedback::Nothing);
+                // Without a time a probe is out: its result comes here and leads to the next question.
+                self.wake_at = until;
+                return None;
+            }
+        };
+        let Some(chosen) = self.choose(now, shard_budget) else {
+            self.give_back(ticket, slot);
+            return None;
+        };
+        if let Some(rate) = &mut self.rate {
+            // There is one: it was looked at above.
+            let _taken = rate.try_take(now.0);
+        }
+        let Chosen { action, seq, was_due, accepted_at } = chosen;
+        let flight = Flight { was_due, attempts_before: 0, trigger: Trigger::Scheduled, accepted_at, ticket, slot };
+        self.flights.insert(seq, flight);
+        Some(action)
+    }
+
+    /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
+    fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Chosen> {
+        if self.no_read_until <= now {
+            let key = self.choose_retry(now, shard_budget);
+            if let Some((due, seq)) = key {
+                return Some(Chosen::fetch(seq, Some(due)));
+            }
+            if let Some(seq) = self.next_first_try(Backlog::next_hole, |seq| *seq) {
+                return Some(Chosen::fetch(seq, None));
+            }
+        }
+        let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
+        self.budget.deposit(now.0);
+        shard_budget.deposit(now.0);
+        let (seq, accepted_at) = (event.seq, event.accepted_at);
+        let action = Action::Start(Attempt { event, number: 1, due: None });
+        Some(Chosen { action, seq, was_due: None, accepted_at })
+    }
+
+    /// What was asked for by hand goes first and spends no budget.
+    fn choose_retry(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<DueKey> {
+        let in_flight = |seq| self.flights.contains_key(&seq);
+        let key = match self.retries.first_due(now, true, in_flight) {
+            Some(key) => key,
+            None => {
+                let key = self.retries.first_due(now, false, in_flight)?;
+                if let Err(next) = withdraw_both(&mut self.budget, shard_budget, now.0) {
+                    self.wake_no_later_than(UnixMs(next.0));
+                    return None;
+                }
+                key
+            }
+        };
+        self.retries.take(key);
+        Some(key)
+    }
+
+    /// The next first try, past those that are in flight already: these were put in line by hand before their turn came
+    /// and have a row of their own, so the log owes them no more.
+    fn next_first_try<T>(&mut self, next: fn(&mut Backlog) -> Option<T>, seq_of: fn(&T) -> Seq) -> Option<T> {
+        loop {
+            let first_try = next(&mut self.backlog)?;
+            let seq = seq_of(&first_try);
+            if !self.flights.contains_key(&seq) {
+                return Some(first_try);
+            }
+            self.backlog.settled(seq);
+        }
+    }
+
+    pub(super) fn give_back(&mut self, ticket: Ticket, slot: Slot) {
+        self.breaker.release(ticket);
+        self.window.release(slot, Feedback::Nothing);
+    }
+
+    fn wake_no_later_than(&mut self, at: UnixMs) {
+        self.wake_at = Some(self.wake_at.map_or(at, |wake| wake.min(at)));
+    }
+}

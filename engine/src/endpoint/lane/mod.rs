@@ -1,0 +1,276 @@
+//! A lane: everything that decides what one endpoint gets next, and nothing that does it.
+//!
+//! ```text
+//!            offers ─▶ backlog ─┐                          ┌─▶ Done ────────┐
+//!   due index ─▶ retries ───────┴─▶ admission ─▶ attempt ──┼─▶ RetryAt ─▶ retries
+//!                    (slow-down, breaker, window, rate, retry budget)       └─▶ DeadLetter ─┴─▶ report
+//! ```
+//!
+//! The shell feeds it what happened and asks [`Lane::next_action`] until there is none; it sleeps until
+//! [`Lane::wake_at`]. Every input that settles something is collected into the next [`Lane::report`].
+//!
+//! `types` are its words, `admission` says what to do next, `settling` what is to be made durable; this file holds
+//! the state and takes in what happened.
+//!
+//! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
+
+mod admission;
+mod settling;
+mod types;
+
+pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Ruled};
+
+use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::backlog::Backlog;
+use crate::endpoint::breaker::{Breaker, BreakerConfig, State, Transition};
+use crate::endpoint::rate_limit::RateLimit;
+use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
+use crate::endpoint::window::{Feedback, Window};
+use crate::outcome::classify::health_of;
+use crate::outcome::decide::{Input, decide};
+use crate::retry::budget::{BudgetConfig, RetryBudget};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs};
+use rand::Rng;
+use settling::{give_up, in_its_own_place};
+use std::collections::HashMap;
+use types::{Departed, Flight};
+
+/// The decisions of one endpoint.
+pub struct Lane {
+    target: EndpointRef,
+    policy: LanePolicy,
+    backlog: Backlog,
+    retries: Retries,
+    breaker: Breaker,
+    window: Window,
+    rate: Option<RateLimit>,
+    budget: RetryBudget,
+    slow_down_until: UnixMs,
+    failing: Option<FailingSpell>,
+    flights: HashMap<Seq, Flight>,
+    wake_at: Option<UnixMs>,
+    settled: Vec<Settled>,
+    reported: Cursor,
+    health_changed: bool,
+    disable: Option<DisabledReason>,
+    read_failed: bool,
+    no_read_until: UnixMs,
+}
+
+impl Lane {
+    /// A lane that stands at `cursor`. With `retries_on_disk`, its first action is to load them.
+    #[must_use]
+    pub fn new(
+        target: EndpointRef,
+        policy: LanePolicy,
+        bounds: LaneBounds,
+        breaker: BreakerConfig,
+        start: LaneStart,
+        now: UnixMs,
+    ) -> Lane {
+        Lane {
+            target,
+            backlog: Backlog::new(start.cursor.clone(), bounds.mailbox_capacity),
+            retries: Retries::new(bounds.retries_in_memory, start.retries_on_disk),
+            breaker: Breaker::restore(breaker, &start.health, now),
+            window: Window::new(policy.max_in_flight),
+            rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
+            budget: RetryBudget::new(BudgetConfig::default(), now.0),
+            slow_down_until: UnixMs::ZERO,
+            failing: FailingSpell::restore(&start.health),
+            flights: HashMap::new(),
+            wake_at: None,
+            settled: Vec::new(),
+            reported: start.cursor,
+            health_changed: false,
+            disable: None,
+            read_failed: false,
+            no_read_until: UnixMs::ZERO,
+            policy,
+        }
+    }
+
+    // --- what happened ---
+
+    /// The endpoint's settings changed.
+    pub fn configure(&mut self, policy: LanePolicy, now: UnixMs) {
+        self.window.set_max(policy.max_in_flight);
+        match (&mut self.rate, policy.rate_limit) {
+            (Some(limit), Some(rate)) => limit.set_rate(rate, now.0),
+            (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, now.0)),
+        }
+        if self.policy.disabled && !policy.disabled {
+            // A fresh start: what it failed before it was disabled says nothing about it now.
+            self.failing = None;
+            self.health_changed = true;
+            self.disable = None;
+        }
+        self.policy = policy;
+    }
+
+    /// Events that match were offered; `previous` is what was offered before them. Answers how many found no room.
+    pub fn offer<'a>(&mut self, previous: Seq, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+        self.backlog.offer(previous, events, room_bytes)
+    }
+
+    /// Events up to `upto` were offered and are to be read from the log.
+    pub fn missed(&mut self, upto: Seq) {
+        self.backlog.missed(upto);
+    }
+
+    /// The read that was asked for; none when it failed.
+    pub fn log_read(&mut self, found: Option<(Vec<Event>, Seq)>) {
+        match found {
+            Some((events, upto)) => self.backlog.read_done(events, upto),
+            None => {
+                self.backlog.read_failed();
+                self.read_failed = true;
+            }
+        }
+    }
+
+    /// Rows were put back in line by hand.
+    pub fn requeued(&mut self) {
+        self.retries.reload();
+    }
+
+    /// The load that was asked for; none when it failed.
+    pub fn due_loaded(&mut self, asked: DueLoad, rows: Option<Vec<(DueKey, Urgency)>>) {
+        match rows {
+            Some(rows) => self.retries.loaded(asked, rows),
+            None => {
+                self.retries.load_failed();
+                self.read_failed = true;
+            }
+        }
+    }
+
+    /// The rows that were asked for. Answers the attempt to make, unless they no longer mean anything.
+    pub fn fetched(
+        &mut self,
+        asked: Fetch,
+        event: Option<Event>,
+        row: Option<Pending>,
+        now: UnixMs,
+    ) -> Option<Attempt> {
+        let row_due = row.as_ref().map(|row| row.due);
+        if row_due != asked.due {
+            self.misplaced(asked);
+            return None;
+        }
+        if self.policy.disabled {
+            self.end_unmade(asked, give_up(DeadLetterReason::EndpointDisabled, now));
+            return None;
+        }
+        let Some(event) = event else {
+            self.end_unmade(asked, give_up(DeadLetterReason::Expired, now));
+            return None;
+        };
+        let flight = self.flights.get_mut(&asked.seq)?;
+        flight.accepted_at = event.accepted_at;
+        if let Some(row) = row {
+            flight.attempts_before = row.attempts;
+            flight.trigger = row.trigger;
+        }
+        Some(Attempt { event, number: flight.attempts_before + 1, due: asked.due })
+    }
+
+    /// The fetch failed: its delivery waits for another turn.
+    pub fn fetch_failed(&mut self, asked: Fetch) {
+        self.land(asked.seq);
+        match asked.due {
+            Some(due) => self.retries.returned((due, asked.seq)),
+            None => self.backlog.hole_returned(asked.seq),
+        }
+        self.read_failed = true;
+    }
+
+    /// An attempt ended.
+    pub fn finished(&mut self, finished: Finished, now: UnixMs, rng: &mut (impl Rng + ?Sized)) -> Option<Ruled> {
+        let flight = self.flights.remove(&finished.seq)?;
+        let outcome = finished.outcome;
+        let attempts_made = flight.attempts_before + 1;
+        let ruling = decide(
+            &Input {
+                outcome,
+                status: finished.status,
+                retry_after_ms: finished.retry_after_ms,
+                attempts_made,
+                policy: &self.policy.retry,
+                on_client_error: self.policy.on_client_error,
+                endpoint_disabled: self.policy.disabled,
+                now,
+            },
+            rng,
+        );
+        self.window.release(flight.slot, Feedback::of(outcome));
+        let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
+        if transition == Some(Transition::Closed) {
+            self.window.restart();
+        }
+        let disabled = self.note_health(outcome, ruling.disable, transition, now);
+        self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
+        let accepted_at = flight.accepted_at;
+        let departed =
+            Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
+        let decision = in_its_own_place(ruling.decision, flight.was_due);
+        self.settle(finished, departed, &decision, now);
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, transition, disabled })
+    }
+
+    /// Whether nothing is left to do or to remember: its actor may go.
+    #[must_use]
+    pub fn is_idle(&self, now: UnixMs) -> bool {
+        self.backlog.is_clean()
+            && self.retries.is_clean()
+            && self.flights.is_empty()
+            && self.settled.is_empty()
+            && !self.health_changed
+            && self.disable.is_none()
+            && self.reported == self.backlog.cursor()
+            && (self.policy.disabled || self.breaker_may_be_forgotten(now))
+            && self.slow_down_until <= now
+    }
+
+    /// Whether the stored health says all that the breaker knows: it is closed, or its hold is over.
+    fn breaker_may_be_forgotten(&self, now: UnixMs) -> bool {
+        match self.breaker.state() {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen => false,
+        }
+    }
+
+    /// The breaker's state, for metrics.
+    #[must_use]
+    pub fn breaker_state(&self) -> State {
+        self.breaker.state()
+    }
+
+    /// Whether deliveries wait on disk, for metrics.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.backlog.is_behind()
+    }
+
+    /// The last position that it knows to have been offered.
+    #[must_use]
+    pub fn offered_upto(&self) -> Seq {
+        self.backlog.offered_upto()
+    }
+
+    /// Bytes that wait in memory.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.backlog.queued_bytes()
+    }
+
+    /// When the delivery that waits longest in memory was accepted, for metrics.
+    #[must_use]
+    pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
+        self.backlog.oldest().map(|event| event.accepted_at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! What a lane has settled and not yet reported: moves of deliveries, the cursor, the endpoint's failure memory.
+//!
+//! Deliberately not what the rows look like afterwards: that is `storage::tables::settle`.
+
+use super::Lane;
+use super::types::{Departed, Fetch, Finished};
+use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::breaker::Transition;
+use crate::outcome::decide::Decision;
+use model::{
+    AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, OutcomeClass, Pending, Seq, Settled,
+    Settlement, Trigger, UnixMs, Verdict,
+};
+
+impl Lane {
+    /// Everything settled since the last report, and where the endpoint stands; none when nothing changed.
+    pub fn report(&mut self) -> Option<Settlement> {
+        let cursor = self.backlog.cursor();
+        let moved = cursor != self.reported;
+        if self.settled.is_empty() && !moved && !self.health_changed && self.disable.is_none() {
+            return None;
+        }
+        let health = std::mem::take(&mut self.health_changed).then(|| self.health());
+        self.reported = cursor.clone();
+        Some(Settlement {
+            target: self.target,
+            cursor,
+            settled: std::mem::take(&mut self.settled),
+            health,
+            disable: self.disable.take(),
+        })
+    }
+
+    pub(super) fn settle(&mut self, finished: Finished, flight: Departed, decision: &Decision, now: UnixMs) {
+        let Departed { was_due, attempts, trigger, accepted_at } = flight;
+        let seq = finished.seq;
+        let next_attempt_at = if let Decision::RetryAt { due } = decision { Some(*due) } else { None };
+        let verdict = match decision {
+            Decision::Done => Verdict::Done,
+            // Only the attempt that was asked for is manual: what follows keeps to the budget.
+            Decision::RetryAt { due } => Verdict::Retry(Pending {
+                attempts,
+                due: *due,
+                last_outcome: Some(finished.outcome),
+                trigger: Trigger::Scheduled,
+            }),
+            Decision::DeadLetter(reason) => Verdict::DeadLetter(DeadLetter {
+                at: now,
+                attempts,
+                reason: *reason,
+                last_outcome: Some(finished.outcome),
+                last_status: finished.status,
+            }),
+        };
+        let record = AttemptRecord {
+            seq,
+            started_at: finished.started_at,
+            duration_ms: finished.duration_ms,
+            attempt: attempts,
+            trigger,
+            outcome: finished.outcome,
+            status: finished.status,
+            response: finished.response,
+            next_attempt_at,
+        };
+        self.leave_line(seq, was_due);
+        if let Some(due) = next_attempt_at {
+            self.retries.add((due, seq));
+        }
+        self.settled.push(Settled { seq, accepted_at, was_due, record: Some(record), verdict });
+    }
+
+    /// A delivery that was taken for an attempt ends without one.
+    pub(super) fn end_unmade(&mut self, asked: Fetch, verdict: Verdict) {
+        self.land(asked.seq);
+        self.leave_line(asked.seq, asked.due);
+        self.settled.push(Settled {
+            seq: asked.seq,
+            accepted_at: UnixMs::ZERO,
+            was_due: asked.due,
+            record: None,
+            verdict,
+        });
+    }
+
+    /// The place in line that a delivery was taken from is not its place: it was put back in line by hand, or settled,
+    /// since its key came into memory, or its row is still on its way to the disk. Where it stands is read again. A
+    /// first try that has a row of its own is none any more.
+    pub(super) fn misplaced(&mut self, asked: Fetch) {
+        if asked.due.is_some() {
+            self.end_unmade(asked, Verdict::Cancelled);
+            self.retries.reload();
+        } else {
+            self.land(asked.seq);
+            self.leave_line(asked.seq, None);
+        }
+    }
+
+    pub(super) fn land(&mut self, seq: Seq) {
+        if let Some(flight) = self.flights.remove(&seq) {
+            self.give_back(flight.ticket, flight.slot);
+        }
+    }
+
+    pub(super) fn leave_line(&mut self, seq: Seq, was_due: Option<UnixMs>) {
+        match was_due {
+            Some(due) => self.retries.settled((due, seq)),
+            None => {
+                self.backlog.settled(seq);
+                self.retries.landed(seq);
+            }
+        }
+    }
+
+    pub(super) fn note_health(
+        &mut self,
+        outcome: OutcomeClass,
+        disable: Option<DisabledReason>,
+        transition: Option<Transition>,
+        now: UnixMs,
+    ) -> Option<DisabledReason> {
+        let period_ms = self.policy.disable_after_failing_ms;
+        let failing = FailingSpell::after(self.failing, outcome, now, period_ms);
+        self.health_changed |= failing != self.failing || transition.is_some();
+        self.failing = failing;
+        // A failure on this side is none of the endpoint's, however long it has been silent.
+        let failing =
+            outcome != OutcomeClass::InternalError && failing.is_some_and(|spell| spell.should_disable(now, period_ms));
+        let disable = disable.or(failing.then_some(DisabledReason::Failing));
+        if disable.is_some() && !self.policy.disabled {
+            self.policy.disabled = true;
+            self.disable = disable;
+            return disable;
+        }
+        None
+    }
+
+    /// Disabled: what has not been tried is skipped (a gap tells which), what waits for a retry is given up.
+    pub(super) fn drop_everything(&mut self, now: UnixMs) {
+        self.backlog.skip_all();
+        let in_flight = |seq| self.flights.contains_key(&seq);
+        while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), false, in_flight) {
+            self.retries.take((due, seq));
+            self.retries.settled((due, seq));
+            self.settled.push(Settled {
+                seq,
+                accepted_at: UnixMs::ZERO,
+                was_due: Some(due),
+                record: None,
+                verdict: give_up(DeadLetterReason::EndpointDisabled, now),
+            });
+        }
+    }
+
+    fn health(&self) -> EndpointHealth {
+        EndpointHealth {
+            failing_since: self.failing.map(|spell| spell.since),
+            failing_seen_at: self.failing.map(|spell| spell.seen_at),
+            ..self.breaker.snapshot()
+        }
+    }
+}
+
+/// A retry is due after the time that it was due before: no place in line is ever used twice, so whether an attempt
+/// belongs to a row can be told by the time alone.
+pub(super) fn in_its_own_place(decision: Decision, was_due: Option<UnixMs>) -> Decision {
+    match (decision, was_due) {
+        (Decision::RetryAt { due }, Some(was)) => Decision::RetryAt { due: due.max(was.plus_ms(1)) },
+        _ => decision,
+    }
+}
+
+/// A dead letter without an attempt: the writer fills in what the delivery's row knows of earlier ones.
+pub(super) fn give_up(reason: DeadLetterReason, now: UnixMs) -> Verdict {
+    Verdict::DeadLetter(DeadLetter { at: now, attempts: 0, reason, last_outcome: None, last_status: 0 })
+}

@@ -1,0 +1,112 @@
+//! What the shell of the small world has been asked for. Each errand is read from the store at one step and handed to
+//! the lane at a later one, so that anything may happen in between.
+
+use super::*;
+
+#[derive(Default)]
+pub(in super::super) struct Errands {
+    pub(in super::super) attempts: Vec<Attempt>,
+    pub(super) fetches: Vec<(Fetch, Option<(Option<Event>, Option<Pending>)>)>,
+    pub(super) read: Option<(LogRead, Option<(Vec<Event>, Seq)>)>,
+    pub(super) load: Option<Load>,
+}
+
+pub(in super::super) struct Load {
+    asked: DueLoad,
+    /// To be read once so many reports were applied.
+    reports_before: usize,
+    rows: Option<Vec<(DueKey, Urgency)>>,
+}
+
+impl Errands {
+    pub(super) fn in_flight(&self) -> usize {
+        self.attempts.len() + self.fetches.len()
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.in_flight() > 0 || self.read.is_some() || self.load.is_some()
+    }
+}
+
+impl World {
+    pub(super) fn take_on(&mut self, action: Action) {
+        match action {
+            Action::Start(attempt) => self.start(attempt),
+            Action::Fetch(fetch) => {
+                assert!(fetch.due.is_none_or(|due| due <= self.now), "{fetch:?} is early");
+                self.errands.fetches.push((fetch, None));
+            }
+            Action::ReadLog(read) => {
+                assert!(self.errands.read.replace((read, None)).is_none(), "two reads at once");
+            }
+            Action::LoadDue(asked) => {
+                self.report();
+                let reports_before = self.reports_applied + self.reports.len();
+                let load = Load { asked, reports_before, rows: None };
+                assert!(self.errands.load.replace(load).is_none(), "two loads at once");
+            }
+        }
+    }
+
+    /// Runs every errand and applies every report, until only attempts are under way.
+    pub(in super::super) fn serve(&mut self) {
+        for _ in 0..60 {
+            self.tell_requeued();
+            self.pump(true);
+            self.go_on_reading(false);
+            self.go_on_loading(false);
+            self.go_on_fetching(0, false);
+            self.report();
+            self.apply_report();
+        }
+        let errands = &self.errands;
+        assert!(errands.fetches.is_empty() && errands.read.is_none() && errands.load.is_none(), "it goes on and on");
+    }
+
+    /// Deliveries under way, in the order they were started.
+    pub(in super::super) fn under_way(&self) -> Vec<u64> {
+        self.errands.attempts.iter().map(|attempt| attempt.event.seq.0).collect()
+    }
+
+    /// Moves a read of the log on by one step, or lets it fail.
+    pub(in super::super) fn go_on_reading(&mut self, fails: bool) {
+        match self.errands.read.take() {
+            Some(_) if fails => self.lane.log_read(None),
+            Some((read, None)) => self.errands.read = Some((read, Some(self.log_between(read)))),
+            Some((_, found)) => self.lane.log_read(found),
+            None => {}
+        }
+    }
+
+    /// Moves a load of the due index on by one step, or lets it fail.
+    pub(in super::super) fn go_on_loading(&mut self, fails: bool) {
+        let Some(mut load) = self.errands.load.take() else { return };
+        if fails {
+            self.lane.due_loaded(load.asked, None);
+        } else if load.rows.is_some() {
+            self.lane.due_loaded(load.asked, load.rows);
+        } else {
+            if self.reports_applied >= load.reports_before {
+                load.rows = Some(self.rows_after(load.asked));
+            }
+            self.errands.load = Some(load);
+        }
+    }
+
+    /// Moves one fetch on by one step, or lets it fail. It waits for no report: see [`Action::Fetch`].
+    pub(in super::super) fn go_on_fetching(&mut self, pick: usize, fails: bool) {
+        if self.errands.fetches.is_empty() {
+            return;
+        }
+        let (fetch, rows) = self.errands.fetches.swap_remove(pick % self.errands.fetches.len());
+        match rows {
+            _ if fails => self.lane.fetch_failed(fetch),
+            None => self.errands.fetches.push((fetch, Some(self.row(fetch.seq)))),
+            Some((event, row)) => {
+                if let Some(attempt) = self.lane.fetched(fetch, event, row, self.now) {
+                    self.start(attempt);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Everything around a lane, small enough to be checked at each step: the real tables on a store in memory, a writer
+//! that applies reports when it is told to, a shell whose errands take as long as a test wants, and a receiver.
+//!
+//! It knows at all times what an endpoint may still be sent and why, and fails at the first attempt that breaks a rule.
+//! Deliberately no randomness of its own but for the lane's: what happens is chosen by [`super::any_history`].
+
+mod errands;
+mod finale;
+mod receiver;
+mod store;
+
+use super::*;
+use crate::endpoint::breaker::State;
+use errands::Errands;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::{BTreeMap, VecDeque};
+use storage::store::MemoryStore;
+use storage::tables::progress::Progress;
+
+pub(super) use receiver::Answer;
+
+pub(super) const BOUNDS: LaneBounds = LaneBounds { mailbox_capacity: 4, retries_in_memory: 4 };
+
+/// What is known of one event that matches.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Successful attempts that the receiver saw.
+    pub(super) delivered: u32,
+    /// Times it was put back in line by hand.
+    pub(super) requeued: u32,
+    /// Rounds whose end was applied.
+    pub(super) ended: u32,
+    /// Crashes while it was in flight or its end was not applied: each may repeat it.
+    pub(super) crashes: u32,
+    /// The endpoint was disabled while it was not settled.
+    pub(super) may_be_skipped: bool,
+}
+
+pub(super) struct World {
+    pub(super) store: MemoryStore,
+    pub(super) progress: Progress,
+    pub(super) now: UnixMs,
+    pub(super) lane: Lane,
+    pub(super) policy: LanePolicy,
+    pub(super) rng: StdRng,
+    pub(super) head: Seq,
+    pub(super) facts: BTreeMap<Seq, Facts>,
+    /// Reports on their way to the store, with how many there were before.
+    pub(super) reports: VecDeque<Settlement>,
+    pub(super) reports_applied: usize,
+    pub(super) errands: Errands,
+    /// A change by hand that the lane has not been told of.
+    pub(super) untold_requeue: bool,
+    pub(super) slow_until: UnixMs,
+    shard_budget: RetryBudget,
+    /// The last position offered to the lane.
+    offered_upto: Seq,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, policy: LanePolicy) -> World {
+        let now = UnixMs(1_000_000);
+        let breaker = BreakerConfig::default();
+        World {
+            store: MemoryStore::new(),
+            progress: Progress::default(),
+            now,
+            lane: Lane::new(TARGET, policy.clone(), BOUNDS, breaker, LaneStart::default(), now),
+            policy,
+            rng: StdRng::seed_from_u64(seed),
+            head: Seq::ZERO,
+            facts: BTreeMap::new(),
+            reports: VecDeque::new(),
+            reports_applied: 0,
+            errands: Errands::default(),
+            untold_requeue: false,
+            slow_until: UnixMs::ZERO,
+            shard_budget: RetryBudget::new(BudgetConfig::default(), now.0),
+            offered_upto: Seq::ZERO,
+        }
+    }
+
+    /// A commit with `count` events; `lost` are offers that do not reach the lane, which hears of their position only.
+    pub(super) fn ingest(&mut self, count: u64, matching: bool, lost: bool) {
+        let events: Vec<Event> =
+            (1..=count).map(|n| event(self.head.0 + n, if matching { MATCHING } else { "b" }, self.now)).collect();
+        self.append(&events);
+        self.head = Seq(self.head.0 + count);
+        if matching && !self.policy.disabled {
+            self.progress.offered(TARGET, events[0].seq, self.head);
+            for event in &events {
+                self.facts.insert(event.seq, Facts { may_be_skipped: self.lane.policy.disabled, ..Facts::default() });
+            }
+            if lost {
+                self.lane.missed(self.head);
+            } else {
+                self.lane.offer(self.offered_upto, events.iter(), usize::MAX);
+            }
+            self.offered_upto = self.head;
+        }
+        self.progress.set_routed(TARGET.app, self.head);
+    }
+
+    /// Does what the lane asks for until it asks for no more, and checks each thing it starts.
+    pub(super) fn pump(&mut self, may_start: bool) {
+        for _ in 0..1_000 {
+            let (state, open_slots) = (self.lane.breaker_state(), self.errands.in_flight());
+            let Some(action) = self.lane.next_action(self.now, may_start, &mut self.shard_budget) else {
+                self.check_at_rest(may_start);
+                return;
+            };
+            if matches!(action, Action::Start(_) | Action::Fetch(_)) {
+                assert!(may_start, "the shard has no room");
+                assert!(self.slow_until <= self.now, "it asked for less");
+                assert!(open_slots < usize::from(self.policy.max_in_flight), "{open_slots} are in flight");
+                match state {
+                    State::Closed => {}
+                    State::Open { until } => assert!(until <= self.now, "its breaker is open"),
+                    State::HalfOpen => panic!("a probe is out"),
+                }
+            }
+            self.take_on(action);
+        }
+        panic!("the lane never has enough");
+    }
+
+    /// An attempt starts now: is it owed, due and the only one?
+    pub(super) fn start(&mut self, attempt: Attempt) {
+        let seq = attempt.event.seq;
+        assert!(!self.lane.policy.disabled, "it is disabled");
+        let facts = &self.facts[&seq];
+        assert!(facts.ended <= facts.requeued, "{seq:?} is settled: {facts:?}");
+        assert!(attempt.due.is_none_or(|due| due <= self.now), "{attempt:?} is early");
+        assert!((1..=self.policy.retry.max_attempts).contains(&attempt.number), "{attempt:?}");
+        assert!(self.errands.attempts.iter().all(|other| other.event.seq != seq), "{seq:?} is in flight twice");
+        self.errands.attempts.push(attempt);
+    }
+
+    fn check_at_rest(&self, may_start: bool) {
+        let lane = &self.lane;
+        assert!(lane.backlog.queued() <= BOUNDS.mailbox_capacity);
+        assert!(lane.retries.waiting() <= BOUNDS.retries_in_memory * 6, "{:?}", lane.retries);
+        assert!(lane.flights.len() == self.errands.in_flight(), "a flight is lost");
+        if !may_start {
+            return;
+        }
+        if let Some(at) = lane.wake_at() {
+            assert!(at > self.now, "a wake-up at once");
+        }
+        if self.errands.any() || !self.nothing_unapplied() || self.untold_requeue || self.lane.no_read_until > self.now
+        {
+            return;
+        }
+        let (in_memory, on_disk) = (lane.retries.next_due(), self.first_due());
+        let known = on_disk.is_none_or(|disk| in_memory.is_some_and(|memory| memory <= disk));
+        assert!(known, "what is due first is not in memory: {:?}", lane.retries);
+        if lane.wake_at().is_none() {
+            assert!(on_disk.is_none(), "retries sleep for ever: {:?}", lane.retries);
+            assert!(lane.backlog.is_clean(), "deliveries sleep for ever: {:?}", lane.backlog);
+        }
+    }
+
+    fn nothing_unapplied(&self) -> bool {
+        self.reports.is_empty() && self.lane.settled.is_empty()
+    }
+
+    /// The process dies with everything in memory, and another one starts from the store.
+    pub(super) fn crash(&mut self, delivered: impl Fn(Seq) -> bool) {
+        let in_flight = std::mem::take(&mut self.errands).attempts;
+        for attempt in in_flight {
+            let facts = self.facts.entry(attempt.event.seq).or_default();
+            facts.crashes += 1;
+            facts.delivered += u32::from(delivered(attempt.event.seq));
+        }
+        let unreported = self.lane.report();
+        for settled in self.reports.drain(..).chain(unreported).flat_map(|report| report.settled) {
+            self.facts.entry(settled.seq).or_default().crashes += 1;
+        }
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.store = self.store.restart();
+        self.progress = Progress::load(&self.store).unwrap();
+        let routed = self.progress.routed(TARGET.app);
+        let start = self.stored_start();
+        self.offered_upto = self.head;
+        self.slow_until = UnixMs::ZERO;
+        self.untold_requeue = false;
+        let breaker = BreakerConfig::default();
+        self.lane = Lane::new(TARGET, self.policy.clone(), BOUNDS, breaker, start, self.now);
+        // What was known to be owed, and what may not have been offered: both through the log.
+        self.lane.missed(routed);
+        let unrouted: Vec<Seq> = self.facts.range(routed.next()..).map(|(seq, _)| *seq).collect();
+        if let (Some(first), Some(last)) = (unrouted.first(), unrouted.last())
+            && !self.policy.disabled
+        {
+            self.progress.offered(TARGET, *first, *last);
+            self.lane.missed(*last);
+        }
+        self.progress.set_routed(TARGET.app, self.head);
+    }
+}

@@ -1,0 +1,69 @@
+//! Metrics of the engine as a whole: what came in, and how large the store is.
+//!
+//! Deliberately not those of deliveries: a shard keeps its own, see [`crate::shard::metrics`].
+
+use metrics::Counter;
+use model::metric;
+use std::time::Duration;
+use storage::SharedStore;
+use storage::writer::{IngestError, IngestOutcome};
+
+/// How often the store is measured.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Measures the store now and then. Never ends.
+pub(crate) async fn run(store: SharedStore) {
+    let size = metrics::gauge!(metric::STORE_BYTES);
+    // Series that would otherwise appear with their first event only.
+    metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
+    for reason in [
+        "busy",
+        "stopping",
+        "unknown_application",
+        "too_large",
+        "store",
+        "duplicate_event_id",
+        "idempotency_key_reused",
+    ] {
+        rejected(reason).increment(0);
+    }
+    loop {
+        let reader = store.clone();
+        if let Ok(Ok(bytes)) = tokio::task::spawn_blocking(move || reader.size_on_disk_bytes()).await {
+            size.set(bytes as f64);
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// Counts what became of a request with `count` messages.
+pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestError>) {
+    let outcomes = match result {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            let reason = match error {
+                IngestError::Busy { .. } => "busy",
+                IngestError::ShuttingDown => "stopping",
+                IngestError::UnknownApplication => "unknown_application",
+                IngestError::TooLarge => "too_large",
+                IngestError::Store(_) => "store",
+            };
+            rejected(reason).increment(count);
+            return;
+        }
+    };
+    let mut accepted = 0;
+    for outcome in outcomes {
+        match outcome {
+            IngestOutcome::Accepted(_) => accepted += 1,
+            IngestOutcome::Repeated(_) => {}
+            IngestOutcome::DuplicateEventId => rejected("duplicate_event_id").increment(1),
+            IngestOutcome::KeyReused => rejected("idempotency_key_reused").increment(1),
+        }
+    }
+    metrics::counter!(metric::INGEST_ACCEPTED).increment(accepted);
+}
+
+fn rejected(reason: &'static str) -> Counter {
+    metrics::counter!(metric::INGEST_REJECTED, "reason" => reason)
+}

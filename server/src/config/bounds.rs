@@ -1,0 +1,69 @@
+//! Every bound of the configuration, checked before anything starts; the engine checks its own.
+//!
+//! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
+
+use super::{ConfigError, Loaded};
+use model::Spacing;
+
+/// Retries in a schedule at most.
+const MAX_RETRIES: usize = 100;
+/// The longest gap of a schedule: 30 days.
+const MAX_GAP_MS: u64 = 30 * 86_400_000;
+
+/// The setting behind a field of the engine's configuration.
+fn setting_of_engine_field(field: &'static str) -> &'static str {
+    match field {
+        "max_in_flight_per_endpoint" => "max_in_flight",
+        "disable_after_failing_ms" => "disable_after_failing_hours",
+        "idempotency_ms" => "idempotency_hours",
+        other => other,
+    }
+}
+
+/// Checks every bound.
+///
+/// # Errors
+/// The first setting that is out of its bounds, with where it came from.
+pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
+    let out_of_bounds = |setting: &'static str, problem: String| ConfigError::Bound {
+        origin: loaded.source(setting).to_string(),
+        setting,
+        problem,
+    };
+    let config = &loaded.config;
+    let http = &config.http;
+    let api = &config.api;
+    let request_timeout_ms = u64::try_from(api.request_timeout.as_millis()).unwrap_or(u64::MAX);
+    let own: [(&'static str, u64, u64, u64); 10] = [
+        ("max_connections", http.max_connections as u64, 1, 65_536),
+        ("max_url_bytes", http.max_url_bytes as u64, 256, 32 * 1024),
+        ("max_header_bytes", http.max_header_bytes as u64, 8 * 1024, 1 << 20),
+        ("header_read_timeout_ms", http.header_read_timeout_ms, 100, 600_000),
+        ("max_body_bytes", api.body_bytes as u64, 1_024, 16 << 20),
+        ("max_batch_body_bytes", api.batch_body_bytes as u64, 1_024, 256 << 20),
+        ("max_batch_items", api.batch_items as u64, 1, 10_000),
+        ("max_concurrent_requests", api.concurrent_requests as u64, 1, 65_536),
+        ("request_timeout_ms", request_timeout_ms, 100, 600_000),
+        ("store_cache_bytes", config.store_cache_bytes, 1 << 20, 1 << 44),
+    ];
+    for (setting, value, least, most) in own {
+        if value < least || value > most {
+            return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
+        }
+    }
+    if let Spacing::Schedule { delays_ms } = &config.engine.retry_policy.spacing {
+        let fits = (1..=MAX_RETRIES).contains(&delays_ms.len()) && delays_ms.iter().all(|&gap| gap <= MAX_GAP_MS);
+        if !fits {
+            let problem = format!("must have 1 to {MAX_RETRIES} gaps of at most 30d each");
+            return Err(out_of_bounds("retry_schedule", problem));
+        }
+    }
+    if crate::logging::filter(&config.log_level).is_none() {
+        let problem = "must be a level (error, warn, info, debug, trace) or directives such as info,engine=debug";
+        return Err(out_of_bounds("log_level", problem.to_owned()));
+    }
+    config.engine.validate().map_err(|error| {
+        let problem = format!("must be between {} and {} ({})", error.least, error.most, error.field);
+        out_of_bounds(setting_of_engine_field(error.field), problem)
+    })
+}

@@ -1,0 +1,262 @@
+//! Layers into one configuration, remembering where each value came from.
+//!
+//! Deliberately the only file that maps settings to the configuration; a new setting is one line in
+//! [`apply`] and one in [`settings_of`], and a test fails when either is missing.
+
+use super::file::{self, FileSettings};
+use super::settings::{OnClientError, RetryJitter, Settings};
+use super::units::{Range, Size, Span};
+use super::{Config, ConfigError};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nobody said.
+    Default,
+    /// A line of the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::Environment(variable) => f.write_str(variable),
+            Source::Flag(flag) => write!(f, "--{flag}"),
+        }
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What to run with.
+    pub(crate) config: Config,
+    /// Where each setting came from, by name; the default if it is not here.
+    pub(crate) sources: BTreeMap<String, Source>,
+}
+
+impl Loaded {
+    /// Where `setting` came from.
+    pub(crate) fn source(&self, setting: &str) -> &Source {
+        self.sources.get(setting).unwrap_or(&Source::Default)
+    }
+}
+
+/// Reads the file and puts flags and environment, which clap has read already, over it.
+///
+/// # Errors
+/// An invalid file, or a value out of its bounds: the first one.
+pub(crate) fn load(
+    file_path: Option<&Path>,
+    command_line: Settings,
+    matches: &ArgMatches,
+) -> Result<Loaded, ConfigError> {
+    let file = file::read(file_path)?;
+    merge(file, command_line, |name| matches_source(matches, name))
+}
+
+/// What clap knows of a setting's origin.
+fn matches_source(matches: &ArgMatches, name: &str) -> Option<Source> {
+    let upper = name.to_uppercase();
+    match matches.value_source(name)? {
+        ValueSource::CommandLine => Some(Source::Flag(flag_name(name))),
+        ValueSource::EnvVariable => Some(Source::Environment(format!("PINION_{upper}"))),
+        _ => None,
+    }
+}
+
+/// The flag of a setting.
+fn flag_name(setting: &str) -> String {
+    if setting == "allow_targets" { "allow-target".to_owned() } else { setting.replace('_', "-") }
+}
+
+/// Puts the layers over each other and checks the result. `source_of` tells what of the command line is a flag.
+pub(super) fn merge(
+    file: Option<FileSettings>,
+    command_line: Settings,
+    source_of: impl Fn(&str) -> Option<Source>,
+) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded { config: Config::default(), sources: BTreeMap::new() };
+    if let Some(FileSettings { path, settings, lines }) = file {
+        for (name, line) in lines {
+            loaded.sources.insert(name, Source::File { path: path.clone(), line });
+        }
+        apply(&mut loaded.config, settings);
+    }
+    for name in names(&command_line) {
+        if let Some(source) = source_of(&name) {
+            loaded.sources.insert(name, source);
+        }
+    }
+    apply(&mut loaded.config, command_line);
+    super::bounds::check(&loaded)?;
+    Ok(loaded)
+}
+
+/// The names of the settings that a layer sets.
+pub(super) fn names(settings: &Settings) -> Vec<String> {
+    toml::Table::try_from(settings).map(|table| table.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// A number of the file in the width that the configuration has; what does not fit is caught by the bounds.
+fn narrow<T: TryFrom<u64>>(value: u64, largest: T) -> T {
+    T::try_from(value).unwrap_or(largest)
+}
+
+/// Puts what `settings` names into `config`.
+pub(super) fn apply(config: &mut Config, settings: Settings) {
+    let bytes = |size: Option<Size>| size.map(|Size(bytes)| narrow(bytes, usize::MAX));
+    set(&mut config.listen, settings.listen);
+    set(&mut config.metrics_listen, settings.metrics_listen);
+    set(&mut config.data_dir, settings.data_dir);
+    config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
+    config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
+    set(&mut config.log_format, settings.log_format);
+    set(&mut config.log_level, settings.log_level);
+    set(&mut config.store_cache_bytes, settings.store_cache_bytes.map(|Size(bytes)| bytes));
+
+    let http = &mut config.http;
+    set(&mut http.max_connections, settings.max_connections);
+    set(&mut http.max_url_bytes, bytes(settings.max_url_bytes));
+    set(&mut http.max_header_bytes, bytes(settings.max_header_bytes));
+    set(&mut http.header_read_timeout_ms, settings.header_read_timeout_ms.map(|Span(ms)| ms));
+
+    let api = &mut config.api;
+    set(&mut api.body_bytes, bytes(settings.max_body_bytes));
+    set(&mut api.batch_body_bytes, bytes(settings.max_batch_body_bytes));
+    set(&mut api.batch_items, settings.max_batch_items);
+    set(&mut api.concurrent_requests, settings.max_concurrent_requests);
+    set(&mut api.request_timeout, settings.request_timeout_ms.map(|Span(ms)| Duration::from_millis(ms)));
+
+    let engine = &mut config.engine;
+    set(&mut engine.shards, settings.shards);
+    set(&mut engine.allow_targets, settings.allow_targets.map(|list| list.into_iter().map(|Range(net)| net).collect()));
+    set(&mut engine.attempt_timeout_ms, settings.attempt_timeout_ms.map(|Span(ms)| narrow(ms, u32::MAX)));
+    set(&mut engine.max_in_flight_per_endpoint, settings.max_in_flight);
+    set(&mut engine.max_in_flight_per_shard, settings.max_in_flight_per_shard);
+    set(&mut engine.mailbox_capacity, settings.mailbox_capacity);
+    set(&mut engine.queue_memory_bytes_per_shard, bytes(settings.queue_memory_bytes_per_shard));
+    set(&mut engine.retries_in_memory, settings.retries_in_memory);
+    set(&mut engine.disable_after_failing_ms, settings.disable_after_failing_hours.map(|Span(ms)| ms));
+    set(&mut engine.retire_after_idle_ms, settings.retire_after_idle_ms.map(|Span(ms)| ms));
+    set(&mut engine.response_kept_bytes, bytes(settings.response_kept_bytes));
+    set(&mut engine.response_read_bytes, bytes(settings.response_read_bytes));
+    set(&mut engine.ingest_queue_capacity, settings.ingest_queue_capacity);
+    set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
+    set(&mut engine.commit_max_events, settings.commit_max_events);
+    set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
+    set(&mut engine.drain_timeout_ms, settings.drain_timeout_ms.map(|Span(ms)| ms));
+    set(&mut engine.on_client_error, settings.on_client_error.map(client_error_policy));
+    set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
+    if let Some(gaps) = settings.retry_schedule {
+        let delays_ms = gaps.into_iter().map(|Span(ms)| ms).collect();
+        engine.retry_policy = schedule(delays_ms, engine.retry_policy.jitter);
+    }
+}
+
+/// The policy of a list of gaps: one attempt more than there are gaps.
+fn schedule(delays_ms: Vec<u64>, jitter: Jitter) -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: narrow(delays_ms.len() as u64 + 1, u16::MAX),
+        max_delay_ms: delays_ms.iter().copied().max().unwrap_or(0).max(RetryPolicy::standard().max_delay_ms),
+        spacing: Spacing::Schedule { delays_ms },
+        jitter,
+    }
+}
+
+fn client_error_policy(setting: OnClientError) -> ClientErrorPolicy {
+    match setting {
+        OnClientError::Retry => ClientErrorPolicy::Retry,
+        OnClientError::DeadLetter => ClientErrorPolicy::DeadLetter,
+    }
+}
+
+fn jitter(setting: RetryJitter) -> Jitter {
+    match setting {
+        RetryJitter::None => Jitter::None,
+        RetryJitter::Proportional => Jitter::Proportional,
+        RetryJitter::Equal => Jitter::Equal,
+        RetryJitter::Full => Jitter::Full,
+    }
+}
+
+/// The layer that would give exactly `config`: what `--print-config` shows.
+pub(super) fn settings_of(config: &Config) -> Settings {
+    let size = |bytes: usize| Some(Size(bytes as u64));
+    let engine = &config.engine;
+    let retry_policy = &engine.retry_policy;
+    Settings {
+        listen: Some(config.listen),
+        metrics_listen: Some(config.metrics_listen),
+        data_dir: Some(config.data_dir.clone()),
+        allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        root_key_file: config.root_key_file.clone(),
+        master_key_file: config.master_key_file.clone(),
+        log_format: Some(config.log_format),
+        log_level: Some(config.log_level.clone()),
+        max_connections: Some(config.http.max_connections),
+        max_url_bytes: size(config.http.max_url_bytes),
+        max_header_bytes: size(config.http.max_header_bytes),
+        header_read_timeout_ms: Some(Span(config.http.header_read_timeout_ms)),
+        max_body_bytes: size(config.api.body_bytes),
+        max_batch_body_bytes: size(config.api.batch_body_bytes),
+        max_batch_items: Some(config.api.batch_items),
+        max_concurrent_requests: Some(config.api.concurrent_requests),
+        request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),
+        drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
+        store_cache_bytes: Some(Size(config.store_cache_bytes)),
+        ingest_queue_capacity: Some(engine.ingest_queue_capacity),
+        ingest_queue_bytes: size(engine.ingest_queue_bytes),
+        commit_max_events: Some(engine.commit_max_events),
+        idempotency_hours: Some(Span(engine.idempotency_ms)),
+        shards: Some(engine.shards),
+        attempt_timeout_ms: Some(Span(engine.attempt_timeout_ms.into())),
+        max_in_flight: Some(engine.max_in_flight_per_endpoint),
+        max_in_flight_per_shard: Some(engine.max_in_flight_per_shard),
+        mailbox_capacity: Some(engine.mailbox_capacity),
+        queue_memory_bytes_per_shard: size(engine.queue_memory_bytes_per_shard),
+        retries_in_memory: Some(engine.retries_in_memory),
+        retire_after_idle_ms: Some(Span(engine.retire_after_idle_ms)),
+        response_kept_bytes: size(engine.response_kept_bytes),
+        response_read_bytes: size(engine.response_read_bytes),
+        retry_schedule: match &retry_policy.spacing {
+            Spacing::Schedule { delays_ms } => Some(delays_ms.iter().copied().map(Span).collect()),
+            _ => None,
+        },
+        retry_jitter: Some(match retry_policy.jitter {
+            Jitter::None => RetryJitter::None,
+            Jitter::Proportional => RetryJitter::Proportional,
+            Jitter::Equal => RetryJitter::Equal,
+            Jitter::Full => RetryJitter::Full,
+        }),
+        on_client_error: Some(match engine.on_client_error {
+            ClientErrorPolicy::Retry => OnClientError::Retry,
+            ClientErrorPolicy::DeadLetter => OnClientError::DeadLetter,
+        }),
+        disable_after_failing_hours: Some(Span(engine.disable_after_failing_ms)),
+    }
+}

@@ -1,0 +1,122 @@
+//! Configuration: flags over `PINION_*` environment over `pinion.toml` over defaults, checked before anything starts.
+//!
+//! ```text
+//! Settings (flags + environment)  ─┐
+//! Settings (pinion.toml)          ─┼─ merge ─▶ Config + where each value came from ─▶ print
+//! Config::default()               ─┘
+//! ```
+//! Deliberately no reloading: a changed setting takes effect at the next start.
+
+pub(crate) mod units;
+
+mod settings;
+
+mod bounds;
+mod file;
+mod merge;
+mod print;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::file::FileError;
+pub(crate) use self::merge::{Loaded, Source, load};
+pub(crate) use self::print::print;
+pub(crate) use self::settings::{LogFormat, Settings};
+
+use admin_api::ApiLimits;
+use engine::config::EngineConfig;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Everything the process runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Address of the HTTP API.
+    pub(crate) listen: SocketAddr,
+    /// Address of the metrics listener.
+    pub(crate) metrics_listen: SocketAddr,
+    /// Folder of the store and the generated keys.
+    pub(crate) data_dir: PathBuf,
+    /// Where the root key is, unless generated.
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// Where the master key is, unless generated.
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// What is logged.
+    pub(crate) log_level: String,
+    /// Bounds of the API listener.
+    pub(crate) http: HttpBounds,
+    /// Bounds of API requests.
+    pub(crate) api: ApiLimits,
+    /// Memory for cached pages of the store, in bytes.
+    pub(crate) store_cache_bytes: u64,
+    /// The engine's bounds and defaults.
+    pub(crate) engine: EngineConfig,
+}
+
+/// Bounds of an HTTP listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HttpBounds {
+    /// Connections at once; 1 to 65,536.
+    pub(crate) max_connections: usize,
+    /// Longest request target; 256 to 32,768.
+    pub(crate) max_url_bytes: usize,
+    /// Largest request head; 8,192 to 1 MiB.
+    pub(crate) max_header_bytes: usize,
+    /// Time for a request head, and between two requests of a connection; 100 to 600,000.
+    pub(crate) header_read_timeout_ms: u64,
+}
+
+/// Why there is no configuration to run with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A value out of its bounds.
+    #[error("{origin}: {setting} {problem}")]
+    Bound {
+        /// Where the value came from.
+        origin: String,
+        /// The setting's name.
+        setting: &'static str,
+        /// What it must be.
+        problem: String,
+    },
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Config {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Config {
+            listen: loopback(8071),
+            metrics_listen: loopback(9464),
+            data_dir: PathBuf::from("./pinion-data"),
+            root_key_file: None,
+            master_key_file: None,
+            log_format: LogFormat::Auto,
+            log_level: "info".to_owned(),
+            http: HttpBounds::default(),
+            api: ApiLimits::default(),
+            store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
+            engine: EngineConfig::default(),
+        }
+    }
+}
+
+// === impl HttpBounds ===
+
+impl Default for HttpBounds {
+    fn default() -> HttpBounds {
+        HttpBounds {
+            max_connections: 4_096,
+            max_url_bytes: 8 * 1024,
+            max_header_bytes: 32 * 1024,
+            header_read_timeout_ms: 30_000,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Every setting, declared once: this struct is the flags, the environment variables and the keys of `pinion.toml`.
+//!
+//! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
+//! [`super::Config`]'s and the engine's.
+
+use super::units::{Gap, Hours, Millis, Range, Size};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// `human` on a terminal, `json` otherwise.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// How retries are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RetryJitter {
+    /// Exactly as scheduled.
+    None,
+    /// Up to 20 % earlier or later.
+    Proportional,
+    /// Between half of the gap and all of it.
+    Equal,
+    /// Between nothing and the gap.
+    Full,
+}
+
+/// What a 4xx without a meaning of its own leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnClientError {
+    /// Retried like any failure.
+    Retry,
+    /// A dead letter at once.
+    #[serde(alias = "dead_letter")]
+    DeadLetter,
+}
+
+/// One layer of configuration. Durations and sizes take a number in the unit of their name, or a text with a unit
+/// (`15s`, `5d`, `64MiB`).
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Address of the HTTP API; port 0 takes a free one.
+    #[arg(long, env = "PINION_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, env = "PINION_METRICS_LISTEN", value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Folder of the store and the generated keys; one process at a time.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Loopback, private or special ranges that endpoints may be in all the same.
+    #[arg(long = "allow-target", env = "PINION_ALLOW_TARGETS", value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) allow_targets: Option<Vec<Range>>,
+    /// File with the root key; or the key itself in PINION_ROOT_KEY. Default: generated as DATA/root.key.
+    #[arg(long, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// File with the master key (32 bytes in base64); or the key itself in PINION_MASTER_KEY. Default: generated as
+    /// DATA/master.key.
+    #[arg(long, env = "PINION_MASTER_KEY_FILE", value_name = "FILE")]
+    pub(crate) master_key_file: Option<PathBuf>,
+
+    /// How log lines look.
+    #[arg(long, env = "PINION_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or directives such as `info,engine=debug`.
+    #[arg(long, env = "PINION_LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+
+    /// Connections of the HTTP API at once; more wait to be accepted.
+    #[arg(long, env = "PINION_MAX_CONNECTIONS", value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+    /// Longest request target; a longer one is answered 414.
+    #[arg(long, env = "PINION_MAX_URL_BYTES", value_name = "SIZE")]
+    pub(crate) max_url_bytes: Option<Size>,
+    /// Largest request head; a larger one is answered 431.
+    #[arg(long, env = "PINION_MAX_HEADER_BYTES", value_name = "SIZE")]
+    pub(crate) max_header_bytes: Option<Size>,
+    /// How long a connection may take to send a request head, and stay idle between two.
+    #[arg(long, env = "PINION_HEADER_READ_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) header_read_timeout_ms: Option<Millis>,
+    /// Body of one API request, and so of one message with its payload.
+    #[arg(long, env = "PINION_MAX_BODY_BYTES", value_name = "SIZE")]
+    pub(crate) max_body_bytes: Option<Size>,
+    /// Body of one batch of messages.
+    #[arg(long, env = "PINION_MAX_BATCH_BODY_BYTES", value_name = "SIZE")]
+    pub(crate) max_batch_body_bytes: Option<Size>,
+    /// Messages of one batch.
+    #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
+    pub(crate) max_batch_items: Option<usize>,
+    /// API requests answered at once; more are refused as busy.
+    #[arg(long, env = "PINION_MAX_CONCURRENT_REQUESTS", value_name = "N")]
+    pub(crate) max_concurrent_requests: Option<usize>,
+    /// How long one API request may take, its body included.
+    #[arg(long, env = "PINION_REQUEST_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) request_timeout_ms: Option<Millis>,
+    /// How long a stop waits for requests and attempts in flight.
+    #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) drain_timeout_ms: Option<Millis>,
+
+    /// Memory for cached pages of the store.
+    #[arg(long, env = "PINION_STORE_CACHE_BYTES", value_name = "SIZE")]
+    pub(crate) store_cache_bytes: Option<Size>,
+    /// Requests that wait for the writer; more are refused as busy.
+    #[arg(long, env = "PINION_INGEST_QUEUE_CAPACITY", value_name = "N")]
+    pub(crate) ingest_queue_capacity: Option<usize>,
+    /// Bytes of payloads that wait for the writer; more are refused as busy.
+    #[arg(long, env = "PINION_INGEST_QUEUE_BYTES", value_name = "SIZE")]
+    pub(crate) ingest_queue_bytes: Option<Size>,
+    /// Events in one commit at most.
+    #[arg(long, env = "PINION_COMMIT_MAX_EVENTS", value_name = "N")]
+    pub(crate) commit_max_events: Option<usize>,
+    /// How long an idempotency key is remembered.
+    #[arg(long, env = "PINION_IDEMPOTENCY_HOURS", value_name = "HOURS")]
+    pub(crate) idempotency_hours: Option<Hours>,
+
+    /// Threads that deliver.
+    #[arg(long, env = "PINION_SHARDS", value_name = "N")]
+    pub(crate) shards: Option<usize>,
+    /// Deadline of one attempt, from name resolution to the last byte of the answer.
+    #[arg(long, env = "PINION_ATTEMPT_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) attempt_timeout_ms: Option<Millis>,
+    /// Attempts at once to one endpoint that does not say.
+    #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N")]
+    pub(crate) max_in_flight: Option<u16>,
+    /// Attempts at once on one shard.
+    #[arg(long, env = "PINION_MAX_IN_FLIGHT_PER_SHARD", value_name = "N")]
+    pub(crate) max_in_flight_per_shard: Option<usize>,
+    /// Deliveries that wait in memory for one endpoint; the rest waits on disk.
+    #[arg(long, env = "PINION_MAILBOX_CAPACITY", value_name = "N")]
+    pub(crate) mailbox_capacity: Option<usize>,
+    /// Bytes of payloads that wait in memory on one shard.
+    #[arg(long, env = "PINION_QUEUE_MEMORY_BYTES_PER_SHARD", value_name = "SIZE")]
+    pub(crate) queue_memory_bytes_per_shard: Option<Size>,
+    /// Retries of one endpoint held in memory; the rest waits on disk.
+    #[arg(long, env = "PINION_RETRIES_IN_MEMORY", value_name = "N")]
+    pub(crate) retries_in_memory: Option<usize>,
+    /// An endpoint without work for this long gives up its memory.
+    #[arg(long, env = "PINION_RETIRE_AFTER_IDLE_MS", value_name = "MS")]
+    pub(crate) retire_after_idle_ms: Option<Millis>,
+    /// Bytes of an answer kept in the attempt history.
+    #[arg(long, env = "PINION_RESPONSE_KEPT_BYTES", value_name = "SIZE")]
+    pub(crate) response_kept_bytes: Option<Size>,
+    /// Bytes of an answer read before the connection is dropped.
+    #[arg(long, env = "PINION_RESPONSE_READ_BYTES", value_name = "SIZE")]
+    pub(crate) response_read_bytes: Option<Size>,
+
+    /// Gaps before each retry, for endpoints without a policy of their own.
+    #[arg(long, env = "PINION_RETRY_SCHEDULE", value_name = "GAP", value_delimiter = ',')]
+    pub(crate) retry_schedule: Option<Vec<Gap>>,
+    /// How those gaps are spread.
+    #[arg(long, env = "PINION_RETRY_JITTER", value_name = "JITTER")]
+    pub(crate) retry_jitter: Option<RetryJitter>,
+    /// What a 4xx other than 408, 410, 425, 429 leads to, for endpoints that do not say.
+    #[arg(long, env = "PINION_ON_CLIENT_ERROR", value_name = "ACTION")]
+    pub(crate) on_client_error: Option<OnClientError>,
+    /// An endpoint that only failed for this long is disabled; 0 switches this off.
+    #[arg(long, env = "PINION_DISABLE_AFTER_FAILING_HOURS", value_name = "HOURS")]
+    pub(crate) disable_after_failing_hours: Option<Hours>,
+}

@@ -1,0 +1,245 @@
+//! Durations, sizes and address ranges as people write them: `15s`, `5d`, `64MiB`, `10.0.0.0/8`.
+//!
+//! One text form for flags, environment and file. In the file a plain number works too. Deliberately no fractions and
+//! no sums (`1h30m`): a setting says one number of one unit, so that what is printed is what was meant.
+
+use ipnet::IpNet;
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Words for milliseconds, longest first: the first that divides a duration is the one it is shown in.
+const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Words for bytes, largest first.
+const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Why a text is not a setting's value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnitError {
+    /// Not a whole number with a unit.
+    #[error("expected a whole number with a unit, one of {expected}")]
+    Malformed {
+        /// The units.
+        expected: &'static str,
+    },
+    /// More than 64 bits hold.
+    #[error("the number is too large")]
+    TooLarge,
+    /// Not an address or a range.
+    #[error("expected an address or a range such as 10.0.0.0/8")]
+    NotARange,
+}
+
+/// A duration in milliseconds. `BARE_MS` is what a number without a unit counts in; 0 refuses one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span<const BARE_MS: u64>(pub(crate) u64);
+
+/// A setting named `…_ms`.
+pub(crate) type Millis = Span<1>;
+/// A setting named `…_hours`.
+pub(crate) type Hours = Span<3_600_000>;
+/// An element of a schedule: always with a unit.
+pub(crate) type Gap = Span<0>;
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// A range of target addresses; a single address is a range of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range(pub(crate) IpNet);
+
+/// Reads `<digits><unit>`, with or without a space between; `bare` is the unit of a number alone, 0 for none.
+fn parse(text: &str, units: &[(&str, u64)], bare: u64, expected: &'static str) -> Result<u64, UnitError> {
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(UnitError::Malformed { expected });
+    }
+    let unit = unit.trim_start();
+    let scale = if unit.is_empty() {
+        bare
+    } else {
+        units.iter().find(|(word, _)| word.eq_ignore_ascii_case(unit)).map_or(0, |(_, scale)| *scale)
+    };
+    if scale == 0 {
+        return Err(UnitError::Malformed { expected });
+    }
+    let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
+    number.checked_mul(scale).ok_or(UnitError::TooLarge)
+}
+
+/// Writes `value` in the largest unit that divides it.
+fn show(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fits = |(_, scale): &&(&str, u64)| value != 0 && value.is_multiple_of(*scale);
+    let (word, scale) = units.iter().find(fits).or(units.last()).copied().unwrap_or(("", 1));
+    write!(f, "{}{word}", value / scale)
+}
+
+// === impl Span ===
+
+impl<const BARE_MS: u64> FromStr for Span<BARE_MS> {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, &TIME_UNITS, BARE_MS, "ms, s, m, h, d").map(Span)
+    }
+}
+
+impl<const BARE_MS: u64> fmt::Display for Span<BARE_MS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(self.0, &TIME_UNITS, f)
+    }
+}
+
+// === impl Size ===
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, &SIZE_UNITS, 1, "B, KiB, MiB, GiB").map(Size)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(self.0, &SIZE_UNITS, f)
+    }
+}
+
+// === impl Range ===
+
+impl FromStr for Range {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let text = text.trim();
+        let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| address()).map(Range).map_err(|_| UnitError::NotARange)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === serde, the same for all three: text, or a number read as text ===
+
+/// Takes a string or a non-negative whole number and reads it by [`FromStr`].
+struct TextOrNumber<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = UnitError>> Visitor<'_> for TextOrNumber<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, or a text with a unit")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl<'de, const BARE_MS: u64> Deserialize<'de> for Span<BARE_MS> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrNumber(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrNumber(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Range {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<const BARE_MS: u64> Serialize for Span<BARE_MS> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Range {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_duration_is_read_in_every_unit() {
+        let read = |text: &str| text.parse::<Millis>().map(|span| span.0);
+        assert_eq!(read("250"), Ok(250));
+        assert_eq!(read("250ms"), Ok(250));
+        assert_eq!(read("15 s"), Ok(15_000));
+        assert_eq!(read("5m"), Ok(300_000));
+        assert_eq!(read("2h"), Ok(7_200_000));
+        assert_eq!(read("5d"), Ok(432_000_000));
+        assert_eq!("120".parse::<Hours>(), Ok(Span(120 * 3_600_000)));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "s", "-5s", "1.5s", "1h30m", "5 fortnights"] {
+            assert!(matches!(text.parse::<Millis>(), Err(UnitError::Malformed { .. })), "{text:?}");
+        }
+        assert_eq!("99999999999999999999s".parse::<Millis>(), Err(UnitError::TooLarge));
+        assert_eq!("999999999999999999d".parse::<Millis>(), Err(UnitError::TooLarge));
+        assert!("5".parse::<Gap>().is_err(), "a schedule names its units");
+    }
+
+    #[test]
+    fn a_size_is_read_and_shown() {
+        assert_eq!("64MiB".parse(), Ok(Size(64 << 20)));
+        assert_eq!("64mib".parse(), Ok(Size(64 << 20)));
+        assert_eq!("4096".parse(), Ok(Size(4096)));
+        assert_eq!(Size(4096).to_string(), "4KiB");
+        assert_eq!(Size(1000).to_string(), "1000B");
+        assert_eq!(Size(0).to_string(), "0B");
+    }
+
+    #[test]
+    fn one_address_is_a_range_of_one() {
+        assert_eq!("127.0.0.1".parse::<Range>().unwrap().to_string(), "127.0.0.1/32");
+        assert_eq!("::1".parse::<Range>().unwrap().to_string(), "::1/128");
+        assert_eq!("10.0.0.0/8".parse::<Range>().unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!("example.org".parse::<Range>(), Err(UnitError::NotARange));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back(value in 0..=1_u64 << 40) {
+            prop_assert_eq!(Span::<0>(value).to_string().parse(), Ok(Span::<0>(value)));
+            prop_assert_eq!(Size(value).to_string().parse(), Ok(Size(value)));
+        }
+    }
+}

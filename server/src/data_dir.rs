@@ -1,0 +1,98 @@
+//! The data directory, opened: the store, and the keys that belong to it.
+//!
+//! Deliberately the only file that knows the store's kind; everyone else sees the trait.
+
+use crate::config::Loaded;
+use crate::keys::{self, Environment, KeyError, MasterKeyBytes};
+use admin_api::KeyHash;
+use std::sync::Arc;
+use storage::keys::meta;
+use storage::read::SharedStore;
+use storage::store::sled::{OpenError, OpenOptions};
+use storage::{StoreError, Txn, codec};
+
+/// The row with the check value of the master key. Persisted: never rename.
+const MASTER_KEY_CHECK: &str = "master_key_check";
+
+/// What a row of that name is called in an error.
+const KIND: &str = "meta";
+
+/// Why a data directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// The store did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed afterwards.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key is missing or wrong.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Opens the store of a data directory, which is held until the last handle is gone. Blocks for the disk.
+///
+/// # Errors
+/// See [`OpenError`]; [`OpenError::InUse`] when another process has it.
+pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
+    let options = OpenOptions { cache_bytes: loaded.config.store_cache_bytes };
+    Ok(Arc::new(options.open(&loaded.config.data_dir)?))
+}
+
+/// The two keys: the root key's hash and the master key, generated if the directory is new, checked if it is not.
+///
+/// Call it with the store open: that keeps a second process from generating others at the same time.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn keys(
+    loaded: &Loaded,
+    store: &SharedStore,
+    environment: Environment<'_>,
+) -> Result<(KeyHash, MasterKeyBytes), DataDirError> {
+    let root_key_hash = keys::root_key_hash(loaded, environment)?;
+    let key = meta::encode(MASTER_KEY_CHECK);
+    let check: Option<Vec<u8>> = store.get(&key)?.map(|value| codec::decode(KIND, &value)).transpose()?;
+    let master_key = keys::master_key(loaded, environment, check.as_deref())?;
+    if check.is_none() {
+        let mut txn = Txn::new(store.as_ref());
+        txn.put(key, codec::encode(&master_key.check_value()));
+        store.apply(txn.into_parts().0)?;
+    }
+    Ok((root_key_hash, master_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    fn loaded(data_dir: &Path) -> Loaded {
+        let config = Config { data_dir: data_dir.to_owned(), ..Config::default() };
+        Loaded { config, sources: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_directory_keeps_its_keys_and_refuses_another_master_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = loaded(&folder.path().join("data"));
+        let first = keys(&loaded, &open_store(&loaded).unwrap(), &|_| None).unwrap();
+        let second = keys(&loaded, &open_store(&loaded).unwrap(), &|_| None).unwrap();
+        assert!(first.0.matches(&second.0) && first.1.bytes == second.1.bytes);
+        std::fs::remove_file(loaded.config.data_dir.join("master.key")).unwrap();
+        let store = open_store(&loaded).unwrap();
+        let lost = keys(&loaded, &store, &|_| None).err().expect("the key is lost").to_string();
+        assert!(lost.contains("master.key does not exist"), "{lost}");
+    }
+
+    #[test]
+    fn a_directory_serves_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let loaded = loaded(&folder.path().join("data"));
+        let _held = open_store(&loaded).unwrap();
+        assert!(matches!(open_store(&loaded), Err(DataDirError::Open(OpenError::InUse { .. }))));
+    }
+}

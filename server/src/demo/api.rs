@@ -1,0 +1,79 @@
+//! A small client of the HTTP API: what a tenant's backend would use a library for.
+//!
+//! Deliberately nothing but requests and JSON; nothing of the engine is called directly.
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A larger answer is a mistake.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+/// For one request.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The API with a key; cheap to clone, connections are shared.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+    authorization: String,
+}
+
+// === impl Api ===
+
+impl Api {
+    pub(super) fn new(address: SocketAddr, key: &str) -> Api {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Api { client, address, authorization: format!("Bearer {key}") }
+    }
+
+    /// One request: JSON in (`None` for no body), status and JSON out.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or none that is JSON.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let what = format!("{method} {path}");
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
+        let exchange = async {
+            let response = self.client.request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+            let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+            let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+            anyhow::Ok((status, json))
+        };
+        tokio::time::timeout(TIMEOUT, exchange).await.context("no answer in time").flatten().context(what)
+    }
+
+    /// The same for a request that must succeed.
+    ///
+    /// # Errors
+    /// Also when it does not.
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let (status, answer) = self.send(method.clone(), path, body).await?;
+        if !status.is_success() {
+            bail!("{method} {path}: {status} {answer}");
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,206 @@
+//! `pinion demo`: the real engine behind its real HTTP API, a tenant that pushes, customers that fail, and a ledger.
+//!
+//! ```text
+//! tenant ──HTTP──▶ API ▶ engine ──HTTP──▶ receiver (six endpoints: three healthy, one slow, one flaps, one dead)
+//!    └────────────────── ledger ◀────────────┘      every acceptance against every receipt
+//! ```
+//! About 20 seconds; exit code 0 only if the ledger balances. Deliberately nothing of the engine is called directly, and
+//! signatures are checked by code of the demo's own.
+
+mod api;
+mod display;
+mod ledger;
+mod receiver;
+mod scene;
+mod signature;
+mod tenant;
+
+use crate::cli::DemoArgs;
+use crate::config::{Config, Loaded};
+use crate::run::Signals;
+use crate::serve::{self, Running};
+use anyhow::{Context as _, bail};
+use api::Api;
+use display::{Display, Row, Snapshot};
+use receiver::Book;
+use scene::ROLES;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The whole demonstration takes no longer, whatever happens.
+const HARD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How much of it is left for the end, when not everything has settled in time.
+const RESERVE: Duration = Duration::from_secs(15);
+
+/// How long the API may take to show what the receiver has answered.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often progress is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long the end of the process waits for threads that still read from disk.
+const RUNTIME_END: Duration = Duration::from_secs(1);
+
+/// Runs the demonstration; `Ok` when the ledger balances.
+///
+/// # Errors
+/// When something could not run, or the ledger does not balance: the message says what is wrong.
+pub(crate) fn run(arguments: DemoArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("api").enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            played = tokio::time::timeout(HARD_DEADLINE, play(arguments)) => {
+                played.context("the demonstration did not end within 60 seconds").flatten()
+            }
+            name = signals.next() => bail!("interrupted by {name}"),
+        }
+    });
+    runtime.shutdown_timeout(RUNTIME_END);
+    result
+}
+
+async fn play(arguments: DemoArgs) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("pinion-demo-").tempdir()?;
+    let running = serve::start(&Arc::new(configuration(folder.path())), |_| None).await?;
+    println!("engine and API on {}, metrics on {}, store in {}", running.api, running.metrics, folder.path().display());
+    let key = std::fs::read_to_string(folder.path().join("root.key")).context("the generated root key")?;
+    let api = Api::new(running.api, key.trim());
+    let book = Book::new();
+    let result = perform(&running, &api, &book, arguments).await;
+    running.stop().await;
+    result
+}
+
+/// Ports of its own, a store of its own, loopback allowed.
+fn configuration(data_dir: &Path) -> Loaded {
+    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut config =
+        Config { listen: free_port, metrics_listen: free_port, data_dir: data_dir.to_owned(), ..Config::default() };
+    config.engine.allow_targets = vec![ipnet::Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8).into()];
+    Loaded { config, sources: BTreeMap::new() }
+}
+
+async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs) -> anyhow::Result<()> {
+    let receiver = receiver::start(book.clone()).await?;
+    receiver.set_keys(tenant::set_the_scene(api, receiver.address).await?);
+    println!("six endpoints on {}; pushing {} events, single and in batches\n", receiver.address, arguments.events);
+
+    let started = Instant::now();
+    receiver.begin(started);
+    let mut pushing = tokio::spawn(tenant::push(api.clone(), book.clone(), arguments.events, started));
+    let mut display = Display::new(arguments.events.into());
+    let mut watch = Watch { api, book, events: arguments.events.into(), started, given_up: vec![0; ROLES.len()] };
+    let mut is_pushed = false;
+    let settled = async {
+        loop {
+            let snapshot = watch.look().await?;
+            display.show(&snapshot);
+            if is_pushed && snapshot.rows.iter().all(|row| row.settled >= row.expected) {
+                return anyhow::Ok(());
+            }
+            tokio::select! {
+                pushed = &mut pushing, if !is_pushed => {
+                    pushed??;
+                    is_pushed = true;
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(HARD_DEADLINE.saturating_sub(RESERVE), settled) => ended,
+        reason = running.failed() => bail!("the store failed: {reason}"),
+    };
+    display.end();
+    // What has not settled by now is shown as lost, rather than nothing at all.
+    if let Ok(result) = ended {
+        result?;
+    }
+    let elapsed = started.elapsed();
+    api_settles(api).await?;
+    judge(api, book, elapsed).await
+}
+
+/// Waits until the API too shows everything as settled: an answer reaches the engine a moment after it was given. What
+/// is still open at the deadline is for the judgement to complain about.
+async fn api_settles(api: &Api) -> anyhow::Result<()> {
+    let until = Instant::now() + SETTLE_DEADLINE;
+    for role in &ROLES {
+        while tenant::stats(api, role).await?.open > 0 && Instant::now() < until {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the ledger, and at the API for what only it knows.
+struct Watch<'a> {
+    api: &'a Api,
+    book: &'a Book,
+    events: u64,
+    started: Instant,
+    /// Dead letters of each role when the API was last asked.
+    given_up: Vec<u64>,
+}
+
+impl Watch<'_> {
+    async fn look(&mut self) -> anyhow::Result<Snapshot> {
+        let elapsed = self.started.elapsed();
+        for (role, given_up) in ROLES.iter().zip(&mut self.given_up).filter(|(role, _)| role.is_dead()) {
+            *given_up = tenant::given_up(self.api, role).await?;
+        }
+        let book = self.book.open();
+        let rows = ROLES.iter().enumerate().map(|(index, role)| Row {
+            expected: book.expected(role),
+            settled: book.delivered(index) + self.given_up[index],
+            failures: book.progress(index).failures,
+        });
+        Ok(Snapshot { elapsed, accepted: book.accepted(), events: self.events, rows: rows.collect() })
+    }
+}
+
+/// Takes the dead letters from the API, prints the summary and checks that the ledger balances, with the API's own
+/// numbers too.
+async fn judge(api: &Api, book: &Book, elapsed: Duration) -> anyhow::Result<()> {
+    for index in 0..ROLES.len() {
+        tenant::note_dead_letters(api, book, index).await?;
+    }
+    let (accounts, accepted, busy) = {
+        let book = book.open();
+        (book.accounts(), book.accepted(), book.busy())
+    };
+    print!("{}", display::summary(accepted, busy, &accounts, elapsed));
+    let mut complaints = Vec::new();
+    for (role, account) in ROLES.iter().zip(&accounts) {
+        complaints.extend(account.complaints(role.is_dead()));
+        let stats = tenant::stats(api, role).await?;
+        if (stats.success, stats.open, stats.fail) != (account.delivered, 0, account.dead_lettered) {
+            complaints.push(format!(
+                "{}: the API counts {} delivered, {} open, {} given up",
+                role.name, stats.success, stats.open, stats.fail
+            ));
+        }
+    }
+    let duplicated: u64 = accounts.iter().map(|account| account.duplicated).sum();
+    if duplicated > 0 {
+        println!(
+            "\n{duplicated} deliveries arrived twice, which the promise (at least once) allows; webhook-id tells them"
+        );
+    }
+    if !complaints.is_empty() {
+        bail!("the ledger does not balance:\n  {}", complaints.join("\n  "));
+    }
+    println!(
+        "\nThe ledger balances: every accepted event was delivered to every endpoint that wants it, or is a dead letter"
+    );
+    println!(
+        "of the one that is dead. Every signature was verified. The slow, the flapping and the dead endpoint cost their"
+    );
+    println!("neighbours nothing: compare the latencies.");
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The customers' side: an HTTP server on a loopback port that plays every endpoint, checks every signature itself and
+//! writes down what it saw.
+//!
+//! Deliberately knows of the engine only what a customer knows: a URL and a secret.
+
+use super::ledger::Ledger;
+use super::scene::{Manner, ROLES};
+use super::signature::{self, Signed};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+/// A larger webhook is none of ours.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Connections at once.
+const MAX_CONNECTIONS: usize = 2_048;
+
+/// The ledger that everyone writes to, held for moments only.
+#[derive(Clone, Debug)]
+pub(super) struct Book(Arc<Mutex<Ledger>>);
+
+/// What the receiver needs to know.
+struct Receiver {
+    book: Book,
+    /// The signing keys, in the order of the roles.
+    keys: OnceLock<Vec<Vec<u8>>>,
+    /// The first push: phases count from here.
+    started: OnceLock<Instant>,
+}
+
+/// A handle on the running receiver.
+pub(super) struct Handle {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    receiver: Arc<Receiver>,
+    task: JoinHandle<()>,
+}
+
+// === impl Book ===
+
+impl Book {
+    pub(super) fn new() -> Book {
+        Book(Arc::new(Mutex::new(Ledger::new())))
+    }
+
+    pub(super) fn open(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Tells the receiver the secrets that the endpoints were given, in the order of the roles.
+    pub(super) fn set_keys(&self, keys: Vec<Vec<u8>>) {
+        self.receiver.keys.get_or_init(|| keys);
+    }
+
+    /// The play begins.
+    pub(super) fn begin(&self, at: Instant) {
+        self.receiver.started.get_or_init(|| at);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts listening on a free port.
+///
+/// # Errors
+/// When there is none.
+pub(super) async fn start(book: Book) -> io::Result<Handle> {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let address = listener.local_addr()?;
+    let receiver = Arc::new(Receiver { book, keys: OnceLock::new(), started: OnceLock::new() });
+    let task = tokio::spawn(accept(listener, Arc::clone(&receiver)));
+    Ok(Handle { address, receiver, task })
+}
+
+async fn accept(listener: TcpListener, receiver: Arc<Receiver>) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let receiver = Arc::clone(&receiver);
+        tokio::spawn(async move {
+            let answer = service_fn(|request| {
+                let receiver = Arc::clone(&receiver);
+                async move { Ok::<_, Infallible>(receiver.answer(request).await) }
+            });
+            // A connection that ends early is the sender's business.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await);
+            drop(permit);
+        });
+    }
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Empty<Bytes>> {
+        let (head, body) = request.into_parts();
+        let name = head.uri.path().trim_start_matches('/');
+        let Some(index) = ROLES.iter().position(|role| role.name == name) else {
+            return with_status(StatusCode::NOT_FOUND);
+        };
+        let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+            return with_status(StatusCode::PAYLOAD_TOO_LARGE);
+        };
+        let received_at = since_epoch();
+        let signed = self.is_signed(index, &head.headers, &body.to_bytes(), received_at.as_secs());
+        let role = &ROLES[index];
+        let elapsed = self.started.get().map(Instant::elapsed).unwrap_or_default();
+        let status = StatusCode::from_u16(role.status(elapsed)).unwrap_or(StatusCode::OK);
+        let at_ms = u64::try_from(received_at.as_millis()).unwrap_or(u64::MAX);
+        let id = header(&head.headers, "webhook-id");
+        self.book.open().receive(index, id, status.is_success(), signed, at_ms);
+        if let Manner::Slow(pause) = role.manner {
+            tokio::time::sleep(pause).await;
+        }
+        with_status(status)
+    }
+
+    fn is_signed(&self, index: usize, headers: &HeaderMap, body: &[u8], now_s: u64) -> bool {
+        let Some(key) = self.keys.get().and_then(|keys| keys.get(index)) else { return false };
+        let signed = Signed {
+            id: header(headers, "webhook-id"),
+            timestamp: header(headers, "webhook-timestamp"),
+            signatures: header(headers, "webhook-signature"),
+            body,
+        };
+        signature::is_valid(key, signed, now_s)
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn with_status(status: StatusCode) -> Response<Empty<Bytes>> {
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = status;
+    response
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,231 @@
+//! The two keys of a data directory: the root key, which may do everything through the API, and the master key, which
+//! encrypts endpoint secrets.
+//!
+//! Each comes from a file that was named, from the environment, or from the data directory, where it is generated at
+//! the first start. Of the root key only the SHA-256 is handed on. A store remembers a check value of its master key,
+//! so that another key is refused at start instead of at the first delivery.
+//!
+//! Deliberately not rotation: a new root key is a new file and a restart; a new master key needs every secret sealed
+//! anew.
+
+use crate::config::{Loaded, Source};
+use crate::secret_file::{self, SecretFileError};
+use admin_api::KeyHash;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Characters of a root key at least: nobody guesses 16 random ones through the API.
+const ROOT_KEY_MIN_CHARS: usize = 16;
+
+/// Bytes of a master key.
+const MASTER_KEY_BYTES: usize = 32;
+
+/// What the check value of a master key is computed over (HMAC-SHA256). Persisted: never change.
+const CHECK_TEXT: &[u8] = b"pinion.master-key-check.v1";
+
+/// Why a key could not be had. Says nothing of the key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// A key file.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// A key file that was named is not there.
+    #[error("the {name} key file {} does not exist", path.display())]
+    Missing {
+        /// `root` or `master`.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key that cannot be one.
+    #[error("the {name} key of {origin} is not valid: {problem}")]
+    Invalid {
+        /// `root` or `master`.
+        name: &'static str,
+        /// The file or variable.
+        origin: String,
+        /// What it must be.
+        problem: &'static str,
+    },
+    /// Two ways at once to say the same.
+    #[error("{variable} and {variable}_FILE are both set: set one of them")]
+    Ambiguous {
+        /// The variable with the key itself.
+        variable: &'static str,
+    },
+    /// The store has secrets, but the key that opens them is gone.
+    #[error(
+        "{} does not exist, but this data directory was used with a master key: restore that file, or name the key by \
+         --master-key-file or PINION_MASTER_KEY",
+        path.display()
+    )]
+    MasterKeyLost {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The store was written with another key.
+    #[error(
+        "the master key of {origin} is not the one that this data directory's secrets are encrypted with: start with \
+         that one"
+    )]
+    MasterKeyMismatch {
+        /// The file or variable.
+        origin: String,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes for a key")]
+    NoRandomness,
+}
+
+/// One of the two keys.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    name: &'static str,
+    setting: &'static str,
+    variable: &'static str,
+    file: &'static str,
+}
+
+const ROOT: Kind = Kind { name: "root", setting: "root_key_file", variable: "PINION_ROOT_KEY", file: "root.key" };
+const MASTER: Kind =
+    Kind { name: "master", setting: "master_key_file", variable: "PINION_MASTER_KEY", file: "master.key" };
+
+/// The variables that hold a key itself.
+pub(crate) const VARIABLES: [&str; 2] = [ROOT.variable, MASTER.variable];
+
+/// The text of a key and where it came from.
+struct Found {
+    text: Zeroizing<String>,
+    origin: String,
+}
+
+/// The key over every secret of the data directory.
+pub(crate) struct MasterKeyBytes {
+    /// The 32 bytes.
+    pub(crate) bytes: Zeroizing<[u8; MASTER_KEY_BYTES]>,
+    origin: String,
+}
+
+/// Reads an environment variable; tests give another one.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// SHA-256 of the root key, which is generated if there is none yet.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Result<KeyHash, KeyError> {
+    let path = loaded.config.data_dir.join(ROOT.file);
+    let found = match find(ROOT, loaded.config.root_key_file.as_deref(), loaded, environment)? {
+        Some(found) => found,
+        None => {
+            let text = admin_api::generate_key().map_err(|_| KeyError::NoRandomness)?;
+            secret_file::create(&path, &text)?;
+            tracing::info!(path = %path.display(), "generated a root key for the API");
+            Found { text, origin: path.display().to_string() }
+        }
+    };
+    let sound = found.text.len() >= ROOT_KEY_MIN_CHARS && found.text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !sound {
+        let problem = "it must be at least 16 visible ASCII characters";
+        return Err(KeyError::Invalid { name: ROOT.name, origin: found.origin, problem });
+    }
+    Ok(KeyHash::of(&found.text))
+}
+
+/// The master key. It is generated only for a data directory that never had one: `check` is what the store remembers.
+///
+/// # Errors
+/// See [`KeyError`]; [`KeyError::MasterKeyMismatch`] when it is not the key of `check`.
+pub(crate) fn master_key(
+    loaded: &Loaded,
+    environment: Environment<'_>,
+    check: Option<&[u8]>,
+) -> Result<MasterKeyBytes, KeyError> {
+    let path = loaded.config.data_dir.join(MASTER.file);
+    let found = match find(MASTER, loaded.config.master_key_file.as_deref(), loaded, environment)? {
+        Some(found) => found,
+        None if check.is_some() => return Err(KeyError::MasterKeyLost { path }),
+        None => {
+            let text = Zeroizing::new(STANDARD.encode(random()?.as_slice()));
+            secret_file::create(&path, &text)?;
+            tracing::info!(path = %path.display(), "generated a master key; without it no endpoint secret can be read");
+            Found { text, origin: path.display().to_string() }
+        }
+    };
+    let key = decode_master_key(found)?;
+    match check {
+        Some(check) if !key.matches(check) => Err(KeyError::MasterKeyMismatch { origin: key.origin }),
+        _ => Ok(key),
+    }
+}
+
+/// Flag over environment over file over data directory.
+fn find(
+    kind: Kind,
+    named: Option<&Path>,
+    loaded: &Loaded,
+    environment: Environment<'_>,
+) -> Result<Option<Found>, KeyError> {
+    let source = loaded.source(kind.setting);
+    let in_environment = environment(kind.variable).map(Zeroizing::new);
+    let text = match (in_environment, source) {
+        (Some(_), Source::Environment(_)) => return Err(KeyError::Ambiguous { variable: kind.variable }),
+        (Some(text), Source::Default | Source::File { .. }) => Some(text),
+        (Some(_), Source::Flag(_)) | (None, _) => None,
+    };
+    if let Some(text) = text {
+        let text = Zeroizing::new(text.trim().to_owned());
+        return Ok(Some(Found { text, origin: kind.variable.to_owned() }));
+    }
+    let in_data_dir = loaded.config.data_dir.join(kind.file);
+    let path = named.unwrap_or(&in_data_dir);
+    match secret_file::read(path)? {
+        Some(text) => Ok(Some(Found { text, origin: path.display().to_string() })),
+        None if named.is_some() => Err(KeyError::Missing { name: kind.name, path: path.to_owned() }),
+        None => Ok(None),
+    }
+}
+
+fn decode_master_key(found: Found) -> Result<MasterKeyBytes, KeyError> {
+    let decoded = STANDARD.decode(found.text.as_bytes()).map(Zeroizing::new).unwrap_or_default();
+    match <[u8; MASTER_KEY_BYTES]>::try_from(decoded.as_slice()) {
+        Ok(bytes) => Ok(MasterKeyBytes { bytes: Zeroizing::new(bytes), origin: found.origin }),
+        Err(_) => {
+            let problem = "it must be 32 bytes in base64";
+            Err(KeyError::Invalid { name: MASTER.name, origin: found.origin, problem })
+        }
+    }
+}
+
+fn random() -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::NoRandomness)?;
+    Ok(bytes)
+}
+
+// === impl MasterKeyBytes ===
+
+impl MasterKeyBytes {
+    fn mac(&self) -> Hmac<Sha256> {
+        // HMAC takes a key of any length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.bytes.as_slice()).unwrap_or_else(|_| unreachable!());
+        mac.update(CHECK_TEXT);
+        mac
+    }
+
+    /// What the store remembers of the key: shows whether another key is the same one, and nothing else.
+    pub(crate) fn check_value(&self) -> Vec<u8> {
+        self.mac().finalize().into_bytes().to_vec()
+    }
+
+    fn matches(&self, check: &[u8]) -> bool {
+        self.mac().verify_slice(check).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The bounds of a listener, each over a real connection.
+
+use super::*;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<bool>,
+}
+
+async fn start(bounds: HttpBounds, drain: Duration) -> Running {
+    let listener = Listener::bind("test", SocketAddr::from(([127, 0, 0, 1], 0)), bounds).await.unwrap();
+    let address = listener.address();
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/slow", get(|| async { tokio::time::sleep(Duration::from_millis(200)).await }))
+        .route("/never", get(std::future::pending::<()>));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(listener.serve(router, async { drop(stopped.await) }, drain));
+    Running { address, stop: Some(stop), served }
+}
+
+/// Sends `request`, waits for the end of the connection and returns what came.
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // It may end with a reset: what was read before counts.
+    let ended = tokio::time::timeout(Duration::from_secs(10), read).await;
+    assert!(ended.is_ok(), "the connection must end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn small() -> HttpBounds {
+    HttpBounds { max_connections: 2, header_read_timeout_ms: 300, ..HttpBounds::default() }
+}
+
+#[tokio::test]
+async fn a_request_is_answered_and_keep_alive_kept() {
+    let running = start(HttpBounds::default(), Duration::ZERO).await;
+    let two = "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = exchange(running.address, two).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+}
+
+#[tokio::test]
+async fn a_long_target_is_answered_414_with_a_json_body() {
+    let running = start(HttpBounds::default(), Duration::ZERO).await;
+    let request = |len: usize| format!("GET /?{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "a".repeat(len));
+    let answer = exchange(running.address, &request(9_000)).await;
+    assert!(answer.starts_with("HTTP/1.1 414") && answer.contains(r#"{"code":"uri_too_long""#), "{answer}");
+    assert!(exchange(running.address, &request(8_000)).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_large_head_is_refused() {
+    let running = start(HttpBounds::default(), Duration::ZERO).await;
+    let request = format!("GET / HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "a".repeat(40 * 1024));
+    let answer = exchange(running.address, &request).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_finish_its_head_is_closed() {
+    let running = start(small(), Duration::ZERO).await;
+    for start in ["", "P", "PRI * HTTP/2.0", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+        let answer = exchange(running.address, start).await;
+        assert!(!answer.contains("HTTP/1.1 200"), "{start:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let running = start(HttpBounds { max_connections: 1, ..HttpBounds::default() }, Duration::ZERO).await;
+    let first = TcpStream::connect(running.address).await.unwrap();
+    let second = exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    tokio::pin!(second);
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
+    assert!(early.is_err(), "the only place is taken");
+    drop(first);
+    assert!(second.await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_request_in_flight_finish_and_takes_no_more() {
+    let mut running = start(HttpBounds::default(), Duration::from_secs(10)).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // The connection was accepted once another one after it has been answered.
+    exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    running.stop.take().unwrap().send(()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(running.served.await.unwrap(), "all requests finished");
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_longer_than_its_deadline() {
+    let mut running = start(HttpBounds::default(), Duration::from_millis(100)).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    running.stop.take().unwrap().send(()).unwrap();
+    assert!(!running.served.await.unwrap(), "one request did not finish");
+}

@@ -1,0 +1,94 @@
+//! What a monitoring system asks for: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts us.
+//!
+//! On a listener of its own, so that it needs no key, is not exposed with the API, and answers when the API's
+//! connections are used up. Deliberately without names of metrics: each is described where it is counted.
+
+use crate::config::HttpBounds;
+use crate::process;
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::{StatusCode, header};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use model::metric;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds of histogram buckets in seconds, for every metric whose name ends in `_seconds`.
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
+
+/// For every metric whose name ends in `_bytes`.
+const BYTES_BUCKETS: [f64; 9] =
+    [256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
+
+/// For every other histogram: counts of something, such as events in a commit.
+const COUNT_BUCKETS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
+
+/// How often histograms are folded, so that samples nobody scrapes do not pile up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A scraper needs one connection; this leaves room for a few and for probes.
+pub(crate) const BOUNDS: HttpBounds = HttpBounds {
+    max_connections: 64,
+    max_url_bytes: 1_024,
+    max_header_bytes: 16 * 1024,
+    header_read_timeout_ms: 30_000,
+};
+
+/// Why metrics are not recorded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecorderError {
+    /// The buckets were refused.
+    #[error("could not build the metrics recorder: {0}")]
+    Build(#[from] BuildError),
+    /// Another one is in place.
+    #[error("metrics are recorded by somebody else already")]
+    Taken,
+}
+
+/// Answers whether the process takes events.
+pub(crate) type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Starts recording; what is counted before is lost.
+///
+/// # Errors
+/// When metrics are recorded already.
+pub(crate) fn install_recorder() -> Result<PrometheusHandle, RecorderError> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&COUNT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES_BUCKETS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| RecorderError::Taken)?;
+    metrics::describe_gauge!(metric::BUILD_INFO, "Always 1; its label says which version runs.");
+    metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+/// Folds histograms until the runtime ends.
+pub(crate) async fn upkeep(handle: PrometheusHandle) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        every.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// The three answers.
+pub(crate) fn router(handle: PrometheusHandle, ready: Readiness) -> Router {
+    Router::new()
+        .route("/metrics", get(render).with_state(handle))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz).with_state(ready))
+}
+
+async fn render(State(handle): State<PrometheusHandle>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render() + &process::render())
+}
+
+async fn readyz(State(ready): State<Readiness>) -> (StatusCode, &'static str) {
+    if ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}

@@ -1,0 +1,146 @@
+//! `pinion serve`: the parts put together, and taken apart again.
+//!
+//! ```text
+//! start: store ─▶ keys ─▶ listeners bound ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
+//! stop:  not ready ─▶ API takes no more, requests in flight finish ─▶ engine settles and commits ─▶ metrics end
+//! ```
+//! The engine outlives the API, so that no request finds it gone; the metrics listener outlives the engine, so that a
+//! stop can be watched. Deliberately no restart of a part: a store that failed ends the process, whoever runs it starts
+//! it anew, and starting is recovery.
+
+use crate::config::Loaded;
+use crate::data_dir::{self, DataDirError};
+use crate::listen::{BindError, Listener};
+use crate::metrics_listen::{self, Readiness, RecorderError};
+use admin_api::ApiState;
+use engine::Engine;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long the end waits for a scrape in flight.
+const METRICS_DRAIN: Duration = Duration::from_millis(500);
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The store or a key.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// An address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Metrics.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The engine.
+    #[error("the engine did not start: {0}")]
+    Engine(#[from] engine::StartError),
+    /// The runtime lost a thread.
+    #[error("a part of the start panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// A listener that is being served.
+struct Served {
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<bool>,
+}
+
+/// Everything, running.
+pub(crate) struct Running {
+    /// The address of the API.
+    pub(crate) api: SocketAddr,
+    /// The address of the metrics listener.
+    pub(crate) metrics: SocketAddr,
+    engine: Engine,
+    stopping: Arc<AtomicBool>,
+    api_served: Served,
+    metrics_served: Served,
+    upkeep: JoinHandle<()>,
+}
+
+/// Starts everything; when this returns, events are taken.
+///
+/// # Errors
+/// See [`StartError`]; nothing keeps running then.
+pub(crate) async fn start(
+    loaded: &Arc<Loaded>,
+    environment: fn(&str) -> Option<String>,
+) -> Result<Running, StartError> {
+    let config = &loaded.config;
+    let recorder = metrics_listen::install_recorder()?;
+    crate::listen::describe_metrics();
+    let opened = blocking({
+        let loaded = Arc::clone(loaded);
+        move || {
+            let store = data_dir::open_store(&loaded)?;
+            let keys = data_dir::keys(&loaded, &store, &environment)?;
+            Ok::<_, DataDirError>((store, keys))
+        }
+    });
+    let (store, (root_key_hash, master_key)) = opened.await??;
+    let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
+    let api_listener = Listener::bind("api", config.listen, config.http).await?;
+    let (api, metrics) = (api_listener.address(), metrics_listener.address());
+
+    let engine_config = config.engine.clone();
+    let master_key = engine::seal::MasterKey::new(*master_key.bytes);
+    let engine = blocking(move || Engine::start(engine_config, store, master_key)).await??;
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let ready: Readiness = Arc::new({
+        let (engine, stopping) = (engine.clone(), Arc::clone(&stopping));
+        move || engine.ready() && !stopping.load(Ordering::Acquire)
+    });
+    let metrics_served = serve(metrics_listener, metrics_listen::router(recorder.clone(), ready), METRICS_DRAIN);
+    let state = ApiState::new(engine.clone(), root_key_hash, config.api.clone());
+    let drain = Duration::from_millis(config.engine.drain_timeout_ms);
+    let api_served = serve(api_listener, admin_api::router(state), drain);
+    let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
+    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, upkeep })
+}
+
+/// For what reads much from the disk: opening replays what the last run left behind.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
+}
+
+fn serve(listener: Listener, router: axum::Router, drain: Duration) -> Served {
+    let (stop, stopped) = oneshot::channel();
+    let ended = tokio::spawn(listener.serve(router, async { drop(stopped.await) }, drain));
+    Served { stop, ended }
+}
+
+// === impl Served ===
+
+impl Served {
+    /// Stops accepting and waits for requests in flight; whether all of them finished.
+    async fn stop(self) -> bool {
+        drop(self.stop);
+        self.ended.await.unwrap_or(false)
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Resolves when the store has failed, with the reason: nothing can be promised any more.
+    pub(crate) async fn failed(&self) -> String {
+        self.engine.failed().await
+    }
+
+    /// Drains: takes no more, finishes what is in flight within the deadline, commits.
+    pub(crate) async fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        if !self.api_served.stop().await {
+            tracing::warn!("some API requests did not finish in time");
+        }
+        self.engine.stop().await;
+        self.upkeep.abort();
+        self.metrics_served.stop().await;
+    }
+}

@@ -1,0 +1,171 @@
+//! What a receiver does with a request: everything that endpoints of the real world do, on request.
+//!
+//! By path, without any preparation:
+//!
+//! | path | behaviour |
+//! |---|---|
+//! | `/status/503` | answers 503 (any status) |
+//! | `/retry-after/429/2` · `/retry-after-date/503/2` | with `Retry-After` in seconds, or as a date that far ahead |
+//! | `/redirect/…` | 301 to `/…` of the same receiver |
+//! | `/delay/200` | answers 200 after 200 ms |
+//! | `/reset` · `/close` | resets, or closes, the connection without an answer |
+//! | `/stall` · `/stall-body` | never answers; answers the head and never the body |
+//! | `/endless` · `/drip` | a body without end; an answer of one byte per second |
+//! | `/garbage` | something that is not HTTP |
+//! | anything else | 200 |
+//!
+//! A path that was given a script ([`super::Receiver::script`]) follows that instead.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// Nothing lasts longer, whatever the sender does.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is done with one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Behaviour {
+    /// An answer.
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+        /// Before it.
+        delay: Duration,
+    },
+    /// `Retry-After` as a date this far after the request.
+    RetryAfterDate { status: u16, seconds: u64 },
+    /// A reset (RST) without an answer.
+    Reset,
+    /// An orderly close without an answer.
+    Close,
+    /// No answer, connection open.
+    Stall,
+    /// The head of an answer, then nothing.
+    StallBody,
+    /// A body that does not end.
+    Endless,
+    /// An answer of one byte per second.
+    Drip,
+    /// Not HTTP.
+    Garbage,
+}
+
+/// Whether the connection takes another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Next,
+    End,
+}
+
+// === impl Behaviour ===
+
+impl Behaviour {
+    pub(crate) fn status(status: u16) -> Behaviour {
+        Behaviour::Answer { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO }
+    }
+
+    pub(crate) fn delayed(status: u16, delay: Duration) -> Behaviour {
+        Behaviour::Answer { status, headers: Vec::new(), body: Vec::new(), delay }
+    }
+
+    pub(crate) fn with_body(status: u16, body: impl Into<Vec<u8>>) -> Behaviour {
+        Behaviour::Answer { status, headers: Vec::new(), body: body.into(), delay: Duration::ZERO }
+    }
+
+    pub(crate) fn with_header(status: u16, name: &str, value: &str) -> Behaviour {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        Behaviour::Answer { status, headers, body: Vec::new(), delay: Duration::ZERO }
+    }
+
+    /// What a path stands for, see the table above.
+    pub(super) fn of_path(path: &str) -> Behaviour {
+        let path = path.split('?').next().unwrap_or_default();
+        let mut parts = path.trim_start_matches('/').splitn(2, '/');
+        let (word, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let mut numbers = rest.split('/').map(|part| part.parse::<u64>().ok());
+        let (first, second) = (numbers.next().flatten(), numbers.next().flatten());
+        match (word, first, second) {
+            ("status", Some(status), _) => Behaviour::status(status as u16),
+            ("retry-after", Some(status), Some(seconds)) => {
+                Behaviour::with_header(status as u16, "retry-after", &seconds.to_string())
+            }
+            ("retry-after-date", Some(status), Some(seconds)) => {
+                Behaviour::RetryAfterDate { status: status as u16, seconds }
+            }
+            ("redirect", _, _) => Behaviour::with_header(301, "location", &format!("/{rest}")),
+            ("delay", Some(ms), _) => Behaviour::delayed(200, Duration::from_millis(ms)),
+            ("reset", _, _) => Behaviour::Reset,
+            ("close", _, _) => Behaviour::Close,
+            ("stall", _, _) => Behaviour::Stall,
+            ("stall-body", _, _) => Behaviour::StallBody,
+            ("endless", _, _) => Behaviour::Endless,
+            ("drip", _, _) => Behaviour::Drip,
+            ("garbage", _, _) => Behaviour::Garbage,
+            _ => Behaviour::status(200),
+        }
+    }
+
+    /// Does it. Ends early when the sender goes away.
+    pub(super) async fn perform(self, stream: &mut TcpStream) -> io::Result<Then> {
+        match self {
+            Behaviour::Answer { status, headers, body, delay } => {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay.min(PATIENCE)).await;
+                }
+                stream.write_all(&answer(status, &headers, &body)).await?;
+                return Ok(Then::Next);
+            }
+            Behaviour::RetryAfterDate { status, seconds } => {
+                let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
+                stream.write_all(&answer(status, &[("retry-after".to_owned(), date)], b"")).await?;
+                return Ok(Then::Next);
+            }
+            // Closing with a linger of zero sends RST instead of FIN.
+            Behaviour::Reset => stream.set_zero_linger()?,
+            Behaviour::Close => {}
+            Behaviour::Stall => wait_for_close(stream).await,
+            Behaviour::StallBody => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await?;
+                wait_for_close(stream).await;
+            }
+            Behaviour::Endless => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+                let endless = async { while stream.write_all(&[b'.'; 16 * 1024]).await.is_ok() {} };
+                let _ = tokio::time::timeout(PATIENCE, endless).await;
+            }
+            Behaviour::Drip => {
+                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow" {
+                    stream.write_all(&[*byte]).await?;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Behaviour::Garbage => stream.write_all(b"220 mail.example.org ESMTP\r\n").await?,
+        }
+        Ok(Then::End)
+    }
+}
+
+fn answer(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {status} Scripted\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    // Neither may say how long it is (RFC 9110, 8.6).
+    if status != 204 && status >= 200 {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+async fn wait_for_close(stream: &mut TcpStream) {
+    use tokio::io::AsyncReadExt as _;
+    let mut byte = [0; 1];
+    let closed = async { while stream.read(&mut byte).await.is_ok_and(|count| count > 0) {} };
+    let _ = tokio::time::timeout(PATIENCE, closed).await;
+}

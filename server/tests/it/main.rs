@@ -1,0 +1,16 @@
+//! The real binary, over real sockets and a real disk: one test program for the whole crate.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::let_underscore_must_use,
+    reason = "what cannot go on fails the test"
+)]
+
+mod harness;
+
+mod command_line;
+mod delivery;
+mod demo;
+mod harness_itself;
+mod keys;
+mod lifecycle;
