@@ -214,6 +214,10 @@ impl From<ChangeError<ApiError>> for ApiError {
     fn from(error: ChangeError<ApiError>) -> ApiError {
         match error {
             ChangeError::Rejected(error) => error,
+            ChangeError::Refused(error) => {
+                tracing::info!(%error, "a change was larger than the store takes");
+                ApiError::BodyTooLarge { limit_bytes: storage::store::MAX_BATCH_BYTES }
+            }
             ChangeError::Busy => ApiError::Busy { retry_after_s: RETRY_AFTER_S },
             ChangeError::Unavailable(error) => {
                 tracing::error!(%error, "a change was not made");
@@ -229,6 +233,7 @@ impl From<IngestError> for ApiError {
             IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
             IngestError::ShuttingDown => ApiError::ShuttingDown,
             IngestError::UnknownApplication => ApiError::NotFound("application"),
+            IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: storage::store::MAX_BATCH_BYTES },
             IngestError::Store(error) => {
                 tracing::error!(%error, "messages were not taken");
                 ApiError::Internal

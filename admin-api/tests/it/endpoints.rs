@@ -140,8 +140,12 @@ async fn the_state_shows_breaker_and_failures() {
     assert_eq!(api.get("/app/acme/endpoint/one/state").await.expect(200)["breaker"], "closed");
     let target = target(&app, &endpoint);
     let until = api.engine.now().plus_ms(60_000);
-    let health =
-        EndpointHealth { failing_since: Some(UnixMs(1)), breaker_open_until: Some(until), breaker_openings: 2 };
+    let health = EndpointHealth {
+        failing_since: Some(UnixMs(1)),
+        breaker_open_until: Some(until),
+        breaker_openings: 2,
+        ..EndpointHealth::default()
+    };
     api.rows(move |txn| {
         delivery::put_health(txn, target, &health);
         Ok(())
