@@ -34,16 +34,15 @@ pub(crate) async fn within_bounds(State(state): State<ApiState>, request: Reques
     }
 }
 
-/// Counts and times requests by route: a path as it was declared, never as it was called.
+/// Counts and times requests by route: method and path as they were declared, never as they were called.
 pub(crate) async fn counted(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    let method = method_label(request.method());
+    let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
+    let route = format!("{} {path}", method_label(request.method()));
     let started = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    metrics::histogram!(metric::API_SECONDS, "route" => route.clone(), "method" => method)
-        .record(started.elapsed().as_secs_f64());
-    metrics::counter!(metric::API_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
+    metrics::histogram!(metric::API_SECONDS, "route" => route.clone()).record(started.elapsed().as_secs_f64());
+    metrics::counter!(metric::API_REQUESTS, "route" => route, "status" => status).increment(1);
     response
 }
 

@@ -57,6 +57,9 @@ pub(crate) struct Page<K> {
     /// Whether it is a page before rather than behind that item.
     is_back: bool,
     order: Ordering,
+    /// The iterator that was given, unless it goes back: what an empty page gives in turn, so that a caller can go on
+    /// from there when there is more one day.
+    given: Option<String>,
 }
 
 impl<K> Page<K> {
@@ -82,7 +85,19 @@ impl<K> Page<K> {
             None => None,
         };
         // `limit` is at most PAGE_MAX here.
-        Ok(Page { limit: limit as usize, after, is_back: back.is_some(), order })
+        let given = iterator.filter(|_| back.is_none()).map(str::to_owned);
+        Ok(Page { limit: limit as usize, after, is_back: back.is_some(), order, given })
+    }
+
+    /// What the answer gives to go on with: the key that it ended with, or else what was given.
+    pub(crate) fn next_iterator(&self, last: Option<String>) -> Option<String> {
+        last.or_else(|| self.given.clone())
+    }
+
+    /// Whether the answer is the last page. One that was gone back to has the one that it was reached from behind it,
+    /// unless there is nothing to go on from.
+    pub(crate) fn is_done(&self, has_more: bool, is_empty: bool) -> bool {
+        !has_more && (!self.is_back || is_empty)
     }
 
     /// Which way rows are read.
@@ -111,11 +126,10 @@ impl<K> Page<K> {
             rows.reverse();
         }
         ListResponse {
-            iterator: rows.last().map(&key),
+            iterator: self.next_iterator(rows.last().map(&key)),
             prev_iterator: rows.first().map(|row| format!("{BACK}{}", key(row))),
             data: rows.iter().map(show).collect(),
-            // A page that was gone back to has the one that it was reached from behind it.
-            done: !has_more && !self.is_back,
+            done: self.is_done(has_more, rows.is_empty()),
         }
     }
 }
@@ -171,6 +185,14 @@ mod tests {
         let (data, back) = list(2, second.prev_iterator.as_deref(), Ordering::Descending);
         assert_eq!(data, first.data);
         assert!(!back.done);
+    }
+
+    #[test]
+    fn an_empty_page_ends_the_list_and_can_be_gone_on_from() {
+        let (data, end) = list(2, Some("5"), Ordering::Ascending);
+        assert_eq!((data.len(), end.done, end.iterator.as_deref()), (0, true, Some("5")));
+        let (data, start) = list(2, Some("-1"), Ordering::Ascending);
+        assert_eq!((data.len(), start.done, start.iterator), (0, true, None));
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl ApiState {
         self.engine.store()
     }
 
+    /// How long an `Idempotency-Key` is remembered.
+    pub(crate) fn idempotency_ms(&self) -> u64 {
+        self.engine.config().idempotency_ms
+    }
+
     /// The time of rows that are written now.
     pub(crate) fn now(&self) -> UnixMs {
         self.engine.now()

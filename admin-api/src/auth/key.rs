@@ -159,7 +159,8 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "(pk_)?.{0,70}") {
-            drop(std::hint::black_box(is_key(&text)));
+            // Almost no text of the right shape has the right checksum.
+            prop_assert!(!is_key(&text));
         }
     }
 }

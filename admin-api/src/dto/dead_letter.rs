@@ -12,10 +12,11 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeadLetterOut {
     msg_id: String,
-    event_type: String,
+    /// Null when the message is past its retention.
+    event_type: Option<String>,
     event_id: Option<String>,
     /// When the message was taken.
-    timestamp: Timestamp,
+    timestamp: Option<Timestamp>,
     /// When the delivery was given up.
     failed_at: Timestamp,
     /// Attempts made in its last round.
@@ -29,13 +30,13 @@ pub(crate) struct DeadLetterOut {
 }
 
 impl DeadLetterOut {
-    /// The dead letter of `event`.
-    pub(crate) fn of(event: &Event, letter: &DeadLetter) -> DeadLetterOut {
+    /// A dead letter with its message, which retention may have removed meanwhile.
+    pub(crate) fn of(msg_id: String, event: Option<&Event>, letter: &DeadLetter) -> DeadLetterOut {
         DeadLetterOut {
-            msg_id: event.message_id(),
-            event_type: event.event_type.to_string(),
-            event_id: event.event_id.as_deref().map(str::to_owned),
-            timestamp: Timestamp(event.accepted_at),
+            msg_id,
+            event_type: event.map(|event| event.event_type.to_string()),
+            event_id: event.and_then(|event| event.event_id.as_deref()).map(str::to_owned),
+            timestamp: event.map(|event| Timestamp(event.accepted_at)),
             failed_at: Timestamp(letter.at),
             attempts: letter.attempts,
             reason: letter.reason.as_str(),

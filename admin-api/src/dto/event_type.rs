@@ -27,6 +27,8 @@ pub(crate) struct EventTypeIn {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
+    /// What newer clients call `featureFlag`: at most one.
+    feature_flags: Option<Vec<String>>,
 }
 
 /// What an event type becomes; created when it is not there.
@@ -40,6 +42,8 @@ pub(crate) struct EventTypeUpdate {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
+    /// What newer clients call `featureFlag`: at most one.
+    feature_flags: Option<Vec<String>>,
 }
 
 /// Changes to an event type: what is left out stays.
@@ -55,6 +59,10 @@ pub(crate) struct EventTypePatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     feature_flag: Patch<String>,
+    /// What newer clients call `featureFlag`: at most one.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    feature_flags: Patch<Vec<String>>,
 }
 
 /// An event type.
@@ -88,6 +96,7 @@ impl EventTypeIn {
             deprecated: self.deprecated,
             schemas: self.schemas,
             feature_flag: self.feature_flag,
+            feature_flags: self.feature_flags,
         };
         update.check(&mut checks);
         checks.finish()?;
@@ -98,7 +107,7 @@ impl EventTypeIn {
 impl EventTypeUpdate {
     fn check(&self, checks: &mut Checks) {
         checks.text("description", &self.description, 0, limits::DESCRIPTION_BYTES_MAX);
-        checks.name_if_any("featureFlag", self.feature_flag.as_deref());
+        check_flags(checks, self.feature_flag.as_ref(), self.feature_flags.as_ref());
         check_schemas(checks, self.schemas.as_ref());
     }
 
@@ -108,7 +117,7 @@ impl EventTypeUpdate {
             description: self.description,
             archived: self.archived.unwrap_or(false),
             deprecated: self.deprecated.unwrap_or(false),
-            feature_flag: self.feature_flag,
+            feature_flag: self.feature_flag.or_else(|| self.feature_flags.and_then(first)),
             schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()),
             created_at: now,
             updated_at: now,
@@ -138,22 +147,41 @@ impl EventTypePatch {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-        checks.name_if_any("featureFlag", self.feature_flag.as_set().map(String::as_str));
+        check_flags(&mut checks, self.feature_flag.as_set(), self.feature_flags.as_set());
         check_schemas(&mut checks, self.schemas.as_set());
         checks.finish()
     }
 
     /// What `current` becomes.
     pub(crate) fn apply(self, current: EventType, now: UnixMs) -> EventType {
+        let from_list = match self.feature_flags {
+            Patch::Set(flags) => first(flags).map_or(Patch::Clear, Patch::Set),
+            Patch::Clear => Patch::Clear,
+            Patch::Keep => Patch::Keep,
+        };
+        let feature_flag = self.feature_flag.or(from_list).apply(current.feature_flag);
         EventType {
             description: self.description.unwrap_or(current.description),
             archived: self.archived.unwrap_or(current.archived),
             deprecated: self.deprecated.unwrap_or(current.deprecated),
             schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()).apply(current.schemas),
-            feature_flag: self.feature_flag.apply(current.feature_flag),
+            feature_flag,
             updated_at: now,
             ..current
         }
+    }
+}
+
+fn first(flags: Vec<String>) -> Option<String> {
+    flags.into_iter().next()
+}
+
+fn check_flags(checks: &mut Checks, flag: Option<&String>, flags: Option<&Vec<String>>) {
+    checks.name_if_any("featureFlag", flag.map(String::as_str));
+    match flags.map(Vec::as_slice) {
+        None | Some([]) => {}
+        Some([only]) if flag.is_none_or(|flag| flag == only) => checks.name("featureFlags", only),
+        Some(_) => checks.wrong(&["featureFlags"], "must be at most one, as featureFlag", "value_error.list.length"),
     }
 }
 
@@ -202,6 +230,17 @@ mod tests {
         let error = serde_json::from_str::<EventTypeIn>(body).unwrap().create(UnixMs(1)).unwrap_err();
         let fields: Vec<String> = error.items().unwrap().iter().map(|item| item.loc.join(".")).collect();
         assert_eq!(fields, ["body.name", "body.schemas.1"]);
+    }
+
+    #[test]
+    fn either_generation_names_the_flag() {
+        let read = |body: &str| serde_json::from_str::<EventTypeIn>(body).unwrap().create(UnixMs(1));
+        let event_type = read(r#"{"name":"a","description":"","featureFlags":["beta"]}"#).unwrap();
+        let out = serde_json::to_value(EventTypeOut::of(&event_type, true)).unwrap();
+        assert_eq!((&out["featureFlag"], &out["featureFlags"][0]), (&"beta".into(), &"beta".into()));
+        assert!(read(r#"{"name":"a","description":"","featureFlags":["a","b"]}"#).is_err());
+        let patch: EventTypePatch = serde_json::from_str(r#"{"featureFlags":[]}"#).unwrap();
+        assert_eq!(patch.apply(event_type, UnixMs(2)).feature_flag, None);
     }
 
     #[test]

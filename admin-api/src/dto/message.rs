@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn a_deep_payload_does_not_exhaust_the_stack() {
+        let deep = format!(r#"{{"eventType":"a","payload":{{"a":{}{}}}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        let body = Bytes::from(deep);
+        let message = from_body::<MessageIn<'_>>(&body).unwrap().into_new(&body, None).unwrap();
+        assert_eq!(serde_json::to_vec(&JsonText(message.payload.clone())).unwrap(), message.payload);
+    }
+
+    #[test]
     fn null_is_the_same_as_absent() {
         let body =
             r#"{"eventType":"a","payload":{},"eventId":null,"channels":null,"application":null,"deliverAt":null}"#;

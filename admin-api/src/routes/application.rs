@@ -2,18 +2,21 @@
 //!
 //! Deliberately no removal of their events and histories here: that outlives a request and is the engine's job.
 
+use super::message::idempotency_key;
+use super::once::{ALL_APPLICATIONS, Once};
 use super::params::AppPath;
 use super::rows::{number_of, save_application, start_job};
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, find_application};
+use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, RawBody, find_application};
+use crate::json::from_body;
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
 use crate::validate::is_name;
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use model::id::IdKind;
 use model::{AppId, Application, Endpoint, Job, JobKind, JobStatus, Seq, UnixMs};
 use serde::Deserialize;
@@ -53,23 +56,35 @@ pub(crate) async fn list(
 
 /// Creates an application.
 #[utoipa::path(post, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.create",
-    params(CreateQuery), request_body = ApplicationIn,
+    params(CreateQuery, ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
+    request_body = ApplicationIn,
     responses((status = 201, body = ApplicationOut), (status = 200, description = "It existed", body = ApplicationOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     QueryParams(query): QueryParams<CreateQuery>,
-    JsonBody(body): JsonBody<ApplicationIn>,
+    headers: HeaderMap,
+    RawBody(bytes): RawBody,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
+    let body: ApplicationIn = from_body(&bytes)?;
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
+    let once = idempotency_key(&headers)?
+        .map(|key| Once::new(ALL_APPLICATIONS, "application", &key, &bytes, now, state.idempotency_ms()));
     let (status, row) = state
         .change(move |txn| {
+            if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?
+                && let Some(existing) = application::get(txn, AppId(number))?
+            {
+                return Ok((CREATED, existing));
+            }
             if query.get_if_exists
                 && let Some(existing) = with_uid(txn, &body.uid)?
             {
                 return Ok((OK, existing));
             }
-            Ok((CREATED, insert(txn, body, salt, now)?))
+            let row = insert(txn, body, salt, now)?;
+            once.map_or(Ok(()), |once| once.remember(txn, row.id.0))?;
+            Ok((CREATED, row))
         })
         .await?;
     Ok((status, Json((&row).into())))

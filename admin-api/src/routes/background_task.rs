@@ -9,7 +9,6 @@ use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
 use crate::extract::{PathTexts, QueryParams};
-use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
 use axum::Json;
@@ -58,8 +57,8 @@ pub(crate) async fn list(
 fn matching(state: &ApiState, page: &Page<u32>, query: &ListQuery) -> Result<Vec<Job>, ApiError> {
     let (mut rows, mut after): (Vec<Job>, _) = (Vec::new(), page.after);
     loop {
-        let step = job::list(&**state.store(), after, PAGE_SCAN_MAX, page.direction())?;
-        let is_last = step.len() < PAGE_SCAN_MAX;
+        let step = job::list(&**state.store(), after, page.read_limit(), page.direction())?;
+        let is_last = step.len() < page.read_limit();
         after = step.last().map(|job| job.number);
         rows.extend(step.into_iter().filter(|job| keeps(job, query)));
         if is_last || rows.len() >= page.read_limit() {

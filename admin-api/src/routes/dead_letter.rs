@@ -15,8 +15,8 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use model::id::{IdKind, IdParts};
-use model::{DeadLetter, Endpoint, Event, JobKind, Seq};
+use model::id::{IdKind, IdParts, message_id};
+use model::{DeadLetter, Endpoint, Event, JobKind, Seq, UnixMs};
 use storage::tables::{dead_letter, delivery, log};
 use storage::txn::Txn;
 
@@ -37,15 +37,18 @@ pub(crate) async fn list(
         state.read(move |state| {
             let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
             let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
-            let with_event = letters.into_iter().filter_map(|(seq, letter)| match log::get(read, row.app, seq) {
-                Ok(event) => Some(Ok((event?, letter))),
-                Err(error) => Some(Err(error.into())),
+            let with_event = letters.into_iter().map(|(seq, letter)| {
+                let event = log::get(read, app, seq)?;
+                let taken_at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
+                Ok((message_id(app, seq, taken_at), event, letter))
             });
-            with_event.collect::<Result<Vec<(Event, DeadLetter)>, ApiError>>()
+            with_event.collect::<Result<Vec<(String, Option<Event>, DeadLetter)>, ApiError>>()
         })
     };
-    let key = |(event, _): &(Event, DeadLetter)| event.message_id();
-    Ok(Json(page.respond(rows.await?, key, |(event, letter)| DeadLetterOut::of(event, letter))))
+    let show = |(id, event, letter): &(String, Option<Event>, DeadLetter)| {
+        DeadLetterOut::of(id.clone(), event.as_ref(), letter)
+    };
+    Ok(Json(page.respond(rows.await?, |(id, _, _)| id.clone(), show)))
 }
 
 /// Puts one dead letter back in line.

@@ -5,21 +5,24 @@
 use super::application::remove_endpoint;
 use super::endpoint_headers::seal_headers;
 use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
+use super::message::idempotency_key;
+use super::once::Once;
 use super::params::{AppPath, EndpointPath};
 use super::rows::{number_of, save_endpoint};
 use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::Headers;
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, find_endpoint};
+use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, RawBody, find_endpoint};
+use crate::json::from_body;
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{Checks, is_name};
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use model::id::IdKind;
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, UnixMs};
+use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 use storage::tables::{application, counter, endpoint};
 use storage::txn::Txn;
 
@@ -43,16 +46,29 @@ pub(crate) async fn list(
 
 /// Creates an endpoint. It gets what is pushed from now on.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.create",
-    params(AppPath), request_body = EndpointIn, responses((status = 201, body = EndpointOut)))]
+    params(AppPath, ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
+    request_body = EndpointIn, responses((status = 201, body = EndpointOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     InApp(app): InApp,
-    JsonBody(body): JsonBody<EndpointIn>,
+    headers: HeaderMap,
+    RawBody(bytes): RawBody,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
-    let new = checked(&state, body)?;
+    let new = checked(&state, from_body(&bytes)?)?;
+    let once = idempotency_key(&headers)?
+        .map(|key| Once::new(app.id, "endpoint", &key, &bytes, new.now, state.idempotency_ms()));
     let insert = {
         let state = state.clone();
-        move |txn: &mut Txn<'_>| new.insert(&state, txn, app.id)
+        move |txn: &mut Txn<'_>| {
+            if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?
+                && let Some(existing) = endpoint::get(txn, EndpointRef { app: app.id, endpoint: EndpointId(number) })?
+            {
+                return Ok(existing);
+            }
+            let row = new.insert(&state, txn, app.id)?;
+            once.map_or(Ok(()), |once| once.remember(txn, row.id.0))?;
+            Ok(row)
+        }
     };
     Ok((CREATED, Json((&state.change(insert).await?).into())))
 }

@@ -8,7 +8,6 @@ use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTyp
 use crate::dto::fields::{ListResponse, yes};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
-use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
 use crate::validate::is_name;
@@ -72,8 +71,8 @@ fn visible(state: &ApiState, page: &Page<String>, with_archived: bool) -> Result
     let mut rows: Vec<EventType> = Vec::new();
     let mut after = page.after.clone();
     loop {
-        let step = event_type::list(&**state.store(), after.as_deref(), PAGE_SCAN_MAX, page.direction())?;
-        let is_last = step.len() < PAGE_SCAN_MAX;
+        let step = event_type::list(&**state.store(), after.as_deref(), page.read_limit(), page.direction())?;
+        let is_last = step.len() < page.read_limit();
         after = step.last().map(|row| row.name.clone());
         rows.extend(step.into_iter().filter(|row| with_archived || !row.archived));
         if is_last || rows.len() >= page.read_limit() {

@@ -27,6 +27,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod recover;
 pub(crate) mod resend;
 
+mod once;
 mod params;
 mod rows;
 mod walk;

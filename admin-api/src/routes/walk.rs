@@ -175,10 +175,9 @@ pub(super) fn page_of<T: ToSchema>(
     }
     let (newest, oldest) = if is_back { (farthest, nearest) } else { (nearest, farthest) };
     Ok(ListResponse {
-        data,
-        iterator: oldest,
+        done: page.is_done(!ended, oldest.is_none()),
+        iterator: page.next_iterator(oldest),
         prev_iterator: newest.map(|id| format!("-{id}")),
-        // A page that was gone back to has the one that it was reached from behind it.
-        done: ended && !is_back,
+        data,
     })
 }

@@ -87,3 +87,18 @@ async fn a_deleted_application_takes_its_endpoints_with_it() {
     api.app("acme").await;
     assert_eq!(api.all("/app/acme/endpoint").await.0.len(), 0);
 }
+
+#[tokio::test]
+async fn creating_again_under_one_key_gives_the_first_one() {
+    let api = Api::start();
+    let headers = [("idempotency-key", "auto_1")];
+    let first = api.request("POST", "/app", &headers, r#"{"name":"x"}"#).await.expect(201);
+    assert_eq!(api.request("POST", "/app", &headers, r#"{"name":"x"}"#).await.expect(201), first);
+    let reused = api.request("POST", "/app", &headers, r#"{"name":"y"}"#).await.expect(422);
+    assert_eq!(reused["code"], "idempotency_key_reused");
+    let app = first["id"].as_str().unwrap();
+    let (path, body) = (format!("/app/{app}/endpoint"), json!({"url": api.target_url()}).to_string());
+    let endpoint = api.request("POST", &path, &headers, &body).await.expect(201);
+    assert_eq!(api.request("POST", &path, &headers, &body).await.expect(201), endpoint);
+    assert_eq!((api.all("/app").await.0.len(), api.all(&path).await.0.len()), (1, 1));
+}

@@ -142,9 +142,9 @@ async fn the_state_shows_breaker_and_failures() {
     let until = api.engine.now().plus_ms(60_000);
     let health = EndpointHealth {
         failing_since: Some(UnixMs(1)),
-        failing_seen_at: Some(UnixMs(1)),
         breaker_open_until: Some(until),
         breaker_openings: 2,
+        ..EndpointHealth::default()
     };
     api.rows(move |txn| {
         delivery::put_health(txn, target, &health);
