@@ -14,6 +14,7 @@ mod keys;
 mod secret_file;
 
 mod listen;
+mod metric_help;
 mod metrics_listen;
 mod process;
 
