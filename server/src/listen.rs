@@ -1,12 +1,12 @@
 //! An HTTP listener: accepts connections within bounds and serves a router on each, until told to stop.
 //!
 //! HTTP/1.1 with keep-alive and HTTP/2 on one port. What is bounded: connections at once (more wait in the kernel's
-//! backlog), the request head in bytes and in time, the request target, concurrent HTTP/2 streams, and how long a stop
-//! waits. Deliberately not bounded here: request bodies and handlers, which are the router's.
+//! backlog), the request head in bytes and in time, the request target, concurrent HTTP/2 streams, how long a peer may
+//! leave an answer unread, and how long a stop waits. Deliberately not bounded here: request bodies and handlers, which are the router's.
 
-mod first_bytes;
+mod patience;
 
-use self::first_bytes::FirstBytes;
+use self::patience::Patience;
 use crate::config::HttpBounds;
 use axum::Router;
 use axum::body::Body;
@@ -147,7 +147,7 @@ impl Listener {
                 }
             }
         });
-        let io = FirstBytes::new(TokioIo::new(stream), Duration::from_millis(self.bounds.header_read_timeout_ms));
+        let io = Patience::new(TokioIo::new(stream), Duration::from_millis(self.bounds.header_read_timeout_ms));
         let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
         let name = self.name;
         tokio::spawn(async move {
