@@ -1,1 +1,54 @@
-//! Skeleton.
+//! The HTTP surface: Svix's API shape, and what Pinion adds to it in the same style.
+//!
+//! ```text
+//! connection ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ state ─▶ engine
+//!                                                        extract, json, validate ┘   └ dto, paging, error ─▶ answer
+//! ```
+//! [`router`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
+//! Our own status codes appear in `error` only.
+
+pub mod limits;
+pub mod state;
+
+mod edge;
+mod error;
+
+pub mod auth;
+mod extract;
+mod json;
+mod paging;
+mod validate;
+
+mod dto;
+mod routes;
+
+pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
+pub use limits::ApiLimits;
+pub use state::ApiState;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Every route of the API over this state.
+pub fn router(state: ApiState) -> Router {
+    let (guarded, open, _) = routes::all();
+    // Health answers however busy the rest is, so it stays outside the bounds.
+    let guarded = guarded
+        .route_layer(from_fn_with_state(state.clone(), auth::require_key))
+        .route_layer(from_fn_with_state(state.clone(), edge::within_bounds));
+    Router::new()
+        .merge(guarded)
+        .merge(open)
+        .fallback(edge::no_route)
+        .method_not_allowed_fallback(edge::no_method)
+        .layer(from_fn(edge::counted))
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .with_state(state)
+}
+
+/// The OpenAPI 3.1 document of [`router`], as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    routes::openapi::document_json(&routes::all().2)
+}

@@ -42,7 +42,7 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, started: Arc<N
             match writer.change(move |txn| step(txn, number, wall_now())).await {
                 Ok(()) => {}
                 Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-                Err(ChangeError::Rejected(error)) => {
+                Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
                     tracing::error!(%error, job = number, "a job failed");
                     // An error that one job alone meets ends that job.
                     let failed = writer.change(move |txn| end(txn, number, JobStatus::Failed, wall_now())).await;

@@ -16,7 +16,15 @@ pub(crate) async fn run(store: SharedStore) {
     let size = metrics::gauge!(metric::STORE_BYTES);
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
-    for reason in ["busy", "stopping", "unknown_application", "store", "duplicate_event_id", "idempotency_key_reused"] {
+    for reason in [
+        "busy",
+        "stopping",
+        "unknown_application",
+        "too_large",
+        "store",
+        "duplicate_event_id",
+        "idempotency_key_reused",
+    ] {
         rejected(reason).increment(0);
     }
     loop {
@@ -37,6 +45,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
                 IngestError::Busy { .. } => "busy",
                 IngestError::ShuttingDown => "stopping",
                 IngestError::UnknownApplication => "unknown_application",
+                IngestError::TooLarge => "too_large",
                 IngestError::Store(_) => "store",
             };
             rejected(reason).increment(count);

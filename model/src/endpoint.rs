@@ -111,6 +111,8 @@ impl DisabledReason {
 pub struct EndpointHealth {
     /// The first failure since the last success.
     pub failing_since: Option<UnixMs>,
+    /// The last failure of that spell, roughly: a long pause after it ends the spell.
+    pub failing_seen_at: Option<UnixMs>,
     /// Until when its breaker rejects; none when it is closed.
     pub breaker_open_until: Option<UnixMs>,
     /// How often the breaker opened since it was last closed: the exponent of its hold.

@@ -76,7 +76,8 @@ impl BlockBuilder {
     }
 
     /// Adds an event, unless it does not fit behind what is there. An empty builder takes any event: one whose payload
-    /// does not fit inline is entered as chunked, and the caller writes the chunks.
+    /// does not fit inline is entered as chunked, and the caller writes the chunks. The block is then over the largest
+    /// value only when [`header_bytes_max`] of that event is.
     pub(crate) fn push(&mut self, event: &Event) -> Option<PayloadAt> {
         let length = event.payload.len() as u32;
         let mut payload_at = PayloadAt::Inline { length };
@@ -86,6 +87,17 @@ impl BlockBuilder {
             payload_at = PayloadAt::Chunked { length, chunks };
             self.encode_header(event, payload_at);
         }
+        self.push_encoded(event, payload_at)
+    }
+
+    /// Adds a record as it was read: a chunked payload stays in the chunks that it has.
+    pub(crate) fn push_record(&mut self, record: &BlockRecord) -> Option<PayloadAt> {
+        self.encode_header(&record.event, record.payload_at);
+        self.push_encoded(&record.event, record.payload_at)
+    }
+
+    /// Adds an event whose header is in `scratch`.
+    fn push_encoded(&mut self, event: &Event, payload_at: PayloadAt) -> Option<PayloadAt> {
         let inline = if matches!(payload_at, PayloadAt::Inline { .. }) { event.payload.len() } else { 0 };
         let so_far = self.bytes.len().max(LEAD_BYTES);
         if self.first.is_some() && so_far + self.scratch.len() + inline > MAX_VALUE_BYTES {
@@ -126,6 +138,14 @@ impl BlockBuilder {
         let encoded = bincode::encode_into_std_write(&header, &mut self.scratch, bincode::config::standard());
         debug_assert!(encoded.is_ok(), "encoding into memory cannot fail");
     }
+}
+
+/// An upper bound of what an event with these texts takes in a block beyond its payload, the block's own lead included.
+pub(crate) fn header_bytes_max(event_type: &str, event_id: Option<&str>, channels: &[String]) -> usize {
+    // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
+    const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
+    let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
+    FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels
 }
 
 /// Reads every record of a block. Payloads share the block's memory.
@@ -248,6 +268,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_header_is_longer_than_said(
+            event_type in "[a-z.]{0,300}",
+            event_id in proptest::option::of("[a-z]{0,300}"),
+            channels in proptest::collection::vec("[a-z]{0,300}", 0..6),
+            seq in 0..=Seq::MAX.0,
+            payload in 0usize..40_000,
+        ) {
+            let mut event = Event { accepted_at: UnixMs(u64::MAX), ..event(1, vec![7; payload]) };
+            event.seq = Seq(seq);
+            event.event_type = Arc::from(event_type.as_str());
+            event.event_id = event_id.as_deref().map(Arc::from);
+            event.channels = channels.iter().map(|channel| Arc::from(channel.as_str())).collect();
+            event.only_for = Some(EndpointId(u32::MAX));
+            let mut builder = BlockBuilder::new();
+            let inline = match builder.push(&event).unwrap() {
+                PayloadAt::Inline { length } => length as usize,
+                PayloadAt::Chunked { .. } => 0,
+            };
+            let block = builder.finish().unwrap().1;
+            prop_assert!(block.len() - inline <= header_bytes_max(&event_type, event_id.as_deref(), &channels));
+        }
+
         #[test]
         fn blocks_round_trip_and_never_exceed_the_largest_value(sizes in proptest::collection::vec(0usize..9_000, 1..30)) {
             let events: Vec<Event> = sizes.iter().enumerate().map(|(i, n)| event(i as u64 + 1, vec![i as u8; *n])).collect();

@@ -27,7 +27,7 @@ pub enum Change {
 /// Collected writes over a store.
 pub struct Txn<'a> {
     store: &'a dyn Store,
-    outer: Option<&'a Batch>,
+    outer: Option<&'a Txn<'a>>,
     batch: Batch,
     changes: Vec<Change>,
 }
@@ -42,13 +42,27 @@ impl<'a> Txn<'a> {
     /// One request's own transaction, which sees what this one holds.
     #[must_use]
     pub fn nested(&self) -> Txn<'_> {
-        Txn { store: self.store, outer: Some(&self.batch), batch: Batch::default(), changes: Vec::new() }
+        Txn { store: self.store, outer: Some(self), batch: Batch::default(), changes: Vec::new() }
     }
 
     /// Takes over what a nested one collected.
     pub fn merge(&mut self, collected: (Batch, Vec<Change>)) {
         self.batch.append(collected.0);
         self.changes.extend(collected.1);
+    }
+
+    /// Bytes of the rows collected here, not counting an outer transaction's.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes()
+    }
+
+    /// Whether the store would take what was collected here, were it all.
+    ///
+    /// # Errors
+    /// The refusal that the store would answer: see [`StoreError::is_refusal`].
+    pub fn check_limits(&self) -> Result<(), StoreError> {
+        self.batch.check_limits()
     }
 
     /// The collected writes and what to tell.
@@ -72,6 +86,12 @@ impl<'a> Txn<'a> {
         self.changes.push(change);
     }
 
+    /// What the engine must be told, as far as collected here.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -81,11 +101,11 @@ impl<'a> Txn<'a> {
 
 impl Read for Txn<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let collected = self.batch.get(key).or_else(|| self.outer.and_then(|outer| outer.get(key)));
-        match collected {
-            Some(Write::Put(value)) => Ok(Some(value.clone())),
-            Some(Write::Delete) => Ok(None),
-            None => Store::get(self.store, key),
+        match (self.batch.get(key), self.outer) {
+            (Some(Write::Put(value)), _) => Ok(Some(value.clone())),
+            (Some(Write::Delete), _) => Ok(None),
+            (None, Some(outer)) => outer.get(key),
+            (None, None) => Store::get(self.store, key),
         }
     }
 
@@ -97,5 +117,45 @@ impl Read for Txn<'_> {
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(self.store, start, end, limit, direction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn reads_see_every_level_and_a_dropped_level_leaves_nothing() {
+        let store = MemoryStore::new();
+        let mut stored = Batch::new();
+        stored.put("a", "stored");
+        stored.put("b", "stored");
+        store.apply(stored).unwrap();
+
+        let mut outer = Txn::new(&store);
+        outer.put("a", "outer");
+        outer.put("c", "outer");
+        let mut middle = outer.nested();
+        middle.delete("b");
+        let inner = middle.nested();
+        let get = |txn: &Txn<'_>, key: &str| txn.get(key.as_bytes()).unwrap();
+        assert_eq!(get(&inner, "a").as_deref(), Some(&b"outer"[..]), "two levels up");
+        assert_eq!(get(&inner, "b"), None, "deleted one level up");
+        let collected = middle.into_parts();
+        assert_eq!(get(&outer, "b").as_deref(), Some(&b"stored"[..]), "not merged");
+        outer.merge(collected);
+        assert_eq!(get(&outer, "b"), None);
+        assert_eq!(outer.bytes(), "a".len() + "c".len() + 2 * "outer".len() + "b".len());
+    }
+
+    #[test]
+    fn rows_over_a_limit_are_noticed_before_the_store_refuses_them() {
+        let store = MemoryStore::new();
+        let mut txn = Txn::new(&store);
+        txn.put("k", vec![0; crate::store::MAX_VALUE_BYTES]);
+        assert!(txn.check_limits().is_ok());
+        txn.put("", "v");
+        assert!(txn.check_limits().unwrap_err().is_refusal());
     }
 }

@@ -1,67 +1,135 @@
 //! When an endpoint that only fails is disabled, and how «only fails» is remembered.
 //!
+//! Silence is not failing: a spell of failures ends with a success, and also with a pause of more than half the period.
+//! So an endpoint that failed once, had no traffic for a week and fails again is at the beginning of a spell, and
+//! whoever is disabled has failed at least once in between as well.
+//!
 //! Deliberately about deliveries, not about health: a server that answers 404 for five days is alive, and still nobody
 //! wants what it is sent. The disabling itself is the caller's.
 
-use model::{OutcomeClass, UnixMs};
+use model::{EndpointHealth, OutcomeClass, UnixMs};
 
 /// How long an endpoint may fail without one success: 5 days.
 pub const DEFAULT_PERIOD_MS: u64 = 5 * 24 * 60 * 60 * 1_000;
 
-/// The first failure since the last success, after one more outcome at `now`.
-///
-/// A failure on this side ([`OutcomeClass::InternalError`]) says nothing about the endpoint and changes nothing.
-#[must_use]
-pub fn failing_since_after(failing_since: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) -> Option<UnixMs> {
-    match outcome {
-        OutcomeClass::Success => None,
-        OutcomeClass::InternalError => failing_since,
-        _ => failing_since.or(Some(now)),
-    }
+/// The last failure is noted to this part of the period: each note is a row to write.
+const NOTES_PER_PERIOD: u64 = 16;
+
+/// Failures without a success and without a long pause in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailingSpell {
+    /// The first failure.
+    pub since: UnixMs,
+    /// The last failure, or one that was at most a sixteenth of the period before it.
+    pub seen_at: UnixMs,
 }
 
-/// Whether an endpoint has failed without a success for the whole period. Ask after a failure only: silence is not
-/// failing. A period of 0 means never.
-#[must_use]
-pub fn should_disable(failing_since: Option<UnixMs>, now: UnixMs, period_ms: u64) -> bool {
-    period_ms > 0 && failing_since.is_some_and(|since| now.since_ms(since) >= period_ms)
+impl FailingSpell {
+    /// The spell that an endpoint was in when its health was stored.
+    #[must_use]
+    pub fn restore(health: &EndpointHealth) -> Option<FailingSpell> {
+        let since = health.failing_since?;
+        Some(FailingSpell { since, seen_at: health.failing_seen_at.unwrap_or(since) })
+    }
+
+    /// The spell after one more outcome at `now`.
+    ///
+    /// A failure on this side ([`OutcomeClass::InternalError`]) says nothing about the endpoint and changes nothing.
+    /// Without a period (0) no pause ends a spell.
+    #[must_use]
+    pub fn after(
+        spell: Option<FailingSpell>,
+        outcome: OutcomeClass,
+        now: UnixMs,
+        period_ms: u64,
+    ) -> Option<FailingSpell> {
+        let begun = FailingSpell { since: now, seen_at: now };
+        match (outcome, spell) {
+            (OutcomeClass::Success, _) => None,
+            (OutcomeClass::InternalError, _) => spell,
+            (_, None) => Some(begun),
+            (_, Some(spell)) => {
+                let pause_ms = now.since_ms(spell.seen_at);
+                if period_ms > 0 && pause_ms > period_ms / 2 {
+                    Some(begun)
+                } else if pause_ms >= period_ms / NOTES_PER_PERIOD {
+                    Some(FailingSpell { seen_at: spell.seen_at.max(now), ..spell })
+                } else {
+                    Some(spell)
+                }
+            }
+        }
+    }
+
+    /// Whether it has lasted for the whole period. Ask after a failure only. A period of 0 means never.
+    #[must_use]
+    pub fn should_disable(self, now: UnixMs, period_ms: u64) -> bool {
+        period_ms > 0 && now.since_ms(self.since) >= period_ms
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The beginning of the spell after each outcome.
+    fn check(period_ms: u64, history: &[(u64, OutcomeClass, Option<u64>)]) {
+        let mut spell = None;
+        for (at, outcome, since) in history {
+            spell = FailingSpell::after(spell, *outcome, UnixMs(*at), period_ms);
+            assert_eq!(spell.map(|spell| spell.since), since.map(UnixMs), "at {at}");
+        }
+    }
+
     #[test]
     fn the_first_failure_since_the_last_success_is_kept() {
-        let mut since = None;
-        let mut see = |outcome, at| {
-            since = failing_since_after(since, outcome, UnixMs(at));
-            since
-        };
-        assert_eq!(see(OutcomeClass::Success, 1), None);
-        assert_eq!(see(OutcomeClass::InternalError, 2), None);
-        assert_eq!(see(OutcomeClass::Timeout, 3), Some(UnixMs(3)));
-        assert_eq!(see(OutcomeClass::ClientError, 4), Some(UnixMs(3)));
-        assert_eq!(see(OutcomeClass::InternalError, 5), Some(UnixMs(3)));
-        assert_eq!(see(OutcomeClass::Success, 6), None);
-        assert_eq!(see(OutcomeClass::Throttled, 7), Some(UnixMs(7)));
+        check(
+            1_000,
+            &[
+                (1, OutcomeClass::Success, None),
+                (2, OutcomeClass::InternalError, None),
+                (3, OutcomeClass::Timeout, Some(3)),
+                (4, OutcomeClass::ClientError, Some(3)),
+                (5, OutcomeClass::InternalError, Some(3)),
+                (6, OutcomeClass::Success, None),
+                (7, OutcomeClass::Throttled, Some(7)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_pause_of_more_than_half_the_period_begins_a_new_spell() {
+        let failed = OutcomeClass::ServerError;
+        check(1_000, &[(0, failed, Some(0)), (500, failed, Some(0)), (1_000, failed, Some(0))]);
+        check(1_000, &[(0, failed, Some(0)), (501, failed, Some(501)), (1_600, failed, Some(1_600))]);
+        check(0, &[(0, failed, Some(0)), (1_000_000_000, failed, Some(0))]);
+    }
+
+    #[test]
+    fn the_last_failure_is_noted_a_few_times_in_a_period_only() {
+        let (mut spell, mut notes) = (None, 0);
+        for at in 0..=1_600 {
+            let after = FailingSpell::after(spell, OutcomeClass::Timeout, UnixMs(at), 1_600);
+            notes += usize::from(after != spell);
+            spell = after;
+        }
+        assert_eq!(notes, 17);
     }
 
     #[test]
     fn every_failure_of_the_endpoint_counts() {
         for outcome in OutcomeClass::ALL {
             let counts = !matches!(outcome, OutcomeClass::Success | OutcomeClass::InternalError);
-            assert_eq!(failing_since_after(None, outcome, UnixMs(9)).is_some(), counts, "{outcome:?}");
+            assert_eq!(FailingSpell::after(None, outcome, UnixMs(9), 5).is_some(), counts, "{outcome:?}");
         }
     }
 
     #[test]
     fn the_whole_period_must_have_passed() {
-        let since = Some(UnixMs(1_000));
-        assert!(!should_disable(since, UnixMs(1_000 + DEFAULT_PERIOD_MS - 1), DEFAULT_PERIOD_MS));
-        assert!(should_disable(since, UnixMs(1_000 + DEFAULT_PERIOD_MS), DEFAULT_PERIOD_MS));
-        assert!(!should_disable(None, UnixMs(u64::MAX), DEFAULT_PERIOD_MS));
-        assert!(!should_disable(since, UnixMs(u64::MAX), 0), "0 means never");
-        assert!(!should_disable(since, UnixMs(0), 1), "the clock went backwards");
+        let spell = FailingSpell { since: UnixMs(1_000), seen_at: UnixMs(1_000) };
+        assert!(!spell.should_disable(UnixMs(1_000 + DEFAULT_PERIOD_MS - 1), DEFAULT_PERIOD_MS));
+        assert!(spell.should_disable(UnixMs(1_000 + DEFAULT_PERIOD_MS), DEFAULT_PERIOD_MS));
+        assert!(!spell.should_disable(UnixMs(u64::MAX), 0), "0 means never");
+        assert!(!spell.should_disable(UnixMs(0), 1), "the clock went backwards");
     }
 }

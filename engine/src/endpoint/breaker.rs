@@ -151,10 +151,14 @@ impl Breaker {
         breaker
     }
 
-    /// What a restart needs to know, together with the caller's `failing_since`. Changes only with a [`Transition`].
+    /// What a restart needs to know of the breaker; the rest is the caller's. Changes only with a [`Transition`].
     #[must_use]
-    pub fn snapshot(&self, failing_since: Option<UnixMs>) -> EndpointHealth {
-        EndpointHealth { failing_since, breaker_open_until: self.open_until, breaker_openings: self.openings }
+    pub fn snapshot(&self) -> EndpointHealth {
+        EndpointHealth {
+            breaker_open_until: self.open_until,
+            breaker_openings: self.openings,
+            ..EndpointHealth::default()
+        }
     }
 
     /// The state.

@@ -81,7 +81,7 @@ async fn barrier(shard: &ShardCore) -> bool {
         match shard.writer.change(|_| Ok::<(), StoreError>(())).await {
             Ok(()) => return true,
             Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-            Err(ChangeError::Rejected(_) | ChangeError::Unavailable(_)) => return false,
+            Err(ChangeError::Rejected(_) | ChangeError::Refused(_) | ChangeError::Unavailable(_)) => return false,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Deliveries that wait, by when: `application number, endpoint number, due time, position`. The rows are empty.
+//! Deliveries that wait, by when: `application number, endpoint number, due time, position`. The rows hold at most
+//! a letter: whether the attempt was asked for by hand.
 
 use super::parts::{KeyReader, KeyWriter};
 use super::{KeyKind, KeyRange};

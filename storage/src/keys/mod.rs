@@ -71,7 +71,7 @@ pub enum KeyKind {
     Cursor = 20,
     /// Deliveries that wait for another attempt.
     Pending = 21,
-    /// The same by due time: an index without values.
+    /// The same by due time: an index; its values say no more than whether it was asked for by hand.
     Due = 22,
     /// Deliveries that were given up.
     DeadLetter = 23,

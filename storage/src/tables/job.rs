@@ -37,6 +37,20 @@ pub fn list_running(read: &(impl Read + ?Sized)) -> Result<Vec<Job>, StoreError>
     }
 }
 
+/// Jobs by number, from the one beyond `after`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn list(
+    read: &(impl Read + ?Sized),
+    after: Option<u32>,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<Job>, StoreError> {
+    let range = job::all().beyond(after.map(job::encode), direction);
+    scan_rows(read, KeyKind::Job, &range, limit, direction)
+}
+
 /// Creates a job or notes its progress.
 ///
 /// # Errors

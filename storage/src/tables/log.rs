@@ -8,9 +8,13 @@ use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::put_value;
 use crate::txn::Txn;
 use bytes::{Bytes, BytesMut};
 use model::{AppId, Event, Seq, UnixMs};
+
+/// What stands in place of a payload that was removed.
+const REMOVED: &[u8] = b"{}";
 
 /// Blocks read in one step of a longer read.
 const BLOCKS_PER_SCAN: usize = 16;
@@ -31,14 +35,14 @@ pub fn head(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> 
 /// Adds events of one application, consecutive and in order, to the log.
 ///
 /// # Errors
-/// Never today: writing is collected, not done. Kept so that callers need not change when it is.
+/// A refusal when an event's type, id and channels alone are more than a block holds.
 pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), StoreError> {
     let mut builder = BlockBuilder::new();
     for event in events {
         let placed = match builder.push(event) {
             Some(placed) => Some(placed),
             None => {
-                write_block(txn, app, &mut builder);
+                write_block(txn, app, &mut builder)?;
                 builder.push(event)
             }
         };
@@ -48,13 +52,13 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
             }
         }
     }
-    write_block(txn, app, &mut builder);
-    Ok(())
+    write_block(txn, app, &mut builder)
 }
 
-fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) {
-    if let Some((first, block)) = builder.finish() {
-        txn.put(keys::event::encode(app, first), block);
+fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) -> Result<(), StoreError> {
+    match builder.finish() {
+        Some((first, block)) => put_value(txn, keys::event::encode(app, first), block),
+        None => Ok(()),
     }
 }
 
@@ -66,11 +70,12 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<E
     if seq == Seq::ZERO || seq > Seq::MAX {
         return Ok(None);
     }
+    find(read, app, seq)?.map(|record| complete(read, record)).transpose()
+}
+
+fn find(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<BlockRecord>, StoreError> {
     let Some((_, block)) = block_at(read, app, seq)? else { return Ok(None) };
-    match block::read(app, &block)?.into_iter().find(|record| record.event.seq == seq) {
-        Some(record) => Ok(Some(complete(read, record)?)),
-        None => Ok(None),
-    }
+    Ok(block::read(app, &block)?.into_iter().find(|record| record.event.seq == seq))
 }
 
 /// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event).
@@ -86,6 +91,10 @@ pub fn read_after(
 ) -> Result<Vec<Event>, StoreError> {
     let mut events: Vec<Event> = Vec::new();
     let mut bytes = 0;
+    if max_events == 0 || after >= Seq::MAX {
+        return Ok(events);
+    }
+    let mut next = after.next();
     let mut from = block_at(read, app, after.next())?.map_or(after.next(), |(first, _)| first);
     loop {
         let range = keys::event::of_app(app).from(keys::event::encode(app, from));
@@ -93,10 +102,11 @@ pub fn read_after(
         let more = blocks.len() == BLOCKS_PER_SCAN;
         for (_, block) in &blocks {
             for record in block::read(app, block)? {
-                from = record.event.seq.next();
-                if record.event.seq <= after {
+                // Also those seen twice, when a block is split between two reads.
+                if record.event.seq < next {
                     continue;
                 }
+                next = record.event.seq.next();
                 let event = complete(read, record)?;
                 bytes += event.payload.len();
                 events.push(event);
@@ -108,6 +118,7 @@ pub fn read_after(
         if !more {
             return Ok(events);
         }
+        from = next;
     }
 }
 
@@ -154,9 +165,8 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Event, S
     if let PayloadAt::Chunked { length, chunks } = record.payload_at {
         let mut payload = BytesMut::with_capacity(length as usize);
         for index in 0..chunks {
-            let key = keys::chunk::encode(event.app, event.seq, index);
-            let Some(row) = read.get(&key)? else {
-                return Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {index} is missing") });
+            let Some(row) = read.get(&keys::chunk::encode(event.app, event.seq, index))? else {
+                return removed_meanwhile(read, event, index);
             };
             payload.extend_from_slice(&block::decode_chunk(&row)?);
         }
@@ -169,30 +179,43 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Event, S
     Ok(event)
 }
 
+/// A chunk was not there although the block, read before, refers to it. Fine when the payload was removed in between;
+/// the block says so then.
+fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Event, StoreError> {
+    match find(read, event.app, event.seq)? {
+        Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(event),
+        // The event itself was removed; it was there when this read began.
+        None => Ok(Event { payload: Bytes::from_static(REMOVED), ..event }),
+        Some(_) => Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {chunk} is missing") }),
+    }
+}
+
 /// Replaces an event's payload by an empty object, in its block and in its chunks. Unknown events are left alone.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of its block.
 pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<(), StoreError> {
-    let Some((first, block)) = block_at(txn, app, seq)? else { return Ok(()) };
-    let mut kept = Vec::new();
-    for record in block::read(app, &block)? {
-        let own = record.event.seq == seq;
-        if own && let PayloadAt::Chunked { chunks, .. } = record.payload_at {
-            for index in 0..chunks {
-                txn.delete(keys::chunk::encode(app, seq, index));
-            }
-        }
-        let mut event = if own { record.event } else { complete(txn, record)? };
-        if own {
-            event.payload = Bytes::from_static(b"{}");
-        }
-        kept.push(event);
-    }
-    // `{}` may be longer than what it replaces by a byte or two: append splits the block then, and the rows of the
-    // parts lie between this block's key and the next.
+    let Some((first, records)) = block_as_written(txn, app, seq)? else { return Ok(()) };
+    // `{}` may be longer than what it replaces by a byte or two: the block is split then, and the keys of the parts lie
+    // between this block's key and the next.
+    let mut builder = BlockBuilder::new();
     txn.delete(keys::event::encode(app, first));
-    append(txn, app, &kept)
+    for mut record in records {
+        if record.event.seq == seq {
+            if let PayloadAt::Chunked { chunks, .. } = record.payload_at {
+                for index in 0..chunks {
+                    txn.delete(keys::chunk::encode(app, seq, index));
+                }
+            }
+            record.event.payload = Bytes::from_static(REMOVED);
+            record.payload_at = PayloadAt::Inline { length: REMOVED.len() as u32 };
+        }
+        if builder.push_record(&record).is_none() {
+            write_block(txn, app, &mut builder)?;
+            builder.push_record(&record);
+        }
+    }
+    write_block(txn, app, &mut builder)
 }
 
 /// The first application after `after` that has events: one seek, however many it has.
@@ -226,3 +249,23 @@ pub fn before_time(read: &(impl Read + ?Sized), app: AppId, since: UnixMs) -> Re
     }
     Ok(Seq(low))
 }
+
+/// The block that holds `seq` as this transaction has left it: it may have rewritten or split it, which its scans do not
+/// show.
+fn block_as_written(txn: &Txn<'_>, app: AppId, seq: Seq) -> Result<Option<(Seq, Vec<BlockRecord>)>, StoreError> {
+    let Some((mut first, _)) = block_at(txn, app, seq)? else { return Ok(None) };
+    while let Some(block) = txn.get(&keys::event::encode(app, first))? {
+        let records = block::read(app, &block)?;
+        if records.iter().any(|record| record.event.seq == seq) {
+            return Ok(Some((first, records)));
+        }
+        match records.last() {
+            Some(last) if last.event.seq < seq => first = last.event.seq.next(),
+            _ => break,
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;

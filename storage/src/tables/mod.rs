@@ -4,7 +4,7 @@
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
-//! Every write passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
+//! Every write of a row that could grow passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
 
 pub mod counter;
 
@@ -28,7 +28,7 @@ pub mod history;
 pub mod job;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::codec;
 use crate::keys::{KeyKind, KeyRange};

@@ -19,6 +19,9 @@ use std::collections::HashMap;
 /// Rows read in one step at start-up.
 const ROWS_PER_SCAN: usize = 1_024;
 
+/// Holes in one row at most: 9 bytes each, far below the largest value. More than attempts in flight to one endpoint.
+const MAX_HOLES: usize = 800;
+
 /// Where every application and every owing endpoint stands.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -29,6 +32,9 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct AppProgress {
     routed: Seq,
+    /// What the row says.
+    routed_written: Seq,
+    /// Whether the next commit must look at it.
     dirty: bool,
     owing: HashMap<EndpointId, Owing>,
     dirty_endpoints: Vec<EndpointId>,
@@ -41,6 +47,23 @@ struct Owing {
     last_offered: Seq,
     row_written: bool,
     dirty: bool,
+}
+
+impl Owing {
+    fn is_settled(&self) -> bool {
+        self.cursor.holes.is_empty() && self.cursor.upto >= self.last_offered
+    }
+}
+
+impl AppProgress {
+    /// Has the next commit look at one endpoint, or at the application only.
+    fn touch(&mut self, app: AppId, endpoint: Option<EndpointId>, dirty_apps: &mut Vec<AppId>) {
+        self.dirty_endpoints.extend(endpoint);
+        if !self.dirty {
+            self.dirty = true;
+            dirty_apps.push(app);
+        }
+    }
 }
 
 impl Progress {
@@ -56,7 +79,8 @@ impl Progress {
             let Some((last, _)) = rows.last() else { break };
             after = Some(*last);
             for (app, routed) in rows {
-                progress.apps.entry(app).or_default().routed = routed;
+                let app = progress.apps.entry(app).or_default();
+                (app.routed, app.routed_written) = (routed, routed);
             }
         }
         let mut after = None;
@@ -66,8 +90,7 @@ impl Progress {
             after = Some(*last);
             for (target, cursor) in rows {
                 let app = progress.apps.entry(target.app).or_default();
-                // What it was offered is not recorded, but nobody was offered more than this: the rest of the log is
-                // offered again. So it owes nothing once it has read up to here.
+                // What it was offered is not recorded: at most all up to here. What lies beyond is offered again.
                 let owing = Owing { cursor, last_offered: app.routed, row_written: true, dirty: false };
                 app.owing.insert(target.endpoint, owing);
             }
@@ -98,15 +121,18 @@ impl Progress {
         })
     }
 
-    /// Events of `first..=last` that match were offered to this endpoint.
+    /// Events of `first..=last` that match were offered to this endpoint. `first` must lie above `routed`, or, when it
+    /// is offered again after a restart, above where the endpoint stands.
     pub fn offered(&mut self, target: EndpointRef, first: Seq, last: Seq) {
         let app = self.apps.entry(target.app).or_default();
-        let owing = app.owing.entry(target.endpoint).or_insert_with(|| {
-            app.dirty_endpoints.push(target.endpoint);
-            let cursor = Cursor { upto: first.previous(), holes: Vec::new() };
-            Owing { cursor, last_offered: last, row_written: false, dirty: true }
-        });
-        owing.last_offered = owing.last_offered.max(last);
+        if let Some(owing) = app.owing.get_mut(&target.endpoint) {
+            owing.last_offered = owing.last_offered.max(last);
+            return;
+        }
+        let cursor = Cursor { upto: first.previous(), holes: Vec::new() };
+        let owing = Owing { cursor, last_offered: last, row_written: false, dirty: true };
+        app.owing.insert(target.endpoint, owing);
+        app.touch(target.app, Some(target.endpoint), &mut self.dirty_apps);
     }
 
     /// Every event of this application up to `upto` has been offered to whom it matches.
@@ -114,30 +140,22 @@ impl Progress {
         let progress = self.apps.entry(app).or_default();
         if upto > progress.routed {
             progress.routed = upto;
-            if !progress.dirty {
-                progress.dirty = true;
-                self.dirty_apps.push(app);
-            }
+            progress.touch(app, None, &mut self.dirty_apps);
         }
     }
 
-    /// An endpoint reports where it stands.
+    /// An endpoint reports where it stands. A report of one that owes nothing says nothing new.
     pub fn settled(&mut self, target: EndpointRef, cursor: Cursor) {
         let Some(app) = self.apps.get_mut(&target.app) else { return };
         let Some(owing) = app.owing.get_mut(&target.endpoint) else { return };
-        let clean = cursor.holes.is_empty() && cursor.upto >= owing.last_offered;
-        if clean && !owing.row_written {
+        let moved = owing.cursor != cursor;
+        owing.cursor = cursor;
+        let settled = owing.is_settled();
+        if settled && !owing.row_written {
             app.owing.remove(&target.endpoint);
-        } else if clean || owing.cursor != cursor {
-            owing.cursor = cursor;
-            if !owing.dirty {
-                owing.dirty = true;
-                app.dirty_endpoints.push(target.endpoint);
-            }
-        }
-        if !app.dirty {
-            app.dirty = true;
-            self.dirty_apps.push(target.app);
+        } else if (moved || settled) && !owing.dirty {
+            owing.dirty = true;
+            app.touch(target.app, Some(target.endpoint), &mut self.dirty_apps);
         }
     }
 
@@ -158,20 +176,35 @@ impl Progress {
         for app_id in self.dirty_apps.drain(..) {
             let Some(app) = self.apps.get_mut(&app_id) else { continue };
             app.dirty = false;
-            delivery::put_routed(txn, app_id, app.routed);
+            if app.routed != app.routed_written {
+                delivery::put_routed(txn, app_id, app.routed);
+                app.routed_written = app.routed;
+            }
             for endpoint in app.dirty_endpoints.drain(..) {
                 let target = EndpointRef { app: app_id, endpoint };
-                let Some(owing) = app.owing.get_mut(&endpoint) else { continue };
+                // Twice in the list when it had settled and was offered something anew.
+                let Some(owing) = app.owing.get_mut(&endpoint).filter(|owing| owing.dirty) else { continue };
                 owing.dirty = false;
-                let clean = owing.cursor.holes.is_empty() && owing.cursor.upto >= owing.last_offered;
-                if clean {
+                if owing.is_settled() {
                     delivery::remove_cursor(txn, target);
                     app.owing.remove(&endpoint);
                 } else {
-                    delivery::put_cursor(txn, target, &owing.cursor);
+                    delivery::put_cursor(txn, target, &bounded(&owing.cursor));
                     owing.row_written = true;
                 }
             }
         }
     }
 }
+
+/// What fits a row: a mark with too many holes is set back to before the first one too many. That owes more than it
+/// should, never less.
+fn bounded(cursor: &Cursor) -> Cursor {
+    match cursor.holes.get(MAX_HOLES) {
+        Some(hole) => Cursor { upto: hole.previous(), holes: cursor.holes[..MAX_HOLES].to_vec() },
+        None => cursor.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
 pub fn has_outstanding(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<bool, StoreError> {
     Ok(delivery::cursor(read, target)?.is_some() || !delivery::list_due(read, target, None, 1)?.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

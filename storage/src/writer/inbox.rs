@@ -1,25 +1,38 @@
 //! What waits for the writer: requests with someone waiting, and settlements with nobody.
 //!
 //! One mutex around plain queues, held for a push or a swap and never across an await. Requests are bounded by count
-//! and bytes and refused beyond. Settlements must not be refused, so their producers are bounded instead: a shard asks
-//! [`WriterHandle::settle`] whether it may start more work.
+//! and bytes and refused beyond, where a single one may pass the queue's bytes but never [`REQUEST_MAX_BYTES`]; what is
+//! being committed counts no more. A change counts as one request of no bytes: what it writes is bounded when it runs.
+//! Settlements must not be refused, so their producers are bounded instead: a shard asks [`WriterHandle::settle`] whether
+//! it may start more work.
 //!
 //! Deliberately no fairness between tenants: one commit takes all there is, up to its bound, in order of arrival.
 
 use super::WriterConfig;
 use super::ingest::{Ingest, IngestError, IngestOutcome, NewMessage};
 use crate::store::StoreError;
-use crate::txn::Txn;
+use crate::txn::{Change, Txn};
 use model::{AppId, Event, Settlement, UnixMs};
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
 const COMMIT_MAX_BYTES: usize = 1024 * 1024;
 
-/// Settled deliveries in one commit, beyond its first settlement.
+/// Bytes of messages in one request, and of rows that one change writes. With the other bounds it keeps a commit far
+/// below the largest batch.
+const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of rows that changes write in one commit, beyond the first: the requests after them wait for the next one.
+pub(super) const COMMIT_MAX_CHANGED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Settled deliveries in one commit, beyond its first settlement. A report counts as one more: it may hold none.
 const COMMIT_MAX_SETTLED: usize = 4 * 1024;
+
+/// Bytes of responses in one commit, beyond its first settlement.
+const COMMIT_MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Settlements that may wait before shards are asked to hold back. They go on with attempts in flight, so a few more
 /// can follow: at most the attempts in flight at once.
@@ -31,10 +44,13 @@ pub enum ChangeError<E> {
     /// The change itself said no; nothing was written.
     #[error("{0}")]
     Rejected(E),
+    /// It would write more than the store takes; nothing was written.
+    #[error("the change was refused: {0}")]
+    Refused(StoreError),
     /// Too many requests wait; try again.
     #[error("too many requests are waiting for the store")]
     Busy,
-    /// The store failed or the process is stopping.
+    /// The store failed or the process is stopping; or the change itself panicked, and nothing was written.
     #[error("the store takes no more writes: {0}")]
     Unavailable(String),
 }
@@ -65,8 +81,8 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn take_requests(&mut self, max_events: usize) -> Vec<Request> {
-        let mut requests = Vec::with_capacity(self.requests.len());
+    fn take_requests(&mut self, max_events: usize) -> VecDeque<Request> {
+        let mut requests = VecDeque::with_capacity(self.requests.len());
         let (mut events, mut bytes) = (0, 0);
         while let Some(request) = self.requests.front() {
             events += request.events();
@@ -81,13 +97,14 @@ impl Inbox {
     }
 
     fn take_settlements(&mut self) -> Vec<Settlement> {
-        let (mut taken, mut settled) = (0, 0);
+        let (mut taken, mut settled, mut bytes) = (0, 0, 0);
         for settlement in &self.settlements {
-            settled += settlement.settled.len();
-            if taken > 0 && settled > COMMIT_MAX_SETTLED {
-                settled -= settlement.settled.len();
+            let count = count(settlement);
+            bytes += response_bytes(settlement);
+            if taken > 0 && (settled + count > COMMIT_MAX_SETTLED || bytes > COMMIT_MAX_RESPONSE_BYTES) {
                 break;
             }
+            settled += count;
             taken += 1;
         }
         self.settled_count -= settled;
@@ -98,10 +115,21 @@ impl Inbox {
     }
 }
 
+/// What a settlement counts for in the bounds above.
+fn count(settlement: &Settlement) -> usize {
+    1 + settlement.settled.len()
+}
+
+fn response_bytes(settlement: &Settlement) -> usize {
+    let records = settlement.settled.iter().filter_map(|settled| settled.record.as_ref());
+    records.map(|record| record.response.len()).sum()
+}
+
 /// What the writer took in one go.
 pub(super) struct Taken {
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: VecDeque<Request>,
     pub(super) settlements: Vec<Settlement>,
+    /// A shard was told to hold back and may go on.
     pub(super) settlements_were_full: bool,
 }
 
@@ -154,7 +182,17 @@ impl Request {
                 let outcome = ingest.take_in(txn, app, messages, now, events)?;
                 Ok(Waiting::Ingest(reply, outcome))
             }
-            Request::Change(change) => Ok(Waiting::Change(change.run(txn))),
+            Request::Change(change) => {
+                let told = txn.changes().len();
+                let answer = change.run(txn);
+                for change in &txn.changes()[told..] {
+                    // Messages for it that come later in this very commit are refused.
+                    if let Change::ApplicationDeleted(app) = change {
+                        ingest.forget(*app);
+                    }
+                }
+                Ok(Waiting::Change(answer))
+            }
         }
     }
 }
@@ -166,7 +204,7 @@ pub(super) trait RunChange: Send {
 
 struct ChangeRequest<F, T, E> {
     change: F,
-    reply: oneshot::Sender<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, ChangeError<E>>>,
 }
 
 impl<F, T, E> RunChange for ChangeRequest<F, T, E>
@@ -178,13 +216,27 @@ where
     fn run(self: Box<Self>, txn: &mut Txn<'_>) -> Box<dyn FnOnce() + Send> {
         let ChangeRequest { change, reply } = *self;
         let mut nested = txn.nested();
-        let result = change(&mut nested);
+        // What it leaves in disorder is its own: it owns all that it captured, and what it collected is dropped.
+        let run = panic::catch_unwind(AssertUnwindSafe(|| change(&mut nested)));
+        let result = match run {
+            Ok(Ok(value)) => check_size(&nested).map(|()| value).map_err(ChangeError::Refused),
+            Ok(Err(rejected)) => Err(ChangeError::Rejected(rejected)),
+            Err(_) => Err(ChangeError::Unavailable("the change panicked; nothing of it was written".to_owned())),
+        };
         if result.is_ok() {
             let collected = nested.into_parts();
             txn.merge(collected);
         }
         Box::new(move || drop(reply.send(result)))
     }
+}
+
+/// A refusal of the store would fail all that share the commit, so it is found here.
+fn check_size(txn: &Txn<'_>) -> Result<(), StoreError> {
+    if txn.bytes() > REQUEST_MAX_BYTES {
+        return Err(StoreError::BatchTooLarge { bytes: txn.bytes() });
+    }
+    txn.check_limits()
 }
 
 // === impl WriterHandle ===
@@ -203,24 +255,34 @@ impl WriterHandle {
     /// Takes messages in. When this returns, each accepted one is on the disk.
     ///
     /// # Errors
-    /// [`IngestError::Busy`] at once when too much waits; the others when the store failed or is closing.
+    /// [`IngestError::Busy`] and [`IngestError::TooLarge`] at once; the others when the store failed or is closing.
     ///
     /// # Cancel safety
     /// A dropped future leaves the messages in line: they may be accepted without anyone being told.
     pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
-        let bytes = messages.iter().map(|message| message.payload.len()).sum();
+        let bytes = messages.iter().map(NewMessage::bytes).sum();
+        if bytes > REQUEST_MAX_BYTES || !messages.iter().all(NewMessage::fits_a_block) {
+            return Err(IngestError::TooLarge);
+        }
         let (reply, answer) = oneshot::channel();
         self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
             Refused::Busy => IngestError::Busy { retry_after_s: 1 },
             Refused::Closing => IngestError::ShuttingDown,
         })?;
-        answer.await.unwrap_or_else(|_| Err(IngestError::Store(self.failure_text())))
+        match answer.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(IngestError::Store(self.failure().await)),
+        }
     }
 
     /// Runs a change on the writer thread. When this returns `Ok`, it is on the disk.
     ///
     /// # Errors
     /// [`ChangeError::Rejected`] with what the change said, in which case nothing was written; else as documented there.
+    ///
+    /// # Panics
+    /// Never. A change that panics is undone and answered as [`ChangeError::Unavailable`]; those that share its commit
+    /// do not notice.
     pub async fn change<T, E, F>(&self, change: F) -> Result<T, ChangeError<E>>
     where
         F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
@@ -230,18 +292,24 @@ impl WriterHandle {
         let (reply, answer) = oneshot::channel();
         self.push(Request::Change(Box::new(ChangeRequest { change, reply }))).map_err(|refused| match refused {
             Refused::Busy => ChangeError::Busy,
-            Refused::Closing => ChangeError::Unavailable("stopping".to_owned()),
+            Refused::Closing => ChangeError::Unavailable(self.failed().unwrap_or_else(|| "stopping".to_owned())),
         })?;
         match answer.await {
-            Ok(result) => result.map_err(ChangeError::Rejected),
-            Err(_) => Err(ChangeError::Unavailable(self.failure_text())),
+            Ok(result) => result,
+            Err(_) => Err(ChangeError::Unavailable(self.failure().await)),
         }
     }
 
-    /// Hands settlements over; never blocks, never refuses. Answers whether more work may be started.
+    /// Hands settlements over; never blocks, never refuses. Answers whether more work may be started; if not,
+    /// [`super::Downstream::settlements_taken`] follows, unless the writer has ended: it then drops them, and all that they
+    /// are about is owed again after the next start.
     pub fn settle(&self, settlements: &mut Vec<Settlement>) -> bool {
         let mut inbox = self.lock();
-        inbox.settled_count += settlements.iter().map(|settlement| settlement.settled.len()).sum::<usize>();
+        if inbox.ended {
+            settlements.clear();
+            return false;
+        }
+        inbox.settled_count += settlements.iter().map(count).sum::<usize>();
         inbox.settlements.append(settlements);
         let room = inbox.settled_count < SETTLEMENTS_HIGH_WATER;
         inbox.settlements_were_full |= !room;
@@ -290,11 +358,22 @@ impl WriterHandle {
         inbox.writer_waits = false;
         let requests = inbox.take_requests(self.shared.config.commit_max_events);
         let settlements = inbox.take_settlements();
-        let settlements_were_full = inbox.settled_count == 0 && std::mem::take(&mut inbox.settlements_were_full);
+        // As soon as there is room, not once all is taken: while other shards keep some in line, that may never be.
+        let room = inbox.settled_count < SETTLEMENTS_HIGH_WATER;
+        let settlements_were_full = room && std::mem::take(&mut inbox.settlements_were_full);
         Some(Taken { requests, settlements, settlements_were_full })
     }
 
-    /// Ends everything: who waits is told by its reply being dropped.
+    /// Puts requests that did not fit the commit back in front.
+    pub(super) fn put_back(&self, requests: VecDeque<Request>) {
+        let mut inbox = self.lock();
+        for request in requests.into_iter().rev() {
+            inbox.request_bytes += request.bytes();
+            inbox.requests.push_front(request);
+        }
+    }
+
+    /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
     pub(super) fn fail(&self, reason: String) {
         self.shared.failure.send_replace(Some(reason));
         self.closed();
@@ -333,10 +412,6 @@ impl WriterHandle {
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         // Nothing panics while it is held; if something did, the queues are still whole.
         self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failure_text(&self) -> String {
-        self.failed().unwrap_or_else(|| "stopping".to_owned())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::block`]).
 
-use crate::store::StoreError;
+use crate::block;
+use crate::store::{MAX_VALUE_BYTES, StoreError};
 use crate::tables::{event_uid, idempotency, log};
 use crate::txn::Txn;
 use bytes::Bytes;
@@ -26,6 +27,24 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
     /// Set when it is for one endpoint only.
     pub only_for: Option<EndpointId>,
+}
+
+/// What a message takes beyond its texts, near enough to budget by: a header and its index rows.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+
+impl NewMessage {
+    /// Bytes to budget by.
+    pub(super) fn bytes(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = optional(&self.event_id) + optional(&self.idempotency_key) + self.event_type.len();
+        let channels: usize = self.channels.iter().map(String::len).sum();
+        MESSAGE_OVERHEAD_BYTES + texts + channels + self.payload.len()
+    }
+
+    /// Whether a block can hold its type, id and channels. They are not chunked.
+    pub(super) fn fits_a_block(&self) -> bool {
+        block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels) <= MAX_VALUE_BYTES
+    }
 }
 
 /// What became of one message.
@@ -53,6 +72,10 @@ pub enum IngestError {
     /// The process is stopping; nothing was taken.
     #[error("stopping")]
     ShuttingDown,
+    /// More than the store takes in one request, or one message's type, id and channels more than it takes for one;
+    /// nothing was taken.
+    #[error("more than the store takes at once")]
+    TooLarge,
     /// There is no such application.
     #[error("unknown application")]
     UnknownApplication,
@@ -158,6 +181,9 @@ fn fingerprint(message: &NewMessage) -> [u8; 16] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
+    hash.update([u8::from(message.event_id.is_some())]);
+    hash.update(message.only_for.map_or(0, |endpoint| endpoint.0).to_le_bytes());
+    hash.update((message.channels.len() as u64).to_le_bytes());
     for channel in &message.channels {
         hash.update((channel.len() as u64).to_le_bytes());
         hash.update(channel);

@@ -8,6 +8,8 @@
 //! - *When it is full:* requests are refused as busy before anything happened.
 //! - *When the process dies here:* nothing was acknowledged that is not on the disk.
 //! - *When the disk fails:* nothing more is acknowledged, ever; [`WriterHandle::failure`] tells, and the process ends.
+//! - *When one request is more than the store takes, or panics:* it alone is refused.
+//! - *When anything else here panics:* as when the disk fails.
 //!
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
@@ -22,7 +24,7 @@ use crate::store::StoreError;
 use crate::tables::progress::Progress;
 use crate::tables::settle;
 use crate::txn::{Change, Txn};
-use inbox::{Taken, Waiting};
+use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
 use model::{EndpointRef, Event, Settlement, UnixMs};
 use std::time::Instant;
@@ -51,7 +53,8 @@ pub trait Downstream: Send {
     /// `progress` to whom the events were offered.
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress);
 
-    /// Settlements were taken in; shards that held back may go on.
+    /// There is room for settlements; shards that held back may go on. Follows whenever [`WriterHandle::settle`] told one
+    /// to, unless the writer ends.
     fn settlements_taken(&mut self);
 }
 
@@ -73,8 +76,23 @@ pub fn spawn(
     let handle = WriterHandle::new(config);
     let mut writer =
         Writer { store, handle: handle.clone(), ingest: Ingest::new(config.idempotency_ms), progress, downstream, now };
-    let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || writer.run())?;
+    let guard = FailsWithThread(handle.clone());
+    let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || {
+        let _guard = guard;
+        writer.run();
+    })?;
     Ok((handle, thread))
+}
+
+/// Turns a panic of the writer thread into a failure that is told: without it those in line would wait for ever.
+struct FailsWithThread(WriterHandle);
+
+impl Drop for FailsWithThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the writer panicked".to_owned());
+        }
+    }
 }
 
 struct Writer<D> {
@@ -111,8 +129,12 @@ impl<D: Downstream> Writer<D> {
         for mut settlement in taken.settlements {
             self.settle(&mut txn, &mut settlement)?;
         }
-        for request in taken.requests {
+        let (mut requests, settled_bytes) = (taken.requests, txn.bytes());
+        while let Some(request) = requests.pop_front() {
             waiting.push(request.run(&mut txn, &mut self.ingest, now, &mut events)?);
+            if txn.bytes().saturating_sub(settled_bytes) > COMMIT_MAX_CHANGED_BYTES {
+                self.handle.put_back(std::mem::take(&mut requests));
+            }
         }
         // Stable: events of one application stay in the order they were taken.
         events.sort_by_key(|event| event.app);
@@ -121,7 +143,12 @@ impl<D: Downstream> Writer<D> {
         }
         self.progress.write(&mut txn);
         let (batch, changes) = txn.into_parts();
-        if !batch.is_empty() {
+        if batch.is_empty() {
+            // Nobody will find out by applying: e.g. all requests failed on reads.
+            if let Some(reason) = self.store.poisoned() {
+                return Err(StoreError::Poisoned { reason });
+            }
+        } else {
             let started = Instant::now();
             self.store.apply(batch)?;
             metrics::histogram!(model::metric::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
@@ -144,7 +171,19 @@ impl<D: Downstream> Writer<D> {
         settle::apply(txn, settlement)?;
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
         if let Some(reason) = settlement.disable {
-            crate::tables::endpoint::disable(txn, settlement.target, reason, (self.now)())?;
+            let mut nested = txn.nested();
+            match crate::tables::endpoint::disable(&mut nested, settlement.target, reason, (self.now)()) {
+                Ok(()) => {
+                    let collected = nested.into_parts();
+                    txn.merge(collected);
+                }
+                // A row that was full to the brim. Nobody waits for an answer; stopping for all would help nobody.
+                Err(error) if error.is_refusal() => {
+                    tracing::error!(app = %settlement.target.app, endpoint = %settlement.target.endpoint, %error,
+                        "an endpoint could not be disabled");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -153,12 +192,12 @@ impl<D: Downstream> Writer<D> {
         for change in changes {
             match change {
                 Change::EndpointDeleted(target) => self.progress.forget(*target),
-                Change::ApplicationDeleted(app) => {
-                    self.progress.forget_app(*app);
-                    self.ingest.forget(*app);
-                }
+                Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
                 Change::EndpointPut(_) | Change::Requeued(_) | Change::JobStarted => {}
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

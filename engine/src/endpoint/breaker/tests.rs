@@ -148,7 +148,7 @@ fn a_good_probe_closes_it_with_a_clean_record() {
     bench.trip();
     bench.wait();
     assert_eq!(bench.attempt(Healthy), Some(Transition::Closed));
-    assert_eq!(bench.breaker.snapshot(None), EndpointHealth::default());
+    assert_eq!(bench.breaker.snapshot(), EndpointHealth::default());
     assert_eq!(bench.attempts(Failing, 4), None);
     assert!(bench.attempt(Failing).is_some());
 
@@ -174,7 +174,7 @@ fn each_failed_probe_holds_longer_up_to_the_maximum() {
         let longest_ms = longest_s * 1_000;
         assert!((longest_ms / 2..=longest_ms).contains(hold_ms), "{holds:?}");
     }
-    assert_eq!(bench.breaker.snapshot(None).breaker_openings, 9);
+    assert_eq!(bench.breaker.snapshot().breaker_openings, 9);
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn a_probe_that_was_not_made_passes_on_its_turn() {
     bench.wait();
     let probe = bench.ticket();
     assert!(probe.is_probe());
-    let before = bench.breaker.snapshot(None);
+    let before = bench.breaker.snapshot();
     bench.breaker.release(probe);
-    assert_eq!(bench.breaker.snapshot(None), before, "no new hold");
+    assert_eq!(bench.breaker.snapshot(), before, "no new hold");
     assert!(bench.ticket().is_probe());
 }
 
@@ -230,21 +230,20 @@ fn results_from_before_the_trip_are_void() {
 fn it_survives_a_restart_in_every_state() {
     let config = BreakerConfig::default();
     let mut bench = Bench::new();
-    assert_eq!(Breaker::restore(config, &bench.breaker.snapshot(None), bench.now).state(), State::Closed);
+    assert_eq!(Breaker::restore(config, &bench.breaker.snapshot(), bench.now).state(), State::Closed);
 
     bench.trip();
-    let health = bench.breaker.snapshot(Some(UnixMs(7)));
-    assert_eq!(health.failing_since, Some(UnixMs(7)));
+    let health = bench.breaker.snapshot();
     let restored = Breaker::restore(config, &health, bench.now);
     assert_eq!(restored.state(), bench.breaker.state());
-    assert_eq!(restored.snapshot(Some(UnixMs(7))), health);
+    assert_eq!(restored.snapshot(), health);
 
     bench.wait();
     let _probe = bench.ticket();
-    let mut again = Bench::with(Breaker::restore(config, &bench.breaker.snapshot(None), bench.now));
+    let mut again = Bench::with(Breaker::restore(config, &bench.breaker.snapshot(), bench.now));
     again.now = bench.now;
     assert!(matches!(again.attempt(Failing), Some(Transition::Reopened { .. })), "half-open restarts as a probe");
-    assert_eq!(again.breaker.snapshot(None).breaker_openings, 2, "and its holds go on growing");
+    assert_eq!(again.breaker.snapshot().breaker_openings, 2, "and its holds go on growing");
 }
 
 #[test]
@@ -253,7 +252,7 @@ fn a_clock_that_steps_back_does_not_prolong_the_hold() {
     bench.trip();
     bench.now = UnixMs(0);
     let longest = UnixMs(BreakerConfig::default().hold_max_ms);
-    let health = bench.breaker.snapshot(None);
+    let health = bench.breaker.snapshot();
     assert_eq!(bench.acquire(), Admission::Rejected { until: Some(longest) });
     let restored = Breaker::restore(BreakerConfig::default(), &health, UnixMs(0));
     assert_eq!(restored.state(), State::Open { until: longest });
@@ -302,7 +301,7 @@ proptest! {
         bench.rng = StdRng::seed_from_u64(seed);
         let mut tickets: Vec<Ticket> = vec![];
         for step in steps {
-            let (before, saved) = (bench.breaker.state(), bench.breaker.snapshot(None));
+            let (before, saved) = (bench.breaker.state(), bench.breaker.snapshot());
             let mut transition = None;
             let cause = match step {
                 Step::Acquire => match bench.acquire() {
@@ -365,8 +364,8 @@ proptest! {
                 (from, cause, to) => from == to && transition.is_none() && !cause.ends_with("probe") && before == after,
             };
             prop_assert!(legal, "{before:?} --{cause}--> {after:?}, {transition:?}");
-            prop_assert_eq!(transition.is_some(), saved != bench.breaker.snapshot(None), "a save for each transition");
-            prop_assert_eq!(after == State::Closed, bench.breaker.snapshot(None).breaker_open_until.is_none());
+            prop_assert_eq!(transition.is_some(), saved != bench.breaker.snapshot(), "a save for each transition");
+            prop_assert_eq!(after == State::Closed, bench.breaker.snapshot().breaker_open_until.is_none());
             let live = tickets.iter().filter(|ticket| ticket.is_probe() && ticket.period == bench.breaker.period).count();
             prop_assert_eq!(live, usize::from(after == State::HalfOpen), "one probe while half-open, none otherwise");
         }

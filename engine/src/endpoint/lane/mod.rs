@@ -20,6 +20,7 @@ mod types;
 
 pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Ruled};
 
+use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, State, Transition};
 use crate::endpoint::rate_limit::RateLimit;
@@ -28,7 +29,7 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs, Verdict};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
@@ -45,7 +46,7 @@ pub struct Lane {
     rate: Option<RateLimit>,
     budget: RetryBudget,
     slow_down_until: UnixMs,
-    failing_since: Option<UnixMs>,
+    failing: Option<FailingSpell>,
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
     settled: Vec<Settled>,
@@ -76,7 +77,7 @@ impl Lane {
             rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
             slow_down_until: UnixMs::ZERO,
-            failing_since: start.health.failing_since,
+            failing: FailingSpell::restore(&start.health),
             flights: HashMap::new(),
             wake_at: None,
             settled: Vec::new(),
@@ -100,7 +101,7 @@ impl Lane {
         }
         if self.policy.disabled && !policy.disabled {
             // A fresh start: what it failed before it was disabled says nothing about it now.
-            self.failing_since = None;
+            self.failing = None;
             self.health_changed = true;
             self.disable = None;
         }

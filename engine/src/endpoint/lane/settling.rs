@@ -4,7 +4,7 @@
 
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
-use crate::endpoint::auto_disable::{failing_since_after, should_disable};
+use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::breaker::Transition;
 use crate::outcome::decide::Decision;
 use model::{
@@ -119,11 +119,13 @@ impl Lane {
         transition: Option<Transition>,
         now: UnixMs,
     ) -> Option<DisabledReason> {
-        let failing_since = failing_since_after(self.failing_since, outcome, now);
-        self.health_changed |= failing_since != self.failing_since || transition.is_some();
-        self.failing_since = failing_since;
-        let failing = outcome != OutcomeClass::Success
-            && should_disable(failing_since, now, self.policy.disable_after_failing_ms);
+        let period_ms = self.policy.disable_after_failing_ms;
+        let failing = FailingSpell::after(self.failing, outcome, now, period_ms);
+        self.health_changed |= failing != self.failing || transition.is_some();
+        self.failing = failing;
+        // A failure on this side is none of the endpoint's, however long it has been silent.
+        let failing =
+            outcome != OutcomeClass::InternalError && failing.is_some_and(|spell| spell.should_disable(now, period_ms));
         let disable = disable.or(failing.then_some(DisabledReason::Failing));
         if disable.is_some() && !self.policy.disabled {
             self.policy.disabled = true;
@@ -151,7 +153,11 @@ impl Lane {
     }
 
     fn health(&self) -> EndpointHealth {
-        self.breaker.snapshot(self.failing_since)
+        EndpointHealth {
+            failing_since: self.failing.map(|spell| spell.since),
+            failing_seen_at: self.failing.map(|spell| spell.seen_at),
+            ..self.breaker.snapshot()
+        }
     }
 }
 

@@ -78,12 +78,12 @@ fn what_memory_let_go_of_during_a_load_is_loaded_again() {
     pop(&mut retries, 1).map(|key| retries.settled(key)).unwrap();
     let asked = retries.next_load().unwrap();
     (11..=14).for_each(|seq| retries.add(key(50, seq)));
-    retries.loaded(asked, scheduled(&[key(200, 3)]));
+    retries.loaded(asked, vec![]);
     (11..=14).for_each(|seq| {
         assert_eq!(pop(&mut retries, 50), Some(key(50, seq)));
         retries.settled(key(50, seq));
     });
-    load(&mut retries, &[key(100, 2), key(200, 3)]);
+    load(&mut retries, &[key(100, 2)]);
     assert_eq!(retries.next_due(), Some(UnixMs(100)));
 }
 

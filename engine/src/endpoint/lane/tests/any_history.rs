@@ -6,7 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Histories in an ordinary run; raise it to dig.
-const CASES: u32 = 400;
+const CASES: u32 = 1_500;
 
 /// What can happen, each with an argument that chooses how.
 fn step(world: &mut World, kind: u8, arg: u16, health: u16) {

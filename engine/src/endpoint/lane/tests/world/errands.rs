@@ -5,7 +5,7 @@ use super::*;
 
 #[derive(Default)]
 pub(in super::super) struct Errands {
-    pub(super) attempts: Vec<Attempt>,
+    pub(in super::super) attempts: Vec<Attempt>,
     pub(super) fetches: Vec<(Fetch, Option<(Option<Event>, Option<Pending>)>)>,
     pub(super) read: Option<(LogRead, Option<(Vec<Event>, Seq)>)>,
     pub(super) load: Option<Load>,
@@ -46,6 +46,26 @@ impl World {
                 assert!(self.errands.load.replace(load).is_none(), "two loads at once");
             }
         }
+    }
+
+    /// Runs every errand and applies every report, until only attempts are under way.
+    pub(in super::super) fn serve(&mut self) {
+        for _ in 0..60 {
+            self.tell_requeued();
+            self.pump(true);
+            self.go_on_reading(false);
+            self.go_on_loading(false);
+            self.go_on_fetching(0, false);
+            self.report();
+            self.apply_report();
+        }
+        let errands = &self.errands;
+        assert!(errands.fetches.is_empty() && errands.read.is_none() && errands.load.is_none(), "it goes on and on");
+    }
+
+    /// Deliveries under way, in the order they were started.
+    pub(in super::super) fn under_way(&self) -> Vec<u64> {
+        self.errands.attempts.iter().map(|attempt| attempt.event.seq.0).collect()
     }
 
     /// Moves a read of the log on by one step, or lets it fail.

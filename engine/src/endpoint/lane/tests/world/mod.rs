@@ -148,7 +148,8 @@ impl World {
         if let Some(at) = lane.wake_at() {
             assert!(at > self.now, "a wake-up at once");
         }
-        if self.errands.any() || !self.nothing_unapplied() || self.untold_requeue || self.lane.no_read_until > self.now {
+        if self.errands.any() || !self.nothing_unapplied() || self.untold_requeue || self.lane.no_read_until > self.now
+        {
             return;
         }
         let (in_memory, on_disk) = (lane.retries.next_due(), self.first_due());

@@ -1,6 +1,7 @@
 //! The writer of the small world: the real tables, one commit at a time.
 
 use super::*;
+use model::Verdict;
 use storage::tables::{dead_letter, delivery, log, settle};
 use storage::{Store, Txn};
 
@@ -107,7 +108,7 @@ impl World {
         delivery::list_due(&self.store, TARGET, None, 1).unwrap().first().map(|(due, _, _)| *due)
     }
 
-    pub(super) fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
+    pub(in super::super) fn dead_letter(&self, seq: Seq) -> Option<DeadLetter> {
         dead_letter::get(&self.store, TARGET, seq).unwrap()
     }
 
@@ -123,7 +124,7 @@ impl World {
         }
     }
 
-    pub(super) fn row(&self, seq: Seq) -> (Option<Event>, Option<Pending>) {
+    pub(in super::super) fn row(&self, seq: Seq) -> (Option<Event>, Option<Pending>) {
         let event = log::get(&self.store, TARGET.app, seq).unwrap();
         (event, delivery::pending(&self.store, TARGET, seq).unwrap())
     }

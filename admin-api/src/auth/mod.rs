@@ -1,0 +1,95 @@
+//! Who calls, and how far their key reaches.
+//!
+//! A caller shows `Authorization: Bearer <key>`. Its SHA-256 is looked up and compared in constant time; the key itself
+//! is never kept or logged. A key may be limited to one application: then only paths below that application answer.
+//! The check sits in one middleware before every route, so no handler can forget it. Deliberately no users and no
+//! sessions: a key is all there is.
+
+pub mod key;
+
+use crate::error::ApiError;
+use crate::extract::find_application;
+use crate::state::ApiState;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use key::KeyHash;
+use model::AppId;
+use storage::tables::api_key;
+
+/// The longest key that is looked at, in bytes.
+const KEY_BYTES_MAX: usize = 512;
+
+/// How far a caller's key reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Everything.
+    All,
+    /// One application and what belongs to it.
+    Application(AppId),
+}
+
+/// Lets a request pass when its key is known and reaches far enough; leaves its [`Scope`] with the request.
+pub(crate) async fn require_key(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let scope = scope_of(&state, &parts)?;
+    if let Scope::Application(own) = scope {
+        check_path(&state, &mut parts, own).await?;
+    }
+    parts.extensions.insert(scope);
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Looks the caller's key up.
+fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
+    let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    let hash = KeyHash::of(text.ok_or(ApiError::Unauthenticated)?);
+    if hash.matches(&state.root_key) {
+        return Ok(Scope::All);
+    }
+    let row = api_key::get(&**state.store(), &hash.to_bytes())?.ok_or(ApiError::Unauthenticated)?;
+    if !hash.matches(&KeyHash::from_bytes(row.hash)) {
+        return Err(ApiError::Unauthenticated);
+    }
+    Ok(row.app.map_or(Scope::All, Scope::Application))
+}
+
+/// The key in an `Authorization` header (RFC 6750, 2.1). The scheme's case does not matter.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.split_once(' ')?;
+    let key = key.trim();
+    let is_key = scheme.eq_ignore_ascii_case("bearer") && !key.is_empty() && key.len() <= KEY_BYTES_MAX;
+    is_key.then_some(key)
+}
+
+/// Refuses every path that is not below the key's own application: others alike, whether they exist or not.
+async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(), ApiError> {
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden)?;
+    let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
+    let found = match named {
+        Some(text) => find_application(&**state.store(), text)?,
+        None => None,
+    };
+    if found.is_some_and(|application| application.id == own) { Ok(()) } else { Err(ApiError::Forbidden) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_key_of_sane_length_is_taken() {
+        assert_eq!(bearer("Bearer pk_1"), Some("pk_1"));
+        assert_eq!(bearer("bearer  pk_1 "), Some("pk_1"));
+        assert_eq!(bearer("Basic pk_1"), None);
+        assert_eq!(bearer("Bearer "), None);
+        assert_eq!(bearer("pk_1"), None);
+        assert_eq!(bearer(&format!("Bearer {}", "k".repeat(513))), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! Attempts, and messages and endpoints seen through their deliveries.
+//!
+//! `MessageAttemptOut`, `EndpointMessageOut` (messages of an endpoint), `MessageEndpointOut` (endpoints of a message),
+//! `EndpointStats`. Deliberately no reading: see [`crate::routes::attempt`].
+
+use crate::dto::endpoint::EndpointOut;
+use crate::dto::message::MessageOut;
+use crate::dto::status::{MessageStatus, trigger_number};
+use crate::dto::timestamp::Timestamp;
+use model::id::attempt_id;
+use model::{AttemptRecord, Endpoint, Event};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One attempt.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MessageAttemptOut {
+    pub(crate) id: String,
+    msg_id: String,
+    endpoint_id: String,
+    url: String,
+    /// The start of the response body, or the error in words; empty when not asked for or expunged.
+    response: String,
+    /// 0 when there was no answer.
+    response_status_code: u16,
+    response_duration_ms: u32,
+    status: MessageStatus,
+    status_text: &'static str,
+    /// 0 by the schedule, 1 by hand.
+    trigger_type: u8,
+    timestamp: Timestamp,
+    /// Which attempt of its delivery, from 1.
+    attempt: u16,
+    /// What it showed, in our words.
+    outcome: &'static str,
+    /// When the next attempt is due, if one is.
+    next_attempt: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg: Option<MessageOut>,
+}
+
+impl MessageAttemptOut {
+    /// One attempt of `event` at `endpoint`.
+    pub(crate) fn of(record: &AttemptRecord, event: &Event, endpoint: &Endpoint, with_content: bool) -> Self {
+        let status = MessageStatus::of_attempt(record);
+        let response =
+            if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
+        MessageAttemptOut {
+            id: attempt_id(endpoint.id, record.seq, record.started_at),
+            msg_id: event.message_id(),
+            endpoint_id: endpoint.public_id(),
+            url: endpoint.url.clone(),
+            response,
+            response_status_code: record.status,
+            response_duration_ms: record.duration_ms,
+            status,
+            status_text: status.text(),
+            trigger_type: trigger_number(record.trigger),
+            timestamp: Timestamp(record.started_at),
+            attempt: record.attempt,
+            outcome: record.outcome.as_str(),
+            next_attempt: record.next_attempt_at.map(Timestamp),
+            msg: None,
+        }
+    }
+
+    /// With the message inside.
+    pub(crate) fn with_message(self, message: MessageOut) -> MessageAttemptOut {
+        MessageAttemptOut { msg: Some(message), ..self }
+    }
+}
+
+/// A message and how its delivery to one endpoint stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointMessageOut {
+    #[serde(flatten)]
+    pub(crate) message: MessageOut,
+    pub(crate) status: MessageStatus,
+    status_text: &'static str,
+    next_attempt: Option<Timestamp>,
+}
+
+impl EndpointMessageOut {
+    /// A message whose delivery stands so.
+    pub(crate) fn of(message: MessageOut, status: MessageStatus, next_attempt: Option<Timestamp>) -> Self {
+        EndpointMessageOut { message, status, status_text: status.text(), next_attempt }
+    }
+}
+
+/// An endpoint and how the delivery of one message to it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MessageEndpointOut {
+    #[serde(flatten)]
+    pub(crate) endpoint: EndpointOut,
+    status: MessageStatus,
+    status_text: &'static str,
+    next_attempt: Option<Timestamp>,
+}
+
+impl MessageEndpointOut {
+    /// An endpoint where the delivery stands so.
+    pub(crate) fn of(endpoint: &Endpoint, status: MessageStatus, next_attempt: Option<Timestamp>) -> Self {
+        MessageEndpointOut { endpoint: endpoint.into(), status, status_text: status.text(), next_attempt }
+    }
+}
+
+/// How the deliveries of an endpoint stand.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointStats {
+    pub(crate) success: u64,
+    pub(crate) pending: u64,
+    pub(crate) sending: u64,
+    pub(crate) fail: u64,
+    pub(crate) canceled: u64,
+    /// Whether older messages of the period were left out: only the newest 10,000 are counted.
+    pub(crate) truncated: bool,
+}
+
+impl EndpointStats {
+    /// Counts one delivery.
+    pub(crate) fn count(&mut self, status: MessageStatus) {
+        match status {
+            MessageStatus::Success => self.success += 1,
+            MessageStatus::Pending => self.pending += 1,
+            MessageStatus::Fail => self.fail += 1,
+            MessageStatus::Sending => self.sending += 1,
+            MessageStatus::Canceled => self.canceled += 1,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How an endpoint fares: its breaker, its failures, its dead letters.
+//!
+//! Deliberately no rates: those are metrics.
+
+use crate::dto::timestamp::Timestamp;
+use model::{Endpoint, EndpointHealth, UnixMs};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How an endpoint fares.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointStateOut {
+    /// `closed`: attempts are made; `open`: none are; `half_open`: one probe may go.
+    breaker: &'static str,
+    /// Until when the breaker stays open.
+    breaker_open_until: Option<Timestamp>,
+    /// How often it opened since it was last closed.
+    breaker_openings: u32,
+    /// The first failure since the last success.
+    failing_since: Option<Timestamp>,
+    disabled: bool,
+    disabled_reason: Option<&'static str>,
+    disabled_at: Option<Timestamp>,
+    /// Dead letters, counted up to 10,000.
+    dead_letters: u64,
+}
+
+impl EndpointStateOut {
+    /// As of `now`.
+    pub(crate) fn of(endpoint: &Endpoint, health: &EndpointHealth, dead_letters: u64, now: UnixMs) -> Self {
+        let breaker = match health.breaker_open_until {
+            None => "closed",
+            Some(until) if until > now => "open",
+            Some(_) => "half_open",
+        };
+        EndpointStateOut {
+            breaker,
+            breaker_open_until: health.breaker_open_until.map(Timestamp),
+            breaker_openings: health.breaker_openings,
+            failing_since: health.failing_since.map(Timestamp),
+            disabled: endpoint.disabled.is_some(),
+            disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
+            disabled_at: endpoint.disabled.map(|disabled| Timestamp(disabled.at)),
+            dead_letters,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The JSON of the API: one file for each kind of thing, named as the clients name it.
+//!
+//! Both generations of clients are served by one body: fields that they call differently are sent under both names and
+//! taken under either. Unknown fields are ignored. Deliberately no I/O: a value is validated and turned into words of
+//! `model` here, and stored by [`crate::routes`].
+
+pub(crate) mod fields;
+pub(crate) mod timestamp;
+
+pub(crate) mod application;
+pub(crate) mod event_type;
+
+pub(crate) mod endpoint;
+pub(crate) mod endpoint_header;
+pub(crate) mod endpoint_secret;
+pub(crate) mod endpoint_state;
+pub(crate) mod retry_policy;
+
+pub(crate) mod batch;
+pub(crate) mod message;
+
+pub(crate) mod attempt;
+pub(crate) mod dead_letter;
+pub(crate) mod job;
+pub(crate) mod status;

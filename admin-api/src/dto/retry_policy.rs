@@ -1,0 +1,223 @@
+//! An endpoint's own retry policy in JSON, e.g. `{"type":"exponential","initialMs":1000,"maxAttempts":10}`.
+//!
+//! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
+//! field. No arithmetic: delays are computed by the engine.
+
+use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS_MAX};
+use crate::validate::Checks;
+use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// No computed gap is longer, when the policy does not say: a day.
+const MAX_DELAY_MS_DEFAULT: u64 = 86_400_000;
+
+/// When, how often and how evenly failures are tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RetryPolicyBody {
+    /// What the gaps are made of.
+    #[serde(rename = "type")]
+    kind: SpacingKind,
+    /// For `schedule`: the gap before each retry; the last one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delays_ms: Option<Vec<u64>>,
+    /// For `exponential`: the first gap, doubled each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial_ms: Option<u64>,
+    /// For `linear`: what each gap grows by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_ms: Option<u64>,
+    /// For `fixed`: every gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    /// Attempts in all, the first included. Left out of a `schedule`: one more than it has entries.
+    #[schema(minimum = 1, maximum = 100)]
+    max_attempts: Option<u16>,
+    /// No computed gap is longer. Default: a day.
+    max_delay_ms: Option<u64>,
+    /// How gaps are spread. Default: `proportional`.
+    jitter: Option<JitterKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SpacingKind {
+    Schedule,
+    Exponential,
+    Linear,
+    Fixed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum JitterKind {
+    None,
+    Proportional,
+    Equal,
+    Full,
+}
+
+/// What a 4xx without a meaning of its own leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnClientError {
+    /// Retried like any failure.
+    Retry,
+    /// A dead letter at once.
+    DeadLetter,
+}
+
+impl RetryPolicyBody {
+    /// Notes what is wrong.
+    pub(crate) fn check(&self, checks: &mut Checks) {
+        let delay = 0..=RETRY_DELAY_MS_MAX;
+        let (field, given) = match self.kind {
+            SpacingKind::Schedule => ("delaysMs", self.delays_ms.is_some()),
+            SpacingKind::Exponential => ("initialMs", self.initial_ms.is_some()),
+            SpacingKind::Linear => ("stepMs", self.step_ms.is_some()),
+            SpacingKind::Fixed => ("delayMs", self.delay_ms.is_some()),
+        };
+        if !given {
+            checks.wrong(&["retryPolicy", field], "field required", "value_error.missing");
+        }
+        let single = [self.initial_ms, self.step_ms, self.delay_ms, self.max_delay_ms];
+        let values = single.into_iter().flatten().chain(self.delays_ms.iter().flatten().copied());
+        values.for_each(|value| checks.within("retryPolicy", value, &delay));
+        if self.delays_ms.as_ref().is_some_and(|delays| delays.is_empty() || delays.len() > usize::from(ATTEMPTS_MAX)) {
+            let msg = format!("must have 1 to {ATTEMPTS_MAX} entries");
+            checks.wrong(&["retryPolicy", "delaysMs"], msg, "value_error.list.length");
+        }
+        match self.max_attempts {
+            Some(attempts) if attempts == 0 || attempts > ATTEMPTS_MAX => {
+                let msg = format!("must be between 1 and {ATTEMPTS_MAX}");
+                checks.wrong(&["retryPolicy", "maxAttempts"], msg, "value_error.number.range");
+            }
+            None if self.kind != SpacingKind::Schedule => {
+                checks.wrong(&["retryPolicy", "maxAttempts"], "field required", "value_error.missing");
+            }
+            _ => {}
+        }
+    }
+
+    /// The policy; only meaningful after [`RetryPolicyBody::check`] found nothing.
+    pub(crate) fn to_model(&self) -> RetryPolicy {
+        let delays_ms = self.delays_ms.clone().unwrap_or_default();
+        let from_schedule = u16::try_from(delays_ms.len() + 1).unwrap_or(ATTEMPTS_MAX);
+        RetryPolicy {
+            max_attempts: self.max_attempts.unwrap_or(from_schedule).clamp(1, ATTEMPTS_MAX),
+            spacing: match self.kind {
+                SpacingKind::Schedule => Spacing::Schedule { delays_ms },
+                SpacingKind::Exponential => Spacing::Exponential { initial_ms: self.initial_ms.unwrap_or_default() },
+                SpacingKind::Linear => Spacing::Linear { step_ms: self.step_ms.unwrap_or_default() },
+                SpacingKind::Fixed => Spacing::Fixed { delay_ms: self.delay_ms.unwrap_or_default() },
+            },
+            max_delay_ms: self.max_delay_ms.unwrap_or(MAX_DELAY_MS_DEFAULT),
+            jitter: match self.jitter.unwrap_or(JitterKind::Proportional) {
+                JitterKind::None => Jitter::None,
+                JitterKind::Proportional => Jitter::Proportional,
+                JitterKind::Equal => Jitter::Equal,
+                JitterKind::Full => Jitter::Full,
+            },
+        }
+    }
+}
+
+impl From<&RetryPolicy> for RetryPolicyBody {
+    fn from(policy: &RetryPolicy) -> RetryPolicyBody {
+        let mut body = RetryPolicyBody {
+            kind: SpacingKind::Schedule,
+            delays_ms: None,
+            initial_ms: None,
+            step_ms: None,
+            delay_ms: None,
+            max_attempts: Some(policy.max_attempts),
+            max_delay_ms: Some(policy.max_delay_ms),
+            jitter: Some(match policy.jitter {
+                Jitter::None => JitterKind::None,
+                Jitter::Proportional => JitterKind::Proportional,
+                Jitter::Equal => JitterKind::Equal,
+                Jitter::Full => JitterKind::Full,
+            }),
+        };
+        match &policy.spacing {
+            Spacing::Schedule { delays_ms } => body.delays_ms = Some(delays_ms.clone()),
+            Spacing::Exponential { initial_ms } => {
+                (body.kind, body.initial_ms) = (SpacingKind::Exponential, Some(*initial_ms));
+            }
+            Spacing::Linear { step_ms } => (body.kind, body.step_ms) = (SpacingKind::Linear, Some(*step_ms)),
+            Spacing::Fixed { delay_ms } => (body.kind, body.delay_ms) = (SpacingKind::Fixed, Some(*delay_ms)),
+        }
+        body
+    }
+}
+
+impl From<OnClientError> for ClientErrorPolicy {
+    fn from(body: OnClientError) -> ClientErrorPolicy {
+        match body {
+            OnClientError::Retry => ClientErrorPolicy::Retry,
+            OnClientError::DeadLetter => ClientErrorPolicy::DeadLetter,
+        }
+    }
+}
+
+impl From<ClientErrorPolicy> for OnClientError {
+    fn from(policy: ClientErrorPolicy) -> OnClientError {
+        match policy {
+            ClientErrorPolicy::Retry => OnClientError::Retry,
+            ClientErrorPolicy::DeadLetter => OnClientError::DeadLetter,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(body: &str) -> Vec<String> {
+        let mut checks = Checks::of("body");
+        serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
+        let error = checks.finish().err();
+        error
+            .iter()
+            .filter_map(|error| error.items())
+            .flat_map(|items| items.into_owned())
+            .map(|i| i.loc.join("."))
+            .collect()
+    }
+
+    #[test]
+    fn every_policy_comes_back_as_it_went_in() {
+        let spacings = [
+            RetryPolicy::standard().spacing,
+            Spacing::Exponential { initial_ms: 7 },
+            Spacing::Linear { step_ms: 8 },
+            Spacing::Fixed { delay_ms: 9 },
+        ];
+        for (spacing, jitter) in
+            spacings.into_iter().zip([Jitter::None, Jitter::Equal, Jitter::Full, Jitter::Proportional])
+        {
+            let policy = RetryPolicy { spacing, jitter, max_attempts: 5, max_delay_ms: 99 };
+            let text = serde_json::to_string(&RetryPolicyBody::from(&policy)).unwrap();
+            assert!(wrong(&text).is_empty());
+            assert_eq!(serde_json::from_str::<RetryPolicyBody>(&text).unwrap().to_model(), policy);
+        }
+    }
+
+    #[test]
+    fn a_schedule_counts_its_own_attempts() {
+        let body: RetryPolicyBody = serde_json::from_str(r#"{"type":"schedule","delaysMs":[1,2]}"#).unwrap();
+        assert_eq!(body.to_model().max_attempts, 3);
+    }
+
+    #[test]
+    fn what_the_type_needs_must_be_there_and_within_bounds() {
+        assert_eq!(
+            wrong(r#"{"type":"fixed","initialMs":3}"#),
+            ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]
+        );
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["body.retryPolicy.delaysMs"]);
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":999999999,"maxAttempts":1}"#), ["body.retryPolicy"]);
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":101}"#), ["body.retryPolicy.maxAttempts"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! What a request can fail with, and the only file that says which HTTP status that is.
+//!
+//! Every error body is a JSON object, whoever made the error: `{code, detail}` with text, but for 422, whose `detail`
+//! is a list of `{loc, msg, type}` as the clients parse it. Deliberately nothing of the inside in a body: what went
+//! wrong in the store goes to the log, the caller gets `internal_error`.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use engine::{ChangeError, IngestError};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use std::borrow::Cow;
+use storage::StoreError;
+use utoipa::ToSchema;
+
+/// Seconds a caller is told to wait when nothing better is known.
+const RETRY_AFTER_S: u64 = 1;
+
+/// The status of a created thing.
+pub(crate) const CREATED: StatusCode = StatusCode::CREATED;
+/// The status of an answer with a body.
+pub(crate) const OK: StatusCode = StatusCode::OK;
+/// The status of work that was taken and goes on.
+pub(crate) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
+/// The status of success without a body.
+pub(crate) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No such thing, or not for this key.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// The route exists, not with this method.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// No key, or one that is not known.
+    #[error("authentication failed")]
+    Unauthenticated,
+    /// The key does not reach this far.
+    #[error("this key is limited to another application")]
+    Forbidden,
+    /// The input is wrong; nothing was changed.
+    #[error("invalid input")]
+    Invalid(Vec<ValidationItem>),
+    /// Something of that name exists.
+    #[error("{0}")]
+    Conflict(Cow<'static, str>),
+    /// The endpoint is disabled, so nothing can be sent to it.
+    #[error("the endpoint is disabled")]
+    EndpointDisabled,
+    /// An `Idempotency-Key` came again with other content.
+    #[error("the idempotency key was used with other content")]
+    KeyReused,
+    /// The body is larger than allowed.
+    #[error("the body is larger than {limit_bytes} bytes")]
+    BodyTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The body broke off.
+    #[error("the body did not arrive whole")]
+    BodyBroken,
+    /// More than can be taken now.
+    #[error("too busy, try again")]
+    Busy {
+        /// Seconds to wait.
+        retry_after_s: u64,
+    },
+    /// The process is stopping.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// No answer within the deadline; what was asked for may still happen.
+    #[error("no answer within the deadline")]
+    Timeout,
+    /// Our fault; the log says more.
+    #[error("internal error")]
+    Internal,
+}
+
+/// One thing wrong with the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ValidationItem {
+    /// Where: `body`, `query`, `path` or `header`, then the field's path.
+    pub(crate) loc: Vec<String>,
+    /// What is wrong, for people.
+    pub(crate) msg: String,
+    /// What is wrong, for programs.
+    #[serde(rename = "type")]
+    pub(crate) kind: Cow<'static, str>,
+}
+
+/// The body of every error but 422.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HttpErrorOut)]
+pub(crate) struct HttpErrorOut {
+    /// For programs.
+    code: &'static str,
+    /// For people.
+    detail: String,
+}
+
+/// The body of a 422.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HTTPValidationError)]
+pub(crate) struct HttpValidationError<'a> {
+    /// `validation_error` or `idempotency_key_reused`.
+    code: &'static str,
+    /// Everything that is wrong.
+    #[schema(value_type = Vec<ValidationItem>)]
+    detail: &'a [ValidationItem],
+}
+
+impl ApiError {
+    /// One thing wrong at `loc`.
+    pub(crate) fn invalid<const N: usize>(loc: [&str; N], msg: impl Into<String>, kind: &'static str) -> ApiError {
+        ApiError::Invalid(vec![ValidationItem {
+            loc: loc.into_iter().map(str::to_owned).collect(),
+            msg: msg.into(),
+            kind: Cow::Borrowed(kind),
+        }])
+    }
+
+    /// The status of this error.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ApiError::Forbidden => StatusCode::FORBIDDEN,
+            ApiError::Invalid(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
+            ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            // 503, not 429: the clients try again after a 5xx and after nothing else.
+            ApiError::Busy { .. } | ApiError::ShuttingDown | ApiError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code of this error, for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            ApiError::NotFound(_) => "not_found",
+            ApiError::MethodNotAllowed => "method_not_allowed",
+            ApiError::Unauthenticated => "authentication_failed",
+            ApiError::Forbidden => "permission_denied",
+            ApiError::Invalid(_) => "validation_error",
+            ApiError::Conflict(_) => "conflict",
+            ApiError::EndpointDisabled => "endpoint_disabled",
+            ApiError::KeyReused => "idempotency_key_reused",
+            ApiError::BodyTooLarge { .. } => "payload_too_large",
+            ApiError::BodyBroken => "body_incomplete",
+            ApiError::Busy { .. } => "busy",
+            ApiError::ShuttingDown => "shutting_down",
+            ApiError::Timeout => "timeout",
+            ApiError::Internal => "internal_error",
+        }
+    }
+
+    /// What is wrong with the input, if that is what this error is about.
+    pub(crate) fn items(&self) -> Option<Cow<'_, [ValidationItem]>> {
+        match self {
+            ApiError::Invalid(items) => Some(Cow::Borrowed(items)),
+            ApiError::KeyReused => Some(Cow::Owned(vec![ValidationItem {
+                loc: vec!["header".to_owned(), "idempotency-key".to_owned()],
+                msg: self.to_string(),
+                kind: Cow::Borrowed("value_error.idempotency_key_reused"),
+            }])),
+            _ => None,
+        }
+    }
+
+    /// The error in one line, for results of a batch.
+    pub(crate) fn detail(&self) -> String {
+        match self.items().as_deref() {
+            Some([first, ..]) => format!("{}: {}", first.loc.join("."), first.msg),
+            _ => self.to_string(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = (self.status(), self.code());
+        let mut response = match self.items() {
+            Some(items) => (status, Json(HttpValidationError { code, detail: &items })).into_response(),
+            None => (status, Json(HttpErrorOut { code, detail: self.to_string() })).into_response(),
+        };
+        let retry_after_s = match self {
+            ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
+            ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        tracing::error!(%error, "the store failed a request");
+        ApiError::Internal
+    }
+}
+
+impl From<ChangeError<ApiError>> for ApiError {
+    fn from(error: ChangeError<ApiError>) -> ApiError {
+        match error {
+            ChangeError::Rejected(error) => error,
+            ChangeError::Busy => ApiError::Busy { retry_after_s: RETRY_AFTER_S },
+            ChangeError::Unavailable(error) => {
+                tracing::error!(%error, "a change was not made");
+                ApiError::ShuttingDown
+            }
+        }
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> ApiError {
+        match error {
+            IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
+            IngestError::ShuttingDown => ApiError::ShuttingDown,
+            IngestError::UnknownApplication => ApiError::NotFound("application"),
+            IngestError::Store(error) => {
+                tracing::error!(%error, "messages were not taken");
+                ApiError::Internal
+            }
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> ApiError {
+        tracing::error!(%error, "a blocking read did not finish");
+        ApiError::Internal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn body(error: ApiError) -> (StatusCode, serde_json::Value) {
+        let response = error.into_response();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_422_always_has_a_list_as_its_detail() {
+        for error in [ApiError::KeyReused, ApiError::invalid(["body", "url"], "no", "value_error")] {
+            let (status, body) = body(error).await;
+            assert_eq!(status.as_u16(), 422);
+            let item = &body["detail"][0];
+            assert!(item["loc"].is_array() && item["msg"].is_string() && item["type"].is_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn any_other_error_has_a_code_and_a_text() {
+        let (status, body) = body(ApiError::NotFound("endpoint")).await;
+        assert_eq!(status.as_u16(), 404);
+        assert_eq!(body, serde_json::json!({"code": "not_found", "detail": "endpoint not found"}));
+    }
+
+    #[test]
+    fn busy_says_when_to_come_back() {
+        let response = ApiError::Busy { retry_after_s: 3 }.into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "3");
+    }
+}

@@ -1,0 +1,195 @@
+//! What handlers take from a request: the application, endpoint and message that its path names, its query, its body.
+//!
+//! Each of them answers with our own error body when it fails. A path may name an application or endpoint by id or by
+//! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
+//! decided before anything here runs.
+
+use crate::error::ApiError;
+use crate::json;
+use crate::state::ApiState;
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use model::id::{IdKind, IdParts};
+use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use serde::de::DeserializeOwned;
+use storage::read::Read;
+use storage::tables::{application, endpoint, event_uid, log};
+
+/// The parameters of the path, decoded.
+#[derive(Debug)]
+pub(crate) struct PathTexts(Vec<(String, String)>);
+
+impl PathTexts {
+    /// One of them; the route says which there are.
+    pub(crate) fn get(&self, name: &str) -> Result<&str, ApiError> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).ok_or(ApiError::NotFound("path"))
+    }
+}
+
+impl FromRequestParts<ApiState> for PathTexts {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<PathTexts, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::NotFound("path"))?;
+        Ok(PathTexts(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+}
+
+/// The application that the path names.
+#[derive(Debug)]
+pub(crate) struct InApp(pub(crate) Application);
+
+impl FromRequestParts<ApiState> for InApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InApp, ApiError> {
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        let found = find_application(&**state.store(), path.get("app_id")?)?;
+        found.map(InApp).ok_or(ApiError::NotFound("application"))
+    }
+}
+
+/// The endpoint that the path names.
+#[derive(Debug)]
+pub(crate) struct InEndpoint(pub(crate) Endpoint);
+
+impl FromRequestParts<ApiState> for InEndpoint {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InEndpoint, ApiError> {
+        let InApp(app) = InApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        let found = find_endpoint(&**state.store(), app.id, path.get("endpoint_id")?)?;
+        found.map(InEndpoint).ok_or(ApiError::NotFound("endpoint"))
+    }
+}
+
+/// The message that the path names.
+#[derive(Debug)]
+pub(crate) struct InMessage(pub(crate) Event);
+
+impl FromRequestParts<ApiState> for InMessage {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InMessage, ApiError> {
+        let InApp(app) = InApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        let found = find_event(&**state.store(), app.id, path.get("msg_id")?)?;
+        found.map(InMessage).ok_or(ApiError::NotFound("message"))
+    }
+}
+
+/// The application of an id or a uid.
+pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, ApiError> {
+    if let Some(parts) = IdParts::from_text(IdKind::Application, text) {
+        let found = application::get(read, AppId(parts.number))?;
+        if found.as_ref().is_some_and(|found| found.public_id() == text) {
+            return Ok(found);
+        }
+    }
+    match application::by_uid(read, text)? {
+        Some(id) => Ok(application::get(read, id)?),
+        None => Ok(None),
+    }
+}
+
+/// The endpoint of an id or a uid.
+pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
+    if let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) {
+        let found = endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
+        if found.as_ref().is_some_and(|found| found.public_id() == text) {
+            return Ok(found);
+        }
+    }
+    match endpoint::by_uid(read, app, text)? {
+        Some(endpoint) => Ok(endpoint::get(read, EndpointRef { app, endpoint })?),
+        None => Ok(None),
+    }
+}
+
+/// The message of an id or of the tenant's event id.
+pub(crate) fn find_event(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Event>, ApiError> {
+    if let Some(parts) = IdParts::from_text(IdKind::Message, text)
+        && parts.number == app.0
+    {
+        let found = log::get(read, app, Seq(parts.low))?;
+        if found.as_ref().is_some_and(|event| event.accepted_at == parts.at) {
+            return Ok(found);
+        }
+    }
+    match event_uid::get(read, app, text)? {
+        Some(seq) => Ok(log::get(read, app, seq)?),
+        None => Ok(None),
+    }
+}
+
+/// The query string.
+#[derive(Debug)]
+pub(crate) struct QueryParams<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for QueryParams<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<QueryParams<T>, ApiError> {
+        json::from_query(parts.uri.query()).map(QueryParams)
+    }
+}
+
+/// A JSON body of ordinary size.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<JsonBody<T>, ApiError> {
+        let body = read_body(request, state.limits.body_bytes).await?;
+        json::from_body(&body).map(JsonBody)
+    }
+}
+
+/// The bytes of a body of ordinary size.
+#[derive(Debug)]
+pub(crate) struct RawBody(pub(crate) Bytes);
+
+impl FromRequest<ApiState> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<RawBody, ApiError> {
+        read_body(request, state.limits.body_bytes).await.map(RawBody)
+    }
+}
+
+/// The bytes of a batch.
+#[derive(Debug)]
+pub(crate) struct BatchBody(pub(crate) Bytes);
+
+impl FromRequest<ApiState> for BatchBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<BatchBody, ApiError> {
+        read_body(request, state.limits.batch_body_bytes).await.map(BatchBody)
+    }
+}
+
+/// Reads a body whole. One that says it is too large is refused before a byte of it is read.
+async fn read_body(request: Request<Body>, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
+        return Err(ApiError::BodyTooLarge { limit_bytes });
+    }
+    match Limited::new(request.into_body(), limit_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::BodyTooLarge { limit_bytes }),
+        Err(_) => Err(ApiError::BodyBroken),
+    }
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,145 @@
+//! Bodies and queries into values, with the field's path when they do not fit.
+//!
+//! The plain parser runs first; only when it fails does a second one, which keeps track of the path, run to say where.
+//! So a good request pays nothing for the precision of the bad one's answer. Deliberately no validation of meaning.
+
+use crate::error::{ApiError, ValidationItem};
+use serde::de::{Deserialize, DeserializeOwned};
+use serde_path_to_error::{Path, Segment};
+use std::borrow::Cow;
+
+/// Reads a JSON body; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
+///
+/// # Errors
+/// 422 with the path of the field that does not fit.
+pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|first| {
+        let mut parser = serde_json::Deserializer::from_slice(body);
+        let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut parser) {
+            Ok(_) => (Vec::new(), first),
+            Err(error) => (segments(error.path()), error.into_inner()),
+        };
+        let kind = match error.classify() {
+            serde_json::error::Category::Data => "type_error",
+            _ => "value_error.jsondecode",
+        };
+        invalid("body", path, plain(&error.to_string()), kind)
+    })
+}
+
+/// Reads a query string. A parameter that comes more than once counts as one list, its values joined by commas.
+///
+/// # Errors
+/// 422 with the name of the parameter that does not fit.
+pub(crate) fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, ApiError> {
+    let query = joined(query.unwrap_or(""));
+    let parser = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(parser).map_err(|error| {
+        let path = segments(error.path());
+        invalid("query", path, error.into_inner().to_string(), "type_error")
+    })
+}
+
+/// Repeated parameters made one.
+fn joined(query: &str) -> Cow<'_, str> {
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    let mut repeated = false;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match pairs.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => {
+                values.to_mut().push(',');
+                values.to_mut().push_str(&value);
+                repeated = true;
+            }
+            None => pairs.push((name, value)),
+        }
+    }
+    if !repeated {
+        return Cow::Borrowed(query);
+    }
+    Cow::Owned(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+fn invalid(root: &str, mut path: Vec<String>, mut msg: String, mut kind: &'static str) -> ApiError {
+    // The parser reports a missing field at its parent; callers look for it under its own name.
+    if let Some(missing) = msg.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        path.push(missing.to_owned());
+        (msg, kind) = ("field required".to_owned(), "value_error.missing");
+    }
+    let loc = std::iter::once(root.to_owned()).chain(path).collect();
+    ApiError::Invalid(vec![ValidationItem { loc, msg, kind: Cow::Borrowed(kind) }])
+}
+
+fn segments(path: &Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
+            Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// The message without "at line 1 column 17" when that is all there is to say of one line.
+fn plain(message: &str) -> String {
+    match message.split_once(" at line 1 column ") {
+        Some((what, _)) => what.to_owned(),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[allow(dead_code)]
+        delays: Vec<u32>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Outer {
+        #[allow(dead_code)]
+        retry_policy: Inner,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Query {
+        limit: Option<u32>,
+        types: Option<String>,
+    }
+
+    fn loc<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+        match result {
+            Err(ApiError::Invalid(items)) => items[0].loc.join("."),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_its_whole_path() {
+        assert_eq!(loc(from_body::<Outer>(br#"{"retryPolicy":{"delays":[1,"x"]}}"#)), "body.retryPolicy.delays.1");
+    }
+
+    #[test]
+    fn malformed_and_empty_bodies_are_about_the_body() {
+        assert!(loc(from_body::<Outer>(b"{")).starts_with("body"));
+        assert_eq!(loc(from_body::<Outer>(b"")), "body.retryPolicy");
+        assert_eq!(loc(from_body::<Outer>(b"[]")), "body");
+        assert_eq!(loc(from_body::<Outer>(b"\xff")), "body");
+    }
+
+    #[test]
+    fn a_query_takes_lists_once_or_repeated() {
+        let once: Query = from_query(Some("types=a%2Cb&limit=3")).unwrap();
+        let repeated: Query = from_query(Some("types=a&limit=3&types=b")).unwrap();
+        assert_eq!(once, repeated);
+        assert_eq!(loc(from_query::<Query>(Some("limit=x"))), "query.limit");
+        assert_eq!(from_query::<Query>(None).unwrap(), Query { limit: None, types: None });
+    }
+}

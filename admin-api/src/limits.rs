@@ -1,0 +1,90 @@
+//! Every bound of the HTTP surface in one file, so that the documentation can quote it.
+//!
+//! Deliberately split in two: what an operator may change is in [`ApiLimits`], what the stored formats and the clients
+//! rely on is a constant.
+
+use std::time::Duration;
+
+/// Bounds that an operator may change. The defaults are what the documentation states.
+#[derive(Clone, Debug)]
+pub struct ApiLimits {
+    /// Bytes of one request body, and so of one message with its payload.
+    pub body_bytes: usize,
+    /// Bytes of the body of one batch.
+    pub batch_body_bytes: usize,
+    /// Messages of one batch.
+    pub batch_items: usize,
+    /// Requests answered at once; more get 503 with `Retry-After`.
+    pub concurrent_requests: usize,
+    /// How long one request may take, its body included.
+    pub request_timeout: Duration,
+}
+
+impl Default for ApiLimits {
+    fn default() -> ApiLimits {
+        ApiLimits {
+            body_bytes: 1 << 20,
+            batch_body_bytes: 16 << 20,
+            batch_items: 1_000,
+            concurrent_requests: 4_096,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Bytes of the request line and headers together: for the server that accepts the connections.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Headers of one request: for the server that accepts the connections.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of a request's path and query.
+pub const REQUEST_URI_BYTES_MAX: usize = 8 * 1024;
+
+/// Items of a page when the caller does not say.
+pub(crate) const PAGE_DEFAULT: usize = 50;
+/// Items of a page at most.
+pub(crate) const PAGE_MAX: usize = 250;
+/// Rows that one page looks at to find its items; a page that ends for this reason says `done: false`.
+pub(crate) const PAGE_SCAN_MAX: usize = 2_000;
+/// Endpoints looked at for the attempts of one message.
+pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
+/// Newest messages that an endpoint's statistics are counted over.
+pub(crate) const STATS_EVENTS_MAX: usize = 10_000;
+
+/// Characters of a uid, an event id or an event type.
+pub(crate) const NAME_MAX: usize = 256;
+/// Characters of a channel.
+pub(crate) const CHANNEL_MAX: usize = 128;
+/// Channels of a message.
+pub(crate) const MESSAGE_CHANNELS_MAX: usize = 5;
+/// Channels of an endpoint.
+pub(crate) const ENDPOINT_CHANNELS_MAX: usize = 10;
+/// Entries of an endpoint's filter by event type.
+pub(crate) const ENDPOINT_EVENT_TYPES_MAX: usize = 100;
+/// Bytes of a name that is only for people.
+pub(crate) const LABEL_BYTES_MAX: usize = 512;
+/// Bytes of a description.
+pub(crate) const DESCRIPTION_BYTES_MAX: usize = 2_048;
+/// Bytes of the metadata of an application or endpoint as JSON.
+pub(crate) const METADATA_BYTES_MAX: usize = 2_048;
+/// Custom headers of an endpoint.
+pub(crate) const TARGET_HEADERS_MAX: usize = 32;
+/// Bytes of all custom headers of an endpoint, names and values.
+pub(crate) const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Bytes of an `Idempotency-Key`.
+pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Messages per second, of an endpoint or application.
+pub(crate) const RATE_MAX: u32 = 1_000_000;
+/// Signing secrets that stay valid after rotations.
+pub(crate) const OLD_SECRETS_MAX: usize = 10;
+/// How long a replaced secret signs when the caller does not say.
+pub(crate) const GRACE_PERIOD_DEFAULT_S: u64 = 24 * 3_600;
+/// How long a replaced secret may go on to sign.
+pub(crate) const GRACE_PERIOD_MAX_S: u64 = 7 * 24 * 3_600;
+/// Attempts that a retry policy may ask for.
+pub(crate) const ATTEMPTS_MAX: u16 = 100;
+/// The longest gap that a retry policy may ask for.
+pub(crate) const RETRY_DELAY_MS_MAX: u64 = 7 * 86_400_000;
+/// The bounds of an attempt's deadline.
+pub(crate) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
+/// Attempts at once that an endpoint may ask for.
+pub(crate) const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=1_024;

@@ -1,0 +1,210 @@
+//! Applications: create, list, get, replace, change, delete.
+//!
+//! Deliberately no removal of their events and histories here: that outlives a request and is the engine's job.
+
+use super::params::AppPath;
+use super::rows::{number_of, save_application, start_job};
+use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
+use crate::dto::fields::{ListResponse, Patch};
+use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
+use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, find_application};
+use crate::paging::PageQuery;
+use crate::state::{ApiState, random_salt};
+use crate::validate::is_name;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::id::IdKind;
+use model::{AppId, Application, Endpoint, Job, JobKind, JobStatus, Seq, UnixMs};
+use serde::Deserialize;
+use storage::tables::{application, counter, endpoint};
+use storage::txn::{Change, Txn};
+use storage::{Direction, StoreError};
+use utoipa::IntoParams;
+
+/// Endpoints removed in one step of a deletion.
+const ENDPOINTS_PER_STEP: usize = 256;
+
+/// Whether an existing application is a fine answer.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CreateQuery {
+    /// Answer with the application of this uid when there is one, rather than 409.
+    #[serde(default)]
+    get_if_exists: bool,
+}
+
+/// Lists applications.
+#[utoipa::path(get, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.list",
+    params(PageQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<Json<ListResponse<ApplicationOut>>, ApiError> {
+    let page = query.page(|text| number_of(IdKind::Application, text).map(AppId))?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| {
+            Ok(application::list(&**state.store(), page.after, page.read_limit(), page.direction())?)
+        })
+    };
+    Ok(Json(page.respond(rows.await?, Application::public_id, |row| row.into())))
+}
+
+/// Creates an application.
+#[utoipa::path(post, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.create",
+    params(CreateQuery), request_body = ApplicationIn,
+    responses((status = 201, body = ApplicationOut), (status = 200, description = "It existed", body = ApplicationOut)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<CreateQuery>,
+    JsonBody(body): JsonBody<ApplicationIn>,
+) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
+    body.validate()?;
+    let (salt, now) = (random_salt()?, state.now());
+    let (status, row) = state
+        .change(move |txn| {
+            if query.get_if_exists
+                && let Some(existing) = with_uid(txn, &body.uid)?
+            {
+                return Ok((OK, existing));
+            }
+            Ok((CREATED, insert(txn, body, salt, now)?))
+        })
+        .await?;
+    Ok((status, Json((&row).into())))
+}
+
+fn with_uid(txn: &Txn<'_>, uid: &Patch<String>) -> Result<Option<Application>, StoreError> {
+    match uid.as_set() {
+        Some(uid) => application::by_uid(txn, uid)?.map_or(Ok(None), |id| application::get(txn, id)),
+        None => Ok(None),
+    }
+}
+
+fn insert(txn: &mut Txn<'_>, body: ApplicationIn, salt: u64, now: UnixMs) -> Result<Application, ApiError> {
+    let row = body.create(counter::next_app_id(txn)?, salt, now)?;
+    save_application(txn, &row)?;
+    Ok(row)
+}
+
+/// The application of `text`, or a new one by `body` whose uid it becomes: for messages that bring their application.
+pub(super) async fn get_or_create(state: &ApiState, text: &str, body: ApplicationIn) -> Result<Application, ApiError> {
+    body.validate()?;
+    let (salt, now, text) = (random_salt()?, state.now(), text.to_owned());
+    state
+        .change(move |txn| match find_application(txn, &text)? {
+            Some(existing) => Ok(existing),
+            None => insert(txn, named(body, &text)?, salt, now),
+        })
+        .await
+}
+
+/// Gives a new application the name that its path called it by.
+fn named(mut body: ApplicationIn, text: &str) -> Result<ApplicationIn, ApiError> {
+    match body.uid.as_set() {
+        Some(uid) if uid == text => Ok(body),
+        None if is_name(text) && number_of(IdKind::Application, text).is_none() => {
+            body.uid = Patch::Set(text.to_owned());
+            Ok(body)
+        }
+        // An id that is not there, or a uid that is another than the path's.
+        _ => Err(ApiError::NotFound("application")),
+    }
+}
+
+/// Gets an application.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.get",
+    params(AppPath), responses((status = 200, body = ApplicationOut)))]
+pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
+    Json((&row).into())
+}
+
+/// Replaces an application, or creates it under the uid of the path.
+#[utoipa::path(put, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.update",
+    params(AppPath), request_body = ApplicationIn,
+    responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    path: PathTexts,
+    JsonBody(body): JsonBody<ApplicationIn>,
+) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
+    body.validate()?;
+    let (salt, now, text) = (random_salt()?, state.now(), path.get("app_id")?.to_owned());
+    let (status, row) = state
+        .change(move |txn| match find_application(txn, &text)? {
+            Some(current) => {
+                let row = body.replace(&current, now)?;
+                save_application(txn, &row)?;
+                Ok((OK, row))
+            }
+            None => Ok((CREATED, insert(txn, named(body, &text)?, salt, now)?)),
+        })
+        .await?;
+    Ok((status, Json((&row).into())))
+}
+
+/// Changes an application.
+#[utoipa::path(patch, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.patch",
+    params(AppPath), request_body = ApplicationPatch, responses((status = 200, body = ApplicationOut)))]
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    path: PathTexts,
+    JsonBody(body): JsonBody<ApplicationPatch>,
+) -> Result<Json<ApplicationOut>, ApiError> {
+    body.validate()?;
+    let (now, text) = (state.now(), path.get("app_id")?.to_owned());
+    let row = state
+        .change(move |txn| {
+            let current = find_application(txn, &text)?.ok_or(ApiError::NotFound("application"))?;
+            let row = body.apply(current, now)?;
+            save_application(txn, &row)?;
+            Ok(row)
+        })
+        .await?;
+    Ok(Json((&row).into()))
+}
+
+/// Deletes an application with its endpoints.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.delete",
+    params(AppPath), responses((status = 204, description = "Deleted")))]
+pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    state
+        .change(move |txn| {
+            let row = application::get(txn, app.id)?.ok_or(ApiError::NotFound("application"))?;
+            let mut after = None;
+            loop {
+                let rows = endpoint::list(txn, row.id, after, ENDPOINTS_PER_STEP, Direction::Forward)?;
+                after = rows.last().map(|row| row.id);
+                for row in &rows {
+                    remove_endpoint(txn, row, now)?;
+                }
+                if rows.len() < ENDPOINTS_PER_STEP {
+                    break;
+                }
+            }
+            application::remove(txn, &row)?;
+            txn.tell(Change::ApplicationDeleted(row.id));
+            Ok(())
+        })
+        .await?;
+    Ok(NO_CONTENT)
+}
+
+/// Removes an endpoint and leaves a job that removes what was kept for it.
+pub(super) fn remove_endpoint(txn: &mut Txn<'_>, row: &Endpoint, now: UnixMs) -> Result<(), ApiError> {
+    endpoint::remove(txn, row)?;
+    let job = Job {
+        number: counter::next_job_number(txn)?,
+        target: row.target(),
+        kind: JobKind::PurgeEndpoint,
+        status: JobStatus::Running,
+        position: Seq::ZERO,
+        last: Seq::MAX,
+        affected: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    start_job(txn, &job)
+}

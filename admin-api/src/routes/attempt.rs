@@ -1,0 +1,257 @@
+//! Attempts: by endpoint, by message, one; expunge the response of one.
+//!
+//! The history is kept by endpoint in order of time; the attempts of one message are looked up at each endpoint of its
+//! application. Deliberately no index by status: a filter reads on, within a bound, like any other list here.
+
+use super::params::{AttemptPath, EndpointPath, MessagePath};
+use super::walk::MessageFilter;
+use crate::dto::attempt::MessageAttemptOut;
+use crate::dto::fields::{ListResponse, yes};
+use crate::dto::message::MessageOut;
+use crate::dto::status::{MessageStatus, StatusCodeClass};
+use crate::dto::timestamp::Timestamp;
+use crate::error::{ApiError, NO_CONTENT};
+use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams, find_endpoint};
+use crate::limits::{ENDPOINTS_SCAN_MAX, PAGE_SCAN_MAX};
+use crate::paging::{Ordering, Page};
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::id::{IdKind, IdParts, attempt_id};
+use model::{AttemptRecord, Endpoint, EndpointId, EndpointRef, Event};
+use serde::Deserialize;
+use storage::Direction;
+use storage::read::Read;
+use storage::tables::history::{self, HistoryPosition};
+use storage::tables::{endpoint, log};
+use utoipa::IntoParams;
+
+/// Endpoints read in one step.
+const ENDPOINTS_PER_STEP: usize = 256;
+
+/// The parameters of both lists.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave.
+    iterator: Option<String>,
+    /// 0 succeeded, 2 failed.
+    #[param(inline)]
+    status: Option<MessageStatus>,
+    /// By the hundred of the HTTP status; 0: no answer.
+    #[param(inline)]
+    status_code_class: Option<StatusCodeClass>,
+    /// Only of messages of these event types, joined by commas.
+    event_types: Option<String>,
+    /// Only of messages with this channel.
+    channel: Option<String>,
+    /// Only started before.
+    #[param(inline)]
+    before: Option<Timestamp>,
+    /// Only started after.
+    #[param(inline)]
+    after: Option<Timestamp>,
+    /// Of a message's attempts: only at this endpoint.
+    endpoint_id: Option<String>,
+    /// With responses. Default: true.
+    #[serde(default = "yes")]
+    with_content: bool,
+    /// With the message inside.
+    #[serde(default)]
+    with_msg: bool,
+    /// Distinguish sending and canceled.
+    #[serde(default)]
+    expanded_statuses: bool,
+}
+
+impl ListQuery {
+    fn filter(&self) -> MessageFilter {
+        MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after)
+    }
+
+    fn keeps(&self, record: &AttemptRecord, filter: &MessageFilter) -> bool {
+        MessageStatus::of_attempt(record).passes(self.status, self.expanded_statuses)
+            && self.status_code_class.is_none_or(|class| class.holds(record.status))
+            && filter.is_within(record.started_at)
+    }
+
+    fn show(&self, record: &AttemptRecord, event: &Event, endpoint: &Endpoint) -> MessageAttemptOut {
+        let shown = MessageAttemptOut::of(record, event, endpoint, self.with_content);
+        if self.with_msg { shown.with_message(MessageOut::of(event, self.with_content)) } else { shown }
+    }
+}
+
+/// Lists the attempts at an endpoint, newest first.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.list-by-endpoint", params(EndpointPath, ListQuery),
+    responses((status = 200, body = ListResponse<MessageAttemptOut>)))]
+pub(crate) async fn by_endpoint(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
+    let read_key = HistoryPosition::from_text;
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
+    Ok(Json(state.read(move |state| page_of_endpoint(&**state.store(), &row, &query, &page)).await?))
+}
+
+fn page_of_endpoint(
+    read: &(impl Read + ?Sized),
+    row: &Endpoint,
+    query: &ListQuery,
+    page: &Page<HistoryPosition>,
+) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
+    let filter = query.filter();
+    let (mut data, mut seen, mut ended) = (Vec::new(), 0, false);
+    let mut position = match (page.after, query.before) {
+        (Some(position), _) => Some(position),
+        // No first attempt before a time is for a message taken at that time or later.
+        (None, Some(Timestamp(before))) => Some(HistoryPosition {
+            first_below: log::before_time(read, row.app, before)?.next(),
+            later_before: (before, model::Seq::ZERO),
+        }),
+        (None, None) => None,
+    };
+    while data.len() < page.limit && seen < PAGE_SCAN_MAX && !ended {
+        let wanted = page.limit - data.len();
+        let (records, next) = history::list(read, row.target(), position, wanted, Direction::Reverse)?;
+        seen += records.len();
+        ended = next.is_none() || is_past(&records, query);
+        position = next.or(position);
+        for record in records.iter().filter(|record| query.keeps(record, &filter)) {
+            // An event past its retention takes its attempts with it.
+            if let Some(event) = log::get(read, row.app, record.seq)?.filter(|event| filter.fits(event)) {
+                data.push(query.show(record, &event, row));
+            }
+        }
+    }
+    Ok(ListResponse { data, iterator: position.map(HistoryPosition::to_text), prev_iterator: None, done: ended })
+}
+
+/// Whether everything further on is older than asked for. First attempts are in order of their messages, not quite of
+/// their time, so this waits until they are older by more than attempts in flight can overlap.
+fn is_past(records: &[AttemptRecord], query: &ListQuery) -> bool {
+    const OVERLAP_MS: u64 = 10 * 60_000;
+    match (query.after, records.last()) {
+        (Some(Timestamp(after)), Some(last)) => last.started_at.plus_ms(OVERLAP_MS) < after,
+        _ => false,
+    }
+}
+
+/// Lists the attempts of a message at all endpoints, newest first.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/attempt/msg/{msg_id}", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.list-by-msg", params(MessagePath, ListQuery),
+    responses((status = 200, body = ListResponse<MessageAttemptOut>)))]
+pub(crate) async fn by_message(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
+    let read_key = |text: &str| IdParts::from_text(IdKind::Attempt, text);
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
+    Ok(Json(state.read(move |state| page_of_message(&**state.store(), &event, &query, &page)).await?))
+}
+
+fn page_of_message(
+    read: &(impl Read + ?Sized),
+    event: &Event,
+    query: &ListQuery,
+    page: &Page<IdParts>,
+) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
+    let filter = query.filter();
+    let mut found: Vec<(IdParts, AttemptRecord, Endpoint)> = Vec::new();
+    for row in endpoints_of(read, event, query)? {
+        for record in history::of_message(read, row.target(), event.seq)? {
+            if query.keeps(&record, &filter) && filter.fits(event) {
+                let key = IdParts { at: record.started_at, number: row.id.0, low: record.seq.0 };
+                found.push((key, record, row.clone()));
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(key, _, _)| *key);
+    let behind = |key: &IdParts| match (page.after, page.direction()) {
+        (None, _) => true,
+        (Some(after), Direction::Reverse) => *key < after,
+        (Some(after), Direction::Forward) => *key > after,
+    };
+    found.retain(|(key, _, _)| behind(key));
+    if page.direction() == Direction::Reverse {
+        found.reverse();
+    }
+    found.truncate(page.read_limit());
+    let key = |(key, _, _): &(IdParts, AttemptRecord, Endpoint)| key.to_text(IdKind::Attempt);
+    Ok(page.respond(found, key, |(_, record, row)| query.show(record, event, row)))
+}
+
+/// The endpoints whose attempts are asked for.
+fn endpoints_of(read: &(impl Read + ?Sized), event: &Event, query: &ListQuery) -> Result<Vec<Endpoint>, ApiError> {
+    if let Some(text) = &query.endpoint_id {
+        let found = find_endpoint(read, event.app, text)?;
+        return Ok(vec![found.ok_or(ApiError::NotFound("endpoint"))?]);
+    }
+    let (mut rows, mut after) = (Vec::new(), None);
+    while rows.len() < ENDPOINTS_SCAN_MAX {
+        let step = endpoint::list(read, event.app, after, ENDPOINTS_PER_STEP, Direction::Forward)?;
+        let is_last = step.len() < ENDPOINTS_PER_STEP;
+        after = step.last().map(|row| row.id);
+        rows.extend(step);
+        if is_last {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// Gets an attempt.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.get", params(AttemptPath),
+    responses((status = 200, body = MessageAttemptOut)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+    path: PathTexts,
+) -> Result<Json<MessageAttemptOut>, ApiError> {
+    let text = path.get("attempt_id")?.to_owned();
+    let shown = state.read(move |state| {
+        let (record, row) = find(&**state.store(), &event, &text)?;
+        Ok(MessageAttemptOut::of(&record, &event, &row, true))
+    });
+    Ok(Json(shown.await?))
+}
+
+/// The attempt of an id, with its endpoint.
+fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<(AttemptRecord, Endpoint), ApiError> {
+    let missing = ApiError::NotFound("attempt");
+    let Some(parts) = IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.low == event.seq.0) else {
+        return Err(missing);
+    };
+    let target = EndpointRef { app: event.app, endpoint: EndpointId(parts.number) };
+    let Some(row) = endpoint::get(read, target)? else { return Err(missing) };
+    let records = history::of_message(read, target, event.seq)?;
+    let found = records.into_iter().find(|record| attempt_id(row.id, record.seq, record.started_at) == text);
+    Ok((found.ok_or(missing)?, row))
+}
+
+/// Forgets the response of an attempt.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.expunge-content", params(AttemptPath),
+    responses((status = 204, description = "Forgotten")))]
+pub(crate) async fn expunge(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+    path: PathTexts,
+) -> Result<StatusCode, ApiError> {
+    let text = path.get("attempt_id")?.to_owned();
+    state
+        .change(move |txn| {
+            let (record, row) = find(txn, &event, &text)?;
+            history::expunge(txn, row.target(), record.seq, record.started_at)?;
+            Ok(())
+        })
+        .await?;
+    Ok(NO_CONTENT)
+}

@@ -1,0 +1,133 @@
+//! Deliveries from either side: the messages of an endpoint, the endpoints of a message, each with how it stands.
+//!
+//! Deliberately computed when asked for: a delivery that went well has no row that could be listed.
+
+use super::params::{EndpointPath, MessagePath};
+use super::rows::number_of;
+use super::walk::{MessageFilter, key_of, page_of};
+use crate::dto::attempt::{EndpointMessageOut, MessageEndpointOut};
+use crate::dto::fields::{ListResponse, yes};
+use crate::dto::message::MessageOut;
+use crate::dto::status::MessageStatus;
+use crate::dto::timestamp::Timestamp;
+use crate::error::ApiError;
+use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::limits::PAGE_SCAN_MAX;
+use crate::paging::{Ordering, Page, PageQuery};
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use model::id::IdKind;
+use model::{Endpoint, EndpointId, Event};
+use serde::Deserialize;
+use storage::tables::endpoint;
+use utoipa::IntoParams;
+
+/// Endpoints read in one step.
+const ENDPOINTS_PER_STEP: usize = 256;
+
+/// The parameters of the messages of an endpoint.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MessagesQuery {
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave.
+    iterator: Option<String>,
+    /// 0 delivered, 1 waiting, 2 given up; with expanded statuses also 3 on its way, 4 canceled.
+    #[param(inline)]
+    status: Option<MessageStatus>,
+    /// Only of these event types, joined by commas.
+    event_types: Option<String>,
+    /// Only with this channel.
+    channel: Option<String>,
+    /// Only taken before.
+    #[param(inline)]
+    before: Option<Timestamp>,
+    /// Only taken after.
+    #[param(inline)]
+    after: Option<Timestamp>,
+    /// With payloads. Default: true.
+    #[serde(default = "yes")]
+    with_content: bool,
+    /// Distinguish sending and canceled.
+    #[serde(default)]
+    expanded_statuses: bool,
+}
+
+/// Lists the messages of an endpoint, newest first.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.list-attempted-messages", params(EndpointPath, MessagesQuery),
+    responses((status = 200, body = ListResponse<EndpointMessageOut>)))]
+pub(crate) async fn messages(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    QueryParams(query): QueryParams<MessagesQuery>,
+) -> Result<Json<ListResponse<EndpointMessageOut>>, ApiError> {
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
+    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
+    let list = state.read(move |state| {
+        page_of(&**state.store(), row.app, &filter, &page, |event| {
+            let delivery = state.delivery_state(&row, event)?;
+            let standing = MessageStatus::of_delivery(&delivery)
+                .filter(|(status, _)| status.passes(query.status, query.expanded_statuses));
+            Ok(standing.map(|(status, next_attempt)| {
+                let message = MessageOut::of(event, query.with_content);
+                EndpointMessageOut::of(message, status.shown(query.expanded_statuses), next_attempt)
+            }))
+        })
+    });
+    Ok(Json(list.await?))
+}
+
+/// Lists the endpoints of a message.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", tag = "Message Attempt",
+    operation_id = "v1.message-attempt.list-attempted-destinations", params(MessagePath, PageQuery),
+    responses((status = 200, body = ListResponse<MessageEndpointOut>)))]
+pub(crate) async fn destinations(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<Json<ListResponse<MessageEndpointOut>>, ApiError> {
+    let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
+    Ok(Json(state.read(move |state| page_of_destinations(state, &event, &page)).await?))
+}
+
+/// Looks at a bounded number of endpoints: a page that ends for this reason is short, and says that there is more.
+fn page_of_destinations(
+    state: &ApiState,
+    event: &Event,
+    page: &Page<EndpointId>,
+) -> Result<ListResponse<MessageEndpointOut>, ApiError> {
+    let (mut found, mut seen, mut after): (Vec<(Endpoint, _)>, _, _) = (Vec::new(), 0, page.after);
+    let mut has_more = false;
+    'steps: loop {
+        let rows = endpoint::list(&**state.store(), event.app, after, ENDPOINTS_PER_STEP, page.direction())?;
+        let is_last = rows.len() < ENDPOINTS_PER_STEP;
+        for row in rows {
+            if found.len() == page.limit || seen == PAGE_SCAN_MAX {
+                has_more = true;
+                break 'steps;
+            }
+            seen += 1;
+            after = Some(row.id);
+            if let Some(standing) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
+                found.push((row, standing));
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    let last_seen = match (has_more, after) {
+        (true, Some(id)) => endpoint::get(&**state.store(), model::EndpointRef { app: event.app, endpoint: id })?,
+        _ => None,
+    };
+    let show =
+        |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, status.plain(), *next);
+    let mut list = page.respond(found, |(row, _)| row.public_id(), show);
+    list.done &= !has_more;
+    list.iterator = last_seen.map(|row| row.public_id()).or(list.iterator);
+    Ok(list)
+}

@@ -1,0 +1,87 @@
+//! Jobs as clients see them: background tasks, by id or as a list.
+//!
+//! Deliberately not below an application: clients ask without naming one, so only keys that reach everything may.
+
+use super::params::TaskPath;
+use super::rows::number_of;
+use crate::dto::fields::ListResponse;
+use crate::dto::job::BackgroundTaskOut;
+use crate::dto::status::BackgroundTaskStatus;
+use crate::error::ApiError;
+use crate::extract::{PathTexts, QueryParams};
+use crate::limits::PAGE_SCAN_MAX;
+use crate::paging::{Ordering, Page};
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use model::Job;
+use model::id::IdKind;
+use serde::Deserialize;
+use storage::tables::job;
+use utoipa::IntoParams;
+
+/// The parameters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave.
+    iterator: Option<String>,
+    /// Default: `descending`, the newest first.
+    #[param(inline)]
+    order: Option<Ordering>,
+    /// Only those that stand so.
+    #[param(inline)]
+    status: Option<BackgroundTaskStatus>,
+    /// Only of this kind, e.g. `endpoint.recover`.
+    task: Option<String>,
+}
+
+/// Lists jobs.
+#[utoipa::path(get, path = "/api/v1/background-task", tag = "Background Task", operation_id = "v1.background-task.list",
+    params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<ListResponse<BackgroundTaskOut>>, ApiError> {
+    let order = query.order.unwrap_or(Ordering::Descending);
+    let page = Page::new(query.limit, query.iterator.as_deref(), order, |text| number_of(IdKind::Job, text))?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| matching(state, &page, &query))
+    };
+    Ok(Json(page.respond(rows.await?, Job::public_id, |job| job.into())))
+}
+
+fn matching(state: &ApiState, page: &Page<u32>, query: &ListQuery) -> Result<Vec<Job>, ApiError> {
+    let (mut rows, mut after): (Vec<Job>, _) = (Vec::new(), page.after);
+    loop {
+        let step = job::list(&**state.store(), after, PAGE_SCAN_MAX, page.direction())?;
+        let is_last = step.len() < PAGE_SCAN_MAX;
+        after = step.last().map(|job| job.number);
+        rows.extend(step.into_iter().filter(|job| keeps(job, query)));
+        if is_last || rows.len() >= page.read_limit() {
+            rows.truncate(page.read_limit());
+            return Ok(rows);
+        }
+    }
+}
+
+fn keeps(job: &Job, query: &ListQuery) -> bool {
+    let shown = BackgroundTaskOut::from(job);
+    query.status.is_none_or(|status| status == shown.status)
+        && query.task.as_ref().is_none_or(|task| task == shown.task)
+}
+
+/// Gets a job.
+#[utoipa::path(get, path = "/api/v1/background-task/{task_id}", tag = "Background Task",
+    operation_id = "v1.background-task.get", params(TaskPath), responses((status = 200, body = BackgroundTaskOut)))]
+pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Result<Json<BackgroundTaskOut>, ApiError> {
+    let text = path.get("task_id")?;
+    let missing = ApiError::NotFound("background task");
+    let Some(number) = number_of(IdKind::Job, text) else { return Err(missing) };
+    let found = job::get(&**state.store(), number)?.filter(|job| job.public_id() == text);
+    Ok(Json((&found.ok_or(missing)?).into()))
+}

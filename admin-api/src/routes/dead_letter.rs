@@ -1,0 +1,113 @@
+//! Dead letters of an endpoint: list, redrive one or all, forget one or all.
+//!
+//! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
+//! endpoint redrives that endpoint.
+
+use super::params::{DeliveryPath, EndpointPath};
+use super::recover::run;
+use crate::dto::dead_letter::DeadLetterOut;
+use crate::dto::fields::{EmptyResponse, ListResponse};
+use crate::dto::job::BackgroundTaskOut;
+use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::paging::PageQuery;
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::id::{IdKind, IdParts};
+use model::{DeadLetter, Endpoint, Event, JobKind, Seq};
+use storage::tables::{dead_letter, delivery, log};
+use storage::txn::Txn;
+
+/// Lists the dead letters of an endpoint, in the order of their messages.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter", tag = "Dead Letter",
+    operation_id = "v1.dead-letter.list", params(EndpointPath, PageQuery),
+    responses((status = 200, body = ListResponse<DeadLetterOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<Json<ListResponse<DeadLetterOut>>, ApiError> {
+    let app = row.app;
+    let read_key = |text: &str| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0);
+    let page = query.page(read_key)?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| {
+            let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
+            let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
+            let with_event = letters.into_iter().filter_map(|(seq, letter)| match log::get(read, row.app, seq) {
+                Ok(event) => Some(Ok((event?, letter))),
+                Err(error) => Some(Err(error.into())),
+            });
+            with_event.collect::<Result<Vec<(Event, DeadLetter)>, ApiError>>()
+        })
+    };
+    let key = |(event, _): &(Event, DeadLetter)| event.message_id();
+    Ok(Json(page.respond(rows.await?, key, |(event, letter)| DeadLetterOut::of(event, letter))))
+}
+
+/// Puts one dead letter back in line.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/{msg_id}/redrive",
+    tag = "Dead Letter", operation_id = "v1.dead-letter.redrive", params(DeliveryPath),
+    responses((status = 202, description = "Put in line", body = EmptyResponse)))]
+pub(crate) async fn redrive(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    InMessage(event): InMessage,
+) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
+    refuse_disabled(&row)?;
+    let now = state.now();
+    let change = move |txn: &mut Txn<'_>| {
+        dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
+        Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
+    };
+    state.change(change).await?;
+    Ok((ACCEPTED, Json(EmptyResponse {})))
+}
+
+/// Puts every dead letter of an endpoint back in line.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/redrive", tag = "Dead Letter",
+    operation_id = "v1.dead-letter.redrive-all", params(EndpointPath),
+    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+pub(crate) async fn redrive_all(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    refuse_disabled(&row)?;
+    run(&state, row.target(), JobKind::RedriveDeadLetters, None).await
+}
+
+/// Forgets one dead letter.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/{msg_id}", tag = "Dead Letter",
+    operation_id = "v1.dead-letter.delete", params(DeliveryPath),
+    responses((status = 204, description = "Forgotten")))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    InMessage(event): InMessage,
+) -> Result<StatusCode, ApiError> {
+    let change = move |txn: &mut Txn<'_>| {
+        dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
+        Ok(dead_letter::remove(txn, row.target(), event.seq)?)
+    };
+    state.change(change).await?;
+    Ok(NO_CONTENT)
+}
+
+/// Forgets every dead letter of an endpoint.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter", tag = "Dead Letter",
+    operation_id = "v1.dead-letter.purge", params(EndpointPath),
+    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+pub(crate) async fn purge(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    run(&state, row.target(), JobKind::PurgeDeadLetters, None).await
+}
+
+/// What is put in line for a disabled endpoint would only become a dead letter again.
+fn refuse_disabled(row: &Endpoint) -> Result<(), ApiError> {
+    if row.disabled.is_some() { Err(ApiError::EndpointDisabled) } else { Ok(()) }
+}

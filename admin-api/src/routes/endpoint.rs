@@ -1,0 +1,205 @@
+//! Endpoints: create, list, get, replace, change, delete.
+//!
+//! Deliberately nothing about how they fare: see [`super::endpoint_state`].
+
+use super::application::remove_endpoint;
+use super::endpoint_headers::seal_headers;
+use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
+use super::params::{AppPath, EndpointPath};
+use super::rows::{number_of, save_endpoint};
+use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
+use crate::dto::endpoint_header::Headers;
+use crate::dto::fields::{ListResponse, Patch};
+use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
+use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, find_endpoint};
+use crate::paging::PageQuery;
+use crate::state::{ApiState, random_salt};
+use crate::validate::{Checks, is_name};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::id::IdKind;
+use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, UnixMs};
+use storage::tables::{application, counter, endpoint};
+use storage::txn::Txn;
+
+/// Lists the endpoints of an application.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.list",
+    params(AppPath, PageQuery), responses((status = 200, body = ListResponse<EndpointOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<PageQuery>,
+    InApp(app): InApp,
+) -> Result<Json<ListResponse<EndpointOut>>, ApiError> {
+    let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| {
+            Ok(endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?)
+        })
+    };
+    Ok(Json(page.respond(rows.await?, Endpoint::public_id, |row| row.into())))
+}
+
+/// Creates an endpoint. It gets what is pushed from now on.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.create",
+    params(AppPath), request_body = EndpointIn, responses((status = 201, body = EndpointOut)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    InApp(app): InApp,
+    JsonBody(body): JsonBody<EndpointIn>,
+) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
+    let new = checked(&state, body)?;
+    let insert = {
+        let state = state.clone();
+        move |txn: &mut Txn<'_>| new.insert(&state, txn, app.id)
+    };
+    Ok((CREATED, Json((&state.change(insert).await?).into())))
+}
+
+/// Gets an endpoint.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
+    operation_id = "v1.endpoint.get", params(EndpointPath), responses((status = 200, body = EndpointOut)))]
+pub(crate) async fn get(InEndpoint(row): InEndpoint) -> Json<EndpointOut> {
+    Json((&row).into())
+}
+
+/// Replaces an endpoint, or creates it under the uid of the path. Its secret and headers stay.
+#[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
+    operation_id = "v1.endpoint.update", params(EndpointPath), request_body = EndpointIn,
+    responses((status = 200, body = EndpointOut), (status = 201, description = "Created", body = EndpointOut)))]
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    InApp(app): InApp,
+    path: PathTexts,
+    JsonBody(body): JsonBody<EndpointIn>,
+) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
+    let new = checked(&state, body)?;
+    let text = path.get("endpoint_id")?.to_owned();
+    let change = {
+        let state = state.clone();
+        move |txn: &mut Txn<'_>| match find_endpoint(txn, app.id, &text)? {
+            Some(current) => {
+                let (wanted, now) = (new.body.disabled.unwrap_or(false), new.now);
+                let mut row = new.body.replace(&current, now)?;
+                set_disabled(&mut row, wanted, now);
+                save_endpoint(txn, &row)?;
+                Ok((OK, row))
+            }
+            None => Ok((CREATED, new.named(&text)?.insert(&state, txn, app.id)?)),
+        }
+    };
+    let (status, row) = state.change(change).await?;
+    Ok((status, Json((&row).into())))
+}
+
+/// Changes an endpoint.
+#[utoipa::path(patch, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
+    operation_id = "v1.endpoint.patch", params(EndpointPath), request_body = EndpointPatch,
+    responses((status = 200, body = EndpointOut)))]
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    InEndpoint(found): InEndpoint,
+    JsonBody(body): JsonBody<EndpointPatch>,
+) -> Result<Json<EndpointOut>, ApiError> {
+    let mut checks = Checks::of("body");
+    body.check(&mut checks);
+    body.url.iter().for_each(|url| check_target(&state, &mut checks, url));
+    checks.finish()?;
+    let secret = body.secret.as_deref().map(|text| read_secret("secret", text)).transpose()?;
+    let now = state.now();
+    let change = {
+        let state = state.clone();
+        move |txn: &mut Txn<'_>| {
+            let current = endpoint::get(txn, found.target())?.ok_or(ApiError::NotFound("endpoint"))?;
+            let wanted = body.disabled.unwrap_or(current.disabled.is_some());
+            let mut row = body.apply(current, now)?;
+            if let Some(secret) = &secret {
+                row.secrets = vec![seal_secret(&state, row.target(), secret)?];
+            }
+            set_disabled(&mut row, wanted, now);
+            save_endpoint(txn, &row)?;
+            Ok(row)
+        }
+    };
+    Ok(Json((&state.change(change).await?).into()))
+}
+
+/// Deletes an endpoint. What was not delivered to it yet never will be.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
+    operation_id = "v1.endpoint.delete", params(EndpointPath), responses((status = 204, description = "Deleted")))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    InEndpoint(found): InEndpoint,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    state
+        .change(move |txn| {
+            let row = endpoint::get(txn, found.target())?.ok_or(ApiError::NotFound("endpoint"))?;
+            remove_endpoint(txn, &row, now)
+        })
+        .await?;
+    Ok(NO_CONTENT)
+}
+
+/// A new endpoint with everything that can be checked and made outside a transaction.
+struct Checked {
+    body: EndpointIn,
+    secret: SecretText,
+    headers: Option<Headers>,
+    salt: u64,
+    now: UnixMs,
+}
+
+fn checked(state: &ApiState, mut body: EndpointIn) -> Result<Checked, ApiError> {
+    let mut checks = Checks::of("body");
+    body.check(&mut checks);
+    check_target(state, &mut checks, &body.url);
+    let headers = body.headers.take().filter(|headers| !headers.is_empty());
+    headers.iter().for_each(|headers| super::endpoint_headers::check(&mut checks, headers));
+    checks.finish()?;
+    let secret = match body.secret.take() {
+        Some(text) => read_secret("secret", &text)?,
+        None => new_secret()?,
+    };
+    Ok(Checked { body, secret, headers, salt: random_salt()?, now: state.now() })
+}
+
+impl Checked {
+    /// Gives a new endpoint the name that its path called it by.
+    fn named(mut self, text: &str) -> Result<Checked, ApiError> {
+        match self.body.uid.as_set() {
+            Some(uid) if uid == text => Ok(self),
+            None if is_name(text) && number_of(IdKind::Endpoint, text).is_none() => {
+                self.body.uid = Patch::Set(text.to_owned());
+                Ok(self)
+            }
+            // An id that is not there, or a uid that is another than the path's.
+            _ => Err(ApiError::NotFound("endpoint")),
+        }
+    }
+
+    fn insert(self, state: &ApiState, txn: &mut Txn<'_>, app: AppId) -> Result<Endpoint, ApiError> {
+        // Again, where nothing can race: the application may be gone by now.
+        application::get(txn, app)?.ok_or(ApiError::NotFound("application"))?;
+        let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
+        let mut row = self.body.create(place)?;
+        row.secrets = vec![seal_secret(state, row.target(), &self.secret)?];
+        row.sealed_headers = self.headers.map(|headers| seal_headers(state, row.target(), &headers)).transpose()?;
+        save_endpoint(txn, &row)?;
+        Ok(row)
+    }
+}
+
+/// Notes what is wrong with a URL as a target.
+fn check_target(state: &ApiState, checks: &mut Checks, url: &str) {
+    if let Err(error) = state.check_target(url) {
+        checks.wrong(&["url"], error.to_string(), "value_error.url");
+    }
+}
+
+/// Disables an endpoint by hand, or enables it. The table sees to what passes it by meanwhile.
+fn set_disabled(row: &mut Endpoint, wanted: bool, now: UnixMs) {
+    let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+    row.disabled = wanted.then(|| row.disabled.unwrap_or(by_hand));
+}

@@ -1,0 +1,86 @@
+//! How an endpoint fares: statistics of its deliveries, and its state.
+//!
+//! Statistics are counted from the newest messages when asked for; nothing is kept for them. Deliberately bounded: past
+//! the bound the answer says `truncated`.
+
+use super::params::EndpointPath;
+use super::walk::{MessageFilter, Step, each};
+use crate::dto::attempt::EndpointStats;
+use crate::dto::endpoint_state::EndpointStateOut;
+use crate::dto::status::MessageStatus;
+use crate::dto::timestamp::Timestamp;
+use crate::error::ApiError;
+use crate::extract::{InEndpoint, QueryParams};
+use crate::limits::STATS_EVENTS_MAX;
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use model::Event;
+use serde::Deserialize;
+use storage::Direction;
+use storage::tables::{dead_letter, delivery};
+use utoipa::IntoParams;
+
+/// Dead letters are counted up to here.
+const DEAD_LETTERS_COUNTED: u64 = 10_000;
+
+/// The period of statistics.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StatsQuery {
+    /// From when on messages were taken.
+    #[param(inline)]
+    since: Option<Timestamp>,
+    /// Until when.
+    #[param(inline)]
+    until: Option<Timestamp>,
+}
+
+/// Counts the deliveries of an endpoint by how they stand.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-stats", params(EndpointPath, StatsQuery),
+    responses((status = 200, body = EndpointStats)))]
+pub(crate) async fn stats(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    QueryParams(query): QueryParams<StatsQuery>,
+) -> Result<Json<EndpointStats>, ApiError> {
+    let stats = state.read(move |state| {
+        let (read, mut stats, mut seen) = (&**state.store(), EndpointStats::default(), 0);
+        // Both bounds of the period belong to it; those of the filter do not.
+        let after = query.since.map(|since| Timestamp(model::UnixMs(since.0.0.saturating_sub(1))));
+        let before = query.until.map(|until| Timestamp(until.0.plus_ms(1)));
+        let filter = MessageFilter::new(None, None, before, after);
+        let look = |event: &Event| {
+            if seen == STATS_EVENTS_MAX {
+                return Ok(Step::Stop);
+            }
+            seen += 1;
+            if let Some((status, _)) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
+                stats.count(status);
+            }
+            Ok(Step::On)
+        };
+        let span = filter.span(read, row.app)?;
+        let ended = each(read, row.app, span, (None, Direction::Reverse), look)?;
+        Ok(EndpointStats { truncated: !ended, ..stats })
+    });
+    Ok(Json(stats.await?))
+}
+
+/// Gets the state of an endpoint: breaker, failures, dead letters.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/state", tag = "Endpoint",
+    operation_id = "v1.endpoint.get-state", params(EndpointPath),
+    responses((status = 200, body = EndpointStateOut)))]
+pub(crate) async fn state(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+) -> Result<Json<EndpointStateOut>, ApiError> {
+    let shown = state.read(move |state| {
+        let read = &**state.store();
+        let health = delivery::health(read, row.target())?;
+        let dead_letters = dead_letter::count_upto(read, row.target(), DEAD_LETTERS_COUNTED)?;
+        Ok(EndpointStateOut::of(&row, &health, dead_letters, state.now()))
+    });
+    Ok(Json(shown.await?))
+}

@@ -1,0 +1,183 @@
+//! Event types of the catalogue: create, list, get, replace, change, archive or expunge.
+//!
+//! Deliberately without effect on delivery: a message and a filter may name types that are not here.
+
+use super::params::EventTypePath;
+use super::rows::save_event_type;
+use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTypeUpdate};
+use crate::dto::fields::{ListResponse, yes};
+use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
+use crate::extract::{JsonBody, PathTexts, QueryParams};
+use crate::limits::PAGE_SCAN_MAX;
+use crate::paging::{Ordering, Page};
+use crate::state::ApiState;
+use crate::validate::is_name;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::EventType;
+use serde::Deserialize;
+use storage::tables::event_type;
+use storage::txn::Txn;
+use utoipa::IntoParams;
+
+/// The parameters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave.
+    iterator: Option<String>,
+    /// Default: `ascending`, by name.
+    #[param(inline)]
+    order: Option<Ordering>,
+    /// Archived ones too.
+    #[serde(default)]
+    include_archived: bool,
+    /// With schemas. Default: true.
+    #[serde(default = "yes")]
+    with_content: bool,
+}
+
+/// The parameters of a deletion.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteQuery {
+    /// Remove it for good rather than archive it.
+    #[serde(default)]
+    expunge: bool,
+}
+
+/// Lists event types.
+#[utoipa::path(get, path = "/api/v1/event-type", tag = "Event Type", operation_id = "v1.event-type.list",
+    params(ListQuery), responses((status = 200, body = ListResponse<EventTypeOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<ListResponse<EventTypeOut>>, ApiError> {
+    let read_key = |text: &str| is_name(text).then(|| text.to_owned());
+    let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| visible(state, &page, query.include_archived))
+    };
+    let show = |row: &EventType| EventTypeOut::of(row, query.with_content);
+    Ok(Json(page.respond(rows.await?, |row| row.name.clone(), show)))
+}
+
+/// The rows of a page, archived ones left out unless asked for.
+fn visible(state: &ApiState, page: &Page<String>, with_archived: bool) -> Result<Vec<EventType>, ApiError> {
+    let mut rows: Vec<EventType> = Vec::new();
+    let mut after = page.after.clone();
+    loop {
+        let step = event_type::list(&**state.store(), after.as_deref(), PAGE_SCAN_MAX, page.direction())?;
+        let is_last = step.len() < PAGE_SCAN_MAX;
+        after = step.last().map(|row| row.name.clone());
+        rows.extend(step.into_iter().filter(|row| with_archived || !row.archived));
+        if is_last || rows.len() >= page.read_limit() {
+            rows.truncate(page.read_limit());
+            return Ok(rows);
+        }
+    }
+}
+
+/// Creates an event type. One that is archived is created anew.
+#[utoipa::path(post, path = "/api/v1/event-type", tag = "Event Type", operation_id = "v1.event-type.create",
+    request_body = EventTypeIn, responses((status = 201, body = EventTypeOut)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    JsonBody(body): JsonBody<EventTypeIn>,
+) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
+    let row = body.create(state.now())?;
+    let row = state
+        .change(move |txn| {
+            if event_type::get(txn, &row.name)?.is_some_and(|existing| !existing.archived) {
+                return Err(ApiError::Conflict("an event type of this name exists".into()));
+            }
+            save_event_type(txn, &row)?;
+            Ok(row)
+        })
+        .await?;
+    Ok((CREATED, Json(EventTypeOut::of(&row, true))))
+}
+
+/// Gets an event type.
+#[utoipa::path(get, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
+    operation_id = "v1.event-type.get", params(EventTypePath), responses((status = 200, body = EventTypeOut)))]
+pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Result<Json<EventTypeOut>, ApiError> {
+    let row = event_type::get(&**state.store(), path.get("event_type_name")?)?;
+    Ok(Json(EventTypeOut::of(&row.ok_or(ApiError::NotFound("event type"))?, true)))
+}
+
+/// Replaces an event type, or creates it.
+#[utoipa::path(put, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
+    operation_id = "v1.event-type.update", params(EventTypePath), request_body = EventTypeUpdate,
+    responses((status = 200, body = EventTypeOut), (status = 201, description = "Created", body = EventTypeOut)))]
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    path: PathTexts,
+    JsonBody(body): JsonBody<EventTypeUpdate>,
+) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
+    let mut row = body.replace(path.get("event_type_name")?.to_owned(), state.now())?;
+    let (status, row) = state
+        .change(move |txn| {
+            let current = event_type::get(txn, &row.name)?;
+            let status = if current.is_some() { OK } else { CREATED };
+            row.created_at = current.map_or(row.created_at, |current| current.created_at);
+            save_event_type(txn, &row)?;
+            Ok((status, row))
+        })
+        .await?;
+    Ok((status, Json(EventTypeOut::of(&row, true))))
+}
+
+/// Changes an event type.
+#[utoipa::path(patch, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
+    operation_id = "v1.event-type.patch", params(EventTypePath), request_body = EventTypePatch,
+    responses((status = 200, body = EventTypeOut)))]
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    path: PathTexts,
+    JsonBody(body): JsonBody<EventTypePatch>,
+) -> Result<Json<EventTypeOut>, ApiError> {
+    body.validate()?;
+    let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
+    let row = state
+        .change(move |txn| {
+            let row = body.apply(existing(txn, &name)?, now);
+            save_event_type(txn, &row)?;
+            Ok(row)
+        })
+        .await?;
+    Ok(Json(EventTypeOut::of(&row, true)))
+}
+
+/// Archives an event type, or removes it for good.
+#[utoipa::path(delete, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
+    operation_id = "v1.event-type.delete", params(EventTypePath, DeleteQuery),
+    responses((status = 204, description = "Archived or removed")))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<DeleteQuery>,
+    path: PathTexts,
+) -> Result<StatusCode, ApiError> {
+    let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
+    state
+        .change(move |txn| {
+            let row = existing(txn, &name)?;
+            if query.expunge {
+                event_type::remove(txn, &row.name)?;
+            } else {
+                save_event_type(txn, &EventType { archived: true, updated_at: now, ..row })?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(NO_CONTENT)
+}
+
+fn existing(txn: &Txn<'_>, name: &str) -> Result<EventType, ApiError> {
+    event_type::get(txn, name)?.ok_or(ApiError::NotFound("event type"))
+}

@@ -1,0 +1,142 @@
+//! Messages: push one, list, get, expunge the payload.
+//!
+//! A 202 means that the message is on the disk. Deliberately no look at endpoints: a message that none of them wants is
+//! taken all the same, and says so when asked about.
+
+use super::application::get_or_create;
+use super::params::{AppPath, MessagePath};
+use super::walk::{MessageFilter, key_of, page_of};
+use crate::dto::fields::{ListResponse, yes};
+use crate::dto::message::{MessageIn, MessageOut};
+use crate::dto::timestamp::Timestamp;
+use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody, find_application};
+use crate::json;
+use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use crate::paging::{Ordering, Page};
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use engine::IngestOutcome;
+use http::{HeaderMap, StatusCode};
+use model::Event;
+use serde::Deserialize;
+use storage::tables::log;
+use utoipa::IntoParams;
+
+/// Whether the payload comes back.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ContentQuery {
+    /// With the payload. Default: true.
+    #[serde(default = "yes")]
+    with_content: bool,
+}
+
+/// The parameters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave.
+    iterator: Option<String>,
+    /// Only of these event types, joined by commas.
+    event_types: Option<String>,
+    /// Only with this channel.
+    channel: Option<String>,
+    /// Only taken before.
+    #[param(inline)]
+    before: Option<Timestamp>,
+    /// Only taken after.
+    #[param(inline)]
+    after: Option<Timestamp>,
+    /// With payloads. Default: true.
+    #[serde(default = "yes")]
+    with_content: bool,
+}
+
+/// Pushes a message.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/msg", tag = "Message", operation_id = "v1.message.create",
+    params(AppPath, ContentQuery, ("idempotency-key" = Option<String>, Header,
+        description = "Makes sending it again harmless: the first one's answer comes back")),
+    request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    path: PathTexts,
+    QueryParams(query): QueryParams<ContentQuery>,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
+    let key = idempotency_key(&headers)?;
+    let mut message: MessageIn<'_> = json::from_body(&body)?;
+    let application = message.application.take();
+    let message = message.into_new(&body, key)?;
+    let text = path.get("app_id")?;
+    let app = match (find_application(&**state.store(), text)?, application) {
+        (Some(app), _) => app,
+        (None, Some(application)) => get_or_create(&state, text, application).await?,
+        (None, None) => return Err(ApiError::NotFound("application")),
+    };
+    let mut outcomes = state.ingest(app.id, vec![message]).await?;
+    let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
+    Ok((ACCEPTED, Json(MessageOut::of(&event, query.with_content))))
+}
+
+/// The key that makes sending again harmless, if one was given.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_BYTES_MAX => Ok(Some(key.to_owned())),
+        _ => {
+            let msg = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
+            Err(ApiError::invalid(["header", "idempotency-key"], msg, "value_error.str.regex"))
+        }
+    }
+}
+
+/// The event of a message that was taken, now or before.
+pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
+    match outcome {
+        IngestOutcome::Accepted(event) | IngestOutcome::Repeated(event) => Ok(event),
+        IngestOutcome::DuplicateEventId => Err(ApiError::Conflict("a message with this eventId exists".into())),
+        IngestOutcome::KeyReused => Err(ApiError::KeyReused),
+    }
+}
+
+/// Lists the messages of an application, newest first.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/msg", tag = "Message", operation_id = "v1.message.list",
+    params(AppPath, ListQuery), responses((status = 200, body = ListResponse<MessageOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    InApp(app): InApp,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Json<ListResponse<MessageOut>>, ApiError> {
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(app.id))?;
+    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after);
+    let show = move |event: &Event| Ok(Some(MessageOut::of(event, query.with_content)));
+    Ok(Json(state.read(move |state| page_of(&**state.store(), app.id, &filter, &page, show)).await?))
+}
+
+/// Gets a message.
+#[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}", tag = "Message", operation_id = "v1.message.get",
+    params(MessagePath, ContentQuery), responses((status = 200, body = MessageOut)))]
+pub(crate) async fn get(
+    QueryParams(query): QueryParams<ContentQuery>,
+    InMessage(event): InMessage,
+) -> Json<MessageOut> {
+    Json(MessageOut::of(&event, query.with_content))
+}
+
+/// Forgets the payload of a message. What is still to be delivered of it goes out as `{}`.
+#[utoipa::path(delete, path = "/api/v1/app/{app_id}/msg/{msg_id}/content", tag = "Message",
+    operation_id = "v1.message.expunge-content", params(MessagePath),
+    responses((status = 204, description = "Forgotten")))]
+pub(crate) async fn expunge(
+    State(state): State<ApiState>,
+    InMessage(event): InMessage,
+) -> Result<StatusCode, ApiError> {
+    state.change(move |txn| Ok(log::expunge(txn, event.app, event.seq)?)).await?;
+    Ok(NO_CONTENT)
+}

@@ -1,0 +1,83 @@
+//! The OpenAPI 3.1 document: made of the routes themselves, completed with what they all share, and served.
+//!
+//! Deliberately no hand-written paths: what is described here applies to every route or to none.
+
+use crate::error::{ApiError, HttpErrorOut, HttpValidationError, ValidationItem};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use std::sync::OnceLock;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+
+/// The name of the bearer scheme in the document.
+const BEARER: &str = "bearer";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Pinion",
+        description = "Webhook delivery: durable, isolated, signed. The shape is Svix's API; batch ingest, dead letters, \
+                       retry policies and endpoint state extend it in the same style.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(HttpErrorOut, HttpValidationError, ValidationItem))
+)]
+struct Base;
+
+/// The document before any route is in it.
+pub(crate) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// Adds to every operation so far that it needs a key and how it can fail.
+pub(crate) fn secure(document: &mut OpenApi) {
+    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    document.components.get_or_insert_with(Components::new).add_security_scheme(BEARER, scheme);
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
+        operations.into_iter().flatten().for_each(complete);
+    }
+}
+
+fn complete(operation: &mut Operation) {
+    operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    let errors = [
+        (ApiError::Unauthenticated, "HttpErrorOut"),
+        (ApiError::Forbidden, "HttpErrorOut"),
+        (ApiError::NotFound(""), "HttpErrorOut"),
+        (ApiError::Conflict("".into()), "HttpErrorOut"),
+        (ApiError::BodyTooLarge { limit_bytes: 0 }, "HttpErrorOut"),
+        (ApiError::Invalid(Vec::new()), "HTTPValidationError"),
+        (ApiError::Busy { retry_after_s: 0 }, "HttpErrorOut"),
+    ];
+    for (error, schema) in errors {
+        let response = error_response(error.code(), schema);
+        operation.responses.responses.entry(error.status().as_str().to_owned()).or_insert(RefOr::T(response));
+    }
+}
+
+fn error_response(code: &str, schema: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name(schema)));
+    ResponseBuilder::new().description(format!("`{code}`")).content("application/json", content).build()
+}
+
+/// The document as it is served.
+pub(crate) fn document_json(document: &OpenApi) -> String {
+    document.to_json().unwrap_or_else(|error| {
+        tracing::error!(%error, "the OpenAPI document could not be written");
+        "{}".to_owned()
+    })
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "Health", operation_id = "v1.openapi.get",
+    responses((status = 200, description = "This document", body = Object)))]
+pub(crate) async fn get() -> impl IntoResponse {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let json = DOCUMENT.get_or_init(|| Bytes::from(document_json(&super::all().2)));
+    ([(CONTENT_TYPE, "application/json")], json.clone())
+}

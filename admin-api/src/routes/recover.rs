@@ -1,0 +1,104 @@
+//! Recover and replay: send again what was taken in a span of time. A job does it, from the log, without a cap.
+//!
+//! Deliberately no work in the request: it writes one row.
+
+use super::params::EndpointPath;
+use super::rows::start_job;
+use crate::dto::job::{BackgroundTaskOut, BulkReplayIn, RecoverIn};
+use crate::error::{ACCEPTED, ApiError};
+use crate::extract::{InEndpoint, JsonBody};
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::{Endpoint, EndpointRef, Job, JobKind, JobStatus, Seq, Span};
+use storage::tables::{counter, endpoint, log};
+use storage::txn::Txn;
+
+/// Sends again what was taken in a span of time and given up or cancelled.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover", tag = "Endpoint",
+    operation_id = "v1.endpoint.recover", params(EndpointPath), request_body = RecoverIn,
+    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+pub(crate) async fn recover(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    JsonBody(body): JsonBody<RecoverIn>,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    over_span(&state, &row, &body, JobKind::Recover).await
+}
+
+/// Sends what was taken in a span of time and never tried.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing", tag = "Endpoint",
+    operation_id = "v1.endpoint.replay-missing", params(EndpointPath), request_body = RecoverIn,
+    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+pub(crate) async fn replay_missing(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    JsonBody(body): JsonBody<RecoverIn>,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    over_span(&state, &row, &body, JobKind::ReplayMissing).await
+}
+
+/// Sends again all that was taken in a span of time, delivered or not.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", tag = "Endpoint",
+    operation_id = "v1.endpoint.bulk-replay", params(EndpointPath), request_body = BulkReplayIn,
+    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+pub(crate) async fn bulk_replay(
+    State(state): State<ApiState>,
+    InEndpoint(row): InEndpoint,
+    JsonBody(body): JsonBody<BulkReplayIn>,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    over_span(&state, &row, &body.into_span()?, JobKind::Replay).await
+}
+
+async fn over_span(
+    state: &ApiState,
+    row: &Endpoint,
+    body: &RecoverIn,
+    kind: impl FnOnce(Span) -> JobKind,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    let (since, until) = (body.since.0, body.until.map_or(state.now(), |until| until.0));
+    if until < since {
+        return Err(ApiError::invalid(["body", "until"], "is before since", "value_error.date"));
+    }
+    if row.disabled.is_some() {
+        return Err(ApiError::EndpointDisabled);
+    }
+    let app = row.app;
+    let positions = state.read(move |state| {
+        let read = &**state.store();
+        Ok((log::before_time(read, app, since)?, log::before_time(read, app, until.plus_ms(1))?))
+    });
+    run(state, row.target(), kind(Span { since, until }), Some(positions.await?)).await
+}
+
+/// Starts a job over a span of the log, or over all of it.
+pub(super) async fn run(
+    state: &ApiState,
+    target: EndpointRef,
+    kind: JobKind,
+    positions: Option<(Seq, Seq)>,
+) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
+    let now = state.now();
+    let change = move |txn: &mut Txn<'_>| {
+        endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
+        let (position, last) = match positions {
+            Some(positions) => positions,
+            None => (Seq::ZERO, log::head(txn, target.app)?),
+        };
+        let job = Job {
+            number: counter::next_job_number(txn)?,
+            target,
+            kind,
+            status: JobStatus::Running,
+            position,
+            last,
+            affected: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        start_job(txn, &job)?;
+        Ok(job)
+    };
+    Ok((ACCEPTED, Json((&state.change(change).await?).into())))
+}

@@ -1,0 +1,69 @@
+//! Sends an example to one endpoint, whatever its filter.
+//!
+//! Deliberately an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
+
+use super::message::accepted;
+use super::params::EndpointPath;
+use crate::dto::event_type::example_of;
+use crate::dto::message::{EventExampleIn, MessageOut};
+use crate::dto::timestamp::Timestamp;
+use crate::error::{ApiError, OK};
+use crate::extract::{InEndpoint, JsonBody};
+use crate::state::ApiState;
+use crate::validate::Checks;
+use axum::Json;
+use axum::extract::State;
+use bytes::Bytes;
+use engine::NewMessage;
+use http::StatusCode;
+use serde_json::{Map, Value};
+use storage::tables::event_type;
+
+/// Sends an example to one endpoint.
+#[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example", tag = "Endpoint",
+    operation_id = "v1.endpoint.send-example", params(EndpointPath), request_body = EventExampleIn,
+    responses((status = 200, body = MessageOut)))]
+pub(crate) async fn send(
+    State(state): State<ApiState>,
+    InEndpoint(endpoint): InEndpoint,
+    JsonBody(body): JsonBody<EventExampleIn>,
+) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
+    let mut checks = Checks::of("body");
+    checks.name("eventType", &body.event_type);
+    checks.finish()?;
+    if endpoint.disabled.is_some() {
+        return Err(ApiError::EndpointDisabled);
+    }
+    let payload = match body.payload {
+        Some(payload) => payload,
+        None => example(&state, &body.event_type, body.example_index)?,
+    };
+    let message = NewMessage {
+        event_type: body.event_type,
+        event_id: None,
+        channels: Vec::new(),
+        payload: Bytes::from(Value::Object(payload).to_string()),
+        idempotency_key: None,
+        only_for: Some(endpoint.id),
+    };
+    let mut outcomes = state.ingest(endpoint.app, vec![message]).await?;
+    let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
+    Ok((OK, Json(MessageOut::of(&event, true))))
+}
+
+/// The example of the event type's schema, or a plain one.
+fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<String, Value>, ApiError> {
+    let schemas = event_type::get(&**state.store(), name)?.and_then(|row| row.schemas);
+    let from_schema = schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
+    match (from_schema, index) {
+        (Some(example), _) => Ok(example),
+        (None, Some(_)) => {
+            Err(ApiError::invalid(["body", "exampleIndex"], "the event type has no such example", "value_error"))
+        }
+        (None, None) => Ok(Map::from_iter([
+            ("type".to_owned(), name.into()),
+            ("timestamp".to_owned(), Timestamp(state.now()).to_string().into()),
+            ("data".to_owned(), Value::Object(Map::from_iter([("example".to_owned(), true.into())]))),
+        ])),
+    }
+}

@@ -1,0 +1,184 @@
+//! Walking an application's log for a page of messages, with filters and bounds.
+//!
+//! The log is in order of time, so a span of time is a span of positions, found by bisection. A page looks at a bounded
+//! number of messages whether or not they pass the filter: a filter that lets nothing through gives short pages with
+//! `done: false`, not a request that reads a year of messages. Deliberately no index by type or channel.
+
+use crate::dto::fields::ListResponse;
+use crate::dto::timestamp::Timestamp;
+use crate::error::ApiError;
+use crate::limits::PAGE_SCAN_MAX;
+use crate::paging::Page;
+use model::id::{IdKind, IdParts};
+use model::{AppId, Event, Seq, UnixMs};
+use storage::Direction;
+use storage::read::Read;
+use storage::tables::log;
+use utoipa::ToSchema;
+
+/// Messages read in one step: with payloads of a MiB each they are what one page holds in memory at most.
+const STEP_EVENTS: usize = 16;
+/// Bytes of payload read in one step.
+const STEP_BYTES: usize = 16 << 20;
+/// Bytes of payload after which a page ends early.
+const PAGE_PAYLOAD_BYTES: usize = 16 << 20;
+
+/// Which messages a list shows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MessageFilter {
+    /// Of one of these types, comma-joined as it came; all when empty.
+    event_types: Vec<String>,
+    /// With this channel.
+    channel: Option<String>,
+    /// Taken before.
+    before: Option<UnixMs>,
+    /// Taken after.
+    after: Option<UnixMs>,
+}
+
+impl MessageFilter {
+    /// Of the parameters of a query.
+    pub(super) fn new(
+        event_types: Option<&str>,
+        channel: Option<String>,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> MessageFilter {
+        let names = event_types.unwrap_or("").split(',').map(str::trim).filter(|name| !name.is_empty());
+        MessageFilter {
+            event_types: names.map(str::to_owned).collect(),
+            channel,
+            before: before.map(|at| at.0),
+            after: after.map(|at| at.0),
+        }
+    }
+
+    /// Whether type and channel fit.
+    pub(super) fn fits(&self, event: &Event) -> bool {
+        let is_type = self.event_types.is_empty() || self.event_types.iter().any(|name| **name == *event.event_type);
+        let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
+        is_type && is_channel
+    }
+
+    /// Whether a time lies between the bounds, both exclusive.
+    pub(super) fn is_within(&self, at: UnixMs) -> bool {
+        self.before.is_none_or(|before| at < before) && self.after.is_none_or(|after| at > after)
+    }
+
+    /// Whether everything fits.
+    pub(super) fn keeps(&self, event: &Event) -> bool {
+        self.fits(event) && self.is_within(event.accepted_at)
+    }
+
+    /// The positions that the bounds of time leave.
+    pub(super) fn span(&self, read: &(impl Read + ?Sized), app: AppId) -> Result<Span, ApiError> {
+        Ok(Span {
+            floor: match self.after {
+                Some(after) => log::before_time(read, app, after.plus_ms(1))?,
+                None => Seq::ZERO,
+            },
+            ceiling: match self.before {
+                Some(before) => log::before_time(read, app, before)?.next(),
+                None => Seq::MAX,
+            },
+        })
+    }
+}
+
+/// Positions above `floor` and below `ceiling`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Exclusive.
+    pub(super) floor: Seq,
+    /// Exclusive.
+    pub(super) ceiling: Seq,
+}
+
+/// Whether to look at the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Yes.
+    On,
+    /// No.
+    Stop,
+}
+
+/// Shows messages of a span to `look`, from `from` on (exclusive), until it stops. Answers whether the span ended.
+pub(super) fn each(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    span: Span,
+    (from, direction): (Option<Seq>, Direction),
+    mut look: impl FnMut(&Event) -> Result<Step, ApiError>,
+) -> Result<bool, ApiError> {
+    let mut at = match direction {
+        Direction::Reverse => from.unwrap_or(Seq::MAX).min(span.ceiling),
+        Direction::Forward => from.unwrap_or(Seq::ZERO).max(span.floor),
+    };
+    loop {
+        let events = match direction {
+            Direction::Reverse => log::read_before(read, app, at, STEP_EVENTS)?,
+            Direction::Forward => log::read_after(read, app, at, STEP_EVENTS, STEP_BYTES)?,
+        };
+        for event in &events {
+            if event.seq <= span.floor || event.seq >= span.ceiling {
+                return Ok(true);
+            }
+            if look(event)? == Step::Stop {
+                return Ok(false);
+            }
+            at = event.seq;
+        }
+        if events.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The key of a page of messages.
+pub(super) fn key_of(app: AppId) -> impl Fn(&str) -> Option<Seq> {
+    move |text| {
+        IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0).map(|parts| Seq(parts.low))
+    }
+}
+
+/// One page of messages, newest first, each shown by `show` unless that leaves it out.
+pub(super) fn page_of<T: ToSchema>(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    filter: &MessageFilter,
+    page: &Page<Seq>,
+    mut show: impl FnMut(&Event) -> Result<Option<T>, ApiError>,
+) -> Result<ListResponse<T>, ApiError> {
+    let is_back = page.direction() == Direction::Forward;
+    let (mut data, mut ids) = (Vec::new(), Vec::new());
+    let (mut seen, mut bytes, mut farthest) = (0, 0, None);
+    let look = |event: &Event| {
+        if data.len() == page.limit || seen == PAGE_SCAN_MAX || bytes >= PAGE_PAYLOAD_BYTES {
+            return Ok(Step::Stop);
+        }
+        seen += 1;
+        farthest = Some(event.message_id());
+        if filter.keeps(event)
+            && let Some(item) = show(event)?
+        {
+            bytes += event.payload.len();
+            ids.push(event.message_id());
+            data.push(item);
+        }
+        Ok(Step::On)
+    };
+    let ended = each(read, app, filter.span(read, app)?, (page.after, page.direction()), look)?;
+    let nearest = ids.first().cloned().or_else(|| farthest.clone());
+    if is_back {
+        data.reverse();
+    }
+    let (newest, oldest) = if is_back { (farthest, nearest) } else { (nearest, farthest) };
+    Ok(ListResponse {
+        data,
+        iterator: oldest,
+        prev_iterator: newest.map(|id| format!("-{id}")),
+        // A page that was gone back to has the one that it was reached from behind it.
+        done: ended && !is_back,
+    })
+}

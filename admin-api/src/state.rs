@@ -1,0 +1,133 @@
+//! What every handler holds: the engine, the root key's hash and the bounds.
+//!
+//! The only file that calls the engine: handlers ask the state. Deliberately no caches: reads are point reads of an
+//! embedded store.
+
+use crate::auth::key::KeyHash;
+use crate::error::ApiError;
+use crate::limits::ApiLimits;
+use engine::seal::SealPurpose;
+use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
+use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use std::ops::Deref;
+use std::sync::Arc;
+use storage::read::SharedStore;
+use storage::txn::Txn;
+use tokio::sync::Semaphore;
+
+/// The state of the API; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<Parts>);
+
+/// What [`ApiState`] holds.
+pub struct Parts {
+    engine: Engine,
+    /// The hash of the key that may do everything.
+    pub(crate) root_key: KeyHash,
+    /// The bounds.
+    pub(crate) limits: ApiLimits,
+    /// One permit for each request that may be answered at once.
+    pub(crate) permits: Semaphore,
+}
+
+impl Deref for ApiState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl ApiState {
+    /// Over a running engine.
+    #[must_use]
+    pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
+        let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
+        ApiState(Arc::new(Parts { engine, root_key, limits, permits }))
+    }
+
+    /// Reads, on a thread that may block, what takes more than a few point reads.
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
+    where
+        F: FnOnce(&ApiState) -> Result<T, ApiError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let state = self.clone();
+        tokio::task::spawn_blocking(move || read(&state)).await?
+    }
+
+    /// Changes rows, durably and all at once, or not at all.
+    pub(crate) async fn change<T, F>(&self, change: F) -> Result<T, ApiError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, ApiError> + Send + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.engine.change(change).await?)
+    }
+
+    /// Takes messages in, durably and all at once.
+    pub(crate) async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, ApiError> {
+        Ok(self.engine.ingest(app, messages).await?)
+    }
+
+    /// The source of point reads.
+    pub(crate) fn store(&self) -> &SharedStore {
+        self.engine.store()
+    }
+
+    /// The time of rows that are written now.
+    pub(crate) fn now(&self) -> UnixMs {
+        self.engine.now()
+    }
+
+    /// Whether a URL may be a target.
+    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
+        engine::dispatch::check_url(url, self.engine.guard()).map(drop)
+    }
+
+    /// How a delivery stands.
+    pub(crate) fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, ApiError> {
+        Ok(self.engine.delivery_state(endpoint, event)?)
+    }
+
+    /// Encrypts for the disk.
+    pub(crate) fn seal(
+        &self,
+        target: EndpointRef,
+        purpose: SealPurpose,
+        plain: &[u8],
+    ) -> Result<SealedBytes, ApiError> {
+        self.engine.seal(target, purpose, plain).map_err(|error| {
+            tracing::error!(%error, "a secret could not be sealed");
+            ApiError::Internal
+        })
+    }
+
+    /// Decrypts what lies on the disk.
+    pub(crate) fn open(
+        &self,
+        target: EndpointRef,
+        purpose: SealPurpose,
+        sealed: &SealedBytes,
+    ) -> Result<SecretBytes, ApiError> {
+        self.engine.open(target, purpose, sealed).map_err(|error| {
+            tracing::error!(%error, "a secret did not open");
+            ApiError::Internal
+        })
+    }
+}
+
+/// Fresh random bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the system gave no random bytes");
+        ApiError::Internal
+    })?;
+    Ok(bytes)
+}
+
+/// A random number below 2^48, which text ids carry so that one cannot be guessed from another.
+pub(crate) fn random_salt() -> Result<u64, ApiError> {
+    Ok(u64::from_be_bytes(random()?) >> 16)
+}

@@ -1,0 +1,184 @@
+//! What is wrong with an input, collected so that one answer names everything.
+//!
+//! The rules on characters and lengths are those of the API's published shape. Deliberately no I/O: whether a uid is
+//! taken or a target may be called is found out later.
+
+use crate::error::{ApiError, ValidationItem};
+use crate::limits;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Collects what is wrong under one root: `body`, `query` or `path`.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    root: &'static str,
+    items: Vec<ValidationItem>,
+}
+
+impl Checks {
+    /// Nothing wrong yet.
+    pub(crate) fn of(root: &'static str) -> Checks {
+        Checks { root, items: Vec::new() }
+    }
+
+    /// Notes one thing, at a path of field names and indexes.
+    pub(crate) fn wrong(&mut self, path: &[&str], msg: impl Into<String>, kind: &'static str) {
+        let loc = std::iter::once(self.root).chain(path.iter().copied()).map(str::to_owned).collect();
+        self.items.push(ValidationItem { loc, msg: msg.into(), kind: Cow::Borrowed(kind) });
+    }
+
+    /// # Errors
+    /// Everything that was noted, if anything was.
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        if self.items.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.items)) }
+    }
+
+    /// A uid, event id or exact event type.
+    pub(crate) fn name(&mut self, field: &str, value: &str) {
+        self.name_at(&[field], value, limits::NAME_MAX);
+    }
+
+    /// As [`Checks::name`], when there is one.
+    pub(crate) fn name_if_any(&mut self, field: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.name(field, value);
+        }
+    }
+
+    fn name_at(&mut self, path: &[&str], value: &str, max: usize) {
+        if value.is_empty() || value.len() > max {
+            self.wrong(path, format!("must have 1 to {max} characters"), "value_error.any_str.length");
+        } else if !is_name(value) {
+            self.wrong(path, "may hold only letters, digits, '-', '_' and '.'", "value_error.str.regex");
+        }
+    }
+
+    /// A text for people.
+    pub(crate) fn text(&mut self, field: &str, value: &str, least: usize, most: usize) {
+        if value.len() < least || value.len() > most {
+            self.wrong(&[field], format!("must have {least} to {most} bytes"), "value_error.any_str.length");
+        }
+    }
+
+    /// Channels: distinct names, `1..=most` of them (0 allowed with `may_be_empty`).
+    pub(crate) fn channels<S: AsRef<str>>(&mut self, values: &[S], most: usize, may_be_empty: bool) {
+        self.count("channels", values.len(), usize::from(!may_be_empty), most);
+        for (index, value) in values.iter().enumerate().take(most) {
+            self.name_at(&["channels", &index.to_string()], value.as_ref(), limits::CHANNEL_MAX);
+        }
+        self.distinct("channels", values);
+    }
+
+    /// An endpoint's filter: exact event types, or a prefix followed by `.*`.
+    pub(crate) fn event_type_filter(&mut self, field: &str, values: &[String], may_be_empty: bool) {
+        self.count(field, values.len(), usize::from(!may_be_empty), limits::ENDPOINT_EVENT_TYPES_MAX);
+        for (index, value) in values.iter().enumerate().take(limits::ENDPOINT_EVENT_TYPES_MAX) {
+            let exact = value.strip_suffix(".*").unwrap_or(value);
+            self.name_at(&[field, &index.to_string()], exact, limits::NAME_MAX);
+        }
+        self.distinct(field, values);
+    }
+
+    fn count(&mut self, field: &str, count: usize, least: usize, most: usize) {
+        if count < least || count > most {
+            self.wrong(&[field], format!("must have {least} to {most} entries"), "value_error.list.length");
+        }
+    }
+
+    fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
+        let twice = values
+            .iter()
+            .enumerate()
+            .find(|(index, value)| values.iter().take(*index).any(|earlier| earlier.as_ref() == value.as_ref()));
+        if let Some((_, value)) = twice {
+            self.wrong(&[field], format!("names {:?} twice", value.as_ref()), "value_error.list.unique_items");
+        }
+    }
+
+    /// A number within bounds.
+    pub(crate) fn within<N>(&mut self, field: &str, value: N, bounds: &std::ops::RangeInclusive<N>)
+    where
+        N: PartialOrd + std::fmt::Display,
+    {
+        if !bounds.contains(&value) {
+            let msg = format!("must be between {} and {}", bounds.start(), bounds.end());
+            self.wrong(&[field], msg, "value_error.number.range");
+        }
+    }
+
+    /// Metadata: bounded as the JSON text that is kept.
+    pub(crate) fn metadata(&mut self, metadata: &BTreeMap<String, String>) {
+        let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        if bytes > limits::METADATA_BYTES_MAX {
+            let msg = format!("must not have more than {} bytes as JSON", limits::METADATA_BYTES_MAX);
+            self.wrong(&["metadata"], msg, "value_error.any_str.max_length");
+        }
+    }
+}
+
+/// One value that two generations of clients call by two names: either, or both if they agree.
+pub(crate) fn either<T: PartialEq>(
+    checks: &mut Checks,
+    (new_name, new): (&str, Option<T>),
+    (old_name, old): (&str, Option<T>),
+) -> Option<T> {
+    if let (Some(new), Some(old)) = (&new, &old)
+        && new != old
+    {
+        checks.wrong(&[old_name], format!("differs from {new_name}"), "value_error.conflict");
+    }
+    new.or(old)
+}
+
+/// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong_with(check: impl FnOnce(&mut Checks)) -> Vec<String> {
+        let mut checks = Checks::of("body");
+        check(&mut checks);
+        checks.items.iter().map(|item| item.loc.join(".")).collect()
+    }
+
+    #[test]
+    fn names_have_a_length_and_an_alphabet() {
+        assert!(wrong_with(|checks| checks.name("uid", "a-B_9.z")).is_empty());
+        for bad in ["", "a b", "ä", "a/b", &"x".repeat(257)] {
+            assert_eq!(wrong_with(|checks| checks.name("uid", bad)), ["body.uid"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_may_end_in_a_star_behind_a_dot_only() {
+        let check = |text: &str| wrong_with(|checks| checks.event_type_filter("eventTypes", &[text.to_owned()], false));
+        assert!(check("invoice.*").is_empty());
+        assert!(check("invoice.paid").is_empty());
+        for bad in ["*", ".*", "invoice*", "in*.voice", "invoice.*.*"] {
+            assert_eq!(check(bad), ["body.eventTypes.0"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn channels_are_few_and_distinct() {
+        assert!(wrong_with(|checks| checks.channels(&["a", "b"], 5, false)).is_empty());
+        assert_eq!(wrong_with(|checks| checks.channels::<&str>(&[], 5, false)), ["body.channels"]);
+        assert!(wrong_with(|checks| checks.channels::<&str>(&[], 5, true)).is_empty());
+        assert_eq!(wrong_with(|checks| checks.channels(&["a", "a"], 5, false)), ["body.channels"]);
+        assert_eq!(wrong_with(|checks| checks.channels(&["a", "b c"], 5, false)), ["body.channels.1"]);
+    }
+
+    #[test]
+    fn two_names_of_one_value_must_agree() {
+        let mut checks = Checks::of("body");
+        assert_eq!(either(&mut checks, ("throttleRate", Some(1)), ("rateLimit", Some(1))), Some(1));
+        assert_eq!(either(&mut checks, ("throttleRate", None), ("rateLimit", Some(2))), Some(2));
+        assert!(checks.items.is_empty());
+        either(&mut checks, ("throttleRate", Some(1)), ("rateLimit", Some(2)));
+        assert_eq!(checks.items[0].loc, ["body", "rateLimit"]);
+    }
+}

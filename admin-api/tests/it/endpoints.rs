@@ -1,0 +1,163 @@
+//! Endpoints with their headers, secrets and state.
+
+use crate::harness::{Api, column, target};
+use model::EndpointHealth;
+use model::UnixMs;
+use serde_json::json;
+use storage::tables::delivery;
+
+const URL: &str = "https://example.com/hook";
+
+#[tokio::test]
+async fn an_endpoint_is_created_replaced_patched_and_deleted() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"url": URL, "uid": "one", "filterTypes": ["invoice.*"], "rateLimit": 5, "timeoutMs": 3000,
+        "retryPolicy": {"type": "fixed", "delayMs": 10, "maxAttempts": 3}, "onClientError": "dead_letter"});
+    let created = api.post("/app/acme/endpoint", body).await.expect(201);
+    for field in ["eventTypes", "filterTypes"] {
+        assert_eq!(created[field], json!(["invoice.*"]));
+    }
+    assert_eq!(
+        (&created["version"], &created["description"], &created["disabled"]),
+        (&1.into(), &"".into(), &false.into())
+    );
+    assert_eq!((&created["retryPolicy"]["delayMs"], &created["onClientError"]), (&10.into(), &"dead_letter".into()));
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(api.get(&format!("/app/acme/endpoint/{id}")).await.expect(200), created);
+
+    let replaced = api.put("/app/acme/endpoint/one", json!({"url": "https://example.com/2"})).await.expect(200);
+    assert_eq!((&replaced["id"], &replaced["uid"], &replaced["eventTypes"]), (&id.into(), &"one".into(), &json!(null)));
+    let patched = api.patch("/app/acme/endpoint/one", json!({"throttleRate": 9, "uid": null})).await.expect(200);
+    assert_eq!(
+        (&patched["rateLimit"], &patched["uid"], &patched["url"]),
+        (&9.into(), &json!(null), &"https://example.com/2".into())
+    );
+    api.delete(&format!("/app/acme/endpoint/{id}")).await.expect(204);
+    api.get(&format!("/app/acme/endpoint/{id}")).await.expect_error(404, "not_found");
+    assert_eq!(api.put("/app/acme/endpoint/two", json!({"url": URL})).await.expect(201)["uid"], "two");
+}
+
+#[tokio::test]
+async fn an_endpoint_belongs_to_one_application() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.app("other").await;
+    let id = api.endpoint("acme", "one").await["id"].as_str().unwrap().to_owned();
+    api.get(&format!("/app/other/endpoint/{id}")).await.expect_error(404, "not_found");
+    api.post("/app/acme/endpoint", json!({"url": URL, "uid": "one"})).await.expect_error(409, "conflict");
+    api.endpoint("other", "one").await;
+    api.get("/app/none/endpoint").await.expect_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_target_that_must_not_be_called_is_refused_when_it_is_set() {
+    let api = Api::start();
+    api.app("acme").await;
+    for url in
+        ["http://127.0.0.2/", "http://169.254.169.254/latest", "http://[::1]/", "ftp://example.com/", "nonsense", ""]
+    {
+        api.post("/app/acme/endpoint", json!({"url": url})).await.expect_invalid("body.url");
+    }
+    api.endpoint("acme", "one").await;
+    api.patch("/app/acme/endpoint/one", json!({"url": "http://10.0.0.1/"})).await.expect_invalid("body.url");
+    api.put("/app/acme/endpoint/one", json!({"url": "http://10.0.0.1/"})).await.expect_invalid("body.url");
+    assert_eq!(api.get("/app/acme/endpoint/one").await.expect(200)["url"], api.target_url());
+    assert_eq!(api.all("/app/acme/endpoint").await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn disabling_says_why_and_enabling_forgets_it() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    let disabled = api.patch("/app/acme/endpoint/one", json!({"disabled": true})).await.expect(200);
+    assert_eq!((&disabled["disabled"], &disabled["disabledReason"]), (&true.into(), &"operator".into()));
+    let enabled = api.patch("/app/acme/endpoint/one", json!({"disabled": false})).await.expect(200);
+    assert_eq!((&enabled["disabled"], &enabled["disabledReason"]), (&false.into(), &json!(null)));
+}
+
+#[tokio::test]
+async fn custom_headers_are_kept_and_credentials_in_them_never_shown() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"url": URL, "uid": "one", "headers": {"Authorization": "Bearer canary", "x-id": "7"}});
+    assert!(!api.post("/app/acme/endpoint", body).await.expect(201).to_string().contains("canary"));
+    let path = "/app/acme/endpoint/one/headers";
+    let shown = api.get(path).await.expect(200);
+    assert_eq!(shown, json!({"headers": {"x-id": "7"}, "sensitive": ["Authorization"]}));
+    api.patch(path, json!({"headers": {"x-id": null, "x-two": "2"}})).await.expect(204);
+    assert_eq!(api.get(path).await.expect(200), json!({"headers": {"x-two": "2"}, "sensitive": ["Authorization"]}));
+    api.put(path, json!({"headers": {"x-three": "3"}})).await.expect(204);
+    assert_eq!(api.get(path).await.expect(200), json!({"headers": {"x-three": "3"}, "sensitive": []}));
+    for (name, value) in [("webhook-id", "x"), ("host", "x"), ("a b", "x"), ("x", "a\nb"), ("content-length", "1")] {
+        api.put(path, json!({"headers": {name: value}})).await.expect_invalid("body.headers");
+    }
+    assert_eq!(api.get(path).await.expect(200)["headers"], json!({"x-three": "3"}));
+}
+
+#[tokio::test]
+async fn a_secret_is_made_or_given_and_rotated() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
+    let path = "/app/acme/endpoint/one/secret";
+    let made = api.get(path).await.expect(200)["key"].as_str().unwrap().to_owned();
+    assert!(made.starts_with("whsec_") && made.len() == 6 + 32);
+    let rotated = api.post(&format!("{path}/rotate"), json!({})).await.expect(200)["key"].clone();
+    assert_ne!(rotated, made.as_str());
+    assert_eq!(api.get(path).await.expect(200)["key"], rotated);
+    let given = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
+    api.post(&format!("{path}/rotate"), json!({"key": given, "gracePeriodSeconds": 0})).await.expect(200);
+    assert_eq!(api.get(path).await.expect(200)["key"], given);
+    api.post(&format!("{path}/rotate"), json!({"key": "short"})).await.expect_invalid("body.key");
+    api.post(&format!("{path}/rotate"), json!({"gracePeriodSeconds": 604_801}))
+        .await
+        .expect_invalid("body.gracePeriodSeconds");
+
+    let row = storage::tables::endpoint::get(&**api.engine.store(), target(&app, &endpoint)).unwrap().unwrap();
+    assert_eq!(row.secrets.len(), 2, "made: for a day; rotated: without grace; given: current");
+    assert!(!format!("{row:?}").contains(given), "a secret lies on the disk in the clear");
+}
+
+#[tokio::test]
+async fn only_so_many_old_secrets_stay_valid() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    let path = "/app/acme/endpoint/one/secret/rotate";
+    for _ in 0..10 {
+        api.post(path, json!({})).await.expect(200);
+    }
+    api.post(path, json!({})).await.expect_error(409, "conflict");
+}
+
+#[tokio::test]
+async fn the_state_shows_breaker_and_failures() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
+    assert_eq!(api.get("/app/acme/endpoint/one/state").await.expect(200)["breaker"], "closed");
+    let target = target(&app, &endpoint);
+    let until = api.engine.now().plus_ms(60_000);
+    let health =
+        EndpointHealth { failing_since: Some(UnixMs(1)), breaker_open_until: Some(until), breaker_openings: 2 };
+    api.rows(move |txn| {
+        delivery::put_health(txn, target, &health);
+        Ok(())
+    })
+    .await;
+    let state = api.get("/app/acme/endpoint/one/state").await.expect(200);
+    assert_eq!((&state["breaker"], &state["breakerOpenings"]), (&"open".into(), &2.into()));
+    assert_eq!(state["failingSince"], "1970-01-01T00:00:00.001Z");
+}
+
+#[tokio::test]
+async fn too_many_fields_at_their_bounds_do_not_make_one_row_too_large() {
+    let api = Api::start();
+    api.app("acme").await;
+    let types: Vec<String> = (0..100).map(|number| format!("{number:03}{}", "x".repeat(200))).collect();
+    let body = json!({"url": URL, "eventTypes": types});
+    api.post("/app/acme/endpoint", body).await.expect_invalid("body");
+    assert_eq!(column(&api.all("/app/acme/endpoint").await.0, "id").len(), 0);
+}

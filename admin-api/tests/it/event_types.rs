@@ -1,0 +1,41 @@
+//! Event types.
+
+use crate::harness::{Api, column};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_event_type_is_created_replaced_patched_archived_and_expunged() {
+    let api = Api::start();
+    let body = json!({"name": "invoice.paid", "description": "d", "schemas": {"1": {"type": "object"}}});
+    let created = api.post("/event-type", body.clone()).await.expect(201);
+    assert_eq!((&created["archived"], &created["deprecated"]), (&false.into(), &false.into()));
+    api.post("/event-type", body).await.expect_error(409, "conflict");
+    let replaced = api.put("/event-type/invoice.paid", json!({"description": "e"})).await.expect(200);
+    assert_eq!((&replaced["createdAt"], &replaced["schemas"]), (&created["createdAt"], &json!(null)));
+    api.put("/event-type/invoice.new", json!({"description": "e"})).await.expect(201);
+    let patched = api.patch("/event-type/invoice.paid", json!({"deprecated": true})).await.expect(200);
+    assert_eq!((&patched["deprecated"], &patched["description"]), (&true.into(), &"e".into()));
+    api.delete("/event-type/invoice.paid").await.expect(204);
+    assert_eq!(column(&api.all("/event-type").await.0, "name"), ["invoice.new"]);
+    assert_eq!(api.all("/event-type?include_archived=true&limit=1").await.0.len(), 2);
+    assert_eq!(api.get("/event-type/invoice.paid").await.expect(200)["archived"], true);
+    api.delete("/event-type/invoice.paid?expunge=true").await.expect(204);
+    api.get("/event-type/invoice.paid").await.expect_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn lists_leave_schemas_out_on_request() {
+    let api = Api::start();
+    let body = json!({"name": "a.b", "description": "", "schemas": {"1": {"type": "object"}}});
+    api.post("/event-type", body).await.expect(201);
+    assert!(api.get("/event-type?with_content=false").await.expect(200)["data"][0]["schemas"].is_null());
+    assert_eq!(api.get("/event-type").await.expect(200)["data"][0]["schemas"]["1"]["type"], "object");
+}
+
+#[tokio::test]
+async fn a_name_has_an_alphabet() {
+    let api = Api::start();
+    api.post("/event-type", json!({"name": "a b", "description": ""})).await.expect_invalid("body.name");
+    api.put("/event-type/a%20b", json!({"description": ""})).await.expect_invalid("path.event_type_name");
+    api.post("/event-type", json!({"name": "a"})).await.expect_invalid("body.description");
+}

@@ -1,0 +1,17 @@
+//! The HTTP surface as a client sees it: the router driven without a socket, over an engine on a store in memory.
+//!
+//! Deliberately no deliveries: what becomes of a message is the engine's to test. Rows that deliveries would leave
+//! (attempts, dead letters) are put there by hand.
+
+mod harness;
+
+mod applications;
+mod attempts;
+mod batches;
+mod bounds;
+mod dead_letters;
+mod documents;
+mod endpoints;
+mod event_types;
+mod keys;
+mod messages;

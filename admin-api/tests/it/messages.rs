@@ -1,0 +1,159 @@
+//! Messages: pushed, listed, filtered, forgotten.
+
+use crate::harness::{Api, column, place};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_message_is_taken_and_read_back_by_either_id() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"eventType": "invoice.paid", "eventId": "e-1", "channels": ["c1"], "payload": {"a": 1}});
+    let taken = api.post("/app/acme/msg", body).await.expect(202);
+    assert_eq!(
+        (&taken["eventType"], &taken["eventId"], &taken["payload"]),
+        (&"invoice.paid".into(), &"e-1".into(), &json!({"a": 1}))
+    );
+    for name in [taken["id"].as_str().unwrap(), "e-1"] {
+        assert_eq!(api.get(&format!("/app/acme/msg/{name}")).await.expect(200), taken);
+    }
+    assert_eq!(api.get("/app/acme/msg/e-1?with_content=false").await.expect(200)["payload"], json!({}));
+    for name in ["e-2", "msg_00000000000000000000000000"] {
+        api.get(&format!("/app/acme/msg/{name}")).await.expect_error(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_goes_out_as_it_came_in() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = r#"{"eventType":"a","payload":{"n": 1.50,"u":"\u00e9"}}"#;
+    let taken = api.request("POST", "/app/acme/msg", &[], body).await.expect(202);
+    let (app, seq, _) = place(&taken);
+    let event = storage::tables::log::get(&**api.engine.store(), app, seq).unwrap().unwrap();
+    assert_eq!(event.payload, r#"{"n": 1.50,"u":"\u00e9"}"#);
+}
+
+#[tokio::test]
+async fn sending_again_under_one_key_gives_the_first_answer() {
+    let api = Api::start();
+    api.app("acme").await;
+    let headers = [("idempotency-key", "k-1")];
+    let body = r#"{"eventType":"a","eventId":"e-1","payload":{}}"#;
+    let first = api.request("POST", "/app/acme/msg?with_content=false", &headers, body).await.expect(202);
+    assert_eq!(api.request("POST", "/app/acme/msg?with_content=false", &headers, body).await.expect(202), first);
+    let other = r#"{"eventType":"a","payload":{"other":1}}"#;
+    let refused = api.request("POST", "/app/acme/msg", &headers, other).await.expect(422);
+    assert_eq!(refused["code"], "idempotency_key_reused");
+    assert_eq!(refused["detail"][0]["loc"], json!(["header", "idempotency-key"]));
+    assert_eq!(api.all("/app/acme/msg").await.0.len(), 1);
+    let long = "k".repeat(257);
+    api.request("POST", "/app/acme/msg", &[("idempotency-key", &long)], body)
+        .await
+        .expect_invalid("header.idempotency-key");
+}
+
+#[tokio::test]
+async fn an_event_id_is_taken_once() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"eventType": "a", "eventId": "e-1", "payload": {}});
+    api.post("/app/acme/msg", body.clone()).await.expect(202);
+    api.post("/app/acme/msg", body).await.expect_error(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_message_may_bring_its_application() {
+    let api = Api::start();
+    let body = json!({"eventType": "a", "payload": {}});
+    api.post("/app/acme/msg", body).await.expect_error(404, "not_found");
+    let body = json!({"eventType": "a", "payload": {}, "application": {"name": "Acme", "uid": "acme"}});
+    api.post("/app/acme/msg", body.clone()).await.expect(202);
+    api.post("/app/acme/msg", body).await.expect(202);
+    assert_eq!(column(&api.all("/app").await.0, "name"), ["Acme"]);
+    let other = json!({"eventType": "a", "payload": {}, "application": {"name": "x", "uid": "other"}});
+    api.post("/app/third/msg", other).await.expect_error(404, "not_found");
+    assert_eq!(api.all("/app").await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_page_to_the_end() {
+    let api = Api::start();
+    api.app("acme").await;
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        ids.push(api.message("acme", "a").await["id"].as_str().unwrap().to_owned());
+    }
+    ids.reverse();
+    let (items, pages) = api.all("/app/acme/msg?limit=3").await;
+    assert_eq!((column(&items, "id"), pages), (ids, 3));
+    let first = api.get("/app/acme/msg?limit=3").await.expect(200);
+    let second =
+        api.get(&format!("/app/acme/msg?limit=3&iterator={}", first["iterator"].as_str().unwrap())).await.expect(200);
+    let back = format!("/app/acme/msg?limit=3&iterator={}", second["prevIterator"].as_str().unwrap());
+    assert_eq!(api.get(&back).await.expect(200)["data"], first["data"]);
+    api.app("empty").await;
+    let empty = api.get("/app/empty/msg").await.expect(200);
+    assert_eq!(empty, json!({"data": [], "iterator": null, "prevIterator": null, "done": true}));
+}
+
+#[tokio::test]
+async fn lists_filter_by_type_channel_and_time() {
+    let api = Api::start();
+    api.app("acme").await;
+    let mut taken: Vec<Value> = Vec::new();
+    for (kind, channel) in [("a.x", "c1"), ("a.y", "c2"), ("b.x", "c1")] {
+        // Apart in time, so that the bounds tell them apart.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        let body = json!({"eventType": kind, "channels": [channel], "payload": {}});
+        taken.push(api.post("/app/acme/msg", body).await.expect(202));
+    }
+    let at = |index: usize| taken[index]["timestamp"].as_str().unwrap().to_owned();
+    let kinds = async |query: String| column(&api.all(&format!("/app/acme/msg?{query}")).await.0, "eventType");
+    assert_eq!(kinds("event_types=a.x%2Cb.x".to_owned()).await, ["b.x", "a.x"]);
+    assert_eq!(kinds("event_types=a.x&event_types=a.y".to_owned()).await, ["a.y", "a.x"]);
+    assert_eq!(kinds("channel=c2".to_owned()).await, ["a.y"]);
+    assert_eq!(kinds(format!("before={}", at(2))).await, ["a.y", "a.x"]);
+    assert_eq!(kinds(format!("after={}", at(0))).await, ["b.x", "a.y"]);
+    assert_eq!(kinds(format!("after={}&before={}", at(0), at(2))).await, ["a.y"]);
+    assert_eq!(kinds("before=2000-01-01T00%3A00%3A00%2B00%3A00".to_owned()).await, [""; 0]);
+    api.get("/app/acme/msg?before=yesterday").await.expect_invalid("query.before");
+}
+
+#[tokio::test]
+async fn an_expunged_payload_is_gone_and_the_message_stays() {
+    let api = Api::start();
+    api.app("acme").await;
+    let id = api.message("acme", "a").await["id"].as_str().unwrap().to_owned();
+    api.delete(&format!("/app/acme/msg/{id}/content")).await.expect(204);
+    let shown = api.get(&format!("/app/acme/msg/{id}")).await.expect(200);
+    assert_eq!((&shown["payload"], &shown["eventType"]), (&json!({}), &"a".into()));
+}
+
+#[tokio::test]
+async fn wrong_messages_are_named_and_not_taken() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.post("/app/acme/msg", json!({"payload": {}})).await.expect_invalid("body.eventType");
+    api.post("/app/acme/msg", json!({"eventType": "a"})).await.expect_invalid("body.payload");
+    api.post("/app/acme/msg", json!({"eventType": "a", "payload": "text"})).await.expect_invalid("body.payload");
+    api.post("/app/acme/msg", json!({"eventType": "ä", "payload": {}})).await.expect_invalid("body.eventType");
+    api.post("/app/acme/msg", json!({"eventType": 7, "payload": {}})).await.expect_invalid("body.eventType");
+    api.request("POST", "/app/acme/msg", &[], r#"{"eventType":"a","payload":{"#).await.expect(422);
+    assert_eq!(api.all("/app/acme/msg").await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn an_example_is_a_message_for_one_endpoint() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    let path = "/app/acme/endpoint/one/send-example";
+    let plain = api.post(path, json!({"eventType": "a.b"})).await.expect(200);
+    assert_eq!(plain["payload"]["type"], "a.b");
+    let schemas = json!({"1": {"type": "object", "examples": [{"v": 1}]}});
+    api.post("/event-type", json!({"name": "c.d", "description": "", "schemas": schemas})).await.expect(201);
+    assert_eq!(api.post(path, json!({"eventType": "c.d"})).await.expect(200)["payload"], json!({"v": 1}));
+    api.post(path, json!({"eventType": "c.d", "exampleIndex": 3})).await.expect_invalid("body.exampleIndex");
+    let own = api.post(path, json!({"eventType": "c.d", "payload": {"own": 1}})).await.expect(200);
+    assert_eq!(own["payload"], json!({"own": 1}));
+}

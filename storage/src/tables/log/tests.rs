@@ -1,0 +1,277 @@
+//! The log against a plain vector: whatever was appended, however it is read.
+
+use super::*;
+use crate::block::CHUNK_BYTES;
+use crate::store::{MAX_VALUE_BYTES, MemoryStore, Store};
+use crate::tables::testing::TestStore;
+use model::{EndpointId, UnixMs};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const APPS: [AppId; 2] = [AppId(1), AppId(2)];
+
+fn event(app: AppId, seq: u64, payload: Vec<u8>) -> Event {
+    Event {
+        app,
+        seq: Seq(seq),
+        accepted_at: UnixMs(1_000 + seq),
+        event_type: Arc::from("invoice.paid"),
+        event_id: seq.is_multiple_of(3).then(|| Arc::from(format!("event {seq}"))),
+        channels: (0..seq % 3).map(|n| Arc::from(format!("channel {n}"))).collect(),
+        only_for: seq.is_multiple_of(5).then_some(EndpointId(9)),
+        payload: Bytes::from(payload),
+    }
+}
+
+/// Mostly small, now and then around the edges of a block and of a chunk, now and then several chunks.
+fn sizes() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        6 => 0usize..600,
+        1 => MAX_VALUE_BYTES - 120..MAX_VALUE_BYTES + 20,
+        1 => CHUNK_BYTES * 2 - 2..CHUNK_BYTES * 2 + 3,
+        1 => 0usize..40_000,
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append {
+        app: usize,
+        sizes: Vec<usize>,
+    },
+    /// Events by their place among all there are, all in one transaction.
+    Expunge {
+        app: usize,
+        at: Vec<prop::sample::Index>,
+    },
+    Restart,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (0..2usize, vec(sizes(), 1..12)).prop_map(|(app, sizes)| Op::Append { app, sizes }),
+        2 => (0..2usize, vec(any::<prop::sample::Index>(), 1..4)).prop_map(|(app, at)| Op::Expunge { app, at }),
+        1 => Just(Op::Restart),
+    ];
+    vec(op, 1..12)
+}
+
+/// The same operations on the log and on vectors.
+fn run(ops: Vec<Op>) -> (MemoryStore, [Vec<Event>; 2]) {
+    let mut store = MemoryStore::new();
+    let mut model = [Vec::new(), Vec::new()];
+    for op in ops {
+        let mut txn = Txn::new(&store);
+        match op {
+            Op::Append { app, sizes } => {
+                let from = model[app].len() as u64 + 1;
+                let new: Vec<Event> =
+                    (from..).zip(sizes).map(|(seq, n)| event(APPS[app], seq, vec![seq as u8; n])).collect();
+                append(&mut txn, APPS[app], &new).unwrap();
+                model[app].extend(new);
+            }
+            Op::Expunge { app, at } if !model[app].is_empty() => {
+                for index in at {
+                    let event: &mut Event = index.get_mut(&mut model[app]);
+                    event.payload = Bytes::from_static(b"{}");
+                    let seq = event.seq;
+                    expunge(&mut txn, APPS[app], seq).unwrap();
+                }
+            }
+            Op::Expunge { app, .. } => expunge(&mut txn, APPS[app], Seq(1)).unwrap(),
+            Op::Restart => {}
+        }
+        let (batch, _) = txn.into_parts();
+        store.apply(batch).unwrap();
+        store = store.restart();
+    }
+    (store, model)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_event_is_found_at_its_place_and_no_other(ops in ops()) {
+        let (store, model) = run(ops);
+        for (app, events) in APPS.into_iter().zip(&model) {
+            prop_assert_eq!(head(&store, app).unwrap(), Seq(events.len() as u64));
+            for event in events {
+                let found = get(&store, app, event.seq).unwrap();
+                prop_assert_eq!(found.as_ref(), Some(event));
+            }
+            for nowhere in [Seq(0), Seq(events.len() as u64 + 1), Seq::MAX, Seq(u64::MAX)] {
+                prop_assert_eq!(get(&store, app, nowhere).unwrap(), None);
+            }
+        }
+        // Nothing is left of what was removed: as many chunks as the payloads that need them have.
+        let chunked = model.iter().flatten().filter(|event| event.payload.len() > MAX_VALUE_BYTES);
+        let chunks: usize = chunked.map(|event| event.payload.len().div_ceil(CHUNK_BYTES)).sum();
+        let near: usize = model.iter().flatten()
+            .filter(|event| (MAX_VALUE_BYTES - 120..=MAX_VALUE_BYTES).contains(&event.payload.len()))
+            .count() * 2;
+        let rows = APPS.map(|app| {
+            let range = keys::chunk::of_app(app);
+            Store::scan(&store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap().len()
+        });
+        let rows: usize = rows.iter().sum();
+        prop_assert!((chunks..=chunks + near).contains(&rows), "{} chunk rows, {} to {}", rows, chunks, chunks + near);
+    }
+
+    #[test]
+    fn pages_in_both_directions_lose_and_repeat_nothing(
+        ops in ops(),
+        pages in vec((1usize..20, 1usize..60_000), 1..6),
+        start in any::<prop::sample::Index>(),
+    ) {
+        let (store, model) = run(ops);
+        for (app, events) in APPS.into_iter().zip(&model) {
+            let start = start.index(events.len() + 1);
+            let mut seen: Vec<Event> = Vec::new();
+            for step in 0.. {
+                let (max_events, max_bytes) = pages[step % pages.len()];
+                let after = Seq((start + seen.len()) as u64);
+                let page = read_after(&store, app, after, max_events, max_bytes).unwrap();
+                if page.is_empty() {
+                    break;
+                }
+                prop_assert!(page.len() <= max_events);
+                let without_last: usize = page[..page.len() - 1].iter().map(|event| event.payload.len()).sum();
+                prop_assert!(without_last < max_bytes, "only the last may pass the bound");
+                seen.extend(page);
+            }
+            prop_assert_eq!(&seen[..], &events[start..]);
+
+            let mut seen: Vec<Event> = Vec::new();
+            for step in 0.. {
+                let before = Seq((start - seen.len()) as u64 + 1);
+                let limit = pages[step % pages.len()].0;
+                let page = read_before(&store, app, before, limit).unwrap();
+                if page.is_empty() {
+                    break;
+                }
+                prop_assert!(page.len() <= limit);
+                seen.extend(page);
+            }
+            seen.reverse();
+            prop_assert_eq!(&seen[..], &events[..start]);
+        }
+    }
+}
+
+#[test]
+fn pages_of_nothing_and_beyond_the_end_are_empty() {
+    let store = TestStore::default();
+    store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1])]));
+    assert!(read_after(&store, APPS[0], Seq(0), 0, 100).unwrap().is_empty());
+    assert!(read_after(&store, APPS[0], Seq::MAX, 10, 100).unwrap().is_empty());
+    assert!(read_after(&store, APPS[0], Seq(u64::MAX), 10, 100).unwrap().is_empty());
+    assert_eq!(read_after(&store, APPS[0], Seq(0), 10, 0).unwrap().len(), 1, "at least one");
+    assert_eq!(read_before(&store, APPS[0], Seq(u64::MAX), 10).unwrap().len(), 1);
+    assert!(read_before(&store, APPS[0], Seq(0), 10).unwrap().is_empty());
+}
+
+/// Events without a payload until a block is full to the last byte or two.
+fn full_block() -> Vec<Event> {
+    let mut builder = BlockBuilder::new();
+    let mut events: Vec<Event> = Vec::new();
+    while builder.push(&event(APPS[0], events.len() as u64 + 1, Vec::new())).is_some() {
+        events.push(event(APPS[0], events.len() as u64 + 1, Vec::new()));
+    }
+    let room = MAX_VALUE_BYTES - builder.finish().unwrap().1.len();
+    let last = events.last_mut().unwrap();
+    last.payload = Bytes::from(vec![7; room]);
+    events
+}
+
+fn blocks_of(store: &TestStore) -> usize {
+    let range = keys::event::of_app(APPS[0]);
+    Store::scan(store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap().len()
+}
+
+#[test]
+fn a_full_block_splits_when_a_payload_grows_to_an_empty_object() {
+    let mut events = full_block();
+    let store = TestStore::default();
+    store.write(|txn| append(txn, APPS[0], &events));
+    assert_eq!(blocks_of(&store), 1);
+    // Three in one transaction: in the block, in what was split off of it, and in the first part again.
+    let seqs = [Seq(1), Seq(events.len() as u64 - 1), Seq(2)];
+    store.write(|txn| seqs.iter().try_for_each(|seq| expunge(txn, APPS[0], *seq)));
+    assert!(blocks_of(&store) > 1, "it did not split");
+    for seq in seqs {
+        events[seq.0 as usize - 1].payload = Bytes::from_static(b"{}");
+    }
+    assert_eq!(read_after(&store, APPS[0], Seq(0), usize::MAX, usize::MAX).unwrap(), events);
+    assert_eq!(head(&store, APPS[0]).unwrap(), Seq(events.len() as u64));
+    let again = Seq(events.len() as u64);
+    store.write(|txn| expunge(txn, APPS[0], again));
+    events.last_mut().unwrap().payload = Bytes::from_static(b"{}");
+    assert_eq!(read_after(&store, APPS[0], Seq(0), usize::MAX, usize::MAX).unwrap(), events);
+}
+
+#[test]
+fn two_payloads_removed_in_one_commit_are_both_gone() {
+    let store = TestStore::default();
+    let events: Vec<Event> = (1..=4).map(|seq| event(APPS[0], seq, vec![seq as u8; 20_000])).collect();
+    store.write(|txn| append(txn, APPS[0], &events));
+    store.write(|txn| expunge(txn, APPS[0], Seq(2)).and_then(|()| expunge(txn, APPS[0], Seq(3))));
+    let payload = |seq| get(&store, APPS[0], Seq(seq)).unwrap().unwrap().payload;
+    assert_eq!((payload(2), payload(3)), (Bytes::from_static(b"{}"), Bytes::from_static(b"{}")));
+    assert_eq!((payload(1).len(), payload(4).len()), (20_000, 20_000));
+}
+
+#[test]
+fn removing_a_payload_does_not_write_its_neighbours_chunks_again() {
+    let store = TestStore::default();
+    let events: Vec<Event> = (1..=20).map(|seq| event(APPS[0], seq, vec![seq as u8; 40_000])).collect();
+    store.write(|txn| append(txn, APPS[0], &events));
+    let mut txn = Txn::new(&store);
+    expunge(&mut txn, APPS[0], Seq(7)).unwrap();
+    assert!(txn.bytes() < MAX_VALUE_BYTES, "{} bytes", txn.bytes());
+}
+
+/// A store whose first read of a chunk comes just after the payload was removed.
+struct RemovedBetweenReads(TestStore);
+
+impl Read for RemovedBetweenReads {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if keys::chunk::decode(key).is_ok() {
+            self.0.write(|txn| expunge(txn, APPS[0], Seq(1)));
+        }
+        Store::get(&self.0, key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        Store::scan(&self.0, start, end, limit, way)
+    }
+}
+
+#[test]
+fn a_payload_removed_while_it_is_read_is_no_damage() {
+    let store = TestStore::default();
+    store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));
+    let read = RemovedBetweenReads(store);
+    assert_eq!(get(&read, APPS[0], Seq(1)).unwrap().unwrap().payload, Bytes::from_static(b"{}"));
+}
+
+#[test]
+fn a_missing_chunk_is_damage() {
+    let store = TestStore::default();
+    store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));
+    store.write(|txn| {
+        txn.delete(keys::chunk::encode(APPS[0], Seq(1), 1));
+        Ok(())
+    });
+    assert!(matches!(get(&store, APPS[0], Seq(1)), Err(StoreError::CorruptRow { kind: "chunk", .. })));
+}
+
+#[test]
+fn texts_that_no_block_holds_are_refused_and_not_written() {
+    let store = TestStore::default();
+    let mut txn = Txn::new(&store);
+    let large = Event { event_id: Some(Arc::from("x".repeat(MAX_VALUE_BYTES))), ..event(APPS[0], 1, Vec::new()) };
+    assert!(append(&mut txn, APPS[0], &[large]).unwrap_err().is_refusal());
+    assert!(txn.is_empty());
+}
