@@ -31,6 +31,21 @@ pub(crate) fn print(loaded: &Loaded, key_in_environment: impl Fn(&str) -> bool) 
     out
 }
 
+/// Every setting's default as a flag would take it; empty when that is an empty list.
+pub(crate) fn defaults() -> Vec<(String, String)> {
+    let table = toml::Table::try_from(settings_of(&Config::default())).unwrap_or_default();
+    table.into_iter().map(|(name, value)| (name, plain(&value))).collect()
+}
+
+/// A value without the quotes and brackets of TOML.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
 /// Every setting that is a number, in the unit of its name: what a metric can show.
 pub(crate) fn numbers(config: &Config) -> Vec<(String, f64)> {
     let table = toml::Table::try_from(settings_of(config)).unwrap_or_default();
