@@ -2,8 +2,8 @@
 //!
 //! Deliberately only its shape; what the commands do is in the module of each.
 
-use crate::config::Settings;
-use clap::{Args, Parser, Subcommand};
+use crate::config::{self, Settings};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// A webhook delivery engine: takes events, makes them durable, delivers each to every subscribed endpoint.
@@ -86,14 +86,40 @@ pub(crate) enum KeyAction {
     },
 }
 
+/// The command line with each setting's default in its help: settings have none of their own, so that a file can come
+/// between them and the defaults.
+pub(crate) fn command() -> clap::Command {
+    let defaults = config::defaults();
+    Cli::command().mut_subcommand("serve", |serve| {
+        serve.mut_args(|argument| {
+            let default = defaults.iter().find(|(name, _)| argument.get_id() == name.as_str());
+            match (argument.get_help(), default) {
+                (Some(help), Some((_, default))) if !default.is_empty() => {
+                    let help = format!("{help} [default: {default}]");
+                    argument.help(help)
+                }
+                _ => argument,
+            }
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_shows_defaults() {
+        let mut command = command();
+        let help = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+        for part in ["[default: 127.0.0.1:8071]", "[default: 5s,5m,30m,2h,5h,10h,10h]", "[default: 15s]"] {
+            assert!(help.contains(part), "{part}: {help}");
+        }
     }
 
     #[test]

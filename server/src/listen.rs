@@ -1,12 +1,12 @@
 //! An HTTP listener: accepts connections within bounds and serves a router on each, until told to stop.
 //!
 //! HTTP/1.1 with keep-alive and HTTP/2 on one port. What is bounded: connections at once (more wait in the kernel's
-//! backlog), the request head in bytes and in time, the request target, concurrent HTTP/2 streams, and how long a stop
-//! waits. Deliberately not bounded here: request bodies and handlers, which are the router's.
+//! backlog), the request head in bytes and in time, the request target, concurrent HTTP/2 streams, how long a peer may
+//! leave an answer unread, and how long a stop waits. Deliberately not bounded here: request bodies and handlers, which are the router's.
 
-mod first_bytes;
+mod patience;
 
-use self::first_bytes::FirstBytes;
+use self::patience::Patience;
 use crate::config::HttpBounds;
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +26,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Gauge, label `listener`: open connections.
+pub(crate) const CONNECTIONS: &str = "pinion_http_connections";
+/// Gauge, label `listener`: the bound of the former.
+pub(crate) const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
+/// Counter, label `listener`: connections accepted.
+pub(crate) const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -68,7 +75,7 @@ impl Listener {
         let failed = |source| BindError { name, address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        metrics::gauge!("pinion_http_connections_limit", "listener" => name).set(bounds.max_connections as f64);
+        metrics::gauge!(CONNECTIONS_LIMIT, "listener" => name).set(bounds.max_connections as f64);
         Ok(Listener { name, socket, address, bounds })
     }
 
@@ -140,12 +147,12 @@ impl Listener {
                 }
             }
         });
-        let io = FirstBytes::new(TokioIo::new(stream), Duration::from_millis(self.bounds.header_read_timeout_ms));
+        let io = Patience::new(TokioIo::new(stream), Duration::from_millis(self.bounds.header_read_timeout_ms));
         let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
         let name = self.name;
         tokio::spawn(async move {
-            let open = metrics::gauge!("pinion_http_connections", "listener" => name);
-            metrics::counter!("pinion_http_connections_accepted_total", "listener" => name).increment(1);
+            let open = metrics::gauge!(CONNECTIONS, "listener" => name);
+            metrics::counter!(CONNECTIONS_ACCEPTED, "listener" => name).increment(1);
             open.increment(1.0);
             if let Err(error) = connection.await {
                 tracing::debug!(listener = name, %error, "a connection ended early");
@@ -183,16 +190,6 @@ fn url_too_long(max_url_bytes: usize) -> Response {
     let body =
         format!(r#"{{"code":"uri_too_long","detail":"The request target is longer than {max_url_bytes} bytes."}}"#);
     (StatusCode::URI_TOO_LONG, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
-}
-
-/// Names the metrics of all listeners.
-pub(crate) fn describe_metrics() {
-    metrics::describe_gauge!("pinion_http_connections", "Open connections of an HTTP listener.");
-    metrics::describe_gauge!("pinion_http_connections_limit", "Connections that an HTTP listener takes at once.");
-    metrics::describe_counter!(
-        "pinion_http_connections_accepted_total",
-        "Connections that an HTTP listener accepted since the start."
-    );
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod keys;
 mod secret_file;
 
 mod listen;
+mod metric_help;
 mod metrics_listen;
 mod process;
 
@@ -25,7 +26,7 @@ mod key_command;
 
 use crate::cli::{Cli, Command, DemoArgs, KeyArgs, ServeArgs};
 use crate::config::{LogFormat, Settings};
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, FromArgMatches as _};
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -37,7 +38,7 @@ const EXIT_USAGE: u8 = 2;
 const DEMO_LOG_LEVEL: &str = "error";
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = cli::command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -80,7 +81,7 @@ fn demo(arguments: DemoArgs) -> ExitCode {
 
 /// A misspelt variable is said, not refused: orchestrators set variables after the names of services.
 fn warn_of_unknown_variables() {
-    let command = Cli::command();
+    let command = cli::command();
     let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
     let known: Vec<_> = arguments.filter_map(clap::Arg::get_env).collect();
     for (name, _) in std::env::vars_os() {

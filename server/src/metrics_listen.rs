@@ -11,7 +11,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use model::metric;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,8 +62,6 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle, RecorderError> {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| RecorderError::Taken)?;
-    metrics::describe_gauge!(metric::BUILD_INFO, "Always 1; its label says which version runs.");
-    metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
 

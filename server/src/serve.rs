@@ -73,7 +73,7 @@ pub(crate) async fn start(
 ) -> Result<Running, StartError> {
     let config = &loaded.config;
     let recorder = metrics_listen::install_recorder()?;
-    crate::listen::describe_metrics();
+    crate::metric_help::describe(loaded);
     let opened = blocking({
         let loaded = Arc::clone(loaded);
         move || {

@@ -1,9 +1,11 @@
-//! The configuration as TOML, each value with where it came from: `pinion serve --print-config`.
+//! The configuration for people and for machines: as TOML, each value with where it came from
+//! (`pinion serve --print-config`), and as numbers for a scrape.
 //!
 //! What is printed can be saved as `pinion.toml`. Deliberately shows no key: only where one would be taken from.
 
-use super::Loaded;
 use super::merge::settings_of;
+use super::units::{Hours, Millis, Size};
+use super::{Config, Loaded};
 
 /// Renders `loaded`. `key_in_environment` tells whether a variable holds a key itself.
 pub(crate) fn print(loaded: &Loaded, key_in_environment: impl Fn(&str) -> bool) -> String {
@@ -27,4 +29,36 @@ pub(crate) fn print(loaded: &Loaded, key_in_environment: impl Fn(&str) -> bool) 
         }
     }
     out
+}
+
+/// Every setting's default as a flag would take it; empty when that is an empty list.
+pub(crate) fn defaults() -> Vec<(String, String)> {
+    let table = toml::Table::try_from(settings_of(&Config::default())).unwrap_or_default();
+    table.into_iter().map(|(name, value)| (name, plain(&value))).collect()
+}
+
+/// A value without the quotes and brackets of TOML.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// Every setting that is a number, in the unit of its name: what a metric can show.
+pub(crate) fn numbers(config: &Config) -> Vec<(String, f64)> {
+    let table = toml::Table::try_from(settings_of(config)).unwrap_or_default();
+    table.into_iter().filter_map(|(name, value)| number(&name, &value).map(|number| (name, number))).collect()
+}
+
+fn number(name: &str, value: &toml::Value) -> Option<f64> {
+    const HOUR_MS: f64 = 3_600_000.0;
+    match value {
+        toml::Value::Integer(number) => Some(*number as f64),
+        toml::Value::String(text) if name.ends_with("_hours") => Some(text.parse::<Hours>().ok()?.0 as f64 / HOUR_MS),
+        toml::Value::String(text) if name.ends_with("_ms") => Some(text.parse::<Millis>().ok()?.0 as f64),
+        toml::Value::String(text) if name.contains("_bytes") => Some(text.parse::<Size>().ok()?.0 as f64),
+        _ => None,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::merge::{apply, merge, names, settings_of};
 use super::settings::Settings;
-use super::{Config, ConfigError, Loaded, Source, file, print};
+use super::{Config, ConfigError, Loaded, Source, file, numbers, print};
 use clap::{Args as _, FromArgMatches as _};
 use std::path::Path;
 
@@ -167,4 +167,19 @@ fn printing_says_where_keys_are_and_never_what_they_are() {
     assert!(text.contains("the key itself is in PINION_ROOT_KEY (hidden)"));
     assert!(text.contains("# master_key_file: not set, the key is in /srv/pinion/master.key"));
     assert!(text.lines().any(|line| line.starts_with("listen") && line.ends_with("# default")));
+}
+
+#[test]
+fn every_bound_is_a_number_in_the_unit_of_its_name() {
+    let numbers: std::collections::BTreeMap<String, f64> = numbers(&Config::default()).into_iter().collect();
+    assert_eq!(numbers["attempt_timeout_ms"], 15_000.0);
+    assert_eq!(numbers["disable_after_failing_hours"], 120.0);
+    assert_eq!(numbers["queue_memory_bytes_per_shard"], f64::from(32 << 20));
+    assert_eq!(numbers["max_in_flight"], 64.0);
+    let words = ["listen", "metrics_listen", "data_dir", "allow_targets", "root_key_file", "master_key_file"];
+    let others = ["log_format", "log_level", "retry_schedule", "retry_jitter", "on_client_error"];
+    for name in names(&parse(EVERYTHING).unwrap().settings) {
+        let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());
+        assert_ne!(numbers.contains_key(&name), is_word, "{name}");
+    }
 }

@@ -17,6 +17,7 @@ async fn start(bounds: HttpBounds, drain: Duration) -> Running {
     let router = Router::new()
         .route("/", get(|| async { "hello" }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_millis(200)).await }))
+        .route("/large", get(|| async { "x".repeat(32 << 20) }))
         .route("/never", get(std::future::pending::<()>));
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(listener.serve(router, async { drop(stopped.await) }, drain));
@@ -108,4 +109,21 @@ async fn a_stop_does_not_wait_longer_than_its_deadline() {
     exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     running.stop.take().unwrap().send(()).unwrap();
     assert!(!running.served.await.unwrap(), "one request did not finish");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_between_two_requests_is_closed() {
+    let running = start(small(), Duration::ZERO).await;
+    let answer = exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_its_answer_loses_its_place() {
+    let running = start(HttpBounds { max_connections: 1, ..small() }, Duration::ZERO).await;
+    let mut greedy = TcpStream::connect(running.address).await.unwrap();
+    greedy.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // The only place is free again once the first one has lost it.
+    let other = exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(other.starts_with("HTTP/1.1 200"), "{other}");
 }

@@ -16,6 +16,7 @@ fn a_started_server_is_live_ready_and_healthy() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(metrics.text().contains("# HELP pinion_build_info"), "{}", metrics.text());
     assert!(server.metric("process_open_fds", &[]) > 5.0);
+    assert_eq!(server.metric("pinion_setting", &["setting=\"max_in_flight\""]), 64.0);
     assert!(server.metric("pinion_http_connections_accepted_total", &["listener=\"api\""]) >= 2.0);
 }
 
@@ -75,5 +76,22 @@ fn no_key_is_ever_logged() {
     let logs = server.logs().join("\n");
     for secret in [key.as_str(), master.trim(), "canary-canary"] {
         assert!(!logs.contains(secret), "a key is in the log");
+    }
+}
+
+#[test]
+fn every_metric_of_a_scrape_has_help_and_a_type() {
+    let server = Server::start(&[]);
+    server.api("GET", "/api/v1/health", Value::Null);
+    let text = server.monitor("/metrics").text();
+    let with = |start: &str| -> Vec<String> {
+        let named = text.lines().filter_map(|line| line.strip_prefix(start));
+        named.filter_map(|rest| rest.split(' ').next()).map(str::to_owned).collect()
+    };
+    let (helped, typed) = (with("# HELP "), with("# TYPE "));
+    assert!(typed.len() > 20, "{text}");
+    for name in &typed {
+        assert!(helped.contains(name), "{name} has no help text");
+        assert!(text.contains(&format!("\n{name}")), "{name} has no sample");
     }
 }

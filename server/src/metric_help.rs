@@ -1,0 +1,105 @@
+//! What each metric means, in the words that a scrape shows. `docs/METRICS.md` says more.
+//!
+//! Deliberately one table for the whole process, although the counting is done everywhere: a metric that is missing here
+//! fails a test.
+
+use crate::config::{Loaded, numbers};
+use crate::listen;
+use model::metric;
+
+/// The kinds of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+/// A setting's value in the unit of its name, label `setting`: bounds to draw beside what they bound.
+const SETTING: &str = "pinion_setting";
+
+const HELP: [(Kind, &str, &str); 30] = [
+    (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
+    (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
+    (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
+    (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
+    (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),
+    (Gauge, metric::STORE_BYTES, "The store's files."),
+    (Counter, metric::ATTEMPTS, "Attempts by what they showed."),
+    (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
+    (Gauge, metric::IN_FLIGHT, "Attempts under way."),
+    (Counter, metric::DELIVERED, "Deliveries that ended well."),
+    (Histogram, metric::DELIVERY_SECONDS, "From acceptance to success, retries included."),
+    (Histogram, metric::SCHEDULE_LAG_SECONDS, "From due (or accepted, for a first try) to started."),
+    (Counter, metric::RETRIES, "Attempts that led to another."),
+    (Counter, metric::DEAD_LETTERS, "Deliveries given up, by reason."),
+    (Counter, metric::ENDPOINTS_DISABLED, "Endpoints disabled by what they answered, by reason."),
+    (Gauge, metric::ACTORS, "Endpoints that have something to do, or had a moment ago."),
+    (Gauge, metric::BEHIND, "Endpoints that read their deliveries from disk."),
+    (Counter, metric::MAILBOX_FULL, "Deliveries that found no room in memory and wait on disk."),
+    (Gauge, metric::QUEUED_BYTES, "Payloads that wait in memory."),
+    (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits in memory for its first try."),
+    (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),
+    (Counter, metric::BREAKER_TRANSITIONS, "Breaker transitions, by the state entered."),
+    (Gauge, metric::WHEEL_TIMERS, "Timers in the timing wheels."),
+    (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
+    (Counter, metric::API_REQUESTS, "API requests by route and status."),
+    (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Gauge, listen::CONNECTIONS, "Open connections of an HTTP listener."),
+    (Gauge, listen::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
+    (Counter, listen::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
+    (Gauge, SETTING, "A configured number in the unit of its name; sizes in bytes."),
+];
+
+/// Gives every metric its help text, and exports what is configured. The recorder must be in place.
+pub(crate) fn describe(loaded: &Loaded) {
+    for (kind, name, help) in HELP {
+        match kind {
+            Counter => metrics::describe_counter!(name, help),
+            Gauge => metrics::describe_gauge!(name, help),
+            Histogram => metrics::describe_histogram!(name, help),
+        }
+    }
+    metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    for (setting, value) in numbers(&loaded.config) {
+        metrics::gauge!(SETTING, "setting" => setting).set(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The constants of a source file: `const NAME: &str = "pinion_…";`.
+    fn names(source: &str) -> Vec<&str> {
+        let after = source.split("&str = \"pinion_").skip(1);
+        after.filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_metric_has_a_help_text() {
+        let model = names(include_str!("../../model/src/metric.rs"));
+        let listen = names(include_str!("listen.rs"));
+        assert!(model.len() > 20 && listen.len() == 3);
+        for name in model.into_iter().chain(listen) {
+            let described = HELP.iter().any(|(_, known, _)| known.strip_prefix("pinion_") == Some(name));
+            assert!(described, "pinion_{name} has no help text");
+        }
+    }
+
+    #[test]
+    fn names_say_what_kind_and_unit_they_are() {
+        for (kind, name, help) in HELP {
+            assert_eq!(kind == Counter, name.ends_with("_total"), "{name}");
+            assert!(help.ends_with('.') && !help.is_empty(), "{name}");
+            let milli = ["_ms", "_millis", "_milliseconds", "_kb"].iter().any(|unit| name.ends_with(unit));
+            assert!(!milli, "{name} is not in a base unit");
+        }
+        let mut sorted: Vec<&str> = HELP.iter().map(|(_, name, _)| *name).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), HELP.len());
+    }
+}
