@@ -98,7 +98,7 @@ impl Engine {
             idempotency_ms: config.idempotency_ms,
         };
         let (writer, writer_thread) =
-            storage::writer::spawn(store.clone(), writer_config, progress, router, crate::clock::wall_now)?;
+            storage::writer::spawn(store.clone(), writer_config, progress, router, Box::new(move || clock.now()))?;
         let mut shards = Vec::with_capacity(inboxes.len());
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let mut seed = [0; 8];
@@ -115,7 +115,7 @@ impl Engine {
             };
             shards.push(shard::spawn(index, parts)?);
         }
-        let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), job_started));
+        let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), clock, job_started));
         let observer = tokio::spawn(observe::run(store.clone()));
         let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks: [jobs, observer] }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, clock, threads }) })

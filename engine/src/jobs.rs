@@ -4,7 +4,7 @@
 //! One runner, one chunk at a time, jobs in turn: a job over a hundred million events delays neither ingest nor another
 //! job by more than a chunk. Deliberately no attempts: a job puts deliveries in line, lanes take them from there.
 
-use crate::clock::wall_now;
+use crate::clock::Clock;
 use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::router::matcher::Filter;
 use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 4 << 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs jobs until the store is gone. Woken by `started`; looks for unfinished ones first.
-pub(crate) async fn run(store: SharedStore, writer: WriterHandle, started: Arc<Notify>) {
+pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, started: Arc<Notify>) {
     loop {
         let reader = store.clone();
         let running = tokio::task::spawn_blocking(move || job::list_running(&*reader)).await;
@@ -39,13 +39,13 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, started: Arc<N
         }
         for job in running {
             let number = job.number;
-            match writer.change(move |txn| step(txn, number, wall_now())).await {
+            match writer.change(move |txn| step(txn, number, clock.now())).await {
                 Ok(()) => {}
                 Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
                 Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
                     tracing::error!(%error, job = number, "a job failed");
                     // An error that one job alone meets ends that job.
-                    let failed = writer.change(move |txn| end(txn, number, JobStatus::Failed, wall_now())).await;
+                    let failed = writer.change(move |txn| end(txn, number, JobStatus::Failed, clock.now())).await;
                     if failed.is_err() {
                         return;
                     }

@@ -59,7 +59,7 @@ pub trait Downstream: Send {
 }
 
 /// The wall clock, as the writer reads it.
-pub type Now = fn() -> UnixMs;
+pub type Now = Box<dyn Fn() -> UnixMs + Send>;
 
 /// Starts the writer thread. It ends after [`WriterHandle::close`], when all that was taken in is durable, or when the
 /// store fails.

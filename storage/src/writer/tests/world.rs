@@ -144,7 +144,7 @@ impl World {
         World::on(MemoryStore::new(), config, || UnixMs(500))
     }
 
-    pub(super) fn on(rows: MemoryStore, config: WriterConfig, now: Now) -> World {
+    pub(super) fn on(rows: MemoryStore, config: WriterConfig, now: impl Fn() -> UnixMs + Send + 'static) -> World {
         let mut txn = Txn::new(&rows);
         for id in [APP, OTHER] {
             application::put(&mut txn, &app(id)).unwrap();
@@ -155,7 +155,7 @@ impl World {
         let store = Arc::new(GatedStore { rows, ..GatedStore::default() });
         store.open();
         let notes = Arc::new(Notes::default());
-        let (writer, thread) = spawn(store.clone(), config, progress, Scripted(notes.clone()), now).unwrap();
+        let (writer, thread) = spawn(store.clone(), config, progress, Scripted(notes.clone()), Box::new(now)).unwrap();
         World { store, notes, writer, thread }
     }
 
