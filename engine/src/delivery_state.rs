@@ -2,7 +2,7 @@
 //!
 //! A delivery on the happy path has no row, so its state is what is left when no row says otherwise.
 
-use crate::router::matcher::Filter;
+use crate::endpoint::filter::Filter;
 use model::{DeadLetter, DisabledReason, Endpoint, Event, Pending};
 use storage::tables::{dead_letter, delivery, history};
 use storage::{Read, StoreError};

@@ -6,7 +6,7 @@
 
 use crate::clock::Clock;
 use crate::delivery_state::{DeliveryState, delivery_state};
-use crate::router::matcher::Filter;
+use crate::endpoint::filter::Filter;
 use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,14 +10,11 @@
 //! Deliberately no decision: those are the lane's.
 
 use crate::endpoint::lane::{Fetch, Finished};
+use crate::endpoint::offer::Offer;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
-use crate::shard::core::{LaneCell, ShardCore};
-use crate::shard::inbox::Offer;
-use crate::shard::work;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use model::{Event, Pending, Seq};
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// Offers that may wait in one mailbox; each carries what one commit has for the endpoint.
@@ -81,16 +78,20 @@ impl EndpointAddr {
     }
 }
 
-/// One endpoint's actor.
+/// What takes an actor's messages.
+type Feed = Box<dyn FnMut(&EndpointAddr, Input)>;
+
+/// One endpoint's actor: hands each message to its lane's shell.
 pub struct EndpointActor {
-    shard: Rc<ShardCore>,
-    cell: Rc<LaneCell>,
+    feed: Feed,
+    in_flight_max: usize,
 }
 
 impl EndpointActor {
-    /// Starts one on this thread.
-    pub fn spawn(shard: Rc<ShardCore>, cell: Rc<LaneCell>) -> EndpointAddr {
-        EndpointAddr(EndpointActor { shard, cell }.start())
+    /// Starts one on this thread. `feed` takes its messages, one at a time; `in_flight_max` is how many of them may be
+    /// ends of attempts.
+    pub fn spawn(in_flight_max: usize, feed: impl FnMut(&EndpointAddr, Input) + 'static) -> EndpointAddr {
+        EndpointAddr(EndpointActor { feed: Box::new(feed), in_flight_max }.start())
     }
 }
 
@@ -98,8 +99,7 @@ impl Actor for EndpointActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let in_flight = usize::from(self.cell.settings.borrow().policy.max_in_flight);
-        ctx.set_mailbox_capacity(OFFERS_MAX + in_flight);
+        ctx.set_mailbox_capacity(OFFERS_MAX + self.in_flight_max);
     }
 }
 
@@ -107,12 +107,10 @@ impl Handler<Input> for EndpointActor {
     type Result = ();
 
     fn handle(&mut self, input: Input, ctx: &mut Context<Self>) {
-        if matches!(input, Input::Stop) {
-            ctx.stop();
-            return;
+        match input {
+            Input::Stop => ctx.stop(),
+            input => (self.feed)(&EndpointAddr(ctx.address()), input),
         }
-        let addr = EndpointAddr(ctx.address());
-        work::take_input(&self.shard, &self.cell, &addr, input);
     }
 }
 

@@ -2,6 +2,10 @@
 
 pub mod actor;
 
+pub mod offer;
+
+pub mod filter;
+
 pub mod settings;
 
 pub mod lane;

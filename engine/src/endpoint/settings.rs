@@ -4,8 +4,8 @@
 
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, check_url};
+use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
-use crate::router::matcher::Filter;
 use crate::seal::{MasterKey, SealContext, SealPurpose};
 use model::{Endpoint, UnixMs};
 use std::collections::BTreeMap;

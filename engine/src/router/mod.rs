@@ -4,11 +4,11 @@
 //! the commit before left them. It never waits: a shard that does not keep up is told later, see [`crate::shard::inbox`].
 //! Deliberately no delivery state: who owes what is [`Progress`]'s, how to send is the lane's.
 
-pub mod matcher;
 mod routes;
 
-use crate::shard::inbox::{Behind, Offer, ShardInbox};
-use matcher::Filter;
+use crate::endpoint::filter::Filter;
+use crate::endpoint::offer::Offer;
+use crate::shard::inbox::{Behind, ShardInbox};
 use model::{AppId, Cursor, Endpoint, EndpointRef, Event, Seq};
 use routes::AppRoutes;
 use std::collections::HashMap;
@@ -142,8 +142,7 @@ impl Downstream for Router {
     }
 
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress) {
-        // Changes first: an endpoint created in this commit starts behind these events (its `active_from` says so), and
-        // one deleted in it gets none of them.
+        // Changes first: an endpoint created in this commit gets its events, one deleted in it gets none of them.
         for change in changes {
             self.apply(change);
         }

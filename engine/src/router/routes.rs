@@ -3,7 +3,7 @@
 //!
 //! Pure. Deliberately rebuilt entry by entry: a change touches only the lists that name its endpoint.
 
-use super::matcher::{Filter, TypePattern};
+use crate::endpoint::filter::{Filter, TypePattern};
 use model::{EndpointId, Event};
 use std::collections::HashMap;
 

@@ -6,22 +6,14 @@
 //!
 //! Deliberately no payloads of its own: an offer shares the commit's events.
 
-use model::{Cursor, EndpointRef, Event, Seq};
+use crate::endpoint::offer::Offer;
+use model::{Cursor, EndpointRef, Seq};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// Deliveries that may wait in one shard's inbox.
 const OFFERED_MAX: usize = 16 * 1024;
-
-/// Everything that one commit has for one shard.
-#[derive(Debug)]
-pub struct Offer {
-    /// The commit's events.
-    pub events: Arc<[Event]>,
-    /// Who gets which of them: by application and endpoint, ascending within each.
-    pub targets: Vec<(EndpointRef, u32)>,
-}
 
 /// An endpoint that is to read the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +138,8 @@ fn mark(all: &mut HashMap<EndpointRef, Behind>, target: EndpointRef, behind: Beh
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use model::{AppId, EndpointId, UnixMs};
+    use model::{AppId, EndpointId, Event, UnixMs};
+    use std::sync::Arc;
 
     fn target() -> EndpointRef {
         EndpointRef { app: AppId(1), endpoint: EndpointId(1) }

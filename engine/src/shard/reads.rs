@@ -6,9 +6,9 @@
 use super::core::{LaneCell, ShardCore};
 use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::LogRead;
+use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::retries::{DueLoad, Urgency};
-use crate::router::matcher::Filter;
 use model::{AppId, Event, Seq, Trigger};
 use std::rc::Rc;
 use std::time::Duration;

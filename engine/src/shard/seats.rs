@@ -4,11 +4,13 @@
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
-use super::inbox::{Behind, Offer};
+use super::inbox::Behind;
 use super::metrics::Shown;
-use crate::endpoint::actor::EndpointActor;
+use super::work;
+use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
+use crate::endpoint::offer::Offer;
 use crate::endpoint::settings::Settings;
 use model::{Cursor, EndpointRef, Seq};
 use std::cell::{Cell, RefCell};
@@ -95,7 +97,10 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
     match open(shard, target, from) {
         Ok(Some(cell)) => {
             let cell = Rc::new(cell);
-            let seat = Seat { addr: EndpointActor::spawn(shard.clone(), cell.clone()), cell };
+            let in_flight_max = usize::from(cell.settings.borrow().policy.max_in_flight);
+            let (core, lane) = (shard.clone(), cell.clone());
+            let feed = move |addr: &EndpointAddr, input| work::take_input(&core, &lane, addr, input);
+            let seat = Seat { addr: EndpointActor::spawn(in_flight_max, feed), cell };
             shard.endpoints.borrow_mut().insert(target, seat.clone());
             shard.metrics.actors.increment(1.0);
             Some(seat)

@@ -1,6 +1,6 @@
 //! Whether an endpoint wants an event: types, channels, and since when.
 //!
-//! Pure. One endpoint at a time; the index over all endpoints of an application is in `routes`.
+//! Pure. One endpoint at a time; the index over all endpoints of an application is the router's (`router::routes`).
 
 use model::{Endpoint, EndpointId, Event, Seq};
 
@@ -17,7 +17,7 @@ pub struct Filter {
 
 /// One entry of an endpoint's list of event types.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TypePattern {
+pub(crate) enum TypePattern {
     /// This type.
     Exact(Box<str>),
     /// Every type that begins with this, its last dot included: `invoice.` for `invoice.*`.
@@ -63,12 +63,12 @@ impl Filter {
     }
 
     /// All but the type: for who found the type through an index.
-    pub(super) fn passes_beside_type(&self, event: &Event) -> bool {
+    pub(crate) fn passes_beside_type(&self, event: &Event) -> bool {
         let shared = |channel: &str| event.channels.iter().any(|other| &**other == channel);
         event.seq > self.active_from && (self.channels.is_empty() || self.channels.iter().any(|own| shared(own)))
     }
 
-    pub(super) fn types(&self) -> &[TypePattern] {
+    pub(crate) fn types(&self) -> &[TypePattern] {
         &self.types
     }
 }
