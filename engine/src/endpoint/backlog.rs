@@ -98,9 +98,11 @@ impl Backlog {
         self.reading = false;
     }
 
-    /// The read to make now, if one is due: behind, none under way, and the queue at most half full.
-    pub fn next_read(&mut self) -> Option<LogRead> {
-        if self.reading || !self.is_behind() || self.queue.len() > self.capacity / 2 {
+    /// The read to make now, if one is due: behind, none under way, and the queue at most half full. When memory has no
+    /// room for more, only an empty queue is refilled.
+    pub fn next_read(&mut self, room_bytes: usize) -> Option<LogRead> {
+        let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= self.capacity / 2);
+        if self.reading || !self.is_behind() || !wants_more {
             return None;
         }
         self.reading = true;

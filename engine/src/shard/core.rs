@@ -179,11 +179,16 @@ impl ShardCore {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.attempt_ended.notify_one();
         if self.may_start() {
-            let next = self.waiting.borrow_mut().pop_front();
-            if let Some(cell) = next {
-                cell.waiting.set(false);
-                self.poke(cell.target);
-            }
+            self.wake_waiting();
+        }
+    }
+
+    /// Wakes the lane that waits longest for room, if any does.
+    pub fn wake_waiting(&self) {
+        let next = self.waiting.borrow_mut().pop_front();
+        if let Some(cell) = next {
+            cell.waiting.set(false);
+            self.poke(cell.target);
         }
     }
 
@@ -198,6 +203,18 @@ impl ShardCore {
     pub fn poke_all(&self) {
         for seat in self.endpoints.borrow().values() {
             seat.addr.poke();
+        }
+    }
+}
+
+/// Held by whatever runs on a shard's thread. When that panics, the engine fails as a whole: a shard that has lost one
+/// of its tasks, or an endpoint its actor, would look alive and deliver nothing. A restart goes on from the disk.
+pub struct Watch<'a>(pub &'a ShardCore);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.writer.fail("a part of the engine panicked".to_owned());
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately nothing that a delivery waits for.
 
-use super::core::{Seat, ShardCore};
+use super::core::{Seat, ShardCore, Watch};
 use super::seats;
 use metrics::Gauge;
 use model::Seq;
@@ -13,6 +13,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Looks after the shard. Never ends.
 pub(super) async fn run(shard: Rc<ShardCore>) {
+    let _watch = Watch(&shard);
     let oldest_seconds = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => shard.index.to_string());
     let wheel_timers = metrics::gauge!(model::metric::WHEEL_TIMERS);
     let mut timers_shown = 0.0;

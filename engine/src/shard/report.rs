@@ -2,11 +2,12 @@
 //!
 //! Deliberately no timer: the task runs after the tasks that were ready before it, so a batch grows with the load.
 
-use super::core::ShardCore;
+use super::core::{ShardCore, Watch};
 use std::rc::Rc;
 
 /// Reports whenever there is something to report. Never ends.
 pub(super) async fn run(shard: Rc<ShardCore>) {
+    let _watch = Watch(&shard);
     loop {
         shard.report_wanted.notified().await;
         shard.report_now();

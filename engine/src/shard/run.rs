@@ -2,7 +2,7 @@
 //!
 //! Deliberately short: what happens to an endpoint is in [`super::work`], who has an actor in [`super::seats`].
 
-use super::core::ShardCore;
+use super::core::{ShardCore, Watch};
 use super::inbox::{News, ShardInbox};
 use super::metrics::ShardMetrics;
 use super::{housekeeping, report, seats, timers};
@@ -126,6 +126,7 @@ async fn run(index: usize, parts: ShardParts, dispatcher: HttpDispatcher) {
     tokio::task::spawn_local(timers::run(shard.clone()));
     tokio::task::spawn_local(report::run(shard.clone()));
     tokio::task::spawn_local(housekeeping::run(shard.clone()));
+    let _watch = Watch(&shard);
     while !shard.stopping.get() {
         shard.inbox.woken().await;
         take(&shard, shard.inbox.take());

@@ -2,7 +2,7 @@
 //!
 //! The wheel is pure; this is its shell. A fired timer is a nudge and nothing more: the lane looks at the time itself.
 
-use super::core::ShardCore;
+use super::core::{ShardCore, Watch};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the shard's timers. Never ends.
 pub(super) async fn run(shard: Rc<ShardCore>) {
+    let _watch = Watch(&shard);
     loop {
         let now = shard.clock.now();
         let mut fired = Vec::new();

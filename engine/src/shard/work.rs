@@ -2,12 +2,12 @@
 //!
 //! The bridge between pure decisions and the world. Deliberately no decision of its own.
 
-use super::core::{LaneCell, ShardCore};
+use super::core::{LaneCell, ShardCore, Watch};
 use super::reads;
 use crate::clock::wall_now;
 use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
 use crate::endpoint::actor::{EndpointAddr, Input};
-use crate::endpoint::lane::{Action, Attempt, Finished, Ruled};
+use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
 use crate::endpoint::settings::Settings;
 use crate::outcome::decide::Decision;
 use crate::outcome::retry_after;
@@ -18,6 +18,10 @@ use std::rc::Rc;
 
 /// Gives one input to the lane, then does everything it asks for.
 pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+    let _watch = Watch(shard);
+    if cell.gone.get() {
+        return;
+    }
     let now = shard.clock.now();
     cell.active_at.set(now);
     notice(shard, cell, now);
@@ -65,8 +69,8 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 
 fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
     loop {
-        let may_start = shard.may_start();
-        let action = cell.lane.borrow_mut().next_action(now, may_start, &mut shard.budget.borrow_mut());
+        let room = Room { attempt: shard.may_start(), bytes: shard.room_bytes() };
+        let action = cell.lane.borrow_mut().next_action(now, room, &mut shard.budget.borrow_mut());
         match action {
             Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
             Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
@@ -79,7 +83,10 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let lane = cell.lane.borrow();
         (lane.wake_at(), lane.has_work(now))
     };
-    if has_work && !shard.may_start() && !shard.stopping.get() {
+    if shard.may_start() {
+        // Whoever was woken for a place and did not use it passes it on.
+        shard.wake_waiting();
+    } else if has_work && !shard.stopping.get() {
         shard.wait_for_room(cell);
     }
     shard.set_timer(cell, wake_at);

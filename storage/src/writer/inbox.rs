@@ -374,7 +374,7 @@ impl WriterHandle {
     }
 
     /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
-    pub(super) fn fail(&self, reason: String) {
+    pub fn fail(&self, reason: String) {
         self.shared.failure.send_replace(Some(reason));
         self.closed();
     }

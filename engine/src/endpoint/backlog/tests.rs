@@ -34,15 +34,15 @@ fn a_full_queue_makes_it_behind_and_reading_catches_it_up_in_order() {
     assert_eq!(offer(&mut backlog, 0, &[1, 2, 3]), 1);
     assert!(backlog.is_behind());
     assert_eq!(offer(&mut backlog, 3, &[4]), 1);
-    assert_eq!(backlog.next_read(), None, "the queue is full");
+    assert_eq!(backlog.next_read(usize::MAX), None, "the queue is full");
     backlog.pop();
-    let read = backlog.next_read().unwrap();
+    let read = backlog.next_read(usize::MAX).unwrap();
     assert_eq!((read.after, read.upto), (Seq(2), Seq(4)));
     backlog.read_done(vec![event(3)], Seq(3));
     assert!(backlog.is_behind());
     assert_eq!(backlog.pop().unwrap().seq, Seq(2));
     assert_eq!(backlog.pop().unwrap().seq, Seq(3));
-    let read = backlog.next_read().unwrap();
+    let read = backlog.next_read(usize::MAX).unwrap();
     assert_eq!((read.after, read.upto), (Seq(3), Seq(4)));
 }
 
@@ -51,14 +51,24 @@ fn an_offer_that_was_lost_on_the_way_is_noticed_by_the_next() {
     let mut backlog = fresh(10);
     offer(&mut backlog, 0, &[1]);
     assert_eq!(offer(&mut backlog, 5, &[6]), 1, "2 to 5 did not arrive");
-    assert_eq!(backlog.next_read().unwrap().upto, Seq(6));
+    assert_eq!(backlog.next_read(usize::MAX).unwrap().upto, Seq(6));
+}
+
+#[test]
+fn without_room_only_an_empty_queue_is_refilled() {
+    let mut backlog = fresh(8);
+    offer(&mut backlog, 0, &[1]);
+    backlog.missed(Seq(9));
+    assert_eq!(backlog.next_read(0), None);
+    backlog.pop();
+    assert!(backlog.next_read(0).is_some());
 }
 
 #[test]
 fn a_read_that_finds_nothing_moves_the_cursor() {
     let mut backlog = fresh(10);
     backlog.missed(Seq(50));
-    backlog.next_read().unwrap();
+    backlog.next_read(usize::MAX).unwrap();
     backlog.read_done(Vec::new(), Seq(50));
     assert!(backlog.is_clean());
     assert_eq!(backlog.cursor(), Cursor { upto: Seq(50), holes: Vec::new() });
@@ -122,7 +132,7 @@ proptest! {
                     settled.insert(seq);
                 },
                 _ => match read.take() {
-                    None => read = backlog.next_read(),
+                    None => read = backlog.next_read(usize::MAX),
                     Some(LogRead { after, upto, max_events }) => {
                         let found: Vec<Event> = log.iter().copied().filter(|s| *s > after.0 && *s <= upto.0)
                             .take(max_events).map(event).collect();

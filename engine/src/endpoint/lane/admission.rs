@@ -4,7 +4,7 @@
 //! back what the earlier ones gave. Deliberately not the gates themselves.
 
 use super::Lane;
-use super::types::{Action, Attempt, Chosen, Flight};
+use super::types::{Action, Attempt, Chosen, Flight, Room};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Admission, Ticket};
 use crate::endpoint::retries::DueKey;
@@ -16,8 +16,8 @@ use model::{Seq, Trigger, UnixMs};
 const READ_PAUSE_MS: u64 = 1_000;
 
 impl Lane {
-    /// The next thing to do, if there is one now. `may_start` tells whether the shard has room for another attempt.
-    pub fn next_action(&mut self, now: UnixMs, may_start: bool, shard_budget: &mut RetryBudget) -> Option<Action> {
+    /// The next thing to do, if there is one now.
+    pub fn next_action(&mut self, now: UnixMs, room: Room, shard_budget: &mut RetryBudget) -> Option<Action> {
         self.wake_at = None;
         let may_read = self.may_read(now);
         if may_read && let Some(load) = self.retries.next_load() {
@@ -27,13 +27,13 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
-        if may_read && let Some(read) = self.backlog.next_read() {
+        if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }
         if let Some(due) = self.retries.next_due().filter(|due| *due > now) {
             self.wake_no_later_than(due);
         }
-        if !may_start || !self.has_work(now) {
+        if !room.attempt || !self.has_work(now) {
             return None;
         }
         self.admit(now, shard_budget)

@@ -18,7 +18,7 @@ mod admission;
 mod settling;
 mod types;
 
-pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Ruled};
+pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Room, Ruled};
 
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;

@@ -35,6 +35,15 @@ pub struct LaneBounds {
     pub retries_in_memory: usize,
 }
 
+/// What the shard has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Another attempt may start.
+    pub attempt: bool,
+    /// Bytes of payloads that memory may still take.
+    pub bytes: usize,
+}
+
 /// Where a lane starts.
 #[derive(Clone, Debug, Default)]
 pub struct LaneStart {

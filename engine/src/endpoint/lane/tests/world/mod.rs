@@ -104,10 +104,12 @@ impl World {
 
     /// Does what the lane asks for until it asks for no more, and checks each thing it starts.
     pub(super) fn pump(&mut self, may_start: bool) {
+        // Memory is full whenever there is no room for an attempt either.
+        let room = Room { attempt: may_start, bytes: if may_start { usize::MAX } else { 0 } };
         for _ in 0..1_000 {
             let (state, limit) = (self.lane.breaker_state(), self.lane.window.limit());
             let open_slots = self.errands.in_flight();
-            let Some(action) = self.lane.next_action(self.now, may_start, &mut self.shard_budget) else {
+            let Some(action) = self.lane.next_action(self.now, room, &mut self.shard_budget) else {
                 self.check_at_rest(may_start);
                 return;
             };
