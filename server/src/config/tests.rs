@@ -139,7 +139,10 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
     let text = message(load("", &["--attempt-timeout-ms", "1h"]));
     assert!(text.starts_with("--attempt-timeout-ms: attempt_timeout_ms must be between 100 and 120000"), "{text}");
     assert!(message(load("max_connections = 0", &[])).contains("max_connections must be between"));
-    assert!(message(load("retry_schedule = []", &[])).contains("1 to 100 gaps"));
+    for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 50])] {
+        let text = message(load(&format!("retry_schedule = {gaps}"), &[]));
+        assert!(text.contains("1 to 49 gaps of 1ms to 7d each"), "{gaps}: {text}");
+    }
     assert!(message(load("log_level = \"loud\"", &[])).contains("log_level must be a level"));
 }
 
