@@ -26,7 +26,7 @@ fn set_up(server: &Server, url: &str, max_in_flight: u16) {
         "uid": "hook",
         "eventTypes": ["a"],
         "maxInFlight": max_in_flight,
-        "retryPolicy": {"type": "fixed", "delayMs": 50, "maxAttempts": 100, "jitter": "none"},
+        "retryPolicy": {"type": "fixed", "delayMs": 50, "maxAttempts": 50, "jitter": "none"},
     });
     server.api_expect(201, "POST", "/api/v1/app/breaker/endpoint", endpoint);
 }
@@ -142,4 +142,19 @@ fn an_open_breaker_survives_a_crash_and_a_failed_probe_opens_it_again() {
     assert_eq!(receiver.count(), spent + 1, "one probe");
     let hold = again.duration_since(requests[spent].at_wall).unwrap();
     assert!((seconds(5)..seconds(12)).contains(&hold), "the second hold is twice as long: {hold:?}");
+}
+
+#[test]
+fn a_mended_endpoint_does_not_wait_for_the_end_of_the_hold() {
+    let (server, receiver) = (Server::start(&["--shards", "1"]), Receiver::start());
+    receiver.script("/ill", [Behaviour::status(500)]);
+    set_up(&server, &receiver.url("/ill"), 1);
+    let messages = push(&server, "a", 10);
+    let until = wait_for_opening(&server, 1);
+    server.api_expect(200, "PATCH", ENDPOINT, json!({"url": receiver.url("/well")}));
+    let requests = receiver.wait_for(TRIP + messages.len(), seconds(20));
+    assert_eq!(receiver.requests_to("/ill").len(), TRIP);
+    assert!(requests[TRIP].at_wall < until, "it waited");
+    poll_until("closed", seconds(20), || (shown(&server) == ("closed".to_owned(), None, 0)).then_some(()));
+    assert_eq!(transitions(&server), [1.0, 1.0, 0.0]);
 }
