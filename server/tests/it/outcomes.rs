@@ -337,3 +337,27 @@ fn an_endpoint_that_is_gone_gets_nothing_more_and_every_message_says_so() {
     receiver.wait_until(seconds(20), |requests| requests.last().is_some_and(|last| third["id"] == last.id()));
     assert_eq!(receiver.count(), 2);
 }
+
+#[test]
+fn a_target_that_is_no_longer_allowed_gets_no_connection_and_the_attempt_says_why() {
+    let (mut server, receiver) = (Server::start(&[]), Receiver::start());
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Outcomes", "uid": "outcomes"}));
+    // An address is judged before it is dialled, a name when it is resolved.
+    let named = format!("http://localhost:{}/", receiver.address().port());
+    for (uid, url) in [("address", receiver.url("/")), ("name", named)] {
+        server.api_expect(201, "POST", "/api/v1/app/outcomes/endpoint", json!({"url": url, "uid": uid}));
+    }
+    server.kill();
+    let server = Server::try_start_in(server.data(), &["--allow-target", "192.0.2.0/24"], &[]).unwrap();
+    server.api_expect(202, "POST", "/api/v1/app/outcomes/msg", json!({"eventType": "a", "payload": {}}));
+    for uid in ["address", "name"] {
+        let path = format!("/api/v1/app/outcomes/attempt/endpoint/{uid}");
+        let attempt =
+            poll_until(uid, seconds(20), || server.api_expect(200, "GET", &path, Value::Null)["data"].get(0).cloned());
+        assert_eq!((&attempt["outcome"], &attempt["responseStatusCode"]), (&"refused".into(), &0.into()), "{attempt}");
+        let response = attempt["response"].as_str().unwrap();
+        assert!(response.contains("127.0.0.1") || response.contains("::1"), "{response}");
+        assert!(!attempt["nextAttempt"].is_null());
+    }
+    assert_eq!(receiver.connections(), 0);
+}
