@@ -56,7 +56,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         return Err(out_of_bounds("log_level", problem.to_owned()));
     }
     config.engine.validate().map_err(|error| {
-        let problem = format!("must be between {} and {} ({})", error.least, error.most, error.field);
-        out_of_bounds(setting_of_engine_field(error.field), problem)
+        let setting = setting_of_engine_field(error.field);
+        // Its bounds are in the unit of the engine's name for it.
+        let field = if setting == error.field { String::new() } else { format!(" ({})", error.field) };
+        out_of_bounds(setting, format!("must be between {} and {}{field}", error.least, error.most))
     })
 }

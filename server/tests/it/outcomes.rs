@@ -361,3 +361,25 @@ fn a_target_that_is_no_longer_allowed_gets_no_connection_and_the_attempt_says_wh
     }
     assert_eq!(receiver.connections(), 0);
 }
+
+#[test]
+fn a_dead_letter_that_was_deleted_is_not_a_success() {
+    let (server, receiver) = (Server::start(&["--on-client-error", "dead-letter"]), Receiver::start());
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Outcomes", "uid": "outcomes"}));
+    let endpoint = json!({"url": receiver.url("/status/404"), "uid": "hook"});
+    server.api_expect(201, "POST", "/api/v1/app/outcomes/endpoint", endpoint);
+    for event_id in ["one", "two"] {
+        let message = json!({"eventType": "a", "eventId": event_id, "payload": {}});
+        server.api_expect(202, "POST", "/api/v1/app/outcomes/msg", message);
+    }
+    let letters = "/api/v1/app/outcomes/endpoint/hook/dead-letter";
+    let count = || server.api_expect(200, "GET", letters, Value::Null)["data"].as_array().unwrap().len();
+    poll_until("dead letters", seconds(20), || (count() == 2).then_some(()));
+    server.api_expect(204, "DELETE", &format!("{letters}/one"), Value::Null);
+    server.api_expect(202, "DELETE", letters, Value::Null);
+    poll_until("no dead letters", seconds(20), || (count() == 0).then_some(()));
+    let stats = server.api_expect(200, "GET", "/api/v1/app/outcomes/endpoint/hook/stats", Value::Null);
+    assert_eq!((&stats["success"], &stats["fail"]), (&0.into(), &2.into()), "{stats}");
+    let standing = server.api_expect(200, "GET", "/api/v1/app/outcomes/msg/one/endpoint", Value::Null);
+    assert_eq!(standing["data"][0]["statusText"], "fail");
+}
