@@ -126,7 +126,8 @@ fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attemp
         );
         shard.metrics.attempted(result.outcome, result.duration_ms);
         shard.metrics.in_flight.decrement(1.0);
-        let ended = shard.clock.now();
+        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
+        let ended = wall_now();
         let finished = Finished {
             seq,
             started_at: now,

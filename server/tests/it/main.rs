@@ -13,6 +13,7 @@ mod breaker;
 mod command_line;
 mod delivery;
 mod demo;
+mod given_up;
 mod harness_itself;
 mod keys;
 mod lifecycle;
