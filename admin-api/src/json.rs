@@ -8,12 +8,24 @@ use serde::de::{Deserialize, DeserializeOwned};
 use serde_path_to_error::{Path, Segment};
 use std::borrow::Cow;
 
-/// Reads a JSON body; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
+/// Reads a JSON object; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
 ///
 /// # Errors
-/// 422 with the path of the field that does not fit.
+/// 422 with the path of the field that does not fit. A list is refused: serde would take one for a struct, its items for
+/// the fields in the order of their declaration.
 pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid(["body"], "must be an object", "type_error"));
+    }
+    any_from_body(body)
+}
+
+/// Reads any JSON, lists too.
+///
+/// # Errors
+/// 422 with the path of what does not fit.
+pub(crate) fn any_from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|first| {
         let mut parser = serde_json::Deserializer::from_slice(body);
         let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut parser) {
@@ -131,6 +143,7 @@ mod tests {
         assert!(loc(from_body::<Outer>(b"{")).starts_with("body"));
         assert_eq!(loc(from_body::<Outer>(b"")), "body.retryPolicy");
         assert_eq!(loc(from_body::<Outer>(b"[]")), "body");
+        assert_eq!(loc(from_body::<Outer>(br#" [{"delays":[1]}]"#)), "body");
         assert_eq!(loc(from_body::<Outer>(b"\xff")), "body");
     }
 

@@ -3,6 +3,7 @@
 //! Deliberately split in two: what an operator may change is in [`ApiLimits`], what the stored formats and the clients
 //! rely on is a constant.
 
+use engine::retry::schedule;
 use std::time::Duration;
 
 /// Bounds that an operator may change. The defaults are what the documentation states.
@@ -80,11 +81,12 @@ pub(crate) const OLD_SECRETS_MAX: usize = 10;
 pub(crate) const GRACE_PERIOD_DEFAULT_S: u64 = 24 * 3_600;
 /// How long a replaced secret may go on to sign.
 pub(crate) const GRACE_PERIOD_MAX_S: u64 = 7 * 24 * 3_600;
-/// Attempts that a retry policy may ask for.
-pub(crate) const ATTEMPTS_MAX: u16 = 100;
-/// The longest gap that a retry policy may ask for.
-pub(crate) const RETRY_DELAY_MS_MAX: u64 = 7 * 86_400_000;
+/// Attempts that a retry policy may ask for, and gaps that it may list.
+pub(crate) const ATTEMPTS_MAX: u16 = schedule::MAX_ATTEMPTS;
+/// The bounds of a gap that a retry policy may ask for. Never 0: all attempts would be spent on one short outage.
+pub(crate) const RETRY_DELAY_MS: std::ops::RangeInclusive<u64> = 1..=schedule::MAX_DELAY_MS;
 /// The bounds of an attempt's deadline.
 pub(crate) const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
-/// Attempts at once that an endpoint may ask for.
-pub(crate) const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=1_024;
+/// Attempts at once that an endpoint may ask for. The engine's own default has the same bound: an endpoint's cursor
+/// names every delivery that is in flight, and must fit in one row.
+pub(crate) const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=512;

@@ -3,7 +3,7 @@
 //! A delivery on the happy path has no row, so its state is what is left when no row says otherwise.
 
 use crate::endpoint::filter::Filter;
-use model::{DeadLetter, DisabledReason, Endpoint, Event, Pending};
+use model::{DeadLetter, DisabledReason, Endpoint, Event, OutcomeClass, Pending};
 use storage::tables::{dead_letter, delivery, history};
 use storage::{Read, StoreError};
 
@@ -18,6 +18,8 @@ pub enum DeliveryState {
     Queued,
     /// It was given up.
     DeadLettered(DeadLetter),
+    /// It was given up, and its dead letter was deleted.
+    Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
     /// The event was not for this endpoint.
@@ -40,9 +42,14 @@ pub fn delivery_state(
     if let Some(letter) = dead_letter::get(read, target, seq)? {
         return Ok(DeliveryState::DeadLettered(letter));
     }
-    if !history::of_message(read, target, seq)?.is_empty() {
-        // It was tried, and neither waits nor was given up.
+    let attempts = history::of_message(read, target, seq)?;
+    if attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success) {
         return Ok(DeliveryState::Delivered);
+    }
+    if !attempts.is_empty() {
+        // Its dead letter is gone: deleted, or put back in line since its row was looked for.
+        let again = delivery::pending(read, target, seq)?;
+        return Ok(again.map_or(DeliveryState::Discarded, DeliveryState::Waiting));
     }
     let ever_wanted = Filter::of(&Endpoint { active_from: model::Seq::ZERO, ..endpoint.clone() }).matches(event);
     if !ever_wanted {

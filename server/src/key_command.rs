@@ -8,6 +8,7 @@ use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use admin_api::KeyHash;
 use model::{ApiKeyRow, AppId, Application, UnixMs};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::store::sled::OpenError;
 use storage::tables::{api_key, application};
@@ -29,6 +30,9 @@ pub(crate) enum KeyCommandError {
     /// The data directory did not open.
     #[error(transparent)]
     DataDir(DataDirError),
+    /// No data directory: nothing is created only to find no key in it.
+    #[error("there is no data directory {0}")]
+    NoDataDir(PathBuf),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,6 +64,10 @@ pub(crate) enum KeyCommandError {
 /// # Errors
 /// See [`KeyCommandError`].
 pub(crate) fn run(loaded: &Loaded, action: KeyAction) -> Result<Zeroizing<String>, KeyCommandError> {
+    let folder = &loaded.config.data_dir;
+    if !matches!(action, KeyAction::Create { .. }) && !folder.exists() {
+        return Err(KeyCommandError::NoDataDir(folder.clone()));
+    }
     let store = data_dir::open_store(loaded).map_err(|error| match error {
         DataDirError::Open(in_use @ OpenError::InUse { .. }) => KeyCommandError::InUse(in_use),
         other => KeyCommandError::DataDir(other),

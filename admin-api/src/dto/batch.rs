@@ -8,7 +8,7 @@
 //! Deliberately no reading of the messages themselves: items are cut out as text.
 
 use crate::error::ApiError;
-use crate::json::from_body;
+use crate::json::any_from_body;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -70,7 +70,7 @@ pub(crate) fn split(body: &Bytes, content_type: Option<&str>, items_max: usize) 
         let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         lines.take(items_max + 1).map(|line| body.slice_ref(line)).collect()
     } else {
-        let raw: Vec<&RawValue> = from_body(body)?;
+        let raw: Vec<&RawValue> = any_from_body(body)?;
         raw.into_iter().map(|raw| body.slice_ref(raw.get().as_bytes())).collect()
     };
     if items.is_empty() || items.len() > items_max {

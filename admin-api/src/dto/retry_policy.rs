@@ -3,7 +3,7 @@
 //! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
 //! field. No arithmetic: delays are computed by the engine.
 
-use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS_MAX};
+use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS};
 use crate::validate::Checks;
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub(crate) struct RetryPolicyBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_ms: Option<u64>,
     /// Attempts in all, the first included. Left out of a `schedule`: one more than it has entries.
-    #[schema(minimum = 1, maximum = 100)]
+    #[schema(minimum = 1, maximum = 50)]
     max_attempts: Option<u16>,
     /// No computed gap is longer. Default: a day.
     max_delay_ms: Option<u64>,
@@ -71,7 +71,6 @@ pub(crate) enum OnClientError {
 impl RetryPolicyBody {
     /// Notes what is wrong.
     pub(crate) fn check(&self, checks: &mut Checks) {
-        let delay = 0..=RETRY_DELAY_MS_MAX;
         let (field, given) = match self.kind {
             SpacingKind::Schedule => ("delaysMs", self.delays_ms.is_some()),
             SpacingKind::Exponential => ("initialMs", self.initial_ms.is_some()),
@@ -81,9 +80,18 @@ impl RetryPolicyBody {
         if !given {
             checks.wrong(&["retryPolicy", field], "field required", "value_error.missing");
         }
-        let single = [self.initial_ms, self.step_ms, self.delay_ms, self.max_delay_ms];
-        let values = single.into_iter().flatten().chain(self.delays_ms.iter().flatten().copied());
-        values.for_each(|value| checks.within("retryPolicy", value, &delay));
+        let single = [
+            ("initialMs", self.initial_ms),
+            ("stepMs", self.step_ms),
+            ("delayMs", self.delay_ms),
+            ("maxDelayMs", self.max_delay_ms),
+        ];
+        for (field, value) in single {
+            value.iter().for_each(|value| check_delay(checks, &["retryPolicy", field], *value));
+        }
+        for (index, value) in self.delays_ms.iter().flatten().enumerate().take(usize::from(ATTEMPTS_MAX)) {
+            check_delay(checks, &["retryPolicy", "delaysMs", &index.to_string()], *value);
+        }
         if self.delays_ms.as_ref().is_some_and(|delays| delays.is_empty() || delays.len() > usize::from(ATTEMPTS_MAX)) {
             let msg = format!("must have 1 to {ATTEMPTS_MAX} entries");
             checks.wrong(&["retryPolicy", "delaysMs"], msg, "value_error.list.length");
@@ -120,6 +128,13 @@ impl RetryPolicyBody {
                 JitterKind::Full => Jitter::Full,
             },
         }
+    }
+}
+
+fn check_delay(checks: &mut Checks, path: &[&str], delay_ms: u64) {
+    if !RETRY_DELAY_MS.contains(&delay_ms) {
+        let msg = format!("must be between {} and {}", RETRY_DELAY_MS.start(), RETRY_DELAY_MS.end());
+        checks.wrong(path, msg, "value_error.number.range");
     }
 }
 
@@ -217,7 +232,25 @@ mod tests {
             ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]
         );
         assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["body.retryPolicy.delaysMs"]);
-        assert_eq!(wrong(r#"{"type":"fixed","delayMs":999999999,"maxAttempts":1}"#), ["body.retryPolicy"]);
-        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":101}"#), ["body.retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[1,0]}"#), ["body.retryPolicy.delaysMs.1"]);
+        for delay in ["0", "999999999"] {
+            let body = format!(r#"{{"type":"fixed","delayMs":{delay},"maxAttempts":1}}"#);
+            assert_eq!(wrong(&body), ["body.retryPolicy.delayMs"]);
+        }
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":51}"#), ["body.retryPolicy.maxAttempts"]);
+    }
+
+    #[test]
+    fn what_passes_here_passes_the_engine() {
+        for body in [
+            r#"{"type":"fixed","delayMs":1,"maxAttempts":50,"maxDelayMs":1}"#,
+            r#"{"type":"linear","stepMs":604800000,"maxAttempts":1}"#,
+            r#"{"type":"exponential","initialMs":604800000,"maxAttempts":50,"maxDelayMs":604800000}"#,
+            &format!(r#"{{"type":"schedule","delaysMs":{:?}}}"#, [1; 50]),
+        ] {
+            assert!(wrong(body).is_empty(), "{body}");
+            let policy = serde_json::from_str::<RetryPolicyBody>(body).unwrap().to_model();
+            assert_eq!(engine::retry::schedule::validate(&policy), Ok(()), "{body}");
+        }
     }
 }

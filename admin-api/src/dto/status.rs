@@ -75,7 +75,7 @@ impl MessageStatus {
             DeliveryState::Delivered => Some((MessageStatus::Success, None)),
             DeliveryState::Waiting(pending) => Some((MessageStatus::Pending, Some(Timestamp(pending.due)))),
             DeliveryState::Queued => Some((MessageStatus::Sending, None)),
-            DeliveryState::DeadLettered(_) => Some((MessageStatus::Fail, None)),
+            DeliveryState::DeadLettered(_) | DeliveryState::Discarded => Some((MessageStatus::Fail, None)),
             DeliveryState::Cancelled(_) => Some((MessageStatus::Canceled, None)),
             DeliveryState::NotMatched => None,
         }

@@ -177,6 +177,12 @@ impl Target {
         Ok(Target { uri: url.uri().clone(), headers, keys })
     }
 
+    /// What is requested. May hold secrets in its path or query.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// Host and port, if not the default: what logs and errors show.
     #[must_use]
     pub fn host_and_port(&self) -> &str {

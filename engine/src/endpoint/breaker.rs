@@ -6,6 +6,7 @@
 //! | Open | HalfOpen | the hold is over and someone asks: that one is the probe |
 //! | HalfOpen | Closed | the probe found the endpoint healthy |
 //! | HalfOpen | Open | the probe failed or was throttled: a longer hold. Or it was not made: no new hold |
+//! | any | Closed | the endpoint has a new URL or was enabled again: what failed before says nothing |
 //!
 //! A hold starts at 5 s, doubles with each opening since the breaker was last closed, up to 5 min, and is drawn from the
 //! upper half of that, so that endpoints which fell together are not probed together. An open breaker spends no attempts
@@ -82,7 +83,7 @@ pub enum Transition {
         /// The end of the hold.
         until: UnixMs,
     },
-    /// HalfOpen => Closed.
+    /// HalfOpen => Closed, or any => Closed by [`Breaker::reset`].
     Closed,
 }
 
@@ -235,6 +236,13 @@ impl Breaker {
         if ticket.period == self.period && self.state == State::HalfOpen {
             self.enter(State::Open { until: self.open_until.unwrap_or(UnixMs::ZERO) });
         }
+    }
+
+    /// Forgets everything: what is behind it now is not what failed. Tickets given before are void.
+    pub fn reset(&mut self) -> Option<Transition> {
+        let was_closed = self.state == State::Closed;
+        self.close();
+        (!was_closed).then_some(Transition::Closed)
     }
 
     /// Counts a result while closed; says which rule it trips.

@@ -3,19 +3,20 @@
 //! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
 
 use crate::config::EngineConfig;
-use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, check_url};
+use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{Endpoint, UnixMs};
+use http::Uri;
+use model::{Endpoint, OutcomeClass, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What attempts to an endpoint need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to and signed by whom; an error in words when no request can be made, e.g. another master key.
-    pub target: Result<Arc<Target>, String>,
+    /// Where to and signed by whom; or why no request can be made, e.g. another master key.
+    pub target: Result<Arc<Target>, Unmakeable>,
     /// Which events are for it.
     pub filter: Arc<Filter>,
     /// Deadline of one attempt.
@@ -24,6 +25,32 @@ pub struct Settings {
     pub policy: LanePolicy,
     /// When these settings are to be built again: the next secret expires.
     pub stale_at: Option<UnixMs>,
+}
+
+/// Why no request can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmakeable {
+    /// What each attempt shows.
+    pub outcome: OutcomeClass,
+    /// The same for the attempt history. Never a secret.
+    pub words: String,
+}
+
+impl Unmakeable {
+    /// For a reason that lies here, not with the endpoint.
+    fn here(words: impl ToString) -> Unmakeable {
+        Unmakeable { outcome: OutcomeClass::InternalError, words: words.to_string() }
+    }
+}
+
+impl From<TargetError> for Unmakeable {
+    /// An address that is refused now, though it was allowed when the URL was set, is as good as refused when dialled.
+    fn from(error: TargetError) -> Unmakeable {
+        match error {
+            TargetError::Refused(_) => Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() },
+            other => Unmakeable::here(other),
+        }
+    }
 }
 
 impl Settings {
@@ -45,26 +72,33 @@ impl Settings {
             stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
         }
     }
+
+    /// Where requests go to, if any can be made.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Uri> {
+        self.target.as_ref().ok().map(|target| target.uri())
+    }
 }
 
-/// The request's unchanging parts. Errors are in words for the attempt history and carry no secret.
-fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, String> {
-    let url: CheckedUrl = check_url(&row.url, guard).map_err(|error| error.to_string())?;
+/// The request's unchanging parts.
+fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, Unmakeable> {
+    let url: CheckedUrl = check_url(&row.url, guard)?;
     let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
     let mut keys = Vec::with_capacity(row.secrets.len());
     for secret in row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)) {
-        let opened =
-            master.open(&secret.sealed, context(SealPurpose::SigningSecret)).map_err(|error| error.to_string())?;
-        let text = std::str::from_utf8(opened.expose()).map_err(|_| "a signing secret is not text".to_owned())?;
-        keys.push(SigningKey::parse(text).map_err(|error| error.to_string())?);
+        let opened = master.open(&secret.sealed, context(SealPurpose::SigningSecret)).map_err(Unmakeable::here)?;
+        let text =
+            std::str::from_utf8(opened.expose()).map_err(|_| Unmakeable::here("a signing secret is not text"))?;
+        keys.push(SigningKey::parse(text).map_err(Unmakeable::here)?);
     }
     let headers: BTreeMap<String, String> = match &row.sealed_headers {
         Some(sealed) => {
-            let opened = master.open(sealed, context(SealPurpose::Headers)).map_err(|error| error.to_string())?;
-            serde_json::from_slice(opened.expose()).map_err(|_| "the stored headers are not readable".to_owned())?
+            let opened = master.open(sealed, context(SealPurpose::Headers)).map_err(Unmakeable::here)?;
+            serde_json::from_slice(opened.expose())
+                .map_err(|_| Unmakeable::here("the stored headers are not readable"))?
         }
         None => BTreeMap::new(),
     };
     let custom = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Target::new(&url, custom, keys).map_err(|error| error.to_string())
+    Target::new(&url, custom, keys).map_err(Unmakeable::here)
 }

@@ -7,6 +7,7 @@ use super::reads;
 use crate::clock::wall_now;
 use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
 use crate::endpoint::actor::{EndpointAddr, Input};
+use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
 use crate::endpoint::settings::Settings;
 use crate::outcome::decide::Decision;
@@ -61,7 +62,10 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
         // A read of one cached row; an error here is the store's and ends the process elsewhere.
         if let Ok(Some(row)) = storage::tables::endpoint::get(&*shard.store, cell.target) {
             let settings = Settings::of(&row, &shard.config, &shard.master, &shard.guard, now);
-            lane.configure(settings.policy.clone(), now);
+            let enabled = lane.configure(settings.policy.clone(), now);
+            let moved = cell.settings.borrow().uri() != settings.uri();
+            let transition = if moved { lane.moved().or(enabled) } else { enabled };
+            transition.iter().for_each(|transition| tell(shard, cell, *transition));
             *cell.settings.borrow_mut() = settings;
         }
     }
@@ -112,9 +116,9 @@ fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attemp
                 let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
                 // A defect in one attempt must not leave its delivery in flight for ever.
                 let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
-                caught.unwrap_or_else(|_| failed_here("the attempt failed inside Pinion"))
+                caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
             }
-            Err(words) => failed_here(&words),
+            Err(why) => unmade(why.outcome, &why.words),
         };
         tracing::debug!(
             target: "pinion::attempt",
@@ -129,7 +133,8 @@ fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attemp
         );
         shard.metrics.attempted(result.outcome, result.duration_ms);
         shard.metrics.in_flight.decrement(1.0);
-        let ended = shard.clock.now();
+        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
+        let ended = wall_now();
         let finished = Finished {
             seq,
             started_at: now,
@@ -152,10 +157,7 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         Decision::RetryAt { .. } => shard.metrics.retries.increment(1),
         Decision::DeadLetter(reason) => shard.metrics.dead_letter(reason),
     }
-    if let Some(transition) = transition {
-        shard.metrics.transition(transition);
-        tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
-    }
+    transition.iter().for_each(|transition| tell(shard, cell, *transition));
     if let Some(reason) = disabled {
         metrics::counter!(model::metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(1);
         tracing::warn!(
@@ -167,12 +169,13 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
     }
 }
 
-fn failed_here(words: &str) -> AttemptResult {
-    AttemptResult {
-        outcome: OutcomeClass::InternalError,
-        status: 0,
-        retry_after: None,
-        response: words.as_bytes().to_vec(),
-        duration_ms: 0,
-    }
+/// A breaker changed its state.
+fn tell(shard: &ShardCore, cell: &LaneCell, transition: Transition) {
+    shard.metrics.transition(transition);
+    tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
+}
+
+/// The result of an attempt that came to no request.
+fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
+    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
 }

@@ -3,12 +3,7 @@
 //! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
 
 use super::{ConfigError, Loaded};
-use model::Spacing;
-
-/// Retries in a schedule at most.
-const MAX_RETRIES: usize = 100;
-/// The longest gap of a schedule: 30 days.
-const MAX_GAP_MS: u64 = 30 * 86_400_000;
+use engine::retry::schedule;
 
 /// The setting behind a field of the engine's configuration.
 fn setting_of_engine_field(field: &'static str) -> &'static str {
@@ -51,19 +46,19 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
             return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
         }
     }
-    if let Spacing::Schedule { delays_ms } = &config.engine.retry_policy.spacing {
-        let fits = (1..=MAX_RETRIES).contains(&delays_ms.len()) && delays_ms.iter().all(|&gap| gap <= MAX_GAP_MS);
-        if !fits {
-            let problem = format!("must have 1 to {MAX_RETRIES} gaps of at most 30d each");
-            return Err(out_of_bounds("retry_schedule", problem));
-        }
+    if schedule::validate(&config.engine.retry_policy).is_err() {
+        // One attempt more than there are gaps.
+        let (most, longest_d) = (schedule::MAX_ATTEMPTS - 1, schedule::MAX_DELAY_MS / 86_400_000);
+        return Err(out_of_bounds("retry_schedule", format!("must have 1 to {most} gaps of 1ms to {longest_d}d each")));
     }
     if crate::logging::filter(&config.log_level).is_none() {
         let problem = "must be a level (error, warn, info, debug, trace) or directives such as info,engine=debug";
         return Err(out_of_bounds("log_level", problem.to_owned()));
     }
     config.engine.validate().map_err(|error| {
-        let problem = format!("must be between {} and {} ({})", error.least, error.most, error.field);
-        out_of_bounds(setting_of_engine_field(error.field), problem)
+        let setting = setting_of_engine_field(error.field);
+        // Its bounds are in the unit of the engine's name for it.
+        let field = if setting == error.field { String::new() } else { format!(" ({})", error.field) };
+        out_of_bounds(setting, format!("must be between {} and {}{field}", error.least, error.most))
     })
 }

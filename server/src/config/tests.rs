@@ -135,11 +135,16 @@ fn what_is_no_toml_is_refused_with_its_place() {
 
 #[test]
 fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
-    assert_eq!(message(load("\nshards = 0", &[])), "pinion.toml:2: shards must be between 1 and 256 (shards)");
+    assert_eq!(message(load("\nshards = 0", &[])), "pinion.toml:2: shards must be between 1 and 256");
     let text = message(load("", &["--attempt-timeout-ms", "1h"]));
     assert!(text.starts_with("--attempt-timeout-ms: attempt_timeout_ms must be between 100 and 120000"), "{text}");
+    let text = message(load("disable_after_failing_hours = 8761", &[]));
+    assert!(text.ends_with("must be between 0 and 31536000000 (disable_after_failing_ms)"), "{text}");
     assert!(message(load("max_connections = 0", &[])).contains("max_connections must be between"));
-    assert!(message(load("retry_schedule = []", &[])).contains("1 to 100 gaps"));
+    for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 50])] {
+        let text = message(load(&format!("retry_schedule = {gaps}"), &[]));
+        assert!(text.contains("1 to 49 gaps of 1ms to 7d each"), "{gaps}: {text}");
+    }
     assert!(message(load("log_level = \"loud\"", &[])).contains("log_level must be a level"));
 }
 

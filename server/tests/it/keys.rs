@@ -59,3 +59,15 @@ fn api_keys_are_made_listed_and_revoked_while_the_server_is_down() {
     let client = Client::new(server.api_address()).with_bearer(key.trim());
     assert_eq!(client.send("GET", "/api/v1/app", &[], None).unwrap().status, 401);
 }
+
+#[test]
+fn looking_for_keys_creates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    for arguments in [&["list"][..], &["revoke", "backend"]] {
+        let (code, stdout, stderr) = key_command(&absent, arguments);
+        assert_eq!((code, stdout.as_str()), (1, ""));
+        assert!(stderr.contains("there is no data directory") && stderr.contains("absent"), "{stderr}");
+    }
+    assert!(!absent.exists());
+}

@@ -8,9 +8,14 @@
 
 mod harness;
 
+mod bad_input;
+mod breaker;
 mod command_line;
 mod delivery;
 mod demo;
+mod given_up;
 mod harness_itself;
 mod keys;
 mod lifecycle;
+mod metrics;
+mod outcomes;

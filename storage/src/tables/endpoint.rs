@@ -9,7 +9,7 @@ use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::{delivery, get_row, log, put_row, scan_rows};
 use crate::txn::{Change, Txn};
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Gap, Seq, UnixMs};
+use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs};
 
 /// One endpoint.
 ///
@@ -58,7 +58,8 @@ pub fn scan_all(
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
 ///
 /// What is new or newly enabled gets only what is accepted from here on: `active_from` is set here, not by the caller.
-/// What is newly disabled gets a gap that says what it does not get; enabling closes it.
+/// What is newly disabled gets a gap that says what it does not get; enabling closes it. What is newly enabled or has
+/// a new URL has its failures forgotten: they say nothing about it any more.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -77,6 +78,11 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
             delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason: disabled.reason });
         }
         _ => {}
+    }
+    let enabled = was_disabled == Some(true) && row.disabled.is_none();
+    let moved = before.as_ref().is_some_and(|before| before.url != row.url);
+    if enabled || moved {
+        delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
@@ -203,6 +209,35 @@ mod tests {
                 if **row == endpoint(1, 1, Some("hook")) && *gone == target(1, 1)
         ));
         assert_eq!(store.row_count(), 0);
+    }
+
+    #[test]
+    fn failures_are_forgotten_with_a_new_url_or_when_enabled_again_and_at_no_other_change() {
+        let failing =
+            EndpointHealth { failing_since: Some(UnixMs(5)), breaker_openings: 2, ..EndpointHealth::default() };
+        let old = endpoint(1, 1, None);
+        let off = Endpoint {
+            disabled: Some(Disabled { at: UnixMs(3), reason: DisabledReason::Failing }),
+            ..endpoint(1, 1, None)
+        };
+        let renamed = endpoint(1, 1, Some("hook"));
+        let moved = Endpoint { url: "https://example.com/other".to_owned(), ..endpoint(1, 1, None) };
+        for (before, after, forgotten) in [
+            (&old, &renamed, false),
+            (&old, &off, false),
+            (&off, &off, false),
+            (&off, &old, true),
+            (&old, &moved, true),
+        ] {
+            let store = TestStore::default();
+            store.write(|txn| put(txn, before));
+            store.write(|txn| {
+                delivery::put_health(txn, target(1, 1), &failing);
+                put(txn, after)
+            });
+            let health = delivery::health(&store, target(1, 1)).unwrap();
+            assert_eq!(health == EndpointHealth::default(), forgotten, "{before:?} {after:?}");
+        }
     }
 
     #[test]

@@ -259,6 +259,23 @@ fn a_clock_that_steps_back_does_not_prolong_the_hold() {
 }
 
 #[test]
+fn a_reset_forgets_everything_and_voids_what_is_out() {
+    let mut bench = Bench::new();
+    bench.trip();
+    bench.wait();
+    let probe = bench.ticket();
+    assert_eq!(bench.breaker.reset(), Some(Transition::Closed));
+    assert_eq!((bench.breaker.state(), bench.breaker.snapshot()), (State::Closed, EndpointHealth::default()));
+    assert_eq!(bench.result(probe, Failing), None);
+    assert_eq!(bench.attempts(Failing, 4), None);
+    let slow = bench.ticket();
+    assert_eq!(bench.breaker.reset(), None, "it was closed");
+    assert_eq!(bench.result(slow, Failing), None);
+    assert_eq!(bench.attempts(Failing, 4), None);
+    assert!(bench.attempt(Failing).is_some(), "the fifth in a row");
+}
+
+#[test]
 fn rules_can_be_switched_off() {
     let off = BreakerConfig { consecutive_failures: 0, min_success_percent: 0, ..BreakerConfig::default() };
     assert_eq!(Bench::with(Breaker::new(off)).attempts(Failing, 1_000), None);

@@ -92,20 +92,34 @@ impl Lane {
 
     // --- what happened ---
 
-    /// The endpoint's settings changed.
-    pub fn configure(&mut self, policy: LanePolicy, now: UnixMs) {
+    /// The endpoint's settings changed. Enabled again, it has a fresh start.
+    pub fn configure(&mut self, policy: LanePolicy, now: UnixMs) -> Option<Transition> {
         self.window.set_max(policy.max_in_flight);
         match (&mut self.rate, policy.rate_limit) {
             (Some(limit), Some(rate)) => limit.set_rate(rate, now.0),
             (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, now.0)),
         }
-        if self.policy.disabled && !policy.disabled {
-            // A fresh start: what it failed before it was disabled says nothing about it now.
-            self.failing = None;
-            self.health_changed = true;
-            self.disable = None;
-        }
+        let enabled = self.policy.disabled && !policy.disabled;
         self.policy = policy;
+        if enabled { self.forget_failures() } else { None }
+    }
+
+    /// The endpoint is somewhere else now: whoever mends one does not wait for the end of a hold.
+    pub fn moved(&mut self) -> Option<Transition> {
+        self.slow_down_until = UnixMs::ZERO;
+        self.forget_failures()
+    }
+
+    /// What failed before says nothing about it any more. A time that it asked for itself still stands.
+    fn forget_failures(&mut self) -> Option<Transition> {
+        self.failing = None;
+        self.health_changed = true;
+        self.disable = None;
+        let transition = self.breaker.reset();
+        if transition.is_some() {
+            self.window.restart();
+        }
+        transition
     }
 
     /// Events that match were offered; `previous` is what was offered before them. Answers how many found no room.

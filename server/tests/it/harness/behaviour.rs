@@ -10,7 +10,7 @@
 //! | `/delay/200` | answers 200 after 200 ms |
 //! | `/reset` · `/close` | resets, or closes, the connection without an answer |
 //! | `/stall` · `/stall-body` | never answers; answers the head and never the body |
-//! | `/endless` · `/drip` | a body without end; an answer of one byte per second |
+//! | `/endless/500` · `/drip` · `/drip-body` | a body without end; an answer, or only its body, of one byte per second |
 //! | `/garbage` | something that is not HTTP |
 //! | anything else | 200 |
 //!
@@ -46,9 +46,11 @@ pub(crate) enum Behaviour {
     /// The head of an answer, then nothing.
     StallBody,
     /// A body that does not end.
-    Endless,
+    Endless { status: u16 },
     /// An answer of one byte per second.
     Drip,
+    /// The head of an answer at once, its body of one byte per second.
+    DripBody,
     /// Not HTTP.
     Garbage,
 }
@@ -101,8 +103,9 @@ impl Behaviour {
             ("close", _, _) => Behaviour::Close,
             ("stall", _, _) => Behaviour::Stall,
             ("stall-body", _, _) => Behaviour::StallBody,
-            ("endless", _, _) => Behaviour::Endless,
+            ("endless", status, _) => Behaviour::Endless { status: status.unwrap_or(200) as u16 },
             ("drip", _, _) => Behaviour::Drip,
+            ("drip-body", _, _) => Behaviour::DripBody,
             ("garbage", _, _) => Behaviour::Garbage,
             _ => Behaviour::status(200),
         }
@@ -131,16 +134,16 @@ impl Behaviour {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await?;
                 wait_for_close(stream).await;
             }
-            Behaviour::Endless => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            Behaviour::Endless { status } => {
+                let head = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await?;
                 let endless = async { while stream.write_all(&[b'.'; 16 * 1024]).await.is_ok() {} };
                 let _ = tokio::time::timeout(PATIENCE, endless).await;
             }
-            Behaviour::Drip => {
-                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow" {
-                    stream.write_all(&[*byte]).await?;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+            Behaviour::Drip => drip(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow").await?,
+            Behaviour::DripBody => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n").await?;
+                drip(stream, &[b'.'; 60]).await?;
             }
             Behaviour::Garbage => stream.write_all(b"220 mail.example.org ESMTP\r\n").await?,
         }
@@ -161,6 +164,14 @@ fn answer(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes
+}
+
+async fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    for byte in bytes {
+        stream.write_all(&[*byte]).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
 }
 
 async fn wait_for_close(stream: &mut TcpStream) {

@@ -279,3 +279,21 @@ fn a_lane_may_go_once_its_breakers_hold_is_over() {
     assert!(!world.lane.is_idle(world.now), "it knows to wait");
     assert!(world.lane.is_idle(world.now.plus_ms(5_000)), "the stored health knows the rest");
 }
+
+#[test]
+fn who_mends_an_endpoint_does_not_wait_for_the_end_of_a_hold() {
+    let mut world = world();
+    world.ingest(4, true, false);
+    world.ingest(1, true, true);
+    world.serve();
+    (0..5).for_each(|_| world.finish(0, Answer::of(OutcomeClass::ConnectError, 0)));
+    world.serve();
+    world.ingest(1, true, false);
+    world.serve();
+    assert!(world.under_way().is_empty());
+    assert_eq!(world.lane.moved(), Some(Transition::Closed));
+    let health = world.lane.report().and_then(|report| report.health);
+    assert_eq!(health, Some(model::EndpointHealth::default()));
+    world.serve();
+    assert_eq!(world.under_way(), [6]);
+}
