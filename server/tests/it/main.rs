@@ -9,8 +9,11 @@
 mod harness;
 
 mod command_line;
+mod crash;
 mod delivery;
 mod demo;
 mod harness_itself;
+mod isolation;
 mod keys;
 mod lifecycle;
+mod restart;
