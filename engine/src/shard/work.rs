@@ -65,8 +65,10 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 
 fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
     loop {
-        let may_start = shard.may_start();
-        let action = cell.lane.borrow_mut().next_action(now, may_start, &mut shard.budget.borrow_mut());
+        let mut lane = cell.lane.borrow_mut();
+        let may_start = shard.has_place_for(&lane);
+        let action = lane.next_action(now, may_start, &mut shard.budget.borrow_mut());
+        drop(lane);
         match action {
             Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
             Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
@@ -82,6 +84,7 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     if has_work && !shard.may_start() && !shard.stopping.get() {
         shard.wait_for_room(cell);
     }
+    shard.wake_next();
     shard.set_timer(cell, wake_at);
     shard.metrics.show(shard, cell);
     shard.report_soon(cell);
