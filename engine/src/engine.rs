@@ -218,6 +218,13 @@ impl Engine {
         self.inner.writer.failure().await
     }
 
+    /// No new attempts from here on; those in flight may end within the configured time, which begins now. Messages are
+    /// still taken. For a stop that waits for something else meanwhile; [`Engine::stop`] follows.
+    pub fn stop_attempts(&self) {
+        let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().flat_map(|threads| &threads.shards).for_each(|shard| shard.inbox.stop());
+    }
+
     /// Stops: no new attempts, those in flight end within the configured time, everything they showed is made durable.
     /// Messages are refused from here on. A second call returns at once.
     pub async fn stop(&self) {

@@ -18,6 +18,7 @@ mod metric_help;
 mod metrics_listen;
 mod process;
 
+mod open_files;
 mod run;
 mod serve;
 
@@ -65,6 +66,7 @@ fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
         return failed(&error);
     }
     warn_of_unknown_variables();
+    open_files::raise_limit();
     match run::until_stopped(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start: store ─▶ keys ─▶ listeners bound ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
-//! stop:  not ready ─▶ API takes no more, requests in flight finish ─▶ engine settles and commits ─▶ metrics end
+//! stop:  not ready ─▶ no new attempts; API takes no more, requests in flight finish ─▶ engine settles and commits
+//!        ─▶ metrics end
 //! ```
 //! The engine outlives the API, so that no request finds it gone; the metrics listener outlives the engine, so that a
 //! stop can be watched. Deliberately no restart of a part: a store that failed ends the process, whoever runs it starts
@@ -136,6 +137,8 @@ impl Running {
     /// Drains: takes no more, finishes what is in flight within the deadline, commits.
     pub(crate) async fn stop(self) {
         self.stopping.store(true, Ordering::Release);
+        // Attempts and requests have the same time to end in, not one after the other.
+        self.engine.stop_attempts();
         if !self.api_served.stop().await {
             tracing::warn!("some API requests did not finish in time");
         }

@@ -122,6 +122,15 @@ impl ShardCore {
         !self.holding.get() && !self.stopping.get() && self.in_flight.get() < self.config.max_in_flight_per_shard
     }
 
+    /// Whether this lane may start another. Once half of the places are taken, an endpoint that does not keep up, or has
+    /// not answered yet, gets one at a time: however many endpoints never answer, the other half is not for their
+    /// windows. One that is turned away for this asks again when its attempt ends.
+    #[must_use]
+    pub fn has_place_for(&self, lane: &Lane) -> bool {
+        let half_full = self.in_flight.get() >= self.config.max_in_flight_per_shard / 2;
+        self.may_start() && (!half_full || lane.keeps_up() || lane.in_flight() == 0)
+    }
+
     /// Bytes of payloads that may still be queued.
     #[must_use]
     pub fn room_bytes(&self) -> usize {
@@ -178,25 +187,29 @@ impl ShardCore {
     pub fn attempt_over(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.attempt_ended.notify_one();
-        if self.may_start() {
-            self.wake_waiting();
-        }
+        self.wake_next();
     }
 
-    /// Wakes the lane that waits longest for room, if any does.
-    pub fn wake_waiting(&self) {
-        let next = self.waiting.borrow_mut().pop_front();
-        if let Some(cell) = next {
+    /// Has whoever waits longest for room look at its lane, if there is room. One that finds nothing to do with it (its
+    /// breaker opened meanwhile, or it is gone) must call this again: otherwise those after it would wait for the end of
+    /// attempts that nobody makes.
+    pub fn wake_next(&self) {
+        while self.may_start() {
+            let next = self.waiting.borrow_mut().pop_front();
+            let Some(cell) = next else { return };
             cell.waiting.set(false);
-            self.poke(cell.target);
+            if self.poke(cell.target) {
+                return;
+            }
         }
     }
 
-    /// Makes an actor look at its lane. A full mailbox does so anyway.
-    pub fn poke(&self, target: EndpointRef) {
-        if let Some(seat) = self.endpoints.borrow().get(&target) {
-            seat.addr.poke();
-        }
+    /// Makes an actor look at its lane; `false` when there is none. A full mailbox does so anyway.
+    pub fn poke(&self, target: EndpointRef) -> bool {
+        let endpoints = self.endpoints.borrow();
+        let Some(seat) = endpoints.get(&target) else { return false };
+        seat.addr.poke();
+        true
     }
 
     /// Makes every actor look at its lane.

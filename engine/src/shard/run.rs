@@ -83,7 +83,9 @@ pub enum SpawnError {
 pub fn spawn(index: usize, parts: ShardParts) -> Result<ShardThread, SpawnError> {
     let inbox = parts.inbox.clone();
     let dispatch = DispatchConfig {
-        connections_max: parts.config.max_in_flight_per_shard,
+        // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
+        // attempts are to find the shard's own limit first, where they wait, and not this one, where they fail.
+        connections_max: parts.config.max_in_flight_per_shard.saturating_mul(2),
         response_read_len_max: parts.config.response_read_bytes,
         response_kept_len_max: parts.config.response_kept_bytes,
         ..DispatchConfig::default()

@@ -73,8 +73,10 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 
 fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
     loop {
-        let room = Room { attempt: shard.may_start(), bytes: shard.room_bytes() };
-        let action = cell.lane.borrow_mut().next_action(now, room, &mut shard.budget.borrow_mut());
+        let mut lane = cell.lane.borrow_mut();
+        let room = Room { attempt: shard.has_place_for(&lane), bytes: shard.room_bytes() };
+        let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
+        drop(lane);
         match action {
             Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
             Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
@@ -87,12 +89,10 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let lane = cell.lane.borrow();
         (lane.wake_at(), lane.has_work(now))
     };
-    if shard.may_start() {
-        // Whoever was woken for a place and did not use it passes it on.
-        shard.wake_waiting();
-    } else if has_work && !shard.stopping.get() {
+    if has_work && !shard.may_start() && !shard.stopping.get() {
         shard.wait_for_room(cell);
     }
+    shard.wake_next();
     shard.set_timer(cell, wake_at);
     shard.metrics.show(shard, cell);
     shard.report_soon(cell);

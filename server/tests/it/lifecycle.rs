@@ -21,6 +21,17 @@ fn a_started_server_is_live_ready_and_healthy() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_may_be() {
+    let server = Server::start_with_open_files(128);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // «Max open files», soft, hard, unit.
+    assert_eq!(words[3], words[4], "{line}");
+    assert_ne!(words[3], "128");
+}
+
+#[test]
 fn sigterm_and_sigint_end_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&[]);

@@ -55,6 +55,7 @@ pub struct Lane {
     disable: Option<DisabledReason>,
     read_failed: bool,
     no_read_until: UnixMs,
+    keeps_up: bool,
 }
 
 impl Lane {
@@ -86,6 +87,7 @@ impl Lane {
             disable: None,
             read_failed: false,
             no_read_until: UnixMs::ZERO,
+            keeps_up: false,
             policy,
         }
     }
@@ -217,7 +219,9 @@ impl Lane {
             },
             rng,
         );
-        self.window.release(flight.slot, Feedback::of(outcome));
+        let feedback = Feedback::of(outcome);
+        self.keeps_up = feedback != Feedback::Congested;
+        self.window.release(flight.slot, feedback);
         let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
         if transition == Some(Transition::Closed) {
             self.window.restart();
@@ -253,6 +257,19 @@ impl Lane {
             State::Open { until } => until <= now,
             State::HalfOpen => false,
         }
+    }
+
+    /// Attempts in flight, those included whose rows are being fetched. While there are some, the end of each leads to
+    /// the next question.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether its last attempt that ended found the endpoint answering in time, if not well.
+    #[must_use]
+    pub fn keeps_up(&self) -> bool {
+        self.keeps_up
     }
 
     /// The breaker's state, for metrics.

@@ -111,6 +111,14 @@ impl Behaviour {
         }
     }
 
+    /// The status that the sender sees; 0 when it gets no whole answer.
+    pub(super) fn status_code(&self) -> u16 {
+        match self {
+            Behaviour::Answer { status, .. } | Behaviour::RetryAfterDate { status, .. } => *status,
+            _ => 0,
+        }
+    }
+
     /// Does it. Ends early when the sender goes away.
     pub(super) async fn perform(self, stream: &mut TcpStream) -> io::Result<Then> {
         match self {

@@ -33,6 +33,8 @@ pub(crate) struct Received {
     pub(crate) at_wall: SystemTime,
     /// Counts the receiver's connections from 0.
     pub(crate) connection: usize,
+    /// The status that it was about to be answered; 0 for what is no whole answer.
+    pub(crate) answered: u16,
 }
 
 #[derive(Debug, Default)]
@@ -192,7 +194,7 @@ async fn accept(listener: TcpListener, state: Arc<Watched<State>>) {
 async fn converse(mut stream: TcpStream, connection: usize, state: &Watched<State>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut buffer, connection).await? {
+    while let Some(mut request) = read_request(&mut stream, &mut buffer, connection).await? {
         let behaviour = state.change(|state| {
             let script = state.scripts.get_mut(&request.path);
             let behaviour = match script {
@@ -201,6 +203,7 @@ async fn converse(mut stream: TcpStream, connection: usize, state: &Watched<Stat
                 None => None,
             };
             let behaviour = behaviour.unwrap_or_else(|| Behaviour::of_path(&request.path));
+            request.answered = behaviour.status_code();
             if state.requests.len() < MAX_KEPT {
                 state.requests.push(request);
             }
@@ -246,7 +249,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: 
     let rest = buffer.split_off(total);
     let body = std::mem::replace(buffer, rest).split_off(head_end + 4);
     let (at, at_wall) = (Instant::now(), SystemTime::now());
-    Ok(Some(Received { method, path, headers, body, at, at_wall, connection }))
+    Ok(Some(Received { method, path, headers, body, at, at_wall, connection, answered: 0 }))
 }
 
 async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {

@@ -49,6 +49,8 @@ struct Launch {
     environment: Vec<(String, String)>,
     /// No file of it may grow beyond this: the next write fails, as on a full disk.
     file_size_kib: Option<u32>,
+    /// The soft limit of open files that it is started with.
+    open_files: Option<u32>,
 }
 
 /// The binary with a clean environment: no variable of ours from outside.
@@ -65,9 +67,13 @@ pub(crate) fn pinion() -> Command {
 
 impl Launch {
     fn command(&self) -> Command {
-        let Some(kib) = self.file_size_kib else { return pinion() };
-        // The limit is in blocks of 512 bytes. Its signal is ignored, so that the write fails instead.
-        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kib * 2);
+        // The limit of a file is in blocks of 512 bytes. Its signal is ignored, so that the write fails instead.
+        let file_size = self.file_size_kib.map(|kib| format!("trap '' XFSZ; ulimit -f {};", kib * 2));
+        let open_files = self.open_files.map(|count| format!("ulimit -Sn {count};"));
+        if file_size.is_none() && open_files.is_none() {
+            return pinion();
+        }
+        let script = format!("{} {} exec \"$@\"", file_size.unwrap_or_default(), open_files.unwrap_or_default());
         let program = pinion();
         let mut command = Command::new("sh");
         for (name, value) in program.get_envs() {
@@ -107,7 +113,7 @@ impl Server {
     ) -> Result<Server, Exited> {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        spawn(data, Launch { arguments, environment, file_size_kib: None })
+        spawn(data, Launch { arguments, environment, ..Launch::default() })
     }
 
     /// On a disk that fails: no file may grow beyond `file_size_kib`.
@@ -115,6 +121,14 @@ impl Server {
     pub(crate) fn start_on_small_disk(file_size_kib: u32) -> Server {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let launch = Launch { file_size_kib: Some(file_size_kib), ..Launch::default() };
+        spawn(data, launch).unwrap_or_else(|exited| panic!("the server did not start: {exited:?}"))
+    }
+
+    /// With a soft limit of open files.
+    #[track_caller]
+    pub(crate) fn start_with_open_files(open_files: u32) -> Server {
+        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let launch = Launch { open_files: Some(open_files), ..Launch::default() };
         spawn(data, launch).unwrap_or_else(|exited| panic!("the server did not start: {exited:?}"))
     }
 

@@ -1,0 +1,196 @@
+//! Who pushes and who looks while the process is killed under them.
+
+use super::ROUTES;
+use super::ledger::Ledger;
+use crate::harness::{Client, Response, Watched};
+use serde_json::{Value, json};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Longest time that anyone waits for the next process.
+const OUTAGE_MAX: Duration = Duration::from_secs(60);
+
+/// Events pushed per second, by all together: enough to be under load at any instant, few enough to look at them all.
+const EVENTS_PER_S: f64 = 600.0;
+
+/// Events of a batch at most.
+const BATCH_MAX: u64 = 12;
+
+/// A small generator (SplitMix64), so that a seed repeats a run.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// Below `bound`, which is not 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// Where the server is at the moment, for all threads.
+pub(super) struct Front(Watched<Phase>);
+
+#[derive(Debug, Default)]
+struct Phase {
+    client: Option<Client>,
+    /// Counts processes.
+    life: usize,
+    finishing: bool,
+    aborted: bool,
+}
+
+/// Ends all threads when dropped.
+pub(super) struct Ends<'a>(&'a Front);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.0.change(|phase| phase.aborted = true);
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    pub(super) fn new(client: Client) -> Front {
+        let front = Front(Watched::default());
+        front.up(client);
+        front
+    }
+
+    pub(super) fn up(&self, client: Client) {
+        self.0.change(|phase| {
+            phase.client = Some(client);
+            phase.life += 1;
+        });
+    }
+
+    pub(super) fn down(&self) {
+        self.0.change(|phase| phase.client = None);
+    }
+
+    /// No more kills and no new requests: those without an answer are still repeated.
+    pub(super) fn finish(&self) {
+        self.0.change(|phase| phase.finishing = true);
+    }
+
+    pub(super) fn ends_when_dropped(&self) -> Ends<'_> {
+        Ends(self)
+    }
+
+    /// A client of a process later than `after`; none when the test has failed.
+    fn client(&self, after: usize) -> Option<(Client, usize)> {
+        let found = self.0.wait(OUTAGE_MAX, |phase| match &phase.client {
+            _ if phase.aborted => Some(None),
+            Some(client) if phase.life > after => Some(Some((client.clone(), phase.life))),
+            _ => None,
+        });
+        found.expect("a server within the deadline")
+    }
+
+    /// Lets `pause` pass; whether to go on.
+    fn goes_on(&self, pause: Duration) -> bool {
+        self.0.wait(pause, |phase| (phase.finishing || phase.aborted).then_some(())).is_none()
+    }
+}
+
+/// A request to push some events, to be sent until it is answered if it has a key.
+struct Push {
+    app: &'static str,
+    numbers: Vec<u64>,
+    key: Option<String>,
+    batch: bool,
+}
+
+impl Push {
+    fn send(&self, client: &Client) -> io::Result<Response> {
+        let message = |number: &u64| json!({"eventType": "crash.test", "payload": {"number": number}});
+        let body = if self.batch {
+            Value::Array(self.numbers.iter().map(message).collect())
+        } else {
+            message(&self.numbers[0])
+        };
+        let path = format!("/api/v1/app/{}/msg{}", self.app, if self.batch { "/batch" } else { "" });
+        let headers: Vec<(&str, &str)> = self.key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
+        client.send("POST", &path, &headers, Some(body.to_string().as_bytes()))
+    }
+
+    fn note(&self, ledger: &Ledger, answer: &Value) {
+        let items: Vec<&Value> =
+            if self.batch { answer["data"].as_array().expect("a list").iter().collect() } else { vec![answer] };
+        assert_eq!(items.len(), self.numbers.len(), "{answer}");
+        for (number, item) in self.numbers.iter().zip(items) {
+            ledger.acknowledged(self.app, *number, item["id"].as_str().expect("an id").to_owned());
+        }
+    }
+}
+
+/// Pushes until told to finish.
+pub(super) fn push(front: &Front, ledger: &Ledger, pusher: usize, random: &mut Random) {
+    let mut next = pusher as u64 * 1_000_000;
+    let (started, mut pushed, mut life) = (Instant::now(), 0.0, 0);
+    let rate = EVENTS_PER_S / super::PUSHERS as f64;
+    while front.goes_on(Duration::from_secs_f64(pushed / rate).saturating_sub(started.elapsed())) {
+        let batch = random.below(4) == 0;
+        let count = if batch { 1 + random.below(BATCH_MAX) } else { 1 };
+        let push = Push {
+            app: if random.below(2) == 0 { "north" } else { "south" },
+            numbers: (next..next + count).collect(),
+            key: (random.below(2) == 0).then(|| format!("{pusher}-{next}")),
+            batch,
+        };
+        next += count;
+        pushed += count as f64;
+        ledger.sending(push.app, &push.numbers);
+        if !push_until_answered(front, ledger, &push, &mut life) {
+            return;
+        }
+    }
+}
+
+/// `false` when the test has failed. `life` is the process that is known to be dead.
+fn push_until_answered(front: &Front, ledger: &Ledger, push: &Push, life: &mut usize) -> bool {
+    loop {
+        let Some((client, lives)) = front.client(*life) else { return false };
+        match push.send(&client) {
+            Ok(response) if response.status == 202 => {
+                push.note(ledger, &response.json());
+                return true;
+            }
+            Ok(response) => panic!("{}: {}", response.status, response.text()),
+            Err(_) => *life = lives,
+        }
+        if push.key.is_none() {
+            // Perhaps it was taken, perhaps not: nobody knows, and nothing is owed.
+            return true;
+        }
+        ledger.sending_again();
+    }
+}
+
+/// Looks at the newest attempts of every endpoint, over and over.
+pub(super) fn watch_attempts(front: &Front, ledger: &Ledger) {
+    let mut dead = 0;
+    while front.goes_on(Duration::from_millis(1)) {
+        for route in ROUTES {
+            let Some((client, life)) = front.client(dead) else { return };
+            let path = format!(
+                "/api/v1/app/{}/attempt/endpoint/{}?status=0&limit=250&with_content=false",
+                route.app, route.uid
+            );
+            let Ok(response) = client.send("GET", &path, &[], None) else {
+                dead = life;
+                continue;
+            };
+            assert_eq!(response.status, 200, "{}", response.text());
+            let page = response.json();
+            let ids = page["data"].as_array().expect("a list").iter().map(|item| item["msgId"].as_str());
+            ledger.seen_delivered(route.path, ids.map(|id| id.expect("an id").to_owned()).collect());
+        }
+    }
+}
