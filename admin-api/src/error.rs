@@ -4,6 +4,8 @@
 //! is a list of `{loc, msg, type}` as the clients parse it. Deliberately nothing of the inside in a body: what went
 //! wrong in the store goes to the log, the caller gets `internal_error`.
 
+use crate::auth::key::NoRandomness;
+use crate::auth::registry::RegistryError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine::{ChangeError, IngestError};
@@ -12,6 +14,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use storage::StoreError;
+use storage::writer::REQUEST_MAX_BYTES;
 use utoipa::ToSchema;
 
 /// Seconds a caller is told to wait when nothing better is known.
@@ -216,7 +219,7 @@ impl From<ChangeError<ApiError>> for ApiError {
             ChangeError::Rejected(error) => error,
             ChangeError::Refused(error) => {
                 tracing::info!(%error, "a change was larger than the store takes");
-                ApiError::BodyTooLarge { limit_bytes: storage::store::MAX_BATCH_BYTES }
+                ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES }
             }
             ChangeError::Busy => ApiError::Busy { retry_after_s: RETRY_AFTER_S },
             ChangeError::Unavailable(error) => {
@@ -233,12 +236,32 @@ impl From<IngestError> for ApiError {
             IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
             IngestError::ShuttingDown => ApiError::ShuttingDown,
             IngestError::UnknownApplication => ApiError::NotFound("application"),
-            IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: storage::store::MAX_BATCH_BYTES },
+            IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES },
             IngestError::Store(error) => {
                 tracing::error!(%error, "messages were not taken");
                 ApiError::Internal
             }
         }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
+            RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
+            RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
+            RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
+            RegistryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoRandomness> for ApiError {
+    fn from(error: NoRandomness) -> ApiError {
+        tracing::error!(%error, "no key could be made");
+        ApiError::Internal
     }
 }
 
@@ -276,6 +299,13 @@ mod tests {
         let (status, body) = body(ApiError::NotFound("endpoint")).await;
         assert_eq!(status.as_u16(), 404);
         assert_eq!(body, serde_json::json!({"code": "not_found", "detail": "endpoint not found"}));
+    }
+
+    #[tokio::test]
+    async fn a_request_too_large_for_the_writer_names_the_writers_bound() {
+        let (status, body) = body(IngestError::TooLarge.into()).await;
+        assert_eq!(status.as_u16(), 413);
+        assert!(body["detail"].as_str().unwrap().contains("16777216"), "{body}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::id::{IdKind, IdParts};
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use serde::de::DeserializeOwned;
+use storage::StoreError;
 use storage::read::Read;
 use storage::tables::{application, endpoint, event_uid, log};
 
@@ -86,7 +87,7 @@ impl FromRequestParts<ApiState> for InMessage {
 }
 
 /// The application of an id or a uid.
-pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, ApiError> {
+pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, StoreError> {
     if let Some(parts) = IdParts::from_text(IdKind::Application, text) {
         let found = application::get(read, AppId(parts.number))?;
         if found.as_ref().is_some_and(|found| found.public_id() == text) {
@@ -94,7 +95,7 @@ pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Resul
         }
     }
     match application::by_uid(read, text)? {
-        Some(id) => Ok(application::get(read, id)?),
+        Some(id) => application::get(read, id),
         None => Ok(None),
     }
 }

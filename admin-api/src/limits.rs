@@ -83,6 +83,8 @@ pub(crate) const GRACE_PERIOD_DEFAULT_S: u64 = 24 * 3_600;
 pub(crate) const GRACE_PERIOD_MAX_S: u64 = 7 * 24 * 3_600;
 /// Attempts that a retry policy may ask for, and gaps that it may list.
 pub(crate) const ATTEMPTS_MAX: u16 = schedule::MAX_ATTEMPTS;
+/// Gaps that a retry schedule may list.
+pub(crate) const RETRY_GAPS_MAX: usize = schedule::MAX_SCHEDULE_ENTRIES;
 /// The bounds of a gap that a retry policy may ask for. Never 0: all attempts would be spent on one short outage.
 pub(crate) const RETRY_DELAY_MS: std::ops::RangeInclusive<u64> = 1..=schedule::MAX_DELAY_MS;
 /// The bounds of an attempt's deadline.

@@ -54,3 +54,11 @@ pub const BUILD_INFO: &str = "pinion_build_info";
 pub const API_REQUESTS: &str = "pinion_api_requests_total";
 /// Histogram, label `route`: API requests.
 pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";
+/// Gauge, label `listener`: open connections of an HTTP listener.
+pub const CONNECTIONS: &str = "pinion_http_connections";
+/// Gauge, label `listener`: connections that it takes at once.
+pub const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
+/// Counter, label `listener`: connections that it accepted.
+pub const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
+/// Gauge, label `setting`: a configured number in the unit of its name, to draw a bound beside what it bounds.
+pub const SETTING: &str = "pinion_setting";

@@ -3,7 +3,9 @@
 //! Deliberately only its shape; what the commands do is in the module of each.
 
 use crate::config::{self, Settings};
+use crate::key_command::ApiUrl;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A webhook delivery engine: takes events, makes them durable, delivers each to every subscribed endpoint.
@@ -24,7 +26,12 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Shows a real engine under real traffic with failing endpoints, about 20 seconds, and checks that nothing is lost.
     Demo(DemoArgs),
-    /// Creates, lists and revokes API keys in a data directory that no server has open.
+    /// Creates, lists and revokes API keys, through the running server or, while it is down, in its data directory.
+    #[command(
+        after_help = "Without --url the data directory is used directly when no server has it open, and otherwise \
+                            the server at the `listen` address of the configuration, with the root key of PINION_ROOT_KEY, \
+                            --root-key-file or DATA/root.key."
+    )]
     Key(KeyArgs),
 }
 
@@ -56,7 +63,16 @@ pub(crate) struct KeyArgs {
     /// The data directory.
     #[arg(long, global = true, env = "PINION_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The configuration file that names the data directory. Default: ./pinion.toml, if it exists.
+    /// The running server's API, e.g. http://127.0.0.1:8071; the store is left alone then.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<ApiUrl>,
+    /// File with the root key, for a running server; or the key itself in PINION_ROOT_KEY. Default: DATA/root.key.
+    #[arg(long, global = true, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// Where the server listens, to be found by whoever configures it with variables; --url says it to people.
+    #[arg(long, global = true, env = "PINION_LISTEN", value_name = "ADDR", hide = true)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The configuration file that names the data directory and the address. Default: ./pinion.toml, if it exists.
     #[arg(long, global = true, env = "PINION_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// What to do.

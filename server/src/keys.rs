@@ -2,7 +2,7 @@
 //! encrypts endpoint secrets.
 //!
 //! Each comes from a file that was named, from the environment, or from the data directory, where it is generated at
-//! the first start. Of the root key only the SHA-256 is handed on. A store remembers a check value of its master key,
+//! the first start. A server hands on only the SHA-256 of the root key. A store remembers a check value of its master key,
 //! so that another key is refused at start instead of at the first delivery.
 //!
 //! Deliberately not rotation: a new root key is a new file and a restart; a new master key needs every secret sealed
@@ -98,9 +98,11 @@ const MASTER: Kind =
 pub(crate) const VARIABLES: [&str; 2] = [ROOT.variable, MASTER.variable];
 
 /// The text of a key and where it came from.
-struct Found {
-    text: Zeroizing<String>,
-    origin: String,
+pub(crate) struct Found {
+    /// The text.
+    pub(crate) text: Zeroizing<String>,
+    /// The file or variable.
+    pub(crate) origin: String,
 }
 
 /// The key over every secret of the data directory.
@@ -113,13 +115,26 @@ pub(crate) struct MasterKeyBytes {
 /// Reads an environment variable; tests give another one.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Where the root key is generated.
+pub(crate) fn root_key_path(loaded: &Loaded) -> PathBuf {
+    loaded.config.data_dir.join(ROOT.file)
+}
+
+/// The root key, if there is one yet.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn root_key(loaded: &Loaded, environment: Environment<'_>) -> Result<Option<Found>, KeyError> {
+    find(ROOT, loaded.config.root_key_file.as_deref(), loaded, environment)
+}
+
 /// SHA-256 of the root key, which is generated if there is none yet.
 ///
 /// # Errors
 /// See [`KeyError`].
 pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Result<KeyHash, KeyError> {
-    let path = loaded.config.data_dir.join(ROOT.file);
-    let found = match find(ROOT, loaded.config.root_key_file.as_deref(), loaded, environment)? {
+    let path = root_key_path(loaded);
+    let found = match root_key(loaded, environment)? {
         Some(found) => found,
         None => {
             let text = admin_api::generate_key().map_err(|_| KeyError::NoRandomness)?;

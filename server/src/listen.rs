@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use model::metric;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -26,13 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// Gauge, label `listener`: open connections.
-pub(crate) const CONNECTIONS: &str = "pinion_http_connections";
-/// Gauge, label `listener`: the bound of the former.
-pub(crate) const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
-/// Counter, label `listener`: connections accepted.
-pub(crate) const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -75,7 +69,7 @@ impl Listener {
         let failed = |source| BindError { name, address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        metrics::gauge!(CONNECTIONS_LIMIT, "listener" => name).set(bounds.max_connections as f64);
+        metrics::gauge!(metric::CONNECTIONS_LIMIT, "listener" => name).set(bounds.max_connections as f64);
         Ok(Listener { name, socket, address, bounds })
     }
 
@@ -151,8 +145,8 @@ impl Listener {
         let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
         let name = self.name;
         tokio::spawn(async move {
-            let open = metrics::gauge!(CONNECTIONS, "listener" => name);
-            metrics::counter!(CONNECTIONS_ACCEPTED, "listener" => name).increment(1);
+            let open = metrics::gauge!(metric::CONNECTIONS, "listener" => name);
+            metrics::counter!(metric::CONNECTIONS_ACCEPTED, "listener" => name).increment(1);
             open.increment(1.0);
             if let Err(error) = connection.await {
                 tracing::debug!(listener = name, %error, "a connection ended early");

@@ -22,6 +22,7 @@ mod open_files;
 mod run;
 mod serve;
 
+mod api_client;
 mod demo;
 mod key_command;
 
@@ -96,12 +97,17 @@ fn warn_of_unknown_variables() {
 }
 
 fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
-    let settings = Settings { data_dir: arguments.data_dir, ..Settings::default() };
+    let settings = Settings {
+        data_dir: arguments.data_dir,
+        listen: arguments.listen,
+        root_key_file: arguments.root_key_file,
+        ..Settings::default()
+    };
     let loaded = match config::load(arguments.config.as_deref(), settings, matches) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error),
     };
-    match key_command::run(&loaded, arguments.action) {
+    match key_command::run(&loaded, &|variable| std::env::var(variable).ok(), arguments.url, arguments.action) {
         Ok(text) => show(&text),
         Err(error) => failed(&error),
     }

@@ -6,6 +6,7 @@
 //! sessions: a key is all there is.
 
 pub mod key;
+pub mod registry;
 
 use crate::error::ApiError;
 use crate::extract::find_application;

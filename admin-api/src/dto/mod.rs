@@ -7,6 +7,7 @@
 pub(crate) mod fields;
 pub(crate) mod timestamp;
 
+pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
 

@@ -3,7 +3,7 @@
 //! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
 //! field. No arithmetic: delays are computed by the engine.
 
-use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS};
+use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
 use crate::validate::Checks;
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub(crate) struct RetryPolicyBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_ms: Option<u64>,
     /// Attempts in all, the first included. Left out of a `schedule`: one more than it has entries.
-    #[schema(minimum = 1, maximum = 50)]
+    #[schema(minimum = 1, maximum = 1000)]
     max_attempts: Option<u16>,
     /// No computed gap is longer. Default: a day.
     max_delay_ms: Option<u64>,
@@ -89,11 +89,11 @@ impl RetryPolicyBody {
         for (field, value) in single {
             value.iter().for_each(|value| check_delay(checks, &["retryPolicy", field], *value));
         }
-        for (index, value) in self.delays_ms.iter().flatten().enumerate().take(usize::from(ATTEMPTS_MAX)) {
+        for (index, value) in self.delays_ms.iter().flatten().enumerate().take(RETRY_GAPS_MAX) {
             check_delay(checks, &["retryPolicy", "delaysMs", &index.to_string()], *value);
         }
-        if self.delays_ms.as_ref().is_some_and(|delays| delays.is_empty() || delays.len() > usize::from(ATTEMPTS_MAX)) {
-            let msg = format!("must have 1 to {ATTEMPTS_MAX} entries");
+        if self.delays_ms.as_ref().is_some_and(|delays| delays.is_empty() || delays.len() > RETRY_GAPS_MAX) {
+            let msg = format!("must have 1 to {RETRY_GAPS_MAX} entries");
             checks.wrong(&["retryPolicy", "delaysMs"], msg, "value_error.list.length");
         }
         match self.max_attempts {
@@ -237,7 +237,7 @@ mod tests {
             let body = format!(r#"{{"type":"fixed","delayMs":{delay},"maxAttempts":1}}"#);
             assert_eq!(wrong(&body), ["body.retryPolicy.delayMs"]);
         }
-        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":51}"#), ["body.retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":1001}"#), ["body.retryPolicy.maxAttempts"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::message::idempotency_key;
 use super::once::{ALL_APPLICATIONS, Once};
 use super::params::AppPath;
 use super::rows::{number_of, save_application, start_job};
+use crate::auth::registry;
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
@@ -180,7 +181,7 @@ pub(crate) async fn patch(
     Ok(Json((&row).into()))
 }
 
-/// Deletes an application with its endpoints.
+/// Deletes an application with its endpoints and the API keys that were limited to it.
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.delete",
     params(AppPath), responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> Result<StatusCode, ApiError> {
@@ -200,6 +201,7 @@ pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> 
                 }
             }
             application::remove(txn, &row)?;
+            registry::revoke_all_of(txn, row.id)?;
             txn.tell(Change::ApplicationDeleted(row.id));
             Ok(())
         })

@@ -9,6 +9,7 @@ pub(crate) mod background_task;
 pub(crate) mod health;
 pub(crate) mod openapi;
 
+pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
 
@@ -65,6 +66,8 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .merge(deliveries())
         .routes(routes!(background_task::list))
         .routes(routes!(background_task::get))
+        .routes(routes!(api_key::list, api_key::create))
+        .routes(routes!(api_key::delete))
 }
 
 fn endpoints() -> OpenApiRouter<ApiState> {

@@ -65,6 +65,14 @@ pub(crate) struct EventTypePath {
     event_type_name: String,
 }
 
+/// `/api-key/{key_id}`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ApiKeyPath {
+    /// The key's id, as the list shows it: not the key.
+    key_id: String,
+}
+
 /// `/background-task/{task_id}`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -1,6 +1,6 @@
 //! Keys and how far they reach.
 
-use crate::harness::{Api, target};
+use crate::harness::{Api, column, target};
 use admin_api::{KeyHash, generate_key};
 use model::{ApiKeyRow, AppId, UnixMs};
 use serde_json::json;
@@ -54,4 +54,88 @@ async fn a_key_for_one_application_reaches_only_that() {
     let body = json!({"eventType": "a", "payload": {}, "application": {"name": "n", "uid": "new"}}).to_string();
     api.request("POST", "/app/new/msg", &headers, &body).await.expect_error(403, "permission_denied");
     api.request("POST", "/app", &headers, r#"{"name":"x"}"#).await.expect_error(403, "permission_denied");
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_works_at_once_and_stops_at_once() {
+    let api = Api::start();
+    let own = api.app("own").await;
+    let created = api.post("/api-key", json!({"name": "backend", "appId": "own"})).await.expect(201);
+    assert_eq!((&created["name"], &created["appId"]), (&json!("backend"), &own["id"]));
+    assert!(created["createdAt"].is_string());
+    let key = created["key"].as_str().unwrap();
+    assert!(admin_api::is_key(key));
+    let bearer = format!("Bearer {key}");
+    api.request("GET", "/app/own", &[("authorization", &bearer)], "").await.expect(200);
+
+    let page = api.get("/api-key").await.expect(200);
+    assert_eq!(page["data"].as_array().unwrap().len(), 1);
+    assert_eq!(page["data"][0]["id"], created["id"]);
+    assert!(!page.to_string().contains(key) && page["data"][0].get("key").is_none());
+    let id = created["id"].as_str().unwrap();
+    assert!(!key.contains(id));
+
+    assert!(api.delete(&format!("/api-key/{id}")).await.expect(204).is_null());
+    api.request("GET", "/app/own", &[("authorization", &bearer)], "").await.expect_error(401, "authentication_failed");
+    api.delete(&format!("/api-key/{id}")).await.expect_error(404, "not_found");
+    assert_eq!(api.all("/api-key").await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn a_key_may_revoke_itself_and_has_done_its_last() {
+    let api = Api::start();
+    let created = api.post("/api-key", json!({"name": "all", "appId": null})).await.expect(201);
+    assert!(created["appId"].is_null());
+    let bearer = format!("Bearer {}", created["key"].as_str().unwrap());
+    let path = format!("/api-key/{}", created["id"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str())];
+    api.request("POST", "/api-key", &headers, r#"{"name":"made by it"}"#).await.expect(201);
+    api.request("DELETE", &path, &headers, "").await.expect(204);
+    api.request("DELETE", &path, &headers, "").await.expect_error(401, "authentication_failed");
+}
+
+#[tokio::test]
+async fn a_key_for_one_application_does_nothing_with_keys() {
+    let api = Api::start();
+    api.app("own").await;
+    let created = api.post("/api-key", json!({"name": "limited", "appId": "own"})).await.expect(201);
+    let bearer = format!("Bearer {}", created["key"].as_str().unwrap());
+    let id = created["id"].as_str().unwrap();
+    for (method, path, body) in
+        [("GET", "/api-key", ""), ("POST", "/api-key", r#"{"name":"x"}"#), ("DELETE", &format!("/api-key/{id}"), "")]
+    {
+        let answer = api.request(method, path, &[("authorization", &bearer)], body).await;
+        answer.expect_error(403, "permission_denied");
+    }
+    assert_eq!(api.all("/api-key").await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_needs_a_new_name_and_an_application_that_is_there() {
+    let api = Api::start();
+    api.post("/api-key", json!({"name": "backend"})).await.expect(201);
+    api.post("/api-key", json!({"name": "backend"})).await.expect_error(409, "conflict");
+    api.post("/api-key", json!({"name": ""})).await.expect_invalid("body.name");
+    api.post("/api-key", json!({"name": "a\nb"})).await.expect_invalid("body.name");
+    api.post("/api-key", json!({})).await.expect(422);
+    api.post("/api-key", json!({"name": "other", "appId": "absent"})).await.expect_invalid("body.appId");
+    assert_eq!(api.all("/api-key").await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn keys_are_listed_in_pages_and_go_with_their_application() {
+    let api = Api::start();
+    api.app("own").await;
+    for name in ["a", "b", "c", "d", "e"] {
+        let app = if name == "c" { json!("own") } else { json!(null) };
+        api.post("/api-key", json!({"name": name, "appId": app})).await.expect(201);
+    }
+    let (keys, pages) = api.all("/api-key?limit=2").await;
+    let mut names = column(&keys, "name");
+    names.sort();
+    assert_eq!((names.join(""), pages), ("abcde".to_owned(), 3));
+    api.get("/api-key?iterator=x").await.expect_invalid("query.iterator");
+
+    api.delete("/app/own").await.expect(204);
+    assert!(!column(&api.all("/api-key").await.0, "name").contains(&"c".to_owned()));
 }

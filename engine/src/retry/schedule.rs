@@ -7,13 +7,13 @@ use model::{Jitter, RetryPolicy, Spacing};
 use rand::{Rng, RngExt};
 
 /// The most attempts that a policy may ask for.
-pub const MAX_ATTEMPTS: u16 = 50;
+pub const MAX_ATTEMPTS: u16 = 1_000;
 
 /// The longest gap that a policy may ask for: 7 days.
 pub const MAX_DELAY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// The most gaps that a schedule may list.
-pub const MAX_SCHEDULE_ENTRIES: usize = MAX_ATTEMPTS as usize;
+pub const MAX_SCHEDULE_ENTRIES: usize = 50;
 
 /// Why a policy cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -47,8 +47,7 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         }
     }
     if schedule::validate(&config.engine.retry_policy).is_err() {
-        // One attempt more than there are gaps.
-        let (most, longest_d) = (schedule::MAX_ATTEMPTS - 1, schedule::MAX_DELAY_MS / 86_400_000);
+        let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);
         return Err(out_of_bounds("retry_schedule", format!("must have 1 to {most} gaps of 1ms to {longest_d}d each")));
     }
     if crate::logging::filter(&config.log_level).is_none() {

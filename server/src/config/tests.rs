@@ -141,7 +141,7 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
     let text = message(load("disable_after_failing_hours = 8761", &[]));
     assert!(text.ends_with("must be between 0 and 31536000000 (disable_after_failing_ms)"), "{text}");
     assert!(message(load("max_connections = 0", &[])).contains("max_connections must be between"));
-    for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 50])] {
+    for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 51])] {
         let text = message(load(&format!("retry_schedule = {gaps}"), &[]));
         assert!(text.contains("1 to 49 gaps of 1ms to 7d each"), "{gaps}: {text}");
     }

@@ -7,7 +7,6 @@
 //! About 20 seconds; exit code 0 only if the ledger balances. Deliberately nothing of the engine is called directly, and
 //! signatures are checked by code of the demo's own.
 
-mod api;
 mod display;
 mod ledger;
 mod receiver;
@@ -15,12 +14,12 @@ mod scene;
 mod signature;
 mod tenant;
 
+use crate::api_client::Api;
 use crate::cli::DemoArgs;
 use crate::config::{Config, Loaded};
 use crate::run::Signals;
 use crate::serve::{self, Running};
 use anyhow::{Context as _, bail};
-use api::Api;
 use display::{Display, Row, Snapshot};
 use receiver::Book;
 use scene::ROLES;
@@ -69,7 +68,7 @@ async fn play(arguments: DemoArgs) -> anyhow::Result<()> {
     let running = serve::start(&Arc::new(configuration(folder.path())), |_| None).await?;
     println!("engine and API on {}, metrics on {}, store in {}", running.api, running.metrics, folder.path().display());
     let key = std::fs::read_to_string(folder.path().join("root.key")).context("the generated root key")?;
-    let api = Api::new(running.api, key.trim());
+    let api = Api::new(&format!("http://{}", running.api), key.trim());
     let book = Book::new();
     let result = perform(&running, &api, &book, arguments).await;
     running.stop().await;

@@ -3,10 +3,10 @@
 //! Deliberately paced: a demonstration shows what an engine does in ten seconds of ordinary traffic; for how much it
 //! can take there is the load test.
 
-use super::api::Api;
 use super::receiver::Book;
 use super::scene::{ROLES, Role, event_type};
 use super::signature;
+use crate::api_client::Api;
 use anyhow::{Context as _, bail};
 use http::{Method, StatusCode};
 use model::id::{IdKind, IdParts};

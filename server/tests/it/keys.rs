@@ -1,12 +1,25 @@
-//! Keys of a data directory: generated, given, refused, and API keys made offline.
+//! Keys of a data directory: generated, given, refused; and API keys, made with the server up and down.
 
 use crate::harness::{Client, Server, pinion, seconds};
+use serde_json::json;
 use std::path::Path;
 
 fn key_command(data_dir: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = pinion().arg("key").arg("--data-dir").arg(data_dir).args(arguments).output().expect("the binary runs");
+    key_command_with(&[("PINION_DATA_DIR", &data_dir.to_string_lossy())], arguments)
+}
+
+fn key_command_with(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = pinion();
+    command.arg("key").args(arguments).envs(environment.iter().copied()).current_dir(folder.path());
+    let output = command.output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// What a key is answered when it lists applications.
+fn status_of(server: &Server, key: &str) -> u16 {
+    Client::new(server.api_address()).with_bearer(key).send("GET", "/api/v1/app", &[], None).unwrap().status
 }
 
 #[test]
@@ -32,32 +45,117 @@ fn another_master_key_is_refused_and_the_right_one_taken() {
     server.start_again();
 }
 
+/// Does with keys what can be done with them, and returns all that was printed, ids and times and keys made alike.
+fn life_of_a_key(run: impl Fn(&[&str]) -> (i32, String, String)) -> (String, Vec<String>) {
+    let (code, key, stderr) = run(&["create", "--name", "backend", "--app", "tenant"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let key = key.strip_suffix('\n').expect("a line").to_owned();
+    assert!(key.starts_with("pk_"), "{key}");
+    let (code, listed, stderr) = run(&["list"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(listed.contains("backend") && !listed.contains(&key), "{listed}");
+    let id = listed.lines().nth(1).and_then(|line| line.split(' ').next()).expect("an id").to_owned();
+    let created = listed.split_whitespace().find(|word| word.ends_with('Z') && word.contains('T')).expect("a time");
+    let mut printed = vec![listed.replace(&id, "ID").replace(created, "TIME")];
+    for refused in [
+        ["create", "--name", "backend"].as_slice(),
+        &["create", "--name", ""],
+        &["create", "--name", "other", "--app", "absent"],
+        &["revoke", "absent"],
+    ] {
+        let (code, stdout, stderr) = run(refused);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{refused:?}");
+        printed.push(stderr);
+    }
+    let (code, revoked, stderr) = run(&["revoke", &id[..6]]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    printed.push(revoked.replace(&id, "ID"));
+    (key, printed)
+}
+
 #[test]
-fn api_keys_are_made_listed_and_revoked_while_the_server_is_down() {
+fn api_keys_are_edited_alike_with_the_server_up_and_down() {
+    let mut server = Server::start(&[]);
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "tenant", "uid": "tenant"}));
+    let (data_dir, url) = (server.data_dir(), format!("http://{}/", server.api_address()));
+    let (_, up) = life_of_a_key(|arguments| key_command(&data_dir, &[arguments, &["--url", &url]].concat()));
+    assert_eq!(server.terminate(seconds(15)).code(), Some(0));
+    let (_, down) = life_of_a_key(|arguments| key_command(&data_dir, arguments));
+    assert_eq!(up, down);
+    assert!(up[3].contains("no application with the id or uid `absent`"), "{up:?}");
+}
+
+#[test]
+fn a_key_made_while_the_server_runs_works_at_once_until_it_is_revoked() {
+    let server = Server::start(&[]);
+    let (data_dir, listen) = (server.data_dir(), server.api_address().to_string());
+    // As the server itself is told where to listen; nothing else names it.
+    let data_dir = data_dir.to_string_lossy();
+    let run = |arguments: &[&str]| {
+        key_command_with(&[("PINION_DATA_DIR", data_dir.as_ref()), ("PINION_LISTEN", &listen)], arguments)
+    };
+    let (code, key, stderr) = run(&["create", "--name", "backend"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(status_of(&server, key.trim()), 200);
+    assert_eq!(run(&["revoke", "backend"]).0, 0);
+    assert_eq!(status_of(&server, key.trim()), 401);
+}
+
+#[test]
+fn a_key_made_while_the_server_is_down_works_when_it_is_up() {
     let mut server = Server::start(&[]);
     let data_dir = server.data_dir();
-    let (code, _, stderr) = key_command(&data_dir, &["list"]);
-    assert_eq!(code, 1);
-    assert!(stderr.contains("in use") && stderr.contains("stop the server first"), "{stderr}");
-
-    assert_eq!(server.terminate(seconds(15)).code(), Some(0));
-    let (code, key, stderr) = key_command(&data_dir, &["create", "--name", "backend"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    let (code, listed, _) = key_command(&data_dir, &["list"]);
-    assert!(code == 0 && listed.contains("backend") && !listed.contains(key.trim()), "{listed}");
-    let (code, _, stderr) = key_command(&data_dir, &["create", "--name", "other", "--app", "absent"]);
-    assert_eq!(code, 1);
-    assert!(stderr.contains("no application with the id or uid `absent`"), "{stderr}");
-
-    server.start_again();
-    let client = Client::new(server.api_address()).with_bearer(key.trim());
-    assert_eq!(client.send("GET", "/api/v1/app", &[], None).unwrap().status, 200);
-
     server.terminate(seconds(15));
-    assert_eq!(key_command(&data_dir, &["revoke", "backend"]).0, 0);
+    let (code, key, _) = key_command(&data_dir, &["create", "--name", "backend"]);
+    assert_eq!(code, 0);
     server.start_again();
-    let client = Client::new(server.api_address()).with_bearer(key.trim());
-    assert_eq!(client.send("GET", "/api/v1/app", &[], None).unwrap().status, 401);
+    assert_eq!(status_of(&server, key.trim()), 200);
+}
+
+#[test]
+fn every_list_of_keys_has_all_of_them() {
+    let server = Server::start(&[]);
+    for number in 0..251 {
+        server.api_expect(201, "POST", "/api/v1/api-key", json!({"name": format!("key {number}")}));
+    }
+    let url = format!("http://{}", server.api_address());
+    let (code, listed, _) = key_command(&server.data_dir(), &["--url", &url, "list"]);
+    assert_eq!((code, listed.lines().count()), (0, 252));
+}
+
+#[test]
+fn without_a_way_to_the_keys_it_says_what_is_missing() {
+    let server = Server::start(&[]);
+    let data_dir = server.data_dir();
+    let data = data_dir.to_string_lossy();
+    let url = format!("http://{}", server.api_address());
+    let refused = |environment: &[(&str, &str)], arguments: &[&str], parts: &[&str]| {
+        let (code, stdout, stderr) = key_command_with(environment, arguments);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{arguments:?}");
+        for part in parts {
+            assert!(stderr.contains(part), "{part:?} is not in {stderr:?}");
+        }
+    };
+    // A port that nothing listens on: it was free a moment ago, and nobody asks for it by number.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, nowhere) = (free.to_string(), format!("http://{free}"));
+    let data = ("PINION_DATA_DIR", data.as_ref());
+    refused(&[data, ("PINION_LISTEN", &listen)], &["list"], &["in use", "no Pinion answers at", "--url"]);
+    refused(&[data, ("PINION_LISTEN", "127.0.0.1:0")], &["list"], &["in use", "address is not known", "--url"]);
+    refused(&[data], &["--url", &nowhere, "list"], &["no Pinion answers at", &nowhere]);
+    refused(&[], &["--url", &url, "list"], &["root.key does not exist", "PINION_ROOT_KEY", "--root-key-file"]);
+    let other = ("PINION_ROOT_KEY", "another-root-key-of-mine");
+    refused(&[other], &["--url", &url, "list"], &["does not take the key of PINION_ROOT_KEY"]);
+    // The metrics listener is no API.
+    let metrics = format!("http://{}", server.metrics_address());
+    refused(&[data], &["--url", &metrics, "list"], &[&metrics]);
+
+    let root_key = server.root_key();
+    assert_eq!(key_command_with(&[("PINION_ROOT_KEY", &root_key)], &["--url", &url, "list"]).0, 0);
+    let file = data_dir.join("root.key");
+    let (code, _, stderr) = key_command_with(&[], &["list", "--url", &url, "--root-key-file", &file.to_string_lossy()]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(key_command_with(&[], &["--url", "https://example.com", "list"]).0, 2);
 }
 
 #[test]

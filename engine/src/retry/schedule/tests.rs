@@ -58,8 +58,8 @@ fn validation_names_the_field() {
         assert_eq!(error.field(), field);
         assert_eq!(error.to_string(), message);
     };
-    check(|p| p.max_attempts = 0, "max_attempts", "max_attempts must be from 1 to 50, not 0");
-    check(|p| p.max_attempts = 51, "max_attempts", "max_attempts must be from 1 to 50, not 51");
+    check(|p| p.max_attempts = 0, "max_attempts", "max_attempts must be from 1 to 1000, not 0");
+    check(|p| p.max_attempts = 1_001, "max_attempts", "max_attempts must be from 1 to 1000, not 1001");
     check(|p| p.max_delay_ms = 0, "max_delay_ms", "max_delay_ms must be from 1 to 604800000, not 0");
     check(|p| p.max_delay_ms = 604_800_001, "max_delay_ms", "max_delay_ms must be from 1 to 604800000, not 604800001");
     check(

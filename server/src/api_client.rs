@@ -1,6 +1,7 @@
 //! A small client of the HTTP API: what a tenant's backend would use a library for.
 //!
-//! Deliberately nothing but requests and JSON; nothing of the engine is called directly.
+//! Deliberately nothing but requests and JSON over plain HTTP: no redirects, so that a key goes nowhere else, and no
+//! repetition.
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -10,8 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A larger answer is a mistake.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -20,28 +21,29 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The API with a key; cheap to clone, connections are shared.
-#[derive(Clone, Debug)]
-pub(super) struct Api {
+#[derive(Clone)]
+pub(crate) struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
-    address: SocketAddr,
-    authorization: String,
+    base: String,
+    authorization: Zeroizing<String>,
 }
 
 // === impl Api ===
 
 impl Api {
-    pub(super) fn new(address: SocketAddr, key: &str) -> Api {
+    /// Of the server at `base`, e.g. `http://127.0.0.1:8071`.
+    pub(crate) fn new(base: &str, key: &str) -> Api {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Api { client, address, authorization: format!("Bearer {key}") }
+        Api { client, base: base.to_owned(), authorization: Zeroizing::new(format!("Bearer {key}")) }
     }
 
     /// One request: JSON in (`None` for no body), status and JSON out.
     ///
     /// # Errors
     /// When there is no answer in time, or none that is JSON.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -50,8 +52,8 @@ impl Api {
         let what = format!("{method} {path}");
         let request = Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address))
-            .header(header::AUTHORIZATION, &self.authorization)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, self.authorization.as_str())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(body.map(Value::to_string).unwrap_or_default()))?;
         let exchange = async {
@@ -69,7 +71,7 @@ impl Api {
     ///
     /// # Errors
     /// Also when it does not.
-    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let (status, answer) = self.send(method.clone(), path, body).await?;
         if !status.is_success() {
             bail!("{method} {path}: {status} {answer}");

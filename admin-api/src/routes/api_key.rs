@@ -1,0 +1,84 @@
+//! API keys: create, list, revoke.
+//!
+//! Below no application, so only the root key and keys for everything reach these. Deliberately no `Idempotency-Key`: a
+//! key is shown once, so a repetition could not be given the first one's answer. A name is unique, so it makes no second
+//! key either: it is answered 409.
+
+use super::params::ApiKeyPath;
+use crate::auth::key::{KeyHash, generate_key};
+use crate::auth::registry::{self, KeyInfo, KeyPlace, NewKey};
+use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
+use crate::dto::fields::ListResponse;
+use crate::error::{ApiError, CREATED, NO_CONTENT};
+use crate::extract::{JsonBody, PathTexts, QueryParams};
+use crate::paging::PageQuery;
+use crate::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use model::UnixMs;
+
+/// Lists API keys, oldest first, without their text.
+#[utoipa::path(get, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.list",
+    params(PageQuery), responses((status = 200, body = ListResponse<ApiKeyOut>)))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<Json<ListResponse<ApiKeyOut>>, ApiError> {
+    let page = query.page(place_of)?;
+    let rows = {
+        let page = page.clone();
+        state.read(move |state| {
+            Ok(registry::list(&**state.store(), page.after.as_ref(), page.read_limit(), page.direction())?)
+        })
+    };
+    Ok(Json(page.respond(rows.await?, iterator_of, |key| key.into())))
+}
+
+/// The iterator of a page that ends with this key.
+fn iterator_of(key: &KeyInfo) -> String {
+    format!("{}.{}", key.created_at.0, key.id)
+}
+
+/// Reads [`iterator_of`] back; whether the key still exists does not matter.
+fn place_of(text: &str) -> Option<KeyPlace> {
+    let (at, id) = text.split_once('.')?;
+    Some((UnixMs(at.parse().ok()?), id.to_owned()))
+}
+
+/// Creates an API key. The answer is the only one that ever has the key itself.
+#[utoipa::path(post, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.create",
+    request_body = ApiKeyIn, responses((status = 201, body = ApiKeyCreatedOut)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    JsonBody(body): JsonBody<ApiKeyIn>,
+) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
+    let key = generate_key()?;
+    let new = NewKey { hash: KeyHash::of(&key), name: body.name, app: body.app_id, now: state.now() };
+    let info = state.change(move |txn| Ok(registry::create(txn, new)?)).await?;
+    tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
+    Ok((CREATED, Json(ApiKeyCreatedOut::of(info, &key))))
+}
+
+/// Revokes an API key: from the answer on, requests with it are refused.
+#[utoipa::path(delete, path = "/api/v1/api-key/{key_id}", tag = "API Key", operation_id = "v1.api-key.delete",
+    params(ApiKeyPath), responses((status = 204, description = "Revoked")))]
+pub(crate) async fn delete(State(state): State<ApiState>, path: PathTexts) -> Result<StatusCode, ApiError> {
+    let id = path.get("key_id")?.to_owned();
+    let key_id = id.clone();
+    state.change(move |txn| Ok(registry::revoke(txn, &id)?)).await?;
+    tracing::info!(key_id, "an API key was revoked");
+    Ok(NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iterator_reads_back_and_nothing_else_does() {
+        let key = KeyInfo { id: "ab12".to_owned(), name: String::new(), app_id: None, created_at: UnixMs(7) };
+        assert_eq!(place_of(&iterator_of(&key)), Some((UnixMs(7), "ab12".to_owned())));
+        assert_eq!((place_of("ab12"), place_of("x.ab12")), (None, None));
+    }
+}

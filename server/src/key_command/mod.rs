@@ -1,0 +1,252 @@
+//! `pinion key`: API keys, through the running server or, while it is down, in its data directory.
+//!
+//! ```text
+//! --url given                ─▶ running (the API, with the root key)
+//! else: the store is free    ─▶ offline (the data directory)
+//!       a server has it open ─▶ running, at the configured address
+//! ```
+//! Both sides answer in the same words, so that a script does not notice which one it met. The store comes first so that
+//! the first key can be made before the first start, and a lost root key does not lock anyone out who holds the disk. A
+//! key is shown once, when it is created. Deliberately no rules on keys: those are `admin_api::auth::registry`'s.
+
+mod offline;
+mod running;
+mod url;
+
+pub(crate) use self::url::ApiUrl;
+
+use self::running::RunningServer;
+use crate::cli::KeyAction;
+use crate::config::Loaded;
+use crate::data_dir::{self, DataDirError};
+use crate::keys::{Environment, KeyError};
+use admin_api::auth::registry::{KeyInfo, RegistryError};
+use model::UnixMs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use storage::read::SharedStore;
+use storage::store::sled::OpenError;
+use zeroize::Zeroizing;
+
+/// Hex digits of an id that a revocation needs at least.
+const ID_DIGITS_MIN: usize = 4;
+
+/// Why a key was not created, listed or revoked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyCommandError {
+    /// The data directory did not open.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// No data directory: nothing is created only to find no key in it.
+    #[error("there is no data directory {}", .0.display())]
+    NoDataDir(PathBuf),
+    /// The rules of keys, or the store.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// No key is called so.
+    #[error("there is no key with the id or name `{0}`")]
+    UnknownKey(String),
+    /// More than one to revoke.
+    #[error("`{0}` is the beginning of more than one key's id")]
+    Ambiguous(String),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes for a key")]
+    NoRandomness,
+    /// A server runs, but who knows where.
+    #[error("{in_use}, and its address is not known (`listen` is {listen}): name it by --url")]
+    NoAddress {
+        /// Why the store was not used.
+        in_use: OpenError,
+        /// What the configuration says.
+        listen: SocketAddr,
+    },
+    /// A server is there, but not the key to it.
+    #[error(
+        "the API keys of a running server need its root key, and {} does not exist: name it by --root-key-file or \
+         PINION_ROOT_KEY, or name the data directory by --data-dir",
+        path.display()
+    )]
+    NoRootKey {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The root key could not be read.
+    #[error(transparent)]
+    RootKey(#[from] KeyError),
+    /// The server has another one.
+    #[error("the server at {url} does not take the key of {origin} as its root key")]
+    RootKeyRefused {
+        /// The server.
+        url: ApiUrl,
+        /// The file or variable.
+        origin: String,
+    },
+    /// Nothing answers, or not with the API's JSON.
+    #[error("{}no Pinion answers at {url}: {reason}{}", prefix(in_use.as_ref()), hint(in_use.as_ref()))]
+    NoAnswer {
+        /// Why the store was not used; none when a URL was given.
+        in_use: Option<OpenError>,
+        /// Where it was looked for.
+        url: ApiUrl,
+        /// What happened.
+        reason: String,
+    },
+    /// The server refused, in the words that the store's rules would have used.
+    #[error("{0}")]
+    Refused(String),
+    /// The server failed.
+    #[error("the server at {url} answered {status}: {detail}")]
+    Failed {
+        /// The server.
+        url: ApiUrl,
+        /// The HTTP status.
+        status: http::StatusCode,
+        /// What it says.
+        detail: String,
+    },
+    /// No runtime.
+    #[error("could not set up the process: {0}")]
+    Setup(#[from] io::Error),
+}
+
+fn prefix(in_use: Option<&OpenError>) -> String {
+    in_use.map_or_else(String::new, |error| format!("{error}, and "))
+}
+
+fn hint(in_use: Option<&OpenError>) -> &'static str {
+    if in_use.is_some() { "; name the address of its API by --url" } else { "" }
+}
+
+/// Where keys are edited.
+enum Place {
+    Offline(SharedStore),
+    Running(Box<RunningServer>),
+}
+
+/// Does it and returns what to print.
+///
+/// # Errors
+/// See [`KeyCommandError`].
+pub(crate) fn run(
+    loaded: &Loaded,
+    environment: Environment<'_>,
+    url: Option<ApiUrl>,
+    action: KeyAction,
+) -> Result<Zeroizing<String>, KeyCommandError> {
+    let folder = &loaded.config.data_dir;
+    if url.is_none() && !matches!(action, KeyAction::Create { .. }) && !folder.exists() {
+        return Err(KeyCommandError::NoDataDir(folder.clone()));
+    }
+    let place = find_place(loaded, environment, url)?;
+    match action {
+        KeyAction::Create { name, app } => {
+            let mut text = place.create(name, app)?;
+            text.push('\n');
+            Ok(text)
+        }
+        KeyAction::List => Ok(Zeroizing::new(table(&place.list()?))),
+        KeyAction::Revoke { key } => {
+            let keys = place.list()?;
+            let key = pick(&keys, &key)?;
+            place.revoke(&key.id)?;
+            Ok(Zeroizing::new(format!("revoked {} ({})\n", key.id, key.name)))
+        }
+    }
+}
+
+fn find_place(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>) -> Result<Place, KeyCommandError> {
+    if let Some(url) = url {
+        return Ok(Place::Running(Box::new(RunningServer::new(loaded, environment, url, None)?)));
+    }
+    let in_use = match data_dir::open_store(loaded) {
+        Ok(store) => return Ok(Place::Offline(store)),
+        Err(DataDirError::Open(in_use @ OpenError::InUse { .. })) => in_use,
+        Err(other) => return Err(other.into()),
+    };
+    let listen = loaded.config.listen;
+    match ApiUrl::of_listener(listen) {
+        Some(url) => Ok(Place::Running(Box::new(RunningServer::new(loaded, environment, url, Some(in_use))?))),
+        None => Err(KeyCommandError::NoAddress { in_use, listen }),
+    }
+}
+
+/// The key of an id, of the beginning of one, or of a name.
+fn pick<'a>(keys: &'a [KeyInfo], wanted: &str) -> Result<&'a KeyInfo, KeyCommandError> {
+    let named = keys.iter().find(|key| key.name == wanted);
+    let mut by_id = keys.iter().filter(|key| wanted.len() >= ID_DIGITS_MIN && key.id.starts_with(wanted));
+    match (named, by_id.next(), by_id.next()) {
+        (Some(key), _, _) | (None, Some(key), None) => Ok(key),
+        (None, Some(_), Some(_)) => Err(KeyCommandError::Ambiguous(wanted.to_owned())),
+        (None, None, _) => Err(KeyCommandError::UnknownKey(wanted.to_owned())),
+    }
+}
+
+fn table(keys: &[KeyInfo]) -> String {
+    let mut text = format!("{:16}  {:30}  {:24}  NAME\n", "ID", "APPLICATION", "CREATED");
+    for key in keys {
+        let app = key.app_id.as_deref().unwrap_or("all");
+        text.push_str(&format!("{:16}  {app:30}  {:24}  {}\n", key.id, time_text(key.created_at), key.name));
+    }
+    text
+}
+
+/// RFC 3339 in UTC, by whole seconds.
+fn time_text(at: UnixMs) -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(at.seconds()).unwrap_or(i64::MAX)).ok();
+    at.and_then(|at| at.format(format).ok()).unwrap_or_default()
+}
+
+// === impl Place ===
+
+impl Place {
+    fn create(&self, name: String, app: Option<String>) -> Result<Zeroizing<String>, KeyCommandError> {
+        match self {
+            Place::Offline(store) => offline::create(store.as_ref(), name, app),
+            Place::Running(server) => server.create(&name, app.as_deref()),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<KeyInfo>, KeyCommandError> {
+        match self {
+            Place::Offline(store) => offline::list(store.as_ref()),
+            Place::Running(server) => server.list(),
+        }
+    }
+
+    fn revoke(&self, id: &str) -> Result<(), KeyCommandError> {
+        match self {
+            Place::Offline(store) => offline::revoke(store.as_ref(), id),
+            Place::Running(server) => server.revoke(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str, name: &str) -> KeyInfo {
+        KeyInfo { id: id.to_owned(), name: name.to_owned(), app_id: None, created_at: UnixMs(1_500) }
+    }
+
+    #[test]
+    fn a_key_is_meant_by_its_name_or_by_enough_of_its_id() {
+        let keys = [key("abcd1", "backend"), key("abcd2", "other"), key("ffff0", "abcd1")];
+        assert_eq!(pick(&keys, "backend").unwrap().id, "abcd1");
+        assert_eq!(pick(&keys, "abcd2").unwrap().name, "other");
+        assert_eq!(pick(&keys, "abcd1").unwrap().id, "ffff0", "a name is exact, the beginning of an id is not");
+        assert!(matches!(pick(&keys, "abcd"), Err(KeyCommandError::Ambiguous(_))));
+        for absent in ["fff", "", "none"] {
+            assert!(matches!(pick(&keys, absent), Err(KeyCommandError::UnknownKey(_))), "{absent}");
+        }
+    }
+
+    #[test]
+    fn the_table_shows_whole_seconds_and_who_may_do_everything() {
+        let lines = table(&[key("abcd1", "backend")]);
+        let columns: Vec<&str> = lines.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(columns, ["abcd1", "all", "1970-01-01T00:00:01Z", "backend"]);
+    }
+}

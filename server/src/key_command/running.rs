@@ -1,0 +1,142 @@
+//! API keys of a running server, through its API, with its root key.
+//!
+//! Deliberately no guess at another server: if the one that was looked for does not answer, or has another root key,
+//! that is said.
+
+use super::{ApiUrl, KeyCommandError};
+use crate::api_client::Api;
+use crate::config::Loaded;
+use crate::keys::{self, Environment};
+use admin_api::auth::registry::KeyInfo;
+use http::{Method, StatusCode};
+use model::UnixMs;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use storage::store::sled::OpenError;
+use storage::tables::api_key;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+/// Keys asked for at once: the largest page.
+const PAGE: usize = 250;
+
+/// Where keys are.
+const PATH: &str = "/api/v1/api-key";
+
+/// A server that runs.
+pub(super) struct RunningServer {
+    api: Api,
+    url: ApiUrl,
+    /// What the root key was read from.
+    origin: String,
+    /// Why the store was not used; goes into the error when nothing answers.
+    in_use: RefCell<Option<OpenError>>,
+    runtime: Runtime,
+}
+
+/// One page of keys.
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Key>,
+    iterator: Option<String>,
+    done: bool,
+}
+
+/// A key as the API shows it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Key {
+    id: String,
+    name: String,
+    app_id: Option<String>,
+    created_at: String,
+}
+
+/// A new key.
+#[derive(Deserialize)]
+struct Created {
+    key: String,
+}
+
+impl RunningServer {
+    /// At `url`, which nobody has asked yet.
+    ///
+    /// # Errors
+    /// When there is no root key to ask with.
+    pub(super) fn new(
+        loaded: &Loaded,
+        environment: Environment<'_>,
+        url: ApiUrl,
+        in_use: Option<OpenError>,
+    ) -> Result<RunningServer, KeyCommandError> {
+        let missing = || KeyCommandError::NoRootKey { path: keys::root_key_path(loaded) };
+        let found = keys::root_key(loaded, environment)?.ok_or_else(missing)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let api = Api::new(url.as_str(), &found.text);
+        Ok(RunningServer { api, url, origin: found.origin, in_use: RefCell::new(in_use), runtime })
+    }
+
+    pub(super) fn create(&self, name: &str, app: Option<&str>) -> Result<Zeroizing<String>, KeyCommandError> {
+        let body = json!({"name": name, "appId": app});
+        let answer = self.send(Method::POST, PATH, Some(&body))?;
+        let created: Created = self.read(answer)?;
+        Ok(Zeroizing::new(created.key))
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<KeyInfo>, KeyCommandError> {
+        let (mut keys, mut path) = (Vec::new(), format!("{PATH}?limit={PAGE}"));
+        // Keys may come while pages are read, but never more than there can be.
+        while keys.len() <= api_key::MAX_LISTED {
+            let page: Page = self.read(self.send(Method::GET, &path, None)?)?;
+            let is_last = page.done || page.data.is_empty();
+            keys.extend(page.data.into_iter().map(KeyInfo::from));
+            match page.iterator {
+                Some(iterator) if !is_last => path = format!("{PATH}?limit={PAGE}&iterator={iterator}"),
+                _ => break,
+            }
+        }
+        Ok(keys)
+    }
+
+    pub(super) fn revoke(&self, id: &str) -> Result<(), KeyCommandError> {
+        self.send(Method::DELETE, &format!("{PATH}/{id}"), None).map(drop)
+    }
+
+    /// One request that must succeed.
+    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, KeyCommandError> {
+        let answer = self.runtime.block_on(self.api.send(method, path, body));
+        let (status, answer) = answer.map_err(|error| self.no_answer(&format!("{error:#}")))?;
+        let detail = || match &answer["detail"] {
+            Value::Array(items) => items.first().and_then(|item| item["msg"].as_str()).unwrap_or_default().to_owned(),
+            other => other.as_str().unwrap_or_default().to_owned(),
+        };
+        match status {
+            status if status.is_success() => Ok(answer),
+            StatusCode::UNAUTHORIZED => {
+                Err(KeyCommandError::RootKeyRefused { url: self.url.clone(), origin: self.origin.clone() })
+            }
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => Err(KeyCommandError::Refused(detail())),
+            status => Err(KeyCommandError::Failed { url: self.url.clone(), status, detail: detail() }),
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, answer: Value) -> Result<T, KeyCommandError> {
+        serde_json::from_value(answer).map_err(|error| self.no_answer(&error.to_string()))
+    }
+
+    fn no_answer(&self, reason: &str) -> KeyCommandError {
+        let (url, in_use) = (self.url.clone(), self.in_use.take());
+        KeyCommandError::NoAnswer { in_use, url, reason: reason.to_owned() }
+    }
+}
+
+impl From<Key> for KeyInfo {
+    fn from(key: Key) -> KeyInfo {
+        let at = OffsetDateTime::parse(&key.created_at, &Rfc3339).map_or(0, |at| at.unix_timestamp_nanos() / 1_000_000);
+        let created_at = UnixMs(u64::try_from(at).unwrap_or(0));
+        KeyInfo { id: key.id, name: key.name, app_id: key.app_id, created_at }
+    }
+}
