@@ -4,8 +4,6 @@
 //! is a list of `{loc, msg, type}` as the clients parse it. Deliberately nothing of the inside in a body: what went
 //! wrong in the store goes to the log, the caller gets `internal_error`.
 
-use crate::auth::key::NoRandomness;
-use crate::auth::registry::RegistryError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine::{ChangeError, IngestError};
@@ -251,26 +249,6 @@ impl From<IngestError> for ApiError {
                 ApiError::Internal
             }
         }
-    }
-}
-
-impl From<RegistryError> for ApiError {
-    fn from(error: RegistryError) -> ApiError {
-        let text = error.to_string();
-        match error {
-            RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
-            RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
-            RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
-            RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
-            RegistryError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<NoRandomness> for ApiError {
-    fn from(error: NoRandomness) -> ApiError {
-        tracing::error!(%error, "no key could be made");
-        ApiError::Internal
     }
 }
 

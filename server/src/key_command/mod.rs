@@ -118,7 +118,7 @@ fn hint(in_use: Option<&OpenError>) -> &'static str {
 /// Where keys are edited.
 enum Place {
     Offline(SharedStore),
-    Running(RunningServer),
+    Running(Box<RunningServer>),
 }
 
 /// Does it and returns what to print.
@@ -150,7 +150,7 @@ pub(crate) fn run(
 
 fn find_place(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>) -> Result<Place, KeyCommandError> {
     if let Some(url) = url {
-        return Ok(Place::Running(RunningServer::new(loaded, environment, url, None)?));
+        return Ok(Place::Running(Box::new(RunningServer::new(loaded, environment, url, None)?)));
     }
     let in_use = match data_dir::open_store(loaded) {
         Ok(store) => return Ok(Place::Offline(store)),
@@ -159,7 +159,7 @@ fn find_place(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>
     };
     let listen = loaded.config.listen;
     match ApiUrl::of_listener(listen) {
-        Some(url) => Ok(Place::Running(RunningServer::new(loaded, environment, url, Some(in_use))?)),
+        Some(url) => Ok(Place::Running(Box::new(RunningServer::new(loaded, environment, url, Some(in_use))?))),
         None => Err(KeyCommandError::NoAddress { in_use, listen }),
     }
 }
