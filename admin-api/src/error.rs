@@ -4,8 +4,6 @@
 //! is a list of `{loc, msg, type}` as the clients parse it. Deliberately nothing of the inside in a body: what went
 //! wrong in the store goes to the log, the caller gets `internal_error`.
 
-use crate::auth::key::NoRandomness;
-use crate::auth::registry::RegistryError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine::{ChangeError, IngestError};
@@ -68,6 +66,12 @@ pub(crate) enum ApiError {
     /// More than can be taken now.
     #[error("too busy, try again")]
     Busy {
+        /// Seconds to wait.
+        retry_after_s: u64,
+    },
+    /// More than the application's own rate.
+    #[error("the application takes no more messages now; one more may pass within {retry_after_s} s")]
+    RateLimited {
         /// Seconds to wait.
         retry_after_s: u64,
     },
@@ -136,6 +140,8 @@ impl ApiError {
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            // Clients do not try again after this by themselves, within milliseconds, as they do after a 503.
+            ApiError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::ShuttingDown | ApiError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,6 +161,7 @@ impl ApiError {
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
+            ApiError::RateLimited { .. } => "rate_limited",
             ApiError::Busy { .. } => "busy",
             ApiError::ShuttingDown => "shutting_down",
             ApiError::Timeout => "timeout",
@@ -192,7 +199,7 @@ impl IntoResponse for ApiError {
             None => (status, Json(HttpErrorOut { code, detail: self.to_string() })).into_response(),
         };
         let retry_after_s = match self {
-            ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
+            ApiError::Busy { retry_after_s } | ApiError::RateLimited { retry_after_s } => Some(retry_after_s.max(1)),
             ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
             _ => None,
         };
@@ -242,26 +249,6 @@ impl From<IngestError> for ApiError {
                 ApiError::Internal
             }
         }
-    }
-}
-
-impl From<RegistryError> for ApiError {
-    fn from(error: RegistryError) -> ApiError {
-        let text = error.to_string();
-        match error {
-            RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
-            RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
-            RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
-            RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
-            RegistryError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<NoRandomness> for ApiError {
-    fn from(error: NoRandomness) -> ApiError {
-        tracing::error!(%error, "no key could be made");
-        ApiError::Internal
     }
 }
 

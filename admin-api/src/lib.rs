@@ -12,6 +12,7 @@ pub mod state;
 
 mod edge;
 mod error;
+mod throttle;
 
 pub mod auth;
 mod extract;

@@ -46,7 +46,7 @@ pub(crate) const PAGE_DEFAULT: usize = 50;
 pub(crate) const PAGE_MAX: usize = 250;
 /// Rows that one page looks at to find its items; a page that ends for this reason says `done: false`.
 pub(crate) const PAGE_SCAN_MAX: usize = 2_000;
-/// Endpoints looked at for the attempts of one message.
+/// Endpoints looked at for one page of the attempts of one message; a page that ends for this reason says `done: false`.
 pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
 /// Newest messages that an endpoint's statistics are counted over.
 pub(crate) const STATS_EVENTS_MAX: usize = 10_000;

@@ -5,8 +5,8 @@
 //! key either: it is answered 409.
 
 use super::params::ApiKeyPath;
-use crate::auth::key::{KeyHash, generate_key};
-use crate::auth::registry::{self, KeyInfo, KeyPlace, NewKey};
+use crate::auth::key::{KeyHash, NoRandomness, generate_key};
+use crate::auth::registry::{self, KeyInfo, KeyPlace, NewKey, RegistryError};
 use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT};
@@ -69,6 +69,26 @@ pub(crate) async fn delete(State(state): State<ApiState>, path: PathTexts) -> Re
     state.change(move |txn| Ok(registry::revoke(txn, &id)?)).await?;
     tracing::info!(key_id, "an API key was revoked");
     Ok(NO_CONTENT)
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
+            RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
+            RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
+            RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
+            RegistryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoRandomness> for ApiError {
+    fn from(error: NoRandomness) -> ApiError {
+        tracing::error!(%error, "no key could be made");
+        ApiError::Internal
+    }
 }
 
 #[cfg(test)]

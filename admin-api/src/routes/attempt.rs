@@ -1,8 +1,9 @@
 //! Attempts: by endpoint, by message, one; expunge the response of one.
 //!
-//! The history is kept by endpoint in order of time; the attempts of one message are looked up at each endpoint of its
-//! application. Deliberately no index by status: a filter reads on, within a bound, like any other list here.
+//! The history is kept by endpoint in order of time; those of one message are gathered by `message_attempts`.
+//! Deliberately no index by status: a filter reads on, within a bound, like any other list here.
 
+use super::message_attempts::{Place, page_of_message};
 use super::params::{AttemptPath, EndpointPath, MessagePath};
 use super::walk::MessageFilter;
 use crate::dto::attempt::MessageAttemptOut;
@@ -11,8 +12,8 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, StatusCodeClass};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams, find_endpoint};
-use crate::limits::{ENDPOINTS_SCAN_MAX, PAGE_SCAN_MAX};
+use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
+use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
 use axum::Json;
@@ -26,9 +27,6 @@ use storage::read::Read;
 use storage::tables::history::{self, HistoryPosition};
 use storage::tables::{endpoint, log};
 use utoipa::IntoParams;
-
-/// Endpoints read in one step.
-const ENDPOINTS_PER_STEP: usize = 256;
 
 /// The parameters of both lists.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -56,7 +54,7 @@ pub(crate) struct ListQuery {
     #[param(inline)]
     after: Option<Timestamp>,
     /// Of a message's attempts: only at this endpoint.
-    endpoint_id: Option<String>,
+    pub(super) endpoint_id: Option<String>,
     /// With responses. Default: true.
     #[serde(default = "yes")]
     with_content: bool,
@@ -69,17 +67,17 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    fn filter(&self) -> MessageFilter {
+    pub(super) fn filter(&self) -> MessageFilter {
         MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after)
     }
 
-    fn keeps(&self, record: &AttemptRecord, filter: &MessageFilter) -> bool {
+    pub(super) fn keeps(&self, record: &AttemptRecord, filter: &MessageFilter) -> bool {
         MessageStatus::of_attempt(record).passes(self.status, self.expanded_statuses)
             && self.status_code_class.is_none_or(|class| class.holds(record.status))
             && filter.is_within(record.started_at)
     }
 
-    fn show(&self, record: &AttemptRecord, event: &Event, endpoint: &Endpoint) -> MessageAttemptOut {
+    pub(super) fn show(&self, record: &AttemptRecord, event: &Event, endpoint: &Endpoint) -> MessageAttemptOut {
         let shown = MessageAttemptOut::of(record, event, endpoint, self.with_content);
         if self.with_msg { shown.with_message(MessageOut::of(event, self.with_content)) } else { shown }
     }
@@ -142,7 +140,8 @@ fn is_past(records: &[AttemptRecord], query: &ListQuery) -> bool {
     }
 }
 
-/// Lists the attempts of a message at all endpoints, newest first.
+/// Lists the attempts of a message at all endpoints, newest first; of an application with more than 10,000 endpoints
+/// newest first among each 10,000 of them.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/attempt/msg/{msg_id}", tag = "Message Attempt",
     operation_id = "v1.message-attempt.list-by-msg", params(MessagePath, ListQuery),
     responses((status = 200, body = ListResponse<MessageAttemptOut>)))]
@@ -151,59 +150,8 @@ pub(crate) async fn by_message(
     InMessage(event): InMessage,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
-    let read_key = |text: &str| IdParts::from_text(IdKind::Attempt, text);
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Place::from_text)?;
     Ok(Json(state.read(move |state| page_of_message(&**state.store(), &event, &query, &page)).await?))
-}
-
-fn page_of_message(
-    read: &(impl Read + ?Sized),
-    event: &Event,
-    query: &ListQuery,
-    page: &Page<IdParts>,
-) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
-    let filter = query.filter();
-    let mut found: Vec<(IdParts, AttemptRecord, Endpoint)> = Vec::new();
-    for row in endpoints_of(read, event, query)? {
-        for record in history::of_message(read, row.target(), event.seq)? {
-            if query.keeps(&record, &filter) && filter.fits(event) {
-                let key = IdParts { at: record.started_at, number: row.id.0, low: record.seq.0 };
-                found.push((key, record, row.clone()));
-            }
-        }
-    }
-    found.sort_unstable_by_key(|(key, _, _)| *key);
-    let behind = |key: &IdParts| match (page.after, page.direction()) {
-        (None, _) => true,
-        (Some(after), Direction::Reverse) => *key < after,
-        (Some(after), Direction::Forward) => *key > after,
-    };
-    found.retain(|(key, _, _)| behind(key));
-    if page.direction() == Direction::Reverse {
-        found.reverse();
-    }
-    found.truncate(page.read_limit());
-    let key = |(key, _, _): &(IdParts, AttemptRecord, Endpoint)| key.to_text(IdKind::Attempt);
-    Ok(page.respond(found, key, |(_, record, row)| query.show(record, event, row)))
-}
-
-/// The endpoints whose attempts are asked for.
-fn endpoints_of(read: &(impl Read + ?Sized), event: &Event, query: &ListQuery) -> Result<Vec<Endpoint>, ApiError> {
-    if let Some(text) = &query.endpoint_id {
-        let found = find_endpoint(read, event.app, text)?;
-        return Ok(vec![found.ok_or(ApiError::NotFound("endpoint"))?]);
-    }
-    let (mut rows, mut after) = (Vec::new(), None);
-    while rows.len() < ENDPOINTS_SCAN_MAX {
-        let step = endpoint::list(read, event.app, after, ENDPOINTS_PER_STEP, Direction::Forward)?;
-        let is_last = step.len() < ENDPOINTS_PER_STEP;
-        after = step.last().map(|row| row.id);
-        rows.extend(step);
-        if is_last {
-            break;
-        }
-    }
-    Ok(rows)
 }
 
 /// Gets an attempt.

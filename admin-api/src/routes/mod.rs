@@ -28,6 +28,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod recover;
 pub(crate) mod resend;
 
+mod message_attempts;
 mod once;
 mod params;
 mod rows;

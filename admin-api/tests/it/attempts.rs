@@ -1,9 +1,10 @@
 //! Attempts and deliveries as they are shown, and resend.
 
 use crate::harness::{Api, column, place, target};
-use model::{AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
+use model::id::{IdKind, IdParts};
+use model::{AttemptRecord, Endpoint, EndpointId, OutcomeClass, Seq, Trigger, UnixMs};
 use serde_json::{Value, json};
-use storage::tables::history;
+use storage::tables::{endpoint, history};
 
 fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
     AttemptRecord {
@@ -116,4 +117,38 @@ async fn a_resend_answers_with_an_empty_object() {
     api.patch("/app/acme/endpoint/one", json!({"disabled": true})).await.expect(200);
     api.request("POST", &path, &[], "").await.expect_error(409, "endpoint_disabled");
     api.request("POST", "/app/acme/msg/none/endpoint/one/resend", &[], "").await.expect_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_attempts_of_a_message_are_all_there_however_many_endpoints_there_are() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    let first = target(&app, &api.endpoint("acme", "one").await);
+    let message = api.message("acme", "a").await;
+    let (_, seq, at) = place(&message);
+    let row = endpoint::get(&**api.engine.store(), first).unwrap().unwrap();
+    // Attempts around the end of what one page looks at, which is 10,000 endpoints, and at the last one.
+    let tried = [1, 5_000, 9_999, 10_000, 10_001, 20_000, 20_001];
+    api.rows(move |txn| {
+        for number in 1..=20_001 {
+            let row = Endpoint { id: EndpointId(number), uid: None, ..row.clone() };
+            endpoint::put(txn, &row)?;
+            if tried.contains(&number) {
+                let attempt = record(seq, at.plus_ms(number.into()), 1, 500);
+                history::put_first(txn, row.target(), vec![attempt])?;
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let path = format!("/app/acme/attempt/msg/{}", message["id"].as_str().unwrap());
+    let (items, pages) = api.all(&format!("{path}?limit=3")).await;
+    let numbers: Vec<u32> = column(&items, "endpointId")
+        .iter()
+        .map(|id| IdParts::from_text(IdKind::Endpoint, id).unwrap().number)
+        .collect();
+    assert_eq!(numbers, [10_000, 9_999, 5_000, 1, 20_000, 10_001, 20_001], "newest first in each stretch");
+    assert_eq!(pages, 4);
+    // Nothing fits: the pages are empty and go on to the end all the same.
+    assert_eq!(api.all(&format!("{path}?status=0")).await, (Vec::new(), 3));
 }
