@@ -221,3 +221,22 @@ fn black_holes_without_number_leave_places_for_their_neighbours() {
     assert_each_once(&requests, &near, 0, COUNT);
     assert!(black.open_connections() <= 256);
 }
+
+#[test]
+fn a_place_that_the_next_in_line_does_not_want_goes_to_the_one_after() {
+    let arguments = ["--shards", "1", "--max-in-flight-per-shard", "1", "--attempt-timeout-ms", "2000"];
+    let (server, receiver) = (Server::start(&arguments), Receiver::start());
+    for app in ["hole", "disabled", "good"] {
+        application(&server, app);
+        endpoint(&server, &receiver, app, "here");
+    }
+    receiver.script("/hole/here", [Behaviour::Stall]);
+    push(&server, &["hole"], 0, 1);
+    receiver.wait_for(1, seconds(20));
+    // Both wait for the only place; then the first has nothing to do any more.
+    push(&server, &["disabled", "good"], 0, 1);
+    server.api_expect(200, "PATCH", "/api/v1/app/disabled/endpoint/here", json!({"disabled": true}));
+    server.api_expect(200, "PATCH", "/api/v1/app/hole/endpoint/here", json!({"disabled": true}));
+    let requests = wait_for_each(&receiver, &["/good/here"], 1, seconds(20));
+    assert_eq!(requests.len(), 2);
+}
