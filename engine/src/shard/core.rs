@@ -61,6 +61,8 @@ pub struct ShardCore {
     pub attempt_ended: Notify,
     /// Bytes of payloads that wait in memory.
     pub queued_bytes: Cell<usize>,
+    /// Bytes of payloads that reads under way may bring.
+    pub reading_bytes: Cell<usize>,
     /// The shard's share of retries.
     pub budget: RefCell<RetryBudget>,
     /// Jitter.
@@ -131,10 +133,15 @@ impl ShardCore {
         self.may_start() && (!half_full || lane.keeps_up() || lane.in_flight() == 0)
     }
 
-    /// Bytes of payloads that may still be queued.
+    /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is
+    /// left of an equal share for each endpoint. So those that cannot deliver never take all from those that can, and
+    /// all together have no more than twice the bound, and one event each.
     #[must_use]
-    pub fn room_bytes(&self) -> usize {
-        self.config.queue_memory_bytes_per_shard.saturating_sub(self.queued_bytes.get())
+    pub fn room_bytes(&self, its_queued_bytes: usize) -> usize {
+        let bound = self.config.queue_memory_bytes_per_shard;
+        let left = bound.saturating_sub(self.queued_bytes.get() + self.reading_bytes.get());
+        let share = bound / self.endpoints.borrow().len().max(1);
+        left.max(share.saturating_sub(its_queued_bytes))
     }
 
     /// A lane may have something to report: before long it will be.

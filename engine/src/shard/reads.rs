@@ -15,6 +15,7 @@ use std::time::Duration;
 use storage::tables::{delivery, log};
 use storage::writer::ChangeError;
 use storage::{Read, SharedStore, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Events looked at in one read of the log: an endpoint that wants few of them gets its turn back before long.
 const LOOKED_AT_MAX: usize = 4_096;
@@ -32,11 +33,16 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 pub(super) fn log(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, read: LogRead) {
     let filter = cell.settings.borrow().filter.clone();
     let app = cell.target.app;
-    let bytes_max = shard.room_bytes().clamp(1, BYTES_MAX);
-    let (shard, addr) = (shard.clone(), addr.clone());
+    let (shard, cell, addr) = (shard.clone(), cell.clone(), addr.clone());
     tokio::task::spawn_local(async move {
-        let found = blocking(&shard, move |store| catch_up(store, app, &filter, read, bytes_max)).await;
+        let turn = turn(&shard).await;
+        // Only now: of many that wait for their turn, each would count on the same room.
+        let bytes_max = shard.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, BYTES_MAX);
+        shard.reading_bytes.set(shard.reading_bytes.get() + bytes_max);
+        let read = move |store: &SharedStore| catch_up(store, app, &filter, read, bytes_max);
+        let found = blocking_in_turn(&shard, turn, read).await;
         addr.tell(Input::LogRead(found)).await;
+        shard.reading_bytes.set(shard.reading_bytes.get().saturating_sub(bytes_max));
     });
 }
 
@@ -91,11 +97,25 @@ async fn blocking<T: Send + 'static>(
     shard: &ShardCore,
     read: impl FnOnce(&SharedStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Option<T> {
-    let permit = shard.reads.clone().acquire_owned().await.ok()?;
+    let turn = turn(shard).await;
+    blocking_in_turn(shard, turn, read).await
+}
+
+/// The right to one of the reads under way. None only if the semaphore were closed, which nobody does.
+async fn turn(shard: &ShardCore) -> Option<OwnedSemaphorePermit> {
+    shard.reads.clone().acquire_owned().await.ok()
+}
+
+async fn blocking_in_turn<T: Send + 'static>(
+    shard: &ShardCore,
+    turn: Option<OwnedSemaphorePermit>,
+    read: impl FnOnce(&SharedStore) -> Result<T, StoreError> + Send + 'static,
+) -> Option<T> {
+    let turn = turn?;
     let store = shard.store.clone();
     let result = tokio::task::spawn_blocking(move || {
         let result = read(&store);
-        drop(permit);
+        drop(turn);
         result
     })
     .await;

@@ -118,6 +118,7 @@ async fn run(index: usize, parts: ShardParts, dispatcher: HttpDispatcher) {
         in_flight: Cell::new(0),
         attempt_ended: Notify::new(),
         queued_bytes: Cell::new(0),
+        reading_bytes: Cell::new(0),
         budget: RefCell::new(RetryBudget::new(BudgetConfig::default(), now.0)),
         rng: RefCell::new(StdRng::seed_from_u64(parts.seed)),
         holding: Cell::new(false),

@@ -29,7 +29,9 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
     match input {
         Input::Offer { offer, range, previous } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
-            let refused = cell.lane.borrow_mut().offer(previous, events, shard.room_bytes());
+            let mut lane = cell.lane.borrow_mut();
+            let room_bytes = shard.room_bytes(lane.queued_bytes());
+            let refused = lane.offer(previous, events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
         Input::Finished(finished) => finish(shard, cell, *finished, now),

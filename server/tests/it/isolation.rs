@@ -221,3 +221,43 @@ fn black_holes_without_number_leave_places_for_their_neighbours() {
     assert_each_once(&requests, &near, 0, COUNT);
     assert!(black.open_connections() <= 256);
 }
+
+#[test]
+fn a_place_that_the_next_in_line_does_not_want_goes_to_the_one_after() {
+    let arguments = ["--shards", "1", "--max-in-flight-per-shard", "1", "--attempt-timeout-ms", "2000"];
+    let (server, receiver) = (Server::start(&arguments), Receiver::start());
+    for app in ["hole", "disabled", "good"] {
+        application(&server, app);
+        endpoint(&server, &receiver, app, "here");
+    }
+    receiver.script("/hole/here", [Behaviour::Stall]);
+    push(&server, &["hole"], 0, 1);
+    receiver.wait_for(1, seconds(20));
+    // Both wait for the only place; then the first has nothing to do any more.
+    push(&server, &["disabled", "good"], 0, 1);
+    server.api_expect(200, "PATCH", "/api/v1/app/disabled/endpoint/here", json!({"disabled": true}));
+    server.api_expect(200, "PATCH", "/api/v1/app/hole/endpoint/here", json!({"disabled": true}));
+    let requests = wait_for_each(&receiver, &["/good/here"], 1, seconds(20));
+    assert_eq!(requests.len(), 2);
+}
+
+#[test]
+fn backlogs_of_many_dead_endpoints_keep_to_the_memory_that_they_may_take() {
+    const HOLES: usize = 60;
+    const BOUND_BYTES: f64 = 1_048_576.0;
+    let arguments = ["--shards", "1", "--queue-memory-bytes-per-shard", "1MiB", "--attempt-timeout-ms", "60000"];
+    let (server, receiver, black) = (Server::start(&arguments), Receiver::start(), Receiver::start());
+    application(&server, "one");
+    for number in 0..HOLES {
+        let path = endpoint(&server, &black, "one", &format!("hole-{number}"));
+        black.script(&path, [Behaviour::Stall]);
+    }
+    let near = endpoint(&server, &receiver, "one", "near");
+    push(&server, &["one"], 0, 5_000);
+    let requests = wait_for_each(&receiver, &[&near], 5_000, seconds(60));
+    assert_each_once(&requests, &near, 0, 5_000);
+    let queued = server.metric("pinion_queued_payload_bytes", &[]);
+    // Twice the bound, and one event of each endpoint.
+    assert!(queued <= 2.0 * BOUND_BYTES + (HOLES * 1_024) as f64, "{queued} bytes queued");
+    assert_eq!(server.metric("pinion_endpoints_behind", &[]), HOLES as f64);
+}
