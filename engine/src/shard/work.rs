@@ -76,7 +76,7 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
     loop {
         let mut lane = cell.lane.borrow_mut();
-        let room = Room { attempt: shard.has_place_for(&lane), bytes: shard.room_bytes() };
+        let room = Room { attempt: shard.has_place_for(&lane), bytes: shard.room_bytes(lane.queued_bytes()) };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         match action {

@@ -143,7 +143,7 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
     assert!(message(load("max_connections = 0", &[])).contains("max_connections must be between"));
     for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 51])] {
         let text = message(load(&format!("retry_schedule = {gaps}"), &[]));
-        assert!(text.contains("1 to 49 gaps of 1ms to 7d each"), "{gaps}: {text}");
+        assert!(text.contains("1 to 50 gaps of 1ms to 7d each"), "{gaps}: {text}");
     }
     assert!(message(load("log_level = \"loud\"", &[])).contains("log_level must be a level"));
 }
