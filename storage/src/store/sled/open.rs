@@ -89,7 +89,8 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 * 1024 * 1024 }
+        // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
+        Self { cache_bytes: 32 * 1024 * 1024 }
     }
 }
 
