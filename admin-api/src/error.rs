@@ -69,12 +69,6 @@ pub(crate) enum ApiError {
         /// Seconds to wait.
         retry_after_s: u64,
     },
-    /// More than the application's own rate.
-    #[error("the application takes no more messages now; one more may pass within {retry_after_s} s")]
-    RateLimited {
-        /// Seconds to wait.
-        retry_after_s: u64,
-    },
     /// The process is stopping.
     #[error("shutting down")]
     ShuttingDown,
@@ -140,8 +134,6 @@ impl ApiError {
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyBroken => StatusCode::BAD_REQUEST,
-            // Clients do not try again after this by themselves, within milliseconds, as they do after a 503.
-            ApiError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::ShuttingDown | ApiError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -161,7 +153,6 @@ impl ApiError {
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
-            ApiError::RateLimited { .. } => "rate_limited",
             ApiError::Busy { .. } => "busy",
             ApiError::ShuttingDown => "shutting_down",
             ApiError::Timeout => "timeout",
@@ -199,7 +190,7 @@ impl IntoResponse for ApiError {
             None => (status, Json(HttpErrorOut { code, detail: self.to_string() })).into_response(),
         };
         let retry_after_s = match self {
-            ApiError::Busy { retry_after_s } | ApiError::RateLimited { retry_after_s } => Some(retry_after_s.max(1)),
+            ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
             ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
             _ => None,
         };

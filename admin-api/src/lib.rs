@@ -12,7 +12,6 @@ pub mod state;
 
 mod edge;
 mod error;
-mod throttle;
 
 pub mod auth;
 mod extract;

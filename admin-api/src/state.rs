@@ -1,16 +1,14 @@
 //! What every handler holds: the engine, the root key's hash and the bounds.
 //!
 //! The only file that calls the engine: handlers ask the state. Deliberately no caches: reads are point reads of an
-//! embedded store. What it counts for throttled applications may be forgotten at any time.
+//! embedded store.
 
 use crate::auth::key::KeyHash;
 use crate::error::ApiError;
 use crate::limits::ApiLimits;
-use crate::throttle::{Grant, Throttle};
 use engine::seal::SealPurpose;
 use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
-use model::metric;
-use model::{AppId, Application, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
 use storage::read::SharedStore;
@@ -28,7 +26,6 @@ pub struct Parts {
     pub(crate) root_key: KeyHash,
     /// The bounds.
     pub(crate) limits: ApiLimits,
-    throttle: Throttle,
     /// One permit for each request that may be answered at once.
     pub(crate) permits: Semaphore,
 }
@@ -46,7 +43,7 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
-        ApiState(Arc::new(Parts { engine, root_key, limits, throttle: Throttle::default(), permits }))
+        ApiState(Arc::new(Parts { engine, root_key, limits, permits }))
     }
 
     /// Reads, on a thread that may block, what takes more than a few point reads.
@@ -71,17 +68,6 @@ impl ApiState {
     /// Takes messages in, durably and all at once.
     pub(crate) async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, ApiError> {
         Ok(self.engine.ingest(app, messages).await?)
-    }
-
-    /// How many of `wanted` messages the application's own rate lets pass now; all of them when it has none.
-    pub(crate) fn within_rate(&self, app: &Application, wanted: usize) -> Grant {
-        let Some(rate) = app.rate_limit else { return Grant { count: wanted, retry_after_s: 0 } };
-        let grant = self.throttle.take(app.id, rate, wanted, self.now());
-        let refused = (wanted - grant.count) as u64;
-        if refused > 0 {
-            metrics::counter!(metric::INGEST_REJECTED, "reason" => "rate_limited").increment(refused);
-        }
-        grant
     }
 
     /// The source of point reads.

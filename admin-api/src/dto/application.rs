@@ -24,7 +24,7 @@ pub(crate) struct ApplicationIn {
     pub(crate) uid: Patch<String>,
     /// Your own notes.
     metadata: Option<Metadata>,
-    /// Messages per second that may be taken for it; one second's worth may come at once, more are answered 429.
+    /// Messages per second that may be taken for it.
     #[schema(minimum = 1)]
     throttle_rate: Option<u32>,
     /// The same as `throttleRate`.

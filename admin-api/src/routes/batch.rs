@@ -1,8 +1,7 @@
 //! Batch ingest: many messages, one durable commit, one result for each.
 //!
 //! Deliberately not all or nothing: a message that is wrong must not hold up the others. An `Idempotency-Key` counts for
-//! each message by its place, so that a batch can be sent again whole. One that is larger than the application's rate
-//! would never get through that way: its refused messages are sent again alone, under another key.
+//! each message by its place, so that a batch can be sent again whole.
 
 use super::message::{accepted, idempotency_key};
 use super::params::AppPath;
@@ -15,13 +14,11 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
-use engine::{IngestOutcome, NewMessage};
+use engine::NewMessage;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
-/// Pushes up to 1,000 messages: a JSON array, or one message a line as `application/x-ndjson`. Those beyond the
-/// application's `throttleRate` have the result 429, `rate_limited`, and the ones before them are taken: send
-/// the refused ones again alone.
+/// Pushes up to 1,000 messages: a JSON array, or one message a line as `application/x-ndjson`.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/batch", tag = "Message", operation_id = "v1.message.create-batch",
     params(AppPath, ("idempotency-key" = Option<String>, Header,
         description = "Counts for each message by its place: makes sending the batch again harmless")),
@@ -50,30 +47,23 @@ pub(crate) async fn create(
             Err(error) => results.push(Some(BatchItemOut::refused(index, &error))),
         }
     }
-    let grant = state.within_rate(&app, messages.len());
-    for index in places.drain(grant.count..) {
-        results[index] =
-            Some(BatchItemOut::refused(index, &ApiError::RateLimited { retry_after_s: grant.retry_after_s }));
-    }
-    messages.truncate(grant.count);
     if !messages.is_empty() {
         for (index, outcome) in places.into_iter().zip(state.ingest(app.id, messages).await?) {
-            results[index] = Some(shown(index, outcome));
+            results[index] = Some(match accepted(outcome) {
+                Ok(event) => BatchItemOut {
+                    index,
+                    status: ACCEPTED.as_u16(),
+                    id: Some(event.message_id()),
+                    code: None,
+                    detail: None,
+                },
+                Err(error) => BatchItemOut::refused(index, &error),
+            });
         }
     }
     let data: Vec<BatchItemOut> = results.into_iter().flatten().collect();
     let accepted = data.iter().filter(|item| item.id.is_some()).count();
     Ok((ACCEPTED, Json(BatchOut { accepted, rejected: data.len() - accepted, data })))
-}
-
-/// The result of a message that the engine was given.
-fn shown(index: usize, outcome: IngestOutcome) -> BatchItemOut {
-    match accepted(outcome) {
-        Ok(event) => {
-            BatchItemOut { index, status: ACCEPTED.as_u16(), id: Some(event.message_id()), code: None, detail: None }
-        }
-        Err(error) => BatchItemOut::refused(index, &error),
-    }
 }
 
 fn read_item(item: &Bytes, key: Option<String>, limit_bytes: usize) -> Result<NewMessage, ApiError> {

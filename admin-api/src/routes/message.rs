@@ -9,7 +9,7 @@ use super::walk::{MessageFilter, key_of, page_of};
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut};
 use crate::dto::timestamp::Timestamp;
-use crate::error::{ACCEPTED, ApiError, HttpErrorOut, NO_CONTENT};
+use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody, find_application};
 use crate::json;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
@@ -57,13 +57,11 @@ pub(crate) struct ListQuery {
     with_content: bool,
 }
 
-/// Pushes a message. More than the application's `throttleRate`, of which one second's worth may come at once, are
-/// answered 429 with `Retry-After`.
+/// Pushes a message.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg", tag = "Message", operation_id = "v1.message.create",
     params(AppPath, ContentQuery, ("idempotency-key" = Option<String>, Header,
         description = "Makes sending it again harmless: the first one's answer comes back")),
-    request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut),
-        (status = 429, description = "`rate_limited`", body = HttpErrorOut)))]
+    request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     path: PathTexts,
@@ -81,10 +79,6 @@ pub(crate) async fn create(
         (None, Some(application)) => get_or_create(&state, text, application).await?,
         (None, None) => return Err(ApiError::NotFound("application")),
     };
-    let grant = state.within_rate(&app, 1);
-    if grant.count == 0 {
-        return Err(ApiError::RateLimited { retry_after_s: grant.retry_after_s });
-    }
     let mut outcomes = state.ingest(app.id, vec![message]).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     Ok((ACCEPTED, Json(MessageOut::of(&event, query.with_content))))

@@ -1,7 +1,6 @@
 //! Sends an example to one endpoint, whatever its filter.
 //!
-//! Deliberately an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other. Only
-//! the application's rate does not count it: a person tries an endpoint out, a backend does not push this way.
+//! Deliberately an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
 
 use super::message::accepted;
 use super::params::EndpointPath;

@@ -16,4 +16,3 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod messages;
-mod throttle;
