@@ -16,6 +16,8 @@ pub enum Change {
     EndpointPut(Box<Endpoint>),
     /// An endpoint was deleted.
     EndpointDeleted(EndpointRef),
+    /// What an application may be sent changed: its endpoints are to look again.
+    ApplicationPaced(AppId),
     /// An application was deleted, its endpoints with it.
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.

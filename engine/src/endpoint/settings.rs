@@ -54,9 +54,17 @@ impl From<TargetError> for Unmakeable {
 }
 
 impl Settings {
-    /// Builds them from a row.
+    /// Builds them from a row and its application's pace, which each of its endpoints keeps to: a message counts once,
+    /// to however many endpoints it goes.
     #[must_use]
-    pub fn of(row: &Endpoint, config: &EngineConfig, master: &MasterKey, guard: &Guard, now: UnixMs) -> Settings {
+    pub fn of(
+        row: &Endpoint,
+        app_rate_limit: Option<u32>,
+        config: &EngineConfig,
+        master: &MasterKey,
+        guard: &Guard,
+        now: UnixMs,
+    ) -> Settings {
         Settings {
             target: target(row, master, guard, now).map(Arc::new),
             filter: Arc::new(Filter::of(row)),
@@ -65,7 +73,7 @@ impl Settings {
                 retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
                 on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
                 disable_after_failing_ms: config.disable_after_failing_ms,
-                rate_limit: row.rate_limit,
+                rate_limit: row.rate_limit.into_iter().chain(app_rate_limit).min(),
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
             },

@@ -104,16 +104,21 @@ impl Router {
                 }
                 self.shard(target).changed(target);
             }
+            Change::ApplicationPaced(app) => self.tell_endpoints(app, self.apps.get(&app)),
             Change::ApplicationDeleted(app) => {
-                if let Some(routes) = self.apps.remove(&app) {
-                    for endpoint in routes.endpoints() {
-                        let target = EndpointRef { app, endpoint };
-                        self.shard(target).changed(target);
-                    }
-                }
+                let routes = self.apps.remove(&app);
+                self.tell_endpoints(app, routes.as_ref());
             }
             Change::Requeued(target) => self.requeued(target),
             Change::JobStarted => self.jobs.notify_one(),
+        }
+    }
+
+    /// Has every endpoint of an application look at its rows again.
+    fn tell_endpoints(&self, app: AppId, routes: Option<&AppRoutes>) {
+        for endpoint in routes.into_iter().flat_map(AppRoutes::endpoints) {
+            let target = EndpointRef { app, endpoint };
+            self.shard(target).changed(target);
         }
     }
 

@@ -19,8 +19,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use storage::SharedStore;
+use storage::tables::{application, endpoint};
 use storage::writer::WriterHandle;
+use storage::{SharedStore, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
 /// One shard.
@@ -131,6 +132,16 @@ impl ShardCore {
     pub fn has_place_for(&self, lane: &Lane) -> bool {
         let half_full = self.in_flight.get() >= self.config.max_in_flight_per_shard / 2;
         self.may_start() && (!half_full || lane.keeps_up() || lane.in_flight() == 0)
+    }
+
+    /// An endpoint's settings as its rows say now. Two reads of cached rows; none when it is gone.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn settings(&self, target: EndpointRef, now: UnixMs) -> Result<Option<Settings>, StoreError> {
+        let Some(row) = endpoint::get(&*self.store, target)? else { return Ok(None) };
+        let app_rate_limit = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
+        Ok(Some(Settings::of(&row, app_rate_limit, &self.config, &self.master, &self.guard, now)))
     }
 
     /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is

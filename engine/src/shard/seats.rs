@@ -11,7 +11,6 @@ use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::offer::Offer;
-use crate::endpoint::settings::Settings;
 use model::{Cursor, EndpointRef, Seq};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -115,9 +114,8 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
 
 fn open(shard: &ShardCore, target: EndpointRef, from: impl FnOnce() -> Cursor) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
     let now = shard.clock.now();
-    let settings = Settings::of(&row, &shard.config, &shard.master, &shard.guard, now);
+    let Some(settings) = shard.settings(target, now)? else { return Ok(None) };
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,

@@ -9,7 +9,6 @@ use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
 use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
-use crate::endpoint::settings::Settings;
 use crate::outcome::decide::Decision;
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
@@ -61,9 +60,8 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     }
     let stale = cell.settings.borrow().stale_at.is_some_and(|at| at <= now);
     if cell.changed.replace(false) || stale {
-        // A read of one cached row; an error here is the store's and ends the process elsewhere.
-        if let Ok(Some(row)) = storage::tables::endpoint::get(&*shard.store, cell.target) {
-            let settings = Settings::of(&row, &shard.config, &shard.master, &shard.guard, now);
+        // An error here is the store's and ends the process elsewhere.
+        if let Ok(Some(settings)) = shard.settings(cell.target, now) {
             let enabled = lane.configure(settings.policy.clone(), now);
             let moved = cell.settings.borrow().uri() != settings.uri();
             let transition = if moved { lane.moved().or(enabled) } else { enabled };

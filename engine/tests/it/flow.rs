@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use model::{DeadLetterReason, Seq};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -83,5 +83,21 @@ async fn a_failed_first_try_is_retried_by_the_schedule() {
     world.until(SOON, || !world.has_outstanding(endpoint)).await;
     assert_eq!(world.dead_letter(endpoint, Seq(seqs[0].0)), None);
     assert_eq!(world.attempts(endpoint, seqs[0]), [500, 200]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_s_pace_is_kept_by_its_endpoints_also_when_it_changes_while_they_work() {
+    let world = World::start().await;
+    world.endpoint(&[]).await;
+    world.push(1).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() == 1).await;
+    world.pace(20).await;
+    // Told through the shard's inbox, before whatever is offered after it.
+    let started = Instant::now();
+    world.push(30).await;
+    world.receiver.wait_for(SOON, |seen| seen.len() == 31).await;
+    // 3 may go at once, 27 wait for their turn at 20 a second.
+    assert!(started.elapsed() >= Duration::from_millis(1_300), "{:?}", started.elapsed());
     world.stop().await;
 }

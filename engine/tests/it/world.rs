@@ -97,6 +97,15 @@ impl World {
         done.await.map_err(|error: engine::ChangeError<StoreError>| error.to_string()).unwrap();
     }
 
+    /// Paces everything that the application is sent.
+    pub(crate) async fn pace(&self, per_s: u32) {
+        let done = self.engine.change(move |txn| {
+            let row = application::get(txn, APP)?.unwrap();
+            application::put(txn, &Application { rate_limit: Some(per_s), ..row })
+        });
+        done.await.map_err(|error: engine::ChangeError<StoreError>| error.to_string()).unwrap();
+    }
+
     pub(crate) fn has_outstanding(&self, target: EndpointRef) -> bool {
         settle::has_outstanding(&*self.store, target).unwrap()
     }

@@ -7,7 +7,7 @@ use crate::keys::{KeyKind, application, application_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_row, scan_rows};
-use crate::txn::Txn;
+use crate::txn::{Change, Txn};
 use model::{AppId, Application};
 
 /// The application of a number.
@@ -40,13 +40,17 @@ pub fn list(
     scan_rows(read, KeyKind::Application, &range, limit, direction)
 }
 
-/// Creates or replaces an application and keeps the index right, also when its name changed.
+/// Creates or replaces an application, keeps the index right, also when its name changed, and tells the engine when its
+/// pace changed.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
     put_row(txn, application::encode(row.id), row)?;
+    if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
+        txn.tell(Change::ApplicationPaced(row.id));
+    }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
     {

@@ -193,7 +193,7 @@ impl<D: Downstream> Writer<D> {
             match change {
                 Change::EndpointDeleted(target) => self.progress.forget(*target),
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
-                Change::EndpointPut(_) | Change::Requeued(_) | Change::JobStarted => {}
+                Change::EndpointPut(_) | Change::ApplicationPaced(_) | Change::Requeued(_) | Change::JobStarted => {}
             }
         }
     }
