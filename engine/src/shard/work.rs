@@ -16,6 +16,9 @@ use model::{OutcomeClass, Seq, UnixMs};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+/// Room for less is not worth a read of the log while something is still queued: some blocks' worth.
+const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
+
 /// Gives one input to the lane, then does everything it asks for.
 pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
     let now = shard.clock.now();
@@ -69,6 +72,8 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     loop {
         let mut lane = cell.lane.borrow_mut();
         let may_start = shard.has_place_for(&lane);
+        let room_bytes = shard.room_bytes(lane.queued_bytes());
+        lane.set_reads_ahead(room_bytes >= READ_AHEAD_MIN_BYTES);
         let action = lane.next_action(now, may_start, &mut shard.budget.borrow_mut());
         drop(lane);
         match action {

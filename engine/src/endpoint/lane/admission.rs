@@ -27,7 +27,11 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
-        if may_read && let Some(read) = self.backlog.next_read() {
+        let worth_it = self.reads_ahead || self.backlog.queued() == 0;
+        if may_read
+            && worth_it
+            && let Some(read) = self.backlog.next_read()
+        {
             return Some(Action::ReadLog(read));
         }
         if let Some(due) = self.retries.next_due().filter(|due| *due > now) {

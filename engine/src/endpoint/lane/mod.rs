@@ -56,6 +56,7 @@ pub struct Lane {
     read_failed: bool,
     no_read_until: UnixMs,
     keeps_up: bool,
+    reads_ahead: bool,
 }
 
 impl Lane {
@@ -88,8 +89,15 @@ impl Lane {
             read_failed: false,
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
+            reads_ahead: true,
             policy,
         }
+    }
+
+    /// Whether the log may be read before the queue is empty. Not while memory is short: events of a read share the block
+    /// they came in, so one that brings few keeps far more in memory than it counts for.
+    pub fn set_reads_ahead(&mut self, reads_ahead: bool) {
+        self.reads_ahead = reads_ahead;
     }
 
     // --- what happened ---
