@@ -16,6 +16,10 @@ use model::{OutcomeClass, Seq, UnixMs};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+/// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
+/// came in, so one that brings few keeps far more in memory than it counts for.
+const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
+
 /// Gives one input to the lane, then does everything it asks for.
 pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
     let _watch = Watch(shard);
@@ -74,7 +78,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
     loop {
         let mut lane = cell.lane.borrow_mut();
-        let room = Room { attempt: shard.has_place_for(&lane), bytes: shard.room_bytes(lane.queued_bytes()) };
+        let left = shard.room_bytes(lane.queued_bytes());
+        let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
+        let room = Room { attempt: shard.has_place_for(&lane), bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         match action {
