@@ -5,7 +5,7 @@
 
 use super::core::{LaneCell, ShardCore};
 use crate::endpoint::actor::{EndpointAddr, Input};
-use crate::endpoint::backlog::LogRead;
+use crate::endpoint::backlog::{LogFound, LogRead};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::retries::{DueLoad, Urgency};
@@ -112,39 +112,44 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Events after `read.after` that match, and up to where the log was looked at.
+/// Events after `read.after` that match, and up to where the log was looked at. Positions follow on each other, so one that
+/// is missing was removed by retention, with all before it; when that happens under way, the next read begins with it.
 fn catch_up(
     store: &SharedStore,
     app: AppId,
     filter: &Filter,
     read: LogRead,
     bytes_max: usize,
-) -> Result<(Vec<Event>, Seq), StoreError> {
+) -> Result<LogFound, StoreError> {
     let store: &dyn storage::Store = &**store;
-    let (mut found, mut bytes, mut looked_at, mut position) = (Vec::new(), 0, 0, read.after);
-    while looked_at < LOOKED_AT_MAX {
-        let events = read_step(store, app, position, bytes_max)?;
-        let Some(last) = events.last() else { return Ok((found, read.upto)) };
-        looked_at += events.len();
-        let last = last.seq;
-        for event in events {
-            if event.seq > read.upto {
-                return Ok((found, read.upto));
+    let mut found = LogFound { events: Vec::new(), upto: read.after, removed: None };
+    let (mut bytes, mut looked_at) = (0, 0);
+    while looked_at < LOOKED_AT_MAX && found.upto < read.upto {
+        let events = read_step(store, app, found.upto, bytes_max)?;
+        let next = events.first().map_or(read.upto.next(), |event| event.seq).min(read.upto.next());
+        if next > found.upto.next() {
+            if found.upto > read.after {
+                return Ok(found);
             }
-            position = event.seq;
+            found.removed = Some((found.upto.next(), next.previous()));
+            found.upto = next.previous();
+        }
+        looked_at += events.len();
+        for event in events {
+            if event.seq > read.upto || event.seq != found.upto.next() {
+                return Ok(found);
+            }
+            found.upto = event.seq;
             if filter.matches(&event) {
                 bytes += event.memory_bytes();
-                found.push(event);
-                if found.len() >= read.max_events || bytes >= bytes_max {
-                    return Ok((found, position));
+                found.events.push(event);
+                if found.events.len() >= read.max_events || bytes >= bytes_max {
+                    return Ok(found);
                 }
             }
         }
-        if last >= read.upto {
-            return Ok((found, read.upto));
-        }
     }
-    Ok((found, position))
+    Ok(found)
 }
 
 fn read_step(store: &(impl Read + ?Sized), app: AppId, after: Seq, bytes_max: usize) -> Result<Vec<Event>, StoreError> {
