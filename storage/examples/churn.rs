@@ -1,9 +1,9 @@
 //! Churn: events go in at full speed and the oldest go out, as retention does it; how much disk does that take?
 //!
-//! `cargo run --release -p storage --example churn -- DIR MINUTES LIVE_MIB PAYLOAD_BYTES` prints a line every few
-//! seconds: the bytes that are live, the bytes of the files, and their ratio. Every other event has a name of its own, and
-//! each commit leaves a run of attempts, so that all kinds of rows that retention removes are there. Deliberately without
-//! the engine: the question is whether the store underneath gives space back.
+//! `cargo run --release -p storage --example churn -- DIR MINUTES LIVE_MIB PAYLOAD_BYTES NAMED` prints a line every few
+//! seconds: the bytes that are live, the bytes of the files, and their ratio. One in NAMED events has a name of its own (0:
+//! none has), and each commit leaves a run of attempts, so that all kinds of rows that retention removes are there.
+//! Deliberately without the engine: the question is whether the store underneath gives space back.
 
 use bytes::Bytes;
 use model::{AppId, AttemptRecord, EndpointId, EndpointRef, Event, OutcomeClass, Seq, Trigger, UnixMs};
@@ -23,6 +23,7 @@ struct Churn<S> {
     heads: [u64; APPS as usize],
     random: u64,
     payload_bytes: usize,
+    named: u64,
 }
 
 impl<S: Store> Churn<S> {
@@ -56,7 +57,7 @@ impl<S: Store> Churn<S> {
                 seq: Seq(seq),
                 accepted_at: UnixMs(seq),
                 event_type: Arc::from("invoice.paid"),
-                event_id: seq.is_multiple_of(2).then(|| Arc::from(format!("event {seq}"))),
+                event_id: (self.named > 0 && seq.is_multiple_of(self.named)).then(|| Arc::from(format!("event {seq}"))),
                 channels: Vec::new(),
                 only_for: None,
                 payload: self.payload(),
@@ -103,8 +104,8 @@ fn record(seq: Seq) -> AttemptRecord {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, minutes, live_mib, payload_bytes] = arguments.as_slice() else {
-        return Err("churn DIR MINUTES LIVE_MIB PAYLOAD_BYTES".into());
+    let [dir, minutes, live_mib, payload_bytes, named] = arguments.as_slice() else {
+        return Err("churn DIR MINUTES LIVE_MIB PAYLOAD_BYTES NAMED".into());
     };
     let (minutes, limit): (u64, u64) = (minutes.parse()?, live_mib.parse::<u64>()? << 20);
     let store = OpenOptions::default().open(dir.as_ref())?;
@@ -115,6 +116,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         heads: [0; APPS as usize],
         random: 0x9E37_79B9_7F4A_7C15,
         payload_bytes,
+        named: named.parse()?,
     };
     let (started, mut shown, mut written) = (Instant::now(), Instant::now(), 0u64);
     let mut worst: f64 = 0.0;
