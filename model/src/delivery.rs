@@ -181,3 +181,22 @@ pub struct Settlement {
     /// Set when this outcome disables the endpoint.
     pub disable: Option<DisabledReason>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_add_up_and_what_overlaps_counts_once() {
+        let stretch = |first, last, at| Expired::stretch(Seq(first), Seq(last), UnixMs(at));
+        assert_eq!(stretch(5, 4, 1).positions, 0);
+        let both = stretch(1, 10, 1).and(stretch(21, 30, 2));
+        assert_eq!((both.first, both.last, both.positions), (Seq(1), Seq(30), 20));
+        assert_eq!((both.since, both.at), (UnixMs(1), UnixMs(2)));
+        // Found again after a crash, from further back, and again.
+        let again = stretch(151, 500, 1).and(stretch(101, 500, 2));
+        assert_eq!((again.first, again.last, again.positions), (Seq(101), Seq(500), 400));
+        assert_eq!(again.and(stretch(101, 500, 3)).positions, 400);
+        assert_eq!(again.and(stretch(400, 600, 3)).positions, 500);
+    }
+}

@@ -171,9 +171,7 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
         JobKind::Recover(_) | JobKind::RedriveDeadLetters => "endpoint.recover",
         JobKind::ReplayMissing(_) => "endpoint.replay",
         JobKind::Replay(_) => "endpoint.bulk-replay",
-        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => {
-            "application.purge_content"
-        }
+        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => "application.purge_content",
     }
 }
 

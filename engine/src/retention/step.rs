@@ -16,21 +16,11 @@ pub(super) const ROWS_PER_STEP: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Remove an application's oldest events.
-    Events {
-        app: AppId,
-        upto: Seq,
-        rows: usize,
-    },
+    Events { app: AppId, upto: Seq, rows: usize },
     /// Give up what waits for events that are gone.
-    Pending {
-        target: EndpointRef,
-        begin: Seq,
-    },
+    Pending { target: EndpointRef, begin: Seq },
     /// Forget attempts.
-    Attempts {
-        target: EndpointRef,
-        begin: Seq,
-    },
+    Attempts { target: EndpointRef, begin: Seq },
     /// Look at a page of a kind.
     Sweep(Sweep, Option<SweepPosition>),
     /// Note the time that retention goes by.

@@ -9,8 +9,8 @@ use super::step::Tally;
 use super::*;
 use bytes::Bytes;
 use model::{
-    AppId, AttemptRecord, Cursor, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Event, Job, JobKind, JobStatus,
-    OutcomeClass, Pending, Seq, Trigger,
+    AppId, AttemptRecord, Cursor, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Event, Job, JobKind,
+    JobStatus, OutcomeClass, Pending, Seq, Trigger,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -354,7 +354,8 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
     world.write(|txn| {
         let fingerprint = [0; 16];
         for (key, expires_at) in [("old", 99 * HOUR), ("young", 101 * HOUR)] {
-            let row = idempotency::Row { seq: Seq(1), accepted_at: UnixMs(1), fingerprint, expires_at: UnixMs(expires_at) };
+            let row =
+                idempotency::Row { seq: Seq(1), accepted_at: UnixMs(1), fingerprint, expires_at: UnixMs(expires_at) };
             idempotency::put(txn, AppId(1), key, &row)?;
         }
         for (number, status, updated_at) in

@@ -155,3 +155,86 @@ fn catch_up(
 fn read_step(store: &(impl Read + ?Sized), app: AppId, after: Seq, bytes_max: usize) -> Result<Vec<Event>, StoreError> {
     log::read_after(store, app, after, EVENTS_PER_STEP, bytes_max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use model::{Endpoint, EndpointId, UnixMs};
+    use std::sync::Arc;
+    use storage::Txn;
+    use storage::store::MemoryStore;
+
+    const APP: AppId = AppId(1);
+
+    fn store(seqs: impl Iterator<Item = u64>) -> SharedStore {
+        let store = MemoryStore::new();
+        for seq in seqs {
+            let event = Event {
+                app: APP,
+                seq: Seq(seq),
+                accepted_at: UnixMs(seq),
+                event_type: Arc::from("a"),
+                event_id: None,
+                channels: Vec::new(),
+                only_for: None,
+                payload: Bytes::from_static(b"{}"),
+            };
+            let mut txn = Txn::new(&store);
+            log::append(&mut txn, APP, &[event]).unwrap();
+            storage::Store::apply(&store, txn.into_parts().0).unwrap();
+        }
+        Arc::new(store)
+    }
+
+    fn read(store: &SharedStore, after: u64, upto: u64, max_events: usize) -> (Vec<u64>, u64, Option<(u64, u64)>) {
+        let read = LogRead { after: Seq(after), upto: Seq(upto), max_events };
+        let found = catch_up(store, APP, &Filter::of(&everything()), read, usize::MAX).unwrap();
+        let events = found.events.iter().map(|event| event.seq.0).collect();
+        (events, found.upto.0, found.removed.map(|(first, last)| (first.0, last.0)))
+    }
+
+    fn everything() -> Endpoint {
+        Endpoint {
+            id: EndpointId(1),
+            app: APP,
+            salt: 1,
+            uid: None,
+            url: String::new(),
+            description: String::new(),
+            event_types: Vec::new(),
+            channels: Vec::new(),
+            rate_limit: None,
+            max_in_flight: None,
+            timeout_ms: None,
+            retry_policy: None,
+            on_client_error: None,
+            disabled: None,
+            active_from: Seq::ZERO,
+            secrets: Vec::new(),
+            sealed_headers: None,
+            metadata: String::new(),
+            created_at: UnixMs(1),
+            updated_at: UnixMs(1),
+        }
+    }
+
+    #[test]
+    fn what_the_log_has_lost_is_told_where_a_read_begins() {
+        let all = store(1..=9);
+        assert_eq!(read(&all, 3, 8, 3), (vec![4, 5, 6], 6, None));
+        assert_eq!(read(&all, 3, 8, 99), (vec![4, 5, 6, 7, 8], 8, None));
+        let rest = store(6..=9);
+        assert_eq!(read(&rest, 5, 8, 99), (vec![6, 7, 8], 8, None));
+        assert_eq!(read(&rest, 3, 8, 1), (vec![6], 6, Some((4, 5))));
+        assert_eq!(read(&rest, 1, 4, 99), (Vec::new(), 4, Some((2, 4))), "not beyond what was offered");
+        assert_eq!(read(&store(0..0), 1, 4, 99), (Vec::new(), 4, Some((2, 4))));
+    }
+
+    #[test]
+    fn what_is_lost_under_way_is_left_to_the_next_read() {
+        let holed = store((1..=3).chain(7..=9));
+        assert_eq!(read(&holed, 0, 9, 99), (vec![1, 2, 3], 3, None));
+        assert_eq!(read(&holed, 3, 9, 99), (vec![7, 8, 9], 9, Some((4, 6))));
+    }
+}

@@ -22,9 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::keys::KeyKind;
 use storage::store::MemoryStore;
-use storage::tables::{
-    application, counter, dead_letter, delivery, endpoint, history, job, log, retained, settle,
-};
+use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, job, log, retained, settle};
 use storage::{Change, Direction, SharedStore, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -22,7 +22,8 @@ use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::txn::Txn;
 use bytes::Bytes;
 use model::{
-    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger, UnixMs,
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
+    UnixMs,
 };
 
 /// Value of a row of the due index: a retry of the schedule.

@@ -71,3 +71,40 @@ pub fn next_endpoint(
     let rows = scan(read, &keys::beyond_endpoint(kind, after), 1, Direction::Forward)?;
     rows.first().map(|(key, _)| keys::endpoint_of(kind, key)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use crate::tables::{delivery, event_uid};
+    use model::{Pending, Seq, Trigger, UnixMs};
+
+    #[test]
+    fn an_application_goes_in_steps_and_its_neighbour_stays() {
+        let store = TestStore::default();
+        let pending = Pending { attempts: 1, due: UnixMs(1), last_outcome: None, trigger: Trigger::Scheduled };
+        for app in [1, 2] {
+            store.write(|txn| {
+                for seq in 1..=5 {
+                    event_uid::put(txn, AppId(app), &format!("name {seq}"), Seq(seq))?;
+                    delivery::put_pending(txn, target(app, 1), Seq(seq), None, &pending);
+                }
+                delivery::put_routed(txn, AppId(app), Seq(5));
+                Ok(())
+            });
+        }
+        let rows = store.row_count();
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            store.write(|txn| {
+                steps.push(application(txn, AppId(1), 6)?);
+                Ok(())
+            });
+        }
+        assert_eq!(steps, [6, 6, 4, 0]);
+        assert_eq!(store.row_count(), rows / 2);
+        assert_eq!(delivery::routed(&store, AppId(1)).unwrap(), Seq(0));
+        assert_eq!(next_endpoint(&store, KeyKind::Pending, None).unwrap(), Some(target(2, 1)));
+        assert_eq!(next_endpoint(&store, KeyKind::Pending, Some(target(2, 1))).unwrap(), None);
+    }
+}

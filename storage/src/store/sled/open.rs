@@ -20,7 +20,7 @@ use super::{COMMITS_KEY, COMMITS_TREE, SledStore, format};
 use crate::store::Poison;
 
 /// How often sled's background thread flushes and looks for segments to clean; it may spend half of it on cleaning.
-const BACKGROUND_EVERY_MS: u64 = 50;
+const BACKGROUND_EVERY_MS: u64 = 500;
 
 /// sled's unit of allocation; a page over a quarter of it spills into `blobs/`. A leaf splits when it is next visited with
 /// more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184 KB, too

@@ -92,12 +92,7 @@ fn forget_laters(
 }
 
 /// Removes one further attempt from both of its places; answers its bytes, 0 when it was gone.
-fn remove_later(
-    txn: &mut Txn<'_>,
-    target: EndpointRef,
-    started_at: UnixMs,
-    seq: Seq,
-) -> Result<u64, StoreError> {
+fn remove_later(txn: &mut Txn<'_>, target: EndpointRef, started_at: UnixMs, seq: Seq) -> Result<u64, StoreError> {
     let row = remove_retained(txn, attempt_later::encode(target, started_at, seq), Growth::attempts)?;
     Ok(row + remove_retained(txn, attempt_later_by_seq::encode(target, seq, started_at), Growth::attempts)?)
 }

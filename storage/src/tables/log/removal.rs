@@ -77,9 +77,11 @@ fn remove_block(
             removed.rows += 1;
         }
     }
-    let chunks = keys::chunk::of_app(app)
-        .from(keys::chunk::encode(app, first, 0))
-        .up_to(keys::chunk::encode(app, last, u16::MAX));
+    let chunks = keys::chunk::of_app(app).from(keys::chunk::encode(app, first, 0)).up_to(keys::chunk::encode(
+        app,
+        last,
+        u16::MAX,
+    ));
     for (chunk, _) in scan(txn, &chunks, CHUNKS_PER_BLOCK_MAX, Direction::Forward)? {
         removed.bytes += remove_retained(txn, chunk, Growth::events)?;
         removed.rows += 1;
@@ -88,4 +90,110 @@ fn remove_block(
     removed.rows += 1;
     removed.events += records.len() as u64;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MAX_VALUE_BYTES;
+    use crate::tables::log::{append, begin, get, head};
+    use crate::tables::testing::TestStore;
+    use crate::tables::{delivery, event_uid};
+    use model::{Event, UnixMs};
+    use std::sync::Arc;
+
+    const APP: AppId = AppId(1);
+
+    fn event(app: AppId, seq: u64, bytes: usize) -> Event {
+        Event {
+            app,
+            seq: Seq(seq),
+            accepted_at: UnixMs(seq),
+            event_type: Arc::from("invoice.paid"),
+            event_id: Some(Arc::from(format!("name {seq}"))),
+            channels: Vec::new(),
+            only_for: None,
+            payload: Bytes::from(vec![7; bytes]),
+        }
+    }
+
+    /// One block for each event; the third has three chunks.
+    fn five_blocks() -> TestStore {
+        let store = TestStore::default();
+        for app in [APP, AppId(2)] {
+            for seq in 1..=5 {
+                let event = event(app, seq, if seq == 3 { MAX_VALUE_BYTES * 2 + 9 } else { 10 });
+                store.write(|txn| {
+                    append(txn, app, std::slice::from_ref(&event))?;
+                    event_uid::put(txn, app, &format!("name {seq}"), Seq(seq))?;
+                    delivery::put_routed(txn, app, Seq(seq));
+                    Ok(())
+                });
+            }
+        }
+        store
+    }
+
+    fn remove(store: &TestStore, upto: u64, max_rows: usize) -> u64 {
+        let mut removed = LogRemoved::default();
+        store.write(|txn| {
+            removed = remove_upto(txn, APP, Seq(upto), max_rows)?;
+            Ok(())
+        });
+        removed.events
+    }
+
+    #[test]
+    fn the_beginning_goes_with_all_that_hangs_on_it_and_nothing_else() {
+        let store = five_blocks();
+        let of_other = store.row_count() / 2;
+        assert_eq!(remove(&store, 0, 100), 0);
+        assert_eq!(remove(&store, 3, 100), 3);
+        assert_eq!(begin(&store, APP).unwrap(), Seq(4));
+        assert_eq!(get(&store, APP, Seq(3)).unwrap(), None);
+        assert_eq!(get(&store, APP, Seq(4)).unwrap(), Some(event(APP, 4, 10)));
+        assert_eq!(event_uid::get(&store, APP, "name 3").unwrap(), None);
+        assert_eq!(remove(&store, u64::MAX - 1, 100), 2);
+        // All that is left is the mark of what was routed, and it gives the positions.
+        assert_eq!(store.row_count(), of_other + 1);
+        assert_eq!((head(&store, APP).unwrap(), begin(&store, APP).unwrap()), (Seq(5), Seq(6)));
+        assert_eq!(get(&store, AppId(2), Seq(1)).unwrap(), Some(event(AppId(2), 1, 10)));
+    }
+
+    #[test]
+    fn a_step_is_bounded_and_goes_on() {
+        let store = five_blocks();
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            steps.push(remove(&store, 5, 3));
+        }
+        // Two rows a block; the third has four more, and is never taken in parts.
+        assert_eq!(steps, [2, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_name_that_a_later_event_has_taken_stays() {
+        let store = five_blocks();
+        store.write(|txn| event_uid::put(txn, APP, "name 1", Seq(5)));
+        assert_eq!(remove(&store, 1, 100), 1);
+        assert_eq!(event_uid::get(&store, APP, "name 1").unwrap(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_holds_nothing_up() {
+        let store = five_blocks();
+        for seq in [1, 3, 5] {
+            store.write(|txn| {
+                txn.put(keys::event::encode(APP, Seq(seq)), &b"damaged"[..]);
+                Ok(())
+            });
+        }
+        assert_eq!(remove(&store, 4, 100), 2, "those that could be read");
+        assert_eq!(begin(&store, APP).unwrap(), Seq(5));
+        let chunks = keys::chunk::of_app(APP);
+        assert!(scan(&store, &chunks, 9, Direction::Forward).unwrap().is_empty(), "its chunks went with it");
+        // Where the last one ends is not known.
+        assert_eq!(remove(&store, 5, 100), 0);
+        assert_eq!(begin(&store, APP).unwrap(), Seq(5));
+    }
 }
