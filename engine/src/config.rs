@@ -2,6 +2,7 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
+use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
 
@@ -44,6 +45,10 @@ pub struct EngineConfig {
     pub commit_max_events: usize,
     /// How long an `Idempotency-Key` is remembered.
     pub idempotency_ms: u64,
+    /// What is kept of the past, and for how long.
+    pub retention: Limits,
+    /// How often retention looks for what is past.
+    pub retention_period_ms: u64,
     /// How long a stop waits for attempts in flight.
     pub drain_timeout_ms: u64,
 }
@@ -71,6 +76,13 @@ impl Default for EngineConfig {
             ingest_queue_bytes: 64 * MIB,
             commit_max_events: 4_096,
             idempotency_ms: 24 * HOUR_MS,
+            retention: Limits {
+                events_ms: 30 * 24 * HOUR_MS,
+                attempts_ms: 30 * 24 * HOUR_MS,
+                dead_letters_ms: 30 * 24 * HOUR_MS,
+                bytes: 0,
+            },
+            retention_period_ms: 10_000,
             drain_timeout_ms: 8_000,
         }
     }
@@ -96,7 +108,7 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 16] = [
+        let checks: [(&'static str, u64, u64, u64); 21] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -112,6 +124,11 @@ impl EngineConfig {
             ("ingest_queue_bytes", self.ingest_queue_bytes as u64, MIB, 1 << 40),
             ("commit_max_events", self.commit_max_events as u64, 1, 65_536),
             ("idempotency_ms", self.idempotency_ms, 0, 30 * DAY_MS),
+            ("retention.events_ms", self.retention.events_ms, 0, 3_650 * DAY_MS),
+            ("retention.attempts_ms", self.retention.attempts_ms, 0, 3_650 * DAY_MS),
+            ("retention.dead_letters_ms", self.retention.dead_letters_ms, 0, 3_650 * DAY_MS),
+            ("retention.bytes", self.retention.bytes, 0, 1 << 60),
+            ("retention_period_ms", self.retention_period_ms, 10, DAY_MS),
             ("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000),
         ];
         for (field, value, least, most) in checks {

@@ -12,6 +12,7 @@ use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::dispatch::Guard;
 use crate::jobs;
 use crate::observe;
+use crate::retention::janitor;
 use crate::router::Router;
 use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
 use crate::shard::inbox::ShardInbox;
@@ -74,7 +75,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 2],
+    tasks: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Engine {
@@ -117,7 +118,9 @@ impl Engine {
         }
         let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), clock, job_started));
         let observer = tokio::spawn(observe::run(store.clone()));
-        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks: [jobs, observer] }));
+        let (limits, period_ms) = (config.retention, config.retention_period_ms);
+        let janitor = tokio::spawn(janitor::run(store.clone(), writer.clone(), clock, limits, period_ms));
+        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks: [jobs, observer, janitor] }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, clock, threads }) })
     }
 
@@ -282,6 +285,11 @@ fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, StoreEr
             }
             router.reroute(next, &events, &mut progress);
         }
+    }
+    // Those whose application's log retention has emptied: they note what they did not get, and owe nothing then.
+    for (app, targets) in owing {
+        let head = log::head(read, app)?;
+        targets.into_iter().for_each(|target| router.resume(target, progress.position(target), head));
     }
     let mut target = None;
     while let Some(next) = delivery::next_with_due(read, target)? {

@@ -10,13 +10,16 @@ use crate::endpoint::filter::Filter;
 use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::tables::{dead_letter, delivery, endpoint, history, job, log};
+use storage::tables::{dead_letter, delivery, endpoint, history, job, log, purge};
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{Direction, SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
 
 /// Deliveries looked at in one chunk.
 const CHUNK: usize = 256;
+
+/// Rows of a deleted application removed in one chunk.
+const ROWS_PURGED: usize = 1_024;
 
 /// Payload bytes read for one chunk.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -71,6 +74,7 @@ fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreError> {
     let target = row.target;
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
+        JobKind::PurgeApplication => purge_application(txn, &mut row)?,
         JobKind::PurgeDeadLetters => dead_letters(txn, &mut row, |txn, seq| dead_letter::remove(txn, target, seq))?,
         kind => match endpoint::get(txn, target)? {
             None => {
@@ -141,7 +145,10 @@ fn is_for(txn: &Txn<'_>, kind: JobKind, endpoint: &Endpoint, event: &Event) -> R
         JobKind::Recover(_) => matches!(state, DeliveryState::DeadLettered(_) | DeliveryState::Cancelled(_)),
         JobKind::ReplayMissing(_) => matches!(state, DeliveryState::Cancelled(_) | DeliveryState::NotMatched),
         JobKind::Replay(_) => !matches!(state, DeliveryState::Queued | DeliveryState::Waiting(_)),
-        JobKind::RedriveDeadLetters | JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint => false,
+        JobKind::RedriveDeadLetters
+        | JobKind::PurgeDeadLetters
+        | JobKind::PurgeEndpoint
+        | JobKind::PurgeApplication => false,
     })
 }
 
@@ -156,4 +163,12 @@ fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> 
     let more = history::trim(txn, target, Seq(u64::MAX), UnixMs(u64::MAX), CHUNK)?;
     row.affected += (removed + letters.len()) as u64;
     Ok(removed == 0 && letters.is_empty() && !more)
+}
+
+/// A chunk of a deleted application's rows. Done when there was none: what the commit of the deletion itself still wrote
+/// is found by the next chunk.
+fn purge_application(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
+    let removed = purge::application(txn, row.target.app, ROWS_PURGED)?;
+    row.affected += removed as u64;
+    Ok(removed == 0)
 }

@@ -9,6 +9,8 @@ pub mod engine;
 
 pub mod jobs;
 
+pub mod retention;
+
 pub mod delivery_state;
 
 mod observe;

@@ -96,6 +96,46 @@ pub struct Gap {
     pub reason: DisabledReason,
 }
 
+/// What an endpoint did not get because retention removed events before their turn came: one row, however many there
+/// were. Which of them matched is not known any more, so it counts positions: at most so many deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Expired {
+    /// The first position skipped.
+    pub first: Seq,
+    /// The last one.
+    pub last: Seq,
+    /// Positions skipped, which need not be all between the two.
+    pub positions: u64,
+    /// When it was first noted.
+    pub since: UnixMs,
+    /// When it was last noted.
+    pub at: UnixMs,
+}
+
+impl Expired {
+    /// A stretch of the log, both ends included, found missing at `at`.
+    #[must_use]
+    pub fn stretch(first: Seq, last: Seq, at: UnixMs) -> Expired {
+        let positions = if last < first { 0 } else { last.0 - first.0 + 1 };
+        Expired { first, last, positions, since: at, at }
+    }
+
+    /// Both together; `later` is a stretch found later. After a crash it may overlap what was noted before: what was
+    /// counted then is not counted again.
+    #[must_use]
+    pub fn and(self, later: Expired) -> Expired {
+        let before = self.first.0.saturating_sub(later.first.0).min(later.positions);
+        let behind = later.last.0.saturating_sub(self.last.0.max(later.first.0.saturating_sub(1)));
+        Expired {
+            first: self.first.min(later.first),
+            last: self.last.max(later.last),
+            positions: self.positions.saturating_add(before).saturating_add(behind.min(later.positions - before)),
+            since: self.since,
+            at: later.at,
+        }
+    }
+}
+
 /// What became of one delivery after an attempt (or without one).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -134,8 +174,29 @@ pub struct Settlement {
     pub cursor: Cursor,
     /// The moves.
     pub settled: Vec<Settled>,
+    /// What the cursor passed untried because the log begins behind it.
+    pub expired: Option<Expired>,
     /// Its failure memory, when that changed.
     pub health: Option<EndpointHealth>,
     /// Set when this outcome disables the endpoint.
     pub disable: Option<DisabledReason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_add_up_and_what_overlaps_counts_once() {
+        let stretch = |first, last, at| Expired::stretch(Seq(first), Seq(last), UnixMs(at));
+        assert_eq!(stretch(5, 4, 1).positions, 0);
+        let both = stretch(1, 10, 1).and(stretch(21, 30, 2));
+        assert_eq!((both.first, both.last, both.positions), (Seq(1), Seq(30), 20));
+        assert_eq!((both.since, both.at), (UnixMs(1), UnixMs(2)));
+        // Found again after a crash, from further back, and again.
+        let again = stretch(151, 500, 1).and(stretch(101, 500, 2));
+        assert_eq!((again.first, again.last, again.positions), (Seq(101), Seq(500), 400));
+        assert_eq!(again.and(stretch(101, 500, 3)).positions, 400);
+        assert_eq!(again.and(stretch(400, 600, 3)).positions, 500);
+    }
 }

@@ -9,7 +9,7 @@ use bincode::{Decode, Encode};
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
-    /// For whose endpoint.
+    /// For whose endpoint; endpoint 0 when it is about the whole application.
     pub target: EndpointRef,
     /// What it does.
     pub kind: JobKind,
@@ -50,6 +50,8 @@ pub enum JobKind {
     PurgeDeadLetters,
     /// Removes the rows of a deleted endpoint.
     PurgeEndpoint,
+    /// Removes everything of a deleted application: its events, and the rows of all its endpoints.
+    PurgeApplication,
 }
 
 /// How a job stands. Persisted: never reorder.

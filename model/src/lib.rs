@@ -24,7 +24,7 @@ pub mod metric;
 pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
-pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Gap, Pending, Settled, Settlement, Verdict};
+pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
 pub use event::Event;
 pub use event_type::EventType;

@@ -48,6 +48,16 @@ pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
 /// Gauge: the store on disk.
 pub const STORE_BYTES: &str = "pinion_store_size_bytes";
+/// Counter, label `kind`: what retention removed.
+pub const RETENTION_REMOVED: &str = "pinion_retention_removed_total";
+/// Counter, label `kind`: bytes that retention removed.
+pub const RETENTION_REMOVED_BYTES: &str = "pinion_retention_removed_bytes_total";
+/// Counter: positions of the log that retention removed before an endpoint came to them.
+pub const EXPIRED_UNTRIED: &str = "pinion_expired_untried_total";
+/// Gauge, label `kind`: bytes retained.
+pub const RETAINED_BYTES: &str = "pinion_retained_bytes";
+/// Gauge: how far the time that retention goes by is behind the clock.
+pub const RETENTION_LAG_SECONDS: &str = "pinion_retention_clock_lag_seconds";
 /// Gauge, always 1, label `version`.
 pub const BUILD_INFO: &str = "pinion_build_info";
 /// Counter, labels `route`, `status`: API requests.

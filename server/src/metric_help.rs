@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 30] = [
+const HELP: [(Kind, &str, &str); 35] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
@@ -40,6 +40,11 @@ const HELP: [(Kind, &str, &str); 30] = [
     (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),
     (Counter, metric::BREAKER_TRANSITIONS, "Breaker transitions, by the state entered."),
     (Gauge, metric::WHEEL_TIMERS, "Timers in the timing wheels."),
+    (Counter, metric::RETENTION_REMOVED, "What retention removed, by kind."),
+    (Counter, metric::RETENTION_REMOVED_BYTES, "Bytes of rows that retention removed, by kind."),
+    (Counter, metric::EXPIRED_UNTRIED, "Messages that retention removed before an endpoint came to them."),
+    (Gauge, metric::RETAINED_BYTES, "Bytes of rows retained, by kind."),
+    (Gauge, metric::RETENTION_LAG_SECONDS, "How far the time that retention goes by is behind the clock."),
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
     (Counter, metric::API_REQUESTS, "API requests by route and status."),
     (Histogram, metric::API_SECONDS, "API requests by route."),

@@ -26,31 +26,70 @@ pub enum Change {
     JobStarted,
 }
 
+/// How much more (or less) of what is retained a transaction leaves, in bytes of keys and values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Events: blocks, chunks, their names.
+    pub events: i64,
+    /// Attempts.
+    pub attempts: i64,
+}
+
+impl Growth {
+    /// Bytes of events only.
+    #[must_use]
+    pub fn events(bytes: i64) -> Growth {
+        Growth { events: bytes, attempts: 0 }
+    }
+
+    /// Bytes of attempts only.
+    #[must_use]
+    pub fn attempts(bytes: i64) -> Growth {
+        Growth { events: 0, attempts: bytes }
+    }
+
+    fn add(&mut self, other: Growth) {
+        self.events += other.events;
+        self.attempts += other.attempts;
+    }
+}
+
+/// What a transaction collected: its writes, what to tell, and by how much what is retained grows.
+pub type Collected = (Batch, Vec<Change>, Growth);
+
 /// Collected writes over a store.
 pub struct Txn<'a> {
     store: &'a dyn Store,
     outer: Option<&'a Txn<'a>>,
     batch: Batch,
     changes: Vec<Change>,
+    growth: Growth,
 }
 
 impl<'a> Txn<'a> {
     /// Starts empty.
     #[must_use]
     pub fn new(store: &'a dyn Store) -> Txn<'a> {
-        Txn { store, outer: None, batch: Batch::default(), changes: Vec::new() }
+        Txn { store, outer: None, batch: Batch::default(), changes: Vec::new(), growth: Growth::default() }
     }
 
     /// One request's own transaction, which sees what this one holds.
     #[must_use]
     pub fn nested(&self) -> Txn<'_> {
-        Txn { store: self.store, outer: Some(self), batch: Batch::default(), changes: Vec::new() }
+        Txn {
+            store: self.store,
+            outer: Some(self),
+            batch: Batch::default(),
+            changes: Vec::new(),
+            growth: Growth::default(),
+        }
     }
 
     /// Takes over what a nested one collected.
-    pub fn merge(&mut self, collected: (Batch, Vec<Change>)) {
+    pub fn merge(&mut self, collected: Collected) {
         self.batch.append(collected.0);
         self.changes.extend(collected.1);
+        self.growth.add(collected.2);
     }
 
     /// Bytes of the rows collected here, not counting an outer transaction's.
@@ -67,10 +106,21 @@ impl<'a> Txn<'a> {
         self.batch.check_limits()
     }
 
-    /// The collected writes and what to tell.
+    /// The collected writes, what to tell, and the growth.
     #[must_use]
-    pub fn into_parts(self) -> (Batch, Vec<Change>) {
-        (self.batch, self.changes)
+    pub fn into_parts(self) -> Collected {
+        (self.batch, self.changes, self.growth)
+    }
+
+    /// Notes that rows of what is retained came or went. Who writes them says so; the writer keeps the sum.
+    pub fn grow(&mut self, growth: Growth) {
+        self.growth.add(growth);
+    }
+
+    /// By how much what is retained grows, as far as collected here.
+    #[must_use]
+    pub fn growth(&self) -> Growth {
+        self.growth
     }
 
     /// Sets a row.

@@ -3,7 +3,7 @@
 //! Deliberately no rates: those are metrics.
 
 use crate::dto::timestamp::Timestamp;
-use model::{Endpoint, EndpointHealth, UnixMs};
+use model::{Endpoint, EndpointHealth, Expired, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,11 +24,32 @@ pub(crate) struct EndpointStateOut {
     disabled_at: Option<Timestamp>,
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
+    /// What retention removed before this endpoint came to it; null when there was nothing.
+    expired: Option<ExpiredOut>,
+}
+
+/// Messages past their retention that were never tried: at most so many deliveries, for those that its filter would have
+/// let through are not known any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExpiredOut {
+    /// Messages of the application that were removed before their turn.
+    messages: u64,
+    /// When that was first noticed.
+    since: Timestamp,
+    /// When it was last noticed.
+    until: Timestamp,
 }
 
 impl EndpointStateOut {
     /// As of `now`.
-    pub(crate) fn of(endpoint: &Endpoint, health: &EndpointHealth, dead_letters: u64, now: UnixMs) -> Self {
+    pub(crate) fn of(
+        endpoint: &Endpoint,
+        health: &EndpointHealth,
+        dead_letters: u64,
+        expired: Option<Expired>,
+        now: UnixMs,
+    ) -> Self {
         let breaker = match health.breaker_open_until {
             None => "closed",
             Some(until) if until > now => "open",
@@ -43,6 +64,11 @@ impl EndpointStateOut {
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
             disabled_at: endpoint.disabled.map(|disabled| Timestamp(disabled.at)),
             dead_letters,
+            expired: expired.map(|expired| ExpiredOut {
+                messages: expired.positions,
+                since: Timestamp(expired.since),
+                until: Timestamp(expired.at),
+            }),
         }
     }
 }

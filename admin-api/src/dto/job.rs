@@ -65,8 +65,8 @@ pub(crate) struct BackgroundTaskOut {
     pub(crate) status: BackgroundTaskStatus,
     /// The nearest of the words that clients know.
     pub(crate) task: &'static str,
-    /// What it does: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters` or
-    /// `purge_endpoint`.
+    /// What it does: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters`,
+    /// `purge_endpoint` or `purge_application`.
     kind: &'static str,
     updated_at: Timestamp,
     data: JobProgress,

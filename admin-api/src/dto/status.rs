@@ -171,7 +171,7 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
         JobKind::Recover(_) | JobKind::RedriveDeadLetters => "endpoint.recover",
         JobKind::ReplayMissing(_) => "endpoint.replay",
         JobKind::Replay(_) => "endpoint.bulk-replay",
-        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint => "application.purge_content",
+        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => "application.purge_content",
     }
 }
 
@@ -184,6 +184,7 @@ pub(crate) fn job_word(kind: JobKind) -> &'static str {
         JobKind::RedriveDeadLetters => "redrive_dead_letters",
         JobKind::PurgeDeadLetters => "purge_dead_letters",
         JobKind::PurgeEndpoint => "purge_endpoint",
+        JobKind::PurgeApplication => "purge_application",
     }
 }
 

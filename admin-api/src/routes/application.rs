@@ -19,7 +19,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use model::id::IdKind;
-use model::{AppId, Application, Endpoint, Job, JobKind, JobStatus, Seq, UnixMs};
+use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, JobStatus, Seq, UnixMs};
 use serde::Deserialize;
 use storage::tables::{application, counter, endpoint};
 use storage::txn::{Change, Txn};
@@ -194,7 +194,7 @@ pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> 
                 let rows = endpoint::list(txn, row.id, after, ENDPOINTS_PER_STEP, Direction::Forward)?;
                 after = rows.last().map(|row| row.id);
                 for row in &rows {
-                    remove_endpoint(txn, row, now)?;
+                    endpoint::remove(txn, row)?;
                 }
                 if rows.len() < ENDPOINTS_PER_STEP {
                     break;
@@ -203,7 +203,7 @@ pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> 
             application::remove(txn, &row)?;
             registry::revoke_all_of(txn, row.id)?;
             txn.tell(Change::ApplicationDeleted(row.id));
-            Ok(())
+            purge(txn, EndpointRef { app: row.id, endpoint: EndpointId(0) }, JobKind::PurgeApplication, now)
         })
         .await?;
     Ok(NO_CONTENT)
@@ -212,10 +212,14 @@ pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> 
 /// Removes an endpoint and leaves a job that removes what was kept for it.
 pub(super) fn remove_endpoint(txn: &mut Txn<'_>, row: &Endpoint, now: UnixMs) -> Result<(), ApiError> {
     endpoint::remove(txn, row)?;
+    purge(txn, row.target(), JobKind::PurgeEndpoint, now)
+}
+
+fn purge(txn: &mut Txn<'_>, target: EndpointRef, kind: JobKind, now: UnixMs) -> Result<(), ApiError> {
     let job = Job {
         number: counter::next_job_number(txn)?,
-        target: row.target(),
-        kind: JobKind::PurgeEndpoint,
+        target,
+        kind,
         status: JobStatus::Running,
         position: Seq::ZERO,
         last: Seq::MAX,

@@ -15,10 +15,10 @@ use crate::limits::STATS_EVENTS_MAX;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use model::Event;
+use model::{Endpoint, Event, Expired, UnixMs};
 use serde::Deserialize;
-use storage::Direction;
-use storage::tables::{dead_letter, delivery};
+use storage::tables::{dead_letter, delivery, log};
+use storage::{Direction, Read};
 use utoipa::IntoParams;
 
 /// Dead letters are counted up to here.
@@ -48,7 +48,7 @@ pub(crate) async fn stats(
     let stats = state.read(move |state| {
         let (read, mut stats, mut seen) = (&**state.store(), EndpointStats::default(), 0);
         // Both bounds of the period belong to it; those of the filter do not.
-        let after = query.since.map(|since| Timestamp(model::UnixMs(since.0.0.saturating_sub(1))));
+        let after = query.since.map(|since| Timestamp(UnixMs(since.0.0.saturating_sub(1))));
         let before = query.until.map(|until| Timestamp(until.0.plus_ms(1)));
         let filter = MessageFilter::new(None, None, before, after);
         let look = |event: &Event| {
@@ -80,7 +80,19 @@ pub(crate) async fn state(
         let read = &**state.store();
         let health = delivery::health(read, row.target())?;
         let dead_letters = dead_letter::count_upto(read, row.target(), DEAD_LETTERS_COUNTED)?;
-        Ok(EndpointStateOut::of(&row, &health, dead_letters, state.now()))
+        let expired = expired_so_far(read, &row, state.now())?;
+        Ok(EndpointStateOut::of(&row, &health, dead_letters, expired, state.now()))
     });
     Ok(Json(shown.await?))
+}
+
+/// What is noted, and what will be once the endpoint gets there: it stands before the beginning of the log.
+fn expired_so_far(read: &(impl Read + ?Sized), row: &Endpoint, now: UnixMs) -> Result<Option<Expired>, ApiError> {
+    let noted = delivery::expired(read, row.target())?;
+    let Some(cursor) = delivery::cursor(read, row.target())? else { return Ok(noted) };
+    let stretch = Expired::stretch(cursor.upto.next(), log::begin(read, row.app)?.previous(), now);
+    if stretch.positions == 0 || row.disabled.is_some() {
+        return Ok(noted);
+    }
+    Ok(Some(noted.map_or(stretch, |noted| noted.and(stretch))))
 }

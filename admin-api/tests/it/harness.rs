@@ -3,6 +3,7 @@
 use admin_api::{ApiLimits, ApiState, KeyHash, router};
 use axum::Router;
 use axum::body::Body;
+use engine::retention::Limits;
 use engine::seal::MasterKey;
 use engine::{Engine, EngineConfig};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -81,6 +82,8 @@ impl Api {
             allow_targets: vec!["127.0.0.1/32".parse().unwrap()],
             attempt_timeout_ms: 120_000,
             drain_timeout_ms: 0,
+            // Rows of tests are of 1970.
+            retention: Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0 },
             ..EngineConfig::default()
         };
         let engine = Engine::start(config, Arc::new(MemoryStore::new()), MasterKey::new([7; 32])).unwrap();

@@ -9,6 +9,7 @@
 //!
 //! Deliberately no decision: those are the lane's.
 
+use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::{Fetch, Finished};
 use crate::endpoint::offer::Offer;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
@@ -36,7 +37,7 @@ pub enum Input {
     /// An attempt ended.
     Finished(Box<Finished>),
     /// A read of the log ended; none when it failed.
-    LogRead(Option<(Vec<Event>, Seq)>),
+    LogRead(Option<LogFound>),
     /// A load of the due index ended; none when it failed.
     DueLoaded(DueLoad, Option<Vec<(DueKey, Urgency)>>),
     /// A delivery's rows were read; none when that failed.

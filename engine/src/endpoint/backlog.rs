@@ -37,6 +37,17 @@ pub struct LogRead {
     pub max_events: usize,
 }
 
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFound {
+    /// Events that match, ascending.
+    pub events: Vec<Event>,
+    /// Up to where the log was looked at.
+    pub upto: Seq,
+    /// The stretch right behind `after`, both ends included, that retention had removed.
+    pub removed: Option<(Seq, Seq)>,
+}
+
 impl Backlog {
     /// Starts where the stored cursor says, with nothing in memory.
     #[must_use]

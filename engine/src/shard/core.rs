@@ -13,7 +13,7 @@ use crate::retry::budget::RetryBudget;
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
 use crate::shard::inbox::ShardInbox;
-use model::{EndpointRef, Seq, Settlement, UnixMs};
+use model::{EndpointRef, Seq, Settlement, UnixMs, Verdict};
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -171,6 +171,12 @@ impl ShardCore {
             cell.dirty.set(false);
             if !cell.gone.get() {
                 settlements.extend(cell.lane.borrow_mut().report());
+            }
+        }
+        for settled in settlements.iter().flat_map(|settlement| &settlement.settled) {
+            // Those given up after an attempt were counted when it ended.
+            if let (None, Verdict::DeadLetter(letter)) = (&settled.record, &settled.verdict) {
+                self.metrics.dead_letter(letter.reason);
             }
         }
         if !settlements.is_empty() && !self.writer.settle(&mut settlements) {

@@ -5,7 +5,7 @@
 
 use super::core::{LaneCell, ShardCore};
 use crate::endpoint::actor::{EndpointAddr, Input};
-use crate::endpoint::backlog::LogRead;
+use crate::endpoint::backlog::{LogFound, LogRead};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::retries::{DueLoad, Urgency};
@@ -132,41 +132,129 @@ async fn blocking_in_turn<T: Send + 'static>(
     }
 }
 
-/// Events after `read.after` that match, and up to where the log was looked at.
+/// Events after `read.after` that match, and up to where the log was looked at. Positions follow on each other, so one that
+/// is missing was removed by retention, with all before it; when that happens under way, the next read begins with it.
 fn catch_up(
     store: &SharedStore,
     app: AppId,
     filter: &Filter,
     read: LogRead,
     bytes_max: usize,
-) -> Result<(Vec<Event>, Seq), StoreError> {
+) -> Result<LogFound, StoreError> {
     let store: &dyn storage::Store = &**store;
-    let (mut found, mut bytes, mut looked_at, mut position) = (Vec::new(), 0, 0, read.after);
-    while looked_at < LOOKED_AT_MAX {
-        let events = read_step(store, app, position, bytes_max)?;
-        let Some(last) = events.last() else { return Ok((found, read.upto)) };
-        looked_at += events.len();
-        let last = last.seq;
-        for event in events {
-            if event.seq > read.upto {
-                return Ok((found, read.upto));
+    let mut found = LogFound { events: Vec::new(), upto: read.after, removed: None };
+    let (mut bytes, mut looked_at) = (0, 0);
+    while looked_at < LOOKED_AT_MAX && found.upto < read.upto {
+        let events = read_step(store, app, found.upto, bytes_max)?;
+        let next = events.first().map_or(read.upto.next(), |event| event.seq).min(read.upto.next());
+        if next > found.upto.next() {
+            if found.upto > read.after {
+                return Ok(found);
             }
-            position = event.seq;
+            found.removed = Some((found.upto.next(), next.previous()));
+            found.upto = next.previous();
+        }
+        looked_at += events.len();
+        for event in events {
+            if event.seq > read.upto || event.seq != found.upto.next() {
+                return Ok(found);
+            }
+            found.upto = event.seq;
             if filter.matches(&event) {
                 bytes += event.memory_bytes();
-                found.push(event);
-                if found.len() >= read.max_events || bytes >= bytes_max {
-                    return Ok((found, position));
+                found.events.push(event);
+                if found.events.len() >= read.max_events || bytes >= bytes_max {
+                    return Ok(found);
                 }
             }
         }
-        if last >= read.upto {
-            return Ok((found, read.upto));
-        }
     }
-    Ok((found, position))
+    Ok(found)
 }
 
 fn read_step(store: &(impl Read + ?Sized), app: AppId, after: Seq, bytes_max: usize) -> Result<Vec<Event>, StoreError> {
     log::read_after(store, app, after, EVENTS_PER_STEP, bytes_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use model::{Endpoint, EndpointId, UnixMs};
+    use std::sync::Arc;
+    use storage::Txn;
+    use storage::store::MemoryStore;
+
+    const APP: AppId = AppId(1);
+
+    fn store(seqs: impl Iterator<Item = u64>) -> SharedStore {
+        let store = MemoryStore::new();
+        for seq in seqs {
+            let event = Event {
+                app: APP,
+                seq: Seq(seq),
+                accepted_at: UnixMs(seq),
+                event_type: Arc::from("a"),
+                event_id: None,
+                channels: Vec::new(),
+                only_for: None,
+                payload: Bytes::from_static(b"{}"),
+            };
+            let mut txn = Txn::new(&store);
+            log::append(&mut txn, APP, &[event]).unwrap();
+            storage::Store::apply(&store, txn.into_parts().0).unwrap();
+        }
+        Arc::new(store)
+    }
+
+    fn read(store: &SharedStore, after: u64, upto: u64, max_events: usize) -> (Vec<u64>, u64, Option<(u64, u64)>) {
+        let read = LogRead { after: Seq(after), upto: Seq(upto), max_events };
+        let found = catch_up(store, APP, &Filter::of(&everything()), read, usize::MAX).unwrap();
+        let events = found.events.iter().map(|event| event.seq.0).collect();
+        (events, found.upto.0, found.removed.map(|(first, last)| (first.0, last.0)))
+    }
+
+    fn everything() -> Endpoint {
+        Endpoint {
+            id: EndpointId(1),
+            app: APP,
+            salt: 1,
+            uid: None,
+            url: String::new(),
+            description: String::new(),
+            event_types: Vec::new(),
+            channels: Vec::new(),
+            rate_limit: None,
+            max_in_flight: None,
+            timeout_ms: None,
+            retry_policy: None,
+            on_client_error: None,
+            disabled: None,
+            active_from: Seq::ZERO,
+            secrets: Vec::new(),
+            sealed_headers: None,
+            metadata: String::new(),
+            created_at: UnixMs(1),
+            updated_at: UnixMs(1),
+        }
+    }
+
+    #[test]
+    fn what_the_log_has_lost_is_told_where_a_read_begins() {
+        let all = store(1..=9);
+        assert_eq!(read(&all, 3, 8, 3), (vec![4, 5, 6], 6, None));
+        assert_eq!(read(&all, 3, 8, 99), (vec![4, 5, 6, 7, 8], 8, None));
+        let rest = store(6..=9);
+        assert_eq!(read(&rest, 5, 8, 99), (vec![6, 7, 8], 8, None));
+        assert_eq!(read(&rest, 3, 8, 1), (vec![6], 6, Some((4, 5))));
+        assert_eq!(read(&rest, 1, 4, 99), (Vec::new(), 4, Some((2, 4))), "not beyond what was offered");
+        assert_eq!(read(&store(0..0), 1, 4, 99), (Vec::new(), 4, Some((2, 4))));
+    }
+
+    #[test]
+    fn what_is_lost_under_way_is_left_to_the_next_read() {
+        let holed = store((1..=3).chain(7..=9));
+        assert_eq!(read(&holed, 0, 9, 99), (vec![1, 2, 3], 3, None));
+        assert_eq!(read(&holed, 3, 9, 99), (vec![7, 8, 9], 9, Some((4, 6))));
+    }
 }

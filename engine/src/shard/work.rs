@@ -7,12 +7,13 @@ use super::reads;
 use crate::clock::wall_now;
 use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
 use crate::endpoint::actor::{EndpointAddr, Input};
+use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
 use crate::outcome::decide::Decision;
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
-use model::{OutcomeClass, Seq, UnixMs};
+use model::{Expired, OutcomeClass, Seq, UnixMs};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
@@ -38,7 +39,7 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
             shard.metrics.mailbox_full.increment(refused as u64);
         }
         Input::Finished(finished) => finish(shard, cell, *finished, now),
-        Input::LogRead(found) => cell.lane.borrow_mut().log_read(found),
+        Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
@@ -50,6 +51,23 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
         Input::Poke | Input::Stop => {}
     }
     pump(shard, cell, addr, now);
+}
+
+fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
+    let mut lane = cell.lane.borrow_mut();
+    if let Some((first, last)) = found.as_ref().and_then(|found| found.removed) {
+        let stretch = Expired::stretch(first, last, now);
+        metrics::counter!(model::metric::EXPIRED_UNTRIED).increment(stretch.positions);
+        tracing::warn!(
+            app = cell.target.app.0,
+            endpoint = cell.target.endpoint.0,
+            first = first.0,
+            last = last.0,
+            "retention removed messages before this endpoint came to them"
+        );
+        lane.log_removed(stretch);
+    }
+    lane.log_read(found.map(|found| (found.events, found.upto)));
 }
 
 /// Takes up what the shard noted while the mailbox had no room or needed none.

@@ -6,4 +6,5 @@
 mod dispatch;
 mod flow;
 mod receiver;
+mod retention;
 mod world;

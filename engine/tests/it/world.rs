@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use engine::dispatch::generate_secret;
+use engine::retention::Limits;
 use engine::seal::{MasterKey, SealPurpose};
 use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};
 use http_body_util::{BodyExt, Full};
@@ -10,8 +11,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, Jitter, RetryPolicy, Seq, Spacing,
-    UnixMs,
+    AppId, Application, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, Expired, Jitter, Job, JobKind,
+    JobStatus, RetryPolicy, Seq, Spacing, UnixMs,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,9 +20,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use storage::keys::KeyKind;
 use storage::store::MemoryStore;
-use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, log, settle};
-use storage::{SharedStore, StoreError};
+use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, job, log, retained, settle};
+use storage::{Change, Direction, SharedStore, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,18 +34,24 @@ pub(crate) struct World {
     pub(crate) receiver: Counting,
     engine: Engine,
     store: Arc<MemoryStore>,
+    limits: Limits,
 }
 
 impl World {
     pub(crate) async fn start() -> World {
+        World::retaining(EngineConfig::default().retention).await
+    }
+
+    /// One that keeps only so much.
+    pub(crate) async fn retaining(limits: Limits) -> World {
         let store = Arc::new(MemoryStore::new());
-        let engine = start_engine(store.clone());
+        let engine = start_engine(store.clone(), limits);
         let created = engine.change(|txn| {
             let id = counter::next_app_id(txn)?;
             application::put(txn, &app(id))
         });
         created.await.map_err(|error: engine::ChangeError<StoreError>| error.to_string()).unwrap();
-        World { receiver: Counting::start().await, engine, store }
+        World { receiver: Counting::start().await, engine, store, limits }
     }
 
     /// Creates an endpoint at the receiver; with gaps, it retries after those, in ms.
@@ -130,6 +138,54 @@ impl World {
         self.event(seq).message_id()
     }
 
+    /// The first position that is retained.
+    pub(crate) fn begin(&self) -> Seq {
+        log::begin(&*self.store, APP).unwrap()
+    }
+
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        retained::get(&*self.store).unwrap().total()
+    }
+
+    pub(crate) fn expired(&self, target: EndpointRef) -> Option<Expired> {
+        delivery::expired(&*self.store, target).unwrap()
+    }
+
+    /// How many positions it missed.
+    pub(crate) fn missed(&self, target: EndpointRef) -> u64 {
+        self.expired(target).map_or(0, |expired| expired.positions)
+    }
+
+    pub(crate) fn waits(&self, target: EndpointRef, seq: Seq) -> bool {
+        delivery::pending(&*self.store, target, seq).unwrap().is_some()
+    }
+
+    /// Deletes the application with its endpoints and leaves a job for the rest, as the API does.
+    pub(crate) async fn delete_application(&self) {
+        let done = self.engine.change(|txn| {
+            for row in endpoint::list(txn, APP, None, 100, Direction::Forward)? {
+                endpoint::remove(txn, &row)?;
+            }
+            application::remove(txn, &app(APP))?;
+            txn.tell(Change::ApplicationDeleted(APP));
+            let number = counter::next_job_number(txn)?;
+            job::put(txn, &purge_job(number))?;
+            txn.tell(Change::JobStarted);
+            Ok::<_, StoreError>(())
+        });
+        done.await.map_err(|error| error.to_string()).unwrap();
+    }
+
+    /// Rows of the application, of whatever kind.
+    pub(crate) fn rows(&self) -> usize {
+        let of = |kind: u8| {
+            let start = [&[kind], APP.0.to_be_bytes().as_slice()].concat();
+            let end = [&[kind], (APP.0 + 1).to_be_bytes().as_slice()].concat();
+            Store::scan(&*self.store, &start, &end, usize::MAX, Direction::Forward).unwrap().len()
+        };
+        (16..=31).filter(|kind| *kind != KeyKind::Job as u8).map(of).sum()
+    }
+
     pub(crate) async fn until(&self, within: Duration, condition: impl Fn() -> bool) {
         let all = async {
             while !condition() {
@@ -146,16 +202,18 @@ impl World {
     /// Starts a new engine over what the stopped one left.
     pub(crate) async fn restart(&mut self) {
         self.store = Arc::new(self.store.restart());
-        self.engine = start_engine(self.store.clone());
+        self.engine = start_engine(self.store.clone(), self.limits);
     }
 }
 
-fn start_engine(store: Arc<MemoryStore>) -> Engine {
+fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Engine {
     let config = EngineConfig {
         shards: 2,
         allow_targets: vec!["127.0.0.0/8".parse().unwrap()],
         mailbox_capacity: 256,
         drain_timeout_ms: 500,
+        retention,
+        retention_period_ms: 20,
         ..EngineConfig::default()
     };
     Engine::start(config, store as SharedStore, MasterKey::new([3; 32])).unwrap()
@@ -194,6 +252,20 @@ fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: E
         secrets: vec![secret],
         sealed_headers: None,
         metadata: "{}".to_owned(),
+        created_at: UnixMs(1),
+        updated_at: UnixMs(1),
+    }
+}
+
+fn purge_job(number: u32) -> Job {
+    Job {
+        number,
+        target: EndpointRef { app: APP, endpoint: EndpointId(0) },
+        kind: JobKind::PurgeApplication,
+        status: JobStatus::Running,
+        position: Seq::ZERO,
+        last: Seq::MAX,
+        affected: 0,
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
     }

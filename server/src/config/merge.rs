@@ -169,6 +169,11 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
     set(&mut engine.commit_max_events, settings.commit_max_events);
     set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
+    let retention = &mut engine.retention;
+    set(&mut retention.events_ms, settings.retain_events_hours.map(|Span(ms)| ms));
+    set(&mut retention.attempts_ms, settings.retain_attempts_hours.map(|Span(ms)| ms));
+    set(&mut retention.dead_letters_ms, settings.retain_dead_letters_hours.map(|Span(ms)| ms));
+    set(&mut retention.bytes, settings.retain_bytes.map(|Size(bytes)| bytes));
     set(&mut engine.drain_timeout_ms, settings.drain_timeout_ms.map(|Span(ms)| ms));
     set(&mut engine.on_client_error, settings.on_client_error.map(client_error_policy));
     set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
@@ -233,6 +238,10 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         ingest_queue_bytes: size(engine.ingest_queue_bytes),
         commit_max_events: Some(engine.commit_max_events),
         idempotency_hours: Some(Span(engine.idempotency_ms)),
+        retain_events_hours: Some(Span(engine.retention.events_ms)),
+        retain_attempts_hours: Some(Span(engine.retention.attempts_ms)),
+        retain_dead_letters_hours: Some(Span(engine.retention.dead_letters_ms)),
+        retain_bytes: Some(Size(engine.retention.bytes)),
         shards: Some(engine.shards),
         attempt_timeout_ms: Some(Span(engine.attempt_timeout_ms.into())),
         max_in_flight: Some(engine.max_in_flight_per_endpoint),

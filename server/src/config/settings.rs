@@ -124,6 +124,20 @@ pub(crate) struct Settings {
     #[arg(long, env = "PINION_IDEMPOTENCY_HOURS", value_name = "HOURS")]
     pub(crate) idempotency_hours: Option<Hours>,
 
+    /// Messages are removed this long after they came in; 0 keeps them for ever.
+    #[arg(long, env = "PINION_RETAIN_EVENTS_HOURS", value_name = "HOURS")]
+    pub(crate) retain_events_hours: Option<Hours>,
+    /// Attempts and finished jobs are removed after this long, and with their messages; 0 keeps them as long as those.
+    #[arg(long, env = "PINION_RETAIN_ATTEMPTS_HOURS", value_name = "HOURS")]
+    pub(crate) retain_attempts_hours: Option<Hours>,
+    /// Dead letters are removed this long after the delivery was given up; 0 keeps them for ever.
+    #[arg(long, env = "PINION_RETAIN_DEAD_LETTERS_HOURS", value_name = "HOURS")]
+    pub(crate) retain_dead_letters_hours: Option<Hours>,
+    /// Messages and attempts in all: beyond, the oldest messages are removed, delivered or not; 0 sets no limit. The
+    /// store's files take about twice as much, and up to four times where messages carry ids of their own.
+    #[arg(long, env = "PINION_RETAIN_BYTES", value_name = "SIZE")]
+    pub(crate) retain_bytes: Option<Size>,
+
     /// Threads that deliver.
     #[arg(long, env = "PINION_SHARDS", value_name = "N")]
     pub(crate) shards: Option<usize>,

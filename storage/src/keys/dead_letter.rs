@@ -22,6 +22,12 @@ pub fn decode(key: &[u8]) -> Result<(EndpointRef, Seq), StoreError> {
     Ok(parts)
 }
 
+/// Every one.
+#[must_use]
+pub fn all() -> KeyRange {
+    KeyRange::prefix(KeyWriter::new(KeyKind::DeadLetter).finish())
+}
+
 /// Those of one application.
 #[must_use]
 pub fn of_app(app: AppId) -> KeyRange {

@@ -23,6 +23,7 @@ pub mod routed;
 pub mod cursor;
 pub mod dead_letter;
 pub mod due;
+pub mod expired;
 pub mod gap;
 pub mod health;
 pub mod pending;
@@ -37,6 +38,9 @@ mod parts;
 mod range;
 #[cfg(test)]
 mod testing;
+
+use crate::store::StoreError;
+use model::{AppId, EndpointRef};
 
 pub use parts::{DIGEST_BYTES, digest};
 pub use range::KeyRange;
@@ -89,6 +93,8 @@ pub enum KeyKind {
     Idempotency = 29,
     /// Jobs by number.
     Job = 30,
+    /// What endpoints did not get because retention removed it first.
+    Expired = 31,
 }
 
 impl KeyKind {
@@ -118,6 +124,31 @@ impl KeyKind {
             KeyKind::Health => "health",
             KeyKind::Idempotency => "idempotency",
             KeyKind::Job => "job",
+            KeyKind::Expired => "expired",
         }
     }
+}
+
+/// Every row of a kind that belongs to an application, whose keys begin with its number.
+#[must_use]
+pub fn of_app(kind: KeyKind, app: AppId) -> KeyRange {
+    KeyRange::prefix(parts::KeyWriter::new(kind).app(app).finish())
+}
+
+/// The endpoint that the first row of a kind belongs to, of those beyond `after`: its range, to be scanned for one row.
+#[must_use]
+pub fn beyond_endpoint(kind: KeyKind, after: Option<EndpointRef>) -> KeyRange {
+    let mut range = KeyRange::prefix(vec![kind as u8]);
+    if let Some(after) = after {
+        range.start = KeyRange::prefix(parts::KeyWriter::new(kind).target(after).finish()).end;
+    }
+    range
+}
+
+/// The endpoint that a key belongs to, of a kind whose keys begin with application and endpoint.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] for a key of another kind or cut short.
+pub fn endpoint_of(kind: KeyKind, key: &[u8]) -> Result<EndpointRef, StoreError> {
+    parts::KeyReader::new(kind, key)?.target()
 }

@@ -6,9 +6,10 @@ use crate::codec;
 use crate::keys::{KeyKind, dead_letter};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan};
 use crate::txn::Txn;
-use model::{DeadLetter, EndpointRef, Seq};
+use model::{DeadLetter, EndpointRef, Seq, UnixMs};
 
 /// Rows that a count reads at once.
 const COUNT_PAGE: usize = 1_000;
@@ -77,6 +78,22 @@ pub fn put(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &DeadLetter) -
 pub fn remove(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), StoreError> {
     txn.delete(dead_letter::encode(target, seq));
     Ok(())
+}
+
+/// Looks at the next `limit` dead letters of all endpoints and removes those given up before `before`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn sweep(
+    txn: &mut Txn<'_>,
+    position: Option<SweepPosition>,
+    before: UnixMs,
+    limit: usize,
+) -> Result<Swept, StoreError> {
+    sweep::sweep(txn, dead_letter::all(), position, limit, |_, _, value| {
+        let row: DeadLetter = codec::decode(KeyKind::DeadLetter.name(), value)?;
+        Ok(row.at < before)
+    })
 }
 
 #[cfg(test)]

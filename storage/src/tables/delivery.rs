@@ -6,6 +6,7 @@
 //! pending (endpoint, seq)  → one delivery that waits for another attempt
 //! due (endpoint, time, seq)→ the same, by time: what the endpoint's next attempt is
 //! gap (endpoint, first)    → a stretch not sent because the endpoint was disabled
+//! expired (endpoint)       → how much of the log was removed before its turn came
 //! health (endpoint)        → its failures, so that a restart does not start over
 //! ```
 //!
@@ -16,9 +17,14 @@ use crate::codec::{decode, encode};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::log;
+use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::txn::Txn;
 use bytes::Bytes;
-use model::{AppId, Cursor, EndpointHealth, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use model::{
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
+    UnixMs,
+};
 
 /// Value of a row of the due index: a retry of the schedule.
 const SCHEDULED: &[u8] = b"";
@@ -187,6 +193,92 @@ pub fn gap_before(
     rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
 }
 
+/// What an endpoint did not get because retention removed it first, if there was any.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn expired(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Expired>, StoreError> {
+    read.get(&keys::expired::encode(target))?.map(|value| decode("expired", &value)).transpose()
+}
+
+/// Adds to what an endpoint did not get.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn add_expired(txn: &mut Txn<'_>, target: EndpointRef, found: Expired) -> Result<(), StoreError> {
+    let all = expired(txn, target)?.map_or(found, |before| before.and(found));
+    txn.put(keys::expired::encode(target), encode(&all));
+    Ok(())
+}
+
+/// Looks at the next `limit` such rows and removes those last noted before `before`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn sweep_expired(
+    txn: &mut Txn<'_>,
+    position: Option<SweepPosition>,
+    before: UnixMs,
+    limit: usize,
+) -> Result<Swept, StoreError> {
+    sweep::sweep(txn, keys::expired::all(), position, limit, |_, _, value| {
+        let row: Expired = decode("expired", value)?;
+        Ok(row.at < before)
+    })
+}
+
+/// Looks at the next `limit` gaps and removes those that ended before the first event that is retained.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn sweep_gaps(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usize) -> Result<Swept, StoreError> {
+    let mut begin: Option<(AppId, Seq)> = None;
+    sweep::sweep(txn, keys::gap::all(), position, limit, |txn, key, value| {
+        let (target, _) = keys::gap::decode(key)?;
+        let gap: Gap = decode("gap", value)?;
+        let Some(last) = gap.last else { return Ok(false) };
+        let first = match begin {
+            Some((app, first)) if app == target.app => first,
+            _ => log::begin(txn, target.app)?,
+        };
+        begin = Some((target.app, first));
+        Ok(last < first)
+    })
+}
+
+/// Gives up to `limit` of an endpoint's waiting deliveries up whose events lie before `begin` and are gone. Answers how
+/// many.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn expire_pending(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    begin: Seq,
+    now: UnixMs,
+    limit: usize,
+) -> Result<u64, StoreError> {
+    let before = Some(keys::pending::encode(target, begin));
+    let range = keys::pending::of_endpoint(target).beyond(before, Direction::Reverse);
+    let mut expired = 0;
+    for (key, _) in txn.scan(&range.start, &range.end, limit, Direction::Forward)? {
+        let (_, seq) = keys::pending::decode(&key)?;
+        // As this transaction sees it: an attempt may just have ended.
+        let Some(row) = pending(txn, target, seq)? else { continue };
+        remove_pending(txn, target, seq, row.due);
+        let letter = DeadLetter {
+            at: now,
+            attempts: row.attempts,
+            reason: DeadLetterReason::Expired,
+            last_outcome: row.last_outcome,
+            last_status: 0,
+        };
+        super::dead_letter::put(txn, target, seq, &letter)?;
+        expired += 1;
+    }
+    Ok(expired)
+}
+
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
 /// # Errors
@@ -210,6 +302,7 @@ pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usi
         keys::due::of_endpoint(target),
         keys::gap::of_endpoint(target),
         KeyRange::prefix(keys::health::encode(target)),
+        KeyRange::prefix(keys::expired::encode(target)),
         KeyRange::prefix(keys::cursor::encode(target)),
     ];
     let mut removed = 0;

@@ -3,11 +3,12 @@
 //! A row stays as long as its event; who removes the event removes it. Deliberately no text of the id: the row is found
 //! by a digest, and the event itself carries the text.
 
+use crate::codec;
 use crate::keys::{KeyKind, digest, event_uid};
 use crate::read::Read;
 use crate::store::StoreError;
-use crate::tables::{get_row, put_row};
-use crate::txn::Txn;
+use crate::tables::{get_row, put_retained, remove_retained};
+use crate::txn::{Growth, Txn};
 use model::{AppId, Seq};
 
 /// The position of the event that the tenant calls `event_id`.
@@ -21,9 +22,9 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Op
 /// Notes the position of an event that the tenant named.
 ///
 /// # Errors
-/// None today.
+/// Whatever the store reports.
 pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
-    put_row(txn, event_uid::encode(app, digest(event_id)), &seq)
+    put_retained(txn, event_uid::encode(app, digest(event_id)), codec::encode(&seq), Growth::events)
 }
 
 /// Forgets the name of the event at `seq`; not that of a later event which took the name since.
@@ -32,7 +33,7 @@ pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<()
 /// Whatever the store reports, or a corrupt row.
 pub fn remove(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
     if get(txn, app, event_id)? == Some(seq) {
-        txn.delete(event_uid::encode(app, digest(event_id)));
+        remove_retained(txn, event_uid::encode(app, digest(event_id)), Growth::events)?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 //! Deliberately not the answer itself: the event it was about gives that again. The row is found by a digest of the key.
 
 use crate::codec;
-use crate::keys::{KeyKind, KeyRange, digest, idempotency};
+use crate::keys::{KeyKind, digest, idempotency};
 use crate::read::Read;
-use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan};
+use crate::store::StoreError;
+use crate::tables::sweep::{self, SweepPosition, Swept};
+use crate::tables::{get_row, put_row};
 use crate::txn::Txn;
 use bincode::{Decode, Encode};
 use model::{AppId, Seq, UnixMs};
@@ -41,12 +42,7 @@ pub fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), St
     put_row(txn, idempotency::encode(app, digest(key)), row)
 }
 
-/// Where a [`sweep`] goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SweepPosition(Vec<u8>);
-
-/// Looks at the next `limit` rows of all applications and removes those expired by `now`. Gives where to go on, `None`
-/// at the end: then the next sweep begins anew.
+/// Looks at the next `limit` rows of all applications and removes those expired by `now`.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -55,18 +51,11 @@ pub fn sweep(
     position: Option<SweepPosition>,
     now: UnixMs,
     limit: usize,
-) -> Result<Option<SweepPosition>, StoreError> {
-    let range: KeyRange = idempotency::all().beyond(position.map(|position| position.0), Direction::Forward);
-    let rows = scan(txn, &range, limit, Direction::Forward)?;
-    for (key, value) in &rows {
+) -> Result<Swept, StoreError> {
+    sweep::sweep(txn, idempotency::all(), position, limit, |_, _, value| {
         let row: Row = codec::decode(KeyKind::Idempotency.name(), value)?;
-        // The scan shows the store; a row that this transaction has renewed stays.
-        if row.expires_at <= now && txn.get(key)?.as_ref() == Some(value) {
-            txn.delete(key.clone());
-        }
-    }
-    let full = rows.len() == limit;
-    Ok(rows.last().filter(|_| full).map(|(key, _)| SweepPosition(key.to_vec())))
+        Ok(row.expires_at <= now)
+    })
 }
 
 #[cfg(test)]
@@ -96,7 +85,7 @@ mod tests {
             assert!(step <= 20, "the sweep does not end");
             let mut next = None;
             store.write(|txn| {
-                next = sweep(txn, position.take(), UnixMs(9), 3)?;
+                next = sweep(txn, position.take(), UnixMs(9), 3)?.next;
                 Ok(())
             });
             position = next;

@@ -1,11 +1,13 @@
 //! Jobs, by number. A finished one stays, so that whoever asked for it can still ask how it went.
 
+use crate::codec;
 use crate::keys::{KeyKind, job};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
-use model::{Job, JobStatus};
+use model::{Job, JobStatus, UnixMs};
 
 /// Rows that a search reads at once.
 const PAGE: usize = 256;
@@ -59,11 +61,27 @@ pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
     put_row(txn, job::encode(row.number), row)
 }
 
+/// Looks at the next `limit` jobs and removes those that ended before `before`.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn sweep(
+    txn: &mut Txn<'_>,
+    position: Option<SweepPosition>,
+    before: UnixMs,
+    limit: usize,
+) -> Result<Swept, StoreError> {
+    sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
+        let row: Job = codec::decode(KeyKind::Job.name(), value)?;
+        Ok(row.status != JobStatus::Running && row.updated_at < before)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::{JobKind, Seq, UnixMs};
+    use model::{JobKind, Seq};
 
     fn row(number: u32, status: JobStatus) -> Job {
         Job {

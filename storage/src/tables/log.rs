@@ -2,14 +2,18 @@
 //!
 //! Keyed by application, so that an endpoint that catches up reads its own tenant's events and no others'. A message id
 //! carries its position, so a lookup needs no index. Deliberately append-only: nothing here changes an event, but for
-//! the removal of a payload on request.
+//! the removal of a payload on request and of the log's beginning by retention (`removal`).
+
+mod removal;
+
+pub use removal::{LogRemoved, remove_upto};
 
 use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::put_value;
-use crate::txn::Txn;
+use crate::tables::{put_value, remove_retained, row_bytes};
+use crate::txn::{Growth, Txn};
 use bytes::{Bytes, BytesMut};
 use model::{AppId, Event, Seq, UnixMs};
 
@@ -48,7 +52,9 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
         };
         if let Some(PayloadAt::Chunked { .. }) = placed {
             for (index, chunk) in event.payload.chunks(CHUNK_BYTES).enumerate() {
-                txn.put(keys::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
+                let (key, chunk) = (keys::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
+                txn.grow(Growth::events(row_bytes(&key, &chunk)));
+                txn.put(key, chunk);
             }
         }
     }
@@ -57,7 +63,14 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
 
 fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) -> Result<(), StoreError> {
     match builder.finish() {
-        Some((first, block)) => put_value(txn, keys::event::encode(app, first), block),
+        Some((first, block)) => {
+            // There is none at this key: positions are given out once, and who rewrites a block removes it first.
+            let key = keys::event::encode(app, first);
+            let growth = Growth::events(row_bytes(&key, &block));
+            put_value(txn, key, block)?;
+            txn.grow(growth);
+            Ok(())
+        }
         None => Ok(()),
     }
 }
@@ -70,7 +83,10 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<E
     if seq == Seq::ZERO || seq > Seq::MAX {
         return Ok(None);
     }
-    find(read, app, seq)?.map(|record| complete(read, record)).transpose()
+    match find(read, app, seq)? {
+        Some(record) => complete(read, record),
+        None => Ok(None),
+    }
 }
 
 fn find(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<BlockRecord>, StoreError> {
@@ -107,7 +123,7 @@ pub fn read_after(
                     continue;
                 }
                 next = record.event.seq.next();
-                let event = complete(read, record)?;
+                let Some(event) = complete(read, record)? else { continue };
                 bytes += event.payload.len();
                 events.push(event);
                 if events.len() >= max_events || bytes >= max_bytes {
@@ -141,7 +157,7 @@ pub fn read_before(
                 continue;
             }
             before = record.event.seq;
-            events.push(complete(read, record)?);
+            events.extend(complete(read, record)?);
             if events.len() == limit {
                 break;
             }
@@ -159,8 +175,8 @@ fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<
     }
 }
 
-/// Fetches a chunked payload.
-fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Event, StoreError> {
+/// Fetches a chunked payload. None when the event was removed meanwhile.
+fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<Event>, StoreError> {
     let mut event = record.event;
     if let PayloadAt::Chunked { length, chunks } = record.payload_at {
         let mut payload = BytesMut::with_capacity(length as usize);
@@ -176,16 +192,15 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Event, S
         }
         event.payload = payload.freeze();
     }
-    Ok(event)
+    Ok(Some(event))
 }
 
-/// A chunk was not there although the block, read before, refers to it. Fine when the payload was removed in between;
-/// the block says so then.
-fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Event, StoreError> {
+/// A chunk was not there although the block, read before, refers to it. Fine when the payload was removed in between,
+/// the block says so then, or the whole event.
+fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Option<Event>, StoreError> {
     match find(read, event.app, event.seq)? {
-        Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(event),
-        // The event itself was removed; it was there when this read began.
-        None => Ok(Event { payload: Bytes::from_static(REMOVED), ..event }),
+        Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(Some(event)),
+        None => Ok(None),
         Some(_) => Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {chunk} is missing") }),
     }
 }
@@ -199,12 +214,12 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<(), StoreError
     // `{}` may be longer than what it replaces by a byte or two: the block is split then, and the keys of the parts lie
     // between this block's key and the next.
     let mut builder = BlockBuilder::new();
-    txn.delete(keys::event::encode(app, first));
+    remove_retained(txn, keys::event::encode(app, first), Growth::events)?;
     for mut record in records {
         if record.event.seq == seq {
             if let PayloadAt::Chunked { chunks, .. } = record.payload_at {
                 for index in 0..chunks {
-                    txn.delete(keys::chunk::encode(app, seq, index));
+                    remove_retained(txn, keys::chunk::encode(app, seq, index), Growth::events)?;
                 }
             }
             record.event.payload = Bytes::from_static(REMOVED);
@@ -231,13 +246,38 @@ pub fn next_app(read: &(impl Read + ?Sized), after: Option<AppId>) -> Result<Opt
     rows.first().map(|(key, _)| keys::event::decode(key).map(|(app, _)| app)).transpose()
 }
 
+/// The first position that is retained; one beyond the head when none is.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn begin(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
+    let range = keys::event::of_app(app);
+    match read.scan(&range.start, &range.end, 1, Direction::Forward)?.first() {
+        Some((key, _)) => Ok(keys::event::decode(key)?.1),
+        None => Ok(head(read, app)?.next()),
+    }
+}
+
+/// When the first event that is retained was accepted.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of its block.
+pub fn oldest(read: &(impl Read + ?Sized), app: AppId) -> Result<Option<UnixMs>, StoreError> {
+    let range = keys::event::of_app(app);
+    match read.scan(&range.start, &range.end, 1, Direction::Forward)?.first() {
+        Some((_, block)) => Ok(block::read(app, block)?.first().map(|record| record.event.accepted_at)),
+        None => Ok(None),
+    }
+}
+
 /// The position before the first event accepted at `since` or later, by halving: time does not run backwards in a log,
-/// but for a step of the system clock, which moves the answer by the events it spans at most.
+/// but for a step of the system clock, which moves the answer by the events it spans at most. It never lies before the
+/// beginning.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of a block.
 pub fn before_time(read: &(impl Read + ?Sized), app: AppId, since: UnixMs) -> Result<Seq, StoreError> {
-    let (mut low, mut high) = (0, head(read, app)?.0);
+    let (mut low, mut high) = (begin(read, app)?.previous().0, head(read, app)?.0);
     // Everything up to `low` is older; everything from `high + 1` on is not.
     while low < high {
         let middle = low + (high - low).div_ceil(2);

@@ -27,6 +27,10 @@ pub mod history;
 
 pub mod job;
 
+pub mod purge;
+pub mod retained;
+pub mod sweep;
+
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -34,7 +38,7 @@ use crate::codec;
 use crate::keys::{KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
-use crate::txn::Txn;
+use crate::txn::{Growth, Txn};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 
@@ -59,6 +63,30 @@ fn put_value(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreE
     }
     txn.put(key, value);
     Ok(())
+}
+
+/// As [`put_value`], for rows whose bytes are counted. `class` is [`Growth::events`] or [`Growth::attempts`].
+fn put_retained(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes, class: fn(i64) -> Growth) -> Result<(), StoreError> {
+    let before = txn.get(&key)?.map_or(0, |value| row_bytes(&key, &value));
+    let growth = class(row_bytes(&key, &value) - before);
+    put_value(txn, key, value)?;
+    txn.grow(growth);
+    Ok(())
+}
+
+/// Removes a row whose bytes are counted, unless it is gone already, and answers its bytes. It is looked up, as the
+/// transaction sees it, so that no row is taken off twice by two who share a commit.
+fn remove_retained(txn: &mut Txn<'_>, key: impl Into<Bytes>, class: fn(i64) -> Growth) -> Result<u64, StoreError> {
+    let key: Bytes = key.into();
+    let Some(value) = txn.get(&key)? else { return Ok(0) };
+    let bytes = row_bytes(&key, &value);
+    txn.delete(key);
+    txn.grow(class(-bytes));
+    Ok(bytes.unsigned_abs())
+}
+
+fn row_bytes(key: &[u8], value: &[u8]) -> i64 {
+    (key.len() + value.len()) as i64
 }
 
 /// Rows of `range`, at most `limit`.

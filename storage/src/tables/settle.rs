@@ -28,6 +28,9 @@ pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), Store
     if !first_tries.is_empty() {
         history::put_first(txn, target, first_tries)?;
     }
+    if let Some(expired) = settlement.expired {
+        delivery::add_expired(txn, target, expired)?;
+    }
     if let Some(health) = &settlement.health {
         delivery::put_health(txn, target, health);
     }

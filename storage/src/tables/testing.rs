@@ -14,7 +14,7 @@ impl TestStore {
     pub(crate) fn write(&self, work: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Vec<Change> {
         let mut txn = Txn::new(self);
         work(&mut txn).unwrap();
-        let (batch, changes) = txn.into_parts();
+        let (batch, changes, _) = txn.into_parts();
         Store::apply(self, batch).unwrap();
         changes
     }

@@ -22,8 +22,9 @@ pub use ingest::{IngestError, IngestOutcome, NewMessage};
 use crate::read::SharedStore;
 use crate::store::StoreError;
 use crate::tables::progress::Progress;
+use crate::tables::retained::{self, Retained};
 use crate::tables::settle;
-use crate::txn::{Change, Txn};
+use crate::txn::{Change, Growth, Txn};
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
 use model::{EndpointRef, Event, Settlement, UnixMs};
@@ -74,8 +75,8 @@ pub fn spawn(
     now: Now,
 ) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
     let handle = WriterHandle::new(config);
-    let mut writer =
-        Writer { store, handle: handle.clone(), ingest: Ingest::new(config.idempotency_ms), progress, downstream, now };
+    let ingest = Ingest::new(config.idempotency_ms);
+    let mut writer = Writer { store, handle: handle.clone(), ingest, progress, downstream, now, retained: None };
     let guard = FailsWithThread(handle.clone());
     let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || {
         let _guard = guard;
@@ -102,6 +103,8 @@ struct Writer<D> {
     progress: Progress,
     downstream: D,
     now: Now,
+    /// What is retained, once known.
+    retained: Option<Retained>,
 }
 
 impl<D: Downstream> Writer<D> {
@@ -142,7 +145,8 @@ impl<D: Downstream> Writer<D> {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
         self.progress.write(&mut txn);
-        let (batch, changes) = txn.into_parts();
+        self.note_growth(&mut txn)?;
+        let (batch, changes, _) = txn.into_parts();
         if batch.is_empty() {
             // Nobody will find out by applying: e.g. all requests failed on reads.
             if let Some(reason) = self.store.poisoned() {
@@ -160,6 +164,21 @@ impl<D: Downstream> Writer<D> {
         self.forget_deleted(&changes);
         if !events.is_empty() || !changes.is_empty() {
             self.downstream.committed(events, changes, &mut self.progress);
+        }
+        Ok(())
+    }
+
+    /// Keeps the sum of what is retained, in the commit that changes it.
+    fn note_growth(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        let growth = txn.growth();
+        if growth != Growth::default() {
+            let before = match self.retained {
+                Some(before) => before,
+                None => retained::get(txn)?,
+            };
+            let after = before.grown(growth);
+            self.retained = Some(after);
+            retained::put(txn, after)?;
         }
         Ok(())
     }

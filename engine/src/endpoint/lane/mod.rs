@@ -29,7 +29,7 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Pending, Seq, Settled, UnixMs};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
@@ -50,6 +50,7 @@ pub struct Lane {
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
     settled: Vec<Settled>,
+    expired: Option<Expired>,
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
@@ -82,6 +83,7 @@ impl Lane {
             flights: HashMap::new(),
             wake_at: None,
             settled: Vec::new(),
+            expired: None,
             reported: start.cursor,
             health_changed: false,
             disable: None,
@@ -143,6 +145,12 @@ impl Lane {
                 self.read_failed = true;
             }
         }
+    }
+
+    /// The read that comes next found that the log begins behind where this endpoint stands: what lies between was
+    /// removed by retention before its turn came.
+    pub fn log_removed(&mut self, stretch: Expired) {
+        self.expired = Some(self.expired.map_or(stretch, |before| before.and(stretch)));
     }
 
     /// Rows were put back in line by hand.
@@ -243,6 +251,7 @@ impl Lane {
             && self.retries.is_clean()
             && self.flights.is_empty()
             && self.settled.is_empty()
+            && self.expired.is_none()
             && !self.health_changed
             && self.disable.is_none()
             && self.reported == self.backlog.cursor()

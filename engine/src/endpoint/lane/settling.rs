@@ -17,7 +17,8 @@ impl Lane {
     pub fn report(&mut self) -> Option<Settlement> {
         let cursor = self.backlog.cursor();
         let moved = cursor != self.reported;
-        if self.settled.is_empty() && !moved && !self.health_changed && self.disable.is_none() {
+        let nothing_settled = self.settled.is_empty() && self.expired.is_none();
+        if nothing_settled && !moved && !self.health_changed && self.disable.is_none() {
             return None;
         }
         let health = std::mem::take(&mut self.health_changed).then(|| self.health());
@@ -26,6 +27,7 @@ impl Lane {
             target: self.target,
             cursor,
             settled: std::mem::take(&mut self.settled),
+            expired: self.expired.take(),
             health,
             disable: self.disable.take(),
         })

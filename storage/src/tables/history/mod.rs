@@ -7,8 +7,9 @@
 //! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
 //! again replaces it within its run. Lists and lookups read what is committed: a transaction does not show what it holds.
 //!
-//! Deliberately no states of deliveries and no say in how long it remembers: this is told when to [`trim`].
+//! Deliberately no states of deliveries and no say in how long it remembers: this is told when to [`forget`].
 
+mod forget;
 mod position;
 mod run;
 mod streams;
@@ -19,14 +20,15 @@ use crate::codec;
 use crate::keys::{KeyKind, attempt_first, attempt_later, attempt_later_by_seq};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, put_value, scan};
-use crate::txn::Txn;
+use crate::tables::{get_row, put_retained, scan};
+use crate::txn::{Growth, Txn};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 use run::{MAX_RESPONSE_BYTES, MAX_SPAN, RunBuilder};
 use std::collections::BTreeMap;
 use streams::{Firsts, Laters};
 
+pub use forget::{Forgotten, forget, trim};
 pub use position::HistoryPosition;
 
 /// The most further attempts of one delivery that [`of_message`] shows: the newest.
@@ -56,7 +58,7 @@ pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRec
         {
             entry.remove();
         }
-        put_value(txn, key, builder.finish())?;
+        put_retained(txn, key, builder.finish(), Growth::attempts)?;
     }
     Ok(())
 }
@@ -67,8 +69,9 @@ pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRec
 /// Whatever the store reports.
 pub fn put_later(txn: &mut Txn<'_>, target: EndpointRef, record: AttemptRecord) -> Result<(), StoreError> {
     let (seq, started_at) = (record.seq, record.started_at);
-    put_row(txn, attempt_later::encode(target, started_at, seq), &cut(record))?;
-    put_value(txn, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new())
+    let row = codec::encode(&cut(record));
+    put_retained(txn, attempt_later::encode(target, started_at, seq), row, Growth::attempts)?;
+    put_retained(txn, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new(), Growth::attempts)
 }
 
 /// The attempts of one delivery, oldest first; of its further ones at most [`MAX_LATER_OF_MESSAGE`].
@@ -153,7 +156,8 @@ pub fn list(
 pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
     if let Some(mut record) = later(txn, target, seq, started_at)? {
         record.response.clear();
-        put_row(txn, attempt_later::encode(target, started_at, seq), &record)?;
+        let key = attempt_later::encode(target, started_at, seq);
+        put_retained(txn, key, codec::encode(&record), Growth::attempts)?;
         return Ok(true);
     }
     let Some((run_key, found)) = find_first(txn, target, seq)? else { return Ok(false) };
@@ -169,40 +173,8 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     let mut builder = RunBuilder::new(attempt_first::decode(&run_key)?.1);
     let all_fit = records.iter().all(|record| builder.push(record));
     debug_assert!(all_fit, "a run that became shorter fits");
-    put_value(txn, run_key.to_vec(), builder.finish())?;
+    put_retained(txn, run_key.to_vec(), builder.finish(), Growth::attempts)?;
     Ok(true)
-}
-
-/// Forgets first attempts at positions well below `below` and further ones that started before `before`, at most `limit`
-/// rows of each. Says whether there may be more to forget. With the largest of both it forgets an endpoint.
-///
-/// A run is forgotten whole, once none of its records can be at `below` or above, so that up to 1023 positions
-/// stay for longer.
-///
-/// # Errors
-/// Whatever the store reports, or a corrupt key.
-pub fn trim(
-    txn: &mut Txn<'_>,
-    target: EndpointRef,
-    below: Seq,
-    before: UnixMs,
-    limit: usize,
-) -> Result<bool, StoreError> {
-    let wholly_below = attempt_first::encode(target, Seq(below.0.saturating_sub(MAX_SPAN - 1)));
-    let range = attempt_first::of_endpoint(target).beyond(Some(wholly_below), Direction::Reverse);
-    let runs = scan(txn, &range, limit, Direction::Forward)?;
-    for (key, _) in &runs {
-        txn.delete(key.clone());
-    }
-    let range = attempt_later::of_endpoint(target)
-        .beyond(Some(attempt_later::encode(target, before, Seq(0))), Direction::Reverse);
-    let laters = scan(txn, &range, limit, Direction::Forward)?;
-    for (key, _) in &laters {
-        let (_, started_at, seq) = attempt_later::decode(key)?;
-        txn.delete(key.clone());
-        txn.delete(attempt_later_by_seq::encode(target, seq, started_at));
-    }
-    Ok(runs.len() == limit || laters.len() == limit)
 }
 
 /// The first attempt of a delivery, with the key of its run.

@@ -205,6 +205,40 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
+    fn forgetting_in_steps_takes_what_is_old_or_orphaned_and_nothing_else(
+        commits in commits(), begin in seqs(), before in times(), limit in 1usize..9,
+    ) {
+        let (store, model) = fill(commits);
+        let (mut forgotten, mut more) = (0, true);
+        for step in 0.. {
+            assert!(step < 1_000, "forgetting does not end");
+            store.write(|txn| {
+                let done = forget(txn, target(1, 1), UnixMs(before), Seq(begin), limit)?;
+                forgotten += done.attempts;
+                more = done.more;
+                Ok(())
+            });
+            if !more {
+                break;
+            }
+        }
+        let (left, _) = list(&store, target(1, 1), None, usize::MAX, Direction::Reverse).unwrap();
+        let all = model.newest_first();
+        prop_assert_eq!(forgotten as usize + left.len(), all.len());
+        let may_go = |record: &AttemptRecord| record.started_at.0 < before || record.seq.0 < begin;
+        for record in all {
+            let first = model.firsts.get(&record.seq) == Some(&record);
+            prop_assert!(may_go(&record) || left.contains(&record), "forgot too much");
+            prop_assert!(first || !may_go(&record) || !left.contains(&record), "forgot too little");
+        }
+        // Runs go from the beginning, so the first one that is left holds something that must stay.
+        let runs = attempt_first::of_endpoint(target(1, 1));
+        if let Some((_, run)) = scan(&store, &runs, 1, Direction::Forward).unwrap().first() {
+            prop_assert!(!run::decode(run).unwrap().iter().all(may_go));
+        }
+    }
+
+    #[test]
     fn trimming_in_steps_forgets_what_is_old_and_nothing_else(
         commits in commits(), below in seqs(), before in times(), limit in 1usize..9,
     ) {

@@ -129,7 +129,7 @@ impl World {
     fn commit(&mut self) -> usize {
         let mut txn = Txn::new(&self.store);
         self.progress.write(&mut txn);
-        let (batch, _) = txn.into_parts();
+        let (batch, ..) = txn.into_parts();
         let rows = batch.len();
         self.store.apply(batch).unwrap();
         for (target, lane) in &self.lanes {
@@ -254,7 +254,7 @@ fn cursor(upto: u64, holes: &[u64]) -> Cursor {
 fn write(progress: &mut Progress, store: &MemoryStore) -> usize {
     let mut txn = Txn::new(store);
     progress.write(&mut txn);
-    let (batch, _) = txn.into_parts();
+    let (batch, ..) = txn.into_parts();
     let rows = batch.len();
     store.apply(batch).unwrap();
     rows

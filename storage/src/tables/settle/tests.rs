@@ -47,7 +47,14 @@ fn record(seq: Seq, trigger: Trigger) -> AttemptRecord {
 
 fn settlement(was_due: Option<UnixMs>, verdict: Verdict, record: Option<AttemptRecord>) -> Settlement {
     let settled = Settled { seq: SEQ, accepted_at: UnixMs(1), was_due, record, verdict };
-    Settlement { target: target(1, 1), cursor: Cursor::default(), settled: vec![settled], health: None, disable: None }
+    Settlement {
+        target: target(1, 1),
+        cursor: Cursor::default(),
+        settled: vec![settled],
+        expired: None,
+        health: None,
+        disable: None,
+    }
 }
 
 fn prepare(row_is: Row) -> TestStore {

@@ -149,7 +149,7 @@ impl World {
         for id in [APP, OTHER] {
             application::put(&mut txn, &app(id)).unwrap();
         }
-        let (batch, _) = txn.into_parts();
+        let (batch, ..) = txn.into_parts();
         rows.apply(batch).unwrap();
         let progress = Progress::load(&rows).unwrap();
         let store = Arc::new(GatedStore { rows, ..GatedStore::default() });
@@ -222,5 +222,5 @@ pub(super) fn seq(outcome: &IngestOutcome) -> Seq {
 
 pub(super) fn report(target: EndpointRef, upto: u64) -> Settlement {
     let cursor = Cursor { upto: Seq(upto), holes: Vec::new() };
-    Settlement { target, cursor, settled: Vec::new(), health: None, disable: None }
+    Settlement { target, cursor, settled: Vec::new(), expired: None, health: None, disable: None }
 }

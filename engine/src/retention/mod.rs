@@ -1,0 +1,153 @@
+//! Retention: what is too old, or too much, goes, oldest first; what it takes with it is counted and noted.
+//!
+//! ```text
+//! clock ─▶ cutoffs ─▶ pass: events ─▶ what waited for them ─▶ attempts ─▶ dead letters, notes, gaps, keys, jobs
+//! bytes ─▶ relief: events of the application with the oldest ones, until there is room
+//! ```
+//!
+//! This file decides what may go; `step` says what that means for rows, `pass` and `relief` look for the next step, and
+//! `janitor` is the task that takes them one by one, in small changes with pauses between them.
+//!
+//! **What becomes of deliveries whose event goes:** one that waits for a retry becomes a dead letter, `expired`. One that
+//! was not tried yet has no row; its endpoint's cursor stands before the log's beginning, and the first read of the log
+//! that finds so leaves the note `expired` of the endpoint in the commit that moves the cursor. One in flight ends as it
+//! ends. So nothing is lost without a trace, and a backlog of a hundred million is one row.
+//!
+//! Pure. Deliberately no clock and no store.
+
+pub(crate) mod janitor;
+mod pass;
+mod relief;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use model::{AppId, UnixMs};
+use std::collections::BTreeSet;
+use storage::tables::retained::Retained;
+
+/// How much faster than real time the clock of retention may go.
+const CATCH_UP: u64 = 2;
+
+/// What is kept. 0 means: without limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Events this long after they were accepted.
+    pub events_ms: u64,
+    /// Attempts and finished jobs this long after they began or ended, and no longer than their events.
+    pub attempts_ms: u64,
+    /// Dead letters and notes of what expired, this long after.
+    pub dead_letters_ms: u64,
+    /// Bytes of events and attempts in all.
+    pub bytes: u64,
+}
+
+/// What is older goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cutoffs {
+    /// The time that they are reckoned from.
+    pub(crate) time: UnixMs,
+    pub(crate) events: UnixMs,
+    pub(crate) attempts: UnixMs,
+    pub(crate) dead_letters: UnixMs,
+}
+
+impl Limits {
+    /// The cutoffs at `time`.
+    pub(crate) fn cutoffs(&self, time: UnixMs) -> Cutoffs {
+        // Nothing is older than the epoch, which stands for no limit.
+        let before = |kept_ms: u64| if kept_ms == 0 { UnixMs::ZERO } else { UnixMs(time.0.saturating_sub(kept_ms)) };
+        Cutoffs {
+            time,
+            events: before(self.events_ms),
+            attempts: before(self.attempts_ms),
+            dead_letters: before(self.dead_letters_ms),
+        }
+    }
+
+    /// Bytes of events to remove now, so that with their attempts, which follow, the rest is within the limit.
+    pub(crate) fn excess(&self, retained: Retained) -> u64 {
+        let total = retained.total();
+        if self.bytes == 0 || total <= self.bytes {
+            return 0;
+        }
+        let share = u128::from(total - self.bytes) * u128::from(retained.events);
+        u64::try_from(share.div_ceil(u128::from(total))).unwrap_or(u64::MAX)
+    }
+}
+
+/// The time that retention goes by. It is never ahead of the wall clock, and it advances at most twice as fast as time
+/// really passes while the process runs. So when the wall clock jumps ahead (which shows at a restart: the engine's clock
+/// does not jump), nothing goes before it was kept, by a running process, for half as long as it should be at least; and
+/// after a long stop retention catches up rather than wiping out at once what the disk had room for all the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RetentionClock {
+    time: UnixMs,
+    read_at: UnixMs,
+}
+
+impl RetentionClock {
+    /// Goes on from the time noted last, if there is one, unless that lies ahead.
+    pub(crate) fn resume(noted: Option<UnixMs>, now: UnixMs) -> RetentionClock {
+        RetentionClock { time: noted.map_or(now, |noted| noted.min(now)), read_at: now }
+    }
+
+    /// The time at `now`, which must be of a clock that does not jump.
+    pub(crate) fn advance(&mut self, now: UnixMs) -> UnixMs {
+        let passed_ms = now.since_ms(self.read_at);
+        self.read_at = self.read_at.max(now);
+        self.time = self.time.plus_ms(passed_ms.saturating_mul(CATCH_UP)).min(now).max(self.time.min(now));
+        self.time
+    }
+}
+
+/// The applications with the oldest events, a bounded number of them, in order.
+#[derive(Debug)]
+pub(crate) struct OldestFirst {
+    capacity: usize,
+    apps: BTreeSet<(UnixMs, AppId)>,
+    /// Events from here on may be in an application that found no room.
+    beyond: Option<UnixMs>,
+}
+
+impl OldestFirst {
+    pub(crate) fn new(capacity: usize) -> OldestFirst {
+        OldestFirst { capacity: capacity.max(1), apps: BTreeSet::new(), beyond: None }
+    }
+
+    /// An application whose oldest event was accepted at `at`.
+    pub(crate) fn offer(&mut self, at: UnixMs, app: AppId) {
+        self.apps.insert((at, app));
+        if self.apps.len() > self.capacity
+            && let Some((at, _)) = self.apps.pop_last()
+        {
+            self.beyond = Some(self.beyond.map_or(at, |beyond| beyond.min(at)));
+        }
+    }
+
+    /// The one with the oldest event of all, if that is known.
+    pub(crate) fn pop(&mut self) -> Option<AppId> {
+        let (at, app) = *self.apps.first()?;
+        if self.beyond.is_some_and(|beyond| at > beyond) {
+            return None;
+        }
+        self.apps.pop_first();
+        Some(app)
+    }
+}
+
+/// How long to leave the writer alone after a change that took so long: at most one commit in five carries work of
+/// retention, however much there is.
+pub(crate) fn pause_ms(took_ms: u64) -> u64 {
+    took_ms.saturating_mul(4).clamp(1, 2_000)
+}
+
+/// How long to rest after a pass that worked so long: looking takes at most a twentieth of a core, a third while there
+/// is too much.
+pub(crate) fn rest_ms(worked_ms: u64, period_ms: u64, too_much: bool) -> u64 {
+    if too_much {
+        worked_ms.saturating_mul(2).clamp(50, period_ms.max(50))
+    } else {
+        worked_ms.saturating_mul(19).max(period_ms)
+    }
+}

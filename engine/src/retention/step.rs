@@ -1,0 +1,119 @@
+//! A step of retention: a bounded change of rows, decided on beforehand and right whenever it is made.
+//!
+//! Each looks again at what it removes, so nothing goes that changed since it was decided. Deliberately no order among
+//! steps: any of them may be made at any time, and twice.
+
+use super::Cutoffs;
+use model::{AppId, EndpointRef, Seq, UnixMs};
+use storage::tables::sweep::{SweepPosition, Swept};
+use storage::tables::{dead_letter, delivery, history, idempotency, job, log, retained};
+use storage::{StoreError, Txn};
+
+/// Rows that one step removes or looks at, roughly. In blocks of events: two megabytes.
+pub(super) const ROWS_PER_STEP: usize = 256;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Remove an application's oldest events.
+    Events { app: AppId, upto: Seq, rows: usize },
+    /// Give up what waits for events that are gone.
+    Pending { target: EndpointRef, begin: Seq },
+    /// Forget attempts.
+    Attempts { target: EndpointRef, begin: Seq },
+    /// Look at a page of a kind.
+    Sweep(Sweep, Option<SweepPosition>),
+    /// Note the time that retention goes by.
+    NoteClock,
+}
+
+/// Kinds of rows that do not lie in the order in which they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sweep {
+    DeadLetters,
+    Expired,
+    Gaps,
+    IdempotencyKeys,
+    Jobs,
+}
+
+impl Sweep {
+    pub(super) const ALL: [Sweep; 5] =
+        [Sweep::DeadLetters, Sweep::Expired, Sweep::Gaps, Sweep::IdempotencyKeys, Sweep::Jobs];
+}
+
+/// What steps did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) events: u64,
+    pub(super) event_bytes: u64,
+    pub(super) attempts: u64,
+    pub(super) attempt_bytes: u64,
+    /// Deliveries that became dead letters.
+    pub(super) expired: u64,
+    /// Rows by [`Sweep::ALL`].
+    pub(super) swept: [u64; Sweep::ALL.len()],
+    /// Where a sweep goes on.
+    pub(super) next: Option<SweepPosition>,
+}
+
+impl Step {
+    /// Collects this step's writes. `now` is when deliveries that it ends have ended.
+    ///
+    /// # Errors
+    /// Whatever the store reports, or a corrupt row.
+    pub(super) fn run(&self, txn: &mut Txn<'_>, cutoffs: &Cutoffs, now: UnixMs) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        match self {
+            Step::Events { app, upto, rows } => {
+                // What is not noted as routed would be given a position again were the log empty.
+                let upto = (*upto).min(delivery::routed(txn, *app)?);
+                let removed = log::remove_upto(txn, *app, upto, *rows)?;
+                (tally.events, tally.event_bytes) = (removed.events, removed.bytes);
+            }
+            Step::Pending { target, begin } => {
+                tally.expired = delivery::expire_pending(txn, *target, *begin, now, ROWS_PER_STEP)?;
+            }
+            Step::Attempts { target, begin } => {
+                let forgotten = history::forget(txn, *target, cutoffs.attempts, *begin, ROWS_PER_STEP)?;
+                (tally.attempts, tally.attempt_bytes) = (forgotten.attempts, forgotten.bytes);
+            }
+            Step::Sweep(kind, position) => {
+                let Swept { removed, next } = sweep(txn, *kind, position.clone(), cutoffs)?;
+                tally.swept[*kind as usize] = removed;
+                tally.next = next;
+            }
+            Step::NoteClock => retained::put_clock(txn, cutoffs.time)?,
+        }
+        Ok(tally)
+    }
+}
+
+fn sweep(
+    txn: &mut Txn<'_>,
+    kind: Sweep,
+    position: Option<SweepPosition>,
+    cutoffs: &Cutoffs,
+) -> Result<Swept, StoreError> {
+    match kind {
+        Sweep::DeadLetters => dead_letter::sweep(txn, position, cutoffs.dead_letters, ROWS_PER_STEP),
+        Sweep::Expired => delivery::sweep_expired(txn, position, cutoffs.dead_letters, ROWS_PER_STEP),
+        Sweep::Gaps => delivery::sweep_gaps(txn, position, ROWS_PER_STEP),
+        Sweep::IdempotencyKeys => idempotency::sweep(txn, position, cutoffs.time, ROWS_PER_STEP),
+        Sweep::Jobs => job::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
+    }
+}
+
+impl Tally {
+    /// Adds what another step did.
+    pub(super) fn add(&mut self, other: &Tally) {
+        self.events += other.events;
+        self.event_bytes += other.event_bytes;
+        self.attempts += other.attempts;
+        self.attempt_bytes += other.attempt_bytes;
+        self.expired += other.expired;
+        for (sum, more) in self.swept.iter_mut().zip(other.swept) {
+            *sum += more;
+        }
+    }
+}

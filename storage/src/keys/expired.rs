@@ -1,0 +1,37 @@
+//! What an endpoint did not get because retention removed it first: `application number, endpoint number`.
+
+use super::parts::{KeyReader, KeyWriter};
+use super::{KeyKind, KeyRange};
+use crate::store::StoreError;
+use model::EndpointRef;
+
+/// The key of a row.
+#[must_use]
+pub fn encode(target: EndpointRef) -> Vec<u8> {
+    KeyWriter::new(KeyKind::Expired).target(target).finish()
+}
+
+/// Reads a key back.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] for anything that [`encode`] would not have written.
+pub fn decode(key: &[u8]) -> Result<EndpointRef, StoreError> {
+    let mut reader = KeyReader::new(KeyKind::Expired, key)?;
+    let target = reader.target()?;
+    reader.finish()?;
+    Ok(target)
+}
+
+/// Every one.
+#[must_use]
+pub fn all() -> KeyRange {
+    KeyRange::prefix(KeyWriter::new(KeyKind::Expired).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::testing::{key_properties, targets};
+
+    key_properties!(KeyKind::Expired, fixed, targets(), |target| encode(*target), decode);
+}

@@ -1,0 +1,130 @@
+//! Attempts go: those that are too old, those of events that are gone, all of an endpoint that is.
+//!
+//! Deliberately bounded in each step; the caller comes back while there is more.
+
+use super::run::{self, MAX_SPAN};
+use crate::keys::{attempt_first, attempt_later, attempt_later_by_seq};
+use crate::store::{Direction, StoreError};
+use crate::tables::{remove_retained, scan};
+use crate::txn::{Growth, Txn};
+use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
+
+/// What [`forget`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Attempts.
+    pub attempts: u64,
+    /// Bytes of their rows.
+    pub bytes: u64,
+    /// There may be more to forget.
+    pub more: bool,
+}
+
+/// Forgets attempts that started before `before`, and those of events before `begin`, which are gone; of an endpoint, at
+/// most `limit` rows of each sort. First attempts are packed: a run goes when all in it may go, and keeps those behind it
+/// until then, which are a few, as runs are in the order of the log and nearly in the order of time.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key. A run that cannot be read is forgotten when the one behind it is.
+pub fn forget(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    before: UnixMs,
+    begin: Seq,
+    limit: usize,
+) -> Result<Forgotten, StoreError> {
+    let mut forgotten = Forgotten::default();
+    let runs = scan(txn, &attempt_first::of_endpoint(target), limit, Direction::Forward)?;
+    let may_go = |record: &AttemptRecord| record.started_at < before || record.seq < begin;
+    let mut unread = Vec::new();
+    let mut all = runs.len() == limit;
+    for (key, value) in &runs {
+        match run::decode(value) {
+            Ok(records) if records.iter().all(may_go) => {
+                for key in unread.drain(..) {
+                    forgotten.bytes += remove_retained(txn, key, Growth::attempts)?;
+                }
+                forgotten.bytes += remove_retained(txn, key.clone(), Growth::attempts)?;
+                forgotten.attempts += records.len() as u64;
+            }
+            Ok(_) => {
+                all = false;
+                break;
+            }
+            Err(_) => unread.push(key.clone()),
+        }
+    }
+    forgotten.more = all && forgotten.attempts > 0;
+    forget_laters(txn, target, before, begin, limit, &mut forgotten)?;
+    Ok(forgotten)
+}
+
+fn forget_laters(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    before: UnixMs,
+    begin: Seq,
+    limit: usize,
+    forgotten: &mut Forgotten,
+) -> Result<(), StoreError> {
+    let old = attempt_later::of_endpoint(target)
+        .beyond(Some(attempt_later::encode(target, before, Seq::ZERO)), Direction::Reverse);
+    let old = scan(txn, &old, limit, Direction::Forward)?;
+    let orphaned = attempt_later_by_seq::of_endpoint(target)
+        .beyond(Some(attempt_later_by_seq::encode(target, begin, UnixMs::ZERO)), Direction::Reverse);
+    let orphaned = scan(txn, &orphaned, limit, Direction::Forward)?;
+    forgotten.more |= old.len() == limit || orphaned.len() == limit;
+    let mut places = Vec::with_capacity(old.len() + orphaned.len());
+    for (key, _) in &old {
+        let (_, started_at, seq) = attempt_later::decode(key)?;
+        places.push((started_at, seq));
+    }
+    for (key, _) in &orphaned {
+        let (_, seq, started_at) = attempt_later_by_seq::decode(key)?;
+        places.push((started_at, seq));
+    }
+    for (started_at, seq) in places {
+        let bytes = remove_later(txn, target, started_at, seq)?;
+        forgotten.bytes += bytes;
+        forgotten.attempts += u64::from(bytes > 0);
+    }
+    Ok(())
+}
+
+/// Removes one further attempt from both of its places; answers its bytes, 0 when it was gone.
+fn remove_later(txn: &mut Txn<'_>, target: EndpointRef, started_at: UnixMs, seq: Seq) -> Result<u64, StoreError> {
+    let row = remove_retained(txn, attempt_later::encode(target, started_at, seq), Growth::attempts)?;
+    Ok(row + remove_retained(txn, attempt_later_by_seq::encode(target, seq, started_at), Growth::attempts)?)
+}
+
+/// Forgets first attempts at positions well below `below` and further ones that started before `before`, at most `limit`
+/// rows of each, by their keys alone. Says whether there may be more to forget. With the largest of both it forgets an
+/// endpoint.
+///
+/// A run is forgotten whole, once none of its records can be at `below` or above, so that up to 1023 positions
+/// stay for longer.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub fn trim(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    below: Seq,
+    before: UnixMs,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let wholly_below = attempt_first::encode(target, Seq(below.0.saturating_sub(MAX_SPAN - 1)));
+    let range = attempt_first::of_endpoint(target).beyond(Some(wholly_below), Direction::Reverse);
+    let runs = scan(txn, &range, limit, Direction::Forward)?;
+    for (key, _) in &runs {
+        remove_retained(txn, key.clone(), Growth::attempts)?;
+    }
+    let range = attempt_later::of_endpoint(target)
+        .beyond(Some(attempt_later::encode(target, before, Seq(0))), Direction::Reverse);
+    let laters = scan(txn, &range, limit, Direction::Forward)?;
+    for (key, _) in &laters {
+        let (_, started_at, seq) = attempt_later::decode(key)?;
+        remove_later(txn, target, started_at, seq)?;
+    }
+    Ok(runs.len() == limit || laters.len() == limit)
+}

@@ -1,0 +1,199 @@
+//! The log's beginning goes: what retention removes, whole blocks with all that hangs on their events.
+//!
+//! Deliberately no say in what may go: the caller names the last position.
+
+use crate::block::{self, BlockRecord};
+use crate::keys;
+use crate::store::{Direction, StoreError};
+use crate::tables::{event_uid, remove_retained, scan};
+use crate::txn::{Growth, Txn};
+use bytes::Bytes;
+use model::{AppId, Seq};
+
+/// Blocks read in one step.
+const BLOCKS_PER_SCAN: usize = if cfg!(test) { 2 } else { 16 };
+
+/// More chunks than the events of one block have: together they are not larger than a request or two.
+const CHUNKS_PER_BLOCK_MAX: usize = 64 * 1024;
+
+/// What [`remove_upto`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRemoved {
+    /// Events.
+    pub events: u64,
+    /// Bytes of their rows.
+    pub bytes: u64,
+    /// Rows looked at or removed.
+    pub rows: usize,
+}
+
+/// Removes the log's beginning: whole blocks without an event beyond `upto`, with their chunks and the names of their
+/// events, about `max_rows` rows. Nothing when there is none left to remove. A block that cannot be read goes too, once
+/// the one after it shows where it ends.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) -> Result<LogRemoved, StoreError> {
+    let mut removed = LogRemoved::default();
+    // With the block that begins right behind, which tells where the last one ends.
+    let mut range = keys::event::of_app(app).up_to(keys::event::encode(app, upto.next()));
+    loop {
+        let blocks = scan(txn, &range, BLOCKS_PER_SCAN, Direction::Forward)?;
+        for (index, (key, value)) in blocks.iter().enumerate() {
+            let next = blocks.get(index + 1).map(|(key, _)| keys::event::decode(key)).transpose()?;
+            let records = block::read(app, value).ok();
+            let last = match (&records, next) {
+                (Some(records), _) => records.last().map(|record| record.event.seq),
+                (None, Some((_, next))) => Some(next.previous()),
+                // The next scan begins with it and shows what follows, if anything does.
+                (None, None) if index > 0 => break,
+                (None, None) => None,
+            };
+            let Some(last) = last.filter(|last| *last <= upto && removed.rows < max_rows) else {
+                return Ok(removed);
+            };
+            remove_block(txn, app, key, last, &records.unwrap_or_default(), &mut removed)?;
+            range = range.from(keys::event::encode(app, last.next()));
+        }
+        if blocks.len() < BLOCKS_PER_SCAN {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Removes one block, up to `last`, and what hangs on its `records`, as far as they could be read.
+fn remove_block(
+    txn: &mut Txn<'_>,
+    app: AppId,
+    key: &Bytes,
+    last: Seq,
+    records: &[BlockRecord],
+    removed: &mut LogRemoved,
+) -> Result<(), StoreError> {
+    let first = keys::event::decode(key)?.1;
+    for record in records {
+        if let Some(event_id) = &record.event.event_id {
+            event_uid::remove(txn, app, event_id, record.event.seq)?;
+            removed.rows += 1;
+        }
+    }
+    let chunks = keys::chunk::of_app(app).from(keys::chunk::encode(app, first, 0)).up_to(keys::chunk::encode(
+        app,
+        last,
+        u16::MAX,
+    ));
+    for (chunk, _) in scan(txn, &chunks, CHUNKS_PER_BLOCK_MAX, Direction::Forward)? {
+        removed.bytes += remove_retained(txn, chunk, Growth::events)?;
+        removed.rows += 1;
+    }
+    removed.bytes += remove_retained(txn, key.clone(), Growth::events)?;
+    removed.rows += 1;
+    removed.events += records.len() as u64;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MAX_VALUE_BYTES;
+    use crate::tables::log::{append, begin, get, head};
+    use crate::tables::testing::TestStore;
+    use crate::tables::{delivery, event_uid};
+    use model::{Event, UnixMs};
+    use std::sync::Arc;
+
+    const APP: AppId = AppId(1);
+
+    fn event(app: AppId, seq: u64, bytes: usize) -> Event {
+        Event {
+            app,
+            seq: Seq(seq),
+            accepted_at: UnixMs(seq),
+            event_type: Arc::from("invoice.paid"),
+            event_id: Some(Arc::from(format!("name {seq}"))),
+            channels: Vec::new(),
+            only_for: None,
+            payload: Bytes::from(vec![7; bytes]),
+        }
+    }
+
+    /// One block for each event; the third has three chunks.
+    fn five_blocks() -> TestStore {
+        let store = TestStore::default();
+        for app in [APP, AppId(2)] {
+            for seq in 1..=5 {
+                let event = event(app, seq, if seq == 3 { MAX_VALUE_BYTES * 2 + 9 } else { 10 });
+                store.write(|txn| {
+                    append(txn, app, std::slice::from_ref(&event))?;
+                    event_uid::put(txn, app, &format!("name {seq}"), Seq(seq))?;
+                    delivery::put_routed(txn, app, Seq(seq));
+                    Ok(())
+                });
+            }
+        }
+        store
+    }
+
+    fn remove(store: &TestStore, upto: u64, max_rows: usize) -> u64 {
+        let mut removed = LogRemoved::default();
+        store.write(|txn| {
+            removed = remove_upto(txn, APP, Seq(upto), max_rows)?;
+            Ok(())
+        });
+        removed.events
+    }
+
+    #[test]
+    fn the_beginning_goes_with_all_that_hangs_on_it_and_nothing_else() {
+        let store = five_blocks();
+        let of_other = store.row_count() / 2;
+        assert_eq!(remove(&store, 0, 100), 0);
+        assert_eq!(remove(&store, 3, 100), 3);
+        assert_eq!(begin(&store, APP).unwrap(), Seq(4));
+        assert_eq!(get(&store, APP, Seq(3)).unwrap(), None);
+        assert_eq!(get(&store, APP, Seq(4)).unwrap(), Some(event(APP, 4, 10)));
+        assert_eq!(event_uid::get(&store, APP, "name 3").unwrap(), None);
+        assert_eq!(remove(&store, u64::MAX - 1, 100), 2);
+        // All that is left is the mark of what was routed, and it gives the positions.
+        assert_eq!(store.row_count(), of_other + 1);
+        assert_eq!((head(&store, APP).unwrap(), begin(&store, APP).unwrap()), (Seq(5), Seq(6)));
+        assert_eq!(get(&store, AppId(2), Seq(1)).unwrap(), Some(event(AppId(2), 1, 10)));
+    }
+
+    #[test]
+    fn a_step_is_bounded_and_goes_on() {
+        let store = five_blocks();
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            steps.push(remove(&store, 5, 3));
+        }
+        // Two rows a block; the third has four more, and is never taken in parts.
+        assert_eq!(steps, [2, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_name_that_a_later_event_has_taken_stays() {
+        let store = five_blocks();
+        store.write(|txn| event_uid::put(txn, APP, "name 1", Seq(5)));
+        assert_eq!(remove(&store, 1, 100), 1);
+        assert_eq!(event_uid::get(&store, APP, "name 1").unwrap(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_holds_nothing_up() {
+        let store = five_blocks();
+        for seq in [1, 3, 5] {
+            store.write(|txn| {
+                txn.put(keys::event::encode(APP, Seq(seq)), &b"damaged"[..]);
+                Ok(())
+            });
+        }
+        assert_eq!(remove(&store, 4, 100), 2, "those that could be read");
+        assert_eq!(begin(&store, APP).unwrap(), Seq(5));
+        let chunks = keys::chunk::of_app(APP);
+        assert!(scan(&store, &chunks, 9, Direction::Forward).unwrap().is_empty(), "its chunks went with it");
+        // Where the last one ends is not known.
+        assert_eq!(remove(&store, 5, 100), 0);
+        assert_eq!(begin(&store, APP).unwrap(), Seq(5));
+    }
+}

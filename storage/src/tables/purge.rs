@@ -1,0 +1,110 @@
+//! What is left of a deleted application, kind by kind.
+//!
+//! Deliberately by key alone: nothing is decoded, so nothing that is damaged stays.
+
+use crate::keys::{self, KeyKind};
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::{remove_retained, scan};
+use crate::txn::{Growth, Txn};
+use model::AppId;
+
+/// Kinds whose keys begin with an application's number. The mark of what was routed goes last: nobody may take the
+/// application's log for an empty one while there is some of it left.
+const KINDS: [KeyKind; 17] = [
+    KeyKind::Event,
+    KeyKind::Chunk,
+    KeyKind::EventUid,
+    KeyKind::Endpoint,
+    KeyKind::EndpointUid,
+    KeyKind::Cursor,
+    KeyKind::Pending,
+    KeyKind::Due,
+    KeyKind::DeadLetter,
+    KeyKind::AttemptFirst,
+    KeyKind::AttemptLater,
+    KeyKind::AttemptLaterBySeq,
+    KeyKind::Gap,
+    KeyKind::Health,
+    KeyKind::Idempotency,
+    KeyKind::Expired,
+    KeyKind::Routed,
+];
+
+/// Removes up to `limit` rows of a deleted application; answers how many it removed. None means that nothing is left.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    for kind in KINDS {
+        let rows = scan(txn, &keys::of_app(kind, app), limit - removed, Direction::Forward)?;
+        removed += rows.len();
+        for (key, _) in rows {
+            match kind {
+                KeyKind::Event | KeyKind::Chunk | KeyKind::EventUid => {
+                    remove_retained(txn, key, Growth::events)?;
+                }
+                KeyKind::AttemptFirst | KeyKind::AttemptLater | KeyKind::AttemptLaterBySeq => {
+                    remove_retained(txn, key, Growth::attempts)?;
+                }
+                _ => txn.delete(key),
+            }
+        }
+        if removed == limit {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+/// The first endpoint beyond `after` that has a row of this kind, whose keys begin with application and endpoint: one
+/// seek, however many rows it has.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub fn next_endpoint(
+    read: &(impl Read + ?Sized),
+    kind: KeyKind,
+    after: Option<model::EndpointRef>,
+) -> Result<Option<model::EndpointRef>, StoreError> {
+    let rows = scan(read, &keys::beyond_endpoint(kind, after), 1, Direction::Forward)?;
+    rows.first().map(|(key, _)| keys::endpoint_of(kind, key)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use crate::tables::{delivery, event_uid};
+    use model::{Pending, Seq, Trigger, UnixMs};
+
+    #[test]
+    fn an_application_goes_in_steps_and_its_neighbour_stays() {
+        let store = TestStore::default();
+        let pending = Pending { attempts: 1, due: UnixMs(1), last_outcome: None, trigger: Trigger::Scheduled };
+        for app in [1, 2] {
+            store.write(|txn| {
+                for seq in 1..=5 {
+                    event_uid::put(txn, AppId(app), &format!("name {seq}"), Seq(seq))?;
+                    delivery::put_pending(txn, target(app, 1), Seq(seq), None, &pending);
+                }
+                delivery::put_routed(txn, AppId(app), Seq(5));
+                Ok(())
+            });
+        }
+        let rows = store.row_count();
+        let mut steps = Vec::new();
+        while steps.last() != Some(&0) {
+            store.write(|txn| {
+                steps.push(application(txn, AppId(1), 6)?);
+                Ok(())
+            });
+        }
+        assert_eq!(steps, [6, 6, 4, 0]);
+        assert_eq!(store.row_count(), rows / 2);
+        assert_eq!(delivery::routed(&store, AppId(1)).unwrap(), Seq(0));
+        assert_eq!(next_endpoint(&store, KeyKind::Pending, None).unwrap(), Some(target(2, 1)));
+        assert_eq!(next_endpoint(&store, KeyKind::Pending, Some(target(2, 1))).unwrap(), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! A sweep: a look at every row of a kind, some at a time, that removes those which are past.
+//!
+//! For rows that are not in the order in which they go. Deliberately no pace: who sweeps decides how often.
+
+use crate::keys::KeyRange;
+use crate::read::Read;
+use crate::store::{Direction, StoreError};
+use crate::tables::scan;
+use crate::txn::Txn;
+use bytes::Bytes;
+
+/// Where a sweep goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepPosition(Vec<u8>);
+
+/// What one step of a sweep did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows removed.
+    pub removed: u64,
+    /// Where to go on; none at the end: the next sweep begins anew.
+    pub next: Option<SweepPosition>,
+}
+
+/// Looks at the next `limit` rows of `range` and removes those that `is_past` says are.
+pub(super) fn sweep(
+    txn: &mut Txn<'_>,
+    range: KeyRange,
+    position: Option<SweepPosition>,
+    limit: usize,
+    mut is_past: impl FnMut(&Txn<'_>, &[u8], &Bytes) -> Result<bool, StoreError>,
+) -> Result<Swept, StoreError> {
+    let range = range.beyond(position.map(|position| position.0), Direction::Forward);
+    let rows = scan(txn, &range, limit, Direction::Forward)?;
+    let mut removed = 0;
+    for (key, value) in &rows {
+        // The scan shows the store; a row that this transaction has renewed stays.
+        let past = match is_past(txn, key, value) {
+            Ok(past) => past,
+            // One that cannot be read stays where someone may look at it, and holds nothing up.
+            Err(error) => {
+                tracing::warn!(%error, "a row cannot be read and stays");
+                false
+            }
+        };
+        if past && txn.get(key)?.as_ref() == Some(value) {
+            txn.delete(key.clone());
+            removed += 1;
+        }
+    }
+    let full = rows.len() == limit;
+    let next = rows.last().filter(|_| full).map(|(key, _)| SweepPosition(key.to_vec()));
+    Ok(Swept { removed, next })
+}
