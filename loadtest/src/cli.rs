@@ -225,7 +225,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, default_value_t = 1)]
     pub(crate) verify_every: u64,
     /// What takes the requests.
-    #[arg(long, global = true, value_enum, default_value_t = ReceiverKind::Hyper)]
+    #[arg(long, global = true, value_enum, default_value_t = ReceiverKind::Lean)]
     pub(crate) receiver: ReceiverKind,
     /// Threads that receive.
     #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]

@@ -204,6 +204,10 @@ impl Push {
     }
 
     fn acknowledge(&self, numbers: Range<u64>, body: &[u8], at_us: u64) -> anyhow::Result<()> {
+        if self.batch.is_none() {
+            let id = message_id(body).context("an acknowledgement without an id")?;
+            self.ledger.note_id(numbers.start, id);
+        }
         if self.batch.is_none() || is_all_accepted(body) {
             numbers.for_each(|number| self.ledger.ack(number, at_us));
             return Ok(());
@@ -235,6 +239,14 @@ impl Push {
     }
 }
 
+/// The id in the answer to a single event. Taken from the text: the answer is the engine's own and repeats the payload.
+fn message_id(body: &[u8]) -> Option<&[u8]> {
+    const BEFORE: &[u8] = b"\"id\":\"";
+    let start = body.windows(BEFORE.len()).position(|part| part == BEFORE)? + BEFORE.len();
+    let len = body[start..].iter().position(|byte| *byte == b'"')?;
+    Some(&body[start..start + len])
+}
+
 /// Whether the answer to a batch says that none was refused; its counts come first.
 fn is_all_accepted(body: &[u8]) -> bool {
     let start = &body[..body.len().min(64)];
@@ -256,6 +268,12 @@ impl std::error::Error for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_found_in_an_answer() {
+        assert_eq!(message_id(br#"{"id":"msg_1","eventType":"a"}"#), Some(&b"msg_1"[..]));
+        assert_eq!(message_id(br#"{"eventId":"msg_1"}"#), None);
+    }
 
     #[test]
     fn a_batch_is_accepted_when_none_was_refused() {

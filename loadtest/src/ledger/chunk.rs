@@ -1,4 +1,4 @@
-//! 65,536 events of the ledger: two times each, and two bits per delivery.
+//! 65,536 events of the ledger: two times and an id each, and two bits per delivery.
 //!
 //! Deliberately relaxed atomics: each cell stands for itself, and the judgement comes after the threads have stopped.
 
@@ -12,6 +12,8 @@ pub(super) const CHUNK_EVENTS: usize = 65_536;
 pub(super) struct Chunk {
     intended_us: Box<[AtomicU32]>,
     acked_us: Box<[AtomicU32]>,
+    /// A hash of the message's id, 0 for none.
+    ids: Box<[AtomicU32]>,
     seen: Box<[AtomicU64]>,
     again: Box<[AtomicU64]>,
 }
@@ -23,6 +25,7 @@ impl Chunk {
         Chunk {
             intended_us: (0..CHUNK_EVENTS).map(|_| AtomicU32::new(0)).collect(),
             acked_us: (0..CHUNK_EVENTS).map(|_| AtomicU32::new(0)).collect(),
+            ids: (0..CHUNK_EVENTS).map(|_| AtomicU32::new(0)).collect(),
             seen: (0..words).map(|_| AtomicU64::new(0)).collect(),
             again: (0..words).map(|_| AtomicU64::new(0)).collect(),
         }
@@ -48,6 +51,15 @@ impl Chunk {
         }
     }
 
+    /// Notes the id that an event goes by; `false` when it went by another before.
+    pub(super) fn goes_by(&self, place: usize, id: &[u8]) -> bool {
+        let hash = fnv(id);
+        match self.ids[place].compare_exchange(0, hash, Relaxed, Relaxed) {
+            Ok(_) => true,
+            Err(known) => known == hash,
+        }
+    }
+
     /// Marks a delivery as seen; `false` when it was already.
     pub(super) fn see(&self, delivery: usize) -> bool {
         let (word, bit) = (delivery / 64, 1 << (delivery % 64));
@@ -63,6 +75,11 @@ impl Chunk {
         let (word, bit) = (delivery / 64, 1 << (delivery % 64));
         (self.seen[word].load(Relaxed) & bit != 0, self.again[word].load(Relaxed) & bit != 0)
     }
+}
+
+/// 32 bits of FNV-1a, never 0.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)).max(1)
 }
 
 fn cell(at_us: u64) -> u32 {

@@ -24,6 +24,8 @@ pub(crate) struct Account {
     pub(crate) duplicated: u64,
     /// Deliveries that arrived after a later one, where order was promised.
     pub(crate) out_of_order: u64,
+    /// Acknowledgements or deliveries whose message id was not the event's first one.
+    pub(crate) changed_ids: u64,
     /// Signatures that did not verify.
     pub(crate) bad_signatures: u64,
     /// Requests that nobody sent, or to the wrong endpoint.
@@ -41,6 +43,7 @@ impl Account {
             (self.lost, "deliveries lost"),
             (duplicated, "deliveries duplicated"),
             (self.out_of_order, "deliveries out of order"),
+            (self.changed_ids, "message ids changed"),
             (self.bad_signatures, "signatures that do not verify"),
             (self.unexpected, "requests that nobody sent"),
         ];
@@ -61,6 +64,7 @@ impl Ledger {
             sent: self.next.load(Relaxed),
             received: counts.received.load(Relaxed),
             out_of_order: counts.out_of_order.load(Relaxed),
+            changed_ids: counts.changed_ids.load(Relaxed),
             bad_signatures: counts.bad_signatures.load(Relaxed),
             unexpected: counts.unexpected.load(Relaxed),
             refused: counts.refused.load(Relaxed),
@@ -122,8 +126,8 @@ mod tests {
         assert_eq!(ledger.missing(), 4);
         for member in 0..2 {
             let first = Receipt::First { latency_us: 100, after_ack_us: 50 };
-            assert_eq!(ledger.receive(0, 0, member, 200), first);
-            assert_eq!(ledger.receive(1, 0, member, 200), first);
+            assert_eq!(ledger.receive(0, b"id", 0, member, 200), first);
+            assert_eq!(ledger.receive(1, b"id", 0, member, 200), first);
         }
         let account = ledger.account();
         assert_eq!((account.sent, account.acked, account.owed, account.received), (2, 2, 4, 4));
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn what_did_not_arrive_is_lost() {
         let ledger = sent();
-        ledger.receive(0, 0, 0, 200);
+        ledger.receive(0, b"id", 0, 0, 200);
         assert_eq!(ledger.account().complaints(true), ["3 deliveries lost"]);
     }
 
@@ -141,9 +145,9 @@ mod tests {
     fn what_arrived_twice_is_counted_once_for_each_delivery() {
         let ledger = sent();
         for _ in 0..3 {
-            ledger.receive(0, 0, 0, 200);
+            ledger.receive(0, b"id", 0, 0, 200);
         }
-        assert_eq!(ledger.receive(0, 0, 0, 200), Receipt::Again);
+        assert_eq!(ledger.receive(0, b"id", 0, 0, 200), Receipt::Again);
         let account = ledger.account();
         assert_eq!((account.duplicated, account.received), (1, 1));
         assert!(account.complaints(false).contains(&"1 deliveries duplicated".to_owned()));
@@ -151,27 +155,38 @@ mod tests {
     }
 
     #[test]
+    fn an_id_must_stay_the_same() {
+        let ledger = sent();
+        ledger.note_id(0, b"msg_a");
+        ledger.receive(0, b"msg_a", 0, 0, 200);
+        ledger.receive(1, b"msg_b", 0, 0, 200);
+        assert_eq!(ledger.account().changed_ids, 0);
+        ledger.receive(0, b"msg_c", 0, 1, 200);
+        assert_eq!(ledger.account().changed_ids, 1);
+    }
+
+    #[test]
     fn an_unacknowledged_event_may_arrive_or_not() {
         let ledger = ledger(Streams::one(1), false);
         assert_eq!(ledger.claim(2), Some(0..2));
-        assert_eq!(ledger.receive(0, 0, 0, 200), Receipt::First { latency_us: 200, after_ack_us: 0 });
+        assert_eq!(ledger.receive(0, b"id", 0, 0, 200), Receipt::First { latency_us: 200, after_ack_us: 0 });
         assert!(ledger.account().complaints(false).is_empty());
     }
 
     #[test]
     fn a_later_event_first_is_out_of_order() {
         let ledger = sent();
-        ledger.receive(1, 0, 0, 200);
-        ledger.receive(0, 0, 0, 200);
+        ledger.receive(1, b"id", 0, 0, 200);
+        ledger.receive(0, b"id", 0, 0, 200);
         assert_eq!(ledger.account().out_of_order, 1);
     }
 
     #[test]
     fn strangers_are_noticed() {
         let ledger = sent();
-        assert_eq!(ledger.receive(2, 0, 0, 200), Receipt::Unexpected, "a number that was not sent");
-        assert_eq!(ledger.receive(0, 1, 0, 200), Receipt::Unexpected, "a stream that does not exist");
-        assert_eq!(ledger.receive(0, 0, 2, 200), Receipt::Unexpected, "an endpoint that does not exist");
+        assert_eq!(ledger.receive(2, b"id", 0, 0, 200), Receipt::Unexpected, "a number that was not sent");
+        assert_eq!(ledger.receive(0, b"id", 1, 0, 200), Receipt::Unexpected, "a stream that does not exist");
+        assert_eq!(ledger.receive(0, b"id", 0, 2, 200), Receipt::Unexpected, "an endpoint that does not exist");
         ledger.bad_signature();
         let complaints = ledger.account().complaints(true);
         assert!(complaints.contains(&"1 signatures that do not verify".to_owned()), "{complaints:?}");

@@ -23,6 +23,8 @@ pub(crate) struct Intake {
     /// Check every Nth signature; 0 checks none.
     pub(crate) verify_every: u64,
     pub(crate) arrivals: AtomicU64,
+    /// Connections accepted so far.
+    pub(crate) connections: AtomicU64,
 }
 
 /// A request as it arrived.
@@ -78,7 +80,7 @@ impl Intake {
             self.ledger.refuse();
             return Answer { status, after };
         }
-        let receipt = self.ledger.receive(number, stream, member, self.clock.now_us());
+        let receipt = self.ledger.receive(number, webhook.signed.id, stream, member, self.clock.now_us());
         if let Receipt::First { latency_us, after_ack_us } = receipt
             && self.streams.is_healthy(endpoint)
         {

@@ -8,6 +8,7 @@ use crate::cli::ReceiverKind;
 use anyhow::Context as _;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -51,8 +52,9 @@ impl Receiver {
             lanes.push(hand);
             receiver.spawn(format!("receive-{lane}"), serve_lane(streams, kind, lane, Arc::clone(&receiver.intake)))?;
         }
+        let intake = Arc::clone(&receiver.intake);
         receiver.spawn("accept".to_owned(), async move {
-            let accepting = listeners.into_iter().map(|listener| accept(listener, lanes.clone()));
+            let accepting = listeners.into_iter().map(|listener| accept(listener, Arc::clone(&intake), lanes.clone()));
             let mut tasks = tokio::task::JoinSet::new();
             accepting.for_each(|task| drop(tasks.spawn(task)));
             drop(lanes);
@@ -89,10 +91,11 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: StdListener, lanes: Vec<mpsc::Sender<std::net::TcpStream>>) {
+async fn accept(listener: StdListener, intake: Arc<Intake>, lanes: Vec<mpsc::Sender<std::net::TcpStream>>) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     for lane in (0..lanes.len()).cycle() {
         let Ok((stream, _)) = listener.accept().await else { continue };
+        intake.connections.fetch_add(1, Relaxed);
         if stream.set_nodelay(true).is_err() {
             continue;
         }

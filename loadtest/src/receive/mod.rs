@@ -16,3 +16,6 @@ pub(crate) use self::intake::{Intake, path};
 pub(crate) use self::listen::Receiver;
 pub(crate) use self::manner::{Manner, Manners};
 pub(crate) use self::signature::{Keys, sign};
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ fn one(outcome: &Outcome) -> Value {
         "ledger": {
             "sent": account.sent, "acknowledged": account.acked, "owed": account.owed, "received": account.received,
             "lost": account.lost, "duplicated": account.duplicated, "outOfOrder": account.out_of_order,
-            "badSignatures": account.bad_signatures, "unexpected": account.unexpected, "refused": account.refused,
+            "changedIds": account.changed_ids, "badSignatures": account.bad_signatures, "unexpected": account.unexpected, "refused": account.refused,
         },
         "balances": outcome.complaints.is_empty(),
         "complaints": outcome.complaints,

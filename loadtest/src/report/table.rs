@@ -28,14 +28,14 @@ fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
     let mut text = String::new();
     let heads = ("scenario", "deliveries/s", "of limit", "p50 ms", "p99 ms", "CPU µs", "ledger");
     let (name, rate, ratio, p50, p99, cpu, balance) = heads;
-    line(&mut text, format_args!("\n{name:<28} {rate:>12} {ratio:>9} {p50:>9} {p99:>9} {cpu:>8}  {balance}"));
+    line(&mut text, format_args!("\n{name:<44} {rate:>12} {ratio:>9} {p50:>9} {p99:>9} {cpu:>8}  {balance}"));
     for outcome in outcomes {
         let rate = outcome.value("deliveries_per_s");
         let balance = if outcome.complaints.is_empty() { "balances".to_owned() } else { outcome.complaints.join(", ") };
         line(
             &mut text,
             format_args!(
-                "{:<28} {:>12} {:>9} {:>9} {:>9} {:>8}  {balance}",
+                "{:<44} {:>12} {:>9} {:>9} {:>9} {:>8}  {balance}",
                 outcome.title,
                 number(rate),
                 number(rate / limit),
@@ -60,7 +60,7 @@ fn ledger(outcome: &Outcome, text: &mut String) {
         text,
         format_args!(
             "  ledger: {} events sent, {} acknowledged, {} deliveries owed, {} received; lost {}, duplicated {}, \
-             out of order {}, bad signatures {}, unexpected {}",
+             out of order {}, changed ids {}, bad signatures {}, unexpected {}",
             account.sent,
             account.acked,
             account.owed,
@@ -68,6 +68,7 @@ fn ledger(outcome: &Outcome, text: &mut String) {
             account.lost,
             account.duplicated,
             account.out_of_order,
+            account.changed_ids,
             account.bad_signatures,
             account.unexpected,
         ),

@@ -49,6 +49,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
         keys: Keys::new(),
         verify_every: options.verify_every,
         arrivals: AtomicU64::new(0),
+        connections: AtomicU64::new(0),
     };
     let receiver =
         Receiver::start(&[options.receiver_listen], options.receiver, options.receiver_threads, Arc::new(intake))?;

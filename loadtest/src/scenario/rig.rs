@@ -8,11 +8,12 @@ use crate::measure::{Clock, Recorder, Sample, Sampler, Stretch, Usage};
 use crate::receive::{Intake, Keys, Manner, Manners, Receiver};
 use crate::report::Outcome;
 use crate::system::{EndpointSpec, Pinion, Provisioner};
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What is set up.
@@ -78,6 +79,7 @@ impl Rig {
             keys: Keys::new(),
             verify_every: options.verify_every,
             arrivals: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
         };
         // Endpoints that misbehave are at a port of their own, as they would be at a host of their own.
         let second = SocketAddr::new(options.receiver_listen.ip(), 0);
@@ -160,7 +162,7 @@ impl Rig {
     /// # Errors
     /// When it failed.
     pub(super) fn end(&mut self, pushing: Pushing) -> anyhow::Result<()> {
-        let (busy, broken) = pushing.stop()?;
+        let (busy, broken) = pushing.stop().with_context(|| self.pinion.end_of_log())?;
         self.mishaps = (self.mishaps.0 + busy, self.mishaps.1 + broken);
         Ok(())
     }
@@ -214,6 +216,8 @@ impl Rig {
             let mib = usage.resident_max_bytes as f64 / 1048576.0;
             outcome.fact("resident_max_mib", "resident memory of the engine, max", mib, "MiB");
         }
+        let connections = self.receiver.intake().connections.load(Relaxed) as f64;
+        outcome.fact("connections", "connections opened by the engine, whole run", connections, "");
         if self.mishaps.0 > 0 {
             outcome.fact("busy", "requests refused as busy and sent again", self.mishaps.0 as f64, "");
         }

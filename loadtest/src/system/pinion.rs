@@ -80,6 +80,11 @@ impl Pinion {
         self.pid
     }
 
+    /// The last lines of its log, for error messages.
+    pub(crate) fn end_of_log(&self) -> String {
+        self.own.as_ref().map_or_else(String::new, |own| format!("the engine's log ends with: {}", own.end_of_log()))
+    }
+
     /// SIGKILL.
     ///
     /// # Errors
