@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::measure::{Clock, Recorder, Sampler};
 use crate::receive::{Intake, Keys, Manners, Receiver, path, sign};
 use crate::report::Outcome;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -53,7 +53,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
     };
     let receiver =
         Receiver::start(&[options.receiver_listen], options.receiver, options.receiver_threads, Arc::new(intake))?;
-    drop(ledger.claim(PREPARED));
+    ledger.claim(PREPARED).context("an empty ledger has room")?;
     let prepared = prepare(receiver.addresses()[0], options.payload_bytes as usize)?;
     let (stop, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let (stop_there, ledger_there) = (Arc::clone(&stop), Arc::clone(&ledger));
