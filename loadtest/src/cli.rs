@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Scenario {
     /// A bare pooled hyper client against the receiver: no engine, no disk. What this machine can do at most.
-    Limit,
+    Limit(Limit),
     /// Closed loop, one endpoint, one event per request.
     Steady,
     /// Closed loop, every event to N endpoints.
@@ -50,6 +50,14 @@ pub(crate) enum Scenario {
     Restart(Restart),
     /// A short form of each, compared with `limit` of the same run.
     All(All),
+}
+
+/// Options of `limit`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Limit {
+    /// Threads, each with a client and a share of the requests of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
 }
 
 /// Options of `fanout`.

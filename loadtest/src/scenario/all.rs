@@ -4,7 +4,7 @@
 
 use super::run_one;
 use crate::cli::{All, Backlog, Batch, Blackhole, Burst, Fanout, Flapping, Idle, Open, Options, Restart, Scenario};
-use crate::cli::{Slow, Tenants};
+use crate::cli::{Limit, Slow, Tenants};
 use crate::report::{Outcome, Target};
 
 /// How long each stretch is when nobody says.
@@ -27,7 +27,7 @@ pub(super) fn run(options: &Options, all: &All) -> anyhow::Result<(Vec<Outcome>,
 
 fn scenarios(all: &All) -> Vec<Scenario> {
     vec![
-        Scenario::Limit,
+        Scenario::Limit(Limit { threads: 1 }),
         Scenario::Steady,
         Scenario::Fanout(Fanout { endpoints: 10 }),
         Scenario::Batch(Batch { size: 100 }),

@@ -3,7 +3,7 @@
 //! Requests are prepared and signed once, so that the receiver checks and enters as much as it does for the engine's.
 //! What an engine with a cost of zero could do on this machine, with the client library that Pinion uses.
 
-use crate::cli::Options;
+use crate::cli::{Limit, Options};
 use crate::drive::{Streams, payload};
 use crate::ledger::Ledger;
 use crate::measure::{Clock, Recorder, Sampler};
@@ -19,6 +19,7 @@ use hyper_util::rt::TokioExecutor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Requests prepared.
@@ -36,7 +37,7 @@ struct Prepared {
 }
 
 /// Runs it.
-pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
+pub(super) fn run(options: &Options, limit: &Limit) -> anyhow::Result<Outcome> {
     let (clock, streams) = (Clock::start(), Arc::new(Streams::one(1)));
     let ledger = Arc::new(Ledger::with_repeats(Arc::clone(&streams)));
     let recorder = Arc::new(Recorder::new(options.receiver_threads as usize + 1));
@@ -55,20 +56,26 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Outcome> {
         Receiver::start(&[options.receiver_listen], options.receiver, options.receiver_threads, Arc::new(intake))?;
     ledger.claim(PREPARED).context("an empty ledger has room")?;
     let prepared = prepare(receiver.addresses()[0], options.payload_bytes as usize)?;
-    let (stop, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let (stop_there, ledger_there) = (Arc::clone(&stop), Arc::clone(&ledger));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = std::thread::Builder::new()
-        .name("client".to_owned())
-        .spawn(move || runtime.block_on(send_all(Arc::new(prepared), ledger_there, stop_there, requests)))?;
+    let sender = Arc::new(Sender {
+        prepared,
+        ledger: Arc::clone(&ledger),
+        next: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+    });
+    let clients: Vec<_> = (0..limit.threads)
+        .map(|_| start_client(&sender, IN_FLIGHT / limit.threads as usize))
+        .collect::<Result<_, _>>()?;
     let mut sampler = Sampler::new(clock, Arc::clone(&ledger), recorder);
     let (warmup, seconds) = (options.warmup, options.seconds.unwrap_or(SECONDS));
-    sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= warmup || client.is_finished());
-    let stretch = sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || client.is_finished());
-    stop.store(true, Relaxed);
-    match client.join() {
-        Ok(ended) => ended?,
-        Err(_) => bail!("the client's thread panicked"),
+    let is_over = || clients.iter().any(JoinHandle::is_finished);
+    sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= warmup || is_over());
+    let stretch = sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || is_over());
+    sender.stop.store(true, Relaxed);
+    for client in clients {
+        match client.join() {
+            Ok(ended) => ended?,
+            Err(_) => bail!("a client's thread panicked"),
+        }
     }
     drop(receiver);
     let mut outcome = Outcome::new("limit", "limit".to_owned());
@@ -99,36 +106,53 @@ fn prepare(receiver: SocketAddr, payload_len: usize) -> anyhow::Result<Vec<Prepa
     Ok(prepared)
 }
 
-async fn send_all(
-    prepared: Arc<Vec<Prepared>>,
+/// What all clients share.
+#[derive(Debug)]
+struct Sender {
+    prepared: Vec<Prepared>,
     ledger: Arc<Ledger>,
-    stop: Arc<AtomicBool>,
-    requests: Arc<AtomicU64>,
-) -> anyhow::Result<()> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(IN_FLIGHT).build(connector);
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..IN_FLIGHT {
-        let (client, prepared) = (client.clone(), Arc::clone(&prepared));
-        let (ledger, stop, requests) = (Arc::clone(&ledger), Arc::clone(&stop), Arc::clone(&requests));
-        tasks.spawn(async move {
-            while !stop.load(Relaxed) {
-                let number = requests.fetch_add(1, Relaxed) % u64::from(PREPARED);
-                let Prepared { head, body } = &prepared[number as usize];
-                let request = head.clone().map(|()| Full::new(body.clone()));
-                let response = client.request(request).await?;
-                if !response.status().is_success() {
-                    bail!("the receiver answered {}", response.status());
-                }
-                response.into_body().collect().await?;
-                ledger.ack(number, 0);
+    next: AtomicU64,
+    stop: AtomicBool,
+}
+
+type Pooled = Client<HttpConnector, Full<Bytes>>;
+
+/// A thread with a client of its own and so many requests at once.
+fn start_client(sender: &Arc<Sender>, in_flight: usize) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let sender = Arc::clone(sender);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let work = move || runtime.block_on(sender.send_all(in_flight.max(1)));
+    Ok(std::thread::Builder::new().name("client".to_owned()).spawn(work)?)
+}
+
+impl Sender {
+    async fn send_all(self: Arc<Self>, in_flight: usize) -> anyhow::Result<()> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client: Pooled = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(in_flight).build(connector);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..in_flight {
+            tasks.spawn(Arc::clone(&self).send(client.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+
+    /// One request after the other.
+    async fn send(self: Arc<Self>, client: Pooled) -> anyhow::Result<()> {
+        while !self.stop.load(Relaxed) {
+            let number = self.next.fetch_add(1, Relaxed) % u64::from(PREPARED);
+            let Prepared { head, body } = &self.prepared[number as usize];
+            let request = head.clone().map(|()| Full::new(body.clone()));
+            let response = client.request(request).await?;
+            if !response.status().is_success() {
+                bail!("the receiver answered {}", response.status());
             }
-            anyhow::Ok(())
-        });
+            response.into_body().collect().await?;
+            self.ledger.ack(number, 0);
+        }
+        Ok(())
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
-    }
-    Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<(Vec<Outcome>, Vec<Target>)> {
 
 fn run_one(scenario: &Scenario, options: &crate::cli::Options) -> anyhow::Result<Outcome> {
     match scenario {
-        Scenario::Limit => limit::run(options),
+        Scenario::Limit(limit) => limit::run(options, limit),
         Scenario::Steady => throughput::steady(options),
         Scenario::Fanout(fanout) => throughput::fanout(options, fanout),
         Scenario::Batch(batch) => throughput::batch(options, batch),

@@ -162,7 +162,7 @@ impl Rig {
     /// # Errors
     /// When it failed.
     pub(super) fn end(&mut self, pushing: Pushing) -> anyhow::Result<()> {
-        let (busy, broken) = pushing.stop().with_context(|| self.pinion.end_of_log())?;
+        let (busy, broken) = pushing.stop().with_context(|| format!("pushing failed{}", self.pinion.end_of_log()))?;
         self.mishaps = (self.mishaps.0 + busy, self.mishaps.1 + broken);
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Pinion {
 
     /// The last lines of its log, for error messages.
     pub(crate) fn end_of_log(&self) -> String {
-        self.own.as_ref().map_or_else(String::new, |own| format!("the engine's log ends with: {}", own.end_of_log()))
+        self.own.as_ref().map_or_else(String::new, |own| format!("; the engine's log ends with: {}", own.end_of_log()))
     }
 
     /// SIGKILL.
