@@ -54,6 +54,12 @@ pub(crate) struct Target {
     pub(crate) is_met: bool,
 }
 
+/// What all cores together could do at `cpu_us` each. Steadier than a rate on a machine that others use too.
+pub(crate) fn cpu_bound_per_s(cpu_us: f64) -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    cores as f64 * 1e6 / cpu_us
+}
+
 impl Outcome {
     /// Without numbers yet.
     pub(crate) fn new(scenario: &'static str, title: String) -> Outcome {
@@ -103,5 +109,9 @@ impl Outcome {
             add("engine_cpu_us", "CPU of the engine per delivery", cpu_us, "µs");
         }
         add("own_cpu_us", "CPU of pusher and receiver per delivery", stretch.own_cpu_us(), "µs");
+        if let Some(cpu_us) = stretch.engine_cpu_us() {
+            let bound = cpu_bound_per_s(cpu_us + stretch.own_cpu_us());
+            add("cpu_bound_per_s", "deliveries that this CPU allows on all cores", bound, "/s");
+        }
     }
 }

@@ -24,26 +24,22 @@ fn one(outcome: &Outcome) -> String {
 
 fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
     let limit = outcomes.iter().find(|outcome| outcome.scenario == "limit");
-    let limit = limit.map_or(f64::NAN, |outcome| outcome.value("deliveries_per_s"));
+    let of_limit =
+        |outcome: &Outcome, key| number(outcome.value(key) / limit.map_or(f64::NAN, |limit| limit.value(key)));
     let mut text = String::new();
-    let heads = ("scenario", "deliveries/s", "of limit", "p50 ms", "p99 ms", "CPU µs", "ledger");
-    let (name, rate, ratio, p50, p99, cpu, balance) = heads;
-    line(&mut text, format_args!("\n{name:<44} {rate:>12} {ratio:>9} {p50:>9} {p99:>9} {cpu:>8}  {balance}"));
+    let heads = ["deliveries/s", "of limit", "by CPU", "p50 ms", "p99 ms", "CPU µs"];
+    line(&mut text, format_args!("\n{:<44}{}  ledger", "scenario", columns(heads.map(str::to_owned))));
     for outcome in outcomes {
-        let rate = outcome.value("deliveries_per_s");
+        let cells = [
+            number(outcome.value("deliveries_per_s")),
+            of_limit(outcome, "deliveries_per_s"),
+            of_limit(outcome, "cpu_bound_per_s"),
+            number(outcome.value("delivery_p50_ms")),
+            number(outcome.value("delivery_p99_ms")),
+            number(outcome.value("engine_cpu_us")),
+        ];
         let balance = if outcome.complaints.is_empty() { "balances".to_owned() } else { outcome.complaints.join(", ") };
-        line(
-            &mut text,
-            format_args!(
-                "{:<44} {:>12} {:>9} {:>9} {:>9} {:>8}  {balance}",
-                outcome.title,
-                number(rate),
-                number(rate / limit),
-                number(outcome.value("delivery_p50_ms")),
-                number(outcome.value("delivery_p99_ms")),
-                number(outcome.value("engine_cpu_us")),
-            ),
-        );
+        line(&mut text, format_args!("{:<44}{}  {balance}", outcome.title, columns(cells)));
     }
     let (what, target, value) = ("what", "to reach", "measured");
     line(&mut text, format_args!("\n{what:<42} {target:<28} {value:<36} met"));
@@ -52,6 +48,11 @@ fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
         line(&mut text, format_args!("{:<42} {:<28} {:<36} {met}", row.what, row.target, row.value));
     }
     text
+}
+
+/// Right-aligned.
+fn columns(cells: [String; 6]) -> String {
+    cells.iter().map(|cell| format!("{cell:>13}")).collect()
 }
 
 fn ledger(outcome: &Outcome, text: &mut String) {

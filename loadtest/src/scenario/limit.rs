@@ -8,7 +8,7 @@ use crate::drive::{Streams, payload};
 use crate::ledger::Ledger;
 use crate::measure::{Clock, Recorder, Sampler};
 use crate::receive::{Intake, Keys, Manners, Receiver, path, sign};
-use crate::report::Outcome;
+use crate::report::{Outcome, cpu_bound_per_s};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::Request;
@@ -81,6 +81,8 @@ pub(super) fn run(options: &Options, limit: &Limit) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::new("limit", "limit".to_owned());
     outcome.fact("deliveries_per_s", "requests", stretch.delivered_per_s(), "/s");
     outcome.fact("own_cpu_us", "CPU of client and receiver per request", stretch.own_cpu_us(), "µs");
+    let bound = cpu_bound_per_s(stretch.own_cpu_us());
+    outcome.fact("cpu_bound_per_s", "requests that this CPU allows on all cores", bound, "/s");
     outcome.account = ledger.account();
     outcome.complaints = outcome.account.complaints(false);
     outcome.samples = sampler.into_samples();
