@@ -248,3 +248,19 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) plot: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_a_url_needs_a_key() {
+        Cli::command().debug_assert();
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("loadtest steady --seconds 2 --url http://127.0.0.1:1 --key k").is_ok());
+        assert!(parse("loadtest --seconds 2 fanout --endpoints 3").is_ok());
+        assert!(parse("loadtest steady --url http://127.0.0.1:1").is_err());
+        assert!(parse("loadtest batch --size 0").is_err());
+    }
+}
