@@ -1,0 +1,266 @@
+//! The command line: one subcommand per scenario, and the options they share.
+//!
+//! Deliberately no defaults hidden elsewhere: what a run does without flags is what this file says, but for run times,
+//! which each scenario knows itself.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Drives Pinion over real sockets, keeps a ledger of sent against received, and prints what it measured.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) scenario: Scenario,
+    /// How.
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Scenario {
+    /// A bare pooled hyper client against the receiver: no engine, no disk. What this machine can do at most.
+    Limit(Limit),
+    /// Closed loop, one endpoint, one event per request.
+    Steady,
+    /// Closed loop, every event to N endpoints.
+    Fanout(Fanout),
+    /// Closed loop, one endpoint, N events per request.
+    Batch(Batch),
+    /// Open loop at a fixed rate; latency counts from the intended send time.
+    Open(Open),
+    /// Closed loop over N applications with skewed load (Zipf's law).
+    Tenants(Tenants),
+    /// The same load without and with endpoints that never answer: what the healthy ones notice.
+    Blackhole(Blackhole),
+    /// The same load without and with endpoints that answer slowly.
+    Slow(Slow),
+    /// Endpoints that fail for a while, again and again.
+    Flapping(Flapping),
+    /// Quiet, then N events at once, again and again.
+    Burst(Burst),
+    /// An endpoint is down while N events arrive, then up: how fast it drains, and at what memory.
+    Backlog(Backlog),
+    /// N endpoints without traffic: memory of each, and time to start.
+    Idle(Idle),
+    /// kill -9 under load, again and again.
+    Restart(Restart),
+    /// A short form of each, compared with `limit` of the same run.
+    All(All),
+}
+
+/// Options of `limit`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Limit {
+    /// Threads, each with a client and a share of the requests of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
+}
+
+/// Options of `fanout`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Fanout {
+    /// Endpoints that get every event.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) endpoints: u32,
+}
+
+/// Options of `batch`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Batch {
+    /// Events in one request.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) size: u32,
+}
+
+/// Options of `open`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Open {
+    /// Events per second. Default: half of what a short closed loop reaches first.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+}
+
+/// Options of `tenants`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Tenants {
+    /// Applications, each with one endpoint.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) apps: u32,
+}
+
+/// Options of `blackhole`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Blackhole {
+    /// Endpoints that take a request and never answer.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) bad: u32,
+    /// Endpoints in all, each of an application of its own.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(crate) of: u32,
+}
+
+/// Options of `slow`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Slow {
+    /// Endpoints that are slow.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) bad: u32,
+    /// Endpoints in all.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub(crate) of: u32,
+    /// How long they take to answer, in ms.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) delay_ms: u32,
+}
+
+/// Options of `flapping`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Flapping {
+    /// Endpoints that flap.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) bad: u32,
+    /// Endpoints in all.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub(crate) of: u32,
+    /// How long they stay up, and down, in ms.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) period_ms: u64,
+}
+
+/// Options of `burst`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Burst {
+    /// Events of one burst.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) size: u32,
+}
+
+/// Options of `backlog`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Backlog {
+    /// Events that arrive while the endpoint is down.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+}
+
+/// Options of `idle`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Idle {
+    /// Endpoints, a thousand to an application.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) endpoints: u32,
+}
+
+/// Options of `restart`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Restart {
+    /// How often the process is killed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) cycles: u32,
+}
+
+/// Options of `all`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct All {
+    /// Events of `backlog`.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) backlog_events: u64,
+    /// Endpoints of `idle`.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) idle_endpoints: u32,
+    /// Cycles of `restart`.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) restart_cycles: u32,
+}
+
+/// What takes the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReceiverKind {
+    /// hyper's HTTP/1.1 server.
+    Hyper,
+    /// A minimal HTTP/1.1 server of our own: less CPU taken from what is measured.
+    Lean,
+}
+
+/// What every scenario understands.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every scenario")]
+pub(crate) struct Options {
+    /// A Pinion that runs already (http://127.0.0.1:8071), instead of one started for this. It must allow 127.0.0.0/8.
+    #[arg(long, global = true, requires = "key")]
+    pub(crate) url: Option<String>,
+    /// Its root key.
+    #[arg(long, global = true, env = "LOADTEST_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// Its process id, to report CPU and memory.
+    #[arg(long, global = true)]
+    pub(crate) pid: Option<u32>,
+    /// The binary to start. Default: beside this one, built if it is not there.
+    #[arg(long, global = true)]
+    pub(crate) pinion: Option<PathBuf>,
+    /// A flag for `pinion serve`, e.g. --serve-arg=--shards=4; may be repeated.
+    #[arg(long, global = true, allow_hyphen_values = true)]
+    pub(crate) serve_arg: Vec<String>,
+    /// Folder that temporary data directories are made in. Default: the system's.
+    #[arg(long, global = true)]
+    pub(crate) data_parent: Option<PathBuf>,
+    /// How long to measure. Default: the scenario's own.
+    #[arg(long, global = true)]
+    pub(crate) seconds: Option<f64>,
+    /// How long to run before measuring.
+    #[arg(long, global = true, default_value_t = 2.0)]
+    pub(crate) warmup: f64,
+    /// How long nothing may arrive at the end before what is missing counts as lost.
+    #[arg(long, global = true, default_value_t = 30.0)]
+    pub(crate) settle_seconds: f64,
+    /// Bytes of a payload.
+    #[arg(long, global = true, default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(32..=1_000_000))]
+    pub(crate) payload_bytes: u32,
+    /// Connections that push.
+    #[arg(long, global = true, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) connections: u32,
+    /// Closed loop: events accepted and not delivered yet, at which pushing pauses.
+    #[arg(long, global = true, default_value_t = 1_000)]
+    pub(crate) window: u64,
+    /// One connection, and endpoints that take one attempt at a time: the ledger then checks the order of arrival.
+    #[arg(long, global = true)]
+    pub(crate) ordered: bool,
+    /// Check every Nth signature; 0 checks none.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) verify_every: u64,
+    /// What takes the requests.
+    #[arg(long, global = true, value_enum, default_value_t = ReceiverKind::Lean)]
+    pub(crate) receiver: ReceiverKind,
+    /// Threads that receive.
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) receiver_threads: u32,
+    /// Address of the receiver; port 0 takes a free one.
+    #[arg(long, global = true, default_value = "127.0.0.1:0")]
+    pub(crate) receiver_listen: SocketAddr,
+    /// Write the results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: Option<PathBuf>,
+    /// Write throughput and latency over the run as SVG. `all` writes one file per scenario: FILE-SCENARIO.svg.
+    #[arg(long, global = true)]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_a_url_needs_a_key() {
+        Cli::command().debug_assert();
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("loadtest steady --seconds 2 --url http://127.0.0.1:1 --key k").is_ok());
+        assert!(parse("loadtest --seconds 2 fanout --endpoints 3").is_ok());
+        assert!(parse("loadtest steady --url http://127.0.0.1:1").is_err());
+        assert!(parse("loadtest batch --size 0").is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Measuring: one clock, latencies, what /proc says, and samples over the run.
+//!
+//! Deliberately no judgement: what a number should be is the scenarios' business.
+
+mod clock;
+mod proc;
+mod recorder;
+mod sampler;
+
+pub(crate) use self::clock::Clock;
+pub(crate) use self::proc::{Usage, is_memory_backed};
+pub(crate) use self::recorder::{Latencies, Recorder};
+pub(crate) use self::sampler::{Sample, Sampler, Stretch};

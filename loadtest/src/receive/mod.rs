@@ -1,0 +1,21 @@
+//! The receiver: what a customer would run, reduced to what must be checked.
+//!
+//! ```text
+//! socket ─▶ hyper or lean (HTTP) ─▶ intake (path, number, signature, manner) ─▶ ledger, recorder
+//! ```
+//! On threads of its own. Deliberately separate from everything that pushes: they meet in the ledger only.
+
+mod hyper;
+mod intake;
+mod lean;
+mod listen;
+mod manner;
+mod signature;
+
+pub(crate) use self::intake::{Intake, path};
+pub(crate) use self::listen::Receiver;
+pub(crate) use self::manner::{Manner, Manners};
+pub(crate) use self::signature::{Keys, sign};
+
+#[cfg(test)]
+mod tests;

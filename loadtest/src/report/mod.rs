@@ -1,0 +1,117 @@
+//! What a run showed, and how it is told: a table, JSON, a plot.
+
+mod json;
+mod svg;
+mod table;
+
+pub(crate) use self::json::write as write_json;
+pub(crate) use self::svg::write as write_svg;
+pub(crate) use self::table::{print_all, print_one};
+
+use crate::ledger::Account;
+use crate::measure::{Sample, Stretch};
+
+/// One number of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fact {
+    /// For programs.
+    pub(crate) key: String,
+    /// For people.
+    pub(crate) label: String,
+    /// The number.
+    pub(crate) value: f64,
+    /// Its unit, may be empty.
+    pub(crate) unit: &'static str,
+}
+
+/// What a scenario showed.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The scenario with its parameters.
+    pub(crate) title: String,
+    /// Its name.
+    pub(crate) scenario: &'static str,
+    /// Its numbers.
+    pub(crate) facts: Vec<Fact>,
+    /// The course of it.
+    pub(crate) samples: Vec<Sample>,
+    /// The ledger.
+    pub(crate) account: Account,
+    /// What does not balance; empty when all is well.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// A number to reach, for the summary of `all`.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// What.
+    pub(crate) what: &'static str,
+    /// The number to reach, in words.
+    pub(crate) target: &'static str,
+    /// What was measured, in words.
+    pub(crate) value: String,
+    /// Whether it is reached.
+    pub(crate) is_met: bool,
+}
+
+/// What all cores together could do at `cpu_us` each. Steadier than a rate on a machine that others use too.
+pub(crate) fn cpu_bound_per_s(cpu_us: f64) -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    cores as f64 * 1e6 / cpu_us
+}
+
+impl Outcome {
+    /// Without numbers yet.
+    pub(crate) fn new(scenario: &'static str, title: String) -> Outcome {
+        let (facts, samples, complaints) = (Vec::new(), Vec::new(), Vec::new());
+        Outcome { title, scenario, facts, samples, account: Account::default(), complaints }
+    }
+
+    /// Adds a number.
+    pub(crate) fn fact(&mut self, key: &str, label: &str, value: f64, unit: &'static str) {
+        self.facts.push(Fact { key: key.to_owned(), label: label.to_owned(), value, unit });
+    }
+
+    /// A number by its key; not a number when it is not there.
+    pub(crate) fn value(&self, key: &str) -> f64 {
+        self.facts.iter().find(|fact| fact.key == key).map_or(f64::NAN, |fact| fact.value)
+    }
+
+    /// Adds the numbers of a stretch. `prefix` goes before keys and labels; empty for the main one.
+    pub(crate) fn stretch(&mut self, prefix: &str, stretch: &Stretch) {
+        let mut add = |key: &str, label: &str, value: f64, unit: &'static str| {
+            let key = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
+            let label = if prefix.is_empty() { label.to_owned() } else { format!("{prefix}: {label}") };
+            self.facts.push(Fact { key, label, value, unit });
+        };
+        let ms = |us: u64| us as f64 / 1e3;
+        let latencies = &stretch.latencies;
+        add("deliveries_per_s", "deliveries", stretch.delivered_per_s(), "/s");
+        if stretch.acked > 0 {
+            add("events_per_s", "events acknowledged", stretch.acked_per_s(), "/s");
+        }
+        for (key, label, histogram) in [
+            ("delivery", "intended send to receipt", &latencies.delivery),
+            ("after_ack", "acknowledgement to receipt", &latencies.after_ack),
+            ("ack", "intended send to acknowledgement", &latencies.ack),
+        ] {
+            for (quantile, name) in [(0.5, "p50"), (0.99, "p99"), (0.999, "p999")] {
+                if !histogram.is_empty() {
+                    let value = ms(histogram.value_at_quantile(quantile));
+                    add(&format!("{key}_{name}_ms"), &format!("{label}, {name}"), value, "ms");
+                }
+            }
+        }
+        if !latencies.delivery.is_empty() {
+            add("delivery_max_ms", "intended send to receipt, max", ms(latencies.delivery.max()), "ms");
+        }
+        if let Some(cpu_us) = stretch.engine_cpu_us() {
+            add("engine_cpu_us", "CPU of the engine per delivery", cpu_us, "µs");
+        }
+        add("own_cpu_us", "CPU of pusher and receiver per delivery", stretch.own_cpu_us(), "µs");
+        if let Some(cpu_us) = stretch.engine_cpu_us() {
+            let bound = cpu_bound_per_s(cpu_us + stretch.own_cpu_us());
+            add("cpu_bound_per_s", "deliveries that this CPU allows on all cores", bound, "/s");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Tables for people, on standard output.
+
+use super::{Outcome, Target};
+
+/// One scenario.
+pub(crate) fn print_one(outcome: &Outcome) {
+    print!("{}", one(outcome));
+}
+
+/// All of them, and what was to be reached.
+pub(crate) fn print_all(outcomes: &[Outcome], targets: &[Target]) {
+    print!("{}", all(outcomes, targets));
+}
+
+fn one(outcome: &Outcome) -> String {
+    let mut text = format!("\n{}\n", outcome.title);
+    let width = outcome.facts.iter().map(|fact| fact.label.chars().count()).max().unwrap_or_default();
+    for fact in &outcome.facts {
+        line(&mut text, format_args!("  {:<width$}  {:>12} {}", fact.label, number(fact.value), fact.unit));
+    }
+    ledger(outcome, &mut text);
+    text
+}
+
+fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
+    let limit = outcomes.iter().find(|outcome| outcome.scenario == "limit");
+    let of_limit =
+        |outcome: &Outcome, key| number(outcome.value(key) / limit.map_or(f64::NAN, |limit| limit.value(key)));
+    let mut text = String::new();
+    let heads = ["deliveries/s", "of limit", "by CPU", "p50 ms", "p99 ms", "CPU µs"];
+    line(&mut text, format_args!("\n{:<44}{}  ledger", "scenario", columns(heads.map(str::to_owned))));
+    for outcome in outcomes {
+        let cells = [
+            number(outcome.value("deliveries_per_s")),
+            of_limit(outcome, "deliveries_per_s"),
+            of_limit(outcome, "cpu_bound_per_s"),
+            number(outcome.value("delivery_p50_ms")),
+            number(outcome.value("delivery_p99_ms")),
+            number(outcome.value("engine_cpu_us")),
+        ];
+        let balance = if outcome.complaints.is_empty() { "balances".to_owned() } else { outcome.complaints.join(", ") };
+        line(&mut text, format_args!("{:<44}{}  {balance}", outcome.title, columns(cells)));
+    }
+    let (what, target, value) = ("what", "to reach", "measured");
+    line(&mut text, format_args!("\n{what:<42} {target:<28} {value:<36} met"));
+    for row in targets {
+        let met = if row.is_met { "yes" } else { "NO" };
+        line(&mut text, format_args!("{:<42} {:<28} {:<36} {met}", row.what, row.target, row.value));
+    }
+    text
+}
+
+/// Right-aligned.
+fn columns(cells: [String; 6]) -> String {
+    cells.iter().map(|cell| format!("{cell:>13}")).collect()
+}
+
+fn ledger(outcome: &Outcome, text: &mut String) {
+    let account = &outcome.account;
+    line(
+        text,
+        format_args!(
+            "  ledger: {} events sent, {} acknowledged, {} deliveries owed, {} received; lost {}, duplicated {}, \
+             out of order {}, changed ids {}, bad signatures {}, unexpected {}",
+            account.sent,
+            account.acked,
+            account.owed,
+            account.received,
+            account.lost,
+            account.duplicated,
+            account.out_of_order,
+            account.changed_ids,
+            account.bad_signatures,
+            account.unexpected,
+        ),
+    );
+    if outcome.complaints.is_empty() {
+        line(text, format_args!("  The ledger balances."));
+    } else {
+        line(text, format_args!("  THE LEDGER DOES NOT BALANCE: {}", outcome.complaints.join(", ")));
+    }
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.push_str(&arguments.to_string());
+    text.push('\n');
+}
+
+/// With as many digits as make sense; nothing for what is not there.
+fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    match value.abs() {
+        abs if abs >= 1_000.0 => thousands(value),
+        abs if abs >= 100.0 => format!("{value:.0}"),
+        abs if abs >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_sensible_digits() {
+        let numbers =
+            [(1_234_567.8, "1,234,568"), (999.4, "999"), (12.34, "12.3"), (0.456, "0.46"), (1_000.0, "1,000")];
+        for (value, text) in numbers {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(number(f64::NAN), "-");
+    }
+
+    #[test]
+    fn a_table_says_when_the_ledger_does_not_balance() {
+        let mut outcome = Outcome::new("steady", "steady".to_owned());
+        outcome.fact("deliveries_per_s", "deliveries", 1_234.0, "/s");
+        assert!(one(&outcome).contains("The ledger balances"));
+        outcome.complaints.push("3 deliveries lost".to_owned());
+        assert!(one(&outcome).contains("DOES NOT BALANCE: 3 deliveries lost"));
+        assert!(all(&[outcome], &[]).contains("3 deliveries lost"));
+    }
+}

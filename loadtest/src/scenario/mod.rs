@@ -1,0 +1,44 @@
+//! Scenarios: each says what is set up, how it is driven, and which numbers it shows.
+
+mod all;
+mod backlog;
+mod burst;
+mod contrast;
+mod idle;
+mod limit;
+mod restart;
+mod rig;
+mod throughput;
+
+use crate::cli::{Cli, Scenario};
+use crate::report::{Outcome, Target};
+
+/// Runs what was asked for: the results, and for `all` what was to be reached.
+///
+/// # Errors
+/// When a scenario could not run.
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<(Vec<Outcome>, Vec<Target>)> {
+    if let Scenario::All(all) = &cli.scenario {
+        return all::run(&cli.options, all);
+    }
+    Ok((vec![run_one(&cli.scenario, &cli.options)?], Vec::new()))
+}
+
+fn run_one(scenario: &Scenario, options: &crate::cli::Options) -> anyhow::Result<Outcome> {
+    match scenario {
+        Scenario::Limit(limit) => limit::run(options, limit),
+        Scenario::Steady => throughput::steady(options),
+        Scenario::Fanout(fanout) => throughput::fanout(options, fanout),
+        Scenario::Batch(batch) => throughput::batch(options, batch),
+        Scenario::Open(open) => throughput::open(options, open),
+        Scenario::Tenants(tenants) => throughput::tenants(options, tenants),
+        Scenario::Blackhole(blackhole) => contrast::blackhole(options, blackhole),
+        Scenario::Slow(slow) => contrast::slow(options, slow),
+        Scenario::Flapping(flapping) => contrast::flapping(options, flapping),
+        Scenario::Burst(burst) => burst::run(options, burst),
+        Scenario::Backlog(backlog) => backlog::run(options, backlog),
+        Scenario::Idle(idle) => idle::run(options, idle),
+        Scenario::Restart(restart) => restart::run(options, restart),
+        Scenario::All(_) => unreachable!("it is not one scenario"),
+    }
+}
