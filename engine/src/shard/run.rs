@@ -86,6 +86,8 @@ pub fn spawn(index: usize, parts: ShardParts) -> Result<ShardThread, SpawnError>
         // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
         // attempts are to find the shard's own limit first, where they wait, and not this one, where they fail.
         connections_max: parts.config.max_in_flight_per_shard.saturating_mul(2),
+        // Endpoints behind one gateway share its host and port: a smaller bound would close and redial what they use.
+        pool_idle_per_host_max: parts.config.max_in_flight_per_shard,
         response_read_len_max: parts.config.response_read_bytes,
         response_kept_len_max: parts.config.response_kept_bytes,
         ..DispatchConfig::default()
