@@ -25,7 +25,8 @@ pub struct EngineConfig {
     pub max_in_flight_per_shard: usize,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk; 1 to 65,536.
     pub mailbox_capacity: usize,
-    /// Bytes of payloads that wait in memory on one shard, over all its endpoints.
+    /// Bytes of payloads that wait in memory on one shard, over all its endpoints. Each endpoint may have its equal share
+    /// even when others have taken more, so all together may hold twice this, and one event each.
     pub queue_memory_bytes_per_shard: usize,
     /// Retries of one endpoint held in memory, nearest first; the rest waits on disk; 1 to 65,536.
     pub retries_in_memory: usize,
