@@ -98,9 +98,12 @@ fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
             }
             Op::Advance { step_ms, max_fired } => both.advance(step_ms, max_fired),
             Op::Settle => {
-                // A call does at least one unit of work; a timer takes at most seven in its life here (four
-                // times clamped, two refilings, a firing), each after at most one step of the cursor.
-                let calls_max = 20 + 14 * both.pending.len();
+                // A call does at least one unit of work. In its life from here a timer is clamped once in each reach
+                // of the top level that lies between the cursor (which trails when nothing may fire) and its deadline,
+                // then refiled twice and fired, each after at most one step of the cursor.
+                let last_ms = both.pending.last().map_or(0, |&(tick_ms, _)| tick_ms).max(both.now_ms);
+                let reaches = (last_ms - both.wheel.cursor_ms) >> (BITS as usize * LEVELS);
+                let calls_max = 20 + 2 * both.pending.len() * (reaches as usize + 4);
                 let calls = (0..calls_max).take_while(|_| both.advance(0, usize::MAX)).count();
                 assert!(calls < calls_max, "no end after {calls} calls");
                 false
