@@ -1,3 +1,5 @@
+//! Tests of sealing: nothing opens elsewhere, changed, or under another key.
+
 use super::*;
 use proptest::prelude::*;
 

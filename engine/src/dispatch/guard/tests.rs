@@ -1,3 +1,5 @@
+//! Tests of the address guard: every special range of the IANA registries, and forms that hide one.
+
 use super::*;
 use proptest::prelude::*;
 

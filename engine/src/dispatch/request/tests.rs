@@ -1,3 +1,5 @@
+//! Tests of what a request is made of, and of what a tenant cannot put into it.
+
 use super::*;
 use crate::dispatch::guard::Guard;
 use crate::dispatch::url::check_url;

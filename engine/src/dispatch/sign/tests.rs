@@ -1,3 +1,5 @@
+//! Tests of signatures, against vectors and an HMAC written out by hand.
+
 use super::*;
 use ed25519_dalek::{Signature, Verifier, VerifyingKey};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of target URLs: what is taken, what is refused, and odd forms of addresses.
+
 use super::*;
 use proptest::prelude::*;
 
