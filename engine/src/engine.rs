@@ -193,14 +193,6 @@ impl Engine {
         self.inner.master.open(sealed, context(target, purpose))
     }
 
-    /// Puts one delivery back in line by hand, within a change.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: model::Seq, now: UnixMs) -> Result<(), StoreError> {
-        delivery::requeue(txn, target, seq, now)
-    }
-
     /// Where a delivery stands.
     ///
     /// # Errors
@@ -231,12 +223,10 @@ impl Engine {
     /// Stops: no new attempts, those in flight end within the configured time, everything they showed is made durable.
     /// Messages are refused from here on. A second call returns at once.
     pub async fn stop(&self) {
+        self.stop_attempts();
         let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Threads { shards, writer, tasks }) = threads else { return };
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
-        for shard in &shards {
-            shard.inbox.stop();
-        }
         let handle = self.inner.writer.clone();
         let joined = tokio::task::spawn_blocking(move || {
             for shard in shards {

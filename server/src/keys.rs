@@ -13,6 +13,7 @@ use crate::secret_file::{self, SecretFileError};
 use admin_api::KeyHash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use engine::seal::{self, MASTER_KEY_LEN};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,6 @@ use zeroize::Zeroizing;
 
 /// Characters of a root key at least: nobody guesses 16 random ones through the API.
 const ROOT_KEY_MIN_CHARS: usize = 16;
-
-/// Bytes of a master key.
-const MASTER_KEY_BYTES: usize = 32;
 
 /// What the check value of a master key is computed over (HMAC-SHA256). Persisted: never change.
 const CHECK_TEXT: &[u8] = b"pinion.master-key-check.v1";
@@ -108,7 +106,7 @@ pub(crate) struct Found {
 /// The key over every secret of the data directory.
 pub(crate) struct MasterKeyBytes {
     /// The 32 bytes.
-    pub(crate) bytes: Zeroizing<[u8; MASTER_KEY_BYTES]>,
+    pub(crate) bytes: Zeroizing<[u8; MASTER_KEY_LEN]>,
     origin: String,
 }
 
@@ -206,9 +204,8 @@ fn find(
 }
 
 fn decode_master_key(found: Found) -> Result<MasterKeyBytes, KeyError> {
-    let decoded = STANDARD.decode(found.text.as_bytes()).map(Zeroizing::new).unwrap_or_default();
-    match <[u8; MASTER_KEY_BYTES]>::try_from(decoded.as_slice()) {
-        Ok(bytes) => Ok(MasterKeyBytes { bytes: Zeroizing::new(bytes), origin: found.origin }),
+    match seal::decode_key(&found.text) {
+        Ok(bytes) => Ok(MasterKeyBytes { bytes, origin: found.origin }),
         Err(_) => {
             let problem = "it must be 32 bytes in base64";
             Err(KeyError::Invalid { name: MASTER.name, origin: found.origin, problem })
@@ -216,8 +213,8 @@ fn decode_master_key(found: Found) -> Result<MasterKeyBytes, KeyError> {
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, KeyError> {
-    let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
+fn random() -> Result<Zeroizing<[u8; MASTER_KEY_LEN]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; MASTER_KEY_LEN]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|_| KeyError::NoRandomness)?;
     Ok(bytes)
 }

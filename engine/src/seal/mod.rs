@@ -114,6 +114,16 @@ pub enum OpenError {
 #[error("a master key is 32 bytes in base64")]
 pub struct MasterKeyError;
 
+/// The bytes of a master key's text form: 32 of them in standard base64, white space around it ignored.
+///
+/// # Errors
+/// When it is anything else.
+pub fn decode_key(text: &str) -> Result<Zeroizing<[u8; MASTER_KEY_LEN]>, MasterKeyError> {
+    let decoded = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| MasterKeyError)?);
+    let bytes: [u8; MASTER_KEY_LEN] = decoded.as_slice().try_into().map_err(|_| MasterKeyError)?;
+    Ok(Zeroizing::new(bytes))
+}
+
 /// The key over every secret of a data directory. Cleared when dropped, hidden from `Debug`.
 pub struct MasterKey {
     /// Holds the expanded key, which the cipher crates clear on drop (feature `zeroize`); the key itself is not kept.
@@ -140,9 +150,7 @@ impl MasterKey {
     /// # Errors
     /// When it is anything else.
     pub fn from_base64(text: &str) -> Result<MasterKey, MasterKeyError> {
-        let decoded = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| MasterKeyError)?);
-        let bytes: [u8; MASTER_KEY_LEN] = decoded.as_slice().try_into().map_err(|_| MasterKeyError)?;
-        Ok(MasterKey::new(bytes))
+        Ok(MasterKey::new(*decode_key(text)?))
     }
 
     /// Encrypts `plain` for one place. Twice the same bytes give two different results.

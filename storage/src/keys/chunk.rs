@@ -28,12 +28,6 @@ pub fn of_app(app: AppId) -> KeyRange {
     KeyRange::prefix(KeyWriter::new(KeyKind::Chunk).app(app).finish())
 }
 
-/// The pieces of one event's payload, in order.
-#[must_use]
-pub fn of_event(app: AppId, seq: Seq) -> KeyRange {
-    KeyRange::prefix(KeyWriter::new(KeyKind::Chunk).app(app).seq(seq).finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
