@@ -1,16 +1,17 @@
 //! The endpoint actor: a bounded mailbox in front of a lane. The only file that names the actor framework.
 //!
 //! Each message is an input of the lane; after each the actor does what the lane asks for, until it asks for nothing.
-//! Attempts and reads run beside it and come back as messages.
+//! Attempts and reads run beside it. Reads come back as messages; what attempts showed is left with the lane's cell, and
+//! one message says so for all that ended in a turn.
 //!
-//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers besides one message for each attempt or read under way.
+//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers besides one message for each delivery that is read or tried.
 //! - *When it is full:* an offer is not waited for; the lane is told and reads the log instead.
 //! - *When the process dies here:* nothing is lost, mailbox and lane are caches of what is on disk.
 //!
 //! Deliberately no decision: those are the lane's.
 
 use crate::endpoint::backlog::LogFound;
-use crate::endpoint::lane::{Fetch, Finished};
+use crate::endpoint::lane::Fetch;
 use crate::endpoint::offer::Offer;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
@@ -32,10 +33,8 @@ pub enum Input {
         /// What was offered before.
         previous: Seq,
     },
-    /// Look at the lane: a time has come, room was made, settings changed.
+    /// Look at the lane: attempts ended, a time has come, room was made, settings changed.
     Poke,
-    /// An attempt ended.
-    Finished(Box<Finished>),
     /// A read of the log ended; none when it failed.
     LogRead(Option<LogFound>),
     /// A load of the due index ended; none when it failed.
@@ -90,7 +89,7 @@ pub struct EndpointActor {
 
 impl EndpointActor {
     /// Starts one on this thread. `feed` takes its messages, one at a time; `in_flight_max` is how many of them may be
-    /// ends of attempts.
+    /// ends of reads.
     pub fn spawn(in_flight_max: usize, feed: impl FnMut(&EndpointAddr, Input) + 'static) -> EndpointAddr {
         EndpointAddr(EndpointActor { feed: Box::new(feed), in_flight_max }.start())
     }

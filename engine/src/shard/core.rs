@@ -3,11 +3,12 @@
 //! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held across an await.
 
 use super::metrics::ShardMetrics;
+use super::workers::Worker;
 use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, HttpDispatcher};
 use crate::endpoint::actor::EndpointAddr;
-use crate::endpoint::lane::Lane;
+use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::settings::Settings;
 use crate::retry::budget::RetryBudget;
 use crate::retry::wheel::{TimerKey, Wheel};
@@ -56,8 +57,10 @@ pub struct ShardCore {
     pub report_wanted: Notify,
     /// Lanes that wait for the shard to have room for another attempt.
     pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
-    /// Attempts in flight.
+    /// Attempts in flight, those included that ended and whose lanes have not been told.
     pub in_flight: Cell<usize>,
+    /// Tasks that make attempts and have none.
+    pub idle_workers: RefCell<Vec<Rc<Worker>>>,
     /// One of them ended.
     pub attempt_ended: Notify,
     /// Bytes of payloads that wait in memory.
@@ -104,6 +107,8 @@ pub struct LaneCell {
     pub requeued: Cell<bool>,
     /// The settings changed.
     pub changed: Cell<bool>,
+    /// What attempts showed that the lane has not been told; at most its attempts in flight.
+    pub ended: RefCell<Vec<Finished>>,
     /// Its timer, with its time.
     pub timer: Cell<Option<(TimerKey, UnixMs)>>,
     /// Stands in [`ShardCore::dirty`].
@@ -163,8 +168,9 @@ impl ShardCore {
         }
     }
 
-    /// Hands every report to the writer now.
+    /// Hands every report to the writer now, and what was counted to the metrics.
     pub fn report_now(&self) {
+        self.metrics.hand_on(self.in_flight.get());
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
         for cell in &dirty {
@@ -207,10 +213,12 @@ impl ShardCore {
         }
     }
 
-    /// An attempt ended: whoever waits longest may go.
-    pub fn attempt_over(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    /// Attempts ended, and their lanes know: whoever waits longest may go.
+    pub fn attempts_over(&self, count: usize) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(count));
         self.attempt_ended.notify_one();
+        // The gauge of those in flight is to follow, also when nothing is left to report.
+        self.report_wanted.notify_one();
         self.wake_next();
     }
 

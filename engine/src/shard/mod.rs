@@ -10,6 +10,7 @@ mod seats;
 
 pub mod core;
 pub mod work;
+pub mod workers;
 
 mod reads;
 mod report;

@@ -118,6 +118,7 @@ async fn run(index: usize, parts: ShardParts, dispatcher: HttpDispatcher) {
         report_wanted: Notify::new(),
         waiting: RefCell::new(VecDeque::new()),
         in_flight: Cell::new(0),
+        idle_workers: RefCell::default(),
         attempt_ended: Notify::new(),
         queued_bytes: Cell::new(0),
         reading_bytes: Cell::new(0),

@@ -81,6 +81,11 @@ pub(super) fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
 /// Ends an endpoint's actor.
 pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     seat.cell.gone.set(gone);
+    // Nobody will take these up any more. One that is given up for being idle has none.
+    let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
+    if ended > 0 {
+        shard.attempts_over(ended);
+    }
     seat.addr.stop();
     shard.set_timer(&seat.cell, None);
     shard.metrics.hide(shard, &seat.cell);
@@ -135,6 +140,7 @@ fn open(shard: &ShardCore, target: EndpointRef, from: impl FnOnce() -> Cursor) -
         missed: Cell::new(Seq::ZERO),
         requeued: Cell::new(false),
         changed: Cell::new(false),
+        ended: RefCell::default(),
         timer: Cell::new(None),
         dirty: Cell::new(false),
         waiting: Cell::new(false),

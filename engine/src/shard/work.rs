@@ -4,17 +4,13 @@
 
 use super::core::{LaneCell, ShardCore, Watch};
 use super::reads;
-use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
+use super::workers::{self, Job};
 use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
 use crate::outcome::decide::Decision;
-use crate::outcome::retry_after;
-use futures_util::FutureExt;
-use model::{Expired, OutcomeClass, Seq, UnixMs};
-use std::panic::AssertUnwindSafe;
+use model::{Expired, Seq, UnixMs};
 use std::rc::Rc;
 
 /// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
@@ -30,6 +26,7 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
     let now = shard.clock.now();
     cell.active_at.set(now);
     notice(shard, cell, now);
+    let ended = finish_all(shard, cell, now);
     match input {
         Input::Offer { offer, range, previous } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
@@ -38,19 +35,22 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
             let refused = lane.offer(previous, events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
-        Input::Finished(finished) => finish(shard, cell, *finished, now),
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
             if let Some(attempt) = attempt {
-                start(shard, cell, addr, attempt, now);
+                start(shard, cell, attempt, now);
             }
         }
         Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
         Input::Poke | Input::Stop => {}
     }
     pump(shard, cell, addr, now);
+    // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
+    if ended > 0 {
+        shard.attempts_over(ended);
+    }
 }
 
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
@@ -102,7 +102,7 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         match action {
-            Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
+            Some(Action::Start(attempt)) => start(shard, cell, attempt, now),
             Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
             Some(Action::LoadDue(load)) => reads::due(shard, cell, addr, load),
             Some(Action::Fetch(fetch)) => reads::delivery(shard, cell, addr, fetch),
@@ -122,55 +122,22 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     shard.report_soon(cell);
 }
 
-/// Makes one attempt beside the actor.
-fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attempt: Attempt, now: UnixMs) {
+/// Has one attempt made beside the actor.
+fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, attempt: Attempt, now: UnixMs) {
     shard.in_flight.set(shard.in_flight.get() + 1);
-    shard.metrics.in_flight.increment(1.0);
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
-    let (target, timeout_ms) = {
-        let settings = cell.settings.borrow();
-        (settings.target.clone(), settings.timeout_ms)
-    };
-    let (shard, addr, endpoint) = (shard.clone(), addr.clone(), cell.target);
-    tokio::task::spawn_local(async move {
-        let (seq, number) = (attempt.event.seq, attempt.number);
-        let result = match target {
-            Ok(target) => {
-                let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
-                // A defect in one attempt must not leave its delivery in flight for ever.
-                let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
-                caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
-            }
-            Err(why) => unmade(why.outcome, &why.words),
-        };
-        tracing::debug!(
-            target: "pinion::attempt",
-            app = endpoint.app.0,
-            endpoint = endpoint.endpoint.0,
-            seq = seq.0,
-            attempt = number,
-            outcome = result.outcome.as_str(),
-            status = result.status,
-            duration_ms = result.duration_ms,
-            "attempt"
-        );
-        shard.metrics.attempted(result.outcome, result.duration_ms);
-        shard.metrics.in_flight.decrement(1.0);
-        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
-        let ended = wall_now();
-        let finished = Finished {
-            seq,
-            started_at: now,
-            duration_ms: result.duration_ms,
-            outcome: result.outcome,
-            status: result.status,
-            retry_after_ms: result.retry_after.and_then(|value| retry_after::parse(&value, ended)),
-            response: result.response,
-        };
-        addr.tell(Input::Finished(Box::new(finished))).await;
-        shard.attempt_over();
-    });
+    workers::assign(shard, Job { cell: cell.clone(), attempt, started_at: now });
+}
+
+/// Tells the lane of the attempts that ended. Answers how many.
+fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
+    let ended = std::mem::take(&mut *cell.ended.borrow_mut());
+    let count = ended.len();
+    for finished in ended {
+        finish(shard, cell, finished, now);
+    }
+    count
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
@@ -197,9 +164,4 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
 fn tell(shard: &ShardCore, cell: &LaneCell, transition: Transition) {
     shard.metrics.transition(transition);
     tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
 }
