@@ -190,7 +190,7 @@ impl HttpDispatcher {
                     let built = request::build(&request.target, &request.event, request.now);
                     match http2::exchange(&mut connection, built, answer).await {
                         Ok(()) => return Ok(()),
-                        Err(http2::Unanswered::Unsent(_)) if reused => {}
+                        Err(http2::Unanswered::Unsent(_)) if reused => self.pool.forget_http2(request.target.origin()),
                         Err(http2::Unanswered::Unsent(failure) | http2::Unanswered::Failed(failure)) => {
                             return Err(failure);
                         }

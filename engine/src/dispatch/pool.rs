@@ -112,6 +112,14 @@ impl Pool {
     pub(super) fn give_back(&self, origin: &Arc<str>, stream: VettedStream, now: Instant) {
         self.0.give(origin, stream, now);
     }
+
+    /// The host's HTTP/2 connection takes no more requests: the next attempt does not get it. What is under way on it
+    /// goes on.
+    pub(super) fn forget_http2(&self, origin: &Arc<str>) {
+        if let Some(host) = self.0.lock().by_origin.get_mut(origin) {
+            host.http2 = None;
+        }
+    }
 }
 
 // === impl Shared ===
@@ -136,13 +144,15 @@ impl Shared {
         Some(Lease::Http1 { stream, reused: true })
     }
 
-    fn wait(&self, origin: &Arc<str>) -> oneshot::Receiver<Lease> {
+    fn wait(self: &Arc<Self>, origin: &Arc<str>) -> oneshot::Receiver<Lease> {
         let (sender, receiver) = oneshot::channel();
         let mut hosts = self.lock();
         let host = hosts.host(origin);
         // Those that have left, so that there are no more than attempts in flight.
         host.waiting.retain(|waiting| !waiting.is_closed());
         host.waiting.push_back(sender);
+        // Also a host that never answers is forgotten when nobody tries it any more.
+        self.sweep_later(&mut hosts);
         receiver
     }
 
@@ -265,5 +275,57 @@ impl Drop for GoingOn {
         if let Some(host) = self.shared.lock().by_origin.get_mut(&self.origin) {
             host.background_dials = host.background_dials.saturating_sub(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guard::Guard;
+    use super::super::http2::Bounds;
+    use super::super::resolve::{Resolver, system_lookup};
+    use super::super::sign::SigningKey;
+    use super::super::url::check_url;
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    fn pool() -> Pool {
+        let guard = Arc::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()]));
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let (resolver, slots) = (Resolver::new(Arc::new(system_lookup), 1), Arc::new(Semaphore::new(8)));
+        let dialler = Dialler::new(guard, resolver, slots, tls, Bounds { head_len_max: 8192 }, Duration::from_secs(5));
+        Pool::new(dialler, Duration::from_millis(10), 8)
+    }
+
+    #[tokio::test]
+    async fn a_host_is_forgotten_when_nobody_uses_it_whether_it_answered_or_not() {
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let key = || SigningKey::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let target = |address: std::net::SocketAddr| {
+            let url = check_url(&format!("http://{address}/"), &guard).unwrap();
+            Arc::new(Target::new(&url, [], vec![key()]).unwrap())
+        };
+        let pool = pool();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = target(listener.local_addr().unwrap());
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nowhere = target(gone.local_addr().unwrap());
+        drop(gone);
+
+        assert!(pool.lease(&nowhere, Instant::now()).await.is_err());
+        let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, Instant::now()).await else {
+            panic!("no new connection");
+        };
+        pool.give_back(there.origin(), stream, Instant::now());
+        assert_eq!(pool.0.lock().by_origin.len(), 2);
+        let all_forgotten = async {
+            while !pool.0.lock().by_origin.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), all_forgotten).await.expect("hosts are kept for ever");
     }
 }
