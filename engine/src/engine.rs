@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use storage::tables::progress::Progress;
 use storage::tables::{delivery, endpoint, log};
-use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage, WriterConfig, WriterHandle};
+use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
 
@@ -95,6 +95,7 @@ impl Engine {
         let writer_config = WriterConfig {
             queue_capacity: config.ingest_queue_capacity,
             queue_bytes: config.ingest_queue_bytes,
+            settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
         };
