@@ -1,33 +1,34 @@
-//! Feeds a lane and does what it asks for: starts attempts, reads the store, sets its timer.
+//! Feeds a lane, passes on what it asks for (attempts and reads), sets its timer.
 //!
-//! The bridge between pure decisions and the world. Deliberately no decision of its own.
+//! The bridge between pure decisions and the world. Deliberately not how what is asked for is done: that is
+//! [`super::shell`]'s.
 
 use super::core::{LaneCell, ShardCore, Watch};
-use super::reads;
-use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
-use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
+use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
-use crate::outcome::retry_after;
-use futures_util::FutureExt;
-use model::{Expired, OutcomeClass, Seq, UnixMs};
-use std::panic::AssertUnwindSafe;
+use model::{Expired, Seq, UnixMs};
 use std::rc::Rc;
 
 /// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
 /// came in, so one that brings few keeps far more in memory than it counts for.
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
-/// Gives one input to the lane, then does everything it asks for.
-pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+/// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
+/// answer in the endpoint's mailbox.
+pub fn take_input(
+    shard: &ShardCore,
+    cell: &Rc<LaneCell>,
+    input: Input,
+    now: UnixMs,
+    carry_out: &mut dyn FnMut(Action),
+) {
     let _watch = Watch(shard);
     if cell.gone.get() {
         return;
     }
-    let now = shard.clock.now();
     cell.active_at.set(now);
     notice(shard, cell, now);
     match input {
@@ -44,13 +45,14 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
             if let Some(attempt) = attempt {
-                start(shard, cell, addr, attempt, now);
+                count_start(shard, &attempt, now);
+                carry_out(Action::Start(attempt));
             }
         }
         Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
         Input::Poke | Input::Stop => {}
     }
-    pump(shard, cell, addr, now);
+    pump(shard, cell, now, carry_out);
 }
 
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
@@ -93,7 +95,7 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     }
 }
 
-fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
+fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
     loop {
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
@@ -101,13 +103,11 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let room = Room { attempt: shard.has_place_for(&lane), bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
-        match action {
-            Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
-            Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
-            Some(Action::LoadDue(load)) => reads::due(shard, cell, addr, load),
-            Some(Action::Fetch(fetch)) => reads::delivery(shard, cell, addr, fetch),
-            None => break,
+        let Some(action) = action else { break };
+        if let Action::Start(attempt) = &action {
+            count_start(shard, attempt, now);
         }
+        carry_out(action);
     }
     let (wake_at, has_work) = {
         let lane = cell.lane.borrow();
@@ -122,55 +122,12 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     shard.report_soon(cell);
 }
 
-/// Makes one attempt beside the actor.
-fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attempt: Attempt, now: UnixMs) {
+/// An attempt starts: counts it. [`ShardCore::attempt_over`] follows when it has ended and its lane has been told.
+fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
     shard.in_flight.set(shard.in_flight.get() + 1);
     shard.metrics.in_flight.increment(1.0);
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
-    let (target, timeout_ms) = {
-        let settings = cell.settings.borrow();
-        (settings.target.clone(), settings.timeout_ms)
-    };
-    let (shard, addr, endpoint) = (shard.clone(), addr.clone(), cell.target);
-    tokio::task::spawn_local(async move {
-        let (seq, number) = (attempt.event.seq, attempt.number);
-        let result = match target {
-            Ok(target) => {
-                let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
-                // A defect in one attempt must not leave its delivery in flight for ever.
-                let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
-                caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
-            }
-            Err(why) => unmade(why.outcome, &why.words),
-        };
-        tracing::debug!(
-            target: "pinion::attempt",
-            app = endpoint.app.0,
-            endpoint = endpoint.endpoint.0,
-            seq = seq.0,
-            attempt = number,
-            outcome = result.outcome.as_str(),
-            status = result.status,
-            duration_ms = result.duration_ms,
-            "attempt"
-        );
-        shard.metrics.attempted(result.outcome, result.duration_ms);
-        shard.metrics.in_flight.decrement(1.0);
-        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
-        let ended = wall_now();
-        let finished = Finished {
-            seq,
-            started_at: now,
-            duration_ms: result.duration_ms,
-            outcome: result.outcome,
-            status: result.status,
-            retry_after_ms: result.retry_after.and_then(|value| retry_after::parse(&value, ended)),
-            response: result.response,
-        };
-        addr.tell(Input::Finished(Box::new(finished))).await;
-        shard.attempt_over();
-    });
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
@@ -197,9 +154,4 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
 fn tell(shard: &ShardCore, cell: &LaneCell, transition: Transition) {
     shard.metrics.transition(transition);
     tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
 }

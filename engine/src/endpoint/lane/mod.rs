@@ -305,6 +305,18 @@ impl Lane {
         self.backlog.queued_bytes()
     }
 
+    /// Deliveries and retries that wait in memory.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.backlog.queued(), self.retries.waiting())
+    }
+
+    /// Whether every slot of its window and every ticket is back.
+    #[must_use]
+    pub fn all_slots_back(&self) -> bool {
+        self.window.room() == self.window.limit()
+    }
+
     /// When the delivery that waits longest in memory was accepted, for metrics.
     #[must_use]
     pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
