@@ -27,11 +27,13 @@ impl Mailbox for EndpointAddr {
 }
 
 impl EndpointAddr {
-    /// Tells it the end of something it waits for. Waits while the mailbox is full.
-    pub async fn tell(&self, input: Input) {
-        if self.0.send(input).await.is_err() {
+    /// Tells it the end of something it waits for. Waits while the mailbox is full. `false` when the actor stopped first.
+    pub async fn tell(&self, input: Input) -> bool {
+        let taken = self.0.send(input).await.is_ok();
+        if !taken {
             tracing::trace!("an actor stopped before it was told the end of something");
         }
+        taken
     }
 }
 

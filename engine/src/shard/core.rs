@@ -61,9 +61,9 @@ pub struct ShardCore {
     pub report_wanted: Notify,
     /// Lanes that wait for the shard to have room for another attempt.
     pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
-    /// Attempts in flight.
+    /// Places taken: attempts in flight, and deliveries whose rows are being fetched for one.
     pub in_flight: Cell<usize>,
-    /// One of them ended.
+    /// One of them is free again.
     pub attempt_ended: Notify,
     /// Bytes of payloads that wait in memory.
     pub queued_bytes: Cell<usize>,
@@ -281,9 +281,19 @@ impl ShardCore {
         }
     }
 
-    /// An attempt ended: whoever waits longest may go.
+    /// An attempt or a fetch takes a place.
+    pub fn take_place(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// An attempt ended and its lane was told.
     pub fn attempt_over(&self) {
         self.metrics.in_flight.decrement(1.0);
+        self.free_place();
+    }
+
+    /// An attempt ended, or a fetch led to none: whoever waits longest may go.
+    pub fn free_place(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.attempt_ended.notify_one();
         self.wake_next();

@@ -23,3 +23,6 @@ pub mod metrics;
 
 pub use core::ShardParts;
 pub use run::{ShardThread, SpawnError, spawn};
+
+#[cfg(test)]
+mod tests;

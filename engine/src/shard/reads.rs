@@ -92,7 +92,7 @@ fn read_step(store: &(impl Read + ?Sized), app: AppId, after: Seq, bytes_max: us
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use bytes::Bytes;
     use model::{Endpoint, EndpointId, UnixMs};
@@ -129,7 +129,8 @@ mod tests {
         (events, found.upto.0, found.removed.map(|(first, last)| (first.0, last.0)))
     }
 
-    fn everything() -> Endpoint {
+    /// An endpoint that wants everything.
+    pub(in crate::shard) fn everything() -> Endpoint {
         Endpoint {
             id: EndpointId(1),
             app: APP,

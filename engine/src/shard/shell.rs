@@ -157,7 +157,9 @@ impl Shell {
         let target = cell.target;
         let turn = self.turn().await;
         let found = blocking(&shard, turn, move |store: &SharedStore| reads::rows(store, target, fetch)).await;
-        addr.tell(Input::Fetched(fetch, found)).await;
+        if !addr.tell(Input::Fetched(fetch, found)).await {
+            shard.free_place();
+        }
     }
 
     /// The right to one of the reads under way. None only if the semaphore were closed, which nobody does.

@@ -17,7 +17,9 @@ use std::rc::Rc;
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
 /// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
-/// answer in the endpoint's mailbox.
+/// answer in the endpoint's mailbox. One that starts an attempt or a fetch has taken a place: [`ShardCore::attempt_over`]
+/// gives an attempt's back once its lane was told, the answer to a fetch is taken with it, and
+/// [`ShardCore::free_place`] is for a fetch whose answer nobody takes.
 pub fn take_input(
     shard: &ShardCore,
     cell: &Rc<LaneCell>,
@@ -27,6 +29,9 @@ pub fn take_input(
 ) {
     let _watch = Watch(shard);
     if cell.gone.get() {
+        if matches!(input, Input::Fetched(..)) {
+            shard.free_place();
+        }
         return;
     }
     cell.active_at.set(now);
@@ -44,12 +49,18 @@ pub fn take_input(
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
-            if let Some(attempt) = attempt {
-                count_start(shard, &attempt, now);
-                carry_out(Action::Start(attempt));
+            match attempt {
+                Some(attempt) => {
+                    count_start(shard, &attempt, now);
+                    carry_out(Action::Start(attempt));
+                }
+                None => shard.free_place(),
             }
         }
-        Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
+        Input::Fetched(asked, None) => {
+            cell.lane.borrow_mut().fetch_failed(asked);
+            shard.free_place();
+        }
         Input::Poke | Input::Stop => {}
     }
     pump(shard, cell, now, carry_out);
@@ -104,8 +115,13 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         let Some(action) = action else { break };
-        if let Action::Start(attempt) = &action {
-            count_start(shard, attempt, now);
+        match &action {
+            Action::Start(attempt) => {
+                shard.take_place();
+                count_start(shard, attempt, now);
+            }
+            Action::Fetch(_) => shard.take_place(),
+            Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
         carry_out(action);
     }
@@ -122,9 +138,8 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
     shard.report_soon(cell);
 }
 
-/// An attempt starts: counts it. [`ShardCore::attempt_over`] follows when it has ended and its lane has been told.
+/// An attempt starts.
 fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
-    shard.in_flight.set(shard.in_flight.get() + 1);
     shard.metrics.in_flight.increment(1.0);
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
