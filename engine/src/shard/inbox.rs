@@ -123,10 +123,17 @@ impl ShardInbox {
         std::mem::take(&mut state.news)
     }
 
-    /// Deliveries that wait in it.
+    /// Offers that wait in it, and their deliveries.
     #[must_use]
-    pub fn offered(&self) -> usize {
-        self.lock().offered
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.news.offers.len(), state.offered)
+    }
+
+    /// Deliveries that may wait in it.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.offered_max
     }
 
     /// Whether there is nothing to take.

@@ -343,6 +343,20 @@ impl WriterHandle {
         self.shared.failure.borrow().clone()
     }
 
+    /// Whether anything waits for a commit.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let inbox = self.lock();
+        !inbox.requests.is_empty() || !inbox.settlements.is_empty()
+    }
+
+    /// Requests that wait, with the bytes of their payloads, and settled deliveries that wait.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize, usize) {
+        let inbox = self.lock();
+        (inbox.requests.len(), inbox.request_bytes, inbox.settled_count)
+    }
+
     /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Taken> {
         let mut inbox = self.lock();
