@@ -51,9 +51,10 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
         let first = offer.events[offer.targets[range.start].1 as usize].seq;
         let last = offer.events[offer.targets[range.end - 1].1 as usize].seq;
         let before_first = Cursor { upto: first.previous(), holes: Vec::new() };
-        // A mark from before these events (of a restart) knows better where the endpoint stands.
+        // A mark from before these events (of a restart) knows better where the endpoint stands: it may have holes, even
+        // when these events follow right on it.
         let from = || match behind.get(&target) {
-            Some(marked) if marked.from.upto < before_first.upto => marked.from.clone(),
+            Some(marked) if marked.from.upto <= before_first.upto => marked.from.clone(),
             _ => before_first.clone(),
         };
         let Some(seat) = seat(shard, target, from, now) else { continue };

@@ -1,17 +1,19 @@
 //! A shard's places, seen without its shell: messages are given to lanes by hand.
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
-use super::inbox::News;
+use super::inbox::{Behind, News};
 use super::{reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::Action;
 use crate::endpoint::mailbox::{Input, Mailbox};
+use crate::endpoint::offer::Offer;
 use crate::router::Router;
 use crate::seal::MasterKey;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, Seq, UnixMs};
+use bytes::Bytes;
+use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::store::MemoryStore;
@@ -47,8 +49,8 @@ fn target(endpoint: u32) -> EndpointRef {
     EndpointRef { app: AppId(1), endpoint: EndpointId(endpoint) }
 }
 
-/// A shard with so many places, and two endpoints that each have one delivery asked for by hand.
-fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+/// A shard with so many places that takes `news`; two endpoints, each with one delivery asked for by hand.
+fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let store: SharedStore = Arc::new(MemoryStore::new());
     let mut txn = Txn::new(&*store);
     for id in [1, 2] {
@@ -77,9 +79,13 @@ fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     };
     let actors = ByHand::default();
     let shard = Rc::new(ShardCore::new(parts, Box::new(actors.clone()), NOW));
-    seats::take(&shard, News { requeued: BTreeSet::from([target(1), target(2)]), ..News::default() }, NOW);
+    seats::take(&shard, news, NOW);
     let cells = actors.0.take();
     (shard, cells)
+}
+
+fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+    shard(places, News { requeued: BTreeSet::from([target(1), target(2)]), ..News::default() })
 }
 
 fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
@@ -109,6 +115,27 @@ fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
     assert_eq!(shard.in_flight.get(), 0);
     let asked = give(&shard, &cells[1], Input::Poke);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+}
+
+#[test]
+fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
+    let event = Event {
+        app: AppId(1),
+        seq: Seq(3),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::new(),
+    };
+    let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
+    let mark = Behind { from: Cursor { upto: Seq(2), holes: vec![Seq(1)] }, upto: Seq(2) };
+    let behind = BTreeMap::from([(target(1), mark)]);
+    let (shard, cells) = shard(9, News { offers: VecDeque::from([offer]), behind, ..News::default() });
+    let asked = give(&shard, &cells[0], Input::Poke);
+    let hole = |action: &Action| matches!(action, Action::Fetch(fetch) if fetch.seq == Seq(1) && fetch.due.is_none());
+    assert!(asked.iter().any(hole), "{asked:?}");
 }
 
 #[test]
