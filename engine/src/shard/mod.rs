@@ -6,18 +6,24 @@
 pub mod inbox;
 
 mod run;
-mod seats;
+pub mod seats;
 
 pub mod core;
 pub mod work;
 pub mod workers;
 
-mod reads;
-mod report;
-mod timers;
+mod shell;
 
-mod housekeeping;
+pub mod reads;
+mod report;
+pub mod timers;
+
+pub mod housekeeping;
 
 pub mod metrics;
 
-pub use run::{ShardParts, ShardThread, SpawnError, spawn};
+pub use core::ShardParts;
+pub use run::{ShardThread, SpawnError, spawn};
+
+#[cfg(test)]
+mod tests;

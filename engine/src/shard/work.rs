@@ -1,14 +1,13 @@
-//! Feeds a lane and does what it asks for: starts attempts, reads the store, sets its timer.
+//! Feeds a lane, passes on what it asks for (attempts and reads), sets its timer.
 //!
-//! The bridge between pure decisions and the world. Deliberately no decision of its own.
+//! The bridge between pure decisions and the world. Deliberately not how what is asked for is done: that is
+//! [`super::shell`]'s.
 
 use super::core::{LaneCell, ShardCore, Watch};
-use super::reads;
-use super::workers::{self, Job};
-use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
+use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
 use model::{Expired, Seq, UnixMs};
 use std::rc::Rc;
@@ -17,13 +16,24 @@ use std::rc::Rc;
 /// came in, so one that brings few keeps far more in memory than it counts for.
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
-/// Gives one input to the lane, then does everything it asks for.
-pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+/// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
+/// answer: [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an
+/// attempt or a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a
+/// fetch whose answer nobody takes.
+pub fn take_input(
+    shard: &ShardCore,
+    cell: &Rc<LaneCell>,
+    input: Input,
+    now: UnixMs,
+    carry_out: &mut dyn FnMut(Action),
+) {
     let _watch = Watch(shard);
     if cell.gone.get() {
+        if matches!(input, Input::Fetched(..)) {
+            shard.free_places(1);
+        }
         return;
     }
-    let now = shard.clock.now();
     cell.active_at.set(now);
     notice(shard, cell, now);
     let ended = finish_all(shard, cell, now);
@@ -39,17 +49,24 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
-            if let Some(attempt) = attempt {
-                start(shard, cell, attempt, now);
+            match attempt {
+                Some(attempt) => {
+                    count_start(shard, &attempt, now);
+                    carry_out(Action::Start(attempt));
+                }
+                None => shard.free_places(1),
             }
         }
-        Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
+        Input::Fetched(asked, None) => {
+            cell.lane.borrow_mut().fetch_failed(asked);
+            shard.free_places(1);
+        }
         Input::Poke | Input::Stop => {}
     }
-    pump(shard, cell, addr, now);
+    pump(shard, cell, now, carry_out);
     // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
     if ended > 0 {
-        shard.attempts_over(ended);
+        shard.free_places(ended);
     }
 }
 
@@ -93,7 +110,7 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     }
 }
 
-fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
+fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
     loop {
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
@@ -101,13 +118,16 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let room = Room { attempt: shard.has_place_for(&lane), bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
-        match action {
-            Some(Action::Start(attempt)) => start(shard, cell, attempt, now),
-            Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
-            Some(Action::LoadDue(load)) => reads::due(shard, cell, addr, load),
-            Some(Action::Fetch(fetch)) => reads::delivery(shard, cell, addr, fetch),
-            None => break,
+        let Some(action) = action else { break };
+        match &action {
+            Action::Start(attempt) => {
+                shard.take_place();
+                count_start(shard, attempt, now);
+            }
+            Action::Fetch(_) => shard.take_place(),
+            Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
+        carry_out(action);
     }
     let (wake_at, has_work) = {
         let lane = cell.lane.borrow();
@@ -122,12 +142,10 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     shard.report_soon(cell);
 }
 
-/// Has one attempt made beside the actor.
-fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, attempt: Attempt, now: UnixMs) {
-    shard.in_flight.set(shard.in_flight.get() + 1);
+/// An attempt starts.
+fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
-    workers::assign(shard, Job { cell: cell.clone(), attempt, started_at: now });
 }
 
 /// Tells the lane of the attempts that ended. Answers how many.

@@ -7,17 +7,16 @@
 //! - *When it is full:* a task that is done ends.
 //! - *When the process dies here:* the attempts are holes of their cursors and are made again.
 //!
-//! What an attempt showed is left with its lane's cell, and the actor is woken for the first only: all that end in one
-//! turn of this thread are one input. Deliberately no decision on what follows.
+//! Deliberately no decision on what follows: what an attempt showed is left with its lane.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
+use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
 use model::{OutcomeClass, UnixMs};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -38,7 +37,7 @@ pub(super) struct Job {
 
 /// Where a task without work is given some.
 #[derive(Default)]
-pub struct Worker {
+struct Worker {
     job: Cell<Option<Job>>,
     waker: Cell<Option<Waker>>,
 }
@@ -56,30 +55,45 @@ impl Worker {
     }
 }
 
-/// Has an attempt made.
-pub(super) fn assign(shard: &Rc<ShardCore>, job: Job) {
-    let idle = shard.idle_workers.borrow_mut().pop();
-    match idle {
-        Some(worker) => {
-            worker.job.set(Some(job));
-            if let Some(waker) = worker.waker.take() {
-                waker.wake();
+/// The tasks of one shard.
+pub(super) struct Workers(Rc<Shared>);
+
+struct Shared {
+    dispatcher: HttpDispatcher,
+    /// Tasks without work.
+    idle: RefCell<Vec<Rc<Worker>>>,
+}
+
+impl Workers {
+    pub(super) fn new(dispatcher: HttpDispatcher) -> Workers {
+        Workers(Rc::new(Shared { dispatcher, idle: RefCell::default() }))
+    }
+
+    /// Has an attempt made for a lane of `shard`.
+    pub(super) fn assign(&self, shard: &Rc<ShardCore>, job: Job) {
+        let idle = self.0.idle.borrow_mut().pop();
+        match idle {
+            Some(worker) => {
+                worker.job.set(Some(job));
+                if let Some(waker) = worker.waker.take() {
+                    waker.wake();
+                }
             }
-        }
-        None => {
-            tokio::task::spawn_local(work(shard.clone(), job));
+            None => {
+                tokio::task::spawn_local(work(self.0.clone(), shard.clone(), job));
+            }
         }
     }
 }
 
-async fn work(shard: Rc<ShardCore>, first: Job) {
+async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
     let _watch = Watch(&shard);
     let worker = Rc::new(Worker::default());
     let mut job = first;
     loop {
-        perform(&shard, job).await;
+        perform(&shared.dispatcher, &shard, job).await;
         {
-            let mut idle = shard.idle_workers.borrow_mut();
+            let mut idle = shared.idle.borrow_mut();
             if idle.len() >= IDLE_MAX {
                 return;
             }
@@ -89,7 +103,7 @@ async fn work(shard: Rc<ShardCore>, first: Job) {
     }
 }
 
-async fn perform(shard: &ShardCore, job: Job) {
+async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
     let (target, timeout_ms) = {
@@ -100,7 +114,7 @@ async fn perform(shard: &ShardCore, job: Job) {
         Ok(target) => {
             let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
             // A defect in one attempt must not leave its delivery in flight for ever.
-            let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
+            let caught = AssertUnwindSafe(dispatcher.attempt(request)).catch_unwind().await;
             caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
         }
         Err(why) => unmade(why.outcome, &why.words),
@@ -128,23 +142,7 @@ async fn perform(shard: &ShardCore, job: Job) {
         retry_after_ms,
         response: result.response,
     };
-    tell(shard, &cell, finished);
-}
-
-/// Leaves with the lane what an attempt showed.
-fn tell(shard: &ShardCore, cell: &LaneCell, finished: Finished) {
-    if cell.gone.get() {
-        shard.attempts_over(1);
-        return;
-    }
-    let first = {
-        let mut ended = cell.ended.borrow_mut();
-        ended.push(finished);
-        ended.len() == 1
-    };
-    if first {
-        shard.poke(cell.target);
-    }
+    shard.attempt_over(&cell, finished);
 }
 
 /// The result of an attempt that came to no request.
