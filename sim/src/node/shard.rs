@@ -140,7 +140,13 @@ impl Shard {
         let (input, after) = mailbox.next()?;
         if matches!(input, Input::Stop) {
             mailbox.end().into_iter().for_each(|after| self.follow(after, false));
-            return Some(Seen { mailbox, input: "stop".to_owned(), ended: Vec::new(), fetched: None, actions: Vec::new() });
+            return Some(Seen {
+                mailbox,
+                input: "stop".to_owned(),
+                ended: Vec::new(),
+                fetched: None,
+                actions: Vec::new(),
+            });
         }
         let (mut words, fetched) = describe(&input);
         let mut actions = Vec::new();
