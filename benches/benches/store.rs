@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use storage::store::MemoryStore;
 use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
-use storage::writer::{Downstream, WriterConfig, WriterHandle};
+use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 use storage::{Change, SharedStore, Txn};
 
 /// Nobody subscribes.
@@ -41,6 +41,7 @@ fn writer(store: &SharedStore) -> (WriterHandle, std::thread::JoinHandle<()>) {
     let config = WriterConfig {
         queue_capacity: 4_096,
         queue_bytes: 64 << 20,
+        settled_high_water: SETTLED_HIGH_WATER,
         commit_max_events: 4_096,
         idempotency_ms: 86_400_000,
     };

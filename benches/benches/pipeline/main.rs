@@ -21,7 +21,7 @@ use storage::store::MemoryStore;
 use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::tables::{self, settle};
-use storage::writer::{WriterConfig, WriterHandle};
+use storage::writer::{SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError, Txn};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -55,6 +55,7 @@ impl Pipeline {
         let writer_config = WriterConfig {
             queue_capacity: config.ingest_queue_capacity,
             queue_bytes: config.ingest_queue_bytes,
+            settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
         };
