@@ -22,3 +22,4 @@ mod lifecycle;
 mod metrics;
 mod outcomes;
 mod restart;
+mod start_up;
