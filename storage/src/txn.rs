@@ -233,7 +233,7 @@ mod tests {
         stored.put("l", "beyond");
         store.apply(stored).unwrap();
         let range = KeyRange::prefix(b"k".to_vec());
-        let last = |txn: &Txn<'_>| txn.last_in(&range).unwrap().map(|(key, value)| (key, value));
+        let last = |txn: &Txn<'_>| txn.last_in(&range).unwrap();
         let row = |key: &'static str, value: &'static str| Some((Bytes::from(key), Bytes::from(value)));
         let mut outer = Txn::new(&store);
         assert_eq!(last(&outer), row("k2", "stored"));
