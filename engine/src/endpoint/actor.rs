@@ -1,9 +1,10 @@
 //! The endpoint actor: a bounded mailbox in front of a lane. The only file that names the actor framework.
 //!
 //! Each message is an input of the lane; after each the actor does what the lane asks for, until it asks for nothing.
-//! Attempts and reads run beside it and come back as messages.
+//! Attempts and reads run beside it. Reads come back as messages; what attempts showed is left with the lane's cell, and
+//! one message says so for all that ended in a turn.
 //!
-//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers besides one message for each attempt or read under way.
+//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers besides one message for each delivery that is read or tried.
 //! - *When it is full:* an offer is not waited for; the lane is told and reads the log instead.
 //! - *When the process dies here:* nothing is lost, mailbox and lane are caches of what is on disk.
 //!
@@ -48,7 +49,7 @@ pub struct EndpointActor {
 
 impl EndpointActor {
     /// Starts one on this thread. `feed` takes its messages, one at a time; `in_flight_max` is how many of them may be
-    /// ends of attempts.
+    /// ends of reads.
     pub fn spawn(in_flight_max: usize, feed: impl FnMut(&EndpointAddr, Input) + 'static) -> EndpointAddr {
         EndpointAddr(EndpointActor { feed: Box::new(feed), in_flight_max }.start())
     }

@@ -3,7 +3,7 @@
 //! Deliberately not who empties the mailbox: an actor does in the engine, a simulation does when its turn comes.
 
 use crate::endpoint::backlog::LogFound;
-use crate::endpoint::lane::{Fetch, Finished};
+use crate::endpoint::lane::Fetch;
 use crate::endpoint::offer::Offer;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
 use model::{Event, Pending, Seq};
@@ -24,10 +24,8 @@ pub enum Input {
         /// What was offered before.
         previous: Seq,
     },
-    /// Look at the lane: a time has come, room was made, settings changed.
+    /// Look at the lane: attempts ended, a time has come, room was made, settings changed.
     Poke,
-    /// An attempt ended.
-    Finished(Box<Finished>),
     /// A read of the log ended; none when it failed.
     LogRead(Option<LogFound>),
     /// A load of the due index ended; none when it failed.

@@ -9,7 +9,7 @@
 use super::metrics::ShardMetrics;
 use crate::config::EngineConfig;
 use crate::dispatch::Guard;
-use crate::endpoint::lane::Lane;
+use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
 use crate::endpoint::settings::Settings;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
@@ -61,7 +61,8 @@ pub struct ShardCore {
     pub report_wanted: Notify,
     /// Lanes that wait for the shard to have room for another attempt.
     pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
-    /// Places taken: attempts in flight, and deliveries whose rows are being fetched for one.
+    /// Places taken: attempts in flight, those included that ended and whose lanes have not been told, and deliveries
+    /// whose rows are being fetched for one.
     pub in_flight: Cell<usize>,
     /// One of them is free again.
     pub attempt_ended: Notify,
@@ -134,6 +135,8 @@ pub struct LaneCell {
     pub requeued: Cell<bool>,
     /// The settings changed.
     pub changed: Cell<bool>,
+    /// What attempts showed that the lane has not been told; at most its attempts in flight.
+    pub ended: RefCell<Vec<Finished>>,
     /// Its timer, with its time.
     pub timer: Cell<Option<(TimerKey, UnixMs)>>,
     /// Stands in [`ShardCore::dirty`].
@@ -237,8 +240,9 @@ impl ShardCore {
         }
     }
 
-    /// Hands every report to the writer now.
+    /// Hands every report to the writer now, and what was counted to the metrics.
     pub fn report_now(&self) {
+        self.metrics.hand_on(self.in_flight.get());
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
         for cell in &dirty {
@@ -286,16 +290,28 @@ impl ShardCore {
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
-    /// An attempt ended and its lane was told.
-    pub fn attempt_over(&self) {
-        self.metrics.in_flight.decrement(1.0);
-        self.free_place();
+    /// An attempt ended: what it showed is left with its lane, and the actor is told for the first only, since all that
+    /// end in one turn of the thread are one input.
+    pub fn attempt_over(&self, cell: &LaneCell, finished: Finished) {
+        if cell.gone.get() {
+            return self.free_places(1);
+        }
+        let first = {
+            let mut ended = cell.ended.borrow_mut();
+            ended.push(finished);
+            ended.len() == 1
+        };
+        if first {
+            self.poke(cell.target);
+        }
     }
 
-    /// An attempt ended, or a fetch led to none: whoever waits longest may go.
-    pub fn free_place(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    /// Attempts ended and their lanes know, or a fetch led to none: whoever waits longest may go.
+    pub fn free_places(&self, count: usize) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(count));
         self.attempt_ended.notify_one();
+        // The gauge of those in flight is to follow, also when nothing is left to report.
+        self.report_wanted.notify_one();
         self.wake_next();
     }
 

@@ -10,6 +10,7 @@ pub mod seats;
 
 pub mod core;
 pub mod work;
+pub mod workers;
 
 mod shell;
 

@@ -103,6 +103,11 @@ fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
 /// Ends an endpoint's actor.
 pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     seat.cell.gone.set(gone);
+    // Nobody will take these up any more. One that is given up for being idle has none.
+    let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
+    if ended > 0 {
+        shard.free_places(ended);
+    }
     seat.mailbox.stop();
     shard.set_timer(&seat.cell, None);
     shard.metrics.hide(shard, &seat.cell);
@@ -158,6 +163,7 @@ fn open(
         missed: Cell::new(Seq::ZERO),
         requeued: Cell::new(false),
         changed: Cell::new(false),
+        ended: RefCell::default(),
         timer: Cell::new(None),
         dirty: Cell::new(false),
         waiting: Cell::new(false),

@@ -1,5 +1,5 @@
-//! What a shard needs done beside its thread's decisions: attempts and reads, each a task of its own that ends in
-//! exactly one message to the endpoint that asked, whatever happens.
+//! What a shard needs done beside its thread's decisions: attempts ([`super::workers`]) and reads, each of which ends in
+//! exactly one answer to the endpoint that asked, whatever happens.
 //!
 //! - *Who owns the state:* the tasks; the shard counts them.
 //! - *What bounds it:* attempts by the shard's places, reads on threads that may block by [`READS_MAX`].
@@ -8,18 +8,16 @@
 //! Deliberately no decision: those are [`super::work`]'s and the lane's.
 
 use super::core::{Actors, LaneCell, ShardCore};
+use super::workers::{Job, Workers};
 use super::{reads, work};
-use crate::clock::{Clock, wall_now};
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher};
+use crate::clock::Clock;
+use crate::dispatch::HttpDispatcher;
 use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::backlog::LogRead;
-use crate::endpoint::lane::{Action, Attempt, Fetch, Finished};
+use crate::endpoint::lane::{Action, Fetch};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::retries::DueLoad;
-use crate::outcome::retry_after;
-use futures_util::FutureExt;
-use model::{OutcomeClass, UnixMs};
-use std::panic::AssertUnwindSafe;
+use model::UnixMs;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +34,13 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// The hands of a shard.
 pub(super) struct Shell {
     clock: Clock,
-    dispatcher: HttpDispatcher,
+    workers: Workers,
     reads: Arc<Semaphore>,
 }
 
 impl Shell {
     pub(super) fn new(clock: Clock, dispatcher: HttpDispatcher) -> Shell {
-        Shell { clock, dispatcher, reads: Arc::new(Semaphore::new(READS_MAX)) }
+        Shell { clock, workers: Workers::new(dispatcher), reads: Arc::new(Semaphore::new(READS_MAX)) }
     }
 }
 
@@ -71,61 +69,11 @@ impl Shell {
     ) {
         let (shell, shard, cell, addr) = (self.clone(), shard.clone(), cell.clone(), addr.clone());
         match action {
-            Action::Start(attempt) => drop(tokio::task::spawn_local(shell.attempt(shard, cell, addr, attempt, now))),
+            Action::Start(attempt) => self.workers.assign(&shard, Job { cell, attempt, started_at: now }),
             Action::ReadLog(read) => drop(tokio::task::spawn_local(shell.read_log(shard, cell, addr, read))),
             Action::LoadDue(load) => drop(tokio::task::spawn_local(shell.load_due(shard, cell, addr, load))),
             Action::Fetch(fetch) => drop(tokio::task::spawn_local(shell.fetch(shard, cell, addr, fetch))),
         }
-    }
-
-    /// Makes one attempt beside the actor, which started at `now`.
-    async fn attempt(
-        self: Rc<Shell>,
-        shard: Rc<ShardCore>,
-        cell: Rc<LaneCell>,
-        addr: EndpointAddr,
-        attempt: Attempt,
-        now: UnixMs,
-    ) {
-        let (target, timeout_ms) = {
-            let settings = cell.settings.borrow();
-            (settings.target.clone(), settings.timeout_ms)
-        };
-        let (seq, number) = (attempt.event.seq, attempt.number);
-        let result = match target {
-            Ok(target) => {
-                let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
-                // A defect in one attempt must not leave its delivery in flight for ever.
-                let caught = AssertUnwindSafe(self.dispatcher.attempt(request)).catch_unwind().await;
-                caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
-            }
-            Err(why) => unmade(why.outcome, &why.words),
-        };
-        tracing::debug!(
-            target: "pinion::attempt",
-            app = cell.target.app.0,
-            endpoint = cell.target.endpoint.0,
-            seq = seq.0,
-            attempt = number,
-            outcome = result.outcome.as_str(),
-            status = result.status,
-            duration_ms = result.duration_ms,
-            "attempt"
-        );
-        shard.metrics.attempted(result.outcome, result.duration_ms);
-        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
-        let ended = wall_now();
-        let finished = Finished {
-            seq,
-            started_at: now,
-            duration_ms: result.duration_ms,
-            outcome: result.outcome,
-            status: result.status,
-            retry_after_ms: result.retry_after.and_then(|value| retry_after::parse(&value, ended)),
-            response: result.response,
-        };
-        addr.tell(Input::Finished(Box::new(finished))).await;
-        shard.attempt_over();
     }
 
     /// Reads the log for an endpoint that is behind.
@@ -158,7 +106,7 @@ impl Shell {
         let turn = self.turn().await;
         let found = blocking(&shard, turn, move |store: &SharedStore| reads::rows(store, target, fetch)).await;
         if !addr.tell(Input::Fetched(fetch, found)).await {
-            shard.free_place();
+            shard.free_places(1);
         }
     }
 
@@ -204,9 +152,4 @@ async fn blocking<T: Send + 'static>(
             None
         }
     }
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
 }

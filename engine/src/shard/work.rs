@@ -17,9 +17,9 @@ use std::rc::Rc;
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
 /// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
-/// answer in the endpoint's mailbox. One that starts an attempt or a fetch has taken a place: [`ShardCore::attempt_over`]
-/// gives an attempt's back once its lane was told, the answer to a fetch is taken with it, and
-/// [`ShardCore::free_place`] is for a fetch whose answer nobody takes.
+/// answer: [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an
+/// attempt or a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a
+/// fetch whose answer nobody takes.
 pub fn take_input(
     shard: &ShardCore,
     cell: &Rc<LaneCell>,
@@ -30,12 +30,13 @@ pub fn take_input(
     let _watch = Watch(shard);
     if cell.gone.get() {
         if matches!(input, Input::Fetched(..)) {
-            shard.free_place();
+            shard.free_places(1);
         }
         return;
     }
     cell.active_at.set(now);
     notice(shard, cell, now);
+    let ended = finish_all(shard, cell, now);
     match input {
         Input::Offer { offer, range, previous } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
@@ -44,7 +45,6 @@ pub fn take_input(
             let refused = lane.offer(previous, events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
-        Input::Finished(finished) => finish(shard, cell, *finished, now),
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
@@ -54,16 +54,20 @@ pub fn take_input(
                     count_start(shard, &attempt, now);
                     carry_out(Action::Start(attempt));
                 }
-                None => shard.free_place(),
+                None => shard.free_places(1),
             }
         }
         Input::Fetched(asked, None) => {
             cell.lane.borrow_mut().fetch_failed(asked);
-            shard.free_place();
+            shard.free_places(1);
         }
         Input::Poke | Input::Stop => {}
     }
     pump(shard, cell, now, carry_out);
+    // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
+    if ended > 0 {
+        shard.free_places(ended);
+    }
 }
 
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
@@ -140,9 +144,18 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
 
 /// An attempt starts.
 fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
-    shard.metrics.in_flight.increment(1.0);
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
+}
+
+/// Tells the lane of the attempts that ended. Answers how many.
+fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
+    let ended = std::mem::take(&mut *cell.ended.borrow_mut());
+    let count = ended.len();
+    for finished in ended {
+        finish(shard, cell, finished, now);
+    }
+    count
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {

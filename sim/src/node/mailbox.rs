@@ -12,8 +12,6 @@ use std::rc::Rc;
 pub enum After {
     /// Nothing.
     Nothing,
-    /// An attempt is over.
-    AttemptOver,
     /// A fetch is over: its place is free, unless it was taken and led to an attempt.
     FetchOver,
     /// A read of the log is over, for which so many bytes were set aside.
@@ -46,10 +44,10 @@ impl SimMailbox {
         self.stopped.get() || self.waiting.borrow().len() < self.capacity
     }
 
-    /// Messages that end an attempt or a fetch: each still holds its place.
+    /// Messages that end a fetch: each still holds its place.
     #[must_use]
     pub fn landings(&self) -> usize {
-        let landing = |after: &After| matches!(after, After::AttemptOver | After::FetchOver);
+        let landing = |after: &After| matches!(after, After::FetchOver);
         self.waiting.borrow().iter().filter(|(_, after)| landing(after)).count()
     }
 
@@ -128,7 +126,12 @@ impl Mailboxes {
         self.all.borrow().values().any(|mailbox| mailbox.has_mail())
     }
 
-    /// Ends of attempts and fetches that nobody took yet.
+    /// Attempts that ended and whose lanes do not know yet.
+    pub(super) fn ended(&self) -> usize {
+        self.all.borrow().values().map(|mailbox| mailbox.cell.ended.borrow().len()).sum()
+    }
+
+    /// Ends of fetches that nobody took yet.
     pub(super) fn landings(&self) -> usize {
         self.all.borrow().values().map(|mailbox| mailbox.landings()).sum()
     }

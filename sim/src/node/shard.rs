@@ -37,8 +37,8 @@ pub struct Seen {
     pub mailbox: Rc<SimMailbox>,
     /// The message in words.
     pub input: String,
-    /// The delivery whose attempt or fetch ended with it.
-    pub ended: Option<Seq>,
+    /// The deliveries whose attempts or fetches ended with it.
+    pub ended: Vec<Seq>,
     /// The delivery whose rows came with it.
     pub fetched: Option<Seq>,
     /// What the lane asked for, and how its breaker stood right after.
@@ -140,11 +140,22 @@ impl Shard {
         let (input, after) = mailbox.next()?;
         if matches!(input, Input::Stop) {
             mailbox.end().into_iter().for_each(|after| self.follow(after, false));
-            return Some(Seen { mailbox, input: "stop".to_owned(), ended: None, fetched: None, actions: Vec::new() });
+            return Some(Seen {
+                mailbox,
+                input: "stop".to_owned(),
+                ended: Vec::new(),
+                fetched: None,
+                actions: Vec::new(),
+            });
         }
-        let (words, ended, fetched) = describe(&input);
+        let (mut words, fetched) = describe(&input);
         let mut actions = Vec::new();
         let cell = mailbox.cell.clone();
+        let mut ended: Vec<Seq> = fetched.into_iter().collect();
+        for finished in cell.ended.borrow().iter() {
+            words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
+            ended.push(finished.seq);
+        }
         work::take_input(&self.core, &cell, input, now, &mut |action| {
             actions.push((action, cell.lane.borrow().breaker_state()));
         });
@@ -155,8 +166,7 @@ impl Shard {
     /// A message was taken, or dropped.
     fn follow(&self, after: After, taken: bool) {
         match after {
-            After::AttemptOver => self.core.attempt_over(),
-            After::FetchOver if !taken => self.core.free_place(),
+            After::FetchOver if !taken => self.core.free_places(1),
             After::FetchOver | After::Nothing => {}
             After::LogReadOver(bytes_max) => self.core.log_read_over(bytes_max),
         }
@@ -267,12 +277,13 @@ impl Shard {
         self.fired += u64::from(self.plant.is_some());
         let struck = self.fired.is_multiple_of(3);
         if struck && self.plant == Some(Plant::LeakedSlot) {
-            self.core.attempt_over();
+            self.core.free_places(1);
             return;
         }
-        let leaks = struck && self.plant == Some(Plant::LeakedPlace);
-        let after = if leaks { After::Nothing } else { After::AttemptOver };
-        self.tell(errand.mailbox(), Input::Finished(Box::new(finished)), after);
+        if struck && self.plant == Some(Plant::LeakedPlace) {
+            self.core.take_place();
+        }
+        self.core.attempt_over(&errand.mailbox().cell, finished);
     }
 
     /// There is room, or nobody who takes it.
@@ -286,7 +297,7 @@ impl Shard {
     #[must_use]
     pub fn places_taken(&self) -> usize {
         let taken = |errand: &&Errand| matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. });
-        self.errands.iter().filter(taken).count() + self.mailboxes.landings()
+        self.errands.iter().filter(taken).count() + self.mailboxes.landings() + self.mailboxes.ended()
     }
 
     /// Attempts under way.
@@ -297,20 +308,17 @@ impl Shard {
     }
 }
 
-fn describe(input: &Input) -> (String, Option<Seq>, Option<Seq>) {
+/// A message in words, and the delivery whose rows came with it.
+fn describe(input: &Input) -> (String, Option<Seq>) {
     match input {
-        Input::Offer { range, previous, .. } => (format!("offer of {} after {previous}", range.len()), None, None),
-        Input::Poke => ("poke".to_owned(), None, None),
-        Input::Finished(finished) => {
-            let words = format!("end of {}: {}", finished.seq, finished.outcome.as_str());
-            (words, Some(finished.seq), None)
-        }
-        Input::LogRead(found) => (format!("log: {:?}", found.as_ref().map(|found| found.events.len())), None, None),
-        Input::DueLoaded(_, rows) => (format!("retries: {:?}", rows.as_ref().map(Vec::len)), None, None),
+        Input::Offer { range, previous, .. } => (format!("offer of {} after {previous}", range.len()), None),
+        Input::Poke => ("poke".to_owned(), None),
+        Input::LogRead(found) => (format!("log: {:?}", found.as_ref().map(|found| found.events.len())), None),
+        Input::DueLoaded(_, rows) => (format!("retries: {:?}", rows.as_ref().map(Vec::len)), None),
         Input::Fetched(fetch, rows) => {
             let words = format!("rows of {}: {}", fetch.seq, if rows.is_some() { "found" } else { "failed" });
-            (words, Some(fetch.seq), Some(fetch.seq))
+            (words, Some(fetch.seq))
         }
-        Input::Stop => ("stop".to_owned(), None, None),
+        Input::Stop => ("stop".to_owned(), None),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn check_actions(
     let actor = (shard.core.index, seen.mailbox.serial);
     let endpoint = seen.mailbox.cell.target.endpoint;
     let starts = |seq: Seq| seen.actions.iter().any(|(action, _)| is_start(action) == Some(seq));
-    if seen.ended.is_some_and(|seq| probes.get(&actor) == Some(&seq) && !starts(seq)) {
+    if seen.ended.iter().any(|seq| probes.get(&actor) == Some(seq) && !starts(*seq)) {
         probes.remove(&actor);
     }
     let mut in_flight = in_flight(shard, seen);
