@@ -8,6 +8,9 @@
 
 mod harness;
 
+#[cfg(target_os = "linux")]
+mod disk;
+
 mod bad_input;
 mod breaker;
 mod command_line;
@@ -21,4 +24,6 @@ mod keys;
 mod lifecycle;
 mod metrics;
 mod outcomes;
+#[cfg(target_os = "linux")]
+mod power_cut;
 mod restart;
