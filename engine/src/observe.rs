@@ -22,6 +22,7 @@ pub(crate) async fn run(store: SharedStore) {
         "unknown_application",
         "too_large",
         "store",
+        "storage_full",
         "duplicate_event_id",
         "idempotency_key_reused",
     ] {
@@ -36,6 +37,13 @@ pub(crate) async fn run(store: SharedStore) {
     }
 }
 
+/// How much room the disk has, if anything bounds it.
+pub(crate) fn room(free_bytes: Option<u64>) {
+    if let Some(bytes) = free_bytes {
+        metrics::gauge!(metric::DISK_FREE_BYTES).set(bytes as f64);
+    }
+}
+
 /// Counts what became of a request with `count` messages.
 pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestError>) {
     let outcomes = match result {
@@ -46,6 +54,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
                 IngestError::ShuttingDown => "stopping",
                 IngestError::UnknownApplication => "unknown_application",
                 IngestError::TooLarge => "too_large",
+                IngestError::StorageFull => "storage_full",
                 IngestError::Store(_) => "store",
             };
             rejected(reason).increment(count);

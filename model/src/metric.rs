@@ -48,6 +48,8 @@ pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
 /// Gauge: the store on disk.
 pub const STORE_BYTES: &str = "pinion_store_size_bytes";
+/// Gauge: room on the store's disk.
+pub const DISK_FREE_BYTES: &str = "pinion_disk_free_bytes";
 /// Counter, label `kind`: what retention removed.
 pub const RETENTION_REMOVED: &str = "pinion_retention_removed_total";
 /// Counter, label `kind`: bytes that retention removed.

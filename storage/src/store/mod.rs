@@ -88,6 +88,13 @@ pub trait Store: Send + Sync + 'static {
     /// When the file system does not answer. This one does not poison.
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError>;
 
+    /// Bytes that the store may still grow by: the room on its disk. `None` when nothing bounds it.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not answer. This one does not poison.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
+
     /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
     fn poisoned(&self) -> Option<String>;
 }

@@ -76,6 +76,9 @@ pub enum IngestError {
     /// nothing was taken.
     #[error("more than the store takes at once")]
     TooLarge,
+    /// The disk has less room than is kept for what cannot be refused; nothing was taken.
+    #[error("the disk is nearly full")]
+    StorageFull,
     /// There is no such application.
     #[error("unknown application")]
     UnknownApplication,

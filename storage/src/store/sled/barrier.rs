@@ -21,9 +21,9 @@ pub(super) struct Barrier {
 }
 
 impl Barrier {
-    /// Opens the data file at `path`, which must exist.
+    /// Opens the data file at `path`, which is created empty if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self {
             file,
             #[cfg(test)]

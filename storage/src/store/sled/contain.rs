@@ -5,6 +5,7 @@
 //! panic: the caller must poison the store.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,31 @@ pub(super) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     result.map_err(|_message| Panicked { location: LOCATION.take().unwrap_or_else(|| "unknown location".to_owned()) })
 }
 
+/// A handle of sled's whose end is contained: sled syncs its file when the last one goes, and panics if that fails.
+pub(super) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(super) fn new(handle: T) -> Self {
+        Self(Some(handle))
+    }
+}
+
+impl<T> Deref for Contained<T> {
+    type Target = T;
+
+    #[expect(clippy::expect_used, reason = "only taken out when dropped")]
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("the handle is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        // Told by the panic hook, and nobody is left to tell.
+        drop(contain(|| drop(self.0.take())));
+    }
+}
+
 /// Whether one of sled's own threads has died, in this process. sled does not report that: whoever waits for the buffer
 /// that thread was writing waits for ever, and acknowledges nothing. The pool is shared by all stores of a process.
 pub(super) fn io_thread_panicked() -> bool {
@@ -77,6 +103,17 @@ fn record(info: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handle_that_panics_when_it_is_dropped_does_not_take_us_with_it() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("the file cannot be synced");
+            }
+        }
+        drop(Contained::new(Panics));
+    }
 
     #[test]
     fn a_panic_becomes_a_value_without_its_message() {

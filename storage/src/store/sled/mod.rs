@@ -40,6 +40,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use self::barrier::Barrier;
+use self::contain::Contained;
 use self::spill::Spill;
 use self::watermark::Watermark;
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
@@ -55,8 +56,8 @@ const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 /// A [`Store`] in a data directory. See [`OpenOptions::open`].
 pub struct SledStore {
     // Dropped in this order: the lock goes last, when sled has let go of its files.
-    commits: ::sled::Tree,
-    db: ::sled::Db,
+    commits: Contained<::sled::Tree>,
+    db: Contained<::sled::Db>,
     spill: Spill,
     barrier: Barrier,
     watermark: Watermark,
@@ -64,6 +65,8 @@ pub struct SledStore {
     last_commit: Mutex<u64>,
     poison: Poison,
     panicked: AtomicBool,
+    /// What the store was opened with; knows of errors in sled's own threads.
+    config: ::sled::Config,
     sled_dir: PathBuf,
     /// Files beside the data file; they do not change while the store is open.
     other_files_bytes: u64,
@@ -75,10 +78,19 @@ pub struct SledStore {
 impl SledStore {
     fn check(&self) -> Result<(), StoreError> {
         self.poison.check()?;
-        if contain::io_thread_panicked() {
-            return Err(self.poison.latch(self.corrupt(IO_THREAD_REASON.to_owned())));
+        match self.dead() {
+            Some(reason) => Err(self.poison.latch(self.corrupt(reason))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Why sled will never answer again, once one of its own threads has died or failed: whoever waits for what that thread
+    /// was writing waits for ever, as sled does not always wake them.
+    fn dead(&self) -> Option<String> {
+        if contain::io_thread_panicked() {
+            return Some(IO_THREAD_REASON.to_owned());
+        }
+        self.config.global_error().err().map(|error| open::describe(&error))
     }
 
     /// Runs `call` in sled. Whatever goes wrong in there poisons the store.
@@ -177,19 +189,24 @@ impl Store for SledStore {
         Ok(data_file_bytes + self.other_files_bytes)
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let free = fs2::available_space(&self.sled_dir);
+        free.map(Some).map_err(|source| StoreError::Io { operation: "query of the room on the disk", source })
+    }
+
     fn poisoned(&self) -> Option<String> {
         // Asked here too, because the writer may be the one waiting for the dead thread.
-        self.poison.reason().or_else(|| contain::io_thread_panicked().then(|| IO_THREAD_REASON.to_owned()))
+        self.poison.reason().or_else(|| self.dead())
     }
 }
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        // sled flushes when its last handle goes. After a panic inside it that may wait for ever, so it is left alone:
+        // sled flushes when its last handle goes. After a panic or an error inside it that may wait for ever, so it is left alone:
         // the process is about to end anyway.
-        if self.panicked.load(Ordering::Acquire) || contain::io_thread_panicked() {
-            std::mem::forget(self.db.clone());
-            std::mem::forget(self.commits.clone());
+        if self.panicked.load(Ordering::Acquire) || self.dead().is_some() {
+            std::mem::forget((*self.db).clone());
+            std::mem::forget((*self.commits).clone());
         }
     }
 }

@@ -9,14 +9,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::barrier::{Barrier, sync_path};
-use super::contain::contain;
+use super::contain::{Contained, contain, io_thread_panicked};
 use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots};
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
-use super::{COMMITS_KEY, COMMITS_TREE, SledStore, format};
+use super::{COMMITS_KEY, COMMITS_TREE, IO_THREAD_REASON, SledStore, format};
 use crate::store::Poison;
 
 /// How often sled's background thread flushes and looks for segments to clean; it may spend half of it on cleaning.
@@ -31,6 +32,9 @@ const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// A store dropped in this process lets go of its files a moment later: sled's threads hold them a little longer.
 const LINGER_TRIES: u32 = 200;
 const LINGER_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a failure inside sled is left to come out by itself.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
 /// Why a store did not open. Every message names the path concerned.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +129,7 @@ impl OpenOptions {
         remove_unfinished_snapshots(&sled_dir)?;
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
-        let db = self.open_sled(&sled_dir)?;
+        let Opened { db, config, barrier } = self.open_sled(&sled_dir)?;
         let (commits, last_commit) = read_last_commit(&db, &data_file)?;
         refuse_loss(home, &data_file, last_commit, acknowledged)?;
 
@@ -133,7 +137,6 @@ impl OpenOptions {
         // counts as durable, so it must be.
         let spill = Spill::new(&sled_dir.join("blobs"));
         spill.sync_new().map_err(|error| OpenError::io("sync", &sled_dir.join("blobs"), error))?;
-        let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
         barrier.wait().map_err(|error| OpenError::io("sync", &data_file, error))?;
         sync(&sled_dir)?;
         watermark
@@ -145,7 +148,7 @@ impl OpenOptions {
         let other_files_bytes =
             other_files_bytes(&sled_dir).map_err(|error| OpenError::io("list", &sled_dir, error))?;
         Ok(SledStore {
-            commits,
+            commits: Contained::new(commits),
             db,
             spill,
             barrier,
@@ -153,6 +156,7 @@ impl OpenOptions {
             last_commit: Mutex::new(last_commit),
             poison: Poison::default(),
             panicked: AtomicBool::new(false),
+            config,
             sled_dir,
             other_files_bytes,
             _lock: lock,
@@ -172,11 +176,16 @@ impl OpenOptions {
         make_private_dir(&building)?;
         make_private_dir(&sled_dir)?;
         {
-            let db = self.open_sled(&sled_dir)?;
-            inside_sled(&sled_dir, || {
-                db.open_tree(COMMITS_TREE)?.insert(COMMITS_KEY, &0u64.to_be_bytes())?;
-                db.flush()
+            let Opened { db, config, barrier } = self.open_sled(&sled_dir)?;
+            let written = (*db).clone();
+            watched(&sled_dir, config, move |_| {
+                written.open_tree(COMMITS_TREE)?.insert(COMMITS_KEY, &0u64.to_be_bytes())?;
+                written.flush()
             })?;
+            // It syncs when it goes, and tells nobody whether that went well; the barrier is told.
+            drop(db);
+            let data_file = sled_dir.join("db");
+            barrier.wait().map_err(|error| OpenError::io("sync", &data_file, error))?;
         }
         // sled syncs none of these at creation. A cut soon after would leave a store that does not open.
         for path in [sled_dir.join("conf"), sled_dir.join("db"), sled_dir.join("blobs"), sled_dir] {
@@ -188,7 +197,11 @@ impl OpenOptions {
         sync(data_dir)
     }
 
-    fn open_sled(self, sled_dir: &Path) -> Result<::sled::Db, OpenError> {
+    fn open_sled(self, sled_dir: &Path) -> Result<Opened, OpenError> {
+        let data_file = sled_dir.join("db");
+        // Before sled writes anything: an error that one of its threads is told, and swallows, is told to every descriptor
+        // of the file that is open by then, and to none that is opened later.
+        let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
         let mut tries = 0;
         loop {
             // A fresh Config each time: sled seals the one it has opened.
@@ -197,7 +210,7 @@ impl OpenOptions {
                 .cache_capacity(self.cache_bytes)
                 .segment_size(SEGMENT_BYTES)
                 .flush_every_ms(Some(BACKGROUND_EVERY_MS));
-            match inside_sled(sled_dir, || config.open()) {
+            match watched(sled_dir, config.clone(), |config| config.open()) {
                 // We hold LOCK, so whoever still has the file is a store of this process on its way out.
                 Err(OpenError::Io { source, .. })
                     if tries < LINGER_TRIES && source.to_string().contains("could not acquire lock") =>
@@ -205,10 +218,47 @@ impl OpenOptions {
                     tries += 1;
                     std::thread::sleep(LINGER_PAUSE);
                 }
-                result => return result,
+                result => return result.map(|db| Opened { db: Contained::new(db), config, barrier }),
             }
         }
     }
+}
+
+/// Runs `call` in sled, on a thread that is left behind when one of sled's own has failed: sled does not always wake who
+/// waits for what that one was writing.
+fn watched<T: Send + 'static>(
+    sled_dir: &Path,
+    config: ::sled::Config,
+    call: impl FnOnce(&::sled::Config) -> Result<T, ::sled::Error> + Send + 'static,
+) -> Result<T, OpenError> {
+    let (done, result) = mpsc::channel();
+    let (folder, called) = (sled_dir.to_owned(), config.clone());
+    std::thread::Builder::new()
+        .name("pinion-opening".to_owned())
+        .spawn(move || drop(done.send(inside_sled(&folder, || call(&called)))))
+        .map_err(|error| OpenError::io("start a thread to open", sled_dir, error))?;
+    let corrupt = |reason| Err(OpenError::Corrupt { path: sled_dir.to_owned(), reason });
+    loop {
+        // Before the wait, so that a result that came in time counts.
+        let failed = config.global_error().err();
+        match (result.recv_timeout(WATCH_PERIOD), failed) {
+            (Ok(result), _) => return result,
+            (Err(RecvTimeoutError::Disconnected), _) => return corrupt("opening it panicked".to_owned()),
+            (Err(RecvTimeoutError::Timeout), Some(error)) => return corrupt(describe(&error)),
+            (Err(RecvTimeoutError::Timeout), None) if io_thread_panicked() => {
+                return corrupt(IO_THREAD_REASON.to_owned());
+            }
+            (Err(RecvTimeoutError::Timeout), None) => {}
+        }
+    }
+}
+
+/// sled, open.
+struct Opened {
+    db: Contained<::sled::Db>,
+    /// With what: that is where sled tells of errors in its own threads.
+    config: ::sled::Config,
+    barrier: Barrier,
 }
 
 /// Runs `call` in sled and gives its failure, or its panic, a path.
