@@ -11,6 +11,8 @@ mod harness;
 #[cfg(target_os = "linux")]
 mod disk;
 
+#[cfg(target_os = "linux")]
+mod bad_disk;
 mod bad_input;
 mod breaker;
 mod command_line;

@@ -17,8 +17,10 @@ mod ledger;
 mod load;
 mod recording;
 
+pub(crate) use self::load::{payload, push_events};
 use crate::disk::{Disk, Survives};
 use crate::harness::Server;
+
 use check::Check;
 use recording::{Recording, Scenario};
 use std::sync::Arc;
@@ -123,7 +125,7 @@ fn cuts_of_one_recording_hold(scenario: &Scenario, count: u64, random: &mut Rand
         let mut draws = Random::new(cut.seed);
         disk.write_cut(cut.survives, &mut |bound| draws.below(bound), left.path());
         let starting = Instant::now();
-        let server = Server::try_start_in(left, scenario.check_arguments, &[])
+        let server = Server::try_start_in(left, scenario.check_arguments, scenario.environment)
             .unwrap_or_else(|exited| panic!("the server does not start: {exited:?}"));
         longest_start = longest_start.max(starting.elapsed());
         check.run(server, recording.record.steps[cut.step].end, &mut draws);

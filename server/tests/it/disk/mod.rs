@@ -8,7 +8,7 @@ mod image;
 mod record;
 
 pub(crate) use self::image::{Disk, Survives};
-pub(crate) use self::record::{Record, Step};
+pub(crate) use self::record::Record;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -69,12 +69,12 @@ impl Shim {
         let text = |path: &Path| path.to_str().expect("paths of tests are text").to_owned();
         let mut environment = vec![
             ("LD_PRELOAD".to_owned(), text(library())),
-            ("PINION_DISK_ROOT".to_owned(), text(root)),
-            ("PINION_DISK_CONTROL".to_owned(), text(&control_path)),
+            ("DISK_SHIM_ROOT".to_owned(), text(root)),
+            ("DISK_SHIM_CONTROL".to_owned(), text(&control_path)),
         ];
         if records {
-            environment.push(("PINION_DISK_RECORD".to_owned(), text(&folder.path().join("record"))));
-            environment.push(("PINION_DISK_MAX".to_owned(), RECORD_MAX_BYTES.to_string()));
+            environment.push(("DISK_SHIM_RECORD".to_owned(), text(&folder.path().join("record"))));
+            environment.push(("DISK_SHIM_MAX".to_owned(), RECORD_MAX_BYTES.to_string()));
         }
         Shim { folder, control, environment }
     }

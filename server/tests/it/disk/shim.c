@@ -6,10 +6,10 @@
  * (shared mappings that can be written, io_uring, copies inside of the kernel) ends the process with a message, and
  * the test compares a replay with the real folder byte for byte, which finds what was missed.
  *
- *   PINION_DISK_ROOT     the folder, an absolute path without links
- *   PINION_DISK_RECORD   the file to append records to, outside of the folder; optional
- *   PINION_DISK_MAX      bytes of records at most; beyond, the process ends
- *   PINION_DISK_CONTROL  a file of SLOTS numbers (u64, this machine's order), mapped; optional
+ *   DISK_SHIM_ROOT     the folder, an absolute path without links
+ *   DISK_SHIM_RECORD   the file to append records to, outside of the folder; optional
+ *   DISK_SHIM_MAX      bytes of records at most; beyond, the process ends
+ *   DISK_SHIM_CONTROL  a file of SLOTS numbers (u64, this machine's order), mapped; optional
  *
  * A record: magic u32, kind u32, handle u64, a u64, b u64, n1 u32, n2 u32, then n1 + n2 bytes. See record.rs.
  */
@@ -47,9 +47,14 @@ enum call { C_OPEN = 1, C_WRITE = 2, C_SYNC = 4, C_RENAME = 8, C_UNLINK = 16, C_
 /* Slots of the control file. */
 enum slot { CAPACITY, DIE, FAIL_KINDS, FAIL_AT, CALLS, FAIL_STAYS, FAILED, USED };
 
-struct entry { uint64_t handle; dev_t dev; ino_t ino; int flags; };
+struct entry { uint64_t handle; dev_t dev; ino_t ino; int flags; uint64_t errors_told; };
+
+/* A file whose sync failed, and how often. */
+struct failed { dev_t dev; ino_t ino; uint64_t errors; };
 
 static struct entry table[FD_MAX];
+static struct failed failed_files[64];
+static size_t failed_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
 static size_t root_len;
@@ -115,6 +120,34 @@ static int fails(enum call kind) {
     return 1;
 }
 
+/* How often the sync of a file failed. */
+static uint64_t errors_of(dev_t dev, ino_t ino) {
+    for (size_t i = 0; i < failed_count; i++)
+        if (failed_files[i].dev == dev && failed_files[i].ino == ino) return failed_files[i].errors;
+    return 0;
+}
+
+/*
+ * Whether a sync has to fail; errno is set. As Linux does it: one failure is told once to every description of the file
+ * that was open by then, and to none that is opened later. The caller holds the lock.
+ */
+static int sync_fails(struct entry *entry) {
+    uint64_t errors = errors_of(entry->dev, entry->ino);
+    if (entry->errors_told < errors) {
+        entry->errors_told = errors;
+        errno = EIO;
+        return 1;
+    }
+    if (!fails(C_SYNC)) return 0;
+    size_t i = 0;
+    while (i < failed_count && (failed_files[i].dev != entry->dev || failed_files[i].ino != entry->ino)) i++;
+    if (i == sizeof failed_files / sizeof *failed_files) die("too many files whose sync failed");
+    if (i == failed_count) failed_files[failed_count++] = (struct failed){entry->dev, entry->ino, 0};
+    entry->errors_told = ++failed_files[i].errors;
+    errno = EIO;
+    return 1;
+}
+
 /* How many bytes of `growth` there is room for, which are taken. The caller holds the lock. */
 static uint64_t take_room(uint64_t growth) {
     if (!control) return growth;
@@ -150,8 +183,8 @@ static uint64_t size_below(const char *path) {
 
 static void setup(void) {
     real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-    const char *folder = getenv("PINION_DISK_ROOT"), *path = getenv("PINION_DISK_RECORD");
-    const char *max = getenv("PINION_DISK_MAX"), *slots = getenv("PINION_DISK_CONTROL");
+    const char *folder = getenv("DISK_SHIM_ROOT"), *path = getenv("DISK_SHIM_RECORD");
+    const char *max = getenv("DISK_SHIM_MAX"), *slots = getenv("DISK_SHIM_CONTROL");
     if (folder && realpath(folder, root)) root_len = strlen(root);
     if (max) record_max = strtoull(max, NULL, 10);
     if (slots) {
@@ -247,7 +280,7 @@ static int do_open(int dirfd, const char *path, int flags, mode_t mode) {
         if (fd >= FD_MAX) die("too many descriptors");
         if (fd >= 0 && fstat(fd, &st) == 0) {
             give_room(freed);
-            table[fd] = (struct entry){next_handle++, st.st_dev, st.st_ino, flags};
+            table[fd] = (struct entry){next_handle++, st.st_dev, st.st_ino, flags, errors_of(st.st_dev, st.st_ino)};
             record(OPEN, table[fd].handle, flags, st.st_mode, full, strlen(full), NULL, 0);
         }
     }
@@ -562,7 +595,7 @@ static int do_sync(long number, int fd) {
     pthread_mutex_lock(&lock);
     struct entry *entry = tracked(fd);
     uint64_t id = 0;
-    int failed = entry && fails(C_SYNC), error = errno;
+    int failed = entry && sync_fails(entry), error = errno;
     if (entry && !failed) record(SYNC_BEGIN, entry->handle, id = next_sync++, 0, NULL, 0, NULL, 0);
     pthread_mutex_unlock(&lock);
     errno = error;
@@ -585,7 +618,8 @@ int fdatasync(int fd) { return do_sync(SYS_fdatasync, fd); }
 int sync_file_range(int fd, off64_t at, off64_t count, unsigned flags) {
     READY();
     pthread_mutex_lock(&lock);
-    int failed = tracked(fd) && fails(C_SYNC), error = errno;
+    struct entry *entry = tracked(fd);
+    int failed = entry && sync_fails(entry), error = errno;
     pthread_mutex_unlock(&lock);
     errno = error;
     return failed ? -1 : call(SYS_sync_file_range, fd, at, count, flags, 0, 0);

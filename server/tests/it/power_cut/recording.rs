@@ -24,6 +24,8 @@ pub(super) struct Scenario {
     pub(super) name: &'static str,
     arguments: &'static [&'static str],
     pub(super) check_arguments: &'static [&'static str],
+    /// Of all processes.
+    pub(super) environment: &'static [(&'static str, &'static str)],
     /// Whether events may be gone, the oldest first.
     pub(super) forgets: bool,
     /// Requests of each pusher in each life.
@@ -37,6 +39,7 @@ pub(super) const PLAIN: Scenario = Scenario {
     name: "plain",
     arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
+    environment: &[],
     forgets: false,
     requests: 20,
 };
@@ -47,6 +50,11 @@ pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
     arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=1MiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
+    // No key files, whose creation makes entries of the folder durable that are not theirs.
+    environment: &[
+        ("PINION_ROOT_KEY", "a-root-key-of-the-tests"),
+        ("PINION_MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+    ],
     forgets: true,
     requests: 20,
 };
@@ -99,8 +107,9 @@ impl Recording {
         let position = move || std::fs::metadata(&path).map_or(0, |file| file.len());
         receiver.stamp_with(position.clone());
         misbehave(&receiver);
+        let environment = [scenario.environment, &shim.environment()].concat();
         let start = || {
-            Server::try_start_in(Arc::clone(&folder), scenario.arguments, &shim.environment())
+            Server::try_start_in(Arc::clone(&folder), scenario.arguments, &environment)
                 .unwrap_or_else(|exited| panic!("the server does not start: {exited:?}"))
         };
 
