@@ -263,6 +263,7 @@ impl From<IngestError> for ApiError {
             IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
             IngestError::ShuttingDown => ApiError::ShuttingDown,
             IngestError::StorageFull => ApiError::StorageFull,
+            IngestError::Damaged { kind } => ApiError::Damaged { kind },
             IngestError::UnknownApplication => ApiError::NotFound("application"),
             IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES },
             IngestError::Store(error) => {

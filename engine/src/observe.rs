@@ -23,6 +23,7 @@ pub(crate) async fn run(store: SharedStore) {
         "too_large",
         "store",
         "storage_full",
+        "damaged",
         "duplicate_event_id",
         "idempotency_key_reused",
     ] {
@@ -54,6 +55,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
                 IngestError::ShuttingDown => "stopping",
                 IngestError::UnknownApplication => "unknown_application",
                 IngestError::TooLarge => "too_large",
+                IngestError::Damaged { .. } => "damaged",
                 IngestError::StorageFull => "storage_full",
                 IngestError::Store(_) => "store",
             };
@@ -67,6 +69,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
             IngestOutcome::Accepted(_) => accepted += 1,
             IngestOutcome::Repeated(_) => {}
             IngestOutcome::DuplicateEventId => rejected("duplicate_event_id").increment(1),
+            IngestOutcome::Damaged { .. } => rejected("damaged").increment(1),
             IngestOutcome::KeyReused => rejected("idempotency_key_reused").increment(1),
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn delivery(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &Endpoi
     tokio::task::spawn_local(async move {
         let read = move |store: &SharedStore| {
             let row = match fetch.due {
-                Some(_) => delivery::pending(&**store, target, fetch.seq)?,
+                Some(due) => delivery::pending_at(&**store, target, fetch.seq, due)?,
                 None => None,
             };
             Ok((log::get(&**store, target.app, fetch.seq)?, row))

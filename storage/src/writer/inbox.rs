@@ -384,8 +384,9 @@ impl WriterHandle {
 
     /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
     pub fn fail(&self, reason: String) {
-        self.shared.failure.send_replace(Some(reason));
+        // In this order: who knows the reason finds that nothing is taken any more.
         self.closed();
+        self.shared.failure.send_replace(Some(reason));
     }
 
     pub(super) fn closed(&self) {

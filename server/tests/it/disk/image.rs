@@ -13,9 +13,9 @@ mod file;
 use self::file::{FileState, What};
 use super::record::{Change, Step};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const O_CREAT: u64 = 0o100;
@@ -89,45 +89,6 @@ impl Disk {
         let root = root.canonicalize().expect("the root exists");
         let nodes = vec![Node::Folder(FolderState { mode: 0o700, ..FolderState::default() })];
         Disk { root, nodes, names: Vec::new(), handles: HashMap::new(), syncs: HashMap::new(), number: 0 }
-    }
-
-    /// Makes everything that is there durable: a disk that was in use for a while, or is another one's copy.
-    pub(crate) fn settle(&mut self) {
-        for change in std::mem::take(&mut self.names) {
-            self.make_durable(&change);
-        }
-        for node in &mut self.nodes {
-            if let Node::File(file) = node {
-                file.settle();
-            }
-        }
-    }
-
-    /// Takes over a real folder as it is, all of it durable.
-    pub(crate) fn of_folder(root: &Path, content: &Path) -> Disk {
-        let mut disk = Disk::new(root);
-        disk.take_over(ROOT, content);
-        disk.settle();
-        disk
-    }
-
-    fn take_over(&mut self, folder: Inode, content: &Path) {
-        for entry in fs::read_dir(content).expect("a folder") {
-            let entry = entry.expect("an entry");
-            let mode = entry.metadata().expect("metadata").permissions().mode() & 0o7777;
-            let node = if entry.file_type().expect("a type").is_dir() {
-                Node::Folder(FolderState { mode, ..FolderState::default() })
-            } else {
-                Node::File(FileState::with_content(mode, fs::read(entry.path()).expect("a file")))
-            };
-            let is_folder = matches!(node, Node::Folder(_));
-            let inode = self.add(node);
-            let name = entry.file_name().into_string().expect("names of tests are text");
-            self.set_names(folder, vec![(folder, name, Some(inode))]);
-            if is_folder {
-                self.take_over(inode, &entry.path());
-            }
-        }
     }
 
     /// Plays one step.

@@ -94,11 +94,6 @@ impl FileState {
         FileState { mode, durable: content.clone(), now: content, pending: Vec::new() }
     }
 
-    pub(super) fn settle(&mut self) {
-        self.pending.clear();
-        self.durable.clone_from(&self.now);
-    }
-
     pub(super) fn now(&self) -> &[u8] {
         &self.now
     }
