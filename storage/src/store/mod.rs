@@ -12,6 +12,7 @@ mod batch;
 mod conformance;
 mod error;
 pub mod memory;
+mod redo;
 pub mod sled;
 
 use bytes::Bytes;
