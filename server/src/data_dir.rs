@@ -36,7 +36,7 @@ pub(crate) enum DataDirError {
 /// # Errors
 /// See [`OpenError`]; [`OpenError::InUse`] when another process has it.
 pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
-    let options = OpenOptions { cache_bytes: loaded.config.store_cache_bytes };
+    let options = OpenOptions { cache_bytes: loaded.config.store_cache_bytes, ..OpenOptions::default() };
     Ok(Arc::new(options.open(&loaded.config.data_dir)?))
 }
 

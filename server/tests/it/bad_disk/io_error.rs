@@ -11,7 +11,8 @@ use std::panic;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const KINDS: [Call; 7] = [Call::Open, Call::Write, Call::Sync, Call::Rename, Call::Mkdir, Call::Unlink, Call::Resize];
+const KINDS: [Call; 8] =
+    [Call::Open, Call::Read, Call::Write, Call::Sync, Call::Rename, Call::Mkdir, Call::Unlink, Call::Resize];
 
 /// Events pushed one after the other; the last ones are large.
 const NUMBERS: [u64; 14] = [0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 3, 32];

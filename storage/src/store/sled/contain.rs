@@ -9,9 +9,14 @@ use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 /// How sled names the threads that write its buffers.
 const IO_THREAD_PREFIX: &str = "sled-io-";
+
+/// How long a failure inside sled is left to come out by itself.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -65,6 +70,32 @@ impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
         // Told by the panic hook, and nobody is left to tell.
         drop(contain(|| drop(self.0.take())));
+    }
+}
+
+/// Runs `call` in sled on a thread that is left behind when one of sled's own has failed or died: sled does not always wake
+/// who waits for what that one was writing.
+pub(super) fn watched<T: Send + 'static>(
+    config: &::sled::Config,
+    call: impl FnOnce() -> Result<T, ::sled::Error> + Send + 'static,
+) -> Result<Result<T, ::sled::Error>, Panicked> {
+    let (done, result) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("pinion-flush".to_owned());
+    if let Err(error) = thread.spawn(move || drop(done.send(contain(call)))) {
+        return Ok(Err(::sled::Error::Io(error)));
+    }
+    loop {
+        // Before the wait, so that what came out by itself in that time counts.
+        let (failed, died) = (config.global_error().err(), io_thread_panicked());
+        match result.recv_timeout(WATCH_PERIOD) {
+            Ok(result) => return result,
+            Err(_) if died => return Err(Panicked { location: "a thread of its own".to_owned() }),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Panicked { location: "unknown location".to_owned() }),
+        }
+        if let Some(error) = failed {
+            return Ok(Err(error));
+        }
     }
 }
 
