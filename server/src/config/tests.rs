@@ -27,6 +27,7 @@ max_concurrent_requests = 13
 request_timeout_ms = "3s"
 drain_timeout_ms = 1234
 store_cache_bytes = "1GiB"
+store_log_bytes = "4MiB"
 disk_reserve_bytes = "3MiB"
 ingest_queue_capacity = 17
 ingest_queue_bytes = "2MiB"

@@ -9,7 +9,7 @@ use std::sync::Arc;
 const MIB: u64 = 1 << 20;
 
 /// More than one event with its overhead, and than the store grows by at a time.
-const RESERVE: &str = "--disk-reserve-bytes=8MiB";
+const ARGUMENTS: [&str; 2] = ["--disk-reserve-bytes=8MiB", "--store-log-bytes=1MiB"];
 
 /// Numbers whose payload is large.
 fn large() -> impl Iterator<Item = u64> {
@@ -20,7 +20,7 @@ fn large() -> impl Iterator<Item = u64> {
 fn a_nearly_full_disk_refuses_messages_and_nothing_else_until_there_is_room() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let (shim, receiver) = (Shim::new(folder.path(), false), Receiver::start());
-    let mut server = Server::try_start_in(Arc::clone(&folder), &[RESERVE], &shim.environment()).unwrap();
+    let mut server = Server::try_start_in(Arc::clone(&folder), &ARGUMENTS, &shim.environment()).unwrap();
     assert!(create(&server, &receiver).unwrap());
     receiver.script(super::PATH, [Behaviour::status(503)]);
     shim.set_capacity(shim.used() + 40 * MIB);

@@ -38,6 +38,7 @@
 #define MAGIC 0x43455250u
 #define FD_MAX 65536
 #define SLOTS 16
+#define PAGES_MAX (1u << 20)
 
 enum kind { START = 1, OPEN, WRITE, RESIZE, ZERO, RENAME, LINK, UNLINK, MKDIR, SYNC_BEGIN, SYNC_END };
 
@@ -52,7 +53,12 @@ struct entry { uint64_t handle; dev_t dev; ino_t ino; int flags; uint64_t errors
 /* A file whose sync failed, and how often. */
 struct failed { dev_t dev; ino_t ino; uint64_t errors; };
 
+/* A file and which of its pages were read. */
+struct cached { dev_t dev; ino_t ino; unsigned char *pages; };
+
 static struct entry table[FD_MAX];
+static struct cached cached_files[64];
+static size_t cached_count;
 static struct failed failed_files[64];
 static size_t failed_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -415,13 +421,39 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) { re
 ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t at, int flags) { return do_writev(fd, parts, count, at, flags); }
 ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t at, int flags) { return do_writev(fd, parts, count, at, flags); }
 
+/*
+ * Whether a read has to fail; errno is set. Only one that goes to the disk can: what was read before is in memory. The
+ * caller holds the lock.
+ */
+static int read_fails(int fd, struct entry *entry, size_t count, int64_t at) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return 0;
+    uint64_t from = at >= 0 ? at : lseek(fd, 0, SEEK_CUR), end = from + count < (uint64_t)st.st_size ? from + count : (uint64_t)st.st_size;
+    size_t i = 0;
+    while (i < cached_count && (cached_files[i].dev != entry->dev || cached_files[i].ino != entry->ino)) i++;
+    if (i == sizeof cached_files / sizeof *cached_files) die("too many files are read");
+    if (i == cached_count) {
+        cached_files[cached_count++] = (struct cached){entry->dev, entry->ino, calloc(1, PAGES_MAX)};
+        if (!cached_files[i].pages) die("no memory");
+    }
+    int uncached = 0;
+    for (uint64_t page = from / 4096; page * 4096 < end; page++) {
+        if (page >= PAGES_MAX) die("a file is too large");
+        uncached |= !cached_files[i].pages[page];
+    }
+    if (uncached && fails(C_READ)) return 1;
+    for (uint64_t page = from / 4096; page * 4096 < end; page++) cached_files[i].pages[page] = 1;
+    return 0;
+}
+
 static ssize_t do_read(int fd, void *bytes, size_t count, int64_t at) {
     READY();
-    int failed = 0, error = 0;
+    int failed = 0, error = errno;
     if (control && control[FAIL_KINDS] & C_READ) {
         pthread_mutex_lock(&lock);
-        failed = tracked(fd) && fails(C_READ);
-        error = errno;
+        struct entry *entry = tracked(fd);
+        failed = entry && read_fails(fd, entry, count, at);
+        error = failed ? errno : error;
         pthread_mutex_unlock(&lock);
     }
     errno = error;

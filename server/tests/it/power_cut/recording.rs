@@ -34,10 +34,10 @@ pub(super) struct Scenario {
 
 const BODIES: &str = "--max-body-bytes=2MiB";
 
-/// Everything is kept.
+/// Everything is kept. A small log comes round a few times.
 pub(super) const PLAIN: Scenario = Scenario {
     name: "plain",
-    arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
+    arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--store-log-bytes=512KiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
     environment: &[],
     forgets: false,
@@ -48,7 +48,7 @@ pub(super) const PLAIN: Scenario = Scenario {
 /// at, not what becomes of it.
 pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
-    arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=1MiB"],
+    arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=1MiB", "--store-log-bytes=64KiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
     // No key files, whose creation makes entries of the folder durable that are not theirs.
     environment: &[

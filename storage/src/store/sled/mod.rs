@@ -38,6 +38,7 @@ mod contain;
 mod create;
 mod format;
 mod open;
+mod readable;
 mod recovery;
 mod spill;
 #[cfg(test)]
@@ -59,6 +60,10 @@ use super::redo::table::{Layers, ROW_BYTES, Range};
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
 pub use self::open::{OpenError, OpenOptions};
+
+/// What a checkpoint makes the map's file grow by, at most, for each byte in the log: sled writes pages again as they fill,
+/// and gives the space back later. 3.8 was measured with payloads of 100 KiB.
+const MAP_BYTES_PER_LOG_BYTE: u64 = 4;
 
 /// A [`Store`] in a data directory. See [`OpenOptions::open`].
 pub struct SledStore {
@@ -186,10 +191,10 @@ impl Store for SledStore {
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         let shared = &self.shared;
-        // What is in the log is still to be put into the map, which grows by as much.
-        let bytes =
-            shared.base.free_bytes().and_then(|free| Ok(free.saturating_sub(log::file_bytes(&shared.log_files)?)));
-        bytes.map(Some).map_err(io("query of the room on the disk"))
+        let owed = |log_bytes: u64| log_bytes.saturating_mul(MAP_BYTES_PER_LOG_BYTE);
+        let free = shared.base.free_bytes();
+        let room = free.and_then(|free| Ok(free.saturating_sub(owed(log::file_bytes(&shared.log_files)?))));
+        room.map(Some).map_err(io("query of the room on the disk"))
     }
 
     fn poisoned(&self) -> Option<String> {

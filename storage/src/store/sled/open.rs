@@ -17,7 +17,7 @@ use super::create::{self, create_data_dir, take_lock};
 use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots};
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
-use super::{Shared, SledStore, Writer, format};
+use super::{Shared, SledStore, Writer, format, readable};
 use crate::store::redo::{self, log, recover};
 use crate::store::{Poison, StoreError};
 
@@ -28,7 +28,7 @@ const BACKGROUND_EVERY_MS: u64 = 500;
 /// more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184 KB, too
 /// many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over. Stored in
 /// `conf`: another number does not open a store made with this one.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// A store dropped in this process lets go of its files a moment later: sled's threads hold them a little longer.
 const LINGER_TRIES: u32 = 200;
@@ -128,6 +128,7 @@ impl OpenOptions {
             }
         }
         remove_unfinished_snapshots(&sled_dir)?;
+        readable::check(&sled_dir)?;
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
         let (base, checkpointed) = self.open_base(&sled_dir)?;
