@@ -5,22 +5,35 @@
 //! ```
 //! Deliberately no bound by caller: fairness between tenants is for the engine, which knows their backlog.
 
+use crate::auth;
 use crate::error::ApiError;
 use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::meters;
 use crate::state::ApiState;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use model::metric;
+use futures_util::FutureExt;
+use http::Method;
 use std::any::Any;
-use std::time::Instant;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 /// Seconds that a caller who found no room is told to wait.
 const NO_ROOM_RETRY_AFTER_S: u64 = 1;
 
-/// Refuses what there is no room for, and gives up on what takes too long.
-pub(crate) async fn within_bounds(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+/// Around every route that needs a key.
+pub(crate) async fn guarded(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    counted(request, |request| within_bounds(state, request, next)).await
+}
+
+/// Around the routes that need none.
+pub(crate) async fn open(request: Request, next: Next) -> Response {
+    counted(request, |request| next.run(request)).await
+}
+
+/// Refuses what there is no room for and who may not, and gives up on what takes too long.
+async fn within_bounds(state: ApiState, request: Request, next: Next) -> Response {
     if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > REQUEST_URI_BYTES_MAX) {
         let msg = format!("path and query are longer than {REQUEST_URI_BYTES_MAX} bytes");
         return ApiError::invalid(["path"], msg, "value_error.any_str.max_length").into_response();
@@ -28,39 +41,32 @@ pub(crate) async fn within_bounds(State(state): State<ApiState>, request: Reques
     let Ok(_permit) = state.permits.try_acquire() else {
         return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
     };
-    match tokio::time::timeout(state.limits.request_timeout, next.run(request)).await {
+    let handled = async {
+        let (mut parts, body) = request.into_parts();
+        match auth::admit(&state, &mut parts).await {
+            Ok(()) => next.run(Request::from_parts(parts, body)).await,
+            Err(refused) => refused.into_response(),
+        }
+    };
+    match tokio::time::timeout(state.limits.request_timeout, handled).await {
         Ok(response) => response,
         Err(_) => ApiError::Timeout.into_response(),
     }
 }
 
-/// Counts and times requests by route: method and path as they were declared, never as they were called.
-pub(crate) async fn counted(request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
-    let route = format!("{} {path}", method_label(request.method()));
+/// Counts and times a request by its route, and answers for a handler that panicked.
+async fn counted<F: Future<Output = Response>>(request: Request, handle: impl FnOnce(Request) -> F) -> Response {
+    let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let started = Instant::now();
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::histogram!(metric::API_SECONDS, "route" => route.clone()).record(started.elapsed().as_secs_f64());
-    metrics::counter!(metric::API_REQUESTS, "route" => route, "status" => status).increment(1);
+    // What a panic leaves in disorder is the request's own.
+    let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
+    let response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
+    meters::count(&method, path.as_ref().map(MatchedPath::as_str), response.status(), started.elapsed());
     response
 }
 
-/// The method as a label; callers may invent methods, labels may not.
-fn method_label(method: &http::Method) -> &'static str {
-    match *method {
-        http::Method::GET => "GET",
-        http::Method::HEAD => "HEAD",
-        http::Method::POST => "POST",
-        http::Method::PUT => "PUT",
-        http::Method::PATCH => "PATCH",
-        http::Method::DELETE => "DELETE",
-        _ => "other",
-    }
-}
-
 /// The answer to a panic: ours to find in the log, nothing of it for the caller.
-pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response<Body> {
+fn panicked(cause: &(dyn Any + Send)) -> Response {
     let text = cause.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     tracing::error!(panic = text, "a request panicked");
@@ -68,11 +74,17 @@ pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response<Body> {
 }
 
 /// The answer to a path that is no route.
-pub(crate) async fn no_route() -> ApiError {
-    ApiError::NotFound("path")
+pub(crate) async fn no_route(method: Method) -> Response {
+    refused(&method, None, ApiError::NotFound("path"))
 }
 
 /// The answer to a method that a route does not have.
-pub(crate) async fn no_method() -> ApiError {
-    ApiError::MethodNotAllowed
+pub(crate) async fn no_method(method: Method, path: Option<MatchedPath>) -> Response {
+    refused(&method, path.as_ref().map(MatchedPath::as_str), ApiError::MethodNotAllowed)
+}
+
+fn refused(method: &Method, path: Option<&str>, error: ApiError) -> Response {
+    let response = error.into_response();
+    meters::count(method, path, response.status(), Duration::ZERO);
+    response
 }

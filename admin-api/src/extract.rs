@@ -185,10 +185,19 @@ async fn read_body(request: Request<Body>, limit_bytes: usize) -> Result<Bytes, 
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
     match Limited::new(request.into_body(), limit_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => Ok(owned(collected.to_bytes())),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::BodyTooLarge { limit_bytes }),
         Err(_) => Err(ApiError::BodyBroken),
     }
+}
+
+/// Bodies up to this many bytes are copied out of the connection's buffer.
+const COPIED_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The body in memory of its own, if it is small: a part of the connection's buffer would keep all of it for as long as
+/// the message waits to be delivered, and the connection would need a new one for every request.
+fn owned(body: Bytes) -> Bytes {
+    if body.len() <= COPIED_BODY_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body }
 }
 
 fn announced_length(headers: &HeaderMap) -> Option<u64> {

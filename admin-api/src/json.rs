@@ -4,9 +4,24 @@
 //! So a good request pays nothing for the precision of the bad one's answer. Deliberately no validation of meaning.
 
 use crate::error::{ApiError, ValidationItem};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use serde::de::{Deserialize, DeserializeOwned};
 use serde_path_to_error::{Path, Segment};
 use std::borrow::Cow;
+
+/// An answer that is JSON already.
+#[derive(Debug)]
+pub(crate) struct JsonBytes(pub(crate) Vec<u8>);
+
+impl IntoResponse for JsonBytes {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.0.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
 
 /// Reads a JSON object; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
 ///

@@ -26,7 +26,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::tables::progress::Progress;
 use storage::tables::{delivery, endpoint, log};
-use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage, WriterConfig, WriterHandle};
+use storage::writer::{
+    ChangeError, IngestError, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle,
+};
 use storage::{SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
 
@@ -105,6 +107,7 @@ impl Engine {
         let writer_config = WriterConfig {
             queue_capacity: config.ingest_queue_capacity,
             queue_bytes: config.ingest_queue_bytes,
+            settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
         };
@@ -115,16 +118,16 @@ impl Engine {
             let mut seed = [0; 8];
             getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
             let parts = ShardParts {
+                index,
                 config: config.clone(),
                 inbox,
                 store: store.clone(),
                 writer: writer.clone(),
                 master: master.clone(),
                 guard: guard.clone(),
-                clock,
                 seed: u64::from_le_bytes(seed),
             };
-            shards.push(shard::spawn(index, parts)?);
+            shards.push(shard::spawn(parts, clock)?);
         }
         let jobs = tokio::spawn(jobs::run(store.clone(), writer.clone(), clock, job_started));
         let observer = tokio::spawn(observe::run(store.clone()));
@@ -280,8 +283,11 @@ fn context(target: EndpointRef, purpose: SealPurpose) -> SealContext {
     SealContext { app: target.app, endpoint: target.endpoint, purpose }
 }
 
-/// Reads what is needed to go on, and tells the shards who owes what.
-fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, StoreError> {
+/// Reads what is needed to go on, and tells the shards who owes what. Pure but for its reads.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, StoreError> {
     let read = &**store;
     let mut progress = Progress::load(read)?;
     let mut after = None;

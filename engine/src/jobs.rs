@@ -68,8 +68,11 @@ fn end(txn: &mut Txn<'_>, number: u32, status: JobStatus, now: UnixMs) -> Result
     Ok(())
 }
 
-/// One chunk of one job.
-fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreError> {
+/// One chunk of one job, in one change.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreError> {
     let Some(mut row) = job::get(txn, number)? else { return Ok(()) };
     let target = row.target;
     let finished = match row.kind {

@@ -1,6 +1,6 @@
 //! An event: what a tenant pushed, with its place in the log. The API calls it a message.
 
-use crate::id::{AppId, EndpointId, Seq, message_id};
+use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq, message_id};
 use crate::time::UnixMs;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -31,6 +31,11 @@ impl Event {
     #[must_use]
     pub fn message_id(&self) -> String {
         message_id(self.app, self.seq, self.accepted_at)
+    }
+
+    /// Appends the text id to `out`.
+    pub fn append_message_id(&self, out: &mut String) {
+        IdParts { at: self.accepted_at, number: self.app.0, low: self.seq.0 }.append_text(IdKind::Message, out);
     }
 
     /// Bytes this event holds in memory, near enough to budget by.

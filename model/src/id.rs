@@ -120,15 +120,20 @@ impl IdParts {
     /// The text form, e.g. `msg_01jd3k…`. Values beyond 48 bits are cut to their low 48 bits.
     #[must_use]
     pub fn to_text(self, kind: IdKind) -> String {
+        let mut text = String::with_capacity(kind.prefix().len() + TEXT_LEN);
+        self.append_text(kind, &mut text);
+        text
+    }
+
+    /// Appends the text form to `out`.
+    pub fn append_text(self, kind: IdKind, out: &mut String) {
         let value =
             (u128::from(self.at.0 & MAX_U48) << 80) | (u128::from(self.number) << 48) | u128::from(self.low & MAX_U48);
-        let mut text = String::with_capacity(kind.prefix().len() + TEXT_LEN);
-        text.push_str(kind.prefix());
+        out.push_str(kind.prefix());
         for position in (0..TEXT_LEN).rev() {
             let digit = (value >> (position * 5)) & 31;
-            text.push(char::from(ALPHABET[digit as usize]));
+            out.push(char::from(ALPHABET[digit as usize]));
         }
-        text
     }
 
     /// Reads the text form back. `None` for anything that [`IdParts::to_text`] would not have written.

@@ -2,7 +2,7 @@
 //!
 //! A caller shows `Authorization: Bearer <key>`. Its SHA-256 is looked up and compared in constant time; the key itself
 //! is never kept or logged. A key may be limited to one application: then only paths below that application answer.
-//! The check sits in one middleware before every route, so no handler can forget it. Deliberately no users and no
+//! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
 //! sessions: a key is all there is.
 
 pub mod key;
@@ -11,9 +11,7 @@ pub mod registry;
 use crate::error::ApiError;
 use crate::extract::find_application;
 use crate::state::ApiState;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{FromRequestParts, RawPathParams};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use key::KeyHash;
@@ -32,19 +30,14 @@ pub(crate) enum Scope {
     Application(AppId),
 }
 
-/// Lets a request pass when its key is known and reaches far enough; leaves its [`Scope`] with the request.
-pub(crate) async fn require_key(
-    State(state): State<ApiState>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let scope = scope_of(&state, &parts)?;
+/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
+pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<(), ApiError> {
+    let scope = scope_of(state, parts)?;
     if let Scope::Application(own) = scope {
-        check_path(&state, &mut parts, own).await?;
+        check_path(state, parts, own).await?;
     }
     parts.extensions.insert(scope);
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(())
 }
 
 /// Looks the caller's key up.

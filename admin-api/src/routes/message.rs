@@ -7,11 +7,11 @@ use super::application::get_or_create;
 use super::params::{AppPath, MessagePath};
 use super::walk::{MessageFilter, key_of, page_of};
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message::{MessageIn, MessageOut};
+use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody, find_application};
-use crate::json;
+use crate::json::{self, JsonBytes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
@@ -68,7 +68,7 @@ pub(crate) async fn create(
     QueryParams(query): QueryParams<ContentQuery>,
     headers: HeaderMap,
     RawBody(body): RawBody,
-) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
+) -> Result<(StatusCode, JsonBytes), ApiError> {
     let key = idempotency_key(&headers)?;
     let mut message: MessageIn<'_> = json::from_body(&body)?;
     let application = message.application.take();
@@ -81,7 +81,8 @@ pub(crate) async fn create(
     };
     let mut outcomes = state.ingest(app.id, vec![message]).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
-    Ok((ACCEPTED, Json(MessageOut::of(&event, query.with_content))))
+    let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
+    Ok((ACCEPTED, JsonBytes(answer)))
 }
 
 /// The key that makes sending again harmless, if one was given.

@@ -1,7 +1,7 @@
 //! The connector: **the only place of the engine that opens a socket.**
 //!
 //! ```text
-//! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ TLS
+//! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
 //! ```
 //! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between. If
 //! any one address of a name is refused, the whole name is: a mixed answer is how DNS rebinding begins, and an honest
@@ -9,35 +9,36 @@
 //!
 //! The whole of it has a time limit of its own besides the attempt's deadline, since the pool may finish a connection
 //! in the background after its attempt got another one.
+//!
+//! Deliberately not who may use a connection, nor for how long: that is `pool`.
 
 use super::guard::{Guard, GuardError};
+use super::http2::{self, Http2};
+use super::request::Target;
 use super::resolve::{LookupError, Resolver};
-use http::Uri;
 use http::uri::Scheme;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
-use std::error::Error as StdError;
-use std::future::Future;
+use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tower::Service;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Most addresses of one name that are tried. All are judged.
 const DIALLED_MAX: usize = 8;
 
-type BoxError = Box<dyn StdError + Send + Sync>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// HTTP/2 as TLS names it (RFC 9113, 3.2), and HTTP/1.1.
+const ALPN_HTTP2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Why there is no connection. Comes out of hyper's client as the typed cause of its error.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     /// An address of the target is refused. Shows the kind of address only: which address a name of the operator's
@@ -51,7 +52,9 @@ pub(super) enum DialError {
     #[error("no connection within the time limit for connecting")]
     Timeout,
     #[error("TLS failed: {0}")]
-    Tls(BoxError),
+    Tls(io::Error),
+    #[error("HTTP/2 failed: {0}")]
+    Http2(hyper::Error),
     #[error("no connection: the limit of open connections is reached")]
     TooManyConnections,
     /// Cannot happen with a checked URL.
@@ -59,34 +62,77 @@ pub(super) enum DialError {
     NoHost,
 }
 
-/// What the connector needs, shared by all connections of a dispatcher.
+/// A new connection, by the protocol that the receiver chose.
+pub(super) enum Dialled {
+    Http1(VettedStream),
+    Http2(Http2),
+}
+
+/// Opens connections; shared by all attempts of a dispatcher.
 pub(super) struct Dialler {
-    pub(super) guard: Arc<Guard>,
-    pub(super) resolver: Resolver,
+    guard: Arc<Guard>,
+    resolver: Resolver,
     /// One permit per open connection.
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) connect_timeout: Duration,
+    slots: Arc<Semaphore>,
+    tls: TlsConnector,
+    http2: http2::Bounds,
+    connect_timeout: Duration,
 }
 
 impl Dialler {
-    /// Opens a vetted TCP connection to the host of `uri`.
-    async fn dial(&self, uri: &Uri) -> Result<VettedStream, DialError> {
-        let host = uri.host().ok_or(DialError::NoHost)?;
-        let default_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| DialError::TooManyConnections)?;
+    /// Offers HTTP/2 and HTTP/1.1 over TLS; whatever `tls` names as protocols (ALPN) is replaced.
+    pub(super) fn new(
+        guard: Arc<Guard>,
+        resolver: Resolver,
+        slots: Arc<Semaphore>,
+        mut tls: rustls::ClientConfig,
+        http2: http2::Bounds,
+        connect_timeout: Duration,
+    ) -> Dialler {
+        tls.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        Dialler { guard, resolver, slots, tls: TlsConnector::from(Arc::new(tls)), http2, connect_timeout }
+    }
 
-        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse::<IpAddr>();
-        let addresses = match literal {
+    /// Opens a connection to where `target` is, within the time limit for connecting.
+    pub(super) async fn dial(&self, target: &Target) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target)).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(DialError::Timeout),
+        }
+    }
+
+    async fn dial_untimed(&self, target: &Target) -> Result<Dialled, DialError> {
+        let uri = target.uri();
+        let host = uri.host().ok_or(DialError::NoHost)?;
+        let secure = uri.scheme() == Some(&Scheme::HTTPS);
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| DialError::TooManyConnections)?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let tcp = self.dial_vetted(host, port).await?;
+        tcp.set_nodelay(true).map_err(DialError::Connect)?;
+        if !secure {
+            return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
+        let tls = self.tls.connect(name, tcp).await.map_err(DialError::Tls)?;
+        let chosen_http2 = tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+        let stream = VettedStream { io: Io::Tls(Box::new(tls)), _slot: slot };
+        if chosen_http2 {
+            return http2::start(stream, &self.http2).await.map(Dialled::Http2).map_err(DialError::Http2);
+        }
+        Ok(Dialled::Http1(stream))
+    }
+
+    /// TCP to the host, if the guard lets every address of it pass.
+    async fn dial_vetted(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        let addresses = match host.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
             Err(_) => self.resolver.lookup(host).await?,
         };
         for address in addresses.iter() {
             self.guard.check(SocketAddr::new(*address, port))?;
         }
-        let io = self.dial_in_order(&addresses[..addresses.len().min(DIALLED_MAX)], port).await?;
-        io.set_nodelay(true).map_err(DialError::Connect)?;
-        Ok(VettedStream { io: TokioIo::new(io), _slot: slot })
+        self.dial_in_order(&addresses[..addresses.len().min(DIALLED_MAX)], port).await
     }
 
     /// Tries one address after the other, each for its share of the time, so that a dead first one leaves time for
@@ -105,101 +151,66 @@ impl Dialler {
     }
 }
 
-/// Vetted TCP as the service that hyper-rustls wraps.
-#[derive(Clone)]
-struct TcpConnector(Arc<Dialler>);
-
-impl Service<Uri> for TcpConnector {
-    type Response = VettedStream;
-    type Error = DialError;
-    type Future = BoxFuture<Result<VettedStream, DialError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let dialler = self.0.clone();
-        Box::pin(async move { dialler.dial(&uri).await })
-    }
-}
-
-/// Vetted TCP, with TLS for `https`, within the time limit. What hyper's client connects by.
-#[derive(Clone)]
-pub(super) struct Connector {
-    inner: HttpsConnector<TcpConnector>,
-    connect_timeout: Duration,
-}
-
-impl Connector {
-    /// Offers HTTP/2 and HTTP/1.1 over TLS. `tls` must not name protocols (ALPN) itself.
-    pub(super) fn new(dialler: Dialler, tls: rustls::ClientConfig) -> Connector {
-        let connect_timeout = dialler.connect_timeout;
-        let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(TcpConnector(Arc::new(dialler)));
-        Connector { inner, connect_timeout }
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<VettedStream>;
-    type Error = DialError;
-    type Future = BoxFuture<Result<Self::Response, DialError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
-        let connect_timeout = self.connect_timeout;
-        Box::pin(async move {
-            match timeout(connect_timeout, connecting).await {
-                Ok(Ok(stream)) => Ok(stream),
-                // Whatever is not ours comes from TLS.
-                Ok(Err(error)) => Err(error.downcast::<DialError>().map_or_else(DialError::Tls, |ours| *ours)),
-                Err(_) => Err(DialError::Timeout),
-            }
-        })
-    }
-}
-
 /// A connection whose address the guard let pass. Holds its slot until it is closed.
 pub(super) struct VettedStream {
-    io: TokioIo<TcpStream>,
+    io: Io,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Connection for VettedStream {
-    fn connected(&self) -> Connected {
-        self.io.connected()
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl VettedStream {
+    /// Whether something came on a connection that is to be silent: its end, an error, or bytes that nobody asked for.
+    /// Knows what the runtime has heard of; asks the system only then.
+    pub(super) fn is_stale(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        match &mut self.io {
+            Io::Plain(tcp) => match tcp.try_read(&mut byte) {
+                Ok(_) => true,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            },
+            // What TLS says to itself, such as a new ticket, is read and means nothing.
+            Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready(),
+        }
     }
 }
 
-impl Read for VettedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+impl AsyncRead for VettedStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Io::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
     }
 }
 
-impl Write for VettedStream {
+impl AsyncWrite for VettedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Io::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        true
     }
 
     fn poll_write_vectored(
@@ -207,6 +218,9 @@ impl Write for VettedStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Io::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
     }
 }

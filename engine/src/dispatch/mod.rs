@@ -1,7 +1,8 @@
 //! Dispatch: one attempt, from a message and its target to what the receiver showed.
 //!
 //! ```text
-//! url ─▶ request (sign) ─▶ http ─▶ connect (resolve, guard) ─▶ the receiver
+//! url ─▶ request (sign) ─▶ http ─▶ pool ─▶ connect (resolve, guard) ─▶ the receiver
+//!                            └─▶ http1 or http2 ─▶ answer
 //! ```
 //! Deliberately no decision about what an outcome means for the delivery: retries, breaker and dead letters are
 //! elsewhere. An attempt never fails: whatever happens is its result.
@@ -12,6 +13,13 @@ pub mod url;
 pub mod request;
 
 pub mod http;
+
+mod deadline;
+mod pool;
+
+mod answer;
+mod http1;
+mod http2;
 
 mod connect;
 pub mod guard;

@@ -9,10 +9,12 @@
 use super::sign::{self, SigningKey};
 use super::url::CheckedUrl;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use model::{Event, UnixMs};
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
@@ -141,12 +143,23 @@ pub enum BuildTargetError {
 
 /// An endpoint as dispatch sees it, ready for any number of attempts: where to, with which headers, signed by which
 /// keys. Built anew when the endpoint changes or one of its secrets expires.
-#[derive(Debug)]
 pub struct Target {
     uri: Uri,
+    /// Scheme, host and port: what connections are shared by.
+    origin: Arc<str>,
     /// Every header of a request, those of a single message with a stand-in value: a clone only replaces values.
     headers: HeaderMap,
+    /// The same for HTTP/1.1, as it is written: everything up to the value of `webhook-id`, which is the first of those
+    /// that differ from message to message. May hold credentials.
+    head: String,
     keys: Vec<SigningKey>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { uri, headers, keys, .. } = self;
+        f.debug_struct("Target").field("uri", uri).field("headers", headers).field("keys", keys).finish_non_exhaustive()
+    }
 }
 
 impl Target {
@@ -167,14 +180,17 @@ impl Target {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, AGENT);
-        for name in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE] {
-            headers.insert(name, HeaderValue::from_static(""));
-        }
         if let Some(authorization) = url.authorization() {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         headers.extend(custom);
-        Ok(Target { uri: url.uri().clone(), headers, keys })
+        let head = head_of(url.uri(), &headers)?;
+        for name in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE] {
+            headers.insert(name, HeaderValue::from_static(""));
+        }
+        let scheme = url.uri().scheme_str().unwrap_or_default();
+        let origin = format!("{scheme}://{}", url.host_and_port()).into();
+        Ok(Target { uri: url.uri().clone(), origin, headers, head, keys })
     }
 
     /// What is requested. May hold secrets in its path or query.
@@ -188,10 +204,29 @@ impl Target {
     pub fn host_and_port(&self) -> &str {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
     }
+
+    /// Scheme, host and port.
+    pub(super) fn origin(&self) -> &Arc<str> {
+        &self.origin
+    }
 }
 
-/// The request of one attempt. The signature covers `now`, so every attempt is signed anew; the id stays.
-/// The payload is shared, not copied. `Host` and `Content-Length` are the connection's to add.
+/// Request line and headers up to the value of `webhook-id`.
+fn head_of(uri: &Uri, headers: &HeaderMap) -> Result<String, HeaderError> {
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let host = uri.authority().map_or("", http::uri::Authority::as_str);
+    let mut head = format!("POST {path} HTTP/1.1\r\n{HOST}: {host}\r\n");
+    for (name, value) in headers {
+        // Checked to be ASCII without control characters.
+        let value = value.to_str().map_err(|_| HeaderError::Value { name: name.as_str().to_owned() })?;
+        head.extend([name.as_str(), ": ", value, "\r\n"]);
+    }
+    head.extend([WEBHOOK_ID.as_str(), ": "]);
+    Ok(head)
+}
+
+/// The request of one attempt over HTTP/2. The signature covers `now`, so every attempt is signed anew; the id stays.
+/// The payload is shared, not copied. `Content-Length` is the connection's to add.
 #[must_use]
 pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full<Bytes>> {
     let id = event.message_id();
@@ -208,4 +243,16 @@ pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full
         }
     }
     request
+}
+
+/// The head of the same request over HTTP/1.1, as it is written, appended to `out`.
+pub(super) fn write_head(target: &Target, event: &Event, now: UnixMs, out: &mut String) {
+    out.push_str(&target.head);
+    let id_at = out.len();
+    event.append_message_id(out);
+    let signed = sign::signed_prefix(&out[id_at..], now.seconds());
+    // Writing into a string cannot fail.
+    let _infallible = write!(out, "\r\n{WEBHOOK_TIMESTAMP}: {}\r\n{WEBHOOK_SIGNATURE}: ", now.seconds());
+    sign::append_signatures(&target.keys, &signed, &event.payload, out);
+    let _infallible = write!(out, "\r\n{CONTENT_LENGTH}: {}\r\n\r\n", event.payload.len());
 }

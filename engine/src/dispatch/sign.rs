@@ -147,16 +147,25 @@ impl SigningKey {
 /// `id` must hold no `.`, or two different messages could share one signed text; ours never do.
 #[must_use]
 pub fn sign(keys: &[SigningKey], id: &str, timestamp_s: u64, body: &[u8]) -> String {
-    debug_assert!(!id.contains('.'));
-    let prefix = format!("{id}.{timestamp_s}.");
     let mut header = String::with_capacity(keys.len() * SIGNATURE_TEXT_LEN);
-    for key in keys {
-        if !header.is_empty() {
+    append_signatures(keys, &signed_prefix(id, timestamp_s), body, &mut header);
+    header
+}
+
+/// What is signed before the body.
+pub(super) fn signed_prefix(id: &str, timestamp_s: u64) -> String {
+    debug_assert!(!id.contains('.'));
+    format!("{id}.{timestamp_s}.")
+}
+
+/// Appends what [`sign`] answers to `header`.
+pub(super) fn append_signatures(keys: &[SigningKey], signed_prefix: &str, body: &[u8], header: &mut String) {
+    for (index, key) in keys.iter().enumerate() {
+        if index > 0 {
             header.push(' ');
         }
-        key.append_signature(&mut header, prefix.as_bytes(), body);
+        key.append_signature(header, signed_prefix.as_bytes(), body);
     }
-    header
 }
 
 /// The text form of a new symmetric secret, `whsec_…`, from fresh random bytes.

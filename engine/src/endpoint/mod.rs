@@ -2,6 +2,8 @@
 
 pub mod actor;
 
+pub mod mailbox;
+
 pub mod offer;
 
 pub mod filter;

@@ -7,8 +7,7 @@
 //!
 //! Deliberately no decision of what may go.
 
-use super::pass::{self, Pass};
-use super::relief::{self, Relief};
+use super::round::{Found, Round};
 use super::step::{Step, Sweep, Tally};
 use super::{Cutoffs, Limits, RetentionClock, pause_ms, rest_ms};
 use crate::clock::Clock;
@@ -73,33 +72,21 @@ struct Janitor {
 }
 
 impl Janitor {
-    /// Relief, if there is too much, then a pass.
+    /// Makes every step of one round.
     async fn round(&self, limits: &Limits, cutoffs: Cutoffs, now: UnixMs) -> Result<Tally, Over> {
         let mut done = Tally::default();
-        let excess = limits.excess(self.retained()?);
-        let mut relief = Relief::new(excess);
+        let mut round = Round::new(limits, self.retained()?, cutoffs, now);
         loop {
-            let (found, asked) = self.blocking(move |store| (relief.next(store, LOOKS), relief)).await?;
-            relief = asked;
+            let (found, asked) = self.blocking(move |store| (round.next(store, LOOKS), round)).await?;
+            round = asked;
             match found {
-                Ok(relief::Found::Step(step)) => {
+                Ok(Found::Step(step)) => {
                     let tally = self.change(step, cutoffs).await?;
-                    relief.removed(tally.event_bytes);
+                    round.made(&tally);
                     done.add(&tally);
                 }
-                Ok(relief::Found::Nothing) => {}
-                Ok(relief::Found::End) => break,
-                Err(error) => return Err(failed(&error)),
-            }
-        }
-        let mut pass = Pass::new(cutoffs, now);
-        loop {
-            let (found, asked) = self.blocking(move |store| (pass.next(store, LOOKS), pass)).await?;
-            pass = asked;
-            match found {
-                Ok(pass::Found::Step(step)) => done.add(&self.change(step, cutoffs).await?),
-                Ok(pass::Found::Nothing) => {}
-                Ok(pass::Found::End) => return Ok(done),
+                Ok(Found::Nothing) => {}
+                Ok(Found::End) => return Ok(done),
                 Err(error) => return Err(failed(&error)),
             }
         }

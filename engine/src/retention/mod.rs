@@ -5,8 +5,8 @@
 //! bytes ─▶ relief: events of the application with the oldest ones, until there is room
 //! ```
 //!
-//! This file decides what may go; `step` says what that means for rows, `pass` and `relief` look for the next step, and
-//! `janitor` is the task that takes them one by one, in small changes with pauses between them.
+//! This file decides what may go; `step` says what that means for rows, `round` says which comes next (`pass` and
+//! `relief` look for it), and `janitor` is the task that takes them one by one, in small changes with pauses between them.
 //!
 //! **What becomes of deliveries whose event goes:** one that waits for a retry becomes a dead letter, `expired`. One that
 //! was not tried yet has no row; its endpoint's cursor stands before the log's beginning, and the first read of the log
@@ -18,9 +18,13 @@
 pub(crate) mod janitor;
 mod pass;
 mod relief;
+mod round;
 mod step;
 #[cfg(test)]
 mod tests;
+
+pub use round::{Found, Round};
+pub use step::{Step, Sweep, Tally};
 
 use model::{AppId, UnixMs};
 use std::collections::BTreeSet;
@@ -44,17 +48,20 @@ pub struct Limits {
 
 /// What is older goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cutoffs {
+pub struct Cutoffs {
     /// The time that they are reckoned from.
-    pub(crate) time: UnixMs,
-    pub(crate) events: UnixMs,
-    pub(crate) attempts: UnixMs,
-    pub(crate) dead_letters: UnixMs,
+    pub time: UnixMs,
+    /// Events accepted before.
+    pub events: UnixMs,
+    /// Attempts begun before.
+    pub attempts: UnixMs,
+    /// Dead letters of before.
+    pub dead_letters: UnixMs,
 }
 
 impl Limits {
     /// The cutoffs at `time`.
-    pub(crate) fn cutoffs(&self, time: UnixMs) -> Cutoffs {
+    pub fn cutoffs(&self, time: UnixMs) -> Cutoffs {
         // Nothing is older than the epoch, which stands for no limit.
         let before = |kept_ms: u64| if kept_ms == 0 { UnixMs::ZERO } else { UnixMs(time.0.saturating_sub(kept_ms)) };
         Cutoffs {
@@ -81,19 +88,19 @@ impl Limits {
 /// does not jump), nothing goes before it was kept, by a running process, for half as long as it should be at least; and
 /// after a long stop retention catches up rather than wiping out at once what the disk had room for all the same.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RetentionClock {
+pub struct RetentionClock {
     time: UnixMs,
     read_at: UnixMs,
 }
 
 impl RetentionClock {
     /// Goes on from the time noted last, if there is one, unless that lies ahead.
-    pub(crate) fn resume(noted: Option<UnixMs>, now: UnixMs) -> RetentionClock {
+    pub fn resume(noted: Option<UnixMs>, now: UnixMs) -> RetentionClock {
         RetentionClock { time: noted.map_or(now, |noted| noted.min(now)), read_at: now }
     }
 
     /// The time at `now`, which must be of a clock that does not jump.
-    pub(crate) fn advance(&mut self, now: UnixMs) -> UnixMs {
+    pub fn advance(&mut self, now: UnixMs) -> UnixMs {
         let passed_ms = now.since_ms(self.read_at);
         self.read_at = self.read_at.max(now);
         self.time = self.time.plus_ms(passed_ms.saturating_mul(CATCH_UP)).min(now).max(self.time.min(now));

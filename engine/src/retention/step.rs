@@ -14,13 +14,30 @@ pub(super) const ROWS_PER_STEP: usize = 256;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Remove an application's oldest events.
-    Events { app: AppId, upto: Seq, rows: usize },
+    Events {
+        /// Whose.
+        app: AppId,
+        /// Not beyond this one.
+        upto: Seq,
+        /// Blocks at most.
+        rows: usize,
+    },
     /// Give up what waits for events that are gone.
-    Pending { target: EndpointRef, begin: Seq },
+    Pending {
+        /// Whose.
+        target: EndpointRef,
+        /// Where the log begins.
+        begin: Seq,
+    },
     /// Forget attempts.
-    Attempts { target: EndpointRef, begin: Seq },
+    Attempts {
+        /// Whose.
+        target: EndpointRef,
+        /// Where the log begins.
+        begin: Seq,
+    },
     /// Look at a page of a kind.
     Sweep(Sweep, Option<SweepPosition>),
     /// Note the time that retention goes by.
@@ -29,11 +46,16 @@ pub(super) enum Step {
 
 /// Kinds of rows that do not lie in the order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sweep {
+pub enum Sweep {
+    /// Dead letters.
     DeadLetters,
+    /// Notes of what expired untried.
     Expired,
+    /// Gaps: when an endpoint was disabled.
     Gaps,
+    /// Idempotency keys.
     IdempotencyKeys,
+    /// Finished jobs.
     Jobs,
 }
 
@@ -44,17 +66,21 @@ impl Sweep {
 
 /// What steps did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) events: u64,
-    pub(super) event_bytes: u64,
-    pub(super) attempts: u64,
-    pub(super) attempt_bytes: u64,
+pub struct Tally {
+    /// Events removed.
+    pub events: u64,
+    /// Their bytes.
+    pub event_bytes: u64,
+    /// Attempts removed.
+    pub attempts: u64,
+    /// Their bytes.
+    pub attempt_bytes: u64,
     /// Deliveries that became dead letters.
-    pub(super) expired: u64,
+    pub expired: u64,
     /// Rows by [`Sweep::ALL`].
-    pub(super) swept: [u64; Sweep::ALL.len()],
+    pub swept: [u64; Sweep::ALL.len()],
     /// Where a sweep goes on.
-    pub(super) next: Option<SweepPosition>,
+    pub next: Option<SweepPosition>,
 }
 
 impl Step {
@@ -62,7 +88,7 @@ impl Step {
     ///
     /// # Errors
     /// Whatever the store reports, or a corrupt row.
-    pub(super) fn run(&self, txn: &mut Txn<'_>, cutoffs: &Cutoffs, now: UnixMs) -> Result<Tally, StoreError> {
+    pub fn run(&self, txn: &mut Txn<'_>, cutoffs: &Cutoffs, now: UnixMs) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
         match self {
             Step::Events { app, upto, rows } => {

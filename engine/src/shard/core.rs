@@ -1,19 +1,23 @@
 //! What a shard's tasks share on their one thread: endpoints, timers, budgets, and what waits to be reported.
 //!
 //! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held across an await.
+//!
+//! The core of a shard is this, [`super::seats`], [`super::work`], [`super::timers`] and [`super::housekeeping`]: what
+//! they need besides, the time above all, they are given. What awaits is in [`super::shell`] and [`super::run`], which a
+//! simulation replaces. Deliberately no clock, no socket and no task here.
 
 use super::metrics::ShardMetrics;
-use crate::clock::Clock;
 use crate::config::EngineConfig;
-use crate::dispatch::{Guard, HttpDispatcher};
-use crate::endpoint::actor::EndpointAddr;
-use crate::endpoint::lane::Lane;
+use crate::dispatch::Guard;
+use crate::endpoint::lane::{Finished, Lane};
+use crate::endpoint::mailbox::Mailbox;
 use crate::endpoint::settings::Settings;
-use crate::retry::budget::RetryBudget;
+use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
 use crate::shard::inbox::ShardInbox;
 use model::{EndpointRef, Seq, Settlement, UnixMs, Verdict};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +26,10 @@ use std::sync::Arc;
 use storage::tables::{application, endpoint};
 use storage::writer::WriterHandle;
 use storage::{SharedStore, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+
+/// Payload bytes of one read of the log, at least one event's.
+const LOG_READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// One shard.
 pub struct ShardCore {
@@ -36,14 +43,12 @@ pub struct ShardCore {
     pub store: SharedStore,
     /// For settlements.
     pub writer: WriterHandle,
-    /// Makes the attempts.
-    pub dispatcher: HttpDispatcher,
     /// Opens secrets.
     pub master: Arc<MasterKey>,
     /// Judges addresses.
     pub guard: Arc<Guard>,
-    /// Tells the time.
-    pub clock: Clock,
+    /// Takes on actors.
+    pub actors: Box<dyn Actors>,
     /// Endpoints with an actor.
     pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
     /// One timer per endpoint that waits for a time.
@@ -56,9 +61,10 @@ pub struct ShardCore {
     pub report_wanted: Notify,
     /// Lanes that wait for the shard to have room for another attempt.
     pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
-    /// Attempts in flight.
+    /// Places taken: attempts in flight, those included that ended and whose lanes have not been told, and deliveries
+    /// whose rows are being fetched for one.
     pub in_flight: Cell<usize>,
-    /// One of them ended.
+    /// One of them is free again.
     pub attempt_ended: Notify,
     /// Bytes of payloads that wait in memory.
     pub queued_bytes: Cell<usize>,
@@ -72,17 +78,42 @@ pub struct ShardCore {
     pub holding: Cell<bool>,
     /// No new attempts any more.
     pub stopping: Cell<bool>,
-    /// Bounds blocking reads under way.
-    pub reads: Arc<Semaphore>,
     /// Counters and gauges.
     pub metrics: ShardMetrics,
+}
+
+/// What a shard is made of.
+pub struct ShardParts {
+    /// Which of the shards, from 0.
+    pub index: usize,
+    /// Bounds and defaults.
+    pub config: EngineConfig,
+    /// Where others leave news for it.
+    pub inbox: Arc<ShardInbox>,
+    /// For reads.
+    pub store: SharedStore,
+    /// For settlements.
+    pub writer: WriterHandle,
+    /// Opens secrets.
+    pub master: Arc<MasterKey>,
+    /// Judges addresses.
+    pub guard: Arc<Guard>,
+    /// For jitter.
+    pub seed: u64,
+}
+
+/// Takes on an actor for an endpoint: whoever empties its mailbox gives each message to [`super::work::take_input`], one
+/// at a time, and carries out what that asks for.
+pub trait Actors {
+    /// Starts one with an empty mailbox.
+    fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox>;
 }
 
 /// An endpoint's actor and its lane.
 #[derive(Clone)]
 pub struct Seat {
     /// The actor's mailbox.
-    pub addr: EndpointAddr,
+    pub mailbox: Rc<dyn Mailbox>,
     /// Shared with the actor; see [`LaneCell`].
     pub cell: Rc<LaneCell>,
 }
@@ -104,6 +135,8 @@ pub struct LaneCell {
     pub requeued: Cell<bool>,
     /// The settings changed.
     pub changed: Cell<bool>,
+    /// What attempts showed that the lane has not been told; at most its attempts in flight.
+    pub ended: RefCell<Vec<Finished>>,
     /// Its timer, with its time.
     pub timer: Cell<Option<(TimerKey, UnixMs)>>,
     /// Stands in [`ShardCore::dirty`].
@@ -119,6 +152,36 @@ pub struct LaneCell {
 }
 
 impl ShardCore {
+    /// One without endpoints.
+    #[must_use]
+    pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
+        ShardCore {
+            index: parts.index,
+            config: parts.config,
+            inbox: parts.inbox,
+            store: parts.store,
+            writer: parts.writer,
+            master: parts.master,
+            guard: parts.guard,
+            actors,
+            endpoints: RefCell::new(HashMap::new()),
+            wheel: RefCell::new(Wheel::new(now.0)),
+            timers_changed: Notify::new(),
+            dirty: RefCell::new(Vec::new()),
+            report_wanted: Notify::new(),
+            waiting: RefCell::new(VecDeque::new()),
+            in_flight: Cell::new(0),
+            attempt_ended: Notify::new(),
+            queued_bytes: Cell::new(0),
+            reading_bytes: Cell::new(0),
+            budget: RefCell::new(RetryBudget::new(BudgetConfig::default(), now.0)),
+            rng: RefCell::new(StdRng::seed_from_u64(parts.seed)),
+            holding: Cell::new(false),
+            stopping: Cell::new(false),
+            metrics: ShardMetrics::new(),
+        }
+    }
+
     /// Whether another attempt may start now.
     #[must_use]
     pub fn may_start(&self) -> bool {
@@ -155,6 +218,20 @@ impl ShardCore {
         left.max(share.saturating_sub(its_queued_bytes))
     }
 
+    /// A read of the log begins: answers how many bytes of payloads it may bring, at least one. Only when it has its turn:
+    /// of many that wait for theirs, each would count on the same room. [`ShardCore::log_read_over`] follows.
+    #[must_use]
+    pub fn begin_log_read(&self, cell: &LaneCell) -> usize {
+        let bytes_max = self.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, LOG_READ_BYTES_MAX);
+        self.reading_bytes.set(self.reading_bytes.get() + bytes_max);
+        bytes_max
+    }
+
+    /// What a read of the log brought is in its endpoint's mailbox.
+    pub fn log_read_over(&self, bytes_max: usize) {
+        self.reading_bytes.set(self.reading_bytes.get().saturating_sub(bytes_max));
+    }
+
     /// A lane may have something to report: before long it will be.
     pub fn report_soon(&self, cell: &Rc<LaneCell>) {
         if !cell.dirty.replace(true) {
@@ -163,8 +240,9 @@ impl ShardCore {
         }
     }
 
-    /// Hands every report to the writer now.
+    /// Hands every report to the writer now, and what was counted to the metrics.
     pub fn report_now(&self) {
+        self.metrics.hand_on(self.in_flight.get());
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
         for cell in &dirty {
@@ -207,10 +285,33 @@ impl ShardCore {
         }
     }
 
-    /// An attempt ended: whoever waits longest may go.
-    pub fn attempt_over(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    /// An attempt or a fetch takes a place.
+    pub fn take_place(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// An attempt ended: what it showed is left with its lane, and the actor is told for the first only, since all that
+    /// end in one turn of the thread are one input.
+    pub fn attempt_over(&self, cell: &LaneCell, finished: Finished) {
+        if cell.gone.get() {
+            return self.free_places(1);
+        }
+        let first = {
+            let mut ended = cell.ended.borrow_mut();
+            ended.push(finished);
+            ended.len() == 1
+        };
+        if first {
+            self.poke(cell.target);
+        }
+    }
+
+    /// Attempts ended and their lanes know, or a fetch led to none: whoever waits longest may go.
+    pub fn free_places(&self, count: usize) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(count));
         self.attempt_ended.notify_one();
+        // The gauge of those in flight is to follow, also when nothing is left to report.
+        self.report_wanted.notify_one();
         self.wake_next();
     }
 
@@ -232,14 +333,14 @@ impl ShardCore {
     pub fn poke(&self, target: EndpointRef) -> bool {
         let endpoints = self.endpoints.borrow();
         let Some(seat) = endpoints.get(&target) else { return false };
-        seat.addr.poke();
+        seat.mailbox.poke();
         true
     }
 
     /// Makes every actor look at its lane.
     pub fn poke_all(&self) {
         for seat in self.endpoints.borrow().values() {
-            seat.addr.poke();
+            seat.mailbox.poke();
         }
     }
 }

@@ -4,30 +4,30 @@
 
 use super::core::{Seat, ShardCore, Watch};
 use super::seats;
+use crate::clock::Clock;
 use metrics::Gauge;
-use model::Seq;
+use model::{Seq, UnixMs};
 use std::rc::Rc;
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Looks after the shard. Never ends.
-pub(super) async fn run(shard: Rc<ShardCore>) {
+pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
     let _watch = Watch(&shard);
     let oldest_seconds = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => shard.index.to_string());
     let wheel_timers = metrics::gauge!(model::metric::WHEEL_TIMERS);
     let mut timers_shown = 0.0;
     loop {
         tokio::time::sleep(PERIOD).await;
-        let oldest_ms = retire(&shard);
+        let oldest_ms = retire(&shard, clock.now());
         oldest_seconds.set(oldest_ms as f64 / 1000.0);
         show(&wheel_timers, &mut timers_shown, shard.wheel.borrow().len() as f64);
     }
 }
 
 /// Gives up actors that have been idle for long enough; answers the age of the oldest delivery that waits.
-fn retire(shard: &ShardCore) -> u64 {
-    let now = shard.clock.now();
+pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
     let mut oldest_ms = 0;
     let mut idle: Vec<Seat> = Vec::new();
     for seat in shard.endpoints.borrow().values() {

@@ -8,7 +8,7 @@
 
 use crate::endpoint::offer::Offer;
 use model::{Cursor, EndpointRef, Seq};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -24,17 +24,17 @@ pub struct Behind {
     pub upto: Seq,
 }
 
-/// What a shard takes in one go.
+/// What a shard takes in one go. Ordered, so that the same history always leads to the same next step.
 #[derive(Debug, Default)]
 pub struct News {
     /// In commit order.
     pub offers: VecDeque<Offer>,
     /// To be applied after the offers.
-    pub behind: HashMap<EndpointRef, Behind>,
+    pub behind: BTreeMap<EndpointRef, Behind>,
     /// Endpoints whose settings changed, or that are gone.
-    pub changed: HashSet<EndpointRef>,
+    pub changed: BTreeSet<EndpointRef>,
     /// Endpoints with rows put back in line.
-    pub requeued: HashSet<EndpointRef>,
+    pub requeued: BTreeSet<EndpointRef>,
     /// The writer has taken settlements: work that was held back may go on.
     pub resume: bool,
     /// No new attempts; finish what is in flight.
@@ -42,10 +42,17 @@ pub struct News {
 }
 
 /// One shard's inbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ShardInbox {
+    offered_max: usize,
     state: Mutex<State>,
     wake: Notify,
+}
+
+impl Default for ShardInbox {
+    fn default() -> ShardInbox {
+        ShardInbox::with_capacity(OFFERED_MAX)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,10 +62,16 @@ struct State {
 }
 
 impl ShardInbox {
+    /// One in which so many deliveries may wait, or those of one offer.
+    #[must_use]
+    pub fn with_capacity(offered_max: usize) -> ShardInbox {
+        ShardInbox { offered_max, state: Mutex::default(), wake: Notify::new() }
+    }
+
     /// Offers a commit's events; if they do not fit, their endpoints are marked as behind.
     pub fn offer(&self, offer: Offer) {
         let mut state = self.lock();
-        if state.offered > 0 && state.offered + offer.targets.len() > OFFERED_MAX {
+        if state.offered > 0 && state.offered + offer.targets.len() > self.offered_max {
             metrics::counter!(model::metric::MAILBOX_FULL).increment(offer.targets.len() as u64);
             for run in offer.targets.chunk_by(|one, other| one.0 == other.0) {
                 let seq_at = |at: &(EndpointRef, u32)| offer.events[at.1 as usize].seq;
@@ -110,6 +123,27 @@ impl ShardInbox {
         std::mem::take(&mut state.news)
     }
 
+    /// Offers that wait in it, and their deliveries.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.news.offers.len(), state.offered)
+    }
+
+    /// Deliveries that may wait in it.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.offered_max
+    }
+
+    /// Whether there is nothing to take.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let news = &self.lock().news;
+        let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
+        nobody && news.offers.is_empty() && !news.resume && !news.stop
+    }
+
     /// Waits until there may be something to take.
     ///
     /// # Cancel safety
@@ -124,7 +158,7 @@ impl ShardInbox {
     }
 }
 
-fn mark(all: &mut HashMap<EndpointRef, Behind>, target: EndpointRef, behind: Behind) {
+fn mark(all: &mut BTreeMap<EndpointRef, Behind>, target: EndpointRef, behind: Behind) {
     match all.get_mut(&target) {
         // The first mark knows where it stood before, the last one how far it goes.
         Some(marked) => marked.upto = marked.upto.max(behind.upto),

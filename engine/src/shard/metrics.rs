@@ -7,10 +7,17 @@ use crate::endpoint::breaker::{State, Transition};
 use metrics::{Counter, Gauge, Histogram};
 use model::metric;
 use model::{DeadLetterReason, OutcomeClass};
+use std::cell::Cell;
 
 /// Handles of one shard; all shards add to the same series.
+///
+/// What changes with every delivery is counted here and handed on once per turn of the shard's thread: the series are
+/// shared with the other shards, whose processors would wait for each other at every step.
 pub struct ShardMetrics {
     attempts: [Counter; OutcomeClass::ALL.len()],
+    attempts_counted: [Cell<u64>; OutcomeClass::ALL.len()],
+    delivered_counted: Cell<u64>,
+    in_flight_shown: Cell<usize>,
     dead_letters: [Counter; DeadLetterReason::ALL.len()],
     attempt_seconds: Histogram,
     delivered: Counter,
@@ -21,8 +28,7 @@ pub struct ShardMetrics {
     behind: Gauge,
     /// See [`metric::SCHEDULE_LAG_SECONDS`].
     pub schedule_lag: Histogram,
-    /// See [`metric::IN_FLIGHT`].
-    pub in_flight: Gauge,
+    in_flight: Gauge,
     /// See [`metric::MAILBOX_FULL`].
     pub mailbox_full: Counter,
     /// See [`metric::RETRIES`].
@@ -46,6 +52,9 @@ impl ShardMetrics {
     #[must_use]
     pub fn new() -> ShardMetrics {
         ShardMetrics {
+            attempts_counted: [const { Cell::new(0) }; OutcomeClass::ALL.len()],
+            delivered_counted: Cell::new(0),
+            in_flight_shown: Cell::new(0),
             attempts: OutcomeClass::ALL.map(|class| metrics::counter!(metric::ATTEMPTS, "outcome" => class.as_str())),
             dead_letters: DeadLetterReason::ALL
                 .map(|reason| metrics::counter!(metric::DEAD_LETTERS, "reason" => reason.as_str())),
@@ -66,14 +75,29 @@ impl ShardMetrics {
 
     /// An attempt ended.
     pub fn attempted(&self, outcome: OutcomeClass, duration_ms: u32) {
-        self.attempts[outcome as usize].increment(1);
+        count_one(&self.attempts_counted[outcome as usize]);
         self.attempt_seconds.record(f64::from(duration_ms) / 1000.0);
     }
 
     /// A delivery succeeded, so long after its acceptance.
     pub fn delivered(&self, latency_ms: u64) {
-        self.delivered.increment(1);
+        count_one(&self.delivered_counted);
         self.delivery_seconds.record(latency_ms as f64 / 1000.0);
+    }
+
+    /// Hands on what was counted since the last time, and how many attempts are in flight.
+    pub fn hand_on(&self, in_flight: usize) {
+        let counted = self.attempts.iter().zip(&self.attempts_counted);
+        for (counter, counted) in counted.chain([(&self.delivered, &self.delivered_counted)]) {
+            let count = counted.take();
+            if count > 0 {
+                counter.increment(count);
+            }
+        }
+        let before = self.in_flight_shown.replace(in_flight);
+        if before != in_flight {
+            self.in_flight.increment(in_flight as f64 - before as f64);
+        }
     }
 
     /// A delivery was given up.
@@ -130,6 +154,10 @@ impl ShardMetrics {
             }
         }
     }
+}
+
+fn count_one(counted: &Cell<u64>) {
+    counted.set(counted.get() + 1);
 }
 
 impl Default for ShardMetrics {

@@ -6,17 +6,24 @@
 pub mod inbox;
 
 mod run;
-mod seats;
+pub mod seats;
 
 pub mod core;
 pub mod work;
+pub mod workers;
 
-mod reads;
+mod shell;
+
+pub mod reads;
 mod report;
-mod timers;
+pub mod timers;
 
-mod housekeeping;
+pub mod housekeeping;
 
 pub mod metrics;
 
-pub use run::{ShardParts, ShardThread, SpawnError, spawn};
+pub use core::ShardParts;
+pub use run::{ShardThread, SpawnError, spawn};
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,14 @@
-//! Reads of the store on behalf of lanes, off the shard's thread and bounded in number.
+//! What lanes have read from the store: pieces of the log and of the due index, one delivery's rows.
 //!
-//! Each ends in exactly one message to the endpoint that asked, whatever happens. Deliberately no caching: the store
-//! has one.
+//! Plain functions over a store. Deliberately no caching (the store has one) and no waiting: see [`super::shell`].
 
-use super::core::{LaneCell, ShardCore};
-use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::{LogFound, LogRead};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::Fetch;
-use crate::endpoint::retries::{DueLoad, Urgency};
-use model::{AppId, Event, Seq, Trigger};
-use std::rc::Rc;
-use std::time::Duration;
+use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
+use model::{AppId, EndpointRef, Event, Pending, Seq, Trigger};
 use storage::tables::{delivery, log};
-use storage::writer::ChangeError;
 use storage::{Read, SharedStore, StoreError};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Events looked at in one read of the log: an endpoint that wants few of them gets its turn back before long.
 const LOOKED_AT_MAX: usize = 4_096;
@@ -23,118 +16,40 @@ const LOOKED_AT_MAX: usize = 4_096;
 /// Events taken from the store in one step of such a read.
 const EVENTS_PER_STEP: usize = 256;
 
-/// Payload bytes of one read of the log, at least one event's.
-const BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a load waits before it asks a busy writer again.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
-
-/// Reads the log for an endpoint that is behind.
-pub(super) fn log(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, read: LogRead) {
-    let filter = cell.settings.borrow().filter.clone();
-    let app = cell.target.app;
-    let (shard, cell, addr) = (shard.clone(), cell.clone(), addr.clone());
-    tokio::task::spawn_local(async move {
-        let turn = turn(&shard).await;
-        // Only now: of many that wait for their turn, each would count on the same room.
-        let bytes_max = shard.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, BYTES_MAX);
-        shard.reading_bytes.set(shard.reading_bytes.get() + bytes_max);
-        let read = move |store: &SharedStore| catch_up(store, app, &filter, read, bytes_max);
-        let found = blocking_in_turn(&shard, turn, read).await;
-        addr.tell(Input::LogRead(found)).await;
-        shard.reading_bytes.set(shard.reading_bytes.get().saturating_sub(bytes_max));
-    });
+/// An endpoint's retries that follow a place in the due index. To be read once everything decided so far is durable: a
+/// row that is still on its way would be missed.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn due(store: &SharedStore, target: EndpointRef, load: DueLoad) -> Result<Vec<(DueKey, Urgency)>, StoreError> {
+    let rows = delivery::list_due(&**store, target, load.after, load.limit)?;
+    let urgency = |trigger| if trigger == Trigger::Manual { Urgency::Manual } else { Urgency::Scheduled };
+    Ok(rows.into_iter().map(|(due, seq, by)| ((due, seq), urgency(by))).collect())
 }
 
-/// Reads the due index, once everything decided so far is durable: a row that is still on its way would be missed.
-pub(super) fn due(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, load: DueLoad) {
-    let target = cell.target;
-    let (shard, addr) = (shard.clone(), addr.clone());
-    tokio::task::spawn_local(async move {
-        shard.report_now();
-        let rows = if barrier(&shard).await {
-            let read = move |store: &SharedStore| delivery::list_due(&**store, target, load.after, load.limit);
-            blocking(&shard, read).await
-        } else {
-            None
-        };
-        let urgency = |trigger| if trigger == Trigger::Manual { Urgency::Manual } else { Urgency::Scheduled };
-        let rows = rows.map(|rows| rows.into_iter().map(|(due, seq, by)| ((due, seq), urgency(by))).collect());
-        addr.tell(Input::DueLoaded(load, rows)).await;
-    });
-}
-
-/// Reads one delivery's event and row.
-pub(super) fn delivery(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, fetch: Fetch) {
-    let target = cell.target;
-    let (shard, addr) = (shard.clone(), addr.clone());
-    tokio::task::spawn_local(async move {
-        let read = move |store: &SharedStore| {
-            let row = match fetch.due {
-                Some(due) => delivery::pending_at(&**store, target, fetch.seq, due)?,
-                None => None,
-            };
-            Ok((log::get(&**store, target.app, fetch.seq)?, row))
-        };
-        let found = blocking(&shard, read).await;
-        addr.tell(Input::Fetched(fetch, found)).await;
-    });
-}
-
-/// Waits until all settlements handed over so far are durable. `false` when the store is gone.
-async fn barrier(shard: &ShardCore) -> bool {
-    loop {
-        match shard.writer.change(|_| Ok::<(), StoreError>(())).await {
-            Ok(()) => return true,
-            Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-            Err(ChangeError::Rejected(_) | ChangeError::Refused(_) | ChangeError::Unavailable(_)) => return false,
-        }
-    }
-}
-
-/// Runs a read on a thread that may block. `None` when it failed; the store is poisoned then and the process ends.
-async fn blocking<T: Send + 'static>(
-    shard: &ShardCore,
-    read: impl FnOnce(&SharedStore) -> Result<T, StoreError> + Send + 'static,
-) -> Option<T> {
-    let turn = turn(shard).await;
-    blocking_in_turn(shard, turn, read).await
-}
-
-/// The right to one of the reads under way. None only if the semaphore were closed, which nobody does.
-async fn turn(shard: &ShardCore) -> Option<OwnedSemaphorePermit> {
-    shard.reads.clone().acquire_owned().await.ok()
-}
-
-async fn blocking_in_turn<T: Send + 'static>(
-    shard: &ShardCore,
-    turn: Option<OwnedSemaphorePermit>,
-    read: impl FnOnce(&SharedStore) -> Result<T, StoreError> + Send + 'static,
-) -> Option<T> {
-    let turn = turn?;
-    let store = shard.store.clone();
-    let result = tokio::task::spawn_blocking(move || {
-        let result = read(&store);
-        drop(turn);
-        result
-    })
-    .await;
-    match result {
-        Ok(Ok(found)) => Some(found),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a read failed");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, "a read ended early");
-            None
-        }
-    }
+/// One delivery's event and row.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn rows(
+    store: &SharedStore,
+    target: EndpointRef,
+    fetch: Fetch,
+) -> Result<(Option<Event>, Option<Pending>), StoreError> {
+    let row = match fetch.due {
+        Some(due) => delivery::pending_at(&**store, target, fetch.seq, due)?,
+        None => None,
+    };
+    Ok((log::get(&**store, target.app, fetch.seq)?, row))
 }
 
 /// Events after `read.after` that match, and up to where the log was looked at. Positions follow on each other, so one that
 /// is missing was removed by retention, with all before it; when that happens under way, the next read begins with it.
-fn catch_up(
+/// Brings no more than `bytes_max` of payloads, or one event.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn catch_up(
     store: &SharedStore,
     app: AppId,
     filter: &Filter,
@@ -177,7 +92,7 @@ fn read_step(store: &(impl Read + ?Sized), app: AppId, after: Seq, bytes_max: us
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use bytes::Bytes;
     use model::{Endpoint, EndpointId, UnixMs};
@@ -214,7 +129,8 @@ mod tests {
         (events, found.upto.0, found.removed.map(|(first, last)| (first.0, last.0)))
     }
 
-    fn everything() -> Endpoint {
+    /// An endpoint that wants everything.
+    pub(in crate::shard) fn everything() -> Endpoint {
         Endpoint {
             id: EndpointId(1),
             app: APP,

@@ -2,52 +2,18 @@
 //!
 //! Deliberately short: what happens to an endpoint is in [`super::work`], who has an actor in [`super::seats`].
 
-use super::core::{ShardCore, Watch};
-use super::inbox::{News, ShardInbox};
-use super::metrics::ShardMetrics;
+use super::core::{ShardCore, ShardParts, Watch};
+use super::inbox::ShardInbox;
+use super::shell::Shell;
 use super::{housekeeping, report, seats, timers};
 use crate::clock::Clock;
-use crate::config::EngineConfig;
-use crate::dispatch::{DispatchConfig, DispatchSetupError, Guard, HttpDispatcher};
+use crate::dispatch::{DispatchConfig, DispatchSetupError, HttpDispatcher};
 use crate::endpoint::actor;
-use crate::retry::budget::{BudgetConfig, RetryBudget};
-use crate::retry::wheel::Wheel;
-use crate::seal::MasterKey;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use storage::SharedStore;
-use storage::writer::WriterHandle;
-use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
-
-/// Blocking reads under way on one shard.
-const READS_MAX: usize = 8;
-
-/// What a shard is made of.
-pub struct ShardParts {
-    /// Bounds and defaults.
-    pub config: EngineConfig,
-    /// Where others leave news for it.
-    pub inbox: Arc<ShardInbox>,
-    /// For reads.
-    pub store: SharedStore,
-    /// For settlements.
-    pub writer: WriterHandle,
-    /// Opens secrets.
-    pub master: Arc<MasterKey>,
-    /// Judges addresses.
-    pub guard: Arc<Guard>,
-    /// Tells the time.
-    pub clock: Clock,
-    /// For jitter.
-    pub seed: u64,
-}
 
 /// A running shard.
 pub struct ShardThread {
@@ -80,7 +46,7 @@ pub enum SpawnError {
 ///
 /// # Errors
 /// As [`SpawnError`] lists.
-pub fn spawn(index: usize, parts: ShardParts) -> Result<ShardThread, SpawnError> {
+pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError> {
     let inbox = parts.inbox.clone();
     let dispatch = DispatchConfig {
         // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
@@ -94,70 +60,23 @@ pub fn spawn(index: usize, parts: ShardParts) -> Result<ShardThread, SpawnError>
     };
     let dispatcher = HttpDispatcher::new(dispatch, parts.guard.clone())?;
     let thread = std::thread::Builder::new()
-        .name(format!("pinion-shard-{index}"))
-        .spawn(move || actor::run_on_this_thread(run(index, parts, dispatcher)))?;
+        .name(format!("pinion-shard-{}", parts.index))
+        .spawn(move || actor::run_on_this_thread(run(parts, clock, dispatcher)))?;
     Ok(ShardThread { inbox, thread })
 }
 
-async fn run(index: usize, parts: ShardParts, dispatcher: HttpDispatcher) {
-    let now = parts.clock.now();
-    let shard = Rc::new(ShardCore {
-        index,
-        inbox: parts.inbox,
-        store: parts.store,
-        writer: parts.writer,
-        dispatcher,
-        master: parts.master,
-        guard: parts.guard,
-        clock: parts.clock,
-        config: parts.config,
-        endpoints: RefCell::new(HashMap::new()),
-        wheel: RefCell::new(Wheel::new(now.0)),
-        timers_changed: Notify::new(),
-        dirty: RefCell::new(Vec::new()),
-        report_wanted: Notify::new(),
-        waiting: RefCell::new(VecDeque::new()),
-        in_flight: Cell::new(0),
-        attempt_ended: Notify::new(),
-        queued_bytes: Cell::new(0),
-        reading_bytes: Cell::new(0),
-        budget: RefCell::new(RetryBudget::new(BudgetConfig::default(), now.0)),
-        rng: RefCell::new(StdRng::seed_from_u64(parts.seed)),
-        holding: Cell::new(false),
-        stopping: Cell::new(false),
-        reads: Arc::new(Semaphore::new(READS_MAX)),
-        metrics: ShardMetrics::new(),
-    });
-    tokio::task::spawn_local(timers::run(shard.clone()));
+async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
+    let shell = Rc::new(Shell::new(clock, dispatcher));
+    let shard = Rc::new(ShardCore::new(parts, Box::new(shell), clock.now()));
+    tokio::task::spawn_local(timers::run(shard.clone(), clock));
     tokio::task::spawn_local(report::run(shard.clone()));
-    tokio::task::spawn_local(housekeeping::run(shard.clone()));
+    tokio::task::spawn_local(housekeeping::run(shard.clone(), clock));
     let _watch = Watch(&shard);
     while !shard.stopping.get() {
         shard.inbox.woken().await;
-        take(&shard, shard.inbox.take());
+        seats::take(&shard, shard.inbox.take(), clock.now());
     }
     drain(&shard).await;
-}
-
-fn take(shard: &Rc<ShardCore>, mut news: News) {
-    for target in &news.changed {
-        seats::changed(shard, *target);
-    }
-    for offer in std::mem::take(&mut news.offers) {
-        seats::offer(shard, Arc::new(offer), &news.behind);
-    }
-    for (target, behind) in news.behind {
-        seats::behind(shard, target, behind);
-    }
-    for target in news.requeued {
-        seats::requeued(shard, target);
-    }
-    if news.resume && shard.holding.replace(false) {
-        shard.poke_all();
-    }
-    if news.stop {
-        shard.stopping.set(true);
-    }
 }
 
 /// Lets attempts in flight end, within the configured time, and reports what they showed. What is still in flight then

@@ -4,23 +4,44 @@
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
-use super::inbox::Behind;
+use super::inbox::{Behind, News};
 use super::metrics::Shown;
-use super::work;
-use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
+use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{Cursor, EndpointRef, Seq};
+use model::{Cursor, EndpointRef, Seq, UnixMs};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::StoreError;
 use storage::tables::{delivery, endpoint};
 
+/// Takes what others left for the shard.
+pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
+    for target in &news.changed {
+        changed(shard, *target);
+    }
+    for each in std::mem::take(&mut news.offers) {
+        offer(shard, Arc::new(each), &news.behind, now);
+    }
+    for (target, mark) in news.behind {
+        behind(shard, target, mark, now);
+    }
+    for target in news.requeued {
+        requeued(shard, target, now);
+    }
+    if news.resume && shard.holding.replace(false) {
+        shard.poke_all();
+    }
+    if news.stop {
+        shard.stopping.set(true);
+    }
+}
+
 /// Hands a commit's offer out. `behind` is what was marked besides, for endpoints that have no actor yet.
-pub(super) fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &HashMap<EndpointRef, Behind>) {
+fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef, Behind>, now: UnixMs) {
     let mut at = 0;
     while at < offer.targets.len() {
         let target = offer.targets[at].0;
@@ -30,14 +51,15 @@ pub(super) fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &HashMap<E
         let first = offer.events[offer.targets[range.start].1 as usize].seq;
         let last = offer.events[offer.targets[range.end - 1].1 as usize].seq;
         let before_first = Cursor { upto: first.previous(), holes: Vec::new() };
-        // A mark from before these events (of a restart) knows better where the endpoint stands.
+        // A mark from before these events (of a restart) knows better where the endpoint stands: it may have holes, even
+        // when these events follow right on it.
         let from = || match behind.get(&target) {
-            Some(marked) if marked.from.upto < before_first.upto => marked.from.clone(),
+            Some(marked) if marked.from.upto <= before_first.upto => marked.from.clone(),
             _ => before_first.clone(),
         };
-        let Some(seat) = seat(shard, target, from) else { continue };
+        let Some(seat) = seat(shard, target, from, now) else { continue };
         let previous = seat.cell.offered.replace(last);
-        if !seat.addr.offer(offer.clone(), range, previous) {
+        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range, previous }) {
             seat.cell.missed.set(last);
             shard.metrics.mailbox_full.increment(len as u64);
         }
@@ -45,34 +67,34 @@ pub(super) fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &HashMap<E
 }
 
 /// An endpoint is to read the log up to a mark.
-pub(super) fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind) {
-    let Some(seat) = seat(shard, target, || behind.from.clone()) else { return };
+fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind, now: UnixMs) {
+    let Some(seat) = seat(shard, target, || behind.from.clone(), now) else { return };
     seat.cell.offered.set(seat.cell.offered.get().max(behind.upto));
     seat.cell.missed.set(seat.cell.missed.get().max(behind.upto));
-    seat.addr.poke();
+    seat.mailbox.poke();
 }
 
 /// Rows of an endpoint were put back in line.
-pub(super) fn requeued(shard: &Rc<ShardCore>, target: EndpointRef) {
+fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
     // One that has no actor owes nothing: it stands where its application does, or a little before.
     let at_app = || {
         let upto = delivery::routed(&*shard.store, target.app).unwrap_or_default();
         Cursor { upto, holes: Vec::new() }
     };
-    let Some(seat) = seat(shard, target, at_app) else { return };
+    let Some(seat) = seat(shard, target, at_app, now) else { return };
     seat.cell.requeued.set(true);
-    seat.addr.poke();
+    seat.mailbox.poke();
 }
 
 /// An endpoint's row changed or is gone.
-pub(super) fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
+fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
     let seat = shard.endpoints.borrow().get(&target).cloned();
     let Some(seat) = seat else { return };
     match endpoint::get(&*shard.store, target) {
         Ok(None) => leave(shard, &seat, true),
         Ok(Some(_)) => {
             seat.cell.changed.set(true);
-            seat.addr.poke();
+            seat.mailbox.poke();
         }
         Err(error) => tracing::error!(%error, "an endpoint's row cannot be read"),
     }
@@ -81,7 +103,12 @@ pub(super) fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
 /// Ends an endpoint's actor.
 pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     seat.cell.gone.set(gone);
-    seat.addr.stop();
+    // Nobody will take these up any more. One that is given up for being idle has none.
+    let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
+    if ended > 0 {
+        shard.free_places(ended);
+    }
+    seat.mailbox.stop();
     shard.set_timer(&seat.cell, None);
     shard.metrics.hide(shard, &seat.cell);
     shard.metrics.actors.decrement(1.0);
@@ -89,17 +116,14 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
 }
 
 /// The endpoint's actor, spawned if it has none. `None` when the endpoint is gone.
-fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Cursor) -> Option<Seat> {
+fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Cursor, now: UnixMs) -> Option<Seat> {
     if let Some(seat) = shard.endpoints.borrow().get(&target) {
         return Some(seat.clone());
     }
-    match open(shard, target, from) {
+    match open(shard, target, from, now) {
         Ok(Some(cell)) => {
             let cell = Rc::new(cell);
-            let in_flight_max = usize::from(cell.settings.borrow().policy.max_in_flight);
-            let (core, lane) = (shard.clone(), cell.clone());
-            let feed = move |addr: &EndpointAddr, input| work::take_input(&core, &lane, addr, input);
-            let seat = Seat { addr: EndpointActor::spawn(in_flight_max, feed), cell };
+            let seat = Seat { mailbox: shard.actors.start(shard, &cell), cell };
             shard.endpoints.borrow_mut().insert(target, seat.clone());
             shard.metrics.actors.increment(1.0);
             Some(seat)
@@ -112,9 +136,13 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
     }
 }
 
-fn open(shard: &ShardCore, target: EndpointRef, from: impl FnOnce() -> Cursor) -> Result<Option<LaneCell>, StoreError> {
+fn open(
+    shard: &ShardCore,
+    target: EndpointRef,
+    from: impl FnOnce() -> Cursor,
+    now: UnixMs,
+) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let now = shard.clock.now();
     let Some(settings) = shard.settings(target, now)? else { return Ok(None) };
     let start = LaneStart {
         cursor: from(),
@@ -135,6 +163,7 @@ fn open(shard: &ShardCore, target: EndpointRef, from: impl FnOnce() -> Cursor) -
         missed: Cell::new(Seq::ZERO),
         requeued: Cell::new(false),
         changed: Cell::new(false),
+        ended: RefCell::default(),
         timer: Cell::new(None),
         dirty: Cell::new(false),
         waiting: Cell::new(false),

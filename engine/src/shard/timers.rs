@@ -3,6 +3,8 @@
 //! The wheel is pure; this is its shell. A fired timer is a nudge and nothing more: the lane looks at the time itself.
 
 use super::core::{ShardCore, Watch};
+use crate::clock::Clock;
+use model::UnixMs;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,21 +14,26 @@ const FIRED_MAX: usize = 512;
 /// Longest sleep: bounds how late a timer is when the machine slept.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
+/// Wakes the lanes that are due, or the first of them: `true` when there are more.
+pub fn fire(shard: &ShardCore, now: UnixMs) -> bool {
+    let mut fired = Vec::new();
+    let advanced = shard.wheel.borrow_mut().advance(now.0, FIRED_MAX, &mut |target| fired.push(target));
+    for target in fired {
+        let seat = shard.endpoints.borrow().get(&target).cloned();
+        if let Some(seat) = seat {
+            seat.cell.timer.set(None);
+            seat.mailbox.poke();
+        }
+    }
+    advanced.more
+}
+
 /// Runs the shard's timers. Never ends.
-pub(super) async fn run(shard: Rc<ShardCore>) {
+pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
     let _watch = Watch(&shard);
     loop {
-        let now = shard.clock.now();
-        let mut fired = Vec::new();
-        let advanced = shard.wheel.borrow_mut().advance(now.0, FIRED_MAX, &mut |target| fired.push(target));
-        for target in fired {
-            let seat = shard.endpoints.borrow().get(&target).cloned();
-            if let Some(seat) = seat {
-                seat.cell.timer.set(None);
-                seat.addr.poke();
-            }
-        }
-        if advanced.more {
+        let now = clock.now();
+        if fire(&shard, now) {
             tokio::task::yield_now().await;
             continue;
         }

@@ -1,35 +1,42 @@
-//! Feeds a lane and does what it asks for: starts attempts, reads the store, sets its timer.
+//! Feeds a lane, passes on what it asks for (attempts and reads), sets its timer.
 //!
-//! The bridge between pure decisions and the world. Deliberately no decision of its own.
+//! The bridge between pure decisions and the world. Deliberately not how what is asked for is done: that is
+//! [`super::shell`]'s.
 
 use super::core::{LaneCell, ShardCore, Watch};
-use super::reads;
-use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch};
-use crate::endpoint::actor::{EndpointAddr, Input};
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
+use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
-use crate::outcome::retry_after;
-use futures_util::FutureExt;
-use model::{Expired, OutcomeClass, Seq, UnixMs};
-use std::panic::AssertUnwindSafe;
+use model::{Expired, Seq, UnixMs};
 use std::rc::Rc;
 
 /// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
 /// came in, so one that brings few keeps far more in memory than it counts for.
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
-/// Gives one input to the lane, then does everything it asks for.
-pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+/// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
+/// answer: [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an
+/// attempt or a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a
+/// fetch whose answer nobody takes.
+pub fn take_input(
+    shard: &ShardCore,
+    cell: &Rc<LaneCell>,
+    input: Input,
+    now: UnixMs,
+    carry_out: &mut dyn FnMut(Action),
+) {
     let _watch = Watch(shard);
     if cell.gone.get() {
+        if matches!(input, Input::Fetched(..)) {
+            shard.free_places(1);
+        }
         return;
     }
-    let now = shard.clock.now();
     cell.active_at.set(now);
     notice(shard, cell, now);
+    let ended = finish_all(shard, cell, now);
     match input {
         Input::Offer { offer, range, previous } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
@@ -38,19 +45,29 @@ pub fn take_input(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAdd
             let refused = lane.offer(previous, events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
-        Input::Finished(finished) => finish(shard, cell, *finished, now),
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
             let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
-            if let Some(attempt) = attempt {
-                start(shard, cell, addr, attempt, now);
+            match attempt {
+                Some(attempt) => {
+                    count_start(shard, &attempt, now);
+                    carry_out(Action::Start(attempt));
+                }
+                None => shard.free_places(1),
             }
         }
-        Input::Fetched(asked, None) => cell.lane.borrow_mut().fetch_failed(asked),
+        Input::Fetched(asked, None) => {
+            cell.lane.borrow_mut().fetch_failed(asked);
+            shard.free_places(1);
+        }
         Input::Poke | Input::Stop => {}
     }
-    pump(shard, cell, addr, now);
+    pump(shard, cell, now, carry_out);
+    // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
+    if ended > 0 {
+        shard.free_places(ended);
+    }
 }
 
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
@@ -93,7 +110,7 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     }
 }
 
-fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: UnixMs) {
+fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
     loop {
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
@@ -101,13 +118,16 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
         let room = Room { attempt: shard.has_place_for(&lane), bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
-        match action {
-            Some(Action::Start(attempt)) => start(shard, cell, addr, attempt, now),
-            Some(Action::ReadLog(read)) => reads::log(shard, cell, addr, read),
-            Some(Action::LoadDue(load)) => reads::due(shard, cell, addr, load),
-            Some(Action::Fetch(fetch)) => reads::delivery(shard, cell, addr, fetch),
-            None => break,
+        let Some(action) = action else { break };
+        match &action {
+            Action::Start(attempt) => {
+                shard.take_place();
+                count_start(shard, attempt, now);
+            }
+            Action::Fetch(_) => shard.take_place(),
+            Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
+        carry_out(action);
     }
     let (wake_at, has_work) = {
         let lane = cell.lane.borrow();
@@ -122,55 +142,20 @@ fn pump(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, now: Un
     shard.report_soon(cell);
 }
 
-/// Makes one attempt beside the actor.
-fn start(shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, attempt: Attempt, now: UnixMs) {
-    shard.in_flight.set(shard.in_flight.get() + 1);
-    shard.metrics.in_flight.increment(1.0);
+/// An attempt starts.
+fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
     let due = attempt.due.unwrap_or(attempt.event.accepted_at);
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
-    let (target, timeout_ms) = {
-        let settings = cell.settings.borrow();
-        (settings.target.clone(), settings.timeout_ms)
-    };
-    let (shard, addr, endpoint) = (shard.clone(), addr.clone(), cell.target);
-    tokio::task::spawn_local(async move {
-        let (seq, number) = (attempt.event.seq, attempt.number);
-        let result = match target {
-            Ok(target) => {
-                let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
-                // A defect in one attempt must not leave its delivery in flight for ever.
-                let caught = AssertUnwindSafe(shard.dispatcher.attempt(request)).catch_unwind().await;
-                caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
-            }
-            Err(why) => unmade(why.outcome, &why.words),
-        };
-        tracing::debug!(
-            target: "pinion::attempt",
-            app = endpoint.app.0,
-            endpoint = endpoint.endpoint.0,
-            seq = seq.0,
-            attempt = number,
-            outcome = result.outcome.as_str(),
-            status = result.status,
-            duration_ms = result.duration_ms,
-            "attempt"
-        );
-        shard.metrics.attempted(result.outcome, result.duration_ms);
-        shard.metrics.in_flight.decrement(1.0);
-        // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
-        let ended = wall_now();
-        let finished = Finished {
-            seq,
-            started_at: now,
-            duration_ms: result.duration_ms,
-            outcome: result.outcome,
-            status: result.status,
-            retry_after_ms: result.retry_after.and_then(|value| retry_after::parse(&value, ended)),
-            response: result.response,
-        };
-        addr.tell(Input::Finished(Box::new(finished))).await;
-        shard.attempt_over();
-    });
+}
+
+/// Tells the lane of the attempts that ended. Answers how many.
+fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
+    let ended = std::mem::take(&mut *cell.ended.borrow_mut());
+    let count = ended.len();
+    for finished in ended {
+        finish(shard, cell, finished, now);
+    }
+    count
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
@@ -197,9 +182,4 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
 fn tell(shard: &ShardCore, cell: &LaneCell, transition: Transition) {
     shard.metrics.transition(transition);
     tracing::info!(app = cell.target.app.0, endpoint = cell.target.endpoint.0, ?transition, "circuit breaker");
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
 }

@@ -196,9 +196,11 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
 }
 
 /// A chunk was not there although the block, read before, refers to it. Fine when the payload was removed in between,
-/// the block says so then, or the whole event.
+/// the block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
 fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Option<Event>, StoreError> {
-    match find(read, event.app, event.seq)? {
+    let Some((first, _)) = block_at(read, event.app, event.seq)? else { return Ok(None) };
+    let Some(block) = read.get(&keys::event::encode(event.app, first))? else { return Ok(None) };
+    match block::read(event.app, &block)?.into_iter().find(|record| record.event.seq == event.seq) {
         Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(Some(event)),
         None => Ok(None),
         Some(_) => Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {chunk} is missing") }),

@@ -34,9 +34,8 @@ const COMMIT_MAX_SETTLED: usize = 4 * 1024;
 /// Bytes of responses in one commit, beyond its first settlement.
 const COMMIT_MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Settlements that may wait before shards are asked to hold back. They go on with attempts in flight, so a few more
-/// can follow: at most the attempts in flight at once.
-const SETTLEMENTS_HIGH_WATER: usize = 16 * 1024;
+/// What [`WriterConfig::settled_high_water`] is but for tests and simulations.
+pub const SETTLED_HIGH_WATER: usize = 16 * 1024;
 
 /// A change that was not made.
 #[derive(Debug, thiserror::Error)]
@@ -320,7 +319,7 @@ impl WriterHandle {
         }
         inbox.settled_count += settlements.iter().map(count).sum::<usize>();
         inbox.settlements.append(settlements);
-        let room = inbox.settled_count < SETTLEMENTS_HIGH_WATER;
+        let room = inbox.settled_count < self.shared.config.settled_high_water;
         inbox.settlements_were_full |= !room;
         self.wake(&mut inbox);
         room
@@ -353,6 +352,20 @@ impl WriterHandle {
         self.shared.failure.borrow().clone()
     }
 
+    /// Whether anything waits for a commit.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let inbox = self.lock();
+        !inbox.requests.is_empty() || !inbox.settlements.is_empty()
+    }
+
+    /// Requests that wait, with the bytes of their payloads, and settled deliveries that wait.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize, usize) {
+        let inbox = self.lock();
+        (inbox.requests.len(), inbox.request_bytes, inbox.settled_count)
+    }
+
     /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Taken> {
         let mut inbox = self.lock();
@@ -365,12 +378,23 @@ impl WriterHandle {
             inbox = self.shared.ready.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
         inbox.writer_waits = false;
+        Some(self.take_from(&mut inbox))
+    }
+
+    /// The same without waiting: `None` also when there is nothing.
+    pub(super) fn try_take(&self) -> Option<Taken> {
+        let mut inbox = self.lock();
+        let empty = inbox.requests.is_empty() && inbox.settlements.is_empty();
+        (!empty).then(|| self.take_from(&mut inbox))
+    }
+
+    fn take_from(&self, inbox: &mut Inbox) -> Taken {
         let requests = inbox.take_requests(self.shared.config.commit_max_events);
         let settlements = inbox.take_settlements();
         // As soon as there is room, not once all is taken: while other shards keep some in line, that may never be.
-        let room = inbox.settled_count < SETTLEMENTS_HIGH_WATER;
+        let room = inbox.settled_count < self.shared.config.settled_high_water;
         let settlements_were_full = room && std::mem::take(&mut inbox.settlements_were_full);
-        Some(Taken { requests, settlements, settlements_were_full })
+        Taken { requests, settlements, settlements_were_full }
     }
 
     /// Puts requests that did not fit the commit back in front.

@@ -16,7 +16,7 @@
 mod inbox;
 mod ingest;
 
-pub use inbox::{ChangeError, REQUEST_MAX_BYTES, WriterHandle};
+pub use inbox::{ChangeError, REQUEST_MAX_BYTES, SETTLED_HIGH_WATER, WriterHandle};
 pub use ingest::{IngestError, IngestOutcome, NewMessage};
 
 use crate::read::SharedStore;
@@ -37,6 +37,9 @@ pub struct WriterConfig {
     pub queue_capacity: usize,
     /// Bytes of payloads that may wait.
     pub queue_bytes: usize,
+    /// Settled deliveries that may wait before shards are asked to hold back. They go on with attempts in flight, so a
+    /// few more can follow: at most the attempts in flight at once.
+    pub settled_high_water: usize,
     /// Events in one commit at most.
     pub commit_max_events: usize,
     /// How long an idempotency key is remembered.
@@ -74,9 +77,8 @@ pub fn spawn(
     downstream: impl Downstream + 'static,
     now: Now,
 ) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
-    let handle = WriterHandle::new(config);
-    let ingest = Ingest::new(config.idempotency_ms);
-    let mut writer = Writer { store, handle: handle.clone(), ingest, progress, downstream, now, retained: None };
+    let mut writer = Writer::new(store, config, progress, downstream, now);
+    let handle = writer.handle();
     let guard = FailsWithThread(handle.clone());
     let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || {
         let _guard = guard;
@@ -96,7 +98,8 @@ impl Drop for FailsWithThread {
     }
 }
 
-struct Writer<D> {
+/// The writer without a thread of its own: [`spawn`] gives it one; a simulation says when it commits.
+pub struct Writer<D> {
     store: SharedStore,
     handle: WriterHandle,
     ingest: Ingest,
@@ -108,18 +111,43 @@ struct Writer<D> {
 }
 
 impl<D: Downstream> Writer<D> {
+    /// Has made no commit yet. `progress` is what [`Progress::load`] read.
+    pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
+        let ingest = Ingest::new(config.idempotency_ms);
+        Writer { store, handle: WriterHandle::new(config), ingest, progress, downstream, now, retained: None }
+    }
+
+    /// Access for those that have something to write.
+    #[must_use]
+    pub fn handle(&self) -> WriterHandle {
+        self.handle.clone()
+    }
+
+    /// One commit of what waits, if anything does; never blocks but on the disk. `false` once the store failed: nothing
+    /// more is acknowledged then.
+    pub fn step(&mut self) -> bool {
+        self.handle.try_take().is_none_or(|taken| self.take_up(taken))
+    }
+
     fn run(&mut self) {
         while let Some(taken) = self.handle.take() {
-            if taken.settlements_were_full {
-                self.downstream.settlements_taken();
-            }
-            if let Err(error) = self.commit(taken) {
-                tracing::error!(%error, "the store failed; nothing more will be acknowledged");
-                self.handle.fail(error.to_string());
+            if !self.take_up(taken) {
                 return;
             }
         }
         self.handle.closed();
+    }
+
+    fn take_up(&mut self, taken: Taken) -> bool {
+        if taken.settlements_were_full {
+            self.downstream.settlements_taken();
+        }
+        if let Err(error) = self.commit(taken) {
+            tracing::error!(%error, "the store failed; nothing more will be acknowledged");
+            self.handle.fail(error.to_string());
+            return false;
+        }
+        true
     }
 
     /// One commit: everything in `taken`, or an error and nothing of it acknowledged.

@@ -14,7 +14,7 @@ use storage::store::SledStore;
 use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::tables::{application, delivery, event_uid, log};
-use storage::writer::{self, Downstream, IngestOutcome, NewMessage, WriterConfig, WriterHandle};
+use storage::writer::{self, Downstream, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 
 /// Set for the child: the data directory.
 const CHILD: &str = "PINION_TEST_KILL_CHILD";
@@ -52,8 +52,13 @@ fn open(data_dir: &Path) -> SledStore {
 
 fn start(data_dir: &Path) -> WriterHandle {
     let store = Arc::new(open(data_dir));
-    let config =
-        WriterConfig { queue_capacity: 1_000, queue_bytes: 1 << 24, commit_max_events: 1_000, idempotency_ms: 1_000 };
+    let config = WriterConfig {
+        queue_capacity: 1_000,
+        queue_bytes: 1 << 24,
+        settled_high_water: SETTLED_HIGH_WATER,
+        commit_max_events: 1_000,
+        idempotency_ms: 1_000,
+    };
     let mut progress = Progress::load(&*store).unwrap();
     // The start's own part: what is in the log but not marked is offered again.
     let (routed, head) = (progress.routed(APP), log::head(&*store, APP).unwrap());

@@ -46,6 +46,29 @@ fn a_request_carries_id_timestamp_signature_and_the_payload_itself() {
     assert!(!format!("{target:?}").contains("dTpw"));
 }
 
+/// Both versions of HTTP carry the same, in whatever order.
+#[test]
+fn the_head_on_the_wire_says_what_the_request_says() {
+    let target =
+        target("https://u:p@example.com:8443/hook?x=1", &[("X-Tenant", "42"), ("Accept", "text/plain")]).unwrap();
+    let (event, now) = (event(), UnixMs(1_700_000_123_456));
+    let mut head = String::new();
+    write_head(&target, &event, now, &mut head);
+    let (start, rest) = head.strip_suffix("\r\n\r\n").unwrap().split_once("\r\n").unwrap();
+    assert_eq!(start, "POST /hook?x=1 HTTP/1.1");
+    let mut lines: Vec<(&str, &str)> = rest.split("\r\n").map(|line| line.split_once(": ").unwrap()).collect();
+    let built = build(&target, &event, now);
+    let header =
+        |(name, value): (&'_ HeaderName, &'_ HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
+    let mut expected: Vec<(String, String)> = built.headers().iter().map(header).collect();
+    expected.push(("host".to_owned(), "example.com:8443".to_owned()));
+    expected.push(("content-length".to_owned(), event.payload.len().to_string()));
+    lines.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(lines, expected.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>());
+    assert!(!format!("{target:?}").contains("42"));
+}
+
 #[test]
 fn a_custom_authorization_goes_before_the_urls() {
     let target = target("https://u:p@example.com/", &[("Authorization", "Bearer x")]).unwrap();

@@ -96,8 +96,10 @@ impl Lane {
 
     // --- what happened ---
 
-    /// The endpoint's settings changed. Enabled again, it has a fresh start.
-    pub fn configure(&mut self, policy: LanePolicy, now: UnixMs) -> Option<Transition> {
+    /// The endpoint's settings changed. Enabled again, it has a fresh start. Settings that do not know yet that it was
+    /// disabled here do not enable it: what it had in line is skipped already, and the row must say why.
+    pub fn configure(&mut self, mut policy: LanePolicy, now: UnixMs) -> Option<Transition> {
+        policy.disabled |= self.disable.is_some();
         self.window.set_max(policy.max_in_flight);
         match (&mut self.rate, policy.rate_limit) {
             (Some(limit), Some(rate)) => limit.set_rate(rate, now.0),
@@ -118,7 +120,6 @@ impl Lane {
     fn forget_failures(&mut self) -> Option<Transition> {
         self.failing = None;
         self.health_changed = true;
-        self.disable = None;
         let transition = self.breaker.reset();
         if transition.is_some() {
             self.window.restart();
@@ -303,6 +304,18 @@ impl Lane {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.backlog.queued_bytes()
+    }
+
+    /// Deliveries and retries that wait in memory.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.backlog.queued(), self.retries.waiting())
+    }
+
+    /// Whether every slot of its window and every ticket is back.
+    #[must_use]
+    pub fn all_slots_back(&self) -> bool {
+        self.window.room() == self.window.limit()
     }
 
     /// When the delivery that waits longest in memory was accepted, for metrics.

@@ -2,6 +2,7 @@
 
 use super::*;
 use model::OutcomeClass;
+use tokio::io::AsyncReadExt;
 
 #[tokio::test]
 async fn statuses_bodies_and_retry_after_come_back_as_sent() {
@@ -170,4 +171,52 @@ async fn a_reset_is_a_transport_error() {
     let result = attempt(&receiver.url("/"), LONG_MS).await;
     assert_eq!((result.outcome, result.status), (OutcomeClass::TransportError, 0));
     assert!(text(&result).contains("reset"), "{}", text(&result));
+}
+
+fn large_attempt(receiver: &Receiver, payload: &Bytes) -> AttemptRequest {
+    let request = attempt_to(target(&receiver.url("/"), &loopback_allowed()), LONG_MS);
+    AttemptRequest { event: Event { payload: payload.clone(), ..request.event.clone() }, ..request }
+}
+
+/// Far more than a socket takes at once, so that it is written piece by piece.
+#[tokio::test]
+async fn a_large_payload_arrives_whole() {
+    let (sender, mut requests) = tokio::sync::mpsc::channel(1);
+    let receiver = Receiver::start(move |mut stream, _| {
+        let sender = sender.clone();
+        async move {
+            while let Some(request) = read_request(&mut stream).await {
+                sender.send(request.body).await.unwrap();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let payload: Bytes = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let dispatcher = dispatcher();
+    for _ in 0..2 {
+        let result = dispatcher.attempt(large_attempt(&receiver, &payload)).await;
+        assert_eq!(result.outcome, OutcomeClass::Success, "{}", text(&result));
+        assert!(requests.recv().await.unwrap() == payload);
+    }
+    assert_eq!(receiver.accepted(), 1);
+}
+
+/// It has read the head and does not want the rest. What it says counts; the half-written connection is not used again.
+#[tokio::test]
+async fn an_answer_before_the_request_is_read_counts() {
+    let receiver = Receiver::start(|mut stream, _| async move {
+        let mut head = [0; 64];
+        stream.read_exact(&mut head).await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let payload = Bytes::from(vec![b'x'; 9_000_000]);
+    let dispatcher = dispatcher();
+    for round in 1..=2 {
+        let result = dispatcher.attempt(large_attempt(&receiver, &payload)).await;
+        assert_eq!((result.outcome, result.status), (OutcomeClass::ClientError, 413), "{}", text(&result));
+        assert_eq!(receiver.accepted(), round);
+    }
 }

@@ -101,6 +101,115 @@ async fn a_request_given_to_a_connection_that_just_closed_is_sent_on_another() {
     receiver.join().unwrap();
 }
 
+/// Of two connections one is enough for what follows: the last used is used again, the other one grows old.
+#[tokio::test]
+async fn the_connection_used_last_is_used_first() {
+    let served = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (log, both) = (served.clone(), Arc::new(tokio::sync::Barrier::new(2)));
+    let receiver = Receiver::start(move |mut stream, number| {
+        let (log, both) = (log.clone(), both.clone());
+        async move {
+            let mut first = true;
+            while read_request(&mut stream).await.is_some() {
+                if std::mem::take(&mut first) {
+                    both.wait().await;
+                }
+                log.lock().unwrap().push(number);
+                stream.write_all(b"HTTP/1.1 204 N\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let (dispatcher, url) = (dispatcher(), receiver.url("/"));
+    tokio::join!(attempt_by(&dispatcher, &url, LONG_MS), attempt_by(&dispatcher, &url, LONG_MS));
+    for _ in 0..5 {
+        attempt_by(&dispatcher, &url, LONG_MS).await;
+    }
+    let served = served.lock().unwrap().clone();
+    assert_eq!(served.len(), 7);
+    assert!(served[2..].iter().all(|number| *number == served[2]), "{served:?}");
+    assert_eq!(dispatcher.gauges().connections_open, 2);
+}
+
+/// The second attempt's lookup hangs; the first attempt's connection becomes free. The second does not wait for its own.
+#[tokio::test]
+async fn an_attempt_takes_the_connection_that_another_gives_back() {
+    let (release, gate) = std::sync::mpsc::sync_channel::<()>(1);
+    let (gate, lookups) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicUsize::new(0));
+    let dispatcher = dispatcher_resolving(loopback_allowed(), move |_| {
+        if lookups.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+            gate.lock().unwrap().recv().map_err(io::Error::other)?;
+        }
+        Ok(vec![[127, 0, 0, 1].into()])
+    });
+    let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (here, on) = (arrived.clone(), go.clone());
+    let receiver = Receiver::start(move |mut stream, _| {
+        let (here, on) = (here.clone(), on.clone());
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                here.notify_one();
+                on.notified().await;
+                stream.write_all(b"HTTP/1.1 204 N\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let url = format!("http://receiver.example:{}/", receiver.address.port());
+    let second = async {
+        arrived.notified().await;
+        let attempt = attempt_by(&dispatcher, &url, LONG_MS);
+        // Both: the second waits before the first is answered.
+        let answer = async {
+            tokio::task::yield_now().await;
+            go.notify_one();
+            tokio::time::timeout(Duration::from_secs(5), arrived.notified()).await.ok();
+            go.notify_one();
+        };
+        tokio::join!(attempt, answer).0
+    };
+    let (first, second) = tokio::join!(attempt_by(&dispatcher, &url, LONG_MS), second);
+    // Lets the blocking thread end, which the runtime waits for.
+    drop(release);
+    assert_eq!((first.outcome, second.outcome), (OutcomeClass::Success, OutcomeClass::Success));
+    assert_eq!(receiver.accepted(), 1);
+}
+
+/// Bytes that nobody asked for, behind an answer or long after it, are no answer to the next request.
+#[tokio::test]
+async fn a_connection_that_says_too_much_is_not_used_again() {
+    let receiver = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 500 E\r\n\r\n").await;
+    let dispatcher = dispatcher();
+    for _ in 0..3 {
+        assert_eq!(attempt_by(&dispatcher, &receiver.url("/"), LONG_MS).await.outcome, OutcomeClass::Success);
+    }
+    assert_eq!(receiver.accepted(), 3);
+
+    let said = Arc::new(Notify::new());
+    let (notify, ask) = (said.clone(), Arc::new(Notify::new()));
+    let asked = ask.clone();
+    let receiver = Receiver::start(move |mut stream, _| {
+        let (notify, asked) = (notify.clone(), asked.clone());
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(b"HTTP/1.1 204 N\r\n\r\n").await.unwrap();
+                asked.notified().await;
+                stream.write_all(b"HTTP/1.1 500 E\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                notify.notify_one();
+            }
+        }
+    })
+    .await;
+    for round in 1..=3 {
+        assert_eq!(attempt_by(&dispatcher, &receiver.url("/"), LONG_MS).await.outcome, OutcomeClass::Success);
+        ask.notify_one();
+        said.notified().await;
+        // The runtime hears of it.
+        tokio::task::yield_now().await;
+        assert_eq!(receiver.accepted(), round);
+    }
+}
+
 #[tokio::test]
 async fn the_limit_of_connections_holds_and_frees_with_the_attempt() {
     let receiver = repeating("", b"", Duration::from_secs(3600)).await;

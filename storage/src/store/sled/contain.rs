@@ -79,7 +79,7 @@ pub(super) fn watched<T: Send + 'static>(
     config: &::sled::Config,
     call: impl FnOnce() -> Result<T, ::sled::Error> + Send + 'static,
 ) -> Result<Result<T, ::sled::Error>, Panicked> {
-    let (done, result) = mpsc::channel();
+    let (done, result) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("pinion-flush".to_owned());
     if let Err(error) = thread.spawn(move || drop(done.send(contain(call)))) {
         return Ok(Err(::sled::Error::Io(error)));

@@ -257,6 +257,22 @@ fn a_payload_removed_while_it_is_read_is_no_damage() {
 }
 
 #[test]
+fn what_a_transaction_removed_it_does_not_take_for_damage() {
+    let store = TestStore::default();
+    let events = [event(APPS[0], 1, vec![1; CHUNK_BYTES * 2]), event(APPS[0], 2, vec![2; 10])];
+    for event in &events {
+        store.write(|txn| append(txn, APPS[0], std::slice::from_ref(event)));
+    }
+    store.write(|txn| {
+        removal::remove_upto(txn, APPS[0], Seq(1), 9)?;
+        // A job that shares its commit with retention.
+        assert_eq!(read_after(txn, APPS[0], Seq::ZERO, 9, usize::MAX)?, events[1..]);
+        assert_eq!(get(txn, APPS[0], Seq(1))?, None);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_missing_chunk_is_damage() {
     let store = TestStore::default();
     store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));

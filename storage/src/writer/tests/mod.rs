@@ -6,13 +6,15 @@ mod world;
 
 use crate::read::Read;
 use crate::store::memory::FaultOutcome;
-use crate::store::{Store, StoreError};
+use crate::store::{MemoryStore, Store, StoreError};
 use crate::tables::{application, log};
 use crate::txn::Change;
-use crate::writer::{ChangeError, IngestError, WriterConfig};
+use crate::writer::{ChangeError, IngestError, WriterConfig, WriterHandle};
 use model::{AppId, Seq};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use world::{APP, CONFIG, OTHER, World, app, is_waiting, message, seq, start};
+use std::task::Poll;
+use world::{APP, CONFIG, OTHER, World, app, is_waiting, message, poll, seq, start, stepped};
 
 type Changed<T = ()> = Result<T, ChangeError<StoreError>>;
 
@@ -254,4 +256,31 @@ async fn messages_for_an_application_end_with_its_deletion_even_in_one_commit() 
     assert_eq!(world.writer.ingest(APP, vec![message("x")]).await, Err(IngestError::UnknownApplication));
     assert_eq!(world.writer.ingest(AppId(9), vec![message("x")]).await, Err(IngestError::UnknownApplication));
     assert!(world.store.poisoned().is_none() && world.end());
+}
+
+#[test]
+fn a_step_makes_one_commit_of_what_waits_and_none_of_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    let mut writer = stepped(store.clone());
+    assert!(writer.step(), "nothing to do is no failure");
+    let change = |writer: &WriterHandle| {
+        let writer = writer.clone();
+        start(async move {
+            writer
+                .change(|txn| {
+                    txn.put("key", "value");
+                    Ok::<_, ()>(())
+                })
+                .await
+        })
+    };
+    let mut waits = change(&writer.handle());
+    assert!(Store::get(&*store, b"key").unwrap().is_none());
+    assert!(writer.step());
+    assert!(!is_waiting(&mut waits));
+    assert!(Store::get(&*store, b"key").unwrap().is_some());
+    store.fail_nth_apply(1, FaultOutcome::Kept);
+    let mut waits = change(&writer.handle());
+    assert!(!writer.step(), "the store failed");
+    assert!(matches!(poll(&mut waits), Poll::Ready(Err(ChangeError::Unavailable(_)))));
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Longer than anything here takes; only a failing test waits for it.
@@ -129,8 +129,13 @@ impl Downstream for Scripted {
     }
 }
 
-pub(super) const CONFIG: WriterConfig =
-    WriterConfig { queue_capacity: 1_000, queue_bytes: 64 << 20, commit_max_events: 10_000, idempotency_ms: 1_000 };
+pub(super) const CONFIG: WriterConfig = WriterConfig {
+    queue_capacity: 1_000,
+    queue_bytes: 64 << 20,
+    settled_high_water: SETTLED_HIGH_WATER,
+    commit_max_events: 10_000,
+    idempotency_ms: 1_000,
+};
 
 pub(super) const APP: AppId = AppId(1);
 pub(super) const OTHER: AppId = AppId(2);
@@ -181,6 +186,12 @@ impl World {
     }
 }
 
+/// A writer that commits when it is told to.
+pub(super) fn stepped(store: Arc<MemoryStore>) -> Writer<impl Downstream> {
+    let downstream = Scripted(Arc::new(Notes::default()));
+    Writer::new(store, CONFIG, Progress::default(), downstream, Box::new(|| UnixMs(500)))
+}
+
 pub(super) fn app(id: AppId) -> Application {
     Application {
         id,
@@ -213,7 +224,11 @@ pub(super) fn start<F: Future>(future: F) -> Pin<Box<F>> {
 }
 
 pub(super) fn is_waiting<F: Future>(future: &mut Pin<Box<F>>) -> bool {
-    future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    poll(future).is_pending()
+}
+
+pub(super) fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// The position of an accepted or repeated message.

@@ -120,6 +120,24 @@ fn gone_disables_the_endpoint_and_gives_up_what_waits() {
 }
 
 #[test]
+fn a_change_of_other_settings_does_not_undo_a_disabling_that_is_on_its_way() {
+    let mut world = World::new(1, LanePolicy { max_in_flight: 1, ..policy() });
+    world.ingest(3, true, false);
+    world.serve();
+    world.finish(0, Answer::of(OutcomeClass::Gone, 410));
+    world.pump(true);
+    assert!(!world.lane.backlog.has_ready(), "what it had in line is skipped");
+    // Read from a row that was written before.
+    world.lane.configure(LanePolicy { max_in_flight: 2, ..world.policy.clone() }, world.now);
+    world.lane.moved();
+    world.pump(true);
+    assert!(world.under_way().is_empty());
+    world.serve();
+    assert!(world.policy.disabled, "the row says why they were skipped");
+    world.settle_down();
+}
+
+#[test]
 fn a_retry_given_up_with_its_endpoint_keeps_what_is_known_of_it() {
     let mut world = with_one_retry();
     world.set_disabled(true);

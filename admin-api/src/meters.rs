@@ -1,0 +1,67 @@
+//! The counters of requests, found again without building a name.
+//!
+//! A request is counted by its route (method and path as they were declared, never as they were called) and its status.
+//! Asking the recorder for a counter by labels allocates and hashes all of them, so every thread remembers the ones it
+//! met. What bounds that: there are as many as routes times methods times statuses, none of which a caller can invent.
+//! Deliberately no numbers of our own: the recorder keeps them.
+
+use http::{Method, StatusCode};
+use metrics::{Counter, Histogram};
+use model::metric;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What is counted of one route.
+struct Meters {
+    method: &'static str,
+    seconds: Histogram,
+    by_status: Vec<(StatusCode, Counter)>,
+}
+
+thread_local! {
+    /// By declared path.
+    static MET: RefCell<HashMap<String, Vec<Meters>>> = RefCell::default();
+}
+
+/// Counts one request; `path` as it was declared, none if no route has it.
+pub(crate) fn count(method: &Method, path: Option<&str>, status: StatusCode, took: Duration) {
+    let (method, path) = (method_label(method), path.unwrap_or("unknown"));
+    MET.with_borrow_mut(|met| {
+        if !met.contains_key(path) {
+            met.insert(path.to_owned(), Vec::new());
+        }
+        let Some(of_path) = met.get_mut(path) else { return };
+        let index = of_path.iter().position(|meters| meters.method == method).unwrap_or_else(|| {
+            let seconds = metrics::histogram!(metric::API_SECONDS, "route" => route(method, path));
+            of_path.push(Meters { method, seconds, by_status: Vec::new() });
+            of_path.len() - 1
+        });
+        let meters = &mut of_path[index];
+        meters.seconds.record(took.as_secs_f64());
+        if let Some((_, counter)) = meters.by_status.iter().find(|(known, _)| *known == status) {
+            return counter.increment(1);
+        }
+        let (route, text) = (route(method, path), status.as_str().to_owned());
+        let counter = metrics::counter!(metric::API_REQUESTS, "route" => route, "status" => text);
+        counter.increment(1);
+        meters.by_status.push((status, counter));
+    });
+}
+
+fn route(method: &str, path: &str) -> String {
+    format!("{method} {path}")
+}
+
+/// The method as a label; callers may invent methods, labels may not.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

@@ -1,0 +1,96 @@
+//! What came of an answer so far, and why there is no whole one.
+//!
+//! Pure, and the same for every version of HTTP. Deliberately not how an answer is read.
+
+use super::connect::DialError;
+use bytes::Bytes;
+use model::OutcomeClass;
+use std::error::Error as StdError;
+
+/// Longest error in words, in bytes: some of it can come from the peer.
+const WORDS_LEN_MAX: usize = 256;
+/// Longest `Retry-After` that is looked at: a date has 29 bytes.
+const RETRY_AFTER_LEN_MAX: usize = 64;
+
+/// What came of an answer so far.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// 0 before there is one.
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Bytes>,
+    /// The start of the body.
+    pub(super) kept: Vec<u8>,
+    kept_len_max: usize,
+    read_len_left: usize,
+}
+
+impl Answer {
+    /// Nothing yet. Of the body so much is kept, and so much is read before the connection is closed instead.
+    pub(super) fn new(kept_len_max: usize, read_len_max: usize) -> Answer {
+        Answer { status: 0, retry_after: None, kept: Vec::new(), kept_len_max, read_len_left: read_len_max }
+    }
+
+    /// The head came.
+    pub(super) fn take_head(&mut self, status: u16, retry_after: Option<&[u8]>) {
+        self.status = status;
+        // Copied: it shares a buffer with the rest of the head.
+        self.retry_after = retry_after.filter(|value| value.len() <= RETRY_AFTER_LEN_MAX).map(Bytes::copy_from_slice);
+    }
+
+    /// Some of the body came, which took so many bytes on its way. `false` when no more is to be read.
+    pub(super) fn take_body(&mut self, data: &[u8], wire_len: usize) -> bool {
+        let room = self.kept_len_max.saturating_sub(self.kept.len());
+        self.kept.extend_from_slice(&data[..data.len().min(room)]);
+        self.read_len_left = self.read_len_left.saturating_sub(wire_len);
+        self.read_len_left > 0
+    }
+
+    /// The deadline has passed.
+    pub(super) fn too_late(&self, timeout_ms: u32) -> Failure {
+        let text = match self.status {
+            0 => format!("no answer within {timeout_ms} ms"),
+            status => format!("the answer {status} was not complete within {timeout_ms} ms"),
+        };
+        Failure { outcome: OutcomeClass::Timeout, text }
+    }
+}
+
+/// Why there is no complete answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) outcome: OutcomeClass,
+    text: String,
+}
+
+impl Failure {
+    /// There is no connection.
+    pub(super) fn of_dial(error: &DialError) -> Failure {
+        let outcome = match error {
+            DialError::Refused(_) => OutcomeClass::Refused,
+            DialError::Dns(_) => OutcomeClass::DnsError,
+            DialError::Connect(_) | DialError::TooManyConnections => OutcomeClass::ConnectError,
+            DialError::Timeout => OutcomeClass::Timeout,
+            DialError::Tls(_) => OutcomeClass::TlsError,
+            DialError::Http2(error) => return Failure::of_transport(error),
+            DialError::NoHost => OutcomeClass::InternalError,
+        };
+        Failure { outcome, text: error.to_string() }
+    }
+
+    /// The connection failed. The innermost cause says most: the library's words and the system's, neither of which
+    /// know our headers or URL.
+    pub(super) fn of_transport(error: &(dyn StdError + 'static)) -> Failure {
+        let mut cause = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Failure { outcome: OutcomeClass::TransportError, text: format!("the connection failed: {cause}") }
+    }
+
+    /// What the history shows: the receiver by host and port only, since path and query may hold tokens.
+    pub(super) fn words(self, host_and_port: &str) -> Vec<u8> {
+        let mut words = format!("{host_and_port}: {}", self.text);
+        words.truncate(words.floor_char_boundary(host_and_port.len() + WORDS_LEN_MAX));
+        words.into_bytes()
+    }
+}

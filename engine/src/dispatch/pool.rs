@@ -1,0 +1,331 @@
+//! Connections between attempts: kept for the next one to the same scheme, host and port, the last used first.
+//!
+//! ```text
+//! attempt ─▶ HTTP/2 connection there is, or idle HTTP/1.1 connection ─────────────▶ lease
+//!        └─▶ none: dial, and wait for one that an attempt gives back ─ first wins ─▶ lease
+//! ```
+//! The last used first, so that no more are kept in use than attempts need at once; the others reach their age and are
+//! closed. A dial that lost goes on in the background, a few per host, for otherwise a host whose handshake takes longer
+//! than an attempt would never get a second connection.
+//!
+//! - *What bounds it:* idle connections per host; all connections by the dialler's slots; those who wait are attempts.
+//! - *When it is full:* the connection that is given back is closed.
+//! - *When the process dies here:* connections close, nothing else is lost.
+//!
+//! One mutex, never held across an await, that in production only its shard's thread takes. Deliberately nothing of
+//! what is said on a connection.
+
+use super::connect::{DialError, Dialled, Dialler, VettedStream};
+use super::http2::Http2;
+use super::request::Target;
+use futures_util::future::{Either, select};
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Dials to one host that go on without an attempt.
+const BACKGROUND_DIALS_MAX: usize = 16;
+
+type Dial = Pin<Box<dyn Future<Output = Result<Dialled, DialError>> + Send>>;
+
+/// The right to make one attempt on a connection. Reused means that it may have been closed by the peer meanwhile.
+pub(super) enum Lease {
+    /// For one attempt alone; given back with [`Pool::give_back`] when the next may follow.
+    Http1 { stream: VettedStream, reused: bool },
+    /// Shared with others.
+    Http2 { connection: Http2, reused: bool },
+}
+
+/// The connections of one dispatcher.
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    dialler: Dialler,
+    idle_timeout: Duration,
+    idle_per_host_max: usize,
+    hosts: Mutex<Hosts>,
+}
+
+#[derive(Default)]
+struct Hosts {
+    by_origin: HashMap<Arc<str>, Host>,
+    /// A task looks for what is too old.
+    sweeping: bool,
+}
+
+/// One scheme, host and port.
+#[derive(Default)]
+struct Host {
+    /// In the order they were given back.
+    idle: Vec<Idle>,
+    http2: Option<SharedHttp2>,
+    /// Attempts without a connection; those that have left are skipped.
+    waiting: VecDeque<oneshot::Sender<Lease>>,
+    background_dials: usize,
+}
+
+struct Idle {
+    stream: VettedStream,
+    since: Instant,
+}
+
+struct SharedHttp2 {
+    connection: Http2,
+    used_at: Instant,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(dialler: Dialler, idle_timeout: Duration, idle_per_host_max: usize) -> Pool {
+        Pool(Arc::new(Shared { dialler, idle_timeout, idle_per_host_max, hosts: Mutex::default() }))
+    }
+
+    /// A connection to where `target` is.
+    ///
+    /// # Cancel safety
+    /// Dropped, its dial is given up; a connection that was on its way to it is closed.
+    pub(super) async fn lease(&self, target: &Arc<Target>, now: Instant) -> Result<Lease, DialError> {
+        let origin = target.origin();
+        if let Some(lease) = self.0.take(origin, now) {
+            return Ok(lease);
+        }
+        let given = self.0.wait(origin);
+        let (shared, dialled) = (self.0.clone(), target.clone());
+        let dial: Dial = Box::pin(async move { shared.dialler.dial(&dialled).await });
+        match select(dial, given).await {
+            Either::Left((dialled, _)) => Ok(self.0.admit(origin, dialled?)),
+            Either::Right((Ok(lease), dial)) => {
+                self.0.finish_in_background(origin, dial);
+                Ok(lease)
+            }
+            // Nobody can give one any more, which happens to no host that someone waits for.
+            Either::Right((Err(_), dial)) => Ok(self.0.admit(origin, dial.await?)),
+        }
+    }
+
+    /// A connection whose attempt is over and whose answer was read to its end.
+    pub(super) fn give_back(&self, origin: &Arc<str>, stream: VettedStream, now: Instant) {
+        self.0.give(origin, stream, now);
+    }
+
+    /// The host's HTTP/2 connection takes no more requests: the next attempt does not get it. What is under way on it
+    /// goes on.
+    pub(super) fn forget_http2(&self, origin: &Arc<str>) {
+        if let Some(host) = self.0.lock().by_origin.get_mut(origin) {
+            host.http2 = None;
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn take(&self, origin: &Arc<str>, now: Instant) -> Option<Lease> {
+        let mut hosts = self.lock();
+        let host = hosts.by_origin.get_mut(origin)?;
+        if let Some(shared) = &mut host.http2 {
+            if !shared.connection.is_closed() {
+                shared.used_at = now;
+                return Some(Lease::Http2 { connection: shared.connection.clone(), reused: true });
+            }
+            host.http2 = None;
+        }
+        let Idle { stream, since } = host.idle.pop()?;
+        if now.duration_since(since) > self.idle_timeout {
+            // It was the youngest.
+            host.idle.clear();
+            return None;
+        }
+        Some(Lease::Http1 { stream, reused: true })
+    }
+
+    fn wait(self: &Arc<Self>, origin: &Arc<str>) -> oneshot::Receiver<Lease> {
+        let (sender, receiver) = oneshot::channel();
+        let mut hosts = self.lock();
+        let host = hosts.host(origin);
+        // Those that have left, so that there are no more than attempts in flight.
+        host.waiting.retain(|waiting| !waiting.is_closed());
+        host.waiting.push_back(sender);
+        // Also a host that never answers is forgotten when nobody tries it any more.
+        self.sweep_later(&mut hosts);
+        receiver
+    }
+
+    /// What was dialled, as the one who dialled may use it.
+    fn admit(self: &Arc<Self>, origin: &Arc<str>, dialled: Dialled) -> Lease {
+        match dialled {
+            Dialled::Http1(stream) => Lease::Http1 { stream, reused: false },
+            Dialled::Http2(connection) => Lease::Http2 { connection: self.share(origin, connection), reused: false },
+        }
+    }
+
+    /// Makes an HTTP/2 connection the host's, unless it has one: that is the one to use then.
+    fn share(self: &Arc<Self>, origin: &Arc<str>, connection: Http2) -> Http2 {
+        let mut hosts = self.lock();
+        let host = hosts.host(origin);
+        if let Some(shared) = host.http2.as_ref().filter(|shared| !shared.connection.is_closed()) {
+            return shared.connection.clone();
+        }
+        for waiting in host.waiting.drain(..) {
+            // Whoever has left needs none.
+            drop(waiting.send(Lease::Http2 { connection: connection.clone(), reused: true }));
+        }
+        host.http2 = Some(SharedHttp2 { connection: connection.clone(), used_at: Instant::now() });
+        self.sweep_later(&mut hosts);
+        connection
+    }
+
+    fn give(self: &Arc<Self>, origin: &Arc<str>, stream: VettedStream, now: Instant) {
+        let mut hosts = self.lock();
+        let host = hosts.host(origin);
+        let mut lease = Lease::Http1 { stream, reused: true };
+        while let Some(waiting) = host.waiting.pop_front() {
+            match waiting.send(lease) {
+                Ok(()) => return,
+                Err(back) => lease = back,
+            }
+        }
+        if let Lease::Http1 { stream, .. } = lease
+            && host.idle.len() < self.idle_per_host_max
+        {
+            host.idle.push(Idle { stream, since: now });
+            self.sweep_later(&mut hosts);
+        }
+    }
+
+    fn finish_in_background(self: &Arc<Self>, origin: &Arc<str>, dial: Dial) {
+        let mut hosts = self.lock();
+        let host = hosts.host(origin);
+        if host.background_dials >= BACKGROUND_DIALS_MAX {
+            return;
+        }
+        host.background_dials += 1;
+        let going_on = GoingOn { shared: self.clone(), origin: origin.clone() };
+        tokio::spawn(async move {
+            let GoingOn { shared, origin } = &going_on;
+            match dial.await {
+                Ok(Dialled::Http1(stream)) => shared.give(origin, stream, Instant::now()),
+                Ok(Dialled::Http2(connection)) => drop(shared.share(origin, connection)),
+                // Nobody waits for it. Whoever needs a connection dials for itself and hears why there is none.
+                Err(error) => tracing::trace!(%error, "a spare connection was not made"),
+            }
+        });
+    }
+
+    /// Sees to it that what nobody uses is closed in time.
+    fn sweep_later(self: &Arc<Self>, hosts: &mut Hosts) {
+        if std::mem::replace(&mut hosts.sweeping, true) {
+            return;
+        }
+        let (shared, period) = (Arc::downgrade(self), self.idle_timeout / 2 + Duration::from_millis(1));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(period).await;
+                let Some(shared) = shared.upgrade() else { return };
+                if !shared.sweep(Instant::now()) {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Closes what is too old; `false` when nothing is left to look after.
+    fn sweep(&self, now: Instant) -> bool {
+        let is_old = |since: Instant| now.duration_since(since) > self.idle_timeout;
+        let mut hosts = self.lock();
+        hosts.by_origin.retain(|_, host| {
+            let old = host.idle.partition_point(|idle| is_old(idle.since));
+            host.idle.drain(..old);
+            host.http2.take_if(|shared| is_old(shared.used_at) || shared.connection.is_closed());
+            host.waiting.retain(|waiting| !waiting.is_closed());
+            !host.idle.is_empty() || host.http2.is_some() || !host.waiting.is_empty() || host.background_dials > 0
+        });
+        hosts.sweeping = !hosts.by_origin.is_empty();
+        hosts.sweeping
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hosts> {
+        // Nothing panics while it is held; if something did, the lists are still whole.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Hosts ===
+
+impl Hosts {
+    fn host(&mut self, origin: &Arc<str>) -> &mut Host {
+        // The name is shared with the target, so that asking costs no copy.
+        self.by_origin.entry(origin.clone()).or_default()
+    }
+}
+
+/// A dial in the background, counted until it ends, however it ends.
+struct GoingOn {
+    shared: Arc<Shared>,
+    origin: Arc<str>,
+}
+
+impl Drop for GoingOn {
+    fn drop(&mut self) {
+        if let Some(host) = self.shared.lock().by_origin.get_mut(&self.origin) {
+            host.background_dials = host.background_dials.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guard::Guard;
+    use super::super::http2::Bounds;
+    use super::super::resolve::{Resolver, system_lookup};
+    use super::super::sign::SigningKey;
+    use super::super::url::check_url;
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    fn pool() -> Pool {
+        let guard = Arc::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()]));
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let (resolver, slots) = (Resolver::new(Arc::new(system_lookup), 1), Arc::new(Semaphore::new(8)));
+        let dialler = Dialler::new(guard, resolver, slots, tls, Bounds { head_len_max: 8192 }, Duration::from_secs(5));
+        Pool::new(dialler, Duration::from_millis(10), 8)
+    }
+
+    #[tokio::test]
+    async fn a_host_is_forgotten_when_nobody_uses_it_whether_it_answered_or_not() {
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let key = || SigningKey::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let target = |address: std::net::SocketAddr| {
+            let url = check_url(&format!("http://{address}/"), &guard).unwrap();
+            Arc::new(Target::new(&url, [], vec![key()]).unwrap())
+        };
+        let pool = pool();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = target(listener.local_addr().unwrap());
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nowhere = target(gone.local_addr().unwrap());
+        drop(gone);
+
+        assert!(pool.lease(&nowhere, Instant::now()).await.is_err());
+        let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, Instant::now()).await else {
+            panic!("no new connection");
+        };
+        pool.give_back(there.origin(), stream, Instant::now());
+        assert_eq!(pool.0.lock().by_origin.len(), 2);
+        let all_forgotten = async {
+            while !pool.0.lock().by_origin.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), all_forgotten).await.expect("hosts are kept for ever");
+    }
+}

@@ -1,0 +1,152 @@
+//! A shard's places, seen without its shell: messages are given to lanes by hand.
+
+use super::core::{Actors, LaneCell, ShardCore, ShardParts};
+use super::inbox::{Behind, News};
+use super::{reads, seats, work};
+use crate::config::EngineConfig;
+use crate::dispatch::Guard;
+use crate::endpoint::lane::Action;
+use crate::endpoint::mailbox::{Input, Mailbox};
+use crate::endpoint::offer::Offer;
+use crate::router::Router;
+use crate::seal::MasterKey;
+use bytes::Bytes;
+use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use storage::store::MemoryStore;
+use storage::tables::progress::Progress;
+use storage::tables::{delivery, endpoint};
+use storage::writer::{SETTLED_HIGH_WATER, Writer, WriterConfig};
+use storage::{SharedStore, Txn};
+
+const NOW: UnixMs = UnixMs(1_000);
+
+/// Mailboxes that nobody empties but the test.
+#[derive(Clone, Default)]
+struct ByHand(Rc<RefCell<Vec<Rc<LaneCell>>>>);
+
+#[derive(Default)]
+struct Kept(RefCell<Vec<Input>>);
+
+impl Mailbox for Kept {
+    fn try_send(&self, input: Input) -> bool {
+        self.0.borrow_mut().push(input);
+        true
+    }
+}
+
+impl Actors for ByHand {
+    fn start(&self, _shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
+        self.0.borrow_mut().push(cell.clone());
+        Rc::new(Kept::default())
+    }
+}
+
+fn target(endpoint: u32) -> EndpointRef {
+    EndpointRef { app: AppId(1), endpoint: EndpointId(endpoint) }
+}
+
+/// A shard with so many places that takes `news`; two endpoints, each with one delivery asked for by hand.
+fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+    let store: SharedStore = Arc::new(MemoryStore::new());
+    let mut txn = Txn::new(&*store);
+    for id in [1, 2] {
+        endpoint::put(&mut txn, &Endpoint { id: EndpointId(id), ..reads::tests::everything() }).unwrap();
+        delivery::requeue(&mut txn, target(id), Seq(1), NOW).unwrap();
+    }
+    store.apply(txn.into_parts().0).unwrap();
+    let writer = WriterConfig {
+        queue_capacity: 1,
+        queue_bytes: 1,
+        settled_high_water: SETTLED_HIGH_WATER,
+        commit_max_events: 1,
+        idempotency_ms: 1,
+    };
+    let router = Router::new(Vec::new(), Arc::default());
+    let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
+    let parts = ShardParts {
+        index: 0,
+        config: EngineConfig { max_in_flight_per_shard: places, ..EngineConfig::default() },
+        inbox: Arc::default(),
+        store,
+        writer: writer.handle(),
+        master: Arc::new(MasterKey::new([1; 32])),
+        guard: Arc::new(Guard::new(Vec::new())),
+        seed: 1,
+    };
+    let actors = ByHand::default();
+    let shard = Rc::new(ShardCore::new(parts, Box::new(actors.clone()), NOW));
+    seats::take(&shard, news, NOW);
+    let cells = actors.0.take();
+    (shard, cells)
+}
+
+fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+    shard(places, News { requeued: BTreeSet::from([target(1), target(2)]), ..News::default() })
+}
+
+fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
+    let mut actions = Vec::new();
+    work::take_input(shard, cell, input, NOW, &mut |action| actions.push(action));
+    actions
+}
+
+/// Has a lane load its retries; answers what it asks for then.
+fn load(shard: &ShardCore, cell: &Rc<LaneCell>) -> Vec<Action> {
+    let asked = give(shard, cell, Input::Poke);
+    let [Action::LoadDue(load)] = asked[..] else { panic!("{asked:?}") };
+    let rows = reads::due(&shard.store, cell.target, load).unwrap();
+    give(shard, cell, Input::DueLoaded(load, Some(rows)))
+}
+
+#[test]
+fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
+    let (shard, cells) = two_with_a_retry(1);
+    let asked = load(&shard, &cells[0]);
+    let [Action::Fetch(fetch)] = asked[..] else { panic!("{asked:?}") };
+    assert!(load(&shard, &cells[1]).is_empty(), "the only place is taken");
+    assert_eq!(shard.in_flight.get(), 1);
+    // Its event is gone: it ends without an attempt.
+    let rows = reads::rows(&shard.store, cells[0].target, fetch).unwrap();
+    assert!(give(&shard, &cells[0], Input::Fetched(fetch, Some(rows))).is_empty());
+    assert_eq!(shard.in_flight.get(), 0);
+    let asked = give(&shard, &cells[1], Input::Poke);
+    assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+}
+
+#[test]
+fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
+    let event = Event {
+        app: AppId(1),
+        seq: Seq(3),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::new(),
+    };
+    let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
+    let mark = Behind { from: Cursor { upto: Seq(2), holes: vec![Seq(1)] }, upto: Seq(2) };
+    let behind = BTreeMap::from([(target(1), mark)]);
+    let (shard, cells) = shard(9, News { offers: VecDeque::from([offer]), behind, ..News::default() });
+    let asked = give(&shard, &cells[0], Input::Poke);
+    let hole = |action: &Action| matches!(action, Action::Fetch(fetch) if fetch.seq == Seq(1) && fetch.due.is_none());
+    assert!(asked.iter().any(hole), "{asked:?}");
+}
+
+#[test]
+fn a_fetch_for_an_endpoint_that_is_gone_or_that_failed_gives_its_place_back() {
+    let (shard, cells) = two_with_a_retry(2);
+    for cell in &cells {
+        let asked = load(&shard, cell);
+        let [Action::Fetch(fetch)] = asked[..] else { panic!("{asked:?}") };
+        assert_eq!(shard.in_flight.get(), 1);
+        cell.gone.set(cell.target == target(2));
+        give(&shard, cell, Input::Fetched(fetch, None));
+        assert_eq!(shard.in_flight.get(), 0);
+    }
+}

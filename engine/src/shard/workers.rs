@@ -1,0 +1,151 @@
+//! Tasks that make attempts. Each makes one at a time, and another when it is given one: the state of an attempt is some
+//! KiB, and making and freeing that for each costs more than the attempt's own work.
+//!
+//! The last used first, so that no more memory is touched than there are attempts at once.
+//!
+//! - *What bounds it:* those at work are attempts in flight; of those without work, [`IDLE_MAX`] are kept.
+//! - *When it is full:* a task that is done ends.
+//! - *When the process dies here:* the attempts are holes of their cursors and are made again.
+//!
+//! Deliberately no decision on what follows: what an attempt showed is left with its lane.
+
+use super::core::{LaneCell, ShardCore, Watch};
+use crate::clock::wall_now;
+use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher};
+use crate::endpoint::lane::{Attempt, Finished};
+use crate::outcome::retry_after;
+use futures_util::FutureExt;
+use model::{OutcomeClass, UnixMs};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Tasks without work that are kept.
+const IDLE_MAX: usize = 256;
+
+/// One attempt to make.
+pub(super) struct Job {
+    /// For this endpoint.
+    pub(super) cell: Rc<LaneCell>,
+    /// This one.
+    pub(super) attempt: Attempt,
+    /// When it was asked for.
+    pub(super) started_at: UnixMs,
+}
+
+/// Where a task without work is given some.
+#[derive(Default)]
+struct Worker {
+    job: Cell<Option<Job>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Worker {
+    async fn next(&self) -> Job {
+        poll_fn(|cx| match self.job.take() {
+            Some(job) => Poll::Ready(job),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// The tasks of one shard.
+pub(super) struct Workers(Rc<Shared>);
+
+struct Shared {
+    dispatcher: HttpDispatcher,
+    /// Tasks without work.
+    idle: RefCell<Vec<Rc<Worker>>>,
+}
+
+impl Workers {
+    pub(super) fn new(dispatcher: HttpDispatcher) -> Workers {
+        Workers(Rc::new(Shared { dispatcher, idle: RefCell::default() }))
+    }
+
+    /// Has an attempt made for a lane of `shard`.
+    pub(super) fn assign(&self, shard: &Rc<ShardCore>, job: Job) {
+        let idle = self.0.idle.borrow_mut().pop();
+        match idle {
+            Some(worker) => {
+                worker.job.set(Some(job));
+                if let Some(waker) = worker.waker.take() {
+                    waker.wake();
+                }
+            }
+            None => {
+                tokio::task::spawn_local(work(self.0.clone(), shard.clone(), job));
+            }
+        }
+    }
+}
+
+async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
+    let _watch = Watch(&shard);
+    let worker = Rc::new(Worker::default());
+    let mut job = first;
+    loop {
+        perform(&shared.dispatcher, &shard, job).await;
+        {
+            let mut idle = shared.idle.borrow_mut();
+            if idle.len() >= IDLE_MAX {
+                return;
+            }
+            idle.push(worker.clone());
+        }
+        job = worker.next().await;
+    }
+}
+
+async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
+    let Job { cell, attempt, started_at } = job;
+    let (seq, number) = (attempt.event.seq, attempt.number);
+    let (target, timeout_ms) = {
+        let settings = cell.settings.borrow();
+        (settings.target.clone(), settings.timeout_ms)
+    };
+    let result = match target {
+        Ok(target) => {
+            let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
+            // A defect in one attempt must not leave its delivery in flight for ever.
+            let caught = AssertUnwindSafe(dispatcher.attempt(request)).catch_unwind().await;
+            caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
+        }
+        Err(why) => unmade(why.outcome, &why.words),
+    };
+    tracing::debug!(
+        target: "pinion::attempt",
+        app = cell.target.app.0,
+        endpoint = cell.target.endpoint.0,
+        seq = seq.0,
+        attempt = number,
+        outcome = result.outcome.as_str(),
+        status = result.status,
+        duration_ms = result.duration_ms,
+        "attempt"
+    );
+    shard.metrics.attempted(result.outcome, result.duration_ms);
+    // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
+    let retry_after_ms = result.retry_after.and_then(|value| retry_after::parse(&value, wall_now()));
+    let finished = Finished {
+        seq,
+        started_at,
+        duration_ms: result.duration_ms,
+        outcome: result.outcome,
+        status: result.status,
+        retry_after_ms,
+        response: result.response,
+    };
+    shard.attempt_over(&cell, finished);
+}
+
+/// The result of an attempt that came to no request.
+fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
+    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
+}

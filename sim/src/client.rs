@@ -1,0 +1,129 @@
+//! Clients of the API: what they asked for and have no answer to yet, and what they will ask for again.
+//!
+//! Every message has a payload of its own, so that it is known wherever it turns up.
+
+use crate::node::Reply;
+use bytes::Bytes;
+use model::{AppId, EndpointId};
+use storage::StoreError;
+use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
+
+/// Requests repeated later at most.
+const UNANSWERED_MAX: usize = 8;
+
+/// Messages that a client sent in one request.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// To whom.
+    pub app: AppId,
+    /// What.
+    pub messages: Vec<NewMessage>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// What it is about is gone, or not in a state for it.
+    #[error("not possible")]
+    NotPossible,
+    /// The store said so.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a change is answered.
+pub type Changed = Result<(), ChangeError<Refusal>>;
+
+/// What messages are answered.
+pub type Taken = Result<Vec<IngestOutcome>, IngestError>;
+
+/// A request without an answer.
+pub enum Request {
+    /// Messages.
+    Send(Parcel, Reply<Taken>),
+    /// Anything else, in words.
+    Change(String, Reply<Changed>),
+}
+
+/// An answer.
+pub enum Answer {
+    /// To messages.
+    Taken(Parcel, Taken),
+    /// To anything else.
+    Changed(String, Changed),
+}
+
+/// All clients.
+#[derive(Default)]
+pub struct Clients {
+    waiting: Vec<Request>,
+    unanswered: Vec<Parcel>,
+    sent: u64,
+}
+
+impl Clients {
+    /// A message like no other.
+    pub fn message(&mut self, event_type: &str, padding: usize, key: Option<u64>) -> NewMessage {
+        self.sent += 1;
+        NewMessage {
+            event_type: event_type.to_owned(),
+            event_id: None,
+            channels: Vec::new(),
+            payload: Bytes::from(format!("{{\"n\":{},\"p\":\"{:padding$}\"}}", self.sent, "")),
+            idempotency_key: key.map(|key| format!("key-{key}")),
+            only_for: None,
+        }
+    }
+
+    /// One for this endpoint only.
+    pub fn example(&mut self, endpoint: EndpointId) -> NewMessage {
+        NewMessage { only_for: Some(endpoint), ..self.message("example", 0, None) }
+    }
+
+    /// Waits for an answer.
+    pub fn wait(&mut self, request: Request) {
+        self.waiting.push(request);
+    }
+
+    /// A request that one has no answer to: it may have been carried out or not.
+    pub fn take_unanswered(&mut self) -> Option<Parcel> {
+        self.unanswered.pop()
+    }
+
+    /// It will be sent again.
+    pub fn repeat(&mut self, parcel: Parcel) {
+        if self.unanswered.len() < UNANSWERED_MAX {
+            self.unanswered.push(parcel);
+        }
+    }
+
+    /// Whether somebody waits.
+    #[must_use]
+    pub fn any_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// An answer that has come.
+    pub fn answer(&mut self) -> Option<Answer> {
+        for index in 0..self.waiting.len() {
+            let taken = match &mut self.waiting[index] {
+                Request::Send(parcel, reply) => reply.poll().map(|taken| Answer::Taken(parcel.clone(), taken)),
+                Request::Change(words, reply) => reply.poll().map(|changed| Answer::Changed(words.clone(), changed)),
+            };
+            if taken.is_some() {
+                drop(self.waiting.swap_remove(index));
+                return taken;
+            }
+        }
+        None
+    }
+
+    /// The process died: nobody will get an answer.
+    pub fn cut_off(&mut self) {
+        for request in std::mem::take(&mut self.waiting) {
+            if let Request::Send(parcel, _) = request {
+                self.repeat(parcel);
+            }
+        }
+    }
+}

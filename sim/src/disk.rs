@@ -1,0 +1,153 @@
+//! The disk under the engine: the model store, with every batch that became durable on record for the oracle.
+//!
+//! Faults are the model's own: an `apply` may fail, with its batch lost or kept. Planted bugs of the store are here.
+
+use crate::plant::Plant;
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use storage::keys::KeyKind;
+use storage::store::memory::FaultOutcome;
+use storage::store::{MemoryStore, Write};
+use storage::{Batch, Direction, Store, StoreError};
+
+/// One commit in so many is struck by a planted bug.
+const STRUCK_EVERY: u64 = 5;
+
+/// What one process sees of the disk.
+#[derive(Debug, Default)]
+pub struct Disk {
+    rows: Arc<MemoryStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    durable: Vec<Batch>,
+    /// A fault of this kind waits for the next `apply`.
+    fault: Option<FaultOutcome>,
+    plant: Option<Plant>,
+    commits: u64,
+    /// Acknowledged, but not durable: see [`Plant::EarlyAck`].
+    late: Option<Batch>,
+    /// What is durable, where that is not what the process sees.
+    survives: Option<Arc<MemoryStore>>,
+}
+
+impl Disk {
+    /// An empty disk with a planted bug, if any.
+    #[must_use]
+    pub fn new(plant: Option<Plant>) -> Disk {
+        let disk = Disk::default();
+        let early = plant == Some(Plant::EarlyAck);
+        *disk.lock() = State { plant, survives: early.then(Arc::default), ..State::default() };
+        disk
+    }
+
+    /// The next `apply` fails; its batch is lost or kept.
+    pub fn fail_next(&self, outcome: FaultOutcome) {
+        self.rows.fail_nth_apply(1, outcome);
+        self.lock().fault = Some(outcome);
+    }
+
+    /// What a process started after this one finds.
+    #[must_use]
+    pub fn restart(&self) -> Disk {
+        let state = self.lock();
+        let rows = state.survives.as_ref().unwrap_or(&self.rows).restart();
+        let survives = state.survives.as_ref().map(|_| Arc::new(rows.restart()));
+        let next = State { plant: state.plant, commits: state.commits, survives, ..State::default() };
+        Disk { rows: Arc::new(rows), state: Mutex::new(next) }
+    }
+
+    /// Everything that became durable since this was last asked.
+    #[must_use]
+    pub fn take_durable(&self) -> Vec<Batch> {
+        std::mem::take(&mut self.lock().durable)
+    }
+
+    /// What would survive a crash now.
+    #[must_use]
+    pub fn durable(&self) -> Arc<MemoryStore> {
+        let state = self.lock();
+        let rows = state.survives.as_ref().unwrap_or(&self.rows);
+        if rows.poisoned().is_some() { Arc::new(rows.restart()) } else { rows.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What the planted bug makes of a batch; none when it keeps it from the disk.
+    fn strike(&mut self, batch: Batch) -> Option<Batch> {
+        self.commits += 1;
+        let struck = self.commits.is_multiple_of(STRUCK_EVERY);
+        match self.plant {
+            Some(Plant::AckAfterFailure) if struck => None,
+            Some(Plant::LostSettlement) if struck => Some(without(
+                &batch,
+                &[
+                    KeyKind::Pending,
+                    KeyKind::Due,
+                    KeyKind::DeadLetter,
+                    KeyKind::AttemptFirst,
+                    KeyKind::AttemptLater,
+                    KeyKind::AttemptLaterBySeq,
+                ],
+            )),
+            Some(Plant::LostRetryRow) if struck => Some(without(&batch, &[KeyKind::Pending, KeyKind::Due])),
+            _ => Some(batch),
+        }
+    }
+}
+
+/// A batch without what it puts into rows of these kinds.
+fn without(batch: &Batch, kinds: &[KeyKind]) -> Batch {
+    let mut left = Batch::new();
+    for (key, write) in batch.iter() {
+        match write {
+            Write::Put(_) if kinds.iter().any(|kind| key.first() == Some(&(*kind as u8))) => {}
+            Write::Put(value) => left.put(key.clone(), value.clone()),
+            Write::Delete => left.delete(key.clone()),
+        }
+    }
+    left
+}
+
+impl Store for Disk {
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let Some(batch) = state.strike(batch) else { return Ok(()) };
+        let fault = state.fault.take();
+        let result = self.rows.apply(batch.clone());
+        if result.is_err() && fault != Some(FaultOutcome::Kept) {
+            return result;
+        }
+        if state.survives.is_none() {
+            state.durable.push(batch);
+        } else if let Some(late) = state.late.replace(batch) {
+            if let Some(survives) = &state.survives {
+                survives.apply(late.clone())?;
+            }
+            state.durable.push(late);
+        }
+        result
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Store::get(&*self.rows, key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        Store::scan(&*self.rows, start, end, limit, way)
+    }
+
+    fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {
+        self.rows.size_on_disk_bytes()
+    }
+
+    fn poisoned(&self) -> Option<String> {
+        self.rows.poisoned()
+    }
+}

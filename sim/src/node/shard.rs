@@ -1,0 +1,324 @@
+//! One shard's core with its shells as steps.
+
+use super::errand::{Due, Errand};
+use super::futures::{Reply, Wakeup};
+use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
+use super::{Flight, Task};
+use crate::plant::Plant;
+use crate::time::EngineClock;
+use engine::endpoint::breaker::State;
+use engine::endpoint::lane::{Action, Finished};
+use engine::endpoint::mailbox::Input;
+use engine::shard::core::ShardCore;
+use engine::shard::{ShardParts, reads, seats, timers, work};
+use model::{Seq, UnixMs};
+use std::rc::Rc;
+use storage::StoreError;
+use storage::writer::ChangeError;
+
+/// One shard.
+pub struct Shard {
+    /// Its state and decisions.
+    pub core: Rc<ShardCore>,
+    /// What is under way.
+    pub errands: Vec<Errand>,
+    mailboxes: Rc<Mailboxes>,
+    plant: Option<Plant>,
+    news: Wakeup,
+    report: Wakeup,
+    timers: Wakeup,
+    sleep_until: UnixMs,
+    fired: u64,
+}
+
+/// What one message led to.
+pub struct Seen {
+    /// Whose message.
+    pub mailbox: Rc<SimMailbox>,
+    /// The message in words.
+    pub input: String,
+    /// The deliveries whose attempts or fetches ended with it.
+    pub ended: Vec<Seq>,
+    /// The delivery whose rows came with it.
+    pub fetched: Option<Seq>,
+    /// What the lane asked for, and how its breaker stood right after.
+    pub actions: Vec<(Action, State)>,
+}
+
+impl Shard {
+    pub(super) fn new(parts: ShardParts, mailbox_max: usize, plant: Option<Plant>, now: UnixMs) -> Shard {
+        let mailboxes = Rc::new(Mailboxes::new(mailbox_max, plant));
+        Shard {
+            core: Rc::new(ShardCore::new(parts, Box::new(Opener(mailboxes.clone())), now)),
+            errands: Vec::new(),
+            mailboxes,
+            plant,
+            news: Wakeup::default(),
+            report: Wakeup::default(),
+            timers: Wakeup::default(),
+            sleep_until: now,
+            fired: 0,
+        }
+    }
+
+    pub(super) fn tasks(&mut self, index: usize, now: UnixMs, real: UnixMs, into: &mut Vec<Task>) {
+        let inbox = &self.core.inbox;
+        if self.news.is_woken(|| {
+            let inbox = inbox.clone();
+            async move { inbox.woken().await }
+        }) {
+            into.push(Task::Take(index));
+        }
+        let core = &self.core;
+        if self.report.is_woken(|| {
+            let core = core.clone();
+            async move { core.report_wanted.notified().await }
+        }) {
+            into.push(Task::Report(index));
+        }
+        let moved = self.timers.is_woken(|| {
+            let core = core.clone();
+            async move { core.timers_changed.notified().await }
+        });
+        if moved || self.sleep_until <= now {
+            into.push(Task::Timers(index));
+        }
+        self.mailboxes.with_mail(|serial| into.push(Task::Actor(index, serial)));
+        for (number, errand) in self.errands.iter_mut().enumerate() {
+            if errand.is_ready(real) {
+                into.push(Task::Errand(index, number));
+            }
+        }
+    }
+
+    pub(super) fn next_deadline(&self, clock: &EngineClock) -> Option<UnixMs> {
+        let timer = self.core.wheel.borrow().next_deadline_ms().map(|at| clock.to_real(UnixMs(at)));
+        self.errands.iter().filter_map(Errand::deadline).chain(timer).min()
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.errands.is_empty()
+            && !self.mailboxes.any_mail()
+            && self.core.inbox.is_empty()
+            && self.core.dirty.borrow().is_empty()
+            && self.core.wheel.borrow().is_empty()
+    }
+
+    /// Takes its news.
+    pub fn take(&mut self, now: UnixMs) {
+        self.news.run();
+        let mut news = self.core.inbox.take();
+        if self.plant == Some(Plant::LostRequeue) {
+            news.requeued.clear();
+        }
+        seats::take(&self.core, news, now);
+    }
+
+    /// Hands its reports over.
+    pub fn report(&mut self) {
+        self.report.run();
+        self.core.report_now();
+    }
+
+    /// Fires its timers.
+    pub fn fire(&mut self, now: UnixMs) {
+        self.timers.run();
+        self.fired += 1;
+        let deaf = self.plant == Some(Plant::LostTimer) && self.fired.is_multiple_of(3);
+        self.mailboxes.deafen(deaf);
+        let more = timers::fire(&self.core, now);
+        self.mailboxes.deafen(false);
+        if !more {
+            // Not also once a minute, as the product's does: here nothing else can wake a timer that was forgotten.
+            self.sleep_until = UnixMs(self.core.wheel.borrow().next_deadline_ms().map_or(u64::MAX, |at| at.max(now.0)));
+        }
+    }
+
+    /// Has an actor take its next message.
+    pub fn act(&self, serial: u64, now: UnixMs) -> Option<Seen> {
+        let mailbox = self.mailboxes.get(serial)?;
+        let (input, after) = mailbox.next()?;
+        if matches!(input, Input::Stop) {
+            mailbox.end().into_iter().for_each(|after| self.follow(after, false));
+            return Some(Seen {
+                mailbox,
+                input: "stop".to_owned(),
+                ended: Vec::new(),
+                fetched: None,
+                actions: Vec::new(),
+            });
+        }
+        let (mut words, fetched) = describe(&input);
+        let mut actions = Vec::new();
+        let cell = mailbox.cell.clone();
+        let mut ended: Vec<Seq> = fetched.into_iter().collect();
+        for finished in cell.ended.borrow().iter() {
+            words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
+            ended.push(finished.seq);
+        }
+        work::take_input(&self.core, &cell, input, now, &mut |action| {
+            actions.push((action, cell.lane.borrow().breaker_state()));
+        });
+        self.follow(after, true);
+        Some(Seen { mailbox, input: words, ended, fetched, actions })
+    }
+
+    /// A message was taken, or dropped.
+    fn follow(&self, after: After, taken: bool) {
+        match after {
+            After::FetchOver if !taken => self.core.free_places(1),
+            After::FetchOver | After::Nothing => {}
+            After::LogReadOver(bytes_max) => self.core.log_read_over(bytes_max),
+        }
+    }
+
+    /// Notes an errand that is not an attempt.
+    pub fn run_errand(&mut self, mailbox: Rc<SimMailbox>, action: Action) {
+        let errand = match action {
+            Action::Start(_) => return,
+            Action::ReadLog(read) => {
+                let filter = mailbox.cell.settings.borrow().filter.clone();
+                Errand::Log { mailbox, read, filter, found: None }
+            }
+            Action::LoadDue(load) => Errand::Due { mailbox, load, state: Due::Begin },
+            Action::Fetch(fetch) => Errand::Fetch { mailbox, fetch, rows: None },
+        };
+        self.errands.push(errand);
+    }
+
+    /// A read goes on by one step, or fails. Says what it did.
+    pub fn go_on_reading(&mut self, number: usize, fails: bool) -> String {
+        let mut errand = self.errands.swap_remove(number);
+        let store = &self.core.store;
+        let mut said = String::new();
+        match &mut errand {
+            Errand::Attempt(_) => {}
+            Errand::Log { mailbox, read, filter, found } => match found.take() {
+                None => {
+                    let bytes_max = self.core.begin_log_read(&mailbox.cell);
+                    let app = mailbox.cell.target.app;
+                    let caught = reads::catch_up(store, app, filter, *read, bytes_max).ok().filter(|_| !fails);
+                    said = format!("reads the log after {}: {:?}", read.after, caught.as_ref().map(|f| f.upto.0));
+                    *found = Some((caught, bytes_max));
+                }
+                Some((mut caught, bytes_max)) => {
+                    if let (Some(Plant::SkippedInCatchUp), Some(caught)) = (self.plant, &mut caught) {
+                        caught.events.pop();
+                    }
+                    self.tell(mailbox, Input::LogRead(caught), After::LogReadOver(bytes_max));
+                    return "has read the log".to_owned();
+                }
+            },
+            Errand::Fetch { mailbox, fetch, rows } => match rows.take() {
+                None => {
+                    *rows = Some(reads::rows(store, mailbox.cell.target, *fetch).ok().filter(|_| !fails));
+                    said = format!("fetches {}: {}", fetch.seq, if fails { "fails" } else { "done" });
+                }
+                Some(rows) => {
+                    self.tell(mailbox, Input::Fetched(*fetch, rows), After::FetchOver);
+                    return format!("has fetched {}", fetch.seq);
+                }
+            },
+            Errand::Due { mailbox, load, state } => match state {
+                Due::Begin => {
+                    self.core.report_now();
+                    *state = self.barrier();
+                    said = "asks for its retries".to_owned();
+                }
+                Due::Barrier(_) => {}
+                Due::Read => {
+                    let rows = reads::due(store, mailbox.cell.target, *load).ok().filter(|_| !fails);
+                    said = format!("reads its retries: {:?}", rows.as_ref().map(Vec::len));
+                    *state = Due::Found(rows);
+                }
+                Due::Found(rows) => {
+                    self.tell(mailbox, Input::DueLoaded(*load, rows.take()), After::Nothing);
+                    return "has read its retries".to_owned();
+                }
+            },
+        }
+        self.errands.push(errand);
+        said
+    }
+
+    /// Waits until all that was handed over is durable; a busy writer is asked again.
+    fn barrier(&self) -> Due {
+        let writer = self.core.writer.clone();
+        let asked = async move {
+            match writer.change(|_| Ok::<(), StoreError>(())).await {
+                Ok(()) => Some(true),
+                Err(ChangeError::Busy) => None,
+                Err(_) => Some(false),
+            }
+        };
+        let (mut reply, answer) = Reply::ask(asked);
+        match answer {
+            Some(Some(durable)) => {
+                if durable {
+                    Due::Read
+                } else {
+                    Due::Found(None)
+                }
+            }
+            Some(None) => Due::Begin,
+            None => {
+                let rest = std::future::poll_fn(move |_| match reply.poll() {
+                    Some(durable) => std::task::Poll::Ready(durable == Some(true)),
+                    None => std::task::Poll::Pending,
+                });
+                Due::Barrier(Reply::ask(rest).0)
+            }
+        }
+    }
+
+    /// An attempt is over: its lane is told, then the shard.
+    pub fn land(&mut self, number: usize, finished: Finished) {
+        let errand = self.errands.swap_remove(number);
+        self.fired += u64::from(self.plant.is_some());
+        let struck = self.fired.is_multiple_of(3);
+        if struck && self.plant == Some(Plant::LeakedSlot) {
+            self.core.free_places(1);
+            return;
+        }
+        if struck && self.plant == Some(Plant::LeakedPlace) {
+            self.core.take_place();
+        }
+        self.core.attempt_over(&errand.mailbox().cell, finished);
+    }
+
+    /// There is room, or nobody who takes it.
+    fn tell(&self, mailbox: &SimMailbox, input: Input, after: After) {
+        if !mailbox.tell(input, after) {
+            self.follow(after, false);
+        }
+    }
+
+    /// Places that are taken: attempts and fetches whose end nobody took yet.
+    #[must_use]
+    pub fn places_taken(&self) -> usize {
+        let taken = |errand: &&Errand| matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. });
+        self.errands.iter().filter(taken).count() + self.mailboxes.landings() + self.mailboxes.ended()
+    }
+
+    /// Attempts under way.
+    pub fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.errands
+            .iter()
+            .filter_map(|errand| if let Errand::Attempt(flight) = errand { Some(&**flight) } else { None })
+    }
+}
+
+/// A message in words, and the delivery whose rows came with it.
+fn describe(input: &Input) -> (String, Option<Seq>) {
+    match input {
+        Input::Offer { range, previous, .. } => (format!("offer of {} after {previous}", range.len()), None),
+        Input::Poke => ("poke".to_owned(), None),
+        Input::LogRead(found) => (format!("log: {:?}", found.as_ref().map(|found| found.events.len())), None),
+        Input::DueLoaded(_, rows) => (format!("retries: {:?}", rows.as_ref().map(Vec::len)), None),
+        Input::Fetched(fetch, rows) => {
+            let words = format!("rows of {}: {}", fetch.seq, if rows.is_some() { "found" } else { "failed" });
+            (words, Some(fetch.seq))
+        }
+        Input::Stop => ("stop".to_owned(), None),
+    }
+}

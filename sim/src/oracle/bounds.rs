@@ -1,0 +1,102 @@
+//! Bounds: places, windows, queues, the breaker's one probe, and the order of first tries.
+
+use super::{Violation, ensure};
+use crate::node::{Errand, Seen, Shard};
+use engine::endpoint::breaker::State;
+use engine::endpoint::lane::Action;
+use model::Seq;
+use std::collections::BTreeMap;
+
+/// Retries that a lane may hold, by its configured bound: see `endpoint::retries`.
+const RETRIES_FACTOR: usize = 2;
+
+/// What holds of a shard at any time.
+///
+/// # Errors
+/// A bound that is passed, or a place that is lost.
+pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
+    let core = &shard.core;
+    let (taken, under_way) = (core.in_flight.get(), shard.places_taken());
+    let name = core.index;
+    ensure!(taken == under_way, "shard {name} counts {taken} places as taken, and {under_way} are");
+    let places = core.config.max_in_flight_per_shard;
+    ensure!(taken <= places, "shard {name} has {places} places and {taken} are taken");
+    let (offers, deliveries) = core.inbox.waiting();
+    let bound = core.inbox.capacity();
+    ensure!(offers <= 1 || deliveries <= bound, "shard {name} has {deliveries} deliveries in its inbox");
+    Ok(())
+}
+
+/// What holds of a lane after each message.
+pub(super) fn check_actions(
+    tried_upto: &mut BTreeMap<(usize, u64), Seq>,
+    probes: &mut BTreeMap<(usize, u64), Seq>,
+    shard: &Shard,
+    seen: &Seen,
+) -> Result<(), Violation> {
+    let actor = (shard.core.index, seen.mailbox.serial);
+    let endpoint = seen.mailbox.cell.target.endpoint;
+    let starts = |seq: Seq| seen.actions.iter().any(|(action, _)| is_start(action) == Some(seq));
+    if seen.ended.iter().any(|seq| probes.get(&actor) == Some(seq) && !starts(*seq)) {
+        probes.remove(&actor);
+    }
+    let mut in_flight = in_flight(shard, seen);
+    let window = usize::from(seen.mailbox.cell.settings.borrow().policy.max_in_flight);
+    for (action, breaker) in &seen.actions {
+        let Some(seq) = taken_on(action) else { continue };
+        in_flight += 1;
+        if seen.fetched == Some(seq) && is_start(action).is_some() {
+            // It was let through when its rows were asked for.
+            continue;
+        }
+        ensure!(in_flight <= window, "{endpoint} is sent {seq} as number {in_flight} in flight of {window}");
+        match breaker {
+            State::Open { until } => {
+                return Err(Violation(format!("{endpoint} is sent {seq} and its breaker is open until {until:?}")));
+            }
+            State::HalfOpen => {
+                let before = probes.insert(actor, seq);
+                ensure!(before.is_none(), "{endpoint} is sent {seq} and {before:?} is its probe");
+            }
+            State::Closed => drop(probes.remove(&actor)),
+        }
+        if is_start(action).is_some() {
+            let before = tried_upto.insert(actor, seq);
+            ensure!(before < Some(seq), "{endpoint} is first sent {seq} and then {before:?}");
+        }
+    }
+    if seen.mailbox.cell.lane.borrow().breaker_state() != State::HalfOpen {
+        probes.remove(&actor);
+    }
+    check_lane(shard, seen)
+}
+
+fn check_lane(shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+    let cell = &seen.mailbox.cell;
+    let lane = cell.lane.borrow();
+    let (endpoint, config) = (cell.target.endpoint, &shard.core.config);
+    let (queued, retries) = lane.waiting();
+    ensure!(queued <= config.mailbox_capacity, "{endpoint} has {queued} deliveries in memory");
+    ensure!(retries <= config.retries_in_memory * RETRIES_FACTOR, "{endpoint} has {retries} retries in memory");
+    Ok(())
+}
+
+/// Attempts and fetches of a lane that are under way, those included whose end it has not taken yet.
+fn in_flight(shard: &Shard, seen: &Seen) -> usize {
+    let own = |errand: &&Errand| {
+        errand.mailbox().serial == seen.mailbox.serial && matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. })
+    };
+    shard.errands.iter().filter(own).count() + seen.mailbox.landings()
+}
+
+fn is_start(action: &Action) -> Option<Seq> {
+    if let Action::Start(attempt) = action { Some(attempt.event.seq) } else { None }
+}
+
+fn taken_on(action: &Action) -> Option<Seq> {
+    match action {
+        Action::Start(attempt) => Some(attempt.event.seq),
+        Action::Fetch(fetch) => Some(fetch.seq),
+        Action::ReadLog(_) | Action::LoadDue(_) => None,
+    }
+}

@@ -1,0 +1,261 @@
+//! Deliveries: who is owed what since when, what was tried, what has durably ended.
+
+use super::{Ledger, Violation, at, ensure, named};
+use crate::node::Flight;
+use engine::endpoint::filter::Filter;
+use model::{Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use storage::store::MemoryStore;
+use storage::tables::{delivery, history};
+
+/// What is known of one delivery.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Its event matched when it was accepted, and the endpoint was enabled.
+    pub owed: bool,
+    /// Its event matched when it was accepted, and the endpoint was disabled.
+    pub passed_by: bool,
+    /// The endpoint was disabled before it had ended.
+    pub disabled_since: bool,
+    /// The endpoint changed and did not want it any more.
+    pub unwanted_since: bool,
+    /// Attempts that started.
+    pub started: u32,
+    /// Successes that the engine saw.
+    pub delivered: u32,
+    /// Attempts whose end a crash kept from the disk.
+    pub lost: u32,
+    /// Times it was durably put back in line by hand.
+    pub requeued: u32,
+    /// Rounds whose end is durable.
+    pub ended: u32,
+    in_flight: u32,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When it started, by the engine's clock.
+    pub started_at: UnixMs,
+    /// What it showed.
+    pub outcome: OutcomeClass,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug)]
+struct Known {
+    row: Endpoint,
+    /// Everything it ever wanted.
+    filters: Vec<Filter>,
+    max_attempts: u16,
+}
+
+/// All deliveries.
+#[derive(Debug)]
+pub struct Deliveries {
+    facts: BTreeMap<(EndpointRef, Seq), Facts>,
+    endpoints: BTreeMap<EndpointRef, Known>,
+    deleted: BTreeSet<EndpointRef>,
+    /// Ends of attempts that are not durable yet.
+    unsettled: BTreeMap<(EndpointRef, Seq), Vec<Ended>>,
+    default_attempts: u16,
+}
+
+impl Deliveries {
+    pub(super) fn new(default_attempts: u16) -> Deliveries {
+        Deliveries {
+            facts: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            unsettled: BTreeMap::new(),
+            default_attempts,
+        }
+    }
+
+    pub(super) fn endpoint_put(&mut self, row: Endpoint, ledger: &Ledger) {
+        let target = row.target();
+        let attempts = row.retry_policy.as_ref().map_or(self.default_attempts, |policy| policy.max_attempts);
+        let wants = Filter::of(&Endpoint { active_from: Seq::ZERO, ..row.clone() });
+        for ((_, seq), facts) in self.facts.range_mut((target, Seq::ZERO)..=(target, Seq::MAX)) {
+            facts.disabled_since |= facts.ended == 0 && row.disabled.is_some();
+            facts.unwanted_since |= ledger.event(target.app, *seq).is_none_or(|event| !wants.matches(event));
+        }
+        let filter = Filter::of(&row);
+        match self.endpoints.get_mut(&target) {
+            Some(known) => {
+                known.filters.push(filter);
+                known.max_attempts = known.max_attempts.max(attempts);
+                known.row = row;
+            }
+            None => drop(self.endpoints.insert(target, Known { row, filters: vec![filter], max_attempts: attempts })),
+        }
+    }
+
+    pub(super) fn endpoint_deleted(&mut self, target: EndpointRef) {
+        self.endpoints.remove(&target);
+        self.deleted.insert(target);
+        self.facts.retain(|(other, _), _| *other != target);
+        self.unsettled.retain(|(other, _), _| *other != target);
+    }
+
+    /// An event is durable: this is when it is decided who gets it.
+    pub(super) fn event(&mut self, event: &Event) {
+        let of_app = self.endpoints.iter().filter(|(target, _)| target.app == event.app);
+        for (target, known) in of_app {
+            let matches = Filter::of(&known.row).matches(event);
+            if matches {
+                let disabled = known.row.disabled.is_some();
+                let facts = Facts { owed: !disabled, passed_by: disabled, ..Facts::default() };
+                self.facts.insert((*target, event.seq), facts);
+            }
+        }
+    }
+
+    pub(super) fn put_off(&mut self, target: EndpointRef, seq: Seq, by_hand: bool) -> Result<(), Violation> {
+        if self.deleted.contains(&target) {
+            return Ok(());
+        }
+        if by_hand {
+            self.facts.entry((target, seq)).or_default().requeued += 1;
+            return Ok(());
+        }
+        let facts = self.facts.get(&(target, seq));
+        ensure!(facts.is_some_and(|facts| facts.started > 0), "{} waits and was never tried", named(target, seq));
+        Ok(())
+    }
+
+    pub(super) fn given_up(&mut self, target: EndpointRef, seq: Seq) -> Result<(), Violation> {
+        if self.deleted.contains(&target) {
+            return Ok(());
+        }
+        let facts = self.facts.get_mut(&(target, seq));
+        ensure!(facts.is_some(), "{} is a dead letter and was never owed", named(target, seq));
+        if let Some(facts) = facts {
+            facts.ended += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn started(
+        &mut self,
+        target: EndpointRef,
+        flight: &Flight,
+        rows: &MemoryStore,
+    ) -> Result<(), Violation> {
+        let seq = flight.event.seq;
+        let name = named(target, seq);
+        ensure!(
+            flight.due.is_none_or(|due| due <= flight.started_at),
+            "{name} starts before it is due: {:?}",
+            flight.due
+        );
+        if self.deleted.contains(&target) {
+            return Ok(());
+        }
+        let Some(known) = self.endpoints.get(&target) else {
+            return Err(Violation(format!("{name} starts and there is no such endpoint")));
+        };
+        let waits = delivery::pending(rows, target, seq)?.is_some();
+        let wanted = known.filters.iter().any(|filter| filter.matches(&flight.event));
+        // Not owed when it was accepted, but found in the log after the endpoint's filter had changed.
+        let found_later = Facts { disabled_since: known.row.disabled.is_some(), ..Facts::default() };
+        let facts = self.facts.entry((target, seq)).or_insert(found_later);
+        ensure!(wanted || facts.requeued > 0, "{name} starts and the endpoint never wanted it");
+        ensure!(facts.in_flight == 0, "{name} is in flight twice");
+        let open = facts.ended <= facts.requeued;
+        ensure!(open || waits || flight.due.is_some(), "{name} starts after its settlement is durable: {facts:?}");
+        ensure!((1..=known.max_attempts).contains(&flight.number), "{name} starts as attempt {}", flight.number);
+        facts.in_flight += 1;
+        facts.started += 1;
+        let allowed = u32::from(known.max_attempts) * (1 + facts.requeued) + facts.lost;
+        ensure!(facts.started <= allowed, "{name} is attempted more often than its policy allows: {facts:?}");
+        Ok(())
+    }
+
+    pub(super) fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
+        if self.deleted.contains(&target) {
+            return Ok(());
+        }
+        let facts = self.facts.entry((target, seq)).or_default();
+        facts.in_flight = facts.in_flight.saturating_sub(1);
+        self.unsettled.entry((target, seq)).or_default().push(ended);
+        if ended.outcome == OutcomeClass::Success {
+            facts.delivered += 1;
+            let allowed = 1 + facts.requeued + facts.lost;
+            let name = named(target, seq);
+            ensure!(facts.delivered <= allowed, "{name} was delivered again without a reason: {facts:?}");
+        }
+        Ok(())
+    }
+
+    /// Ends of attempts become durable with their record in the history.
+    pub(super) fn look_for_records(&mut self, rows: &MemoryStore, ledger: &Ledger) -> Result<(), Violation> {
+        let mut settled = Vec::new();
+        for ((target, seq), ends) in &mut self.unsettled {
+            let records = history::of_message(rows, *target, *seq)?;
+            let gone = ledger.is_gone(target.app, *seq);
+            let recorded = |ended: &Ended| {
+                gone || records
+                    .iter()
+                    .any(|record| record.started_at == ended.started_at && record.outcome == ended.outcome)
+            };
+            let before = ends.len();
+            let success = ends.iter().filter(|ended| recorded(ended) && ended.outcome == OutcomeClass::Success).count();
+            ends.retain(|ended| !recorded(ended));
+            if ends.len() < before {
+                settled.push((*target, *seq, success));
+            }
+        }
+        for (target, seq, success) in settled {
+            let facts = self.facts.entry((target, seq)).or_default();
+            // Its event may have expired while it was in flight, and so ended it already.
+            if facts.ended == 0 || !ledger.is_gone(target.app, seq) {
+                facts.ended += success as u32;
+            }
+        }
+        self.unsettled.retain(|_, ends| !ends.is_empty());
+        Ok(())
+    }
+
+    pub(super) fn lost(&mut self, target: EndpointRef, seq: Seq) {
+        if let Some(facts) = self.facts.get_mut(&(target, seq)) {
+            facts.lost += 1;
+        }
+    }
+
+    pub(super) fn forget_unsettled(&mut self) {
+        for ((target, seq), ends) in std::mem::take(&mut self.unsettled) {
+            ends.iter().for_each(|_| self.lost(target, seq));
+        }
+        self.facts.values_mut().for_each(|facts| facts.in_flight = 0);
+    }
+
+    /// The first end of an attempt that is not on disk.
+    #[must_use]
+    pub fn any_unsettled(&self) -> Option<String> {
+        let ((target, seq), ended) = self.unsettled.first_key_value()?;
+        Some(format!(
+            "{} ended and it is not on disk: {} at {}",
+            named(*target, *seq),
+            ended.len(),
+            at(ended[0].started_at)
+        ))
+    }
+
+    /// Endpoints as they are on disk.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values().map(|known| &known.row)
+    }
+
+    /// What is known of one delivery.
+    #[must_use]
+    pub fn facts(&self, target: EndpointRef, seq: Seq) -> Option<&Facts> {
+        self.facts.get(&(target, seq))
+    }
+
+    /// Attempts started so far.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.facts.values().map(|facts| u64::from(facts.started)).sum()
+    }
+}

@@ -1,0 +1,162 @@
+//! The oracle: knows what users were promised, watches the disk, the receivers and the clients, and speaks up at the first
+//! thing that must not be.
+//!
+//! - `ledger`: what was accepted is durable, once, as it was sent.
+//! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `bounds`: queues, places, windows, breakers.
+//! - `rest`: when everything has settled, nothing is lost and nothing is held.
+//!
+//! It reads rows through the tables' own functions and matches events with the engine's own filter; it decides nothing
+//! by what lanes believe, but for their breakers.
+
+mod bounds;
+mod deliveries;
+mod ledger;
+mod rest;
+
+use crate::node::{Flight, Seen, Shard};
+use deliveries::Deliveries;
+use engine::EngineConfig;
+use ledger::Ledger;
+use model::{EndpointRef, Pending, Seq, Trigger, UnixMs};
+use std::collections::BTreeMap;
+use storage::keys::{self, KeyKind};
+use storage::store::{MemoryStore, Write};
+use storage::{Batch, StoreError, codec};
+
+pub use bounds::check_shard;
+pub use deliveries::Ended;
+pub use rest::check_rest;
+
+/// A promise broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Violation(pub String);
+
+impl From<StoreError> for Violation {
+    fn from(error: StoreError) -> Violation {
+        Violation(format!("the store cannot be read: {error}"))
+    }
+}
+
+/// Fails with the words unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err($crate::oracle::Violation(format!($($words)+)));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// Everything that is known.
+#[derive(Debug)]
+pub struct Oracle {
+    /// Events.
+    pub ledger: Ledger,
+    /// Deliveries.
+    pub deliveries: Deliveries,
+    /// The last first try that each actor started by itself.
+    tried_upto: BTreeMap<(usize, u64), Seq>,
+    /// The probe that each actor has out.
+    probes: BTreeMap<(usize, u64), Seq>,
+}
+
+impl Oracle {
+    /// Knows nothing yet but the engine's settings.
+    #[must_use]
+    pub fn new(config: &EngineConfig) -> Oracle {
+        Oracle {
+            ledger: Ledger::new(config.idempotency_ms),
+            deliveries: Deliveries::new(config.retry_policy.max_attempts),
+            tried_upto: BTreeMap::new(),
+            probes: BTreeMap::new(),
+        }
+    }
+
+    /// A batch is durable; `rows` is what the disk holds with it.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
+        // Endpoints first: one created in a commit gets that commit's events.
+        for (key, write) in of_kind(batch, KeyKind::Endpoint) {
+            let target = keys::endpoint::decode(key)?;
+            match write {
+                Write::Put(value) => self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger),
+                Write::Delete => self.deliveries.endpoint_deleted(target),
+            }
+        }
+        for (key, write) in of_kind(batch, KeyKind::Application) {
+            if *write == Write::Delete {
+                self.ledger.app_deleted(keys::application::decode(key)?);
+            }
+        }
+        for event in self.ledger.durable(batch, rows)? {
+            self.deliveries.event(&event);
+        }
+        for (key, write) in of_kind(batch, KeyKind::Pending) {
+            let (target, seq) = keys::pending::decode(key)?;
+            if let Write::Put(value) = write {
+                let row: Pending = codec::decode("pending", value)?;
+                self.deliveries.put_off(target, seq, row.attempts == 0 && row.trigger == Trigger::Manual)?;
+            }
+        }
+        for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
+            let (target, seq) = keys::dead_letter::decode(key)?;
+            if let Write::Put(_) = write {
+                self.deliveries.given_up(target, seq)?;
+            }
+        }
+        self.deliveries.look_for_records(rows, &self.ledger)
+    }
+
+    /// A lane took a message and asked for things.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn acted(&mut self, shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+        bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
+    }
+
+    /// An attempt starts.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn started(&mut self, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
+        let target = flight.mailbox.cell.target;
+        self.ledger.check_sent(&flight.event)?;
+        self.deliveries.started(target, flight, rows)
+    }
+
+    /// An attempt ended and its lane will be told.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
+        self.deliveries.ended(target, seq, ended)
+    }
+
+    /// The process died with these attempts in flight.
+    pub fn crashed<'a>(&mut self, flights: impl Iterator<Item = &'a Flight>) {
+        self.tried_upto.clear();
+        self.probes.clear();
+        flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
+        self.deliveries.forget_unsettled();
+    }
+}
+
+/// Writes to rows of one kind.
+fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
+    batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// The endpoint and position in words.
+fn named(target: EndpointRef, seq: Seq) -> String {
+    format!("delivery of {}/{seq} to {}", target.app, target.endpoint)
+}
+
+/// The engine's time in words.
+pub(crate) fn at(time: UnixMs) -> u64 {
+    time.0 % 100_000_000
+}

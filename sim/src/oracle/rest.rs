@@ -1,0 +1,94 @@
+//! What must hold once the network is well, time has passed and nothing is left to do.
+
+use super::deliveries::Facts;
+use super::{Ledger, Oracle, Violation, ensure, named};
+use crate::node::Node;
+use engine::DeliveryState;
+use engine::delivery_state::delivery_state;
+use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Seq};
+use storage::store::MemoryStore;
+use storage::tables::{delivery, log, settle};
+
+/// Longer than any breaker holds, and than any `Retry-After` is honoured.
+const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
+
+/// Checks everything that is left.
+///
+/// # Errors
+/// What is lost, or held.
+pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<(), Violation> {
+    for shard in &node.shards {
+        let core = &shard.core;
+        ensure!(core.in_flight.get() == 0, "shard {} counts {} attempts in flight", core.index, core.in_flight.get());
+        ensure!(core.reading_bytes.get() == 0, "shard {} has set bytes aside", core.index);
+        ensure!(core.queued_bytes.get() == 0, "shard {} has {} bytes queued", core.index, core.queued_bytes.get());
+        for (target, seat) in core.endpoints.borrow().iter() {
+            let lane = seat.cell.lane.borrow();
+            ensure!(lane.in_flight() == 0, "{} has {} in flight", target.endpoint, lane.in_flight());
+            ensure!(lane.all_slots_back(), "{} has lost a slot", target.endpoint);
+            // An open breaker holds back nobody when there is nothing to send.
+            let later = node.clock.now().plus_ms(LONGEST_HOLD_MS);
+            ensure!(lane.is_idle(later), "{} is not idle and nothing will wake it", target.endpoint);
+        }
+    }
+    if let Some(unsettled) = oracle.deliveries.any_unsettled() {
+        return Err(Violation(unsettled));
+    }
+    for endpoint in oracle.deliveries.endpoints() {
+        let target = endpoint.target();
+        ensure!(!settle::has_outstanding(rows, target)?, "{} still owes something", target.endpoint);
+        for event in oracle.ledger.all().filter(|event| event.app == target.app) {
+            let facts = oracle.deliveries.facts(target, event.seq).cloned().unwrap_or_default();
+            check_delivery(&oracle.ledger, rows, endpoint, event, &facts)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_delivery(
+    ledger: &Ledger,
+    rows: &MemoryStore,
+    endpoint: &Endpoint,
+    event: &Event,
+    facts: &Facts,
+) -> Result<(), Violation> {
+    let (target, seq) = (endpoint.target(), event.seq);
+    let name = || named(target, seq);
+    if ledger.is_gone(target.app, seq) {
+        return check_expired(rows, target, seq, facts);
+    }
+    ensure!(log::get(rows, target.app, seq)?.as_ref() == Some(event), "event {}/{seq} is lost", target.app);
+    let state = delivery_state(rows, endpoint, event)?;
+    match &state {
+        DeliveryState::Delivered => ensure!(facts.delivered > 0, "{} shows as delivered: {facts:?}", name()),
+        DeliveryState::DeadLettered(letter) => {
+            ensure!(facts.ended > 0, "{} is a dead letter: {facts:?}", name());
+            let disabled = letter.reason == DeadLetterReason::EndpointDisabled;
+            ensure!(!disabled || facts.disabled_since || facts.requeued > 0, "{} was disabled: {facts:?}", name());
+        }
+        DeliveryState::Discarded => ensure!(facts.ended > 0, "{} was discarded: {facts:?}", name()),
+        DeliveryState::Waiting(row) => return Err(Violation(format!("{} waits for ever: {row:?}", name()))),
+        DeliveryState::Cancelled(_) => {
+            let reason = facts.disabled_since || facts.passed_by || !facts.owed;
+            ensure!(reason, "{} was cancelled: {facts:?}", name());
+        }
+        DeliveryState::Queued => {
+            let excused = !facts.owed || facts.unwanted_since;
+            ensure!(excused, "{} is lost: {facts:?}", name());
+        }
+        DeliveryState::NotMatched => {
+            ensure!(!facts.owed || facts.unwanted_since, "{} is forgotten: {facts:?}", name());
+        }
+    }
+    let done = facts.ended > 0 || facts.disabled_since || facts.unwanted_since;
+    ensure!(!facts.owed || done, "{} never ended: {state:?} {facts:?}", name());
+    Ok(())
+}
+
+/// Its event is gone: it ended before, or it is noted that it did not get there.
+fn check_expired(rows: &MemoryStore, target: EndpointRef, seq: Seq, facts: &Facts) -> Result<(), Violation> {
+    let noted = delivery::expired(rows, target)?.is_some_and(|note| note.first <= seq && seq <= note.last);
+    let excused = noted || facts.ended > 0 || facts.disabled_since || facts.unwanted_since;
+    ensure!(!facts.owed || excused, "{} expired without a trace: {facts:?}", named(target, seq));
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! What clients ask for, written as the API writes it.
+//!
+//! Deliberately no validation: what comes here is what the API would let through.
+
+use super::{World, note};
+use crate::client::{Parcel, Refusal, Request, Taken};
+use crate::network::pick;
+use crate::node::Reply;
+use engine::DeliveryState;
+use engine::seal::{SealContext, SealPurpose};
+use model::endpoint::EndpointSecret;
+use model::{
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, JobStatus,
+    Seq, Span, UnixMs,
+};
+use rand::RngExt;
+use storage::tables::{application, counter, delivery, endpoint, job, log};
+use storage::writer::IngestOutcome;
+use storage::{Change, Direction, Txn};
+
+/// Types that messages have.
+const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "d"];
+
+/// Types that endpoints name; empty means every type.
+const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
+
+/// A signing secret like any other.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// An answer in words.
+pub(super) fn in_words(taken: &Taken) -> String {
+    let words = |outcome: &IngestOutcome| match outcome {
+        IngestOutcome::Accepted(event) => format!("{} accepted", event.seq),
+        IngestOutcome::Repeated(event) => format!("{} repeated", event.seq),
+        IngestOutcome::DuplicateEventId => "event id taken".to_owned(),
+        IngestOutcome::KeyReused => "key reused".to_owned(),
+    };
+    match taken {
+        Ok(outcomes) => outcomes.iter().map(words).collect::<Vec<_>>().join(", "),
+        Err(error) => error.to_string(),
+    }
+}
+
+impl World {
+    /// Sends messages, of which some have a key that makes sending them again harmless.
+    pub(super) fn send(&mut self) {
+        let Some(app) = self.some_app() else { return };
+        let count = *pick(&[1, 1, 1, 2, 5], &mut self.rng);
+        let only = self.rng.random_ratio(1, 20).then(|| self.some_endpoint()).flatten();
+        let mut messages = Vec::with_capacity(count);
+        for _ in 0..count {
+            let event_type = *pick(&TYPES, &mut self.rng);
+            let padding = *pick(&[0, 0, 10, 300, 9_000], &mut self.rng);
+            let key = self.rng.random_ratio(1, 3).then(|| self.rng.random());
+            messages.push(match only {
+                Some(ref row) if row.app == app => self.clients.example(row.id),
+                _ => self.clients.message(event_type, padding, key),
+            });
+            if self.rng.random_ratio(1, 10)
+                && let Some(last) = messages.last_mut()
+            {
+                last.event_id = Some(format!("id-{}", self.rng.random_range(0..20)));
+            }
+        }
+        self.post(Parcel { app, messages });
+    }
+
+    /// Posts messages, for the first time or again.
+    pub(super) fn post(&mut self, parcel: Parcel) {
+        note!(self, "client sends {} to {}", parcel.messages.len(), parcel.app);
+        self.oracle.ledger.sent(&parcel.messages);
+        let (handle, app, messages) = (self.node.handle.clone(), parcel.app, parcel.messages.clone());
+        let (reply, answer) = Reply::ask(async move { handle.ingest(app, messages).await });
+        match answer {
+            None => self.clients.wait(Request::Send(parcel, reply)),
+            Some(taken) => note!(self, "client of {app} hears at once: {}", in_words(&taken)),
+        }
+    }
+
+    /// Makes a change as the API does.
+    fn change(&mut self, words: String, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
+        note!(self, "client asks: {words}");
+        let handle = self.node.handle.clone();
+        let (reply, answer) = Reply::ask(async move { handle.change(change).await });
+        match answer {
+            None => self.clients.wait(Request::Change(words, reply)),
+            Some(_) => note!(self, "client hears at once of «{words}»: no"),
+        }
+    }
+
+    /// Creates an application with its first endpoints.
+    pub(super) fn create_application(&mut self) {
+        let (now, count) = (self.node.clock.now(), self.plan.endpoints);
+        let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
+        let master = self.node.master.clone();
+        self.change(format!("an application with {count} endpoints"), move |txn| {
+            let id = counter::next_app_id(txn)?;
+            application::put(txn, &new_application(id, now))?;
+            rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
+        });
+    }
+
+    /// Creates an endpoint.
+    pub(super) fn create_endpoint(&mut self) {
+        let Some(app) = self.some_app() else { return };
+        let (row, master) = (self.new_endpoint(), self.node.master.clone());
+        self.change(format!("an endpoint for {app}"), move |txn| {
+            application::get(txn, app)?.ok_or(Refusal::NotPossible)?;
+            insert(txn, &master, app, row)
+        });
+    }
+
+    fn new_endpoint(&mut self) -> Endpoint {
+        let now = self.node.clock.now();
+        let mut row = Endpoint {
+            id: EndpointId(0),
+            app: AppId(0),
+            salt: 1,
+            uid: None,
+            url: String::new(),
+            description: String::new(),
+            event_types: Vec::new(),
+            channels: Vec::new(),
+            rate_limit: None,
+            max_in_flight: None,
+            timeout_ms: None,
+            retry_policy: None,
+            on_client_error: None,
+            disabled: None,
+            active_from: Seq::ZERO,
+            secrets: Vec::new(),
+            sealed_headers: None,
+            metadata: "{}".to_owned(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.vary(&mut row);
+        if self.rng.random_ratio(1, 10) {
+            row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });
+        }
+        row
+    }
+
+    /// Changes some of what can be changed.
+    fn vary(&mut self, row: &mut Endpoint) {
+        let rng = &mut self.rng;
+        if row.url.is_empty() || rng.random_ratio(1, 3) {
+            row.url = format!("http://93.184.215.{}/", rng.random_range(1..9));
+        }
+        if rng.random_ratio(1, 2) {
+            row.event_types = pick(&WANTED, rng).iter().map(|text| (*text).to_owned()).collect();
+        }
+        if rng.random_ratio(1, 2) {
+            row.rate_limit = *pick(&[None, None, Some(1), Some(10), Some(1_000)], rng);
+        }
+        if rng.random_ratio(1, 2) {
+            row.max_in_flight = *pick(&[None, Some(1), Some(2), Some(5)], rng);
+        }
+        if rng.random_ratio(1, 2) {
+            row.retry_policy = rng.random_ratio(2, 3).then(|| crate::plan::policy(rng));
+        }
+    }
+
+    /// Changes an endpoint.
+    pub(super) fn change_endpoint(&mut self) {
+        let Some(mut row) = self.some_endpoint() else { return };
+        self.vary(&mut row);
+        let now = self.node.clock.now();
+        self.change(format!("{} changes", row.id), move |txn| {
+            let stored = endpoint::get(txn, row.target())?.ok_or(Refusal::NotPossible)?;
+            // Whatever disabled it meanwhile stays.
+            let row = Endpoint { disabled: stored.disabled, active_from: stored.active_from, updated_at: now, ..row };
+            Ok(endpoint::put(txn, &row)?)
+        });
+    }
+
+    /// Disables an endpoint by hand, or enables it.
+    pub(super) fn toggle(&mut self) {
+        let Some(row) = self.some_endpoint() else { return };
+        let (now, disable) = (self.node.clock.now(), row.disabled.is_none());
+        let target = row.target();
+        self.change(format!("{} {}", row.id, if disable { "off" } else { "on" }), move |txn| {
+            let mut row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+            row.disabled = disable.then(|| row.disabled.unwrap_or(by_hand));
+            Ok(endpoint::put(txn, &row)?)
+        });
+    }
+
+    /// Deletes an endpoint, and leaves a job that removes its rows.
+    pub(super) fn delete_endpoint(&mut self) {
+        let Some(row) = self.some_endpoint() else { return };
+        let (now, target) = (self.node.clock.now(), row.target());
+        self.change(format!("{} is deleted", row.id), move |txn| {
+            let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            endpoint::remove(txn, &row)?;
+            start_job(txn, target, JobKind::PurgeEndpoint, (Seq::ZERO, Seq::MAX), now)
+        });
+    }
+
+    /// Deletes an application with its endpoints, and leaves a job that removes its rows.
+    pub(super) fn delete_application(&mut self) {
+        let Some(app) = self.some_app() else { return };
+        let now = self.node.clock.now();
+        self.change(format!("application {app} is deleted"), move |txn| {
+            let row = application::get(txn, app)?.ok_or(Refusal::NotPossible)?;
+            for row in endpoint::list(txn, app, None, 1_000, Direction::Forward)? {
+                endpoint::remove(txn, &row)?;
+            }
+            application::remove(txn, &row)?;
+            txn.tell(Change::ApplicationDeleted(app));
+            let target = EndpointRef { app, endpoint: EndpointId(0) };
+            start_job(txn, target, JobKind::PurgeApplication, (Seq::ZERO, Seq::MAX), now)
+        });
+    }
+
+    /// Asks for one delivery once more.
+    pub(super) fn resend(&mut self) {
+        let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
+        let Some(event) = self.some_event(row.app) else { return };
+        let (target, seq) = (row.target(), event.seq);
+        let state = engine::delivery_state::delivery_state(&*self.node.disk, &row, &event);
+        if row.disabled.is_some() || !state.is_ok_and(|state| state != DeliveryState::Queued) {
+            return;
+        }
+        self.change(format!("{seq} to {} once more", row.id), move |txn| {
+            endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            Ok(delivery::requeue(txn, target, seq, now)?)
+        });
+    }
+
+    /// Starts a job over many deliveries.
+    pub(super) fn start_job(&mut self) {
+        let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
+        let since = UnixMs(now.0.saturating_sub(*pick(&[1_000, 60_000, 86_400_000], &mut self.rng)));
+        let span = Span { since, until: now };
+        let kind = *pick(
+            &[
+                JobKind::Recover(span),
+                JobKind::ReplayMissing(span),
+                JobKind::Replay(span),
+                JobKind::RedriveDeadLetters,
+                JobKind::PurgeDeadLetters,
+            ],
+            &mut self.rng,
+        );
+        let read = &*self.node.disk;
+        let over_span = matches!(kind, JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_));
+        if over_span && row.disabled.is_some() {
+            return;
+        }
+        let found = (log::before_time(read, row.app, since), log::before_time(read, row.app, now.plus_ms(1)));
+        let positions = if let (true, (Ok(first), Ok(last))) = (over_span, found) { Some((first, last)) } else { None };
+        let target = row.target();
+        self.change(format!("{kind:?} of {}", row.id), move |txn| {
+            endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            let positions = match positions {
+                Some(positions) => positions,
+                None => (Seq::ZERO, log::head(txn, target.app)?),
+            };
+            start_job(txn, target, kind, positions, now)
+        });
+    }
+
+    fn some_app(&mut self) -> Option<AppId> {
+        let rows = application::list(&*self.node.disk, None, 100, Direction::Forward).ok()?;
+        (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).id)
+    }
+
+    fn some_endpoint(&mut self) -> Option<Endpoint> {
+        let rows = endpoint::scan_all(&*self.node.disk, None, 100).ok()?;
+        (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).clone())
+    }
+
+    fn some_event(&mut self, app: AppId) -> Option<Event> {
+        let head = log::head(&*self.node.disk, app).ok()?;
+        let seq = Seq(self.rng.random_range(1..=head.0.max(1)));
+        log::get(&*self.node.disk, app, seq).ok().flatten()
+    }
+}
+
+fn new_application(id: AppId, now: UnixMs) -> Application {
+    Application {
+        id,
+        salt: 1,
+        uid: None,
+        name: String::new(),
+        rate_limit: None,
+        metadata: "{}".to_owned(),
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn insert(txn: &mut Txn<'_>, master: &engine::seal::MasterKey, app: AppId, row: Endpoint) -> Result<(), Refusal> {
+    let id = counter::next_endpoint_id(txn)?;
+    let context = SealContext { app, endpoint: id, purpose: SealPurpose::SigningSecret };
+    let sealed = master.seal(SECRET.as_bytes(), context).map_err(|_| Refusal::NotPossible)?;
+    let secrets = vec![EndpointSecret { sealed, expires_at: None }];
+    Ok(endpoint::put(txn, &Endpoint { id, app, secrets, ..row })?)
+}
+
+fn start_job(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    kind: JobKind,
+    (position, last): (Seq, Seq),
+    now: UnixMs,
+) -> Result<(), Refusal> {
+    let number = counter::next_job_number(txn)?;
+    let status = JobStatus::Running;
+    let row = Job { number, target, kind, status, position, last, affected: 0, created_at: now, updated_at: now };
+    job::put(txn, &row)?;
+    txn.tell(Change::JobStarted);
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! What the process does, one step at a time, and what the oracle is told of it.
+
+use super::{World, note};
+use crate::client::Answer;
+use crate::node::{Errand, Flight, Seen, Task};
+use crate::oracle::{Ended, Violation, check_shard};
+use crate::plant::Plant;
+use engine::endpoint::lane::{Action, Attempt, Finished};
+use engine::outcome::retry_after;
+use model::OutcomeClass;
+
+/// A planted bug of the shells strikes one time in so many.
+const STRUCK_EVERY: u32 = 4;
+
+impl World {
+    /// Does one thing that the process has to do.
+    pub(super) fn perform(&mut self, task: Task) -> Result<(), Violation> {
+        let now = self.node.clock.now();
+        match task {
+            Task::Commit => return self.commit(),
+            Task::Take(shard) => {
+                note!(self, "shard {shard} takes its news");
+                self.node.shards[shard].take(now);
+            }
+            Task::Report(shard) => {
+                note!(self, "shard {shard} reports");
+                self.node.shards[shard].report();
+            }
+            Task::Timers(shard) => {
+                note!(self, "shard {shard} fires its timers");
+                self.node.shards[shard].fire(now);
+            }
+            Task::Actor(shard, serial) => return self.act(shard, serial),
+            Task::Errand(shard, number) => return self.go_on(shard, number),
+            Task::Job => {
+                note!(self, "jobs go on");
+                let result = self.node.job();
+                return self.unless_failed(result);
+            }
+            Task::Janitor => {
+                note!(self, "retention goes on");
+                let result = self.node.retain();
+                return self.unless_failed(result);
+            }
+        }
+        self.check_shards()
+    }
+
+    /// An error of a poisoned store is no surprise; any other is.
+    pub(super) fn unless_failed(&self, result: Result<(), storage::StoreError>) -> Result<(), Violation> {
+        match result {
+            Err(error) if !self.node.failed => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Violation> {
+        self.node.commit();
+        let batches = self.node.disk.take_durable();
+        let rows = self.node.disk.durable();
+        let writes: usize = batches.iter().map(storage::Batch::len).sum();
+        note!(self, "commit: {writes} rows{}", if self.node.failed { ", the store failed" } else { "" });
+        for batch in &batches {
+            self.oracle.durable(batch, &rows)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, index: usize, serial: u64) -> Result<(), Violation> {
+        let now = self.node.clock.now();
+        let Some(seen) = self.node.shards[index].act(serial, now) else { return Ok(()) };
+        let endpoint = seen.mailbox.cell.target.endpoint;
+        note!(self, "{endpoint} takes: {}", seen.input);
+        self.oracle.acted(&self.node.shards[index], &seen)?;
+        let Seen { mailbox, actions, .. } = seen;
+        for (action, _) in actions {
+            match action {
+                Action::Start(attempt) => self.start(index, Flight::of(mailbox.clone(), attempt, now))?,
+                other => {
+                    note!(self, "  {endpoint} asks: {other:?}");
+                    self.node.shards[index].run_errand(mailbox.clone(), other);
+                }
+            }
+        }
+        self.check_shards()
+    }
+
+    /// An attempt starts: the network decides what becomes of it.
+    fn start(&mut self, index: usize, mut flight: Flight) -> Result<(), Violation> {
+        let settings = flight.mailbox.cell.settings.borrow();
+        let real = self.time.real();
+        let (url, timeout_ms) = (settings.uri().map(ToString::to_string), settings.timeout_ms);
+        drop(settings);
+        flight.exchange = match url {
+            Some(url) => self.network.send(&url, timeout_ms, real, &mut self.rng),
+            None => crate::network::Exchange::unmade(real),
+        };
+        self.sabotage_start(&mut flight);
+        let (target, seq) = (flight.mailbox.cell.target, flight.event.seq);
+        note!(
+            self,
+            "  {} is sent {seq}, attempt {}, due {:?}: {} in {} ms",
+            target.endpoint,
+            flight.number,
+            flight.due.map(crate::oracle::at),
+            flight.exchange.outcome.as_str(),
+            flight.exchange.ends_at.since_ms(real)
+        );
+        self.attempts += 1;
+        let rows = self.node.disk.durable();
+        self.oracle.started(&flight, &rows)?;
+        let twice = self.strikes(Plant::TwiceInFlight).then(|| flight.again());
+        self.node.shards[index].errands.push(Errand::Attempt(Box::new(flight)));
+        match twice {
+            Some(second) => {
+                let core = &self.node.shards[index].core;
+                core.in_flight.set(core.in_flight.get() + 1);
+                self.oracle.started(&second, &rows)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A read goes on, or an attempt.
+    fn go_on(&mut self, index: usize, number: usize) -> Result<(), Violation> {
+        let real = self.time.real();
+        let errand = &mut self.node.shards[index].errands[number];
+        let endpoint = errand.mailbox().cell.target.endpoint;
+        if let Errand::Attempt(flight) = errand {
+            if !flight.arrived && flight.exchange.arrives_at.is_some_and(|at| at <= real) {
+                flight.arrived = true;
+                let seq = flight.event.seq;
+                note!(self, "{endpoint} has received {seq}");
+                return Ok(());
+            }
+            return self.land(index, number);
+        }
+        let fails = self.node.failing_reads > 0;
+        self.node.failing_reads = self.node.failing_reads.saturating_sub(1);
+        let said = self.node.shards[index].go_on_reading(number, fails);
+        note!(self, "{endpoint} {said}");
+        self.check_shards()
+    }
+
+    /// An attempt is over.
+    fn land(&mut self, index: usize, number: usize) -> Result<(), Violation> {
+        let wall = self.time.wall();
+        let shard = &mut self.node.shards[index];
+        let Some(Errand::Attempt(flight)) = shard.errands.get(number) else { return Ok(()) };
+        let (target, exchange) = (flight.mailbox.cell.target, &flight.exchange);
+        let finished = Finished {
+            seq: flight.event.seq,
+            started_at: flight.started_at,
+            duration_ms: exchange.ends_at.since_ms(exchange.started_at) as u32,
+            outcome: exchange.outcome,
+            status: exchange.status,
+            retry_after_ms: exchange.retry_after.as_ref().and_then(|value| retry_after::parse(value, wall)),
+            response: Vec::new(),
+        };
+        let ended = Ended { started_at: flight.started_at, outcome: exchange.outcome };
+        let seq = finished.seq;
+        let again = (exchange.outcome == OutcomeClass::Success).then(|| flight.again());
+        self.oracle.ended(target, seq, ended)?;
+        self.node.shards[index].land(number, finished);
+        note!(self, "{} answered {seq}: {}", target.endpoint, ended.outcome.as_str());
+        if let Some(again) = again
+            && self.strikes(Plant::DoubleDelivery)
+        {
+            self.work_off(200)?;
+            let core = &self.node.shards[index].core;
+            core.in_flight.set(core.in_flight.get() + 1);
+            self.start(index, again)?;
+        }
+        self.check_shards()
+    }
+
+    /// Clients hear what has become of what they asked for.
+    pub(super) fn answer_clients(&mut self) -> Result<(), Violation> {
+        while let Some(answer) = self.clients.answer() {
+            match answer {
+                Answer::Taken(parcel, taken) => {
+                    note!(self, "client of {} hears: {}", parcel.app, super::requests::in_words(&taken));
+                    self.oracle.ledger.answered(&parcel, &taken)?;
+                    if taken.is_err() {
+                        self.clients.repeat(parcel);
+                    }
+                }
+                Answer::Changed(words, changed) => {
+                    note!(self, "client hears of «{words}»: {}", if changed.is_ok() { "done" } else { "no" });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_shards(&self) -> Result<(), Violation> {
+        self.node.shards.iter().try_for_each(check_shard)
+    }
+
+    /// Whether a planted bug strikes now.
+    fn strikes(&mut self, plant: Plant) -> bool {
+        if self.plant != Some(plant) {
+            return false;
+        }
+        self.chances += 1;
+        self.chances.is_multiple_of(STRUCK_EVERY)
+    }
+
+    fn sabotage_start(&mut self, flight: &mut Flight) {
+        if self.strikes(Plant::WrongId) {
+            flight.event.accepted_at = flight.event.accepted_at.plus_ms(1);
+        }
+        if flight.due.is_some() && self.strikes(Plant::EarlyRetry) {
+            flight.due = Some(flight.started_at.plus_ms(1));
+        }
+    }
+}
+
+impl Flight {
+    fn of(mailbox: std::rc::Rc<crate::node::SimMailbox>, attempt: Attempt, now: model::UnixMs) -> Flight {
+        Flight {
+            mailbox,
+            event: attempt.event,
+            number: attempt.number,
+            due: attempt.due,
+            started_at: now,
+            exchange: crate::network::Exchange::unmade(now),
+            arrived: false,
+        }
+    }
+
+    /// The same once more.
+    fn again(&self) -> Flight {
+        Flight {
+            mailbox: self.mailbox.clone(),
+            event: self.event.clone(),
+            exchange: self.exchange.clone(),
+            arrived: false,
+            ..*self
+        }
+    }
+}

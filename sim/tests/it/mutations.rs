@@ -1,0 +1,65 @@
+//! Bugs planted in the shells and in the disk: the oracle sees each of them, by the promise that it breaks.
+
+use sim::{Plan, Plant};
+
+/// Seeds tried before a planted bug counts as unseen.
+const SEEDS: u64 = 60;
+
+/// What the first seeds say of a planted bug.
+fn seen(plant: Plant) -> Vec<String> {
+    (0..SEEDS).filter_map(|seed| sim::run(Plan::of(seed), Some(plant), false).err()).map(|f| f.violation.0).collect()
+}
+
+fn check(plant: Plant, words: &[&str]) {
+    let seen = seen(plant);
+    assert!(!seen.is_empty(), "nobody saw {plant:?}");
+    let named = seen.iter().filter(|violation| words.iter().any(|word| violation.contains(word))).count();
+    assert!(named > 0, "{plant:?} was seen, but not for what it is: {seen:#?}");
+    println!("{plant:?}: seen by {} of {SEEDS} seeds, {named} of them as what it is", seen.len());
+}
+
+#[test]
+fn a_lost_settlement_is_seen() {
+    check(Plant::LostSettlement, &["it is not on disk", "is lost", "never ended"]);
+    check(Plant::LostRetryRow, &["never ended", "is lost", "discarded"]);
+}
+
+#[test]
+fn an_early_acknowledgement_is_seen() {
+    check(Plant::EarlyAck, &["acknowledged before it was durable"]);
+    check(Plant::AckAfterFailure, &["acknowledged before it was durable"]);
+}
+
+#[test]
+fn a_double_delivery_is_seen() {
+    check(Plant::DoubleDelivery, &["after its settlement is durable", "delivered again", "more often"]);
+    check(Plant::TwiceInFlight, &["in flight twice"]);
+}
+
+#[test]
+fn a_leaked_slot_or_place_is_seen() {
+    check(Plant::LeakedSlot, &["in flight", "lost a slot", "never settles", "nothing will"]);
+    check(Plant::LeakedPlace, &["places as taken"]);
+}
+
+#[test]
+fn a_lost_timer_is_seen() {
+    check(Plant::LostTimer, &["nothing will", "never settles"]);
+}
+
+#[test]
+fn a_skipped_event_is_seen() {
+    check(Plant::SkippedInCatchUp, &["is lost", "never ended"]);
+    check(Plant::LostOffer, &["is lost", "never ended", "still owes"]);
+}
+
+#[test]
+fn a_lost_requeue_is_seen() {
+    check(Plant::LostRequeue, &["waits for ever", "still owes", "a restart made"]);
+}
+
+#[test]
+fn an_attempt_too_early_or_as_another_is_seen() {
+    check(Plant::EarlyRetry, &["before it is due"]);
+    check(Plant::WrongId, &["changed its id"]);
+}
