@@ -99,7 +99,7 @@ impl Default for OpenOptions {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
         Self {
             cache_bytes: 32 * 1024 * 1024,
-            log_max_bytes: std::env::var("X_LOG").map_or(redo::MAX_BYTES, |v| v.parse().unwrap()),
+            log_max_bytes: redo::MAX_BYTES,
         }
     }
 }
