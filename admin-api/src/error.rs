@@ -2,7 +2,8 @@
 //!
 //! Every error body is a JSON object, whoever made the error: `{code, detail}` with text, but for 422, whose `detail`
 //! is a list of `{loc, msg, type}` as the clients parse it. Deliberately nothing of the inside in a body: what went
-//! wrong in the store goes to the log, the caller gets `internal_error`.
+//! wrong in the store goes to the log, the caller learns whether the store is gone (`storage_failed`), full
+//! (`storage_full`) or one row is damaged (`data_damaged`).
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,9 @@ use utoipa::ToSchema;
 
 /// Seconds a caller is told to wait when nothing better is known.
 const RETRY_AFTER_S: u64 = 1;
+
+/// The same while the disk is full: room is made by people, or by retention.
+const STORAGE_FULL_RETRY_AFTER_S: u64 = 10;
 
 /// The status of a created thing.
 pub(crate) const CREATED: StatusCode = StatusCode::CREATED;
@@ -69,12 +73,24 @@ pub(crate) enum ApiError {
         /// Seconds to wait.
         retry_after_s: u64,
     },
+    /// The disk is nearly full: no messages are taken until there is room.
+    #[error("the disk is nearly full: messages are not taken until there is room")]
+    StorageFull,
+    /// The store failed while it took this: whether it did is unknown until it was opened again.
+    #[error("the store failed; try again with the same idempotency key once it has been started anew")]
+    StorageFailed,
     /// The process is stopping.
     #[error("shutting down")]
     ShuttingDown,
     /// No answer within the deadline; what was asked for may still happen.
     #[error("no answer within the deadline")]
     Timeout,
+    /// What is stored is not what was written; the rest works.
+    #[error("a stored row of kind {kind} is damaged")]
+    Damaged {
+        /// What kind of row.
+        kind: &'static str,
+    },
     /// Our fault; the log says more.
     #[error("internal error")]
     Internal,
@@ -135,8 +151,11 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyBroken => StatusCode::BAD_REQUEST,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
-            ApiError::Busy { .. } | ApiError::ShuttingDown | ApiError::Timeout => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ApiError::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            ApiError::Damaged { .. } | ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -154,8 +173,11 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
             ApiError::Busy { .. } => "busy",
+            ApiError::StorageFull => "storage_full",
+            ApiError::StorageFailed => "storage_failed",
             ApiError::ShuttingDown => "shutting_down",
             ApiError::Timeout => "timeout",
+            ApiError::Damaged { .. } => "data_damaged",
             ApiError::Internal => "internal_error",
         }
     }
@@ -191,7 +213,8 @@ impl IntoResponse for ApiError {
         };
         let retry_after_s = match self {
             ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
-            ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
+            ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
+            ApiError::StorageFull => Some(STORAGE_FULL_RETRY_AFTER_S),
             _ => None,
         };
         if let Some(seconds) = retry_after_s {
@@ -207,7 +230,13 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         tracing::error!(%error, "the store failed a request");
-        ApiError::Internal
+        match error {
+            StoreError::CorruptRow { kind, .. } => ApiError::Damaged { kind },
+            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => ApiError::StorageFailed,
+            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
+                ApiError::Internal
+            }
+        }
     }
 }
 
@@ -233,11 +262,13 @@ impl From<IngestError> for ApiError {
         match error {
             IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
             IngestError::ShuttingDown => ApiError::ShuttingDown,
+            IngestError::StorageFull => ApiError::StorageFull,
+            IngestError::Damaged { kind } => ApiError::Damaged { kind },
             IngestError::UnknownApplication => ApiError::NotFound("application"),
             IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES },
             IngestError::Store(error) => {
                 tracing::error!(%error, "messages were not taken");
-                ApiError::Internal
+                ApiError::StorageFailed
             }
         }
     }

@@ -38,6 +38,9 @@ pub struct EngineConfig {
     pub response_kept_bytes: usize,
     /// Bytes of a response body read before the connection is dropped.
     pub response_read_bytes: usize,
+    /// Messages are refused while the disk has less room than this, so that deliveries can go on being settled; 0 switches
+    /// this off. More than what may wait for the writer and what one checkpoint writes.
+    pub disk_reserve_bytes: u64,
     /// Requests that wait for the writer; more are refused as busy.
     pub ingest_queue_capacity: usize,
     /// Bytes of payloads that wait for the writer; more are refused as busy.
@@ -73,6 +76,7 @@ impl Default for EngineConfig {
             retire_after_idle_ms: 30_000,
             response_kept_bytes: 1_024,
             response_read_bytes: 64 * 1024,
+            disk_reserve_bytes: 256 * MIB as u64,
             ingest_queue_capacity: 4_096,
             ingest_queue_bytes: 64 * MIB,
             commit_max_events: 4_096,
@@ -109,7 +113,7 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 21] = [
+        let checks: [(&'static str, u64, u64, u64); 22] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -121,6 +125,7 @@ impl EngineConfig {
             ("retire_after_idle_ms", self.retire_after_idle_ms, 100, DAY_MS),
             ("response_kept_bytes", self.response_kept_bytes as u64, 0, 4_096),
             ("response_read_bytes", self.response_read_bytes as u64, 1_024, 16 * MIB),
+            ("disk_reserve_bytes", self.disk_reserve_bytes, 0, 1 << 60),
             ("ingest_queue_capacity", self.ingest_queue_capacity as u64, 1, 1 << 20),
             ("ingest_queue_bytes", self.ingest_queue_bytes as u64, MIB, 1 << 40),
             ("commit_max_events", self.commit_max_events as u64, 1, 65_536),

@@ -13,14 +13,17 @@ use crate::dispatch::Guard;
 use crate::jobs;
 use crate::observe;
 use crate::retention::janitor;
+use crate::room::Room;
 use crate::router::Router;
 use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
 use crate::shard::inbox::ShardInbox;
 use crate::shard::{self, ShardParts, ShardThread};
+use crate::watch;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use storage::tables::progress::Progress;
 use storage::tables::{delivery, endpoint, log};
 use storage::writer::{
@@ -37,6 +40,12 @@ const REROUTED_PER_STEP: usize = 1_024;
 
 /// Payload bytes read in one step at start-up.
 const REROUTED_BYTES: usize = 8 << 20;
+
+/// How often a stop looks whether the writer has ended.
+const JOIN_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How long the writer may take to notice that the store failed.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +79,7 @@ struct Inner {
     writer: WriterHandle,
     master: Arc<MasterKey>,
     guard: Arc<Guard>,
+    room: Arc<Room>,
     clock: Clock,
     threads: Mutex<Option<Threads>>,
 }
@@ -77,7 +87,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 3],
+    tasks: [tokio::task::JoinHandle<()>; 4],
 }
 
 impl Engine {
@@ -123,17 +133,25 @@ impl Engine {
         let observer = tokio::spawn(observe::run(store.clone()));
         let (limits, period_ms) = (config.retention, config.retention_period_ms);
         let janitor = tokio::spawn(janitor::run(store.clone(), writer.clone(), clock, limits, period_ms));
-        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks: [jobs, observer, janitor] }));
-        Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, clock, threads }) })
+        let room = Arc::new(Room::new(config.disk_reserve_bytes));
+        room.look(&store);
+        let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone()));
+        let tasks = [jobs, observer, janitor, watch];
+        let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks }));
+        Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, room, clock, threads }) })
     }
 
     /// Takes messages of one application in, in one durable commit. Those accepted are on the disk when this returns.
     ///
     /// # Errors
-    /// As [`IngestError`] lists; with `Busy`, `ShuttingDown` and `UnknownApplication` nothing was taken.
+    /// As [`IngestError`] lists; with any but `Store` nothing was taken.
     pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
         let count = messages.len() as u64;
-        let result = self.inner.writer.ingest(app, messages).await;
+        let result = if self.inner.room.is_full() {
+            Err(IngestError::StorageFull)
+        } else {
+            self.inner.writer.ingest(app, messages).await
+        };
         observe::ingested(count, &result);
         result
     }
@@ -230,19 +248,34 @@ impl Engine {
         let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Threads { shards, writer, tasks }) = threads else { return };
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
-        let handle = self.inner.writer.clone();
+        let (handle, store) = (self.inner.writer.clone(), self.inner.store.clone());
         let joined = tokio::task::spawn_blocking(move || {
             for shard in shards {
                 shard.join();
             }
             handle.close();
-            if writer.join().is_err() {
-                tracing::error!("the writer ended by a panic");
-            }
+            join(writer, &store);
         });
         if joined.await.is_err() {
             tracing::error!("stopping ended by a panic");
         }
+    }
+}
+
+/// Waits for the writer to end. One that a failed store holds is left behind: the process is about to end.
+fn join(writer: JoinHandle<()>, store: &SharedStore) {
+    while !writer.is_finished() {
+        if store.poisoned().is_some() {
+            std::thread::sleep(STUCK_AFTER);
+            if !writer.is_finished() {
+                tracing::error!("the failed store holds the writer; it is left behind");
+                return;
+            }
+        }
+        std::thread::sleep(JOIN_LOOK_EVERY);
+    }
+    if writer.join().is_err() {
+        tracing::error!("the writer ended by a panic");
     }
 }
 

@@ -15,6 +15,10 @@ pub mod delivery_state;
 
 mod observe;
 
+mod room;
+
+mod watch;
+
 pub mod router;
 
 pub mod shard;

@@ -22,6 +22,8 @@ pub(crate) async fn run(store: SharedStore) {
         "unknown_application",
         "too_large",
         "store",
+        "storage_full",
+        "damaged",
         "duplicate_event_id",
         "idempotency_key_reused",
     ] {
@@ -36,6 +38,13 @@ pub(crate) async fn run(store: SharedStore) {
     }
 }
 
+/// How much room the disk has, if anything bounds it.
+pub(crate) fn room(free_bytes: Option<u64>) {
+    if let Some(bytes) = free_bytes {
+        metrics::gauge!(metric::DISK_FREE_BYTES).set(bytes as f64);
+    }
+}
+
 /// Counts what became of a request with `count` messages.
 pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestError>) {
     let outcomes = match result {
@@ -46,6 +55,8 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
                 IngestError::ShuttingDown => "stopping",
                 IngestError::UnknownApplication => "unknown_application",
                 IngestError::TooLarge => "too_large",
+                IngestError::Damaged { .. } => "damaged",
+                IngestError::StorageFull => "storage_full",
                 IngestError::Store(_) => "store",
             };
             rejected(reason).increment(count);
@@ -58,6 +69,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
             IngestOutcome::Accepted(_) => accepted += 1,
             IngestOutcome::Repeated(_) => {}
             IngestOutcome::DuplicateEventId => rejected("duplicate_event_id").increment(1),
+            IngestOutcome::Damaged { .. } => rejected("damaged").increment(1),
             IngestOutcome::KeyReused => rejected("idempotency_key_reused").increment(1),
         }
     }

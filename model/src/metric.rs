@@ -10,6 +10,10 @@ pub const INGEST_REJECTED: &str = "pinion_ingest_rejected_total";
 pub const COMMIT_SECONDS: &str = "pinion_commit_duration_seconds";
 /// Histogram: the fdatasync in it.
 pub const FDATASYNC_SECONDS: &str = "pinion_fdatasync_duration_seconds";
+/// Histogram: one checkpoint of the redo log.
+pub const CHECKPOINT_SECONDS: &str = "pinion_checkpoint_duration_seconds";
+/// Histogram: what a commit waited for a checkpoint.
+pub const CHECKPOINT_WAIT_SECONDS: &str = "pinion_checkpoint_wait_seconds";
 /// Histogram: events in one commit.
 pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 /// Counter, label `outcome`: attempts made.
@@ -48,6 +52,8 @@ pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
 /// Gauge: the store on disk.
 pub const STORE_BYTES: &str = "pinion_store_size_bytes";
+/// Gauge: room that the store may grow by.
+pub const DISK_FREE_BYTES: &str = "pinion_disk_free_bytes";
 /// Counter, label `kind`: what retention removed.
 pub const RETENTION_REMOVED: &str = "pinion_retention_removed_total";
 /// Counter, label `kind`: bytes that retention removed.

@@ -36,7 +36,8 @@ pub(crate) enum DataDirError {
 /// # Errors
 /// See [`OpenError`]; [`OpenError::InUse`] when another process has it.
 pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
-    let options = OpenOptions { cache_bytes: loaded.config.store_cache_bytes };
+    let config = &loaded.config;
+    let options = OpenOptions { cache_bytes: config.store_cache_bytes, log_max_bytes: config.store_log_bytes };
     Ok(Arc::new(options.open(&loaded.config.data_dir)?))
 }
 

@@ -16,13 +16,16 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 35] = [
+const HELP: [(Kind, &str, &str); 38] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
     (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
+    (Histogram, metric::CHECKPOINT_SECONDS, "One checkpoint: a full log file put into the ordered map."),
+    (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What a commit waited for a checkpoint; most do not wait."),
     (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),
     (Gauge, metric::STORE_BYTES, "The store's files."),
+    (Gauge, metric::DISK_FREE_BYTES, "Room that the store may grow by; below the reserve, messages are refused."),
     (Counter, metric::ATTEMPTS, "Attempts by what they showed."),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),

@@ -147,6 +147,10 @@ impl Store for Disk {
         self.rows.size_on_disk_bytes()
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.rows.free_bytes()
+    }
+
     fn poisoned(&self) -> Option<String> {
         self.rows.poisoned()
     }

@@ -37,7 +37,7 @@ pub fn rows(
     fetch: Fetch,
 ) -> Result<(Option<Event>, Option<Pending>), StoreError> {
     let row = match fetch.due {
-        Some(_) => delivery::pending(&**store, target, fetch.seq)?,
+        Some(due) => delivery::pending_at(&**store, target, fetch.seq, due)?,
         None => None,
     };
     Ok((log::get(&**store, target.app, fetch.seq)?, row))

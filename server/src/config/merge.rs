@@ -138,6 +138,7 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut config.log_format, settings.log_format);
     set(&mut config.log_level, settings.log_level);
     set(&mut config.store_cache_bytes, settings.store_cache_bytes.map(|Size(bytes)| bytes));
+    set(&mut config.store_log_bytes, bytes(settings.store_log_bytes));
 
     let http = &mut config.http;
     set(&mut http.max_connections, settings.max_connections);
@@ -165,6 +166,7 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut engine.retire_after_idle_ms, settings.retire_after_idle_ms.map(|Span(ms)| ms));
     set(&mut engine.response_kept_bytes, bytes(settings.response_kept_bytes));
     set(&mut engine.response_read_bytes, bytes(settings.response_read_bytes));
+    set(&mut engine.disk_reserve_bytes, settings.disk_reserve_bytes.map(|Size(bytes)| bytes));
     set(&mut engine.ingest_queue_capacity, settings.ingest_queue_capacity);
     set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
     set(&mut engine.commit_max_events, settings.commit_max_events);
@@ -234,6 +236,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
         store_cache_bytes: Some(Size(config.store_cache_bytes)),
+        store_log_bytes: size(config.store_log_bytes),
+        disk_reserve_bytes: Some(Size(engine.disk_reserve_bytes)),
         ingest_queue_capacity: Some(engine.ingest_queue_capacity),
         ingest_queue_bytes: size(engine.ingest_queue_bytes),
         commit_max_events: Some(engine.commit_max_events),

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiLimits,
     /// Memory for cached pages of the store, in bytes.
     pub(crate) store_cache_bytes: u64,
+    /// Each of the two files of the store's redo log, in bytes.
+    pub(crate) store_log_bytes: usize,
     /// The engine's bounds and defaults.
     pub(crate) engine: EngineConfig,
 }
@@ -103,6 +105,7 @@ impl Default for Config {
             http: HttpBounds::default(),
             api: ApiLimits::default(),
             store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
+            store_log_bytes: storage::store::sled::OpenOptions::default().log_max_bytes,
             engine: EngineConfig::default(),
         }
     }

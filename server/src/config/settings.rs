@@ -111,6 +111,13 @@ pub(crate) struct Settings {
     /// Memory for cached pages of the store.
     #[arg(long, env = "PINION_STORE_CACHE_BYTES", value_name = "SIZE")]
     pub(crate) store_cache_bytes: Option<Size>,
+    /// Room on the disk that is kept for settling deliveries: with less, messages are refused (507); 0 switches this off.
+    #[arg(long, env = "PINION_DISK_RESERVE_BYTES", value_name = "SIZE")]
+    pub(crate) disk_reserve_bytes: Option<Size>,
+    /// Each of the two files of the store's redo log, and as much memory: a larger one makes checkpoints rarer, and a start
+    /// after a crash longer.
+    #[arg(long, env = "PINION_STORE_LOG_BYTES", value_name = "SIZE")]
+    pub(crate) store_log_bytes: Option<Size>,
     /// Requests that wait for the writer; more are refused as busy.
     #[arg(long, env = "PINION_INGEST_QUEUE_CAPACITY", value_name = "N")]
     pub(crate) ingest_queue_capacity: Option<usize>,

@@ -8,6 +8,11 @@
 
 mod harness;
 
+#[cfg(target_os = "linux")]
+mod disk;
+
+#[cfg(target_os = "linux")]
+mod bad_disk;
 mod bad_input;
 mod breaker;
 mod command_line;
@@ -21,4 +26,7 @@ mod keys;
 mod lifecycle;
 mod metrics;
 mod outcomes;
+#[cfg(target_os = "linux")]
+mod power_cut;
 mod restart;
+mod start_up;

@@ -17,7 +17,8 @@ pub enum Write {
 }
 
 impl Write {
-    fn value_bytes(&self) -> usize {
+    /// The length of the value, in bytes.
+    pub(super) fn value_bytes(&self) -> usize {
         match self {
             Self::Put(value) => value.len(),
             Self::Delete => 0,

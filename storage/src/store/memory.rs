@@ -142,6 +142,10 @@ impl Store for MemoryStore {
         Ok(bytes as u64)
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     fn poisoned(&self) -> Option<String> {
         self.poison.reason()
     }

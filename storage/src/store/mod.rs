@@ -12,6 +12,7 @@ mod batch;
 mod conformance;
 mod error;
 pub mod memory;
+mod redo;
 pub mod sled;
 
 use bytes::Bytes;
@@ -87,6 +88,14 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// When the file system does not answer. This one does not poison.
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Bytes that the store may still grow by: the room on its disk, less what it has yet to write of what it has taken.
+    /// `None` when nothing bounds it.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not answer. This one does not poison.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
 
     /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
     fn poisoned(&self) -> Option<String>;

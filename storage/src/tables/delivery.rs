@@ -98,6 +98,27 @@ pub fn pending(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Re
     read.get(&keys::pending::encode(target, seq))?.map(|value| decode("pending", &value)).transpose()
 }
 
+/// The row of a delivery that waited for `due`. One that is damaged counts as one that says just this and knows of no
+/// attempts: the delivery is still owed, and what it comes to replaces the row.
+///
+/// # Errors
+/// Whatever the store reports, but for that.
+pub fn pending_at(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+    due: UnixMs,
+) -> Result<Option<Pending>, StoreError> {
+    match pending(read, target, seq) {
+        Err(StoreError::CorruptRow { kind, detail }) => {
+            tracing::error!(app = %target.app, endpoint = %target.endpoint, %seq, kind, detail,
+                "a row is damaged; its delivery begins anew");
+            Ok(Some(Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Scheduled }))
+        }
+        result => result,
+    }
+}
+
 /// Makes a delivery wait, replacing the row `was` that it had.
 pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option<UnixMs>, pending: &Pending) {
     if let Some(was) = was {

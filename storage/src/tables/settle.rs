@@ -45,7 +45,10 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
     if settled.was_due.is_none() && settled.verdict == Verdict::Done {
         return Ok(());
     }
-    let row = delivery::pending(txn, target, seq)?;
+    let row = match settled.was_due {
+        Some(was) => delivery::pending_at(txn, target, seq, was)?,
+        None => delivery::pending(txn, target, seq)?,
+    };
     if row.as_ref().map(|row| row.due) != settled.was_due {
         if let Some(was) = settled.was_due {
             delivery::remove_due(txn, target, was, seq);

@@ -47,6 +47,10 @@ impl Store for TestStore {
         self.0.size_on_disk_bytes()
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.0.free_bytes()
+    }
+
     fn poisoned(&self) -> Option<String> {
         self.0.poisoned()
     }

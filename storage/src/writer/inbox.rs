@@ -268,9 +268,9 @@ impl WriterHandle {
             Refused::Busy => IngestError::Busy { retry_after_s: 1 },
             Refused::Closing => IngestError::ShuttingDown,
         })?;
-        match answer.await {
+        match self.unless_failed(answer).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(IngestError::Store(self.failure().await)),
+            Err(reason) => Err(IngestError::Store(reason)),
         }
     }
 
@@ -293,9 +293,18 @@ impl WriterHandle {
             Refused::Busy => ChangeError::Busy,
             Refused::Closing => ChangeError::Unavailable(self.failed().unwrap_or_else(|| "stopping".to_owned())),
         })?;
-        match answer.await {
+        match self.unless_failed(answer).await {
             Ok(result) => result,
-            Err(_) => Err(ChangeError::Unavailable(self.failure().await)),
+            Err(reason) => Err(ChangeError::Unavailable(reason)),
+        }
+    }
+
+    /// An answer of the writer, or why there will be none. A store that failed may hold the writer for ever.
+    async fn unless_failed<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            Ok(answer) = answer => Ok(answer),
+            reason = self.failure() => Err(reason),
         }
     }
 
@@ -399,8 +408,9 @@ impl WriterHandle {
 
     /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
     pub fn fail(&self, reason: String) {
-        self.shared.failure.send_replace(Some(reason));
+        // In this order: who knows the reason finds that nothing is taken any more.
         self.closed();
+        self.shared.failure.send_replace(Some(reason));
     }
 
     pub(super) fn closed(&self) {

@@ -58,6 +58,11 @@ pub enum IngestOutcome {
     DuplicateEventId,
     /// The idempotency key was used for other content.
     KeyReused,
+    /// The row that would tell whether it was taken before is damaged: it is not taken.
+    Damaged {
+        /// What kind of row.
+        kind: &'static str,
+    },
 }
 
 /// Messages that were not taken at all.
@@ -76,6 +81,15 @@ pub enum IngestError {
     /// nothing was taken.
     #[error("more than the store takes at once")]
     TooLarge,
+    /// The disk has less room than is kept for what cannot be refused; nothing was taken.
+    #[error("the disk is nearly full")]
+    StorageFull,
+    /// The rows that say where the application's log ends are damaged; nothing was taken.
+    #[error("a stored row of kind {kind} is damaged")]
+    Damaged {
+        /// What kind of row.
+        kind: &'static str,
+    },
     /// There is no such application.
     #[error("unknown application")]
     UnknownApplication,
@@ -111,14 +125,17 @@ impl Ingest {
         let mut head = match self.heads.get(&app) {
             Some(head) => *head,
             // The first since the start: also the moment to notice that the application is gone.
-            None if crate::tables::application::get(txn, app)?.is_none() => {
-                return Ok(Err(IngestError::UnknownApplication));
-            }
-            None => log::head(txn, app)?,
+            None => match contained(end_of_log(txn, app))? {
+                Ok(Some(head)) => head,
+                Ok(None) => return Ok(Err(IngestError::UnknownApplication)),
+                Err(kind) => return Ok(Err(IngestError::Damaged { kind })),
+            },
         };
         let mut outcomes = Vec::with_capacity(messages.len());
         for message in messages {
-            let outcome = self.take_one(txn, app, head.next(), message, now)?;
+            // Before it has written anything: a row is read first.
+            let outcome = contained(self.take_one(txn, app, head.next(), message, now))?
+                .unwrap_or_else(|kind| IngestOutcome::Damaged { kind });
             if let IngestOutcome::Accepted(event) = &outcome {
                 head = event.seq;
                 events.push(event.clone());
@@ -157,6 +174,25 @@ impl Ingest {
             idempotency::put(txn, app, key, &idempotency::Row { seq, accepted_at: now, fingerprint, expires_at })?;
         }
         Ok(IngestOutcome::Accepted(event(app, seq, now, message)))
+    }
+}
+
+/// Where an application's log ends, if there is such an application.
+fn end_of_log(txn: &Txn<'_>, app: AppId) -> Result<Option<Seq>, StoreError> {
+    let exists = crate::tables::application::get(txn, app)?.is_some();
+    exists.then(|| log::head(txn, app)).transpose()
+}
+
+/// Keeps a damaged row from failing more than what needs it. Else a client that repeats its request would stop the process
+/// again and again.
+fn contained<T>(result: Result<T, StoreError>) -> Result<Result<T, &'static str>, StoreError> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(StoreError::CorruptRow { kind, detail }) => {
+            tracing::error!(kind, detail, "a row is damaged; messages that need it are refused");
+            Ok(Err(kind))
+        }
+        Err(error) => Err(error),
     }
 }
 

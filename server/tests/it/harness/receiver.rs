@@ -35,10 +35,16 @@ pub(crate) struct Received {
     pub(crate) connection: usize,
     /// The status that it was about to be answered; 0 for what is no whole answer.
     pub(crate) answered: u16,
+    /// What [`Receiver::stamp_with`] gave when it was complete; 0 without.
+    pub(crate) stamp: u64,
 }
 
-#[derive(Debug, Default)]
+/// A clock of a test's own.
+type Stamp = Box<dyn Fn() -> u64 + Send>;
+
+#[derive(Default)]
 struct State {
+    stamp: Option<Stamp>,
     requests: Vec<Received>,
     scripts: HashMap<String, VecDeque<Behaviour>>,
     connections: usize,
@@ -111,6 +117,11 @@ impl Receiver {
     /// What requests to `path` get, one after the other; the last one stays.
     pub(crate) fn script(&self, path: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
         self.state.change(|state| state.scripts.insert(path.to_owned(), behaviours.into_iter().collect()));
+    }
+
+    /// Stamps every request from now on, before it is answered.
+    pub(crate) fn stamp_with(&self, stamp: impl Fn() -> u64 + Send + 'static) {
+        self.state.change(|state| state.stamp = Some(Box::new(stamp)));
     }
 
     /// Every request so far, in the order of arrival.
@@ -204,6 +215,7 @@ async fn converse(mut stream: TcpStream, connection: usize, state: &Watched<Stat
             };
             let behaviour = behaviour.unwrap_or_else(|| Behaviour::of_path(&request.path));
             request.answered = behaviour.status_code();
+            request.stamp = state.stamp.as_ref().map_or(0, |stamp| stamp());
             if state.requests.len() < MAX_KEPT {
                 state.requests.push(request);
             }
@@ -249,7 +261,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: 
     let rest = buffer.split_off(total);
     let body = std::mem::replace(buffer, rest).split_off(head_end + 4);
     let (at, at_wall) = (Instant::now(), SystemTime::now());
-    Ok(Some(Received { method, path, headers, body, at, at_wall, connection, answered: 0 }))
+    Ok(Some(Received { method, path, headers, body, at, at_wall, connection, answered: 0, stamp: 0 }))
 }
 
 async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<usize> {

@@ -226,7 +226,12 @@ impl Server {
             .sum()
     }
 
+    /// The one it was given, or the one that it generated.
     pub(crate) fn root_key(&self) -> String {
+        let given = self.launch.environment.iter().find(|(name, _)| name == "PINION_ROOT_KEY");
+        if let Some((_, key)) = given {
+            return key.clone();
+        }
         let path = self.data_dir().join("root.key");
         std::fs::read_to_string(path).expect("the root key was generated").trim().to_owned()
     }

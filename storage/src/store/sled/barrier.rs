@@ -1,7 +1,7 @@
 //! What makes written bytes stay: fdatasync for the data file, fsync for new files and for the folders that name them.
 //!
 //! sled's `flush()` ends in `sync_file_range` on Linux, which writes no metadata and does not empty the drive's cache
-//! (man 2 sync_file_range). So every commit ends here, through a descriptor of our own. Our own matters twice: Linux
+//! (man 2 sync_file_range). So every checkpoint ends here, through a descriptor of our own. Our own matters twice: Linux
 //! reports a write-back error once to each open file description, and sled's background thread logs and swallows what
 //! its descriptor is told. Ours still hears of it.
 
@@ -10,7 +10,6 @@ use std::io;
 use std::path::Path;
 #[cfg(test)]
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 /// A descriptor on the data file whose only use is to make it durable.
 #[derive(Debug)]
@@ -21,9 +20,9 @@ pub(super) struct Barrier {
 }
 
 impl Barrier {
-    /// Opens the data file at `path`, which must exist.
+    /// Opens the data file at `path`, which is created empty if it is not there.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Self {
             file,
             #[cfg(test)]
@@ -38,10 +37,7 @@ impl Barrier {
         if self.fail_next.swap(false, Ordering::SeqCst) {
             return Err(io::Error::other("injected fault"));
         }
-        let started = Instant::now();
-        let result = self.file.sync_data();
-        metrics::histogram!(model::metric::FDATASYNC_SECONDS).record(started.elapsed().as_secs_f64());
-        result
+        self.file.sync_data()
     }
 
     /// The length of the data file in bytes.

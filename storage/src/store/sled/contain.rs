@@ -5,12 +5,18 @@
 //! panic: the caller must poison the store.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 /// How sled names the threads that write its buffers.
 const IO_THREAD_PREFIX: &str = "sled-io-";
+
+/// How long a failure inside sled is left to come out by itself.
+const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -40,6 +46,57 @@ pub(super) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     let result = panic::catch_unwind(AssertUnwindSafe(call));
     CONTAINED.set(false);
     result.map_err(|_message| Panicked { location: LOCATION.take().unwrap_or_else(|| "unknown location".to_owned()) })
+}
+
+/// A handle of sled's whose end is contained: sled syncs its file when the last one goes, and panics if that fails.
+pub(super) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(super) fn new(handle: T) -> Self {
+        Self(Some(handle))
+    }
+}
+
+impl<T> Deref for Contained<T> {
+    type Target = T;
+
+    #[expect(clippy::expect_used, reason = "only taken out when dropped")]
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("the handle is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        // Told by the panic hook, and nobody is left to tell.
+        drop(contain(|| drop(self.0.take())));
+    }
+}
+
+/// Runs `call` in sled on a thread that is left behind when one of sled's own has failed or died: sled does not always wake
+/// who waits for what that one was writing.
+pub(super) fn watched<T: Send + 'static>(
+    config: &::sled::Config,
+    call: impl FnOnce() -> Result<T, ::sled::Error> + Send + 'static,
+) -> Result<Result<T, ::sled::Error>, Panicked> {
+    let (done, result) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("pinion-flush".to_owned());
+    if let Err(error) = thread.spawn(move || drop(done.send(contain(call)))) {
+        return Ok(Err(::sled::Error::Io(error)));
+    }
+    loop {
+        // Before the wait, so that what came out by itself in that time counts.
+        let (failed, died) = (config.global_error().err(), io_thread_panicked());
+        match result.recv_timeout(WATCH_PERIOD) {
+            Ok(result) => return result,
+            Err(_) if died => return Err(Panicked { location: "a thread of its own".to_owned() }),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Panicked { location: "unknown location".to_owned() }),
+        }
+        if let Some(error) = failed {
+            return Ok(Err(error));
+        }
+    }
 }
 
 /// Whether one of sled's own threads has died, in this process. sled does not report that: whoever waits for the buffer
@@ -77,6 +134,17 @@ fn record(info: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handle_that_panics_when_it_is_dropped_does_not_take_us_with_it() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("the file cannot be synced");
+            }
+        }
+        drop(Contained::new(Panics));
+    }
 
     #[test]
     fn a_panic_becomes_a_value_without_its_message() {

@@ -1,22 +1,27 @@
 //! The `FORMAT` file: which layout of the store folder, and which meaning of its rows, this folder holds.
 //!
-//! Two lines of text, written once at creation and read before anything else is touched:
+//! Two lines of text, written when all that they promise is there, and read before anything else is touched:
 //!
 //! ```text
 //! pinion-store
-//! 1
+//! 2
 //! ```
 //!
-//! A version we do not know is refused. There is no upgrade here: an upgrade is a decision, made above.
+//! | version | what it has |
+//! |---|---|
+//! | 1 | sled alone: every commit is in it |
+//! | 2 | the redo log too: sled may be behind it |
+//!
+//! A version we do not know is refused. What an older one lacks is made in `open`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::open::OpenError;
 
 /// The version this build writes and the newest it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The file's name inside the store folder.
 pub(super) const FILE_NAME: &str = "FORMAT";
@@ -26,15 +31,18 @@ const MAGIC: &str = "pinion-store";
 /// Far more than a valid file holds.
 const MAX_BYTES: u64 = 64;
 
-/// Writes the file into `folder` and makes it durable; the caller makes the folder durable.
+/// Writes the file into `folder`, over an older one if there is one, whole or not at all, and makes it durable but for its
+/// name: the caller makes the folder durable.
 pub(super) fn write(folder: &Path) -> io::Result<()> {
-    let mut file = File::create_new(folder.join(FILE_NAME))?;
+    let beside = folder.join("FORMAT.new");
+    let mut file = File::create(&beside)?;
     write!(file, "{MAGIC}\n{VERSION}\n")?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(beside, folder.join(FILE_NAME))
 }
 
-/// Passes when `folder` is of a version this build can read.
-pub(super) fn check(folder: &Path) -> Result<(), OpenError> {
+/// The version of `folder`, if this build can read it.
+pub(super) fn check(folder: &Path) -> Result<u32, OpenError> {
     let path = folder.join(FILE_NAME);
     let corrupt = |reason: &str| OpenError::Corrupt { path: path.clone(), reason: reason.to_owned() };
     let file = match File::open(&path) {
@@ -49,7 +57,7 @@ pub(super) fn check(folder: &Path) -> Result<(), OpenError> {
     match parse(&bytes) {
         None => Err(corrupt("it does not hold a format version")),
         Some(found) if found > VERSION => Err(OpenError::FormatTooNew { path, found, supported: VERSION }),
-        Some(_) => Ok(()),
+        Some(found) => Ok(found),
     }
 }
 

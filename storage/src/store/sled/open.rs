@@ -1,23 +1,27 @@
-//! Opening and creating: everything that must hold before the first row is read.
+//! Opening: everything that must hold before the first row is read.
 //!
-//! Creation happens in `store.new/` and is published by one rename, so a crash leaves either no store or a whole one.
-//! A store folder that exists is never created into: a missing file there is damage, where sled would start afresh.
+//! A store folder that exists is never created into, but for the log that a folder of version 1 does not have yet: a
+//! missing file there is damage, where sled would start afresh.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::barrier::{Barrier, sync_path};
-use super::contain::contain;
+use super::base::Base;
+use super::checkpoint::{self, Checkpointer, Checkpoints};
+use super::contain::{Contained, Panicked, contain, watched};
+use super::create::{self, create_data_dir, take_lock};
 use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots};
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
-use super::{COMMITS_KEY, COMMITS_TREE, SledStore, format};
-use crate::store::Poison;
+use super::{Shared, SledStore, Writer, format, readable};
+use crate::store::redo::{self, log, recover};
+use crate::store::{Poison, StoreError};
 
 /// How often sled's background thread flushes and looks for segments to clean; it may spend half of it on cleaning.
 const BACKGROUND_EVERY_MS: u64 = 500;
@@ -26,7 +30,7 @@ const BACKGROUND_EVERY_MS: u64 = 500;
 /// more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184 KB, too
 /// many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over. Stored in
 /// `conf`: another number does not open a store made with this one.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// A store dropped in this process lets go of its files a moment later: sled's threads hold them a little longer.
 const LINGER_TRIES: u32 = 200;
@@ -85,12 +89,18 @@ impl OpenError {
 pub struct OpenOptions {
     /// Memory for cached pages, in bytes.
     pub cache_bytes: u64,
+    /// Size of each of the two files of the redo log, in bytes; as much memory again, twice, holds the rows in them. A
+    /// larger one makes checkpoints rarer. One commit always fits.
+    pub log_max_bytes: usize,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
-        Self { cache_bytes: 32 * 1024 * 1024 }
+        Self {
+            cache_bytes: 32 * 1024 * 1024,
+            log_max_bytes: std::env::var("X_LOG").map_or(redo::MAX_BYTES, |v| v.parse().unwrap()),
+        }
     }
 }
 
@@ -107,88 +117,90 @@ impl OpenOptions {
         create_data_dir(&data_dir)?;
         let lock = take_lock(&data_dir)?;
         let home = data_dir.join("store");
-        if !home.try_exists().map_err(|error| OpenError::io("find", &home, error))? {
-            self.create(&data_dir, &home)?;
+        if !exists(&home)? {
+            create::create(self, &data_dir, &home)?;
         }
-        format::check(&home)?;
-        self.open_home(&home, lock)
+        let version = format::check(&home)?;
+        self.open_home(&home, version, lock)
     }
 
-    fn open_home(self, home: &Path, lock: File) -> Result<SledStore, OpenError> {
+    fn open_home(self, home: &Path, version: u32, lock: File) -> Result<SledStore, OpenError> {
         let sled_dir = home.join("sled");
         let data_file = sled_dir.join("db");
         for needed in [&data_file, &sled_dir.join("conf"), &sled_dir.join("blobs")] {
-            if !needed.try_exists().map_err(|error| OpenError::io("find", needed, error))? {
+            if !exists(needed)? {
                 return Err(OpenError::Corrupt { path: needed.clone(), reason: "it is missing".to_owned() });
             }
         }
         remove_unfinished_snapshots(&sled_dir)?;
+        readable::check(&sled_dir)?;
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
-        let db = self.open_sled(&sled_dir)?;
-        let (commits, last_commit) = read_last_commit(&db, &data_file)?;
-        refuse_loss(home, &data_file, last_commit, acknowledged)?;
+        let (base, checkpointed) = self.open_base(&sled_dir)?;
+        if version < format::VERSION {
+            refuse_loss(home, &data_file, checkpointed, acknowledged)?;
+            create::add_log(home)?;
+        }
+        let (log_files, recovered) = read_log(&home.join("log"), checkpointed, &data_file)?;
+        refuse_loss(home, &log::path(&home.join("log"), recovered.newest), recovered.last_commit, acknowledged)?;
 
         // Recovery may have read from the page cache what a killed process wrote but never synced. From here on it
-        // counts as durable, so it must be.
-        let spill = Spill::new(&sled_dir.join("blobs"));
-        spill.sync_new().map_err(|error| OpenError::io("sync", &sled_dir.join("blobs"), error))?;
-        let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
-        barrier.wait().map_err(|error| OpenError::io("sync", &data_file, error))?;
+        // counts as durable, so it must be. What was found in the log goes to sled first: then both log files are free.
+        let unsealed = |error| open_error(&data_file, error);
+        checkpoint::write_all(&base, &recovered.rows, || Ok(true)).map_err(unsealed)?;
+        base.seal(recovered.last_commit).map_err(unsealed)?;
         sync(&sled_dir)?;
         watermark
-            .write(last_commit)
+            .write(recovered.last_commit)
             .and_then(|()| watermark.sync())
             .map_err(|error| OpenError::io("write", &home.join(watermark::FILE_NAME), error))?;
         sync(home)?;
 
-        let other_files_bytes =
-            other_files_bytes(&sled_dir).map_err(|error| OpenError::io("list", &sled_dir, error))?;
-        Ok(SledStore {
-            commits,
-            db,
-            spill,
-            barrier,
-            watermark,
-            last_commit: Mutex::new(last_commit),
+        let writer = self.writer(log_files.clone(), &recovered, watermark);
+        let writer = writer.map_err(|error| OpenError::io("draw a salt for", &home.join("log"), error))?;
+        let shared = Arc::new(Shared {
+            base,
+            layers: Default::default(),
+            checkpoints: Checkpoints::default(),
             poison: Poison::default(),
-            panicked: AtomicBool::new(false),
-            sled_dir,
-            other_files_bytes,
-            _lock: lock,
+            log_files,
+        });
+        let checkpointer = Checkpointer::spawn(shared.clone())
+            .map_err(|error| OpenError::io("start the checkpoint thread of", home, error))?;
+        Ok(SledStore { _checkpointer: checkpointer, writer: Mutex::new(writer), shared, _lock: lock })
+    }
+
+    fn writer(self, files: log::Files, recovered: &recover::Recovered, watermark: Watermark) -> io::Result<Writer> {
+        let last_commit = recovered.last_commit;
+        let log = log::RedoLog::new(files, self.log_max_bytes, recovered.newest, last_commit + 1)?;
+        Ok(Writer {
+            log,
+            watermark,
+            last_commit,
+            // Touched, and so backed by memory, as far as it is used.
+            buffer: BytesMut::with_capacity(self.log_max_bytes),
+            spare: BytesMut::new(),
+            record_bytes: 0,
+            rows: 0,
+            max_bytes: self.log_max_bytes,
         })
     }
 
-    /// Builds an empty store beside `home`, makes all of it durable and publishes it there.
-    fn create(self, data_dir: &Path, home: &Path) -> Result<(), OpenError> {
-        let building = data_dir.join("store.new");
-        match fs::remove_dir_all(&building) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io("remove", &building, error));
-            }
-            _ => {}
-        }
-        let sled_dir = building.join("sled");
-        make_private_dir(&building)?;
-        make_private_dir(&sled_dir)?;
-        {
-            let db = self.open_sled(&sled_dir)?;
-            inside_sled(&sled_dir, || {
-                db.open_tree(COMMITS_TREE)?.insert(COMMITS_KEY, &0u64.to_be_bytes())?;
-                db.flush()
-            })?;
-        }
-        // sled syncs none of these at creation. A cut soon after would leave a store that does not open.
-        for path in [sled_dir.join("conf"), sled_dir.join("db"), sled_dir.join("blobs"), sled_dir] {
-            sync(&path)?;
-        }
-        format::write(&building).map_err(|error| OpenError::io("write", &building.join(format::FILE_NAME), error))?;
-        sync(&building)?;
-        fs::rename(&building, home).map_err(|error| OpenError::io("create", home, error))?;
-        sync(data_dir)
+    /// Opens sled and reads the number of the last commit in it.
+    fn open_base(self, sled_dir: &Path) -> Result<(Base, u64), OpenError> {
+        let data_file = sled_dir.join("db");
+        let opened = self.open_sled(sled_dir)?;
+        let (commits, last_commit) = read_last_commit(&opened.db, &data_file)?;
+        let spill = Spill::new(&sled_dir.join("blobs"));
+        let other_files_bytes = other_files_bytes(sled_dir).map_err(|error| OpenError::io("list", sled_dir, error))?;
+        Ok((Base::new(opened, commits, sled_dir, spill, other_files_bytes), last_commit))
     }
 
-    fn open_sled(self, sled_dir: &Path) -> Result<::sled::Db, OpenError> {
+    pub(super) fn open_sled(self, sled_dir: &Path) -> Result<Opened, OpenError> {
+        let data_file = sled_dir.join("db");
+        // Before sled writes anything: an error that one of its threads is told, and swallows, is told to every descriptor
+        // of the file that is open by then, and to none that is opened later.
+        let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
         let mut tries = 0;
         loop {
             // A fresh Config each time: sled seals the one it has opened.
@@ -197,7 +209,8 @@ impl OpenOptions {
                 .cache_capacity(self.cache_bytes)
                 .segment_size(SEGMENT_BYTES)
                 .flush_every_ms(Some(BACKGROUND_EVERY_MS));
-            match inside_sled(sled_dir, || config.open()) {
+            let opening = config.clone();
+            match outcome(sled_dir, watched(&config, move || opening.open())) {
                 // We hold LOCK, so whoever still has the file is a store of this process on its way out.
                 Err(OpenError::Io { source, .. })
                     if tries < LINGER_TRIES && source.to_string().contains("could not acquire lock") =>
@@ -205,16 +218,30 @@ impl OpenOptions {
                     tries += 1;
                     std::thread::sleep(LINGER_PAUSE);
                 }
-                result => return result,
+                result => return result.map(|db| Opened { db: Contained::new(db), config, barrier }),
             }
         }
     }
 }
 
+/// sled, open.
+pub(super) struct Opened {
+    pub(super) db: Contained<::sled::Db>,
+    /// With what: that is where sled tells of errors in its own threads.
+    pub(super) config: ::sled::Config,
+    /// Older than the first write.
+    pub(super) barrier: Barrier,
+}
+
 /// Runs `call` in sled and gives its failure, or its panic, a path.
 pub(super) fn inside_sled<T>(sled_dir: &Path, call: impl FnOnce() -> Result<T, ::sled::Error>) -> Result<T, OpenError> {
+    outcome(sled_dir, contain(call))
+}
+
+/// Gives a failure of sled, or its panic, a path.
+pub(super) fn outcome<T>(sled_dir: &Path, result: Result<Result<T, ::sled::Error>, Panicked>) -> Result<T, OpenError> {
     let corrupt = |reason| OpenError::Corrupt { path: sled_dir.to_owned(), reason };
-    match contain(call) {
+    match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(::sled::Error::Io(source))) => Err(OpenError::io("open", sled_dir, source)),
         Ok(Err(other)) => Err(corrupt(describe(&other))),
@@ -247,37 +274,36 @@ fn other_files_bytes(sled_dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Creates the missing part of the path, each folder private and its name durable in its parent.
-fn create_data_dir(data_dir: &Path) -> Result<(), OpenError> {
-    let missing: Vec<_> = data_dir.ancestors().take_while(|path| !path.exists()).collect();
-    for path in missing.into_iter().rev() {
-        make_private_dir(path)?;
-        if let Some(parent) = path.parent() {
-            sync(parent)?;
-        }
-    }
-    Ok(())
+fn read_log(folder: &Path, checkpointed: u64, data_file: &Path) -> Result<(log::Files, recover::Recovered), OpenError> {
+    let read = |file| {
+        let path = log::path(folder, file);
+        log::open(folder, file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::Corrupt { path, reason: "it is missing".to_owned() },
+            _ => OpenError::io("open", &path, error),
+        })
+    };
+    let ((first, first_bytes), (second, second_bytes)) = (read(0)?, read(1)?);
+    let recovered = recover::recover(&[first_bytes, second_bytes], checkpointed).map_err(|damage| {
+        let (path, at) = match damage.file {
+            Some(file) => (log::path(folder, file), format!(" (at byte {})", damage.offset)),
+            None => (data_file.to_owned(), String::new()),
+        };
+        OpenError::Corrupt { path, reason: format!("{}{at}", damage.reason) }
+    })?;
+    Ok((Arc::new([first, second]), recovered))
 }
 
-fn make_private_dir(path: &Path) -> Result<(), OpenError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(|error| OpenError::io("create", path, error))
-}
-
-fn take_lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join("LOCK");
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| OpenError::io("open", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(OpenError::io("lock", &path, error)),
+fn open_error(path: &Path, error: StoreError) -> OpenError {
+    match error {
+        StoreError::Io { source, .. } => OpenError::io("write", path, source),
+        other => OpenError::Corrupt { path: path.to_owned(), reason: other.to_string() },
     }
 }
 
-fn sync(path: &Path) -> Result<(), OpenError> {
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(|error| OpenError::io("find", path, error))
+}
+
+pub(super) fn sync(path: &Path) -> Result<(), OpenError> {
     sync_path(path).map_err(|error| OpenError::io("sync", path, error))
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::base::{COMMITS_KEY, COMMITS_TREE};
 use super::open::{OpenError, inside_sled};
-use super::{COMMITS_KEY, COMMITS_TREE, watermark};
+use super::watermark;
 
 /// sled writes a snapshot at opening under a temporary name, but takes that name for a finished one at the next opening:
 /// killed in between, it would refuse its own half-written file. A snapshot is only a shortcut; the log is the truth.
@@ -37,17 +38,17 @@ pub(super) fn read_last_commit(db: &::sled::Db, data_file: &Path) -> Result<(::s
     Ok((commits, u64::from_be_bytes(number)))
 }
 
-/// Refuses a store that ends before the last commit that was acknowledged.
+/// Refuses a store that ends before the last commit that was acknowledged. `file` is where that commit should be.
 pub(super) fn refuse_loss(
     home: &Path,
-    data_file: &Path,
+    file: &Path,
     last_commit: u64,
     acknowledged: Option<u64>,
 ) -> Result<(), OpenError> {
     let mark = home.join(watermark::FILE_NAME);
     match acknowledged {
         Some(acknowledged) if acknowledged > last_commit => Err(OpenError::Corrupt {
-            path: data_file.to_owned(),
+            path: file.to_owned(),
             reason: format!(
                 "it ends at commit {last_commit}, but commit {acknowledged} was acknowledged; restore a backup, or \
                  remove {} to go on without what is lost",

@@ -12,8 +12,8 @@ use super::*;
 use crate::store::conformance::{self, Subject, dump};
 use crate::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, prefix_end};
 
-/// Small, so that tests read from the file and not from memory.
-const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024 };
+/// Small, so that tests read from the file and not from memory, and go through many laps of the log.
+const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024 };
 
 struct OnDisk {
     store: SledStore,
@@ -156,7 +156,7 @@ fn the_largest_rows_never_reach_blobs() {
             batch.put(key(number % ROWS), value.clone());
         }
         subject.store.apply(batch).unwrap();
-        assert!(subject.store.spill.is_empty());
+        assert!(subject.store.shared.base.nothing_spilled());
     }
     for keep_every in [2, 3, 5] {
         let rows = dump(&subject.store);
@@ -168,9 +168,11 @@ fn the_largest_rows_never_reach_blobs() {
                 }
             }
             subject.store.apply(batch).unwrap();
-            assert!(subject.store.spill.is_empty());
+            assert!(subject.store.shared.base.nothing_spilled());
         }
     }
+    let subject = subject.again();
+    assert!(subject.store.shared.base.nothing_spilled());
     assert!(subject.store.size_on_disk_bytes().unwrap() > u64::from(ROWS) * MAX_VALUE_BYTES as u64);
 }
 
@@ -178,10 +180,10 @@ fn the_largest_rows_never_reach_blobs() {
 fn a_failed_fdatasync_is_reported_and_final() {
     let subject = OnDisk::new();
     subject.store.apply(row(1, 10)).unwrap();
-    subject.store.barrier.fail_next();
+    subject.store.writer.lock().unwrap().log.fail_next_sync = true;
     let error = subject.store.apply(row(2, 10)).unwrap_err();
-    assert!(matches!(error, StoreError::Io { operation: "fdatasync", .. }), "{error}");
-    assert!(subject.store.poisoned().unwrap().contains("fdatasync"));
+    assert!(matches!(error, StoreError::Io { operation: "write of the log", .. }), "{error}");
+    assert!(subject.store.poisoned().unwrap().contains("write of the log"));
     assert!(matches!(subject.store.apply(row(3, 10)), Err(StoreError::Poisoned { .. })));
     assert!(matches!(subject.store.get(&1u32.to_be_bytes()), Err(StoreError::Poisoned { .. })));
     assert!(matches!(
@@ -246,14 +248,16 @@ fn a_newer_format_is_refused_with_path_and_versions() {
     let path = dir.path().join("store/FORMAT");
     fs::write(&path, "pinion-store\n7\n").unwrap();
     let error = refusal(dir.path());
-    assert!(matches!(error, OpenError::FormatTooNew { found: 7, supported: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::FormatTooNew { found: 7, supported: 2, .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('1'), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('2'), "{text}");
 }
 
 #[test]
 fn missing_and_garbled_files_are_refused_by_name() {
-    let garble: [(&str, Option<&[u8]>); 6] = [
+    let garble: [(&str, Option<&[u8]>); 8] = [
+        ("store/log/0", None),
+        ("store/log/1", None),
         ("store/FORMAT", None),
         ("store/FORMAT", Some(b"")),
         ("store/FORMAT", Some(b"\xff\xfe garbage")),

@@ -139,6 +139,24 @@ fn given_up_without_an_attempt_it_says_what_its_row_knew() {
 }
 
 #[test]
+fn a_damaged_row_is_taken_for_the_one_that_the_attempt_was_made_for() {
+    for verdict in [Verdict::Done, Verdict::Retry(row(RETRY_AT, 1, Trigger::Scheduled))] {
+        let store = prepare(Row::AsExpected);
+        store.write(|txn| {
+            txn.put(keys::pending::encode(target(1, 1), SEQ), "what is this");
+            Ok(())
+        });
+        assert!(delivery::pending(&store, target(1, 1), SEQ).is_err());
+        let taken = delivery::pending_at(&store, target(1, 1), SEQ, DUE).unwrap().unwrap();
+        assert_eq!((taken.due, taken.attempts), (DUE, 0));
+        store.write(|txn| apply(txn, &mut settlement(Some(DUE), verdict.clone(), None)));
+        let due = delivery::pending(&store, target(1, 1), SEQ).unwrap().map(|row| row.due);
+        assert_eq!(due, (verdict != Verdict::Done).then_some(RETRY_AT));
+        check_index(&store);
+    }
+}
+
+#[test]
 fn an_index_row_without_its_delivery_goes() {
     let store = prepare(Row::Missing);
     store.write(|txn| {

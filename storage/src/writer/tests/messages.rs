@@ -1,8 +1,10 @@
 //! Idempotency keys, event ids and sizes of messages.
 
 use super::world::{APP, CONFIG, OTHER, World, message, seq, start};
-use crate::store::MemoryStore;
+use crate::keys::{digest, event_uid, idempotency};
+use crate::store::{MemoryStore, StoreError};
 use crate::tables::log;
+use crate::txn::Txn;
 use crate::writer::{IngestError, IngestOutcome, NewMessage};
 use model::{EndpointId, Seq, UnixMs};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +43,30 @@ async fn a_repeated_request_gets_the_first_answer_in_one_batch_one_commit_and_la
     let anew = world.writer.ingest(APP, vec![keyed("k", "b")]).await.unwrap();
     assert!(matches!(&anew[..], [IngestOutcome::Accepted(event)] if event.seq == Seq(3)), "the key has expired");
     assert_eq!(log::head(&world.store.rows, APP).unwrap(), Seq(3));
+    assert!(world.end());
+}
+
+#[tokio::test]
+async fn a_damaged_row_refuses_the_messages_that_need_it_and_no_other() {
+    let world = World::new(CONFIG);
+    let both = NewMessage { idempotency_key: Some("k".to_owned()), ..named("e") };
+    world.writer.ingest(APP, vec![both.clone()]).await.unwrap();
+    let rows = [idempotency::encode(APP, digest("k")), event_uid::encode(APP, digest("e"))];
+    for (key, kind) in rows.into_iter().zip(["idempotency", "event_uid"]) {
+        let damage = move |txn: &mut Txn<'_>| {
+            txn.put(key, "what is this");
+            Ok::<(), StoreError>(())
+        };
+        world.writer.change(damage).await.unwrap();
+        let message = NewMessage {
+            idempotency_key: both.idempotency_key.clone().filter(|_| kind == "idempotency"),
+            ..both.clone()
+        };
+        let outcomes = world.writer.ingest(APP, vec![message.clone(), keyed("other", "x")]).await.unwrap();
+        assert_eq!(outcomes[0], IngestOutcome::Damaged { kind });
+        assert!(matches!(outcomes[1], IngestOutcome::Accepted(_) | IngestOutcome::Repeated(_)), "{:?}", outcomes[1]);
+    }
+    assert_eq!(log::head(&world.store.rows, APP).unwrap(), Seq(2));
     assert!(world.end());
 }
 

@@ -86,6 +86,10 @@ impl Store for GatedStore {
         self.rows.size_on_disk_bytes()
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.rows.free_bytes()
+    }
+
     fn poisoned(&self) -> Option<String> {
         let said = self.says_poisoned.load(Ordering::SeqCst).then(|| "a read failed".to_owned());
         said.or_else(|| self.rows.poisoned())

@@ -1,0 +1,201 @@
+//! One bit of one file is another one, after a stop or a kill: it is found and named, or it does not matter.
+//!
+//! `PINION_FLIPS` sets how many bits (default 60), `PINION_FLIP_SEED` which.
+
+use super::{APP, create, is_what_was_sent, list, push};
+use crate::harness::{Client, Receiver, Server, seconds};
+use crate::power_cut::{Random, from_environment, payload, seed};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Events of the store that is damaged.
+const EVENTS: u64 = 60;
+
+/// A data directory, what is in it, and who its endpoint leads to.
+struct Original {
+    folder: Arc<TempDir>,
+    receiver: Receiver,
+    acked: BTreeMap<String, u64>,
+}
+
+/// `log` is how large the store's log is: with a small one, most is in the map below.
+fn make(killed: bool, log: &str) -> Original {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let receiver = Receiver::start();
+    let mut server = Server::try_start_in(Arc::clone(&folder), &[log], &[]).unwrap();
+    assert!(create(&server, &receiver).unwrap());
+    let client = server.client();
+    let numbers = (0..EVENTS).filter(|number| number % 97 != 7);
+    let acked = numbers.map(|number| (push(&client, number).unwrap().unwrap(), number)).collect();
+    if killed {
+        server.kill();
+    } else {
+        assert!(server.terminate(seconds(20)).success());
+    }
+    Original { folder, receiver, acked }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if fs::metadata(&path).unwrap().len() > 0 {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Flips a random bit of a random file, mostly of one that is not among zeros; says which.
+fn flip(folder: &Path, random: &mut Random) -> (PathBuf, usize) {
+    let files = files(folder);
+    let path = files[random.below(files.len() as u64) as usize].clone();
+    let mut bytes = fs::read(&path).unwrap();
+    let mut at = random.below(bytes.len() as u64) as usize;
+    if random.below(5) > 0 {
+        at = (at..bytes.len()).chain(0..at).find(|at| bytes[*at] != 0).unwrap_or(at);
+    }
+    bytes[at] ^= 1 << random.below(8);
+    fs::write(&path, bytes).unwrap();
+    (path, at)
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    /// It did not start and named what is damaged.
+    Refused,
+    /// It ended when it came to it.
+    Stopped,
+    /// Some messages cannot be read, and requests for them say so.
+    Contained,
+    /// Everything is there.
+    Harmless,
+    /// The root key itself is another one now.
+    OtherKey,
+}
+
+fn comes_of(original: &Original, folder: Arc<TempDir>) -> Came {
+    let begun = Instant::now();
+    let mut server = match Server::try_start_in(Arc::clone(&folder), &[], &[]) {
+        Ok(server) => server,
+        Err(exited) => {
+            assert_eq!(exited.status.code(), Some(1), "{exited:?}");
+            let named = exited.stderr.contains(folder.path().to_str().unwrap());
+            assert!(named && begun.elapsed() < seconds(20), "it does not say what is damaged: {exited:?}");
+            return Came::Refused;
+        }
+    };
+    let came = reads_well(&server, original);
+    let deliveries_are_good = original.receiver.requests().iter().all(|request| is_what_was_sent(&request.body));
+    assert!(deliveries_are_good, "another payload was delivered than was sent");
+    match came {
+        Some(came) => came,
+        None => {
+            assert_eq!(server.wait_exit(seconds(20)).code(), Some(1), "{:#?}", server.logs());
+            let logs = server.logs();
+            let named = logs.iter().any(|line| line.contains("damage") || line.contains("embedded store"));
+            assert!(named, "it does not say what is damaged: {logs:#?}");
+            Came::Stopped
+        }
+    }
+}
+
+/// Reads everything and pushes one more; `None` when the server ended over it.
+fn reads_well(server: &Server, original: &Original) -> Option<Came> {
+    let client = Client::new(server.api_address()).with_bearer(&root_key(original));
+    let mut unreadable = Vec::new();
+    for (id, number) in &original.acked {
+        let answer = client.send("GET", &format!("/api/v1/app/{APP}/msg/{id}"), &[], None).ok()?;
+        match answer.status {
+            200 => {
+                let expected = format!("\"payload\":{}", payload(*number));
+                assert!(answer.text().contains(&expected), "event {number} was read as another one");
+            }
+            500 => unreadable.push(*number),
+            401 => return Some(other_key(server)),
+            status => {
+                if server_ended(server) {
+                    return None;
+                }
+                panic!("event {number} is lost without a word: {status} {}", answer.text());
+            }
+        }
+    }
+    let listed = list(&client).ok()?;
+    match listed {
+        Ok(there) if unreadable.is_empty() => assert_eq!(there.len(), original.acked.len()),
+        Ok(there) => assert!(there.len() >= original.acked.len() - unreadable.len()),
+        Err(_) => assert!(!unreadable.is_empty() || server_ended(server), "they cannot be listed"),
+    }
+    match push(&client, EVENTS + 1) {
+        Ok(Ok(_)) => {}
+        Ok(Err((503, _))) | Err(_) => return None,
+        Ok(Err(answer)) => panic!("{answer:?}"),
+    }
+    Some(if unreadable.is_empty() { Came::Harmless } else { Came::Contained })
+}
+
+/// It takes a moment from a failed store to the end of the process.
+fn server_ended(server: &Server) -> bool {
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        let ready = Client::new(server.metrics_address()).send("GET", "/readyz", &[], None);
+        if !ready.is_ok_and(|answer| answer.status == 200) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn root_key(original: &Original) -> String {
+    fs::read_to_string(original.folder.path().join("data/root.key")).unwrap().trim().to_owned()
+}
+
+/// The root key itself was damaged: there is another one now, and the file says which.
+fn other_key(server: &Server) -> Came {
+    assert_eq!(server.client().json("GET", "/api/v1/app/shop", serde_json::Value::Null).0, 200);
+    Came::OtherKey
+}
+
+#[test]
+fn a_flipped_bit_is_found_or_does_not_matter() {
+    let mut random = Random::new(seed("PINION_FLIP_SEED"));
+    let flips = from_environment("PINION_FLIPS", 60);
+    let (small, large) = ("--store-log-bytes=64KiB", "--store-log-bytes=16MiB");
+    let originals = [make(false, small), make(true, small), make(false, large), make(true, large)];
+    let mut came: BTreeMap<(String, Came), u64> = BTreeMap::new();
+    for nth in 0..flips {
+        let original = &originals[nth as usize % 4];
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        copy(original.folder.path(), folder.path());
+        let (path, at) = flip(folder.path(), &mut random);
+        let name = path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
+        eprint!("{name} at {at}: ");
+        let what = comes_of(original, folder);
+        eprintln!("{what:?}");
+        *came.entry((name, what)).or_default() += 1;
+    }
+    eprintln!("{came:#?}");
+}

@@ -1,0 +1,154 @@
+//! The power goes at random instants, and the disk holds what a disk may then hold: the real binary starts on it, and
+//! what was acknowledged is there and arrives.
+//!
+//! The server runs under load once or twice, with everything that it does to its files written down (`disk`); from that
+//! record any number of disks is built, each cut at another instant and losing other parts of what was not synced. Then:
+//!
+//! - it starts, with the keys it had; every acknowledged event is there, byte for byte, and nothing that nobody sent;
+//! - each is delivered, unless it was delivered before the cut, or is a dead letter, or was removed by retention, which
+//!   only takes the oldest; a request repeated with its `Idempotency-Key` counts once;
+//! - acknowledged configuration is there.
+//!
+//! `PINION_CUT_POINTS` sets how many cuts (default 100), `PINION_CUT_SEED` the random choices (of the cuts: the load is
+//! never the same twice, so a failure keeps its disk). Deliberately not the kill of a process: that is in `crash`.
+
+mod check;
+mod ledger;
+mod load;
+mod recording;
+
+pub(crate) use self::load::{payload, push_events};
+use crate::disk::{Disk, Survives};
+use crate::harness::Server;
+
+use check::Check;
+use recording::{Recording, Scenario};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// A small generator (SplitMix64), so that a seed repeats a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// Below `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+pub(crate) fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Of the environment, or of the time; printed.
+pub(crate) fn seed(name: &str) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as u64;
+    let seed = from_environment(name, now);
+    eprintln!("{name}={seed}");
+    seed
+}
+
+/// Where and how the power goes.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// After this step of the record.
+    step: usize,
+    survives: Survives,
+    seed: u64,
+}
+
+/// Half of them anywhere, half right after something was acknowledged, where most is at stake; each way of losing what
+/// was not synced as often. In the order of the record.
+fn choose(recording: &Recording, count: u64, random: &mut Random) -> Vec<Cut> {
+    let steps = &recording.record.steps;
+    let marks = recording.ledger.marks();
+    let mut cuts: Vec<Cut> = (0..count)
+        .map(|nth| {
+            let anywhere = random.below(steps.len() as u64) as usize;
+            let mark = marks[random.below(marks.len() as u64) as usize];
+            let after_mark = steps.partition_point(|step| step.end < mark).min(steps.len() - 1);
+            let step = if nth / 4 % 2 == 0 { anywhere } else { after_mark };
+            Cut { step, survives: Survives::ALL[nth as usize % 4], seed: random.below(u64::MAX) }
+        })
+        .collect();
+    cuts.sort_by_key(|cut| cut.step);
+    cuts
+}
+
+/// Says which cut it was when the test fails, and keeps its disk.
+struct Explains(Cut, Arc<TempDir>);
+
+impl Drop for Explains {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?}; its disk is kept in {}", self.0, self.1.path().display());
+            std::mem::forget(Arc::clone(&self.1));
+        }
+    }
+}
+
+/// Cuts of one recording.
+const CUTS_PER_RECORDING: u64 = 100;
+
+fn every_cut_holds(scenario: &Scenario, count: u64, random: &mut Random) {
+    let mut left = count;
+    while left > 0 {
+        let cuts = left.min(CUTS_PER_RECORDING);
+        cuts_of_one_recording_hold(scenario, cuts, random);
+        left -= cuts;
+    }
+}
+
+fn cuts_of_one_recording_hold(scenario: &Scenario, count: u64, random: &mut Random) {
+    let begun = Instant::now();
+    let recording = Recording::make(scenario, random.below(u64::MAX));
+    let (events, steps) = (recording.ledger.events(), recording.record.steps.len());
+    eprintln!("{}: {events} events acknowledged, {steps} changes, recorded in {:?}", scenario.name, begun.elapsed());
+    let mut disk = Disk::new(recording.root());
+    let (mut played, mut check, begun, mut longest_start) = (0, Check::new(&recording), Instant::now(), Duration::ZERO);
+    for cut in choose(&recording, count, random) {
+        while played <= cut.step {
+            disk.apply(&recording.record.steps[played]);
+            played += 1;
+        }
+        let left = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let explains = Explains(cut, Arc::clone(&left));
+        let mut draws = Random::new(cut.seed);
+        disk.write_cut(cut.survives, &mut |bound| draws.below(bound), left.path());
+        let starting = Instant::now();
+        let server = Server::try_start_in(left, scenario.check_arguments, scenario.environment)
+            .unwrap_or_else(|exited| panic!("the server does not start: {exited:?}"));
+        longest_start = longest_start.max(starting.elapsed());
+        check.run(server, recording.record.steps[cut.step].end, &mut draws);
+        drop(explains);
+    }
+    eprintln!("{}: {count} cuts in {:?}, longest start {longest_start:?}; {check}", scenario.name, begun.elapsed());
+}
+
+#[test]
+fn the_record_misses_nothing() {
+    let recording = Recording::make(&recording::PLAIN, 1);
+    let mut disk = Disk::new(recording.root());
+    recording.record.steps.iter().for_each(|step| disk.apply(step));
+    let played = tempfile::tempdir().unwrap();
+    disk.write_seen(played.path());
+    recording::assert_same(recording.root(), played.path());
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_nothing_acknowledged_is_lost() {
+    let mut random = Random::new(seed("PINION_CUT_SEED"));
+    let count = from_environment("PINION_CUT_POINTS", 100);
+    eprintln!("PINION_CUT_POINTS={count}");
+    every_cut_holds(&recording::PLAIN, count - count / 3, &mut random);
+    every_cut_holds(&recording::RETENTION, count / 3, &mut random);
+}

@@ -1,0 +1,203 @@
+//! What a server that was started after a cut must show and do.
+
+use super::Random;
+use super::ledger::Acked;
+use super::load::{payload, push_events};
+use super::recording::{ROUTES, Recording};
+use crate::harness::{Client, Server, seconds};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::time::Instant;
+
+/// Requests with a key that are repeated after each cut.
+const REPEATS: usize = 3;
+
+/// Looks at one server after the other.
+pub(super) struct Check<'a> {
+    recording: &'a Recording,
+    seen: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    events: usize,
+    forgotten: usize,
+    delivered_after: usize,
+    dead_letters: usize,
+    settled_before: usize,
+    repeats: usize,
+    objects: usize,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Message>,
+    iterator: Option<String>,
+    done: bool,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    id: String,
+    payload: Box<RawValue>,
+}
+
+impl fmt::Display for Check<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.seen)
+    }
+}
+
+// === impl Check ===
+
+impl<'a> Check<'a> {
+    pub(super) fn new(recording: &'a Recording) -> Check<'a> {
+        Check { recording, seen: Counts::default() }
+    }
+
+    /// All that must hold on a disk that was cut when the record was `until` long.
+    pub(super) fn run(&mut self, mut server: Server, until: u64, random: &mut Random) {
+        let acked = self.recording.ledger.acked_until(until);
+        let objects = self.recording.ledger.objects(until);
+        let anything = !acked.is_empty() || objects.iter().any(|(_, may_show)| may_show[0].is_some());
+        if anything {
+            assert_eq!(server.root_key(), self.recording.root_key, "another root key");
+        }
+        let client = server.client();
+        self.objects_are_as_acknowledged(&client, objects);
+        let mut owed = Vec::new();
+        for app in super::load::APPS {
+            let of_app: Vec<&Acked> = acked.iter().filter(|acked| acked.app == app).collect();
+            if !of_app.is_empty() {
+                owed.extend(self.events_are_there(&client, app, &of_app));
+            }
+        }
+        self.deliveries_come(&client, &owed, until);
+        if !self.recording.forgets {
+            self.repeats_count_once(&client, &owed, random);
+        }
+        server.kill();
+        // Of the next server only, from here on.
+        let receiver = &self.recording.receiver;
+        crate::harness::poll_until("open connections", seconds(20), || {
+            (receiver.open_connections() == 0).then_some(())
+        });
+        receiver.clear();
+    }
+
+    fn objects_are_as_acknowledged(&mut self, client: &Client, objects: Vec<(String, Vec<Option<Value>>)>) {
+        for (path, may_show) in objects {
+            let (status, answer) = client.json("GET", &path, Value::Null);
+            let shows = match status {
+                200 => Some(answer.get("description").or(answer.get("name")).expect("it has a text").clone()),
+                404 => None,
+                _ => panic!("{path}: {status} {answer}"),
+            };
+            // An application's endpoints go with it.
+            assert!(may_show.contains(&shows), "{path} shows {shows:?}, not one of {may_show:?}");
+            self.seen.objects += 1;
+        }
+    }
+
+    /// Those of `acked` that are there; the others may be gone only if they are the oldest.
+    fn events_are_there<'b>(&mut self, client: &Client, app: &str, acked: &[&'b Acked]) -> Vec<&'b Acked> {
+        let mut there = BTreeMap::new();
+        let mut iterator = String::new();
+        loop {
+            let path = format!("/api/v1/app/{app}/msg?limit=250{iterator}");
+            let response = client.send("GET", &path, &[], None).expect("an answer");
+            assert_eq!(response.status, 200, "{}", response.text());
+            let page: Page = serde_json::from_slice(&response.body).expect("a page");
+            there.extend(page.data.into_iter().map(|message| (message.id, message.payload)));
+            let Some(next) = page.iterator.filter(|_| !page.done) else { break };
+            iterator = format!("&iterator={next}");
+        }
+        for (id, text) in &there {
+            let number = serde_json::from_str::<Value>(text.get()).ok().and_then(|value| value["number"].as_u64());
+            let number = number.unwrap_or_else(|| panic!("{id} has a payload that nobody sent"));
+            assert_eq!(self.recording.ledger.sent(number), Some(app), "{id}, number {number}");
+            assert!(text.get() == payload(number), "{id}, number {number}, has another payload than was sent");
+        }
+        let oldest = there.keys().next().cloned();
+        let mut owed = Vec::new();
+        for acked in acked {
+            match there.get(&acked.id) {
+                Some(text) => {
+                    assert!(text.get() == payload(acked.number), "{acked:?} has the payload of another");
+                    owed.push(*acked);
+                }
+                None => {
+                    let gone = self.recording.forgets && oldest.as_ref().is_none_or(|oldest| *oldest > acked.id);
+                    assert!(gone, "{acked:?} is lost; the oldest that is there: {oldest:?}");
+                    self.seen.forgotten += 1;
+                }
+            }
+        }
+        self.seen.events += owed.len();
+        owed
+    }
+
+    /// What was not delivered before the cut, and is no dead letter, arrives.
+    fn deliveries_come(&mut self, client: &Client, owed: &[&Acked], until: u64) {
+        let mut missing: HashMap<(String, String), u64> = HashMap::new();
+        for route in ROUTES {
+            let dead = if route.gives_up { dead_letters(client, route.app, route.uid()) } else { HashSet::new() };
+            for acked in owed.iter().filter(|acked| acked.app == route.app) {
+                let delivery = (route.path.to_owned(), acked.id.clone());
+                if dead.contains(&acked.id) {
+                    self.seen.dead_letters += 1;
+                } else if self.recording.delivered.get(&delivery).is_some_and(|mark| *mark <= until) {
+                    self.seen.settled_before += 1;
+                } else {
+                    missing.insert(delivery, acked.number);
+                }
+            }
+        }
+        self.seen.delivered_after += missing.len();
+        let (deadline, mut looked_at) = (Instant::now() + seconds(40), 0);
+        self.recording.receiver.wait_until(seconds(60), |requests| {
+            for request in &requests[looked_at..] {
+                let number = request.json()["number"].as_u64().expect("a number");
+                assert!(request.body == payload(number).as_bytes(), "event {number} arrived with another payload");
+                let expected = missing.remove(&(request.path.clone(), request.id().to_owned()));
+                assert!(expected.is_none_or(|expected| expected == number), "event {number} arrived as {expected:?}");
+            }
+            looked_at = requests.len();
+            let some: Vec<_> = missing.keys().take(5).collect();
+            assert!(missing.is_empty() || Instant::now() < deadline, "{} missing, such as {some:?}", missing.len());
+            missing.is_empty()
+        });
+    }
+
+    fn repeats_count_once(&mut self, client: &Client, owed: &[&Acked], random: &mut Random) {
+        let keyed: Vec<&&Acked> = owed.iter().filter(|acked| acked.key.is_some()).collect();
+        for _ in 0..REPEATS.min(keyed.len()) {
+            let acked = keyed[random.below(keyed.len() as u64) as usize];
+            let again = push_events(client, acked.app, &[acked.number], acked.key.as_deref(), false);
+            let (status, answer) = again.expect("an answer");
+            assert_eq!((status, &answer["id"]), (202, &json!(acked.id)), "{acked:?} repeated: {answer}");
+            self.seen.repeats += 1;
+        }
+    }
+}
+
+/// Ids of the messages that were given up.
+fn dead_letters(client: &Client, app: &str, endpoint: &str) -> HashSet<String> {
+    let mut ids = HashSet::new();
+    let mut iterator = String::new();
+    loop {
+        let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/dead-letter?limit=250{iterator}");
+        let (status, page) = client.json("GET", &path, Value::Null);
+        if status == 404 {
+            return ids;
+        }
+        assert_eq!(status, 200, "{page}");
+        let items = page["data"].as_array().expect("a list");
+        ids.extend(items.iter().map(|item| item["msgId"].as_str().expect("an id").to_owned()));
+        let Some(next) = page["iterator"].as_str().filter(|_| page["done"] == false) else { return ids };
+        iterator = format!("&iterator={next}");
+    }
+}

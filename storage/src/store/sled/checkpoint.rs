@@ -1,0 +1,193 @@
+//! The checkpoint: the thread that puts the rows of a finished lap into the ordered map below, so that the lap's log file
+//! can be used again.
+//!
+//! - *Who owns the state:* this thread, from the hand-over of a frozen table until the map has it durably.
+//! - *What bounds it:* one table at a time.
+//! - *When it is behind:* the writer, come to the end of the next lap, waits in [`Checkpoints::hand_over`]; commits then
+//!   take as long as the map does. That is the bound on what the log holds.
+//! - *When the process dies here:* the log still has every row, and opening writes them again.
+//! - *When the disk fails, or this thread panics:* the store is poisoned; whoever waits is told.
+//! - *When the store closes:* a checkpoint under way is given up between two pieces.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::base::Base;
+use crate::store::StoreError;
+use crate::store::redo::table::{Frozen, RowMap};
+
+/// How much is written between two looks at whether to go on, in bytes of keys and values. sled is made to hand over each
+/// piece before the next: it would buffer all of a lap otherwise, and the disk would get it in one go, which commits
+/// notice.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// How often who waits for this thread looks whether it can still hope: sled does not say when a thread of its own died.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What the writer and the thread tell each other.
+#[derive(Debug, Default)]
+struct State {
+    /// Handed over, and not taken up by the thread yet.
+    frozen: Option<Frozen>,
+    /// Whether what was handed over last is not durable in the map yet.
+    busy: bool,
+    stopping: bool,
+    ended: bool,
+}
+
+/// Where laps are handed over.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The running thread; dropping it ends the thread and waits for that.
+pub(super) struct Checkpointer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+// === impl Checkpoints ===
+
+impl Checkpoints {
+    /// Freezes the active table, which ends with `last_commit`, and hands it over. Waits until the one before is durable
+    /// in the map: from then on the other log file is free.
+    pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let waiting_since = state.busy.then(Instant::now);
+        while state.busy {
+            shared.check()?;
+            state = self.wait(state);
+        }
+        if let Some(since) = waiting_since {
+            metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(since.elapsed().as_secs_f64());
+        }
+        state.frozen = Some(shared.layers.freeze(last_commit));
+        state.busy = true;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn next(&self) -> Option<Frozen> {
+        let mut state = self.lock();
+        while state.frozen.is_none() && !state.stopping {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stopping { None } else { state.frozen.take() }
+    }
+
+    fn done(&self) {
+        self.lock().busy = false;
+        self.changed.notify_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Checkpointer ===
+
+impl Checkpointer {
+    /// Starts the thread.
+    pub(super) fn spawn(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let running = shared.clone();
+        let thread = std::thread::Builder::new().name("pinion-checkpoint".to_owned()).spawn(move || {
+            let _ending = Ending(&running);
+            while let Some(frozen) = running.checkpoints.next() {
+                if let Err(error) = checkpoint(&running, frozen) {
+                    tracing::error!(%error, "a checkpoint failed; nothing more will be acknowledged");
+                    running.poison.latch(error);
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        let checkpoints = &self.shared.checkpoints;
+        let mut state = checkpoints.lock();
+        state.stopping = true;
+        checkpoints.changed.notify_all();
+        while !state.ended && self.shared.base.dead().is_none() {
+            state = checkpoints.wait(state);
+        }
+        // Otherwise it waits for a dead thread of sled's, for ever, and is left alone: the process is about to end.
+        if let Some(thread) = self.thread.take().filter(|_| state.ended) {
+            drop(state);
+            // A panic of it was told already.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Tells that the thread ended, however it does.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let source = std::io::Error::other("the thread panicked");
+            self.0.poison.latch(StoreError::Io { operation: "checkpoint", source });
+        }
+        self.0.checkpoints.lock().ended = true;
+        self.0.checkpoints.changed.notify_all();
+    }
+}
+
+fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
+    let started = Instant::now();
+    let go_on = || {
+        shared.check()?;
+        Ok(!shared.checkpoints.is_stopping())
+    };
+    // Held throughout: nobody writes to a frozen table, and readers share it.
+    if !write_all(&shared.base, &frozen.table.rows(), go_on)? {
+        return Ok(());
+    }
+    shared.base.seal(frozen.last_commit)?;
+    shared.layers.thaw();
+    // Before the writer is told: it uses the memory of the lap's records again if nobody else holds it.
+    drop(frozen);
+    shared.checkpoints.done();
+    metrics::histogram!(model::metric::CHECKPOINT_SECONDS).record(started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Writes `rows` to the map, a piece at a time, as long as `go_on` says so. Says whether all are written; none of them is
+/// durable yet.
+pub(super) fn write_all(
+    base: &Base,
+    rows: &RowMap,
+    mut go_on: impl FnMut() -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut rows = rows.iter().peekable();
+    while rows.peek().is_some() {
+        if !go_on()? {
+            return Ok(false);
+        }
+        let mut bytes = 0;
+        let piece = std::iter::from_fn(|| {
+            let row = rows.next_if(|_| bytes < PIECE_BYTES)?;
+            bytes += row.0.len() + row.1.value_bytes();
+            Some(row)
+        });
+        base.write(piece)?;
+        base.flush()?;
+    }
+    Ok(true)
+}
