@@ -33,6 +33,10 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// Much of our memory is taken on one thread and given back on another: a request becomes a commit, then an attempt.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The command line or the configuration was refused; what clap uses too.
 const EXIT_USAGE: u8 = 2;
 

@@ -22,7 +22,7 @@ const VERSION: u8 = 1;
 const LEAD_BYTES: usize = 5;
 
 /// Payload bytes of one chunk row; its checksum takes the rest.
-pub(crate) const CHUNK_BYTES: usize = MAX_VALUE_BYTES - 4;
+pub const CHUNK_BYTES: usize = MAX_VALUE_BYTES - 4;
 
 /// What precedes a payload in a block.
 #[derive(Debug, Encode, Decode)]
@@ -38,7 +38,7 @@ struct Header {
 
 /// Where a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum PayloadAt {
+pub enum PayloadAt {
     /// The next `length` bytes of the block.
     Inline {
         /// Bytes.
@@ -55,30 +55,32 @@ pub(crate) enum PayloadAt {
 
 /// A record read from a block; its payload is empty when it is chunked.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BlockRecord {
+pub struct BlockRecord {
     /// The event, complete but for a chunked payload.
-    pub(crate) event: Event,
+    pub event: Event,
     /// Where its payload is.
-    pub(crate) payload_at: PayloadAt,
+    pub payload_at: PayloadAt,
 }
 
 /// Collects records until the next one does not fit.
-#[derive(Debug)]
-pub(crate) struct BlockBuilder {
+#[derive(Debug, Default)]
+pub struct BlockBuilder {
     bytes: BytesMut,
     first: Option<Seq>,
     scratch: Vec<u8>,
 }
 
 impl BlockBuilder {
-    pub(crate) fn new() -> BlockBuilder {
-        BlockBuilder { bytes: BytesMut::new(), first: None, scratch: Vec::new() }
+    /// Nothing so far.
+    #[must_use]
+    pub fn new() -> BlockBuilder {
+        BlockBuilder::default()
     }
 
     /// Adds an event, unless it does not fit behind what is there. An empty builder takes any event: one whose payload
     /// does not fit inline is entered as chunked, and the caller writes the chunks. The block is then over the largest
     /// value only when [`header_bytes_max`] of that event is.
-    pub(crate) fn push(&mut self, event: &Event) -> Option<PayloadAt> {
+    pub fn push(&mut self, event: &Event) -> Option<PayloadAt> {
         let length = event.payload.len() as u32;
         let mut payload_at = PayloadAt::Inline { length };
         self.encode_header(event, payload_at);
@@ -91,7 +93,7 @@ impl BlockBuilder {
     }
 
     /// Adds a record as it was read: a chunked payload stays in the chunks that it has.
-    pub(crate) fn push_record(&mut self, record: &BlockRecord) -> Option<PayloadAt> {
+    pub fn push_record(&mut self, record: &BlockRecord) -> Option<PayloadAt> {
         self.encode_header(&record.event, record.payload_at);
         self.push_encoded(&record.event, record.payload_at)
     }
@@ -116,7 +118,7 @@ impl BlockBuilder {
     }
 
     /// The finished block with its first position, if anything was pushed; the builder is empty again.
-    pub(crate) fn finish(&mut self) -> Option<(Seq, Bytes)> {
+    pub fn finish(&mut self) -> Option<(Seq, Bytes)> {
         let first = self.first.take()?;
         let mut bytes = self.bytes.split();
         let crc = crc32c::crc32c(&bytes[4..]);
@@ -141,7 +143,7 @@ impl BlockBuilder {
 }
 
 /// An upper bound of what an event with these texts takes in a block beyond its payload, the block's own lead included.
-pub(crate) fn header_bytes_max(event_type: &str, event_id: Option<&str>, channels: &[String]) -> usize {
+pub fn header_bytes_max(event_type: &str, event_id: Option<&str>, channels: &[String]) -> usize {
     // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
     const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
     let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
@@ -152,7 +154,7 @@ pub(crate) fn header_bytes_max(event_type: &str, event_id: Option<&str>, channel
 ///
 /// # Errors
 /// [`StoreError::CorruptRow`] when the checksum does not match or a record does not decode.
-pub(crate) fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
+pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     let mut records = Vec::new();
     let mut at = check(block)?;
     while at < block.len() {
@@ -207,7 +209,7 @@ fn check(block: &[u8]) -> Result<usize, StoreError> {
 }
 
 /// A chunk row: checksum, then bytes.
-pub(crate) fn encode_chunk(bytes: &[u8]) -> Bytes {
+pub fn encode_chunk(bytes: &[u8]) -> Bytes {
     let mut row = Vec::with_capacity(4 + bytes.len());
     row.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
     row.extend_from_slice(bytes);
@@ -218,7 +220,7 @@ pub(crate) fn encode_chunk(bytes: &[u8]) -> Bytes {
 ///
 /// # Errors
 /// [`StoreError::CorruptRow`] when the checksum does not match.
-pub(crate) fn decode_chunk(row: &Bytes) -> Result<Bytes, StoreError> {
+pub fn decode_chunk(row: &Bytes) -> Result<Bytes, StoreError> {
     if row.len() < 4 || crc32c::crc32c(&row[4..]).to_le_bytes() != row[..4] {
         return Err(StoreError::CorruptRow { kind: "chunk", detail: "the checksum does not match".to_owned() });
     }

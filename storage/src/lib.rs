@@ -6,7 +6,7 @@
 
 pub mod store;
 
-mod block;
+pub mod block;
 pub mod codec;
 pub mod keys;
 pub mod read;

@@ -4,6 +4,7 @@
 //! share one commit. Deliberately no rollback of a part: a request collects into a transaction of its own
 //! ([`Txn::nested`]) that is merged only when it succeeded.
 
+use crate::keys::KeyRange;
 use crate::read::Read;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
@@ -144,6 +145,29 @@ impl<'a> Txn<'a> {
         &self.changes
     }
 
+    /// The last row of a range as this transaction sees it, rows included that it has collected itself: a scan shows only
+    /// what is committed. Should it have removed the last one that is, it may miss those before.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn last_in(&self, range: &KeyRange) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let mut keys: Vec<Bytes> = Vec::new();
+        let mut level = Some(self);
+        while let Some(txn) = level {
+            keys.extend(txn.batch.range(&range.start, &range.end).map(|(key, _)| key.clone()));
+            level = txn.outer;
+        }
+        let committed = Read::scan(self, &range.start, &range.end, 1, Direction::Reverse)?;
+        keys.extend(committed.into_iter().map(|(key, _)| key));
+        keys.sort_unstable();
+        for key in keys.into_iter().rev() {
+            if let Some(value) = Read::get(self, &key)? {
+                return Ok(Some((key, value)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -199,6 +223,30 @@ mod tests {
         outer.merge(collected);
         assert_eq!(get(&outer, "b"), None);
         assert_eq!(outer.bytes(), "a".len() + "c".len() + 2 * "outer".len() + "b".len());
+    }
+
+    #[test]
+    fn the_last_row_of_a_range_is_found_wherever_it_was_written() {
+        let store = MemoryStore::new();
+        let mut stored = Batch::new();
+        stored.put("k2", "stored");
+        stored.put("l", "beyond");
+        store.apply(stored).unwrap();
+        let range = KeyRange::prefix(b"k".to_vec());
+        let last = |txn: &Txn<'_>| txn.last_in(&range).unwrap();
+        let row = |key: &'static str, value: &'static str| Some((Bytes::from(key), Bytes::from(value)));
+        let mut outer = Txn::new(&store);
+        assert_eq!(last(&outer), row("k2", "stored"));
+        outer.put("k1", "outer");
+        assert_eq!(last(&outer), row("k2", "stored"));
+        outer.put("k3", "outer");
+        let mut inner = outer.nested();
+        assert_eq!(last(&inner), row("k3", "outer"));
+        inner.delete("k3");
+        inner.put("k2", "inner");
+        assert_eq!(last(&inner), row("k2", "inner"));
+        inner.delete("k2");
+        assert_eq!(last(&inner), row("k1", "outer"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! The retry budget: retries are a share of the first attempts of the last seconds plus a small steady floor, so that a
-//! mass outage cannot turn into a retry storm.
+//! The retry budget: retries that fail are a share of the first attempts and the successes of the last seconds plus a
+//! small steady floor, so that a mass outage cannot turn into a retry storm.
 //!
 //! Each first attempt deposits a fraction of a token that expires after `ttl_ms`; a steady floor adds `floor_per_s`
 //! tokens, at most one second of them at once, so that a quiet endpoint can retry at all. A retry takes one token, from
-//! what expires first. In any span of time, retries <= ratio x (first attempts in the span and the `ttl_ms` before it)
-//! + floor x (the span + 1 s). Numbers as linkerd's retry budget has them: ratio 0.2, floor 10 a second, 10 s.
+//! what expires first; one that succeeds gives it back with a fraction more, for it shows that the receiver is there
+//! again: a million retries that an outage left behind begin at the floor and are soon as fast as the receiver takes
+//! them. In any span of time, retries <= ratio x first attempts + (1 + ratio) x retries that succeeded (both in the span
+//! and the `ttl_ms` before it) + floor x (the span + 1 s). Numbers as linkerd's retry budget has them: ratio 0.2, floor 10 a
+//! second, 10 s. That a success returns what it took is as the retry quota of the AWS SDKs does it.
 //!
 //! One is held per endpoint and one per shard; a retry needs both ([`withdraw_both`]). Deliberately no judgement on
 //! *which* retry goes first, and no waiting: a delivery that finds no token stays due, and has spent no attempt.
@@ -60,6 +63,12 @@ impl RetryBudget {
     pub fn deposit(&mut self, now_ms: u64) {
         let slot = self.deposits.at(now_ms);
         *slot = slot.saturating_add(self.deposit);
+    }
+
+    /// Notes a retry that took a token and succeeded: it gives it back and earns what a first attempt does.
+    pub fn give_back(&mut self, now_ms: u64) {
+        let slot = self.deposits.at(now_ms);
+        *slot = slot.saturating_add(TOKEN as u32).saturating_add(self.deposit);
     }
 
     /// Whether one retry may be made now, without taking it.

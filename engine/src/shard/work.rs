@@ -160,7 +160,10 @@ fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
     let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
-    let Some(Ruled { decision, accepted_at, transition, disabled, .. }) = ruled else { return };
+    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, .. }) = ruled else { return };
+    if gives_back {
+        shard.budget.borrow_mut().give_back(now.0);
+    }
     match decision {
         Decision::Done => shard.metrics.delivered(now.since_ms(accepted_at)),
         Decision::RetryAt { .. } => shard.metrics.retries.increment(1),

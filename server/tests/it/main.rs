@@ -31,3 +31,4 @@ mod outcomes;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod restart;
+mod start_up;

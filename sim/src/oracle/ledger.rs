@@ -20,6 +20,9 @@ pub struct Ledger {
     /// How often a payload was taken, and when last.
     by_payload: BTreeMap<Bytes, (u32, UnixMs)>,
     idempotency_ms: u64,
+    /// The latest that any of the engine's clocks ever showed: what had expired then may be gone, though the wall clock
+    /// was set back since.
+    latest: UnixMs,
     heads: BTreeMap<AppId, Seq>,
     /// Where each log begins.
     begins: BTreeMap<AppId, Seq>,
@@ -32,6 +35,11 @@ impl Ledger {
     /// Knows of no event; keys are remembered for so long.
     pub(super) fn new(idempotency_ms: u64) -> Ledger {
         Ledger { idempotency_ms, ..Ledger::default() }
+    }
+
+    /// The engine's clock shows this.
+    pub fn clock_shows(&mut self, now: UnixMs) {
+        self.latest = self.latest.max(now);
     }
 
     /// A client sends, or sends again.
@@ -71,7 +79,7 @@ impl Ledger {
         let sent = self.sent.get(&event.payload);
         ensure!(sent.is_some(), "event {place:?} was never sent");
         let (copies, last_at) = self.by_payload.entry(event.payload.clone()).or_default();
-        let expired = event.accepted_at >= last_at.plus_ms(self.idempotency_ms);
+        let expired = self.latest >= last_at.plus_ms(self.idempotency_ms);
         (*copies, *last_at) = (*copies + 1, event.accepted_at);
         if let Some((times, key)) = sent {
             ensure!(key.is_none() || *copies == 1 || expired, "event {place:?} was taken twice under {key:?}");

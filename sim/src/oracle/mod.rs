@@ -18,7 +18,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{EndpointRef, Pending, Seq, Trigger, UnixMs};
+use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
@@ -149,6 +149,33 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// Where endpoints stand and what they do not get, as a batch says it.
+///
+/// # Errors
+/// A row that cannot be read.
+pub fn marks_in_words(batch: &Batch) -> Result<Vec<String>, Violation> {
+    let mut lines = Vec::new();
+    for (key, write) in of_kind(batch, KeyKind::Cursor) {
+        let endpoint = keys::cursor::decode(key)?.endpoint;
+        lines.push(match write {
+            Write::Put(value) => {
+                let Cursor { upto, holes } = codec::decode("cursor", value)?;
+                let holes: Vec<u64> = holes.iter().map(|hole| hole.0).collect();
+                format!("{endpoint} stands at {upto}, but for {holes:?}")
+            }
+            Write::Delete => format!("{endpoint} owes nothing"),
+        });
+    }
+    for (key, write) in of_kind(batch, KeyKind::Gap) {
+        let (target, first) = keys::gap::decode(key)?;
+        if let Write::Put(value) = write {
+            let gap: Gap = codec::decode("gap", value)?;
+            lines.push(format!("{} does not get {first} to {:?}", target.endpoint, gap.last.map(|last| last.0)));
+        }
+    }
+    Ok(lines)
 }
 
 /// The endpoint and position in words.

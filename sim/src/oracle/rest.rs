@@ -5,9 +5,10 @@ use super::{Ledger, Oracle, Violation, ensure, named};
 use crate::node::Node;
 use engine::DeliveryState;
 use engine::delivery_state::delivery_state;
-use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Seq};
+use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Gap, Seq};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, log, settle};
+use storage::{Direction, Store, codec, keys};
 
 /// Longer than any breaker holds, and than any `Retry-After` is honoured.
 const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
@@ -37,12 +38,25 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
     for endpoint in oracle.deliveries.endpoints() {
         let target = endpoint.target();
         ensure!(!settle::has_outstanding(rows, target)?, "{} still owes something", target.endpoint);
+        let open = open_gaps(rows, target)?;
+        ensure!(open == usize::from(endpoint.disabled.is_some()), "{} has {open} open gaps", target.endpoint);
         for event in oracle.ledger.all().filter(|event| event.app == target.app) {
             let facts = oracle.deliveries.facts(target, event.seq).cloned().unwrap_or_default();
             check_delivery(&oracle.ledger, rows, endpoint, event, &facts)?;
         }
     }
     Ok(())
+}
+
+/// Gaps that are still growing: the one of an endpoint that is disabled.
+fn open_gaps(rows: &MemoryStore, target: EndpointRef) -> Result<usize, Violation> {
+    let range = keys::gap::of_endpoint(target);
+    let mut open = 0;
+    for (_, value) in Store::scan(rows, &range.start, &range.end, usize::MAX, Direction::Forward)? {
+        let gap: Gap = codec::decode("gap", &value)?;
+        open += usize::from(gap.last.is_none());
+    }
+    Ok(open)
 }
 
 fn check_delivery(

@@ -55,12 +55,16 @@ impl World {
     }
 
     fn commit(&mut self) -> Result<(), Violation> {
+        self.oracle.ledger.clock_shows(self.node.clock.now());
         self.node.commit();
         let batches = self.node.disk.take_durable();
         let rows = self.node.disk.durable();
         let writes: usize = batches.iter().map(storage::Batch::len).sum();
         note!(self, "commit: {writes} rows{}", if self.node.failed { ", the store failed" } else { "" });
         for batch in &batches {
+            for line in crate::oracle::marks_in_words(batch)? {
+                note!(self, "  {line}");
+            }
             self.oracle.durable(batch, &rows)?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! A set of writes that reaches the store as one. It knows limits and nothing of what its rows mean.
 
 use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -78,6 +79,13 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The writes to keys from `start` to before `end`, in ascending key order.
+    pub(crate) fn range(&self, start: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = (&Bytes, &Write)> {
+        // BTreeMap::range panics on a range that is upside down.
+        let end = end.max(start);
+        self.writes.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end)))
     }
 
     /// The writes in ascending key order.

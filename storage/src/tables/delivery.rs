@@ -214,6 +214,15 @@ pub fn gap_before(
     rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
 }
 
+/// The gap that begins last, one of this very transaction included.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>, StoreError> {
+    let row = txn.last_in(&keys::gap::of_endpoint(target))?;
+    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode("gap", &value)?))).transpose()
+}
+
 /// What an endpoint did not get because retention removed it first, if there was any.
 ///
 /// # Errors

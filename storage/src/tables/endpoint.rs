@@ -74,7 +74,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     match (was_disabled, &row.disabled) {
         (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
         (None | Some(false), Some(disabled)) => {
-            let first = position(txn, row.target())?.next();
+            let first = gap_begin(txn, row.target())?;
             delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason: disabled.reason });
         }
         _ => {}
@@ -120,8 +120,19 @@ fn position(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Seq, Sto
     }
 }
 
+/// Where a gap that opens now begins: behind where the endpoint stands. Gaps lie one behind the other, so that the last
+/// one to begin before a position is the one that tells. Where an earlier gap begins beyond that, all before it had been
+/// settled then, and where the endpoint stands is only noted too low.
+fn gap_begin(txn: &Txn<'_>, target: EndpointRef) -> Result<Seq, StoreError> {
+    let first = position(txn, target)?.next();
+    Ok(match delivery::last_gap(txn, target)? {
+        Some((earlier, gap)) if earlier >= first => gap.last.map_or(earlier, |last| last.next().max(earlier)),
+        _ => first,
+    })
+}
+
 fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), StoreError> {
-    if let Some((first, gap)) = delivery::gap_before(txn, target, Seq::MAX)?
+    if let Some((first, gap)) = delivery::last_gap(txn, target)?
         && gap.last.is_none()
     {
         delivery::put_gap(txn, target, first, &Gap { last: Some(last), ..gap });
@@ -238,6 +249,42 @@ mod tests {
             let health = delivery::health(&store, target(1, 1)).unwrap();
             assert_eq!(health == EndpointHealth::default(), forgotten, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn gaps_lie_one_behind_the_other_and_each_is_closed_even_within_one_transaction() {
+        let on = endpoint(1, 1, None);
+        let off =
+            Endpoint { disabled: Some(Disabled { at: UnixMs(3), reason: DisabledReason::Operator }), ..on.clone() };
+        let store = TestStore::default();
+        let stand = |upto| {
+            store.write(|txn| {
+                delivery::put_routed(txn, AppId(1), Seq(upto));
+                Ok(())
+            });
+        };
+        let gap_of = |seq| {
+            let gap = delivery::gap_before(&store, target(1, 1), Seq(seq)).unwrap();
+            gap.map(|(first, gap)| (first.0, gap.last.map(|last| last.0)))
+        };
+        stand(9);
+        store.write(|txn| put(txn, &on));
+        store.write(|txn| put(txn, &off).and_then(|()| put(txn, &on)));
+        assert_eq!(gap_of(99), Some((10, Some(9))), "nothing passed it by");
+        stand(12);
+        store.write(|txn| put(txn, &off));
+        stand(15);
+        store.write(|txn| put(txn, &on));
+        assert_eq!(gap_of(99), Some((13, Some(15))));
+        // It reports late, from before.
+        store.write(|txn| {
+            delivery::put_cursor(txn, target(1, 1), &model::Cursor { upto: Seq(11), holes: Vec::new() });
+            put(txn, &off)
+        });
+        assert_eq!((gap_of(14), gap_of(99)), (Some((13, Some(15))), Some((16, None))));
+        stand(20);
+        store.write(|txn| put(txn, &on));
+        assert_eq!(gap_of(99), Some((16, Some(20))));
     }
 
     #[test]

@@ -27,9 +27,11 @@ use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
-use crate::outcome::decide::{Input, decide};
+use crate::outcome::decide::{Decision, Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
+use model::{
+    Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, Trigger, UnixMs,
+};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
@@ -238,11 +240,16 @@ impl Lane {
         let disabled = self.note_health(outcome, ruling.disable, transition, now);
         self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
         let accepted_at = flight.accepted_at;
+        let took_budget = flight.was_due.is_some() && flight.trigger == Trigger::Scheduled;
+        let gives_back = took_budget && ruling.decision == Decision::Done;
+        if gives_back {
+            self.budget.give_back(now.0);
+        }
         let departed =
             Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
         let decision = in_its_own_place(ruling.decision, flight.was_due);
         self.settle(finished, departed, &decision, now);
-        Some(Ruled { decision, attempt: attempts_made, accepted_at, transition, disabled })
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }
 
     /// Whether nothing is left to do or to remember: its actor may go.

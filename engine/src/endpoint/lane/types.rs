@@ -118,6 +118,8 @@ pub struct Ruled {
     pub attempt: u16,
     /// When the event was accepted.
     pub accepted_at: UnixMs,
+    /// It took from the retry budgets and succeeded: the shard's is owed what the lane's own got back.
+    pub gives_back: bool,
     /// What the breaker did.
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.

@@ -58,6 +58,18 @@ fn no_floor_still_gives_everyone_a_turn() {
 }
 
 #[test]
+fn retries_that_succeed_are_soon_as_many_as_there_are() {
+    let mut budget = RetryBudget::new(BudgetConfig::default(), 0);
+    let mut in_flight = withdraw_all(&mut budget, 0);
+    for round in 1..=30 {
+        (0..in_flight).for_each(|_| budget.give_back(round * 10));
+        in_flight = withdraw_all(&mut budget, round * 10);
+    }
+    assert!(in_flight > 1_000, "{in_flight} at once after 0.3 s of successes");
+    assert!(withdraw_all(&mut budget, 20_000) <= 10, "and the floor again when none succeeded");
+}
+
+#[test]
 fn both_or_neither() {
     let mut endpoint = RetryBudget::new(BudgetConfig::default(), 0);
     let mut shard = RetryBudget::new(BudgetConfig { floor_per_s: 2, ..BudgetConfig::default() }, 0);
@@ -76,18 +88,24 @@ fn it_stays_small() {
 proptest! {
     /// Every span is checked, not only the whole: storms are short.
     #[test]
-    fn retries_stay_within_share_and_floor(steps in prop::collection::vec((0_u64..400, any::<bool>()), 1..300)) {
+    fn retries_stay_within_what_was_earned_and_the_floor(steps in prop::collection::vec((0_u64..400, 0_u8..3), 1..300)) {
         let config = BudgetConfig { ratio_percent: 20, floor_per_s: 3, ttl_ms: 2_000 };
         let (mut budget, mut now_ms) = (RetryBudget::new(config, 0), 0);
-        let (mut firsts, mut retries) = (vec![], vec![]);
-        for (pause_ms, first) in steps {
+        let (mut firsts, mut successes, mut retries) = (vec![], vec![], vec![]);
+        for (pause_ms, step) in steps {
             now_ms += pause_ms;
-            if first {
+            if step == 0 {
                 budget.deposit(now_ms);
                 firsts.push(now_ms);
             } else {
                 match budget.try_withdraw(now_ms) {
-                    Ok(()) => retries.push(now_ms),
+                    Ok(()) => {
+                        retries.push(now_ms);
+                        if step == 1 {
+                            budget.give_back(now_ms);
+                            successes.push(now_ms);
+                        }
+                    }
                     Err(NextAt(next_ms)) => {
                         prop_assert!(next_ms > now_ms && next_ms <= now_ms + 334);
                         prop_assert_eq!(budget.clone().try_withdraw(next_ms), Ok(()));
@@ -98,7 +116,8 @@ proptest! {
         for (index, &from_ms) in retries.iter().enumerate() {
             for (count, &until_ms) in retries[index..].iter().enumerate() {
                 let earning = from_ms.saturating_sub(2_000)..=until_ms;
-                let earned = 200 * firsts.iter().filter(|at| earning.contains(at)).count() as u64;
+                let counted = |times: &[u64]| times.iter().filter(|at| earning.contains(at)).count() as u64;
+                let earned = 200 * counted(&firsts) + 1_200 * counted(&successes);
                 let floor = 3 * (until_ms - from_ms + 1_000);
                 prop_assert!((count as u64 + 1) * 1_000 <= earned + floor);
             }

@@ -1,11 +1,9 @@
-//! The levels of slots: which slot a deadline belongs to, the head of each slot's list, and the bitmaps that
-//! skip empty stretches. Knows nothing of the entries themselves.
+//! The levels of slots: which slot a deadline belongs to, and the bitmaps that skip empty stretches. Knows nothing of
+//! the timers themselves.
 //!
 //! A slot is named by its level and its *number*, the time at which it begins divided by its width. Numbers
 //! only grow; a level keeps those from the cursor's own up to `SLOTS - 1` further, at their number modulo
 //! `SLOTS`, so within that window number and place determine each other.
-
-use super::slab::NIL;
 
 /// How many levels there are.
 pub(super) const LEVELS: usize = 3;
@@ -15,9 +13,7 @@ const WORD: usize = u64::BITS as usize;
 
 /// All slots of all levels.
 pub(super) struct Levels<const BITS: u32> {
-    /// First entry of each slot's list, level after level.
-    heads: Vec<u32>,
-    /// One bit per slot, level after level: set if its list is not empty.
+    /// One bit per slot, level after level: set if the slot is occupied.
     words: Vec<u64>,
     /// One bit per word of a level: set if the word is not zero.
     summaries: [u64; LEVELS],
@@ -32,8 +28,11 @@ impl<const BITS: u32> Levels<BITS> {
     };
     const WORDS: usize = Self::SLOTS.div_ceil(WORD);
 
+    /// Slots of all levels.
+    pub(super) const ALL_SLOTS: usize = LEVELS * Self::SLOTS;
+
     pub(super) fn new() -> Self {
-        Self { heads: vec![NIL; LEVELS * Self::SLOTS], words: vec![0; LEVELS * Self::WORDS], summaries: [0; LEVELS] }
+        Self { words: vec![0; LEVELS * Self::WORDS], summaries: [0; LEVELS] }
     }
 
     /// Logarithm of the slot width of a level, in milliseconds.
@@ -73,32 +72,40 @@ impl<const BITS: u32> Levels<BITS> {
         Self::slot(top, last)
     }
 
-    /// First entry of a slot's list, [`NIL`] if it is empty.
+    /// Notes whether a slot is occupied.
     #[inline]
-    pub(super) fn head(&self, slot: u32) -> u32 {
-        self.heads[slot as usize]
-    }
-
-    /// Sets the first entry of a slot's list, [`NIL`] to empty it.
-    #[inline]
-    pub(super) fn set_head(&mut self, slot: u32, index: u32) {
+    pub(super) fn mark(&mut self, slot: u32, occupied: bool) {
         let slot = slot as usize;
-        self.heads[slot] = index;
         let (level, position) = (slot / Self::SLOTS, slot % Self::SLOTS);
         let word = &mut self.words[level * Self::WORDS + position / WORD];
         let word_bit = 1 << (position / WORD);
-        if index == NIL {
+        if occupied {
+            *word |= 1 << (position % WORD);
+            self.summaries[level] |= word_bit;
+        } else {
             *word &= !(1 << (position % WORD));
             if *word == 0 {
                 self.summaries[level] &= !word_bit;
             }
-        } else {
-            *word |= 1 << (position % WORD);
-            self.summaries[level] |= word_bit;
         }
     }
 
-    /// Number of the first slot with entries on a level, from `number` (the cursor's own) on, in a few
+    /// The first occupied slot behind this one, whatever its level; after the last one, the first of all.
+    pub(super) fn occupied_after(&self, slot: u32) -> Option<u32> {
+        let slot = slot as usize;
+        let (level, position) = (slot / Self::SLOTS, slot % Self::SLOTS);
+        let first = level * Self::WORDS + position / WORD;
+        let named = |word: usize, bits: u64| {
+            let slot = word / Self::WORDS * Self::SLOTS + word % Self::WORDS * WORD + bits.trailing_zeros() as usize;
+            (bits != 0).then_some(slot as u32)
+        };
+        let words = self.words.len();
+        let beyond = (!0 << (position % WORD)) << 1;
+        named(first, self.words[first] & beyond)
+            .or_else(|| (1..=words).map(|step| (first + step) % words).find_map(|word| named(word, self.words[word])))
+    }
+
+    /// Number of the first occupied slot on a level, from `number` (the cursor's own) on, in a few
     /// instructions however far away it is.
     #[inline]
     pub(super) fn next_occupied(&self, level: usize, number: u64) -> Option<u64> {

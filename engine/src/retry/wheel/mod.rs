@@ -24,45 +24,82 @@
 //! it, in small steps, after what is due has fired. [`Wheel::advance`] does that and says so with
 //! [`Advanced::more`].
 //!
-//! # Bounds
-//! One `advance` touches at most [`WORK_PER_ADVANCE`] timers, whatever it does with them. A timer costs one slab
-//! entry: 32 bytes for a payload of 8 bytes, 24 for one of 4, allocated in chunks of 32,768; the fixed part is
-//! about 25 KiB. The slab never gives memory back: it is as large as the most timers that were ever pending at
-//! once, and a place that stands free costs 4 bytes more.
+//! # How a timer is cancelled
+//! Its key is made stale, four bytes in memory, and nothing else: the timer stays where it lies and is dropped when its
+//! slot is refiled or fires. Taking it out at once would mean reaching for it and its neighbours in a memory that no
+//! cache holds. So that cancelled timers do not pile up, a cancel that leaves more of them than pending ones (and
+//! [`CANCELLED_MIN`]) looks at the next [`SWEEP`] timers, slot by slot and round and round, and drops the cancelled ones
+//! among them. Each round drops all that were cancelled before it, and takes one cancel for each `SWEEP` timers.
 //!
-//! Costs are in `benches/benches/wheel.rs`. What is slow at ten million is only cancelling in random order: it
-//! has to reach three entries that no cache holds, the timer and its two neighbours.
+//! # Bounds
+//! One `advance` looks at no more than [`WORK_PER_ADVANCE`] timers, whatever it does with them; one `cancel` at no more
+//! than [`SWEEP`]. A pending timer takes 29 bytes for a payload of 8 bytes, a cancelled one 25 until it is dropped, each
+//! occupied slot up to two blocks of 200 bytes that are not full, and the fixed part is 100 KiB. Memory is never given
+//! back: it is what the most timers took that were ever there at once.
+//!
+//! Costs are in `benches/benches/wheel`.
 
 mod level;
-mod slab;
+mod places;
+mod queues;
 #[cfg(test)]
 mod tests;
 
-pub use slab::TimerKey;
+pub use places::TimerKey;
 
 use level::{LEVELS, Levels};
-use slab::{NIL, Slab};
+use places::Places;
+use queues::{Item, Queues};
 
-/// The most timers that one [`Wheel::advance`] fires or refiles, together.
+/// The most timers that one [`Wheel::advance`] fires, refiles or drops, together.
 ///
-/// Far from each other in a large slab, timers cost a cache miss and a TLB miss each: 100 to 200 ns, twice that
-/// with busy neighbours. This keeps a call below half a millisecond even so (the time spent in the caller's own
-/// `on_fire` comes on top).
+/// Each may cost a cache miss and a TLB miss or two, 200 ns with busy neighbours. This keeps a call below a quarter of
+/// a millisecond even so (the time spent in the caller's own `on_fire` comes on top).
 pub const WORK_PER_ADVANCE: usize = 1024;
+
+/// The most timers that one [`Wheel::cancel`] looks at.
+pub const SWEEP: usize = 256;
+
+/// Timers that are taken from a slot together.
+const BATCH: usize = 64;
+
+/// Cancelled timers that are always left to lie.
+pub const CANCELLED_MIN: usize = 1024;
 
 /// A set of pending timers, each a payload with a deadline in milliseconds on the caller's clock.
 ///
 /// `T` is a small token (an index, a sequence number), copied in and out. `BITS` is the logarithm of the ratio
 /// between the slot widths of two levels; only tests choose another than the default.
 pub struct Wheel<T, const BITS: u32 = 10> {
-    slab: Slab<T>,
+    places: Places,
+    queues: Queues<T>,
     levels: Levels<BITS>,
+    sweep: Sweep,
+    /// Empty but for its memory.
+    batch: Batch<T>,
     /// The tick being worked on. Whatever was due before it has fired; it trails `now_ms` only between two calls
     /// of which the first reported more.
     cursor_ms: u64,
     /// The latest time that `advance` was told.
     now_ms: u64,
     work_max: usize,
+    cancelled_min: usize,
+}
+
+/// How far the search for cancelled timers has come.
+#[derive(Default)]
+struct Sweep {
+    slot: u32,
+    /// Timers of this slot that are still to be looked at.
+    left: u32,
+}
+
+/// Timers taken from a slot.
+struct Batch<T> {
+    /// Those that are pending.
+    pending: Vec<Item<T>>,
+    /// How many there were, cancelled ones included.
+    looked_at: usize,
 }
 
 /// What one [`Wheel::advance`] did.
@@ -97,19 +134,35 @@ impl<T: Copy> Wheel<T> {
     /// An empty wheel that starts at `now_ms`.
     #[must_use]
     pub fn new(now_ms: u64) -> Self {
-        Self::with_work_max(now_ms, WORK_PER_ADVANCE)
+        Self::with_bounds(now_ms, WORK_PER_ADVANCE, CANCELLED_MIN)
     }
 }
 
 impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
-    fn with_work_max(now_ms: u64, work_max: usize) -> Self {
-        Self { slab: Slab::new(), levels: Levels::new(), cursor_ms: now_ms, now_ms, work_max }
+    fn with_bounds(now_ms: u64, work_max: usize, cancelled_min: usize) -> Self {
+        Self {
+            places: Places::default(),
+            queues: Queues::new(Levels::<BITS>::ALL_SLOTS),
+            levels: Levels::new(),
+            sweep: Sweep::default(),
+            batch: Batch::default(),
+            cursor_ms: now_ms,
+            now_ms,
+            work_max,
+            cancelled_min,
+        }
     }
 
     /// How many timers are pending.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slab.len()
+        self.places.pending()
+    }
+
+    /// How many cancelled timers still take memory.
+    #[must_use]
+    pub fn cancelled(&self) -> usize {
+        self.queues.len() - self.places.pending()
     }
 
     /// Whether no timer is pending.
@@ -122,21 +175,26 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     /// one whose deadline has passed fires at the next `advance`, even one at an unchanged `now_ms`.
     ///
     /// # Panics
-    /// At 2^31 timers (64 GiB of them): the owner bounds [`len`](Self::len) far below that.
+    /// At 2^32 timers (116 GiB of them): the owner bounds [`len`](Self::len) far below that.
+    #[inline]
     pub fn insert(&mut self, deadline_ms: u64, payload: T) -> TimerKey {
-        let key = self.slab.insert(deadline_ms, payload);
-        self.file(key.index(), deadline_ms);
+        let key = self.places.issue();
+        self.file(Item { deadline_ms, payload, key });
         key
     }
 
-    /// Removes a pending timer and returns its payload; `None` if it has fired or was cancelled.
+    /// Cancels a pending timer: it will not fire. False if it has fired or was cancelled before.
     ///
     /// A key is only good for the wheel that issued it: another wheel may take it for one of its own.
-    pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        if !self.slab.is_live(key) {
-            return None;
+    #[inline]
+    pub fn cancel(&mut self, key: TimerKey) -> bool {
+        if !self.places.release(key) {
+            return false;
         }
-        Some(self.remove(key.index()))
+        if self.cancelled() > self.len() + self.cancelled_min {
+            self.sweep();
+        }
+        true
     }
 
     /// Moves time to `now_ms` and hands the payloads of due timers to `on_fire`, at most `max_fired` of them,
@@ -160,11 +218,14 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     /// When `advance` next has something to do, `None` if no timer is pending: a lower bound of the earliest
     /// deadline, to sleep until.
     ///
-    /// It is earlier than that deadline when timers further away want refiling first, so a wake-up may find
-    /// nothing due; alone in the wheel, a timer causes at most two of these (more beyond 24 days). It is in the
-    /// past, at or before the last `now_ms`, while that call's `more` stands or a timer was added already due.
+    /// It is earlier than that deadline when timers further away want refiling first, or where a cancelled one
+    /// still lies, so a wake-up may find nothing due; alone in the wheel, a timer causes at most two of these
+    /// (more beyond 24 days), and a cancelled one at most three. It is in the past, at or before the last `now_ms`, while that call's `more` stands or a timer was added already due.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
         let tick = self.levels.next_occupied(0, self.cursor_ms);
         let coarse = (1..LEVELS).filter_map(|level| {
             let shift = Levels::<BITS>::shift(level);
@@ -223,63 +284,100 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     ///
     /// The slot is the cursor's own or the next one, so no timer can come back to it (see [`Levels::place`]).
     fn refile(&mut self, slot: u32, budget: &mut Budget) -> bool {
-        loop {
-            let index = self.levels.head(slot);
-            if index == NIL {
-                return true;
-            }
-            if !budget.work() {
+        while self.queues.len_of(slot) > 0 {
+            if budget.work == 0 {
                 return false;
             }
-            self.unlink(index);
-            let deadline_ms = self.slab.entry(index).deadline_ms;
-            self.file(index, deadline_ms);
+            let mut batch = self.take(slot, budget.work);
+            budget.work -= batch.looked_at;
+            batch.pending.drain(..).for_each(|item| self.file(item));
+            self.batch = batch;
         }
+        true
     }
 
     /// Fires the timers of one tick; false if the budget ended first.
     fn fire(&mut self, slot: u32, budget: &mut Budget, on_fire: &mut impl FnMut(T)) -> bool {
-        loop {
-            let index = self.levels.head(slot);
-            if index == NIL {
-                return true;
-            }
-            if budget.fires == 0 || !budget.work() {
+        while self.queues.len_of(slot) > 0 {
+            if budget.fires == 0 || budget.work == 0 {
                 return false;
             }
-            budget.fires -= 1;
-            on_fire(self.remove(index));
+            let mut batch = self.take(slot, budget.work.min(budget.fires));
+            budget.work -= batch.looked_at;
+            budget.fires -= batch.pending.len();
+            for item in batch.pending.drain(..) {
+                self.places.release(item.key);
+                on_fire(item.payload);
+            }
+            self.batch = batch;
+        }
+        true
+    }
+
+    /// Looks at the next few timers for cancelled ones, which it drops. Pending ones go to the end of their slot.
+    #[cold]
+    fn sweep(&mut self) {
+        let mut left = SWEEP;
+        while left > 0 {
+            if self.sweep.left == 0 {
+                let Some(slot) = self.levels.occupied_after(self.sweep.slot) else { return };
+                self.sweep = Sweep { slot, left: self.queues.len_of(slot) };
+            }
+            let slot = self.sweep.slot;
+            let mut batch = self.take(slot, left.min(self.sweep.left as usize));
+            left -= batch.looked_at;
+            // Of a slot that was fired or refiled since, less is there.
+            self.sweep.left = if batch.looked_at == 0 { 0 } else { self.sweep.left - batch.looked_at as u32 };
+            if !batch.pending.is_empty() {
+                self.queues.extend(slot, batch.pending.drain(..));
+                self.levels.mark(slot, true);
+            }
+            self.batch = batch;
         }
     }
 
-    /// Puts an entry at the head of the slot it belongs to.
-    fn file(&mut self, index: u32, deadline_ms: u64) {
-        let slot = Levels::<BITS>::place(self.cursor_ms, deadline_ms);
-        let next = self.levels.head(slot);
-        let entry = self.slab.entry_mut(index);
-        entry.prev = slab::slot_link(slot);
-        entry.next = next;
-        if next != NIL {
-            self.slab.entry_mut(next).prev = index;
-        }
-        self.levels.set_head(slot, index);
+    /// Puts a timer where it belongs by now.
+    #[inline]
+    fn file(&mut self, item: Item<T>) {
+        let slot = Levels::<BITS>::place(self.cursor_ms, item.deadline_ms);
+        self.queues.extend(slot, [item]);
+        self.levels.mark(slot, true);
     }
 
-    /// Takes an entry out of its slot's list, wherever in it it stands.
-    fn unlink(&mut self, index: u32) {
-        let entry = self.slab.entry(index);
-        let (prev, next) = (entry.prev, entry.next);
-        if next != NIL {
-            self.slab.entry_mut(next).prev = prev;
+    /// Takes timers of a slot, at most `max` and [`BATCH`]; some, if there are any and `max` is not 0. The caller puts the
+    /// batch back, emptied, when it is done with it.
+    fn take(&mut self, slot: u32, max: usize) -> Batch<T> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let items = &mut batch.pending;
+        let max = max.min(BATCH);
+        while items.len() < max && self.queues.len_of(slot) > 0 {
+            self.queues.take(slot, max - items.len(), items);
         }
-        match slab::linked_slot(prev) {
-            Some(slot) => self.levels.set_head(slot, next),
-            None => self.slab.entry_mut(prev).next = next,
+        if self.queues.len_of(slot) == 0 {
+            self.levels.mark(slot, false);
         }
+        batch.looked_at = items.len();
+        // First all are asked for, so that their places come from memory side by side; one after the other, each would wait
+        // for what the processor made of the last. Then, without a branch that it would have to guess, the good ones move
+        // up.
+        let mut good = [false; BATCH];
+        for (good, item) in good.iter_mut().zip(&*items) {
+            *good = self.places.is_good(item.key);
+        }
+        let mut kept = 0;
+        for (at, good) in good.into_iter().enumerate().take(items.len()) {
+            items[kept] = items[at];
+            kept += usize::from(good);
+        }
+        items.truncate(kept);
+        batch
     }
+}
 
-    fn remove(&mut self, index: u32) -> T {
-        self.unlink(index);
-        self.slab.release(index)
+// === impl Batch ===
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { pending: Vec::new(), looked_at: 0 }
     }
 }

@@ -1,7 +1,7 @@
 //! The wheel against single facts; [`model`] has the random operations.
 //!
-//! Most wheels here are tiny (8 slots a level, three timers a call), so that ring ends, clamping and calls that
-//! stop half-way are the normal case.
+//! Most wheels here are tiny (8 slots a level, three timers a call, two cancelled ones left to lie), so that ring ends,
+//! clamping, sweeping and calls that stop half-way are the normal case.
 
 use super::*;
 
@@ -13,7 +13,7 @@ type Tiny = Wheel<u32, 2>;
 const TINY_REACH_MS: u64 = 8 * 16;
 
 fn tiny(now_ms: u64) -> Tiny {
-    Tiny::with_work_max(now_ms, 3)
+    Tiny::with_bounds(now_ms, 3, 2)
 }
 
 /// Advances until nothing more is to be done at `now_ms`; the payloads in the order they fired.
@@ -31,34 +31,32 @@ fn settle<const BITS: u32>(wheel: &mut Wheel<u32, BITS>, now_ms: u64) -> Vec<u32
 }
 
 impl<const BITS: u32> Wheel<u32, BITS> {
-    /// Walks every list: links agree both ways, bitmaps agree with heads, every entry lies where it may.
+    /// Walks every queue: bitmaps agree with queues, every timer lies where it may, each pending one once.
     fn check(&self) {
-        let mut found = 0;
+        let (mut found, mut pending) = (0, 0);
         for level in 0..LEVELS {
             let shift = Levels::<BITS>::shift(level);
             let current = self.cursor_ms >> shift;
             let mut first = None;
             for number in (0..2 << BITS).map_while(|step| current.checked_add(step)) {
                 let slot = Levels::<BITS>::slot(level, number);
-                let mut prev = slab::slot_link(slot);
-                let mut index = self.levels.head(slot);
-                if index != NIL {
+                let items = self.queues.items(slot);
+                assert_eq!(items.len(), self.queues.len_of(slot) as usize);
+                if !items.is_empty() {
                     first.get_or_insert(number);
                 }
-                while index != NIL {
-                    let entry = self.slab.entry(index);
-                    assert_eq!(entry.prev, prev, "back link of {index}");
-                    let deadline_ms = entry.deadline_ms.max(self.cursor_ms);
+                found += items.len();
+                for item in items {
+                    let deadline_ms = item.deadline_ms.max(self.cursor_ms);
                     let clamped = level == LEVELS - 1 && deadline_ms >> shift > number;
                     let at_home = deadline_ms >> shift == number;
-                    assert!(at_home || clamped, "{deadline_ms} in slot {number} of {level}");
-                    found += 1;
-                    (prev, index) = (index, entry.next);
+                    assert!(at_home || clamped, "{item:?} in slot {number} of {level}");
+                    pending += usize::from(self.places.is_good(item.key));
                 }
             }
             assert_eq!(self.levels.next_occupied(level, current), first, "level {level}");
         }
-        assert_eq!(found, self.len());
+        assert_eq!((found, pending), (self.len() + self.cancelled(), self.len()));
         assert_eq!(self.next_deadline_ms().is_none(), self.is_empty());
     }
 }
@@ -105,37 +103,37 @@ fn a_cancelled_timer_does_not_fire_and_its_key_is_stale() {
     let mut wheel = tiny(0);
     let keys: Vec<_> = (0..5).map(|payload| wheel.insert(9, payload)).collect();
     for (victim, left) in [(2, 4), (0, 3), (4, 2)] {
-        assert_eq!(wheel.cancel(keys[victim]), Some(victim as u32), "middle, tail, head");
+        assert!(wheel.cancel(keys[victim]), "middle, tail, head");
         wheel.check();
-        assert_eq!(wheel.cancel(keys[victim]), None);
+        assert!(!wheel.cancel(keys[victim]));
         assert_eq!(wheel.len(), left);
     }
     let mut fired = settle(&mut wheel, 9);
     fired.sort_unstable();
     assert_eq!(fired, [1, 3]);
-    assert_eq!(wheel.cancel(keys[1]), None, "it has fired");
+    assert!(!wheel.cancel(keys[1]), "it has fired");
 }
 
 #[test]
 fn a_reused_place_does_not_answer_to_its_old_key() {
     let mut wheel = tiny(0);
     let old = wheel.insert(5, 1);
-    assert_eq!(wheel.cancel(old), Some(1));
+    assert!(wheel.cancel(old));
     let new = wheel.insert(5, 2);
     assert_eq!(new.index(), old.index(), "the place was reused");
-    assert_eq!(wheel.cancel(old), None);
-    assert_eq!(wheel.cancel(new), Some(2));
+    assert!(!wheel.cancel(old));
+    assert!(wheel.cancel(new));
 }
 
 #[test]
 fn a_place_with_no_generation_left_is_never_used_again() {
     let mut wheel = tiny(0);
-    let index = wheel.insert(5, 1).index();
-    let last = wheel.slab.age(index);
-    assert_eq!(wheel.cancel(last), Some(1));
-    assert_eq!(wheel.cancel(last), None);
-    assert_ne!(wheel.insert(5, 2).index(), index);
-    assert_eq!(wheel.cancel(last), None);
+    let key = wheel.insert(5, 1);
+    let last = wheel.places.age(key);
+    assert!(wheel.cancel(last));
+    assert!(!wheel.cancel(last));
+    assert_ne!(wheel.insert(5, 2).index(), key.index());
+    assert!(!wheel.cancel(last));
     assert_eq!(wheel.len(), 1);
 }
 
@@ -143,11 +141,11 @@ fn a_place_with_no_generation_left_is_never_used_again() {
 fn a_key_of_a_larger_wheel_is_refused() {
     let mut large = tiny(0);
     let keys: Vec<_> = (0..3).map(|payload| large.insert(5, payload)).collect();
-    assert_eq!(tiny(0).cancel(keys[2]), None);
+    assert!(!tiny(0).cancel(keys[2]));
 }
 
 #[test]
-fn freed_places_are_reused_before_the_slab_grows() {
+fn what_was_freed_is_reused_before_memory_grows() {
     // More than a chunk, so that the stack of free places fills several.
     let count = 100_000;
     let mut wheel = Wheel::<u32>::new(0);
@@ -155,13 +153,56 @@ fn freed_places_are_reused_before_the_slab_grows() {
         let due_ms = round * 10_000;
         let keys: Vec<_> = (0..count).map(|payload| wheel.insert(due_ms, payload)).collect();
         for key in &keys[..keys.len() / 2] {
-            assert!(wheel.cancel(*key).is_some());
+            assert!(wheel.cancel(*key));
         }
-        assert_eq!(wheel.slab.places(), count as usize);
+        assert_eq!(wheel.places.made(), count as usize);
+        assert!(wheel.queues.blocks_made() <= count as usize / 16 + 2, "all in one slot, then in another");
         let mut fired = 0;
         while wheel.advance(due_ms, usize::MAX, &mut |_| fired += 1).more {}
         assert_eq!(fired, count / 2);
     }
+}
+
+#[test]
+fn cancelled_timers_do_not_pile_up() {
+    // Deadlines over a day and time stands still: nothing but the sweep ever drops one.
+    let count = 10_000;
+    let mut wheel = Wheel::<u32>::new(0);
+    let deadline_ms = |step: u32| u64::from(step.wrapping_mul(2_654_435_761) % 86_400_000);
+    let mut keys: Vec<_> = (0..count).map(|step| wheel.insert(deadline_ms(step), step)).collect();
+    for step in count..20 * count {
+        let at = step.wrapping_mul(2_246_822_519) as usize % keys.len();
+        let new = wheel.insert(deadline_ms(step), step);
+        assert!(wheel.cancel(std::mem::replace(&mut keys[at], new)));
+        assert!(wheel.cancelled() <= (keys.len() + 1 + CANCELLED_MIN) * 5 / 4 + SWEEP, "{}", wheel.cancelled());
+    }
+    wheel.check();
+    assert!(wheel.cancelled() > CANCELLED_MIN, "some may lie");
+    // Two blocks more for each of the slots that may be occupied.
+    let slots = Levels::<10>::ALL_SLOTS;
+    assert!(wheel.queues.blocks_made() <= 9 * keys.len() / 4 / 16 + 2 * slots, "{}", wheel.queues.blocks_made());
+    for key in keys {
+        assert!(wheel.cancel(key));
+    }
+    assert!(wheel.is_empty() && wheel.cancelled() <= CANCELLED_MIN + 1, "{}", wheel.cancelled());
+    wheel.check();
+}
+
+#[test]
+fn a_sweep_is_not_confused_by_slots_that_fire_under_it() {
+    let mut wheel = Wheel::<u32, 2>::with_bounds(0, 1_000, 0);
+    let mut fired = Vec::new();
+    for round in 0..50 {
+        let now_ms = round * 20;
+        let keys: Vec<_> = (0..40).map(|step| wheel.insert(now_ms + 1 + u64::from(step), step)).collect();
+        keys.iter().step_by(2).chain(keys.iter().skip(1).step_by(4)).for_each(|key| assert!(wheel.cancel(*key)));
+        wheel.check();
+        while wheel.advance(now_ms + 20, usize::MAX, &mut |payload| fired.push(payload)).more {}
+        wheel.check();
+    }
+    while wheel.advance(2_000, usize::MAX, &mut |payload| fired.push(payload)).more {}
+    assert_eq!(fired.len(), 50 * 10);
+    assert!(fired.iter().all(|payload| payload % 4 == 3));
 }
 
 #[test]

@@ -18,8 +18,10 @@ use super::base::Base;
 use crate::store::StoreError;
 use crate::store::redo::table::{Frozen, RowMap};
 
-/// How much is written between two looks at whether to go on, in bytes of keys and values.
-const PIECE_BYTES: usize = 256 * 1024;
+/// How much is written between two looks at whether to go on, in bytes of keys and values. sled is made to hand over each
+/// piece before the next: it would buffer all of a lap otherwise, and the disk would get it in one go, which commits
+/// notice.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// How often who waits for this thread looks whether it can still hope: sled does not say when a thread of its own died.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,8 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the writer and the thread tell each other.
 #[derive(Debug, Default)]
 struct State {
-    /// Handed over, and not durable in the map yet.
+    /// Handed over, and not taken up by the thread yet.
     frozen: Option<Frozen>,
+    /// Whether what was handed over last is not durable in the map yet.
+    busy: bool,
     stopping: bool,
     ended: bool,
 }
@@ -53,8 +57,8 @@ impl Checkpoints {
     /// in the map: from then on the other log file is free.
     pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64) -> Result<(), StoreError> {
         let mut state = self.lock();
-        let waiting_since = state.frozen.is_some().then(Instant::now);
-        while state.frozen.is_some() {
+        let waiting_since = state.busy.then(Instant::now);
+        while state.busy {
             shared.check()?;
             state = self.wait(state);
         }
@@ -62,6 +66,7 @@ impl Checkpoints {
             metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(since.elapsed().as_secs_f64());
         }
         state.frozen = Some(shared.layers.freeze(last_commit));
+        state.busy = true;
         self.changed.notify_all();
         Ok(())
     }
@@ -71,11 +76,11 @@ impl Checkpoints {
         while state.frozen.is_none() && !state.stopping {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stopping { None } else { state.frozen.clone() }
+        if state.stopping { None } else { state.frozen.take() }
     }
 
     fn done(&self) {
-        self.lock().frozen = None;
+        self.lock().busy = false;
         self.changed.notify_all();
     }
 
@@ -101,7 +106,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("pinion-checkpoint".to_owned()).spawn(move || {
             let _ending = Ending(&running);
             while let Some(frozen) = running.checkpoints.next() {
-                if let Err(error) = checkpoint(&running, &frozen) {
+                if let Err(error) = checkpoint(&running, frozen) {
                     tracing::error!(%error, "a checkpoint failed; nothing more will be acknowledged");
                     running.poison.latch(error);
                     return;
@@ -144,7 +149,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn checkpoint(shared: &Shared, frozen: &Frozen) -> Result<(), StoreError> {
+fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
     let started = Instant::now();
     let go_on = || {
         shared.check()?;
@@ -156,6 +161,8 @@ fn checkpoint(shared: &Shared, frozen: &Frozen) -> Result<(), StoreError> {
     }
     shared.base.seal(frozen.last_commit)?;
     shared.layers.thaw();
+    // Before the writer is told: it uses the memory of the lap's records again if nobody else holds it.
+    drop(frozen);
     shared.checkpoints.done();
     metrics::histogram!(model::metric::CHECKPOINT_SECONDS).record(started.elapsed().as_secs_f64());
     Ok(())
@@ -180,6 +187,7 @@ pub(super) fn write_all(
             Some(row)
         });
         base.write(piece)?;
+        base.flush()?;
     }
     Ok(true)
 }

@@ -264,7 +264,7 @@ fn what_a_transaction_removed_it_does_not_take_for_damage() {
         store.write(|txn| append(txn, APPS[0], std::slice::from_ref(event)));
     }
     store.write(|txn| {
-        removal::remove_upto(txn, APPS[0], Seq(1), 9)?;
+        remove_upto(txn, APPS[0], Seq(1), 9)?;
         // A job that shares its commit with retention.
         assert_eq!(read_after(txn, APPS[0], Seq::ZERO, 9, usize::MAX)?, events[1..]);
         assert_eq!(get(txn, APPS[0], Seq(1))?, None);

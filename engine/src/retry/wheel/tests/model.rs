@@ -32,6 +32,8 @@ struct LockStep<const BITS: u32> {
     /// Every key ever issued, by payload, with its tick.
     issued: Vec<(TimerKey, u64)>,
     now_ms: u64,
+    /// The most timers that were pending at once.
+    len_max: usize,
 }
 
 impl<const BITS: u32> LockStep<BITS> {
@@ -42,6 +44,7 @@ impl<const BITS: u32> LockStep<BITS> {
         let key = self.wheel.insert(deadline_ms, payload);
         self.issued.push((key, tick_ms));
         self.pending.insert((tick_ms, payload));
+        self.len_max = self.len_max.max(self.pending.len());
     }
 
     fn cancel(&mut self, pick: usize) {
@@ -51,7 +54,7 @@ impl<const BITS: u32> LockStep<BITS> {
         let payload = pick % self.issued.len();
         let (key, tick_ms) = self.issued[payload];
         let payload = payload as u32;
-        let expected = self.pending.remove(&(tick_ms, payload)).then_some(payload);
+        let expected = self.pending.remove(&(tick_ms, payload));
         assert_eq!(self.wheel.cancel(key), expected);
     }
 
@@ -74,6 +77,8 @@ impl<const BITS: u32> LockStep<BITS> {
     fn check(&self, more: bool) {
         self.wheel.check();
         assert_eq!(self.wheel.len(), self.pending.len());
+        let cancelled_max = (self.len_max + self.wheel.cancelled_min) * 5 / 4 + SWEEP;
+        assert!(self.wheel.cancelled() <= cancelled_max, "{} cancelled timers lie about", self.wheel.cancelled());
         let first_ms = self.pending.first().map(|&(tick_ms, _)| tick_ms);
         assert!(more || first_ms.is_none_or(|tick_ms| tick_ms > self.now_ms), "a due timer was left");
         if let (Some(bound_ms), Some(first_ms)) = (self.wheel.next_deadline_ms(), first_ms) {
@@ -85,7 +90,7 @@ impl<const BITS: u32> LockStep<BITS> {
 fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
     let (pending, issued) = (BTreeSet::new(), Vec::new());
     let now_ms = wheel.now_ms;
-    let mut both = LockStep { wheel, pending, issued, now_ms };
+    let mut both = LockStep { wheel, pending, issued, now_ms, len_max: 0 };
     for op in ops.into_iter().chain([Op::Settle]) {
         let more = match op {
             Op::Insert { delay_ms } => {
@@ -98,12 +103,13 @@ fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
             }
             Op::Advance { step_ms, max_fired } => both.advance(step_ms, max_fired),
             Op::Settle => {
-                // A call does at least one unit of work. In its life from here a timer is clamped once in each reach
-                // of the top level that lies between the cursor (which trails when nothing may fire) and its deadline,
-                // then refiled twice and fired, each after at most one step of the cursor.
+                // A call does at least one unit of work. In its life from here a timer, cancelled or not, is clamped
+                // once in each reach of the top level that lies between the cursor (which trails when nothing may fire)
+                // and its deadline, then refiled twice and fired, each after at most one step of the cursor.
                 let last_ms = both.pending.last().map_or(0, |&(tick_ms, _)| tick_ms).max(both.now_ms);
                 let reaches = (last_ms - both.wheel.cursor_ms) >> (BITS as usize * LEVELS);
-                let calls_max = 20 + 2 * both.pending.len() * (reaches as usize + 4);
+                let timers = both.pending.len() + both.wheel.cancelled();
+                let calls_max = 20 + 2 * timers * (reaches as usize + 4);
                 let calls = (0..calls_max).take_while(|_| both.advance(0, usize::MAX)).count();
                 assert!(calls < calls_max, "no end after {calls} calls");
                 false
@@ -118,15 +124,17 @@ proptest! {
     fn a_tiny_wheel_agrees_with_an_ordered_set(
         start_ms in 0u64..1_000,
         work_max in 1usize..8,
+        cancelled_min in 0usize..20,
         ops in prop::collection::vec(op(), 0..200),
     ) {
-        lock_step(Wheel::<u32, 2>::with_work_max(start_ms, work_max), ops);
+        lock_step(Wheel::<u32, 2>::with_bounds(start_ms, work_max, cancelled_min), ops);
     }
 
     #[test]
     fn a_wheel_of_several_bitmap_words_agrees_with_an_ordered_set(
         start_ms in 0u64..100_000,
         work_max in 1usize..40,
+        cancelled_min in 0usize..20,
         scale in 1i64..2_000,
         ops in prop::collection::vec(op(), 0..60),
     ) {
@@ -135,6 +143,6 @@ proptest! {
             Op::Advance { step_ms, max_fired } => Op::Advance { step_ms: step_ms * scale as u64, max_fired },
             other => other,
         });
-        lock_step(Wheel::<u32, 6>::with_work_max(start_ms, work_max), ops.collect());
+        lock_step(Wheel::<u32, 6>::with_bounds(start_ms, work_max, cancelled_min), ops.collect());
     }
 }

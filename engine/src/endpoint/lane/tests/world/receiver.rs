@@ -36,6 +36,9 @@ impl World {
         let finished = Finished { retry_after_ms, ..super::answer(seq, self.now, outcome, status) };
         let ruled = self.lane.finished(finished, self.now, &mut self.rng).expect("it was in flight");
         assert_eq!(ruled.attempt, attempt.number);
+        if ruled.gives_back {
+            self.shard_budget.give_back(self.now.0);
+        }
         if matches!(status, 429 | 503) {
             self.slow_until = self.slow_until.max(self.now.plus_ms(retry_after_ms.unwrap_or(1_000)));
         }
