@@ -11,11 +11,9 @@ mod flipped;
 mod full;
 mod io_error;
 
+use crate::events::{list_events, number_of, payload, push_events};
 use crate::harness::{Client, Receiver, Server, seconds};
-use crate::power_cut::{payload, push_events};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
@@ -43,41 +41,13 @@ fn push(client: &Client, number: u64) -> std::io::Result<Result<String, (u16, St
     Ok(if status == 202 { Ok(text("id")) } else { Err((status, text("code"))) })
 }
 
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Message>,
-    iterator: Option<String>,
-    done: bool,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    id: String,
-    payload: Box<RawValue>,
-}
-
-/// Every message by its id; the status if they cannot be listed.
-fn list(client: &Client) -> std::io::Result<Result<BTreeMap<String, String>, u16>> {
-    let (mut there, mut iterator) = (BTreeMap::new(), String::new());
-    loop {
-        let response = client.send("GET", &format!("/api/v1/app/{APP}/msg?limit=250{iterator}"), &[], None)?;
-        if response.status != 200 {
-            return Ok(Err(response.status));
-        }
-        let page: Page = serde_json::from_slice(&response.body)?;
-        there.extend(page.data.into_iter().map(|message| (message.id, message.payload.get().to_owned())));
-        let Some(next) = page.iterator.filter(|_| !page.done) else { return Ok(Ok(there)) };
-        iterator = format!("&iterator={next}");
-    }
-}
-
 /// All that was acknowledged is there as it was sent, and arrives if it has not `arrived` yet.
 #[track_caller]
 fn nothing_is_lost(server: &Server, receiver: &Receiver, acked: &BTreeMap<String, u64>) {
     if acked.is_empty() {
         return;
     }
-    let there = list(&server.client()).expect("an answer").expect("a list");
+    let there = list_events(&server.client(), APP).expect("an answer").expect("a list");
     for (id, number) in acked {
         assert!(there.get(id) == Some(&payload(*number)), "event {number} ({id}) is lost or another one");
     }
@@ -85,16 +55,10 @@ fn nothing_is_lost(server: &Server, receiver: &Receiver, acked: &BTreeMap<String
     let until = Instant::now() + seconds(30);
     receiver.wait_until(seconds(40), |requests| {
         for request in requests.iter().filter(|request| request.answered == 200) {
-            assert!(is_what_was_sent(&request.body), "{} arrived with another payload", request.id());
+            assert!(number_of(&request.body).is_some(), "{} arrived with another payload", request.id());
             missing.remove(request.id());
         }
         assert!(missing.is_empty() || Instant::now() < until, "{} never arrive: {missing:?}", missing.len());
         missing.is_empty()
     });
-}
-
-/// Whether these bytes are the payload of the event whose number they name.
-fn is_what_was_sent(bytes: &[u8]) -> bool {
-    let number = serde_json::from_slice::<Value>(bytes).ok().and_then(|value| value["number"].as_u64());
-    number.is_some_and(|number| payload(number).as_bytes() == bytes)
 }

@@ -5,16 +5,16 @@
 //! `Idempotency-Key` counts once.
 //!
 //! `PINION_CRASH_CYCLES` sets how many times (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a power
-//! cut: the kernel survives here; the storage crate simulates the other.
+//! cut: the kernel survives here; the other is in `power_cut`.
 
 mod ledger;
 mod load;
 
-use crate::harness::{Behaviour, Receiver, Server, seconds};
+use crate::harness::{Behaviour, Random, Receiver, Server, from_environment, seconds, seed};
 use ledger::{Ledger, Life};
-use load::{Front, Random};
+use load::Front;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Where events of an application go. Each way of failing heals, so that everything can arrive.
 const ROUTES: [Route; 5] = [
@@ -49,10 +49,6 @@ struct Route {
     path: &'static str,
 }
 
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"))
-}
-
 fn create(server: &Server, receiver: &Receiver) {
     let one_in_ten = |at| if at % 10 == 0 { Behaviour::status(500) } else { Behaviour::status(200) };
     receiver.script("/north/flaky", (0..100_000).map(one_in_ten));
@@ -77,10 +73,9 @@ fn create(server: &Server, receiver: &Receiver) {
 
 #[test]
 fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_unsettled() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let seed = from_environment("PINION_CRASH_SEED", now);
+    let seed = seed("PINION_CRASH_SEED");
     let cycles = from_environment("PINION_CRASH_CYCLES", 20);
-    eprintln!("PINION_CRASH_SEED={seed} PINION_CRASH_CYCLES={cycles}");
+    eprintln!("PINION_CRASH_CYCLES={cycles}");
     let mut random = Random::new(seed);
     let (mut server, receiver) = (Server::start(&[]), Receiver::start());
     create(&server, &receiver);

@@ -14,12 +14,14 @@
 
 mod behaviour;
 mod client;
+mod random;
 mod receiver;
 mod server;
 mod signature;
 
 pub(crate) use self::behaviour::Behaviour;
 pub(crate) use self::client::{Client, Response};
+pub(crate) use self::random::{Random, from_environment, seed};
 pub(crate) use self::receiver::{Received, Receiver};
 pub(crate) use self::server::{Exited, Server, pinion};
 pub(crate) use self::signature::verify;

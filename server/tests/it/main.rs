@@ -10,6 +10,8 @@ mod harness;
 
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod events;
 
 #[cfg(target_os = "linux")]
 mod bad_disk;

@@ -2,9 +2,9 @@
 //!
 //! `PINION_FLIPS` sets how many bits (default 60), `PINION_FLIP_SEED` which.
 
-use super::{APP, create, is_what_was_sent, list, push};
-use crate::harness::{Client, Receiver, Server, seconds};
-use crate::power_cut::{Random, from_environment, payload, seed};
+use super::{APP, create, push};
+use crate::events::{list_events, number_of, payload};
+use crate::harness::{Client, Random, Receiver, Server, from_environment, seconds, seed};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ fn comes_of(original: &Original, folder: Arc<TempDir>) -> Came {
         }
     };
     let came = reads_well(&server, original);
-    let deliveries_are_good = original.receiver.requests().iter().all(|request| is_what_was_sent(&request.body));
+    let deliveries_are_good = original.receiver.requests().iter().all(|request| number_of(&request.body).is_some());
     assert!(deliveries_are_good, "another payload was delivered than was sent");
     match came {
         Some(came) => came,
@@ -142,7 +142,7 @@ fn reads_well(server: &Server, original: &Original) -> Option<Came> {
             }
         }
     }
-    let listed = list(&client).ok()?;
+    let listed = list_events(&client, APP).ok()?;
     match listed {
         Ok(there) if unreadable.is_empty() => assert_eq!(there.len(), original.acked.len()),
         Ok(there) => assert!(there.len() >= original.acked.len() - unreadable.len()),

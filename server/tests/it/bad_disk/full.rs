@@ -1,7 +1,8 @@
 //! No room: first less than is kept in reserve, then none at all.
 
-use super::{create, list, nothing_is_lost, push};
+use super::{APP, create, nothing_is_lost, push};
 use crate::disk::Shim;
+use crate::events::list_events;
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ fn a_nearly_full_disk_refuses_messages_and_nothing_else_until_there_is_room() {
     assert!(acked.len() > 20, "{} events filled the disk", acked.len());
 
     // It reads, takes configuration, delivers, and is ready.
-    assert_eq!(list(&client).unwrap().unwrap().len(), acked.len());
+    assert_eq!(list_events(&client, APP).unwrap().unwrap().len(), acked.len());
     server.api_expect(200, "PATCH", "/api/v1/app/shop", serde_json::json!({"name": "still here"}));
     assert_eq!(server.monitor("/readyz").status, 200);
     receiver.script(super::PATH, [Behaviour::status(200)]);

@@ -4,8 +4,7 @@
 
 use super::{create, nothing_is_lost, push};
 use crate::disk::{Call, Shim};
-use crate::harness::{Receiver, Server, poll_until, seconds};
-use crate::power_cut::{Random, from_environment, seed};
+use crate::harness::{Random, Receiver, Server, from_environment, poll_until, seconds, seed};
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::ROUTES;
 use super::ledger::Ledger;
-use crate::harness::{Client, Response, Watched};
+use crate::harness::{Client, Random, Response, Watched};
 use serde_json::{Value, json};
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,23 +15,6 @@ const EVENTS_PER_S: f64 = 600.0;
 
 /// Events of a batch at most.
 const BATCH_MAX: u64 = 12;
-
-/// A small generator (SplitMix64), so that a seed repeats a run.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    /// Below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// Where the server is at the moment, for all threads.
 pub(super) struct Front(Watched<Phase>);

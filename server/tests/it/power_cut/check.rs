@@ -1,24 +1,26 @@
 //! What a server that was started after a cut must show and do.
 
-use super::Random;
 use super::ledger::Acked;
-use super::load::{payload, push_events};
 use super::recording::{ROUTES, Recording};
-use crate::harness::{Client, Server, seconds};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use crate::events::{list_events, number_of, payload, push_events};
+use crate::harness::{Client, Random, Server, poll_until, seconds};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Instant;
 
 /// Requests with a key that are repeated after each cut.
 const REPEATS: usize = 3;
 
+/// How far below its limit retention may go: the largest event, and attempts.
+const RETENTION_SLACK_BYTES: u64 = 3 << 19;
+
 /// Looks at one server after the other.
 pub(super) struct Check<'a> {
     recording: &'a Recording,
     seen: Counts,
+    /// Bytes of payloads on the disk under the loupe.
+    bytes_there: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,19 +34,6 @@ struct Counts {
     objects: usize,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Message>,
-    iterator: Option<String>,
-    done: bool,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    id: String,
-    payload: Box<RawValue>,
-}
-
 impl fmt::Display for Check<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.seen)
@@ -55,7 +44,7 @@ impl fmt::Display for Check<'_> {
 
 impl<'a> Check<'a> {
     pub(super) fn new(recording: &'a Recording) -> Check<'a> {
-        Check { recording, seen: Counts::default() }
+        Check { recording, seen: Counts::default(), bytes_there: 0 }
     }
 
     /// All that must hold on a disk that was cut when the record was `until` long.
@@ -68,23 +57,25 @@ impl<'a> Check<'a> {
         }
         let client = server.client();
         self.objects_are_as_acknowledged(&client, objects);
-        let mut owed = Vec::new();
+        let (mut owed, forgotten) = (Vec::new(), self.seen.forgotten);
+        self.bytes_there = 0;
         for app in super::load::APPS {
             let of_app: Vec<&Acked> = acked.iter().filter(|acked| acked.app == app).collect();
             if !of_app.is_empty() {
                 owed.extend(self.events_are_there(&client, app, &of_app));
             }
         }
+        // It removes what is over its limit, whole events and with them their attempts.
+        let least = self.recording.forgets.saturating_sub(RETENTION_SLACK_BYTES);
+        assert!(self.seen.forgotten == forgotten || self.bytes_there >= least, "only {} bytes left", self.bytes_there);
         self.deliveries_come(&client, &owed, until);
-        if !self.recording.forgets {
+        if self.recording.forgets == 0 {
             self.repeats_count_once(&client, &owed, random);
         }
         server.kill();
         // Of the next server only, from here on.
         let receiver = &self.recording.receiver;
-        crate::harness::poll_until("open connections", seconds(20), || {
-            (receiver.open_connections() == 0).then_some(())
-        });
+        poll_until("open connections", seconds(20), || (receiver.open_connections() == 0).then_some(()));
         receiver.clear();
     }
 
@@ -104,33 +95,22 @@ impl<'a> Check<'a> {
 
     /// Those of `acked` that are there; the others may be gone only if they are the oldest.
     fn events_are_there<'b>(&mut self, client: &Client, app: &str, acked: &[&'b Acked]) -> Vec<&'b Acked> {
-        let mut there = BTreeMap::new();
-        let mut iterator = String::new();
-        loop {
-            let path = format!("/api/v1/app/{app}/msg?limit=250{iterator}");
-            let response = client.send("GET", &path, &[], None).expect("an answer");
-            assert_eq!(response.status, 200, "{}", response.text());
-            let page: Page = serde_json::from_slice(&response.body).expect("a page");
-            there.extend(page.data.into_iter().map(|message| (message.id, message.payload)));
-            let Some(next) = page.iterator.filter(|_| !page.done) else { break };
-            iterator = format!("&iterator={next}");
-        }
+        let there = list_events(client, app).expect("an answer").expect("a list");
         for (id, text) in &there {
-            let number = serde_json::from_str::<Value>(text.get()).ok().and_then(|value| value["number"].as_u64());
-            let number = number.unwrap_or_else(|| panic!("{id} has a payload that nobody sent"));
+            let number = number_of(text.as_bytes()).unwrap_or_else(|| panic!("{id} has a payload that nobody sent"));
             assert_eq!(self.recording.ledger.sent(number), Some(app), "{id}, number {number}");
-            assert!(text.get() == payload(number), "{id}, number {number}, has another payload than was sent");
+            self.bytes_there += text.len() as u64;
         }
         let oldest = there.keys().next().cloned();
         let mut owed = Vec::new();
         for acked in acked {
             match there.get(&acked.id) {
                 Some(text) => {
-                    assert!(text.get() == payload(acked.number), "{acked:?} has the payload of another");
+                    assert!(*text == payload(acked.number), "{acked:?} has the payload of another");
                     owed.push(*acked);
                 }
                 None => {
-                    let gone = self.recording.forgets && oldest.as_ref().is_none_or(|oldest| *oldest > acked.id);
+                    let gone = self.recording.forgets > 0 && oldest.as_ref().is_none_or(|oldest| *oldest > acked.id);
                     assert!(gone, "{acked:?} is lost; the oldest that is there: {oldest:?}");
                     self.seen.forgotten += 1;
                 }
@@ -160,8 +140,7 @@ impl<'a> Check<'a> {
         let (deadline, mut looked_at) = (Instant::now() + seconds(40), 0);
         self.recording.receiver.wait_until(seconds(60), |requests| {
             for request in &requests[looked_at..] {
-                let number = request.json()["number"].as_u64().expect("a number");
-                assert!(request.body == payload(number).as_bytes(), "event {number} arrived with another payload");
+                let number = number_of(&request.body).expect("what arrives was sent, byte for byte");
                 let expected = missing.remove(&(request.path.clone(), request.id().to_owned()));
                 assert!(expected.is_none_or(|expected| expected == number), "event {number} arrived as {expected:?}");
             }

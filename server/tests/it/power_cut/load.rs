@@ -2,9 +2,9 @@
 //!
 //! Deliberately without repeats: what has no answer when the process dies is simply not owed.
 
-use super::Random;
 use super::ledger::{Acked, Ledger};
-use crate::harness::Client;
+use crate::events::push_events;
+use crate::harness::{Client, Random};
 use serde_json::{Value, json};
 
 /// Applications that events go to.
@@ -12,22 +12,6 @@ pub(super) const APPS: [&str; 2] = ["north", "south"];
 
 /// Events of a batch at most.
 const BATCH_MAX: u64 = 8;
-
-/// The payload of event `number`, told by the number alone: one in 29 has 100 KiB, one in 97 a MiB.
-pub(crate) fn payload(number: u64) -> String {
-    let bytes = match number {
-        _ if number % 97 == 7 => 1 << 20,
-        _ if number % 29 == 3 => 100 << 10,
-        _ => 30 + number as usize * 37 % 400,
-    };
-    let mut random = Random::new(number);
-    let mut text = format!("{{\"number\":{number},\"fill\":\"");
-    while text.len() < bytes {
-        text.push_str(&format!("{:016x}", random.below(u64::MAX)));
-    }
-    text.push_str("\"}");
-    text
-}
 
 /// What the threads of one recording share.
 #[derive(Clone, Copy)]
@@ -108,22 +92,4 @@ impl Load<'_> {
             _ => false,
         }
     }
-}
-
-/// Pushes events; status and answer.
-pub(crate) fn push_events(
-    client: &Client,
-    app: &str,
-    numbers: &[u64],
-    key: Option<&str>,
-    batch: bool,
-) -> std::io::Result<(u16, Value)> {
-    // By hand: the payload is text that must arrive as it is.
-    let message = |number: &u64| format!("{{\"eventType\":\"cut.test\",\"payload\":{}}}", payload(*number));
-    let messages: Vec<String> = numbers.iter().map(message).collect();
-    let body = if batch { format!("[{}]", messages.join(",")) } else { messages.join(",") };
-    let path = format!("/api/v1/app/{app}/msg{}?with_content=false", if batch { "/batch" } else { "" });
-    let headers: Vec<(&str, &str)> = key.iter().map(|key| ("idempotency-key", *key)).collect();
-    let response = client.send("POST", &path, &headers, Some(body.as_bytes()))?;
-    Ok((response.status, response.json()))
 }

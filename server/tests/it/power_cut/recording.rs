@@ -3,11 +3,10 @@
 //!
 //! Deliberately ignorant of the store: it sees HTTP and file operations.
 
-use super::Random;
 use super::ledger::Ledger;
 use super::load::{APPS, Load};
 use crate::disk::{Record, Shim};
-use crate::harness::{Behaviour, Receiver, Server, seconds};
+use crate::harness::{Behaviour, Random, Receiver, Server, seconds};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,8 +25,8 @@ pub(super) struct Scenario {
     pub(super) check_arguments: &'static [&'static str],
     /// Of all processes.
     pub(super) environment: &'static [(&'static str, &'static str)],
-    /// Whether events may be gone, the oldest first.
-    pub(super) forgets: bool,
+    /// Events may be gone, the oldest first, when there were more bytes than this; 0: none may.
+    pub(super) forgets: u64,
     /// Requests of each pusher in each life.
     requests: u64,
 }
@@ -40,7 +39,7 @@ pub(super) const PLAIN: Scenario = Scenario {
     arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--store-log-bytes=512KiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
     environment: &[],
-    forgets: false,
+    forgets: 0,
     requests: 20,
 };
 
@@ -48,15 +47,15 @@ pub(super) const PLAIN: Scenario = Scenario {
 /// at, not what becomes of it.
 pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
-    arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=1MiB", "--store-log-bytes=64KiB"],
+    arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=2MiB", "--store-log-bytes=64KiB"],
     check_arguments: &[BODIES, "--max-batch-body-bytes=8MiB"],
     // No key files, whose creation makes entries of the folder durable that are not theirs.
     environment: &[
         ("PINION_ROOT_KEY", "a-root-key-of-the-tests"),
         ("PINION_MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
     ],
-    forgets: true,
-    requests: 20,
+    forgets: 2 << 20,
+    requests: 30,
 };
 
 /// An endpoint and whose events it gets.
@@ -92,7 +91,8 @@ pub(super) struct Recording {
     /// By path and id: the position when it first arrived and was answered 200.
     pub(super) delivered: HashMap<(String, String), u64>,
     pub(super) root_key: String,
-    pub(super) forgets: bool,
+    /// As its scenario says.
+    pub(super) forgets: u64,
 }
 
 // === impl Recording ===

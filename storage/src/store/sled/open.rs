@@ -97,10 +97,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
-        Self {
-            cache_bytes: 32 * 1024 * 1024,
-            log_max_bytes: redo::MAX_BYTES,
-        }
+        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: redo::MAX_BYTES }
     }
 }
 

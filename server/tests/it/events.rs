@@ -1,0 +1,84 @@
+//! Events whose number tells their payload, pushed and listed: what tests of disks look for.
+//!
+//! Deliberately no ledger: who keeps which account is each test's business.
+
+use crate::harness::{Client, Random};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::io;
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Message>,
+    iterator: Option<String>,
+    done: bool,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    id: String,
+    payload: Box<RawValue>,
+}
+
+/// The payload of event `number`: one in 29 has 100 KiB, one in 97 a MiB, the others a few hundred bytes.
+pub(crate) fn payload(number: u64) -> String {
+    let bytes = match number {
+        _ if number % 97 == 7 => 1 << 20,
+        _ if number % 29 == 3 => 100 << 10,
+        _ => 30 + number as usize * 37 % 400,
+    };
+    let mut random = Random::new(number);
+    let mut text = format!("{{\"number\":{number},\"fill\":\"");
+    while text.len() < bytes {
+        text.push_str(&format!("{:016x}", random.below(u64::MAX)));
+    }
+    text.push_str("\"}");
+    text
+}
+
+/// The event that these bytes are the payload of, to the last one.
+pub(crate) fn number_of(bytes: &[u8]) -> Option<u64> {
+    let number = serde_json::from_slice::<Value>(bytes).ok()?["number"].as_u64()?;
+    (payload(number).as_bytes() == bytes).then_some(number)
+}
+
+/// Pushes events; status and answer.
+///
+/// # Errors
+/// When there is no complete answer.
+pub(crate) fn push_events(
+    client: &Client,
+    app: &str,
+    numbers: &[u64],
+    key: Option<&str>,
+    batch: bool,
+) -> io::Result<(u16, Value)> {
+    // By hand: the payload is text that must arrive as it is.
+    let message = |number: &u64| format!("{{\"eventType\":\"disk.test\",\"payload\":{}}}", payload(*number));
+    let messages: Vec<String> = numbers.iter().map(message).collect();
+    let body = if batch { format!("[{}]", messages.join(",")) } else { messages.join(",") };
+    let path = format!("/api/v1/app/{app}/msg{}?with_content=false", if batch { "/batch" } else { "" });
+    let headers: Vec<(&str, &str)> = key.iter().map(|key| ("idempotency-key", *key)).collect();
+    let response = client.send("POST", &path, &headers, Some(body.as_bytes()))?;
+    Ok((response.status, response.json()))
+}
+
+/// The payloads of an application's messages by their ids; the status if they cannot be listed.
+///
+/// # Errors
+/// When there is no complete answer.
+pub(crate) fn list_events(client: &Client, app: &str) -> io::Result<Result<BTreeMap<String, String>, u16>> {
+    let (mut there, mut iterator) = (BTreeMap::new(), String::new());
+    loop {
+        let response = client.send("GET", &format!("/api/v1/app/{app}/msg?limit=250{iterator}"), &[], None)?;
+        if response.status != 200 {
+            return Ok(Err(response.status));
+        }
+        let page: Page = serde_json::from_slice(&response.body)?;
+        there.extend(page.data.into_iter().map(|message| (message.id, message.payload.get().to_owned())));
+        let Some(next) = page.iterator.filter(|_| !page.done) else { return Ok(Ok(there)) };
+        iterator = format!("&iterator={next}");
+    }
+}
