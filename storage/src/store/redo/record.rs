@@ -13,7 +13,7 @@
 //! those whatever tenants sent. None of that can be taken for a record: the salt is drawn anew for every lap, is 64 bits
 //! long, opens each record, and nobody but the file knows it.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::store::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 
@@ -94,33 +94,35 @@ impl Record {
         (HEAD_BYTES + rows_bytes(batch)).next_multiple_of(BLOCK_BYTES)
     }
 
-    /// The record of `batch`, which must be within the limits of a [`Store`](crate::store::Store).
+    /// The record of `batch`, which must be within the limits of a [`Store`](crate::store::Store), put into
+    /// `buffer`, which must be empty, and split off it.
     ///
     /// # Panics
     /// Not for such a batch: its rows are shorter than 4 GiB, as there are fewer than 2^26 of them, each with 4 bytes in
     /// front.
-    pub(crate) fn encode(salt: Salt, commit: u64, batch: &Batch) -> Self {
+    pub(crate) fn encode(salt: Salt, commit: u64, batch: &Batch, buffer: &mut BytesMut) -> Self {
         let rows_bytes = rows_bytes(batch);
         assert!(u32::try_from(rows_bytes).is_ok(), "the limits of a batch keep it below 4 GiB");
-        let mut bytes = Vec::with_capacity(Self::bytes_of(batch));
-        bytes.extend_from_slice(&salt);
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&(rows_bytes as u32).to_le_bytes());
-        bytes.extend_from_slice(&commit.to_le_bytes());
+        debug_assert!(buffer.is_empty(), "each record was split off");
+        buffer.reserve(Self::bytes_of(batch));
+        buffer.put_slice(&salt);
+        buffer.put_u32_le(0);
+        buffer.put_u32_le(rows_bytes as u32);
+        buffer.put_u64_le(commit);
         for (key, write) in batch {
             let (value, value_bytes) = match write {
                 Write::Put(value) => (value.as_ref(), value.len() as u16),
                 Write::Delete => (&[][..], DELETED),
             };
-            bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
-            bytes.extend_from_slice(&value_bytes.to_le_bytes());
-            bytes.extend_from_slice(key);
-            bytes.extend_from_slice(value);
+            buffer.put_u16_le(key.len() as u16);
+            buffer.put_u16_le(value_bytes);
+            buffer.put_slice(key);
+            buffer.put_slice(value);
         }
-        let sum = checksum(&bytes);
-        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
-        bytes.resize(Self::bytes_of(batch), 0);
-        Self { commit, bytes: Bytes::from(bytes), rows_bytes }
+        let sum = checksum(buffer);
+        buffer[8..12].copy_from_slice(&sum.to_le_bytes());
+        buffer.resize(Self::bytes_of(batch), 0);
+        Self { commit, bytes: buffer.split().freeze(), rows_bytes }
     }
 
     /// The record of `commit` at `offset` of a file in the lap of `salt`; `None` when it is not there, or not whole.
@@ -233,7 +235,7 @@ mod tests {
         let mut batch = Batch::new();
         batch.put(vec![0xff; MAX_KEY_BYTES], vec![1; MAX_VALUE_BYTES]);
         batch.delete("gone");
-        let record = Record::encode(SALT, 0x0102, &batch);
+        let record = Record::encode(SALT, 0x0102, &batch, &mut BytesMut::new());
         assert_eq!(record.rows().unwrap(), rows_of(&batch));
         assert_eq!(record.bytes.len(), 3 * BLOCK_BYTES);
         assert_eq!(record.bytes[..8], SALT);
@@ -246,7 +248,7 @@ mod tests {
 
         #[test]
         fn a_record_is_read_back_where_it_was_put(batch in batch(), commit in 1u64.., blocks in 0usize..3) {
-            let record = Record::encode(SALT, commit, &batch);
+            let record = Record::encode(SALT, commit, &batch, &mut BytesMut::new());
             prop_assert_eq!(record.bytes.len(), Record::bytes_of(&batch));
             let mut file = vec![0xee; blocks * BLOCK_BYTES];
             let offset = file.len();
@@ -261,7 +263,7 @@ mod tests {
 
         #[test]
         fn no_truncation_and_no_flipped_bit_is_missed(batch in batch(), random in any::<usize>()) {
-            let record = Record::encode(SALT, 3, &batch);
+            let record = Record::encode(SALT, 3, &batch, &mut BytesMut::new());
             let length = HEAD_BYTES + rows_bytes(&batch);
             for cut in 0..length {
                 prop_assert_eq!(Record::decode(&record.bytes.slice(..cut), 0, SALT, 3), None, "cut at {}", cut);

@@ -102,6 +102,11 @@ impl Base {
         })
     }
 
+    /// Hands what was written to the kernel, and returns once it took it: this bounds what sled buffers.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.guarded("write", || self.db.flush().map(drop))
+    }
+
     /// Returns once all that was written is durable, and with it that it goes up to `commit`.
     pub(super) fn seal(&self, commit: u64) -> Result<(), StoreError> {
         self.guarded("write", || {

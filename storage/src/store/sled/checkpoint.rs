@@ -18,8 +18,10 @@ use super::base::Base;
 use crate::store::StoreError;
 use crate::store::redo::table::{Frozen, RowMap};
 
-/// How much is written between two looks at whether to go on, in bytes of keys and values.
-const PIECE_BYTES: usize = 256 * 1024;
+/// How much is written between two looks at whether to go on, in bytes of keys and values. sled is made to hand over each
+/// piece before the next: it would buffer all of a lap otherwise, and the disk would get it in one go, which commits
+/// notice.
+const PIECE_BYTES: usize = if cfg!(test) { 8 * 1024 } else { 1024 * 1024 };
 
 /// How often who waits for this thread looks whether it can still hope: sled does not say when a thread of its own died.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -27,10 +29,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the writer and the thread tell each other.
 #[derive(Debug, Default)]
 struct State {
-    /// Handed over, and not durable in the map yet.
+    /// Handed over, and not taken up by the thread yet.
     frozen: Option<Frozen>,
+    /// Whether what was handed over last is not durable in the map yet.
+    busy: bool,
     stopping: bool,
     ended: bool,
+    #[cfg(test)]
+    test: Test,
+}
+
+/// What a test does to the thread.
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Test {
+    /// How many more pieces it may write before it stands still; `None`: as it likes.
+    pieces: Option<usize>,
+    panics: bool,
+    waiting: bool,
 }
 
 /// Where laps are handed over.
@@ -53,15 +69,20 @@ impl Checkpoints {
     /// in the map: from then on the other log file is free.
     pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64) -> Result<(), StoreError> {
         let mut state = self.lock();
-        let waiting_since = state.frozen.is_some().then(Instant::now);
-        while state.frozen.is_some() {
+        let waiting_since = state.busy.then(Instant::now);
+        while state.busy {
             shared.check()?;
+            #[cfg(test)]
+            {
+                state.test.waiting = true;
+            }
             state = self.wait(state);
         }
         if let Some(since) = waiting_since {
             metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(since.elapsed().as_secs_f64());
         }
         state.frozen = Some(shared.layers.freeze(last_commit));
+        state.busy = true;
         self.changed.notify_all();
         Ok(())
     }
@@ -71,16 +92,19 @@ impl Checkpoints {
         while state.frozen.is_none() && !state.stopping {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stopping { None } else { state.frozen.clone() }
+        if state.stopping { None } else { state.frozen.take() }
     }
 
     fn done(&self) {
-        self.lock().frozen = None;
+        self.lock().busy = false;
         self.changed.notify_all();
     }
 
-    fn is_stopping(&self) -> bool {
-        self.lock().stopping
+    /// Whether the thread is to write another piece, or to end a checkpoint.
+    fn goes_on(&self) -> bool {
+        #[cfg(test)]
+        self.stand_still();
+        !self.lock().stopping
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -89,6 +113,47 @@ impl Checkpoints {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Checkpoints {
+    /// Lets the thread write so many more pieces; the end of a checkpoint counts as one.
+    pub(super) fn allow(&self, pieces: Option<usize>) {
+        self.lock().test.pieces = pieces;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn panic_next(&self) {
+        self.lock().test.panics = true;
+    }
+
+    /// Waits until what was handed over is durable in the map.
+    pub(super) fn settle(&self) {
+        let mut state = self.lock();
+        while state.busy {
+            state = self.wait(state);
+        }
+    }
+
+    /// Lets the thread end if a commit might wait for it.
+    pub(super) fn settle_or_allow(&self) {
+        self.allow(None);
+        self.settle();
+    }
+
+    /// Whether a commit waits in [`Checkpoints::hand_over`].
+    pub(super) fn someone_waits(&self) -> bool {
+        self.lock().test.waiting
+    }
+
+    fn stand_still(&self) {
+        let mut state = self.lock();
+        assert!(!state.test.panics, "as the test asked for");
+        while state.test.pieces == Some(0) && !state.stopping {
+            state = self.wait(state);
+        }
+        state.test.pieces = state.test.pieces.map(|pieces| pieces.saturating_sub(1));
     }
 }
 
@@ -101,7 +166,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("pinion-checkpoint".to_owned()).spawn(move || {
             let _ending = Ending(&running);
             while let Some(frozen) = running.checkpoints.next() {
-                if let Err(error) = checkpoint(&running, &frozen) {
+                if let Err(error) = checkpoint(&running, frozen) {
                     tracing::error!(%error, "a checkpoint failed; nothing more will be acknowledged");
                     running.poison.latch(error);
                     return;
@@ -144,18 +209,20 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn checkpoint(shared: &Shared, frozen: &Frozen) -> Result<(), StoreError> {
+fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
     let started = Instant::now();
     let go_on = || {
         shared.check()?;
-        Ok(!shared.checkpoints.is_stopping())
+        Ok(shared.checkpoints.goes_on())
     };
     // Held throughout: nobody writes to a frozen table, and readers share it.
-    if !write_all(&shared.base, &frozen.table.rows(), go_on)? {
+    if !write_all(&shared.base, &frozen.table.rows(), go_on)? || !go_on()? {
         return Ok(());
     }
     shared.base.seal(frozen.last_commit)?;
     shared.layers.thaw();
+    // Before the writer is told: it uses the memory of the lap's records again if nobody else holds it.
+    drop(frozen);
     shared.checkpoints.done();
     metrics::histogram!(model::metric::CHECKPOINT_SECONDS).record(started.elapsed().as_secs_f64());
     Ok(())
@@ -180,6 +247,7 @@ pub(super) fn write_all(
             Some(row)
         });
         base.write(piece)?;
+        base.flush()?;
     }
     Ok(true)
 }

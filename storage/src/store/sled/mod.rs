@@ -35,6 +35,8 @@ mod barrier;
 mod base;
 mod checkpoint;
 mod contain;
+#[cfg(test)]
+mod crash_tests;
 mod create;
 mod format;
 mod open;
@@ -47,7 +49,7 @@ mod watermark;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use self::base::Base;
 use self::checkpoint::{Checkpointer, Checkpoints};
@@ -84,7 +86,10 @@ struct Writer {
     watermark: Watermark,
     /// The number of the last commit that is durable.
     last_commit: u64,
-    /// Memory of the active table.
+    /// Where the records of this lap are, and those of the one before: each is used again when the rows in it are gone.
+    buffer: BytesMut,
+    spare: BytesMut,
+    /// Memory of the active table: its records, and its rows beside them.
     record_bytes: usize,
     rows: usize,
     max_bytes: usize,
@@ -106,10 +111,9 @@ impl Writer {
         let commit = self.last_commit + 1;
         if !self.has_room(batch) {
             shared.checkpoints.hand_over(shared, self.last_commit)?;
-            self.log.begin_lap(commit).map_err(io("beginning of a lap"))?;
-            (self.record_bytes, self.rows) = (0, 0);
+            self.begin_lap(commit).map_err(io("beginning of a lap"))?;
         }
-        let record = Record::encode(self.log.salt(), commit, batch);
+        let record = Record::encode(self.log.salt(), commit, batch, &mut self.buffer);
         // The rows that readers see are those of the very bytes that a recovery would read.
         let rows = record.rows().map_err(|error: Malformed| io("encoding")(std::io::Error::other(error)))?;
         self.log.append(&record.bytes).map_err(io("write of the log"))?;
@@ -117,6 +121,19 @@ impl Writer {
         self.last_commit = commit;
         self.record_bytes += record.bytes.len();
         self.rows = shared.layers.active().write(rows);
+        Ok(())
+    }
+
+    fn begin_lap(&mut self, first_commit: u64) -> std::io::Result<()> {
+        self.log.begin_lap(first_commit)?;
+        (self.record_bytes, self.rows) = (0, 0);
+        std::mem::swap(&mut self.buffer, &mut self.spare);
+        // Takes back all of it, unless a reader still holds the table that was in it: then it is another.
+        self.buffer.reserve(self.max_bytes);
+        if self.buffer.capacity() > 2 * self.max_bytes {
+            // It had to hold a commit that is larger than a lap.
+            self.buffer = BytesMut::with_capacity(self.max_bytes);
+        }
         Ok(())
     }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::barrier::{Barrier, sync_path};
 use super::base::Base;
 use super::checkpoint::{self, Checkpointer, Checkpoints};
@@ -95,7 +97,10 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
-        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: redo::MAX_BYTES }
+        Self {
+            cache_bytes: 32 * 1024 * 1024,
+            log_max_bytes: std::env::var("X_LOG").map_or(redo::MAX_BYTES, |v| v.parse().unwrap()),
+        }
     }
 }
 
@@ -167,7 +172,17 @@ impl OpenOptions {
     fn writer(self, files: log::Files, recovered: &recover::Recovered, watermark: Watermark) -> io::Result<Writer> {
         let last_commit = recovered.last_commit;
         let log = log::RedoLog::new(files, self.log_max_bytes, recovered.newest, last_commit + 1)?;
-        Ok(Writer { log, watermark, last_commit, record_bytes: 0, rows: 0, max_bytes: self.log_max_bytes })
+        Ok(Writer {
+            log,
+            watermark,
+            last_commit,
+            // Touched, and so backed by memory, as far as it is used.
+            buffer: BytesMut::with_capacity(self.log_max_bytes),
+            spare: BytesMut::new(),
+            record_bytes: 0,
+            rows: 0,
+            max_bytes: self.log_max_bytes,
+        })
     }
 
     /// Opens sled and reads the number of the last commit in it.
