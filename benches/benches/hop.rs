@@ -7,6 +7,7 @@
 use benches::{APP, event, payload};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::endpoint::actor::{EndpointActor, run_on_this_thread};
+use engine::endpoint::mailbox::Mailbox;
 use engine::endpoint::offer::Offer;
 use engine::shard::inbox::ShardInbox;
 use model::{EndpointId, EndpointRef};

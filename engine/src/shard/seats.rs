@@ -113,6 +113,8 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     shard.metrics.hide(shard, &seat.cell);
     shard.metrics.actors.decrement(1.0);
     shard.endpoints.borrow_mut().remove(&seat.cell.target);
+    // It may have been woken for room that it will not take now.
+    shard.wake_next();
 }
 
 /// The endpoint's actor, spawned if it has none. `None` when the endpoint is gone.

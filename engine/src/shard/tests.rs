@@ -49,11 +49,11 @@ fn target(endpoint: u32) -> EndpointRef {
     EndpointRef { app: AppId(1), endpoint: EndpointId(endpoint) }
 }
 
-/// A shard with so many places that takes `news`; two endpoints, each with one delivery asked for by hand.
+/// A shard with so many places that takes `news`; three endpoints, each with one delivery asked for by hand.
 fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let store: SharedStore = Arc::new(MemoryStore::new());
     let mut txn = Txn::new(&*store);
-    for id in [1, 2] {
+    for id in [1, 2, 3] {
         endpoint::put(&mut txn, &Endpoint { id: EndpointId(id), ..reads::tests::everything() }).unwrap();
         delivery::requeue(&mut txn, target(id), Seq(1), NOW).unwrap();
     }
@@ -115,6 +115,20 @@ fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
     assert_eq!(shard.in_flight.get(), 0);
     let asked = give(&shard, &cells[1], Input::Poke);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+}
+
+#[test]
+fn one_that_goes_leaves_the_room_it_was_woken_for_to_the_next() {
+    let requeued = BTreeSet::from([target(1), target(2), target(3)]);
+    let (shard, cells) = shard(1, News { requeued, ..News::default() });
+    let asked = load(&shard, &cells[0]);
+    assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+    assert!(load(&shard, &cells[1]).is_empty() && load(&shard, &cells[2]).is_empty(), "both wait for its place");
+    shard.free_places(1);
+    let second = shard.endpoints.borrow()[&target(2)].clone();
+    assert!(!cells[1].waiting.get() && cells[2].waiting.get(), "the second is woken");
+    seats::leave(&shard, &second, true);
+    assert!(!cells[2].waiting.get(), "then the third");
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
     ensure!(taken == under_way, "shard {name} counts {taken} places as taken, and {under_way} are");
     let places = core.config.max_in_flight_per_shard;
     ensure!(taken <= places, "shard {name} has {places} places and {taken} are taken");
+    let queued: usize = core.endpoints.borrow().values().map(|seat| seat.cell.lane.borrow().queued_bytes()).sum();
+    let counted = core.queued_bytes.get();
+    ensure!(queued == counted, "shard {name} counts {counted} bytes as queued, and {queued} are");
     let (offers, deliveries) = core.inbox.waiting();
     let bound = core.inbox.capacity();
     ensure!(offers <= 1 || deliveries <= bound, "shard {name} has {deliveries} deliveries in its inbox");

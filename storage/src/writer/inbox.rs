@@ -368,6 +368,9 @@ impl WriterHandle {
 
     /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Taken> {
+        // Whoever is about to hand something in goes first. On a busy machine more requests share the commit then, which
+        // costs far more than they do; on an idle one this returns at once.
+        std::thread::yield_now();
         let mut inbox = self.lock();
         while inbox.requests.is_empty() && inbox.settlements.is_empty() {
             if inbox.closing {

@@ -47,7 +47,8 @@ impl Downstream for Offers {
 }
 
 fn open(data_dir: &Path) -> SledStore {
-    OpenOptions::default().open(data_dir).unwrap()
+    // Small, so that some are killed during a checkpoint.
+    OpenOptions { log_max_bytes: 256 * 1024, ..OpenOptions::default() }.open(data_dir).unwrap()
 }
 
 fn start(data_dir: &Path) -> WriterHandle {

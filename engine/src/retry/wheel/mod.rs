@@ -29,12 +29,13 @@
 //! slot is refiled or fires. Taking it out at once would mean reaching for it and its neighbours in a memory that no
 //! cache holds. So that cancelled timers do not pile up, a cancel that leaves more of them than pending ones (and
 //! [`CANCELLED_MIN`]) looks at the next [`SWEEP`] timers, slot by slot and round and round, and drops the cancelled ones
-//! among them. Each round drops all that were cancelled before it, and takes one cancel for each `SWEEP` timers.
+//! among them. A round drops all that were cancelled before it and takes no more than a cancel for each `SWEEP` timers: so
+//! no more of them lie about than five fourths of the most timers that were ever pending (and of `CANCELLED_MIN`).
 //!
 //! # Bounds
 //! One `advance` looks at no more than [`WORK_PER_ADVANCE`] timers, whatever it does with them; one `cancel` at no more
 //! than [`SWEEP`]. A pending timer takes 29 bytes for a payload of 8 bytes, a cancelled one 25 until it is dropped, each
-//! occupied slot up to two blocks of 200 bytes that are not full, and the fixed part is 100 KiB. Memory is never given
+//! occupied slot up to two blocks of 392 bytes that are not full, and the fixed part is 100 KiB. Memory is never given
 //! back: it is what the most timers took that were ever there at once.
 //!
 //! Costs are in `benches/benches/wheel`.
@@ -78,7 +79,7 @@ pub struct Wheel<T, const BITS: u32 = 10> {
     /// Empty but for its memory.
     batch: Batch<T>,
     /// The tick being worked on. Whatever was due before it has fired; it trails `now_ms` only between two calls
-    /// of which the first reported more.
+    /// of which the first reported more, or ran out of work with nothing but cancelled timers left.
     cursor_ms: u64,
     /// The latest time that `advance` was told.
     now_ms: u64,

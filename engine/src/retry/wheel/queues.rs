@@ -15,7 +15,7 @@ const NIL: u32 = u32::MAX;
 /// Timers in a block: the more, the less its link counts; the fewer, the less a slot with one timer takes.
 const BLOCK: usize = 16;
 
-/// Logarithm of the blocks in a chunk: 800 KiB of them for a payload of 8 bytes.
+/// Logarithm of the blocks in a chunk: 784 KiB of them for a payload of 8 bytes.
 const CHUNK_BITS: u32 = 11;
 const CHUNK: usize = 1 << CHUNK_BITS;
 

@@ -21,7 +21,7 @@ use crate::store::redo::table::{Frozen, RowMap};
 /// How much is written between two looks at whether to go on, in bytes of keys and values. sled is made to hand over each
 /// piece before the next: it would buffer all of a lap otherwise, and the disk would get it in one go, which commits
 /// notice.
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = if cfg!(test) { 8 * 1024 } else { 1024 * 1024 };
 
 /// How often who waits for this thread looks whether it can still hope: sled does not say when a thread of its own died.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,6 +35,18 @@ struct State {
     busy: bool,
     stopping: bool,
     ended: bool,
+    #[cfg(test)]
+    test: Test,
+}
+
+/// What a test does to the thread.
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Test {
+    /// How many more pieces it may write before it stands still; `None`: as it likes.
+    pieces: Option<usize>,
+    panics: bool,
+    waiting: bool,
 }
 
 /// Where laps are handed over.
@@ -60,6 +72,10 @@ impl Checkpoints {
         let waiting_since = state.busy.then(Instant::now);
         while state.busy {
             shared.check()?;
+            #[cfg(test)]
+            {
+                state.test.waiting = true;
+            }
             state = self.wait(state);
         }
         if let Some(since) = waiting_since {
@@ -84,8 +100,11 @@ impl Checkpoints {
         self.changed.notify_all();
     }
 
-    fn is_stopping(&self) -> bool {
-        self.lock().stopping
+    /// Whether the thread is to write another piece, or to end a checkpoint.
+    fn goes_on(&self) -> bool {
+        #[cfg(test)]
+        self.stand_still();
+        !self.lock().stopping
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -94,6 +113,47 @@ impl Checkpoints {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Checkpoints {
+    /// Lets the thread write so many more pieces; the end of a checkpoint counts as one.
+    pub(super) fn allow(&self, pieces: Option<usize>) {
+        self.lock().test.pieces = pieces;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn panic_next(&self) {
+        self.lock().test.panics = true;
+    }
+
+    /// Waits until what was handed over is durable in the map.
+    pub(super) fn settle(&self) {
+        let mut state = self.lock();
+        while state.busy {
+            state = self.wait(state);
+        }
+    }
+
+    /// Lets the thread end if a commit might wait for it.
+    pub(super) fn settle_or_allow(&self) {
+        self.allow(None);
+        self.settle();
+    }
+
+    /// Whether a commit waits in [`Checkpoints::hand_over`].
+    pub(super) fn someone_waits(&self) -> bool {
+        self.lock().test.waiting
+    }
+
+    fn stand_still(&self) {
+        let mut state = self.lock();
+        assert!(!state.test.panics, "as the test asked for");
+        while state.test.pieces == Some(0) && !state.stopping {
+            state = self.wait(state);
+        }
+        state.test.pieces = state.test.pieces.map(|pieces| pieces.saturating_sub(1));
     }
 }
 
@@ -153,10 +213,10 @@ fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
     let started = Instant::now();
     let go_on = || {
         shared.check()?;
-        Ok(!shared.checkpoints.is_stopping())
+        Ok(shared.checkpoints.goes_on())
     };
     // Held throughout: nobody writes to a frozen table, and readers share it.
-    if !write_all(&shared.base, &frozen.table.rows(), go_on)? {
+    if !write_all(&shared.base, &frozen.table.rows(), go_on)? || !go_on()? {
         return Ok(());
     }
     shared.base.seal(frozen.last_commit)?;

@@ -35,6 +35,8 @@ mod barrier;
 mod base;
 mod checkpoint;
 mod contain;
+#[cfg(test)]
+mod crash_tests;
 mod create;
 mod format;
 mod open;

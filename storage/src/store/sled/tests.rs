@@ -13,25 +13,25 @@ use crate::store::conformance::{self, Subject, dump};
 use crate::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, prefix_end};
 
 /// Small, so that tests read from the file and not from memory, and go through many laps of the log.
-const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024 };
+pub(super) const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024 };
 
-struct OnDisk {
-    store: SledStore,
-    dir: TempDir,
+pub(super) struct OnDisk {
+    pub(super) store: SledStore,
+    pub(super) dir: TempDir,
 }
 
 impl OnDisk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { store: OPTIONS.open(dir.path()).unwrap(), dir }
     }
 
-    fn close(self) -> TempDir {
+    pub(super) fn close(self) -> TempDir {
         drop(self.store);
         self.dir
     }
 
-    fn again(self) -> Self {
+    pub(super) fn again(self) -> Self {
         let dir = self.close();
         Self { store: OPTIONS.open(dir.path()).unwrap(), dir }
     }
@@ -47,7 +47,7 @@ impl Subject for OnDisk {
     }
 }
 
-fn row(key: u32, value_bytes: usize) -> Batch {
+pub(super) fn row(key: u32, value_bytes: usize) -> Batch {
     let mut batch = Batch::new();
     batch.put(key.to_be_bytes().to_vec(), vec![key as u8; value_bytes]);
     batch
@@ -71,7 +71,7 @@ fn filled() -> TempDir {
     subject.close()
 }
 
-fn refusal(dir: &Path) -> OpenError {
+pub(super) fn refusal(dir: &Path) -> OpenError {
     match OPTIONS.open(dir) {
         Ok(_) => panic!("a damaged store opened"),
         Err(error) => error,
@@ -351,7 +351,7 @@ fn a_store_behind_its_watermark_is_refused_and_the_message_says_the_way_on() {
     Watermark::open(&dir.path().join("store")).unwrap().0.write(2).unwrap();
     let error = refusal(dir.path()).to_string();
     assert!(error.contains("commit 1") && error.contains("commit 2"), "{error}");
-    assert!(error.contains(mark.to_str().unwrap()), "{error}");
+    assert!(error.contains(mark.to_str().unwrap()) && error.contains("store/log/"), "{error}");
 
     fs::remove_file(&mark).unwrap();
     let store = OPTIONS.open(dir.path()).unwrap();
