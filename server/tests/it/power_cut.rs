@@ -9,6 +9,8 @@
 //!   only takes the oldest; a request repeated with its `Idempotency-Key` counts once;
 //! - acknowledged configuration is there.
 //!
+//! And all of this also when the power goes a second time, while the server starts on what the first cut has left.
+//!
 //! `PINION_CUT_POINTS` sets how many cuts (default 100), `PINION_CUT_SEED` the random choices (of the cuts: the load is
 //! never the same twice, so a failure keeps its disk). Deliberately not the kill of a process: that is in `crash`.
 
@@ -17,7 +19,7 @@ mod ledger;
 mod load;
 mod recording;
 
-use crate::disk::{Disk, Survives};
+use crate::disk::{Disk, Record, Shim, Survives};
 use crate::harness::{Random, Server, from_environment, seed};
 
 use check::Check;
@@ -65,6 +67,9 @@ impl Drop for Explains {
     }
 }
 
+/// One disk of this many is cut again while the server starts on it.
+const CUT_AGAIN: u64 = 5;
+
 /// Cuts of one recording.
 const CUTS_PER_RECORDING: u64 = 100;
 
@@ -75,6 +80,20 @@ fn every_cut_holds(scenario: &Scenario, count: u64, random: &mut Random) {
         cuts_of_one_recording_hold(scenario, cuts, random);
         left -= cuts;
     }
+}
+
+/// Starts on a disk that was cut, and cuts it again before or soon after the start is through.
+fn cut_again(disk: Arc<TempDir>, scenario: &Scenario, survives: Survives, draws: &mut Random) -> Arc<TempDir> {
+    let mut model = Disk::of_folder(disk.path());
+    let shim = Shim::new(disk.path(), true);
+    let environment = [scenario.environment, &shim.environment()].concat();
+    let started = Server::try_start_in(Arc::clone(&disk), scenario.check_arguments, &environment);
+    drop(started.unwrap_or_else(|exited| panic!("the server does not start: {exited:?}")));
+    let steps = Record::read(&shim.record_path()).steps;
+    steps[..draws.below(steps.len() as u64) as usize].iter().for_each(|step| model.apply(step));
+    let left = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+    model.write_cut(survives, &mut |bound| draws.below(bound), left.path());
+    left
 }
 
 fn cuts_of_one_recording_hold(scenario: &Scenario, count: u64, random: &mut Random) {
@@ -93,6 +112,7 @@ fn cuts_of_one_recording_hold(scenario: &Scenario, count: u64, random: &mut Rand
         let explains = Explains(cut, Arc::clone(&left));
         let mut draws = Random::new(cut.seed);
         disk.write_cut(cut.survives, &mut |bound| draws.below(bound), left.path());
+        let left = if draws.below(CUT_AGAIN) == 0 { cut_again(left, scenario, cut.survives, &mut draws) } else { left };
         let starting = Instant::now();
         let server = Server::try_start_in(left, scenario.check_arguments, scenario.environment)
             .unwrap_or_else(|exited| panic!("the server does not start: {exited:?}"));

@@ -66,15 +66,24 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Flips a random bit of a random file, mostly of one that is not among zeros; says which.
+/// What was written last is in so many bytes at the end of a file, zeros aside.
+const LAST_BYTES: u64 = 300;
+
+/// Flips a random bit of a random file, mostly of one that is not among zeros, and often of what was written last; says
+/// which.
 fn flip(folder: &Path, random: &mut Random) -> (PathBuf, usize) {
     let files = files(folder);
     let path = files[random.below(files.len() as u64) as usize].clone();
     let mut bytes = fs::read(&path).unwrap();
-    let mut at = random.below(bytes.len() as u64) as usize;
-    if random.below(5) > 0 {
-        at = (at..bytes.len()).chain(0..at).find(|at| bytes[*at] != 0).unwrap_or(at);
-    }
+    let anywhere = random.below(bytes.len() as u64) as usize;
+    let at = match random.below(6) {
+        0 => anywhere,
+        1 | 2 => {
+            let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(anywhere);
+            last.saturating_sub(random.below(LAST_BYTES) as usize)
+        }
+        _ => (anywhere..bytes.len()).chain(0..anywhere).find(|at| bytes[*at] != 0).unwrap_or(anywhere),
+    };
     bytes[at] ^= 1 << random.below(8);
     fs::write(&path, bytes).unwrap();
     (path, at)

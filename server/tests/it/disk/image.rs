@@ -13,9 +13,9 @@ mod file;
 use self::file::{FileState, What};
 use super::record::{Change, Step};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const O_CREAT: u64 = 0o100;
@@ -89,6 +89,34 @@ impl Disk {
         let root = root.canonicalize().expect("the root exists");
         let nodes = vec![Node::Folder(FolderState { mode: 0o700, ..FolderState::default() })];
         Disk { root, nodes, names: Vec::new(), handles: HashMap::new(), syncs: HashMap::new(), number: 0 }
+    }
+
+    /// The folder `root` as it is, all of it durable.
+    pub(crate) fn of_folder(root: &Path) -> Disk {
+        let mut disk = Disk::new(root);
+        disk.take_over(ROOT, root);
+        for change in std::mem::take(&mut disk.names) {
+            disk.make_durable(&change);
+        }
+        disk
+    }
+
+    fn take_over(&mut self, folder: Inode, content: &Path) {
+        for entry in fs::read_dir(content).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let mode = entry.metadata().expect("metadata").permissions().mode() & 0o7777;
+            let is_folder = entry.file_type().expect("a type").is_dir();
+            let inode = self.add(if is_folder {
+                Node::Folder(FolderState { mode, ..FolderState::default() })
+            } else {
+                Node::File(FileState::with_content(mode, fs::read(entry.path()).expect("a file")))
+            });
+            let name = entry.file_name().into_string().expect("names of tests are text");
+            self.set_names(folder, vec![(folder, name, Some(inode))]);
+            if is_folder {
+                self.take_over(inode, &entry.path());
+            }
+        }
     }
 
     /// Plays one step.
@@ -339,7 +367,7 @@ mod tests {
     fn left(disk: &Disk, survives: Survives, draw: u64) -> Vec<String> {
         let target = tempfile::tempdir().unwrap();
         disk.write_cut(survives, &mut |bound| draw % bound, target.path());
-        let names = std::fs::read_dir(target.path()).unwrap();
+        let names = fs::read_dir(target.path()).unwrap();
         let mut names: Vec<String> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
