@@ -11,6 +11,7 @@ mod batch;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod flip;
 pub mod memory;
 mod redo;
 pub mod sled;

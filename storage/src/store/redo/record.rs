@@ -15,6 +15,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::store::flip::{self, Flip};
 use crate::store::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 
 /// Where a record may begin. The page of the kernel's cache: a write of whole pages never has to read one first.
@@ -25,6 +26,8 @@ const LAYOUT: u32 = 1;
 const MAGIC: [u8; 8] = *b"pinredo\n";
 const LAP_BYTES: usize = 32;
 const HEAD_BYTES: usize = 24;
+const SALT_BYTES: usize = 8;
+const SUM_BYTES: usize = 4;
 const ROW_HEAD_BYTES: usize = 4;
 /// Instead of a value's length: the key is gone. No value is that long.
 const DELETED: u16 = u16::MAX;
@@ -127,17 +130,58 @@ impl Record {
 
     /// The record of `commit` at `offset` of a file in the lap of `salt`; `None` when it is not there, or not whole.
     pub(crate) fn decode(file: &Bytes, offset: usize, salt: Salt, commit: u64) -> Option<Self> {
+        (commit_at(file, offset, salt)? == commit).then(|| Self::decode_any(file, offset, salt))?
+    }
+
+    /// As [`Record::decode`], of whatever commit is there.
+    pub(crate) fn decode_any(file: &Bytes, offset: usize, salt: Salt) -> Option<Self> {
         let bytes = file.get(offset..)?;
-        if commit_at(file, offset, salt)? != commit {
-            return None;
-        }
-        let rows_bytes = u32::from_le_bytes(array(bytes, 12)?) as usize;
-        let end = HEAD_BYTES.checked_add(rows_bytes)?;
-        if u32::from_le_bytes(array(bytes, 8)?) != checksum(bytes.get(..end)?) {
+        let commit = commit_at(file, offset, salt)?;
+        let end = claimed_end(bytes)?;
+        if stored_sum(bytes)? != checksum(bytes.get(..end)?) {
             return None;
         }
         let padded = end.next_multiple_of(BLOCK_BYTES).min(bytes.len());
-        Some(Self { commit, bytes: file.slice(offset..offset + padded), rows_bytes })
+        Some(Self { commit, bytes: file.slice(offset..offset + padded), rows_bytes: end - HEAD_BYTES })
+    }
+
+    /// The record that would be at `offset` if one bit were another, with that bit's byte within it. What comes out is a
+    /// record to its last row.
+    pub(crate) fn correct(file: &Bytes, offset: usize, salt: Salt) -> Option<(Self, usize)> {
+        let bytes = file.get(offset..)?;
+        let claimed = claimed_end(bytes).filter(|end| *end <= bytes.len());
+        // Of the rows, or of the sum: the difference of the sums says where.
+        let in_rows = claimed.and_then(|end| {
+            let difference = stored_sum(bytes)? ^ checksum(&bytes[..end]);
+            match flip::find(flip::CRC32C, difference, end - SUM_BYTES)? {
+                Flip::Sum => None,
+                // The sum stands between the salt and the rest, and is not summed up itself.
+                Flip::Message(byte, mask) => Some((if byte < SALT_BYTES { byte } else { byte + SUM_BYTES }, mask)),
+            }
+        });
+        let right = |byte: usize, mask: u8| {
+            let mut copy = bytes.to_vec();
+            copy[byte] ^= mask;
+            let record = Self::decode_any(&Bytes::from(copy), 0, salt)?;
+            record.rows().is_ok().then_some((record, byte))
+        };
+        if let Some(record) = in_rows.and_then(|(byte, mask)| right(byte, mask)) {
+            return Some(record);
+        }
+        let mut head = bytes.get(..HEAD_BYTES)?.to_vec();
+        let (byte, mask) = flip::search(&mut head, HEAD_BYTES, |head| {
+            let end = claimed_end(head).filter(|end| *end <= bytes.len() && head.starts_with(&salt));
+            end.is_some_and(|end| {
+                let sum = crc32c::crc32c_append(crc32c::crc32c(&head[..SALT_BYTES]), &head[SALT_BYTES + SUM_BYTES..]);
+                stored_sum(head) == Some(crc32c::crc32c_append(sum, &bytes[HEAD_BYTES..end]))
+            })
+        })?;
+        right(byte, mask)
+    }
+
+    /// How long the record at `offset` says it is, whether or not it is one.
+    pub(crate) fn claimed_bytes(file: &[u8], offset: usize) -> usize {
+        file.get(offset..).and_then(claimed_end).unwrap_or(HEAD_BYTES)
     }
 
     /// Its rows. They share the record's memory: a row that is kept keeps all of it.
@@ -168,6 +212,15 @@ fn rows_bytes(batch: &Batch) -> usize {
 /// Of a record up to the end of its rows, whatever stands in the checksum's own place.
 fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..8]), &record[12..])
+}
+
+/// Where the rows end by what the header says.
+fn claimed_end(record: &[u8]) -> Option<usize> {
+    HEAD_BYTES.checked_add(u32::from_le_bytes(array(record, 12)?) as usize)
+}
+
+fn stored_sum(record: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(array(record, SALT_BYTES)?))
 }
 
 fn split_row(rest: &mut Bytes) -> Option<(Bytes, Write)> {

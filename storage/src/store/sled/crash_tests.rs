@@ -36,7 +36,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// What a process started now would find, were this one gone.
-fn crashed(subject: &OnDisk) -> tempfile::TempDir {
+pub(super) fn crashed(subject: &OnDisk) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy_folder(subject.dir.path(), dir.path());
     dir

@@ -42,6 +42,7 @@ mod format;
 mod open;
 mod readable;
 mod recovery;
+pub(crate) mod salvage;
 mod spill;
 #[cfg(test)]
 mod tests;

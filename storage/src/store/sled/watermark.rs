@@ -15,6 +15,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::store::flip;
+
 /// The file's name inside the store folder.
 pub(super) const FILE_NAME: &str = "WATERMARK";
 
@@ -39,6 +41,21 @@ impl Watermark {
             Err(error) => return Err(error),
         };
         Ok((Self { file }, commit))
+    }
+
+    /// The number that a file's bytes hold, also when one bit of them is wrong: then with the byte that it is in.
+    pub(super) fn read_corrected(bytes: &mut [u8]) -> (Option<u64>, Option<usize>) {
+        let read = |bytes: &[u8]| decode(*bytes.first_chunk()?);
+        if let Some(commit) = read(bytes) {
+            return (Some(commit), None);
+        }
+        match flip::search(bytes, BYTES, |bytes| read(bytes).is_some()) {
+            Some((byte, mask)) => {
+                bytes[byte] ^= mask;
+                (read(bytes), Some(byte))
+            }
+            None => (None, None),
+        }
     }
 
     /// Records that `commit` and all before it are durable.

@@ -1,0 +1,267 @@
+//! What sled 0.34.7 writes into a segment, as bytes: messages, and the pages and links in them. Pure; it only reads.
+//!
+//! ```text
+//! segment   header 20 | messages | zeros, or a message of kind 2 that fills the rest
+//! header    CRC32 of the rest, inverted, u32 | position in the log, i64 | highest stable position, i64 (both inverted but
+//!           for the sign)
+//! message   CRC32 of the body and then of the header behind the sum, inverted, u32 | kind u8 | length of the body |
+//!           number of the segment | page | body
+//! node      right neighbour | child that is merged | merging u8 | bytes of `low` that its keys leave out u8 | low | high |
+//!           0: a leaf | rows | keys | values
+//! link      0, key, value: the row is this now | 1, key: the row is gone | more, of merging
+//! ```
+//!
+//! Numbers of one length are little endian; all others are of 1 to 9 bytes, see [`Reader::number`]; texts have their
+//! length in front. A position divided by the bytes of a segment is the segment's number, and every message has it: what
+//! an earlier use of the segment has left behind is told by that.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::store::flip::{self, Flip};
+use crate::store::sled::open::SEGMENT_BYTES;
+
+/// Where a segment's first message begins.
+pub(super) const SEGMENT_HEAD_BYTES: usize = 20;
+
+/// No message begins behind this many bytes before the end of a segment.
+pub(super) const MESSAGE_HEAD_MAX_BYTES: usize = 32;
+
+const POSITION_MASK: i64 = i64::MAX;
+
+/// What a message does to its page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing: aborted, a mark, or of pages that hold no rows.
+    Nothing,
+    /// The rest of the segment is empty.
+    Cap,
+    /// The page is unused from here on.
+    Free,
+    /// The page is this one from here on.
+    Node,
+    /// One change of the page.
+    Link,
+    /// The page is in a file of its own, which this program never lets happen.
+    Elsewhere,
+}
+
+/// A message whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: Kind,
+    pub(super) segment: u64,
+    pub(super) page: u64,
+    /// Where the body begins, from the message's beginning.
+    pub(super) head_bytes: usize,
+    pub(super) body_bytes: usize,
+}
+
+/// Rows of a leaf, by whole key.
+pub(super) type LeafRows = BTreeMap<Bytes, Bytes>;
+
+/// A page that holds rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Leaf {
+    /// The lowest key that belongs here.
+    pub(super) low: Bytes,
+    /// The lowest key that does not; empty: there is none.
+    pub(super) high: Bytes,
+    prefix_bytes: usize,
+    pub(super) rows: LeafRows,
+}
+
+/// One change of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Set(Bytes, Bytes),
+    Delete(Bytes),
+    /// Of the merging of pages: the rows are moved by what follows.
+    Merge,
+}
+
+/// The position that a segment's header says it begins at; `None` when its checksum is wrong.
+pub(super) fn segment_position(header: &[u8]) -> Option<i64> {
+    let header = header.get(..SEGMENT_HEAD_BYTES)?;
+    let sum = u32::from_le_bytes(header[..4].try_into().ok()?);
+    let position = i64::from_le_bytes(header[4..12].try_into().ok()?) ^ POSITION_MASK;
+    let right = !crc32fast::hash(&header[4..]) == sum;
+    (right && position >= 0 && position % SEGMENT_BYTES as i64 == 0).then_some(position)
+}
+
+// === impl Message ===
+
+impl Message {
+    /// The message that begins at `bytes`, which go on to the end of its segment; `None` unless its checksum is right.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (message, stored) = Self::head(bytes)?;
+        (message.sum(bytes) == stored).then_some(message)
+    }
+
+    /// What its header says, whether or not that is true, and the stored checksum.
+    pub(super) fn head(bytes: &[u8]) -> Option<(Self, u32)> {
+        let mut reader = Reader(bytes.get(..bytes.len().min(MESSAGE_HEAD_MAX_BYTES))?);
+        let stored = u32::from_le_bytes(reader.take(4)?.try_into().ok()?);
+        let kind = match reader.take(1)?[0] {
+            1 | 3 | 5 | 6 => Kind::Nothing,
+            2 => Kind::Cap,
+            4 => Kind::Free,
+            8 => Kind::Node,
+            10 => Kind::Link,
+            7 | 9 | 11 => Kind::Elsewhere,
+            _ => return None,
+        };
+        let body_bytes = usize::try_from(reader.number()?).ok()?;
+        let (segment, page) = (reader.number()?, reader.number()?);
+        let head_bytes = bytes.len().min(MESSAGE_HEAD_MAX_BYTES) - reader.0.len();
+        let whole = head_bytes.checked_add(body_bytes).is_some_and(|end| end <= bytes.len());
+        whole.then_some((Self { kind, segment, page, head_bytes, body_bytes }, stored))
+    }
+
+    /// All of its bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.head_bytes + self.body_bytes
+    }
+
+    fn sum(&self, bytes: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&bytes[self.head_bytes..self.bytes()]);
+        hasher.update(&bytes[4..self.head_bytes]);
+        !hasher.finalize()
+    }
+
+    /// The message of `segment` that would begin at `bytes` if one bit were another: that message, and the bit. What comes
+    /// out makes sense to the last byte. `bytes` are as they were when it returns.
+    pub(super) fn correct(bytes: &mut [u8], segment: u64) -> Option<(Self, usize, u8)> {
+        let found = |bytes: &[u8]| {
+            Self::read(bytes).filter(|message| message.segment == segment && message.makes_sense(bytes)).is_some()
+        };
+        let (byte, mask) =
+            Self::wrong_bit_of_body(bytes, segment).or_else(|| flip::search(bytes, MESSAGE_HEAD_MAX_BYTES, found))?;
+        bytes[byte] ^= mask;
+        let message = Self::read(bytes).filter(|message| message.segment == segment && message.makes_sense(bytes));
+        bytes[byte] ^= mask;
+        message.map(|message| (message, byte, mask))
+    }
+
+    fn wrong_bit_of_body(bytes: &[u8], segment: u64) -> Option<(usize, u8)> {
+        let (message, stored) = Self::head(bytes)?;
+        let difference = message.sum(bytes) ^ stored;
+        if message.segment != segment || difference == 0 {
+            return None;
+        }
+        match flip::find(flip::CRC32, difference, message.body_bytes + message.head_bytes - 4)? {
+            Flip::Sum => Some((difference.trailing_zeros() as usize / 8, 1 << (difference.trailing_zeros() % 8))),
+            Flip::Message(byte, mask) if byte < message.body_bytes => Some((message.head_bytes + byte, mask)),
+            Flip::Message(byte, mask) => Some((4 + byte - message.body_bytes, mask)),
+        }
+    }
+
+    fn makes_sense(&self, bytes: &[u8]) -> bool {
+        let body = &bytes[self.head_bytes..self.bytes()];
+        match self.kind {
+            Kind::Node => node(body).is_some(),
+            Kind::Link => link(body).is_some(),
+            Kind::Cap => body.iter().all(|byte| *byte == 0),
+            Kind::Nothing | Kind::Free => true,
+            Kind::Elsewhere => false,
+        }
+    }
+}
+
+/// A page as its message has it. `None` when it makes no sense; `Some(None)` when it holds no rows but leads to others.
+pub(super) fn node(body: &[u8]) -> Option<Option<Leaf>> {
+    let mut reader = Reader(body);
+    reader.number()?;
+    reader.number()?;
+    reader.take(1)?;
+    let prefix_bytes = usize::from(reader.take(1)?[0]);
+    let low = Bytes::copy_from_slice(reader.text()?);
+    let high = Bytes::copy_from_slice(reader.text()?);
+    let is_leaf = match reader.take(1)?[0] {
+        0 => true,
+        1 => false,
+        _ => return None,
+    };
+    let rows = usize::try_from(reader.number()?).ok()?;
+    let prefix = low.get(..prefix_bytes)?;
+    let keys = (0..rows).map(|_| Some([prefix, reader.text()?].concat())).collect::<Option<Vec<_>>>()?;
+    let ascending = keys.windows(2).all(|pair| pair[0] < pair[1]);
+    if !is_leaf {
+        let pointers = (0..rows).map(|_| reader.number()).collect::<Option<Vec<_>>>();
+        return (pointers.is_some() && ascending && reader.0.is_empty()).then_some(None);
+    }
+    let values = (0..rows).map(|_| Some(Bytes::copy_from_slice(reader.text()?))).collect::<Option<Vec<_>>>()?;
+    if !ascending || !reader.0.is_empty() {
+        return None;
+    }
+    let rows = keys.into_iter().map(Bytes::from).zip(values).collect();
+    Some(Some(Leaf { low, high, prefix_bytes, rows }))
+}
+
+/// A change as its message has it. The key lacks what the keys of its page leave out.
+pub(super) fn link(body: &[u8]) -> Option<Link> {
+    let mut reader = Reader(body);
+    let link = match reader.take(1)?[0] {
+        0 => Link::Set(Bytes::copy_from_slice(reader.text()?), Bytes::copy_from_slice(reader.text()?)),
+        1 => Link::Delete(Bytes::copy_from_slice(reader.text()?)),
+        2 => {
+            reader.number()?;
+            Link::Merge
+        }
+        3 | 4 => Link::Merge,
+        _ => return None,
+    };
+    reader.0.is_empty().then_some(link)
+}
+
+// === impl Leaf ===
+
+impl Leaf {
+    /// Does to the leaf what the link says.
+    pub(super) fn apply(&mut self, link: Link) {
+        let whole = |key: &Bytes| Bytes::from([&self.low[..self.prefix_bytes], key].concat());
+        match link {
+            Link::Set(key, value) => drop(self.rows.insert(whole(&key), value)),
+            Link::Delete(key) => drop(self.rows.remove(&whole(&key))),
+            Link::Merge => {}
+        }
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// A number of 1 to 9 bytes. The first one is the number up to 240; 241 to 248 begin one of two bytes, 249 one of
+    /// three, each counting on from where the shorter ones end; 250 and more are followed by 3 and more bytes of it.
+    fn number(&mut self) -> Option<u64> {
+        let first = self.take(1)?[0];
+        Some(match first {
+            0..=240 => u64::from(first),
+            241..=248 => 240 + 256 * u64::from(first - 241) + u64::from(self.take(1)?[0]),
+            249 => {
+                let rest = self.take(2)?;
+                2_288 + 256 * u64::from(rest[0]) + u64::from(rest[1])
+            }
+            _ => {
+                let mut number = [0; 8];
+                let rest = self.take(usize::from(first) - 247)?;
+                number[..rest.len()].copy_from_slice(rest);
+                u64::from_le_bytes(number)
+            }
+        })
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let count = usize::try_from(self.number()?).ok()?;
+        self.take(count)
+    }
+}

@@ -1,0 +1,216 @@
+//! What a damaged store folder still holds, read without sled and without changing it.
+//!
+//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`leaves`] its rows in their order; here the redo log
+//! is laid over them, as opening would do.
+//!
+//! | damage | what becomes of it |
+//! |---|---|
+//! | one flipped bit in any checksummed message or record | put right; nothing is lost |
+//! | more, in sled's file behind the last checkpoint that the log still reaches back to | passed over; the log has all of it |
+//! | more, in a leaf | the rows of that leaf, named by their keys; what the log has of them is kept |
+//! | more, in one change of a leaf | that change |
+//! | more, in a stretch that tells nothing | up to a leaf or a change, it cannot be said of what |
+//! | in index pages, `conf`, a snapshot | nothing is lost: none of them is needed |
+//! | more, in a record of the log | that commit; later ones are kept |
+//!
+//! What cannot be contained is refused: no data file, or one with no leaf that can be read.
+
+mod leaves;
+mod message;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use self::leaves::{Leaves, Stretch};
+use self::segments::{DataFile, Pages};
+use super::watermark::{self, Watermark};
+use crate::store::redo::log;
+use crate::store::redo::salvage::{self, Salvaged};
+use crate::store::redo::table::RowMap;
+use crate::store::{Batch, Write};
+
+/// Rows of the map that are handed over at once, in bytes, about.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest leaf.
+const LEAF_MAX_BYTES: u64 = 256 * 1024;
+
+/// What was found wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// One flipped bit that was put right: file below the store's folder, byte.
+    Corrected(&'static str, u64),
+    /// A stretch that cannot be read: file, byte, length.
+    Unreadable(&'static str, u64, u64),
+    /// No row is left with a key from here to before there, but for what the log has; an empty end is the end of all.
+    LostKeys(Bytes, Bytes),
+    /// So many changes of rows with a key from here to before there are lost: a row may be missing or be an older one.
+    OutdatedKeys(Bytes, Bytes, usize),
+    /// It cannot be said what a stretch was of: up to a leaf (about 20 rows with neighbouring keys) may be missing or older.
+    Unknown,
+    /// These acknowledged commits are missing, both ends included.
+    LostCommits(u64, u64),
+    /// A file that should be there is not.
+    Missing(&'static str),
+}
+
+/// A store folder that was read.
+pub struct Found {
+    file: DataFile,
+    pages: Pages,
+    leaves: Leaves,
+    /// What the log does to the rows.
+    rows: RowMap,
+    /// What was found wrong, in no order.
+    pub findings: Vec<Finding>,
+    /// About how many bytes of rows are lost at most.
+    pub lost_bytes_max: u64,
+}
+
+/// Reads the store folder `home`.
+///
+/// # Errors
+/// Reads that fail; [`io::ErrorKind::InvalidData`] when the data file has no leaf that can be read.
+pub fn read(home: &Path) -> io::Result<Found> {
+    let mut findings = Vec::new();
+    let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
+    let log = salvage::salvage(&logs);
+    let acknowledged = watermark(home, &mut findings)?;
+    let mut file = DataFile::open(&home.join("sled").join("db"))?;
+    let mut pages = segments::scan(&mut file, i64::MAX)?;
+    let newest = log.records.keys().last().copied().max(acknowledged).unwrap_or(0);
+    // sled itself would stop at the first hole. Where the log goes on from the last checkpoint before it, so do we.
+    if let Some(hole) = pages.holes.iter().map(|hole| hole.position).min() {
+        let sealed = pages.seals.range(..hole).next_back().map(|(_, commit)| *commit);
+        let log_has_the_rest = |sealed| (sealed + 1..=newest).all(|commit| log.records.contains_key(&commit));
+        if sealed.is_some_and(log_has_the_rest) {
+            pages = segments::scan(&mut file, hole)?;
+        }
+    }
+    let leaves = leaves::lay_out(&file, &pages)?;
+    if pages.pages.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "nothing in it can be read: restore a backup"));
+    }
+    findings.extend(pages.corrected.keys().map(|byte| Finding::Corrected("sled/db", *byte)));
+    let mut found = Found { file, pages, leaves, rows: RowMap::new(), findings, lost_bytes_max: 0 };
+    found.note_pages();
+    found.lay_over(&log, newest)?;
+    Ok(found)
+}
+
+// === impl Found ===
+
+impl Found {
+    fn note_pages(&mut self) {
+        for hole in &self.pages.holes {
+            self.findings.push(Finding::Unreadable("sled/db", hole.offset, hole.bytes as u64));
+            if hole.page.is_none() {
+                self.findings.push(Finding::Unknown);
+                self.lost_bytes_max += LEAF_MAX_BYTES;
+            }
+        }
+        let range = |stretch: &Stretch| (stretch.from.clone(), stretch.to.clone());
+        for (from, to) in self.leaves.lost.iter().map(range) {
+            self.findings.push(Finding::LostKeys(from, to));
+            self.lost_bytes_max += LEAF_MAX_BYTES;
+        }
+        for (stretch, changes) in &self.leaves.outdated {
+            let (from, to) = range(stretch);
+            self.findings.push(Finding::OutdatedKeys(from, to, *changes));
+            self.lost_bytes_max += LEAF_MAX_BYTES;
+        }
+    }
+
+    /// Puts the log's commits over the leaves, as far as they are behind the last checkpoint; all of them when that one is
+    /// not known, which comes to the same as long as none is missing.
+    fn lay_over(&mut self, log: &Salvaged, newest: u64) -> io::Result<()> {
+        const FILES: [&str; 2] = ["log/0", "log/1"];
+        let first = log.records.keys().next().copied();
+        let sealed = self.leaves.sealed.unwrap_or_else(|| first.map_or(newest, |first| first - 1));
+        for (file, byte) in &log.corrected {
+            self.findings.push(Finding::Corrected(FILES[*file], *byte as u64));
+        }
+        let missing: BTreeSet<u64> = (sealed + 1..=newest).filter(|commit| !log.records.contains_key(commit)).collect();
+        for damaged in &log.damaged {
+            self.findings.push(Finding::Unreadable(FILES[damaged.file], damaged.offset as u64, damaged.bytes as u64));
+        }
+        if !missing.is_empty() {
+            let damaged: usize = log.damaged.iter().map(|damaged| damaged.bytes).sum();
+            self.lost_bytes_max += (damaged + log.unfinished_bytes).max(LEAF_MAX_BYTES as usize) as u64;
+        }
+        let mut run: Option<(u64, u64)> = None;
+        for commit in missing {
+            run = match run {
+                Some((from, to)) if to + 1 == commit => Some((from, commit)),
+                other => {
+                    self.findings.extend(other.map(|(from, to)| Finding::LostCommits(from, to)));
+                    Some((commit, commit))
+                }
+            };
+        }
+        self.findings.extend(run.map(|(from, to)| Finding::LostCommits(from, to)));
+        for record in log.records.range(sealed + 1..).map(|(_, record)| record) {
+            self.rows.extend(record.rows().map_err(io::Error::other)?);
+        }
+        Ok(())
+    }
+
+    /// Hands all rows to `take`, in batches of a few MiB.
+    ///
+    /// # Errors
+    /// Reads that fail, and what `take` reports.
+    pub fn rows<E: From<io::Error>>(&self, mut take: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        let mut batch = Batch::new();
+        self.leaves.rows(&self.file, &self.pages, |rows| {
+            for (key, value) in rows {
+                if !self.rows.contains_key(&key) {
+                    batch.put(key, value);
+                }
+            }
+            if batch.bytes() < BATCH_BYTES { Ok(()) } else { take(std::mem::take(&mut batch)) }
+        })?;
+        for (key, write) in &self.rows {
+            if let Write::Put(value) = write {
+                batch.put(key.clone(), value.clone());
+            }
+            if batch.bytes() >= BATCH_BYTES {
+                take(std::mem::take(&mut batch))?;
+            }
+        }
+        take(batch)
+    }
+}
+
+fn read_log(home: &Path, file: usize, findings: &mut Vec<Finding>) -> io::Result<Bytes> {
+    match fs::read(log::path(&home.join("log"), file)) {
+        Ok(bytes) => Ok(Bytes::from(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            findings.push(Finding::Missing(if file == 0 { "log/0" } else { "log/1" }));
+            Ok(Bytes::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the last acknowledged commit, if that can be read.
+fn watermark(home: &Path, findings: &mut Vec<Finding>) -> io::Result<Option<u64>> {
+    let read = fs::read(home.join(watermark::FILE_NAME));
+    let Ok(mut bytes) = read else {
+        findings.push(Finding::Missing(watermark::FILE_NAME));
+        return Ok(None);
+    };
+    let (commit, byte) = Watermark::read_corrected(&mut bytes);
+    match (commit, byte) {
+        (Some(_), Some(byte)) => findings.push(Finding::Corrected(watermark::FILE_NAME, byte as u64)),
+        (None, _) => findings.push(Finding::Unreadable(watermark::FILE_NAME, 0, bytes.len() as u64)),
+        (Some(_), None) => {}
+    }
+    Ok(commit)
+}

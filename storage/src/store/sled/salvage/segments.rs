@@ -1,0 +1,271 @@
+//! The data file of sled, read without sled: which pages there are, and where.
+//!
+//! sled's file is a log: segments in the order of their positions, and in them messages that replace or change pages. So
+//! the state of every page follows from the file alone, without sled's snapshot, its configuration or its index pages.
+//! Where sled takes damage for the end of its log and stops, this goes on behind it.
+//!
+//! - *What bounds it:* one segment in memory, and an entry for each page.
+//! - *What it tells apart:* a single flipped bit, which is put right (see [`flip`](crate::store::flip)) and read so from
+//!   then on; a message whose header still says which page it was of; a stretch of which nothing is known.
+//!
+//! Deliberately nothing is written here, and nothing judged: what a lost page means is for [`super::leaves`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::message::{
+    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, SEGMENT_HEAD_BYTES, link, node, segment_position,
+};
+use crate::store::flip;
+use crate::store::sled::base::COMMITS_KEY;
+use crate::store::sled::open::SEGMENT_BYTES;
+
+/// Where a message's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// In the log.
+    position: i64,
+    /// In the file.
+    offset: u64,
+    bytes: usize,
+}
+
+/// A page, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Page {
+    /// `None` when it was damaged, or is elsewhere.
+    base: Option<Place>,
+    links: Vec<Place>,
+    /// Changes of it that are lost.
+    lost_links: usize,
+}
+
+/// A stretch that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// In the log.
+    pub(super) position: i64,
+    /// In the file.
+    pub(super) offset: u64,
+    pub(super) bytes: usize,
+    /// Whether its page is known, and so what it costs.
+    pub(super) page: Option<u64>,
+}
+
+/// What the file holds.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    pub(super) pages: HashMap<u64, Page>,
+    pub(super) holes: Vec<Hole>,
+    /// Each commit number that a checkpoint noted, by its place in the log.
+    pub(super) seals: BTreeMap<i64, u64>,
+    /// Bits that were put right, by byte.
+    pub(super) corrected: BTreeMap<u64, u8>,
+}
+
+/// The data file with the bits put right that were found to be wrong.
+pub(super) struct DataFile {
+    file: File,
+    bytes: u64,
+    pub(super) corrected: BTreeMap<u64, u8>,
+}
+
+// === impl DataFile ===
+
+impl DataFile {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes, corrected: BTreeMap::new() })
+    }
+
+    /// So many bytes from there on, fewer where the file ends.
+    fn read(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let there = self.bytes.saturating_sub(offset).min(bytes as u64) as usize;
+        let mut read = vec![0; there];
+        self.file.read_exact_at(&mut read, offset)?;
+        for (at, mask) in self.corrected.range(offset..offset + there as u64) {
+            read[(at - offset) as usize] ^= mask;
+        }
+        Ok(read)
+    }
+
+    /// The leaf that a page is; `None` when it is none, or cannot be read.
+    pub(super) fn leaf(&self, page: &Page) -> io::Result<Option<Leaf>> {
+        let Some(base) = page.base else { return Ok(None) };
+        let body = self.read(base.offset, base.bytes)?;
+        let Some(Some(mut leaf)) = node(&body) else { return Ok(None) };
+        for place in &page.links {
+            if let Some(link) = link(&self.read(place.offset, place.bytes)?) {
+                leaf.apply(link);
+            }
+        }
+        Ok(Some(leaf))
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    /// When it last changed, as a position in the log.
+    pub(super) fn position(&self) -> i64 {
+        self.links.last().or(self.base.as_ref()).map_or(0, |place| place.position)
+    }
+
+    /// Changes of it that are lost.
+    pub(super) fn lost_links(&self) -> usize {
+        self.lost_links
+    }
+}
+
+/// Reads the file up to `upto`, a position in its log.
+pub(super) fn scan(file: &mut DataFile, upto: i64) -> io::Result<Pages> {
+    let mut segments = Vec::new();
+    let mut pages = Pages::default();
+    for offset in (0..file.bytes).step_by(SEGMENT_BYTES) {
+        segments.extend(find_segment(file, offset, &mut pages)?.map(|position| (position, offset)));
+    }
+    segments.sort_unstable();
+    let newest = segments.last().map(|(position, _)| *position);
+    for (position, offset) in segments {
+        if position < upto {
+            read_segment(file, (position, offset), upto, Some(position) == newest, &mut pages)?;
+        }
+    }
+    pages.corrected = file.corrected.clone();
+    Ok(pages)
+}
+
+/// The position in the log of the segment at `offset`; `None` for one that is not in use.
+fn find_segment(file: &mut DataFile, offset: u64, pages: &mut Pages) -> io::Result<Option<i64>> {
+    let mut header = file.read(offset, SEGMENT_HEAD_BYTES)?;
+    if header.len() < SEGMENT_HEAD_BYTES || header.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    if let Some(position) = segment_position(&header) {
+        return Ok(Some(position));
+    }
+    let right = flip::search(&mut header, SEGMENT_HEAD_BYTES, |header| segment_position(header).is_some());
+    if let Some((byte, mask)) = right {
+        header[byte] ^= mask;
+        file.corrected.insert(offset + byte as u64, mask);
+        return Ok(segment_position(&header));
+    }
+    // Its first message knows. None there: a segment that was being put out of use, or one whose beginning is gone.
+    let segment = file.read(offset, SEGMENT_BYTES)?;
+    if segment.iter().filter(|byte| **byte != 0).count() <= 1 {
+        return Ok(None);
+    }
+    let first = (SEGMENT_HEAD_BYTES..segment.len()).find_map(|at| Message::read(&segment[at..]));
+    pages.holes.push(Hole { position: 0, offset, bytes: SEGMENT_HEAD_BYTES, page: None });
+    Ok(first.and_then(|message| i64::try_from(message.segment * SEGMENT_BYTES as u64).ok()))
+}
+
+fn read_segment(
+    file: &mut DataFile,
+    (position, offset): (i64, u64),
+    upto: i64,
+    newest: bool,
+    pages: &mut Pages,
+) -> io::Result<()> {
+    let mut bytes = file.read(offset, SEGMENT_BYTES)?;
+    let number = position as u64 / SEGMENT_BYTES as u64;
+    let mut at = SEGMENT_HEAD_BYTES;
+    while at + MESSAGE_HEAD_MAX_BYTES <= bytes.len() && position + (at as i64) < upto {
+        let place = |at: usize| (position + at as i64, offset + at as u64);
+        let read = Message::read(&bytes[at..]).filter(|message| message.segment == number);
+        let message = match read {
+            Some(message) => message,
+            None if ends_here(&bytes[at..]) => return Ok(()),
+            None => match Message::correct(&mut bytes[at..], number) {
+                Some((message, byte, mask)) => {
+                    bytes[at + byte] ^= mask;
+                    file.corrected.insert(offset + (at + byte) as u64, mask);
+                    message
+                }
+                None => {
+                    let goes_on = next_message(&bytes, at + 1, number);
+                    // What was under way when the process ended is cut off at the end of the newest segment.
+                    if goes_on.is_some() || !newest {
+                        let end = goes_on.unwrap_or(bytes.len());
+                        lose(&bytes[at..end], number, place(at), goes_on.is_some(), pages);
+                    }
+                    at = goes_on.unwrap_or(bytes.len());
+                    continue;
+                }
+            },
+        };
+        if message.kind == Kind::Cap {
+            return Ok(());
+        }
+        apply(message, &bytes[at..at + message.bytes()], place(at), pages);
+        at += message.bytes();
+    }
+    Ok(())
+}
+
+/// Whether nothing follows: zeros, or zeros but for one flipped bit.
+fn ends_here(rest: &[u8]) -> bool {
+    let mut set = rest.iter().filter(|byte| **byte != 0);
+    set.next().is_none_or(|byte| byte.is_power_of_two() && set.next().is_none())
+}
+
+fn next_message(bytes: &[u8], from: usize, segment: u64) -> Option<usize> {
+    let last = bytes.len().checked_sub(MESSAGE_HEAD_MAX_BYTES)?;
+    (from..=last).find(|at| Message::read(&bytes[*at..]).is_some_and(|message| message.segment == segment))
+}
+
+/// Notes what a stretch without a readable message costs. `goes_on`: a readable one follows right behind it.
+fn lose(bytes: &[u8], segment: u64, (position, offset): (i64, u64), goes_on: bool, pages: &mut Pages) {
+    let head = Message::head(bytes).map(|(message, _)| message);
+    // A header is only believed when the next message is where it says.
+    let head = head.filter(|head| goes_on && head.segment == segment && head.bytes() == bytes.len());
+    let page = head.map(|head| head.page);
+    match head.map(|head| head.kind) {
+        Some(Kind::Node | Kind::Elsewhere) => drop(pages.pages.insert(page.unwrap_or_default(), Page::default())),
+        Some(Kind::Link) => {
+            if let Some(page) = page.and_then(|page| pages.pages.get_mut(&page)) {
+                page.lost_links += 1;
+            }
+        }
+        Some(Kind::Nothing | Kind::Cap | Kind::Free) | None => {}
+    }
+    pages.holes.push(Hole { position, offset, bytes: bytes.len(), page });
+}
+
+fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: &mut Pages) {
+    let body = &bytes[message.head_bytes..];
+    let place = Place { position, offset: offset + message.head_bytes as u64, bytes: body.len() };
+    match message.kind {
+        Kind::Nothing | Kind::Cap => {}
+        Kind::Free => drop(pages.pages.remove(&message.page)),
+        Kind::Elsewhere => drop(pages.pages.insert(message.page, Page::default())),
+        Kind::Node => {
+            // A page that leads to others holds no rows: it is not needed.
+            if let Some(Some(leaf)) = node(body) {
+                note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
+                pages.pages.insert(message.page, Page { base: Some(place), ..Page::default() });
+            } else {
+                pages.pages.remove(&message.page);
+            }
+        }
+        Kind::Link => {
+            if let Some(page) = pages.pages.get_mut(&message.page) {
+                page.links.push(place);
+            }
+            if let Some(Link::Set(key, value)) = link(body)
+                && key.as_ref() == COMMITS_KEY
+            {
+                note_seal(Some(&value), position, pages);
+            }
+        }
+    }
+}
+
+fn note_seal(value: Option<&bytes::Bytes>, position: i64, pages: &mut Pages) {
+    let commit = value.and_then(|value| value.as_ref().try_into().ok()).map(u64::from_be_bytes);
+    pages.seals.extend(commit.map(|commit| (position, commit)));
+}
