@@ -1,4 +1,4 @@
-//! The command line: `pinion serve`, `pinion demo`, `pinion key`.
+//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion repair`.
 //!
 //! Deliberately only its shape; what the commands do is in the module of each.
 
@@ -33,6 +33,11 @@ pub(crate) enum Command {
                             --root-key-file or DATA/root.key."
     )]
     Key(KeyArgs),
+    /// Saves what a damaged data directory still holds, and says what is lost. No server may run on it.
+    #[command(
+        after_help = "Reads the damaged store without changing it, writes what can be read into a new one beside it, and                             puts that in its place; the damaged one is kept in DIR/damaged-TIME/, with the report. Needs as                             much room on the disk again. Interrupted, it is simply run again."
+    )]
+    Repair(RepairArgs),
 }
 
 /// `pinion serve`.
@@ -55,6 +60,17 @@ pub(crate) struct DemoArgs {
     /// Events to push.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=10_000), value_name = "N")]
     pub(crate) events: u32,
+}
+
+/// `pinion repair`.
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// The data directory.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The configuration file that names the data directory. Default: ./pinion.toml, if it exists.
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// `pinion key`.

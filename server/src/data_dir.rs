@@ -36,9 +36,13 @@ pub(crate) enum DataDirError {
 /// # Errors
 /// See [`OpenError`]; [`OpenError::InUse`] when another process has it.
 pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
+    Ok(Arc::new(options(loaded).open(&loaded.config.data_dir)?))
+}
+
+/// What a store is opened with.
+pub(crate) fn options(loaded: &Loaded) -> OpenOptions {
     let config = &loaded.config;
-    let options = OpenOptions { cache_bytes: config.store_cache_bytes, log_max_bytes: config.store_log_bytes };
-    Ok(Arc::new(options.open(&loaded.config.data_dir)?))
+    OpenOptions { cache_bytes: config.store_cache_bytes, log_max_bytes: config.store_log_bytes }
 }
 
 /// The two keys: the root key's hash and the master key, generated if the directory is new, checked if it is not.

@@ -25,8 +25,9 @@ mod serve;
 mod api_client;
 mod demo;
 mod key_command;
+mod repair_command;
 
-use crate::cli::{Cli, Command, DemoArgs, KeyArgs, ServeArgs};
+use crate::cli::{Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
 use crate::config::{LogFormat, Settings};
 use clap::{ArgMatches, FromArgMatches as _};
 use std::fmt::Display;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(*arguments, &matches),
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
+        Command::Repair(arguments) => repair(arguments, &matches),
     }
 }
 
@@ -72,9 +74,13 @@ fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
     }
     warn_of_unknown_variables();
     open_files::raise_limit();
+    let data_dir = loaded.config.data_dir.clone();
     match run::until_stopped(loaded) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => match error.way_on(&data_dir) {
+            Some(way_on) => failed(&format!("{error}; {way_on}")),
+            None => failed(&error),
+        },
     }
 }
 
@@ -113,6 +119,18 @@ fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
     };
     match key_command::run(&loaded, &|variable| std::env::var(variable).ok(), arguments.url, arguments.action) {
         Ok(text) => show(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+fn repair(arguments: RepairArgs, matches: &ArgMatches) -> ExitCode {
+    let settings = Settings { data_dir: arguments.data_dir, ..Settings::default() };
+    let loaded = match config::load(arguments.config.as_deref(), settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    match repair_command::run(&loaded) {
+        Ok(report) => show(&report),
         Err(error) => failed(&error),
     }
 }

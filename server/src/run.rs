@@ -3,10 +3,13 @@
 //! Deliberately no forking and no file with a process id: a supervisor runs us in the foreground.
 
 use crate::config::Loaded;
+use crate::data_dir::DataDirError;
 use crate::serve::{self, StartError};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::store::sled::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the end of the process waits for threads that still read from disk.
@@ -27,6 +30,23 @@ pub(crate) enum RunError {
     /// A second signal came while the first was being obeyed.
     #[error("stopped by a second signal before everything was settled; nothing acknowledged is lost")]
     Impatient,
+}
+
+// === impl RunError ===
+
+impl RunError {
+    /// What to do when the store is damaged, or may be.
+    pub(crate) fn way_on(&self, data_dir: &Path) -> Option<String> {
+        let damaged = |condition: &str| {
+            let data_dir = data_dir.display();
+            Some(format!("{condition}`pinion repair --data-dir {data_dir}` saves what can be saved"))
+        };
+        match self {
+            RunError::Start(StartError::DataDir(DataDirError::Open(OpenError::Corrupt { .. }))) => damaged(""),
+            RunError::Store(_) => damaged("start again, and when it is damage that comes back, "),
+            RunError::Start(_) | RunError::Setup(_) | RunError::Impatient => None,
+        }
+    }
 }
 
 /// Runs until SIGTERM or SIGINT and drains.

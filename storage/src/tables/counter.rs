@@ -38,6 +38,21 @@ pub fn next_job_number(txn: &mut Txn<'_>) -> Result<u32, StoreError> {
     next(txn, LAST_JOB)
 }
 
+/// Sees to it that nothing that is there has a number that will be given out.
+///
+/// # Errors
+/// Whatever the store reports.
+pub(crate) fn raise(txn: &mut Txn<'_>, app: AppId, endpoint: EndpointId, job: u32) -> Result<(), StoreError> {
+    for (name, there) in [(LAST_APP, app.0), (LAST_ENDPOINT, endpoint.0), (LAST_JOB, job)] {
+        let key = meta::encode(name);
+        let last: u32 = get_row(txn, KeyKind::Meta, &key)?.unwrap_or(0);
+        if last < there {
+            put_row(txn, key, &there)?;
+        }
+    }
+    Ok(())
+}
+
 fn next(txn: &mut Txn<'_>, name: &str) -> Result<u32, StoreError> {
     let key = meta::encode(name);
     let last: u32 = get_row(txn, KeyKind::Meta, &key)?.unwrap_or(0);

@@ -79,7 +79,7 @@ fn make_private_dir(path: &Path) -> Result<(), OpenError> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| OpenError::io("create", path, error))
 }
 
-pub(super) fn take_lock(data_dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn take_lock(data_dir: &Path) -> Result<File, OpenError> {
     let path = data_dir.join("LOCK");
     let file = File::options()
         .write(true)

@@ -61,6 +61,15 @@ pub(super) fn check(folder: &Path) -> Result<u32, OpenError> {
     }
 }
 
+/// Refuses a `folder` of a newer version; says whether its version can be read.
+pub(crate) fn refuse_newer(folder: &Path) -> Result<bool, OpenError> {
+    match check(folder) {
+        Ok(_) => Ok(true),
+        Err(OpenError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn parse(bytes: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(bytes).ok()?;
     let version = text.strip_prefix(MAGIC)?.strip_prefix('\n')?.strip_suffix('\n')?;

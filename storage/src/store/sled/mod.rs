@@ -62,7 +62,10 @@ use super::redo::record::{Malformed, Record};
 use super::redo::table::{Layers, ROW_BYTES, Range};
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
+pub(crate) use self::create::take_lock as lock;
+pub(crate) use self::format::refuse_newer;
 pub use self::open::{OpenError, OpenOptions};
+pub(crate) use self::watermark::FILE_NAME as WATERMARK;
 
 /// What a checkpoint makes the map's file grow by, at most, for each byte in the log: sled writes pages again as they fill,
 /// and gives the space back later. 3.8 was measured with payloads of 100 KiB.

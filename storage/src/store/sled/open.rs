@@ -20,6 +20,7 @@ use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
 use super::{Shared, SledStore, Writer, format, readable};
+use crate::repair::swap;
 use crate::store::redo::{self, log, recover};
 use crate::store::{Poison, StoreError};
 
@@ -114,6 +115,10 @@ impl OpenOptions {
         create_data_dir(&data_dir)?;
         let lock = take_lock(&data_dir)?;
         let home = data_dir.join("store");
+        if swap::is_under_way(&data_dir) {
+            let reason = "a repair was interrupted here: run `pinion repair` again".to_owned();
+            return Err(OpenError::Corrupt { path: data_dir.join(swap::BUILDING), reason });
+        }
         if !exists(&home)? {
             create::create(self, &data_dir, &home)?;
         }

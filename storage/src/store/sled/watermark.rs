@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::store::flip;
 
 /// The file's name inside the store folder.
-pub(super) const FILE_NAME: &str = "WATERMARK";
+pub(crate) const FILE_NAME: &str = "WATERMARK";
 
 const BYTES: usize = 12;
 

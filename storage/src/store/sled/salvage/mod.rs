@@ -44,7 +44,7 @@ const LEAF_MAX_BYTES: u64 = 256 * 1024;
 
 /// What was found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// One flipped bit that was put right: file below the store's folder, byte.
     Corrected(&'static str, u64),
     /// A stretch that cannot be read: file, byte, length.
@@ -62,23 +62,23 @@ pub enum Finding {
 }
 
 /// A store folder that was read.
-pub struct Found {
+pub(crate) struct Found {
     file: DataFile,
     pages: Pages,
     leaves: Leaves,
     /// What the log does to the rows.
     rows: RowMap,
     /// What was found wrong, in no order.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// About how many bytes of rows are lost at most.
-    pub lost_bytes_max: u64,
+    pub(crate) lost_bytes_max: u64,
 }
 
 /// Reads the store folder `home`.
 ///
 /// # Errors
 /// Reads that fail; [`io::ErrorKind::InvalidData`] when the data file has no leaf that can be read.
-pub fn read(home: &Path) -> io::Result<Found> {
+pub(crate) fn read(home: &Path) -> io::Result<Found> {
     let mut findings = Vec::new();
     let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
     let log = salvage::salvage(&logs);
@@ -166,7 +166,7 @@ impl Found {
     ///
     /// # Errors
     /// Reads that fail, and what `take` reports.
-    pub fn rows<E: From<io::Error>>(&self, mut take: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn rows<E: From<io::Error>>(&self, mut take: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         let mut batch = Batch::new();
         self.leaves.rows(&self.file, &self.pages, |rows| {
             for (key, value) in rows {

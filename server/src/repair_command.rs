@@ -1,0 +1,39 @@
+//! `pinion repair`: the data directory of a server that does not start, or ends, for damage.
+//!
+//! Deliberately only the command: what is read, saved and said is `storage::repair`'s.
+
+use crate::config::Loaded;
+use crate::data_dir;
+use model::UnixMs;
+use std::time::{SystemTime, UNIX_EPOCH};
+use storage::repair::{Repair, RepairError};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Repairs the data directory and answers the report.
+///
+/// # Errors
+/// See [`RepairError`]; the damaged store is as it was then.
+pub(crate) fn run(loaded: &Loaded) -> Result<String, RepairError> {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = UnixMs(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
+    Repair { options: data_dir::options(loaded), now, time_text }.run(&loaded.config.data_dir)
+}
+
+/// To the second, in UTC.
+fn time_text(at: UnixMs) -> String {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+    let text = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|at| at.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_readable_and_any_number_is_one() {
+        assert_eq!(time_text(UnixMs(1_700_000_000_123)), "2023-11-14T22:13:20Z");
+        assert_eq!(time_text(UnixMs(u64::MAX)), u64::MAX.to_string());
+    }
+}

@@ -1,0 +1,96 @@
+//! Makes rows fit together again after some were lost: what always holds (see `docs/FORMAT.md`) holds again.
+//!
+//! In this order, as each relies on the one before: [`log`] (blocks and chunks that cannot be read go), [`index`] (rows
+//! that others can be told from), [`marks`] (where applications and endpoints stand, and which positions are not given
+//! out again), and here the counters and the sum of what is retained.
+//!
+//! In doubt a delivery is made again: at least once is the promise. *What bounds it:* a page of rows at a time.
+
+mod index;
+mod log;
+mod marks;
+
+use bytes::Bytes;
+use model::{AppId, EndpointId};
+
+use super::report::Report;
+use crate::keys::{self, KeyKind, KeyRange};
+use crate::store::{Direction, Store, StoreError};
+use crate::tables::counter;
+use crate::tables::retained::{self, Retained};
+use crate::txn::Txn;
+
+/// Rows looked at in one step.
+const PAGE: usize = 512;
+
+/// Mends the rows of `store`. About `lost_bytes_max` bytes of rows are lost.
+pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) -> Result<(), StoreError> {
+    log::mend(store, report)?;
+    index::mend(store, report)?;
+    marks::mend(store, report, lost_bytes_max)?;
+    counters(store)?;
+    let mut all = Retained::default();
+    for kind in [KeyKind::Event, KeyKind::Chunk, KeyKind::EventUid] {
+        all.events += bytes_of(store, kind)?;
+    }
+    for kind in [KeyKind::AttemptFirst, KeyKind::AttemptLater, KeyKind::AttemptLaterBySeq] {
+        all.attempts += bytes_of(store, kind)?;
+    }
+    commit(store, |txn| retained::put(txn, all))
+}
+
+/// No number is given out twice.
+fn counters(store: &dyn Store) -> Result<(), StoreError> {
+    let (mut app, mut endpoint) = (AppId(0), EndpointId(0));
+    // Every row of a tenant begins with these numbers, also when that of the application itself is lost.
+    for kind in KeyKind::OF_APPS {
+        let range = KeyRange::prefix(vec![kind as u8]);
+        let last = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
+        app = app.max(last.first().and_then(|(key, _)| keys::app_of(key)).unwrap_or(app));
+    }
+    for kind in [KeyKind::Endpoint, KeyKind::Cursor, KeyKind::Health, KeyKind::AttemptFirst] {
+        let mut after = None;
+        loop {
+            let range = keys::beyond_endpoint(kind, after);
+            let rows = store.scan(&range.start, &range.end, 1, Direction::Forward)?;
+            let Some((key, _)) = rows.first() else { break };
+            let target = keys::endpoint_of(kind, key)?;
+            endpoint = endpoint.max(target.endpoint);
+            after = Some(target);
+        }
+    }
+    let range = KeyRange::prefix(vec![KeyKind::Job as u8]);
+    let last = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
+    let job = last.first().map(|(key, _)| keys::job::decode(key)).transpose()?.unwrap_or(0);
+    commit(store, |txn| counter::raise(txn, app, endpoint, job))
+}
+
+fn bytes_of(store: &dyn Store, kind: KeyKind) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    pages(store, KeyRange::prefix(vec![kind as u8]), |rows| {
+        bytes += rows.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Shows every row of a range, a page at a time; what it writes itself must not lie ahead.
+fn pages(
+    store: &dyn Store,
+    mut range: KeyRange,
+    mut each: impl FnMut(&[(Bytes, Bytes)]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    loop {
+        let rows = store.scan(&range.start, &range.end, PAGE, Direction::Forward)?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        range = range.beyond(Some(last.to_vec()), Direction::Forward);
+        each(&rows)?;
+    }
+}
+
+/// One durable write.
+fn commit(store: &dyn Store, write: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let mut txn = Txn::new(store);
+    write(&mut txn)?;
+    store.apply(txn.into_parts().0)
+}
