@@ -4,12 +4,14 @@
 //! - `full`: too little room, and no room at all.
 //! - `io_error`: an error at every call in turn.
 //! - `flipped`: one bit anywhere.
+//! - `repaired`: a sector of nonsense, and what is left of it after a repair.
 //!
 //! Deliberately not the loss of power: that is in `power_cut`.
 
 mod flipped;
 mod full;
 mod io_error;
+mod repaired;
 
 use crate::events::{list_events, number_of, payload, push_events};
 use crate::harness::{Client, Receiver, Server, seconds};

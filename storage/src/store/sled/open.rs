@@ -19,7 +19,7 @@ use super::create::{self, create_data_dir, take_lock};
 use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots};
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
-use super::{Shared, SledStore, Writer, format, readable};
+use super::{Shared, SledStore, Writer, format, readable, salvage};
 use crate::repair::swap;
 use crate::store::redo::{self, log, recover};
 use crate::store::{Poison, StoreError};
@@ -135,7 +135,13 @@ impl OpenOptions {
             }
         }
         remove_unfinished_snapshots(&sled_dir)?;
-        readable::check(&sled_dir)?;
+        let vouched_for = readable::check(&sled_dir)?;
+        if version == format::VERSION {
+            let loss = salvage::loss_by_opening(home, vouched_for);
+            if let Some(reason) = loss.map_err(|error| OpenError::io("read", &data_file, error))? {
+                return Err(OpenError::Corrupt { path: data_file, reason });
+            }
+        }
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
         let (base, checkpointed) = self.open_base(&sled_dir)?;

@@ -5,7 +5,7 @@
 //! the opening, and nothing was touched; what was read is in memory when sled asks.
 //!
 //! That is: the header of every segment, and all of those that its last snapshot does not vouch for. Deliberately no
-//! judgement of what is read: that is sled's, and `recovery`'s.
+//! judgement of what is read: that is `salvage`'s, sled's, and `recovery`'s.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,11 +20,11 @@ const HEADER_BYTES: usize = 20;
 /// Reads under way at once: the headers are far apart, each is a wait for the disk.
 const THREADS: u64 = 8;
 
-/// Reads it all.
+/// Reads it all. Answers the position in sled's log that its snapshot vouches for.
 ///
 /// # Errors
 /// The first read that fails.
-pub(super) fn check(sled_dir: &Path) -> Result<(), OpenError> {
+pub(super) fn check(sled_dir: &Path) -> Result<u64, OpenError> {
     let data_file = sled_dir.join("db");
     let failed = |error| OpenError::io("read", &data_file, error);
     let vouched_for = last_snapshot(sled_dir).map_err(|error| OpenError::io("list", sled_dir, error))?;
@@ -39,7 +39,8 @@ pub(super) fn check(sled_dir: &Path) -> Result<(), OpenError> {
         let panicked = |_| Err(io::Error::other("the reading thread panicked"));
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
-    .map_err(failed)
+    .map_err(failed)?;
+    Ok(vouched_for)
 }
 
 /// The position up to which the newest snapshot speaks, the beginning of its segment; 0 without one.

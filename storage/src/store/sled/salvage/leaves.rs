@@ -87,6 +87,11 @@ pub(super) fn lay_out(file: &DataFile, pages: &Pages) -> io::Result<Leaves> {
 // === impl Leaves ===
 
 impl Leaves {
+    /// Those of a map that no checkpoint reached, or that nobody needs.
+    pub(super) fn none() -> Self {
+        Self { sealed: Some(0), ..Self::default() }
+    }
+
     /// Hands the rows of every leaf to `take`, ascending.
     pub(super) fn rows<E: From<io::Error>>(
         &self,

@@ -84,14 +84,22 @@ pub(crate) fn read(home: &Path) -> io::Result<Found> {
     let log = salvage::salvage(&logs);
     let acknowledged = watermark(home, &mut findings)?;
     let mut file = DataFile::open(&home.join("sled").join("db"))?;
-    let mut pages = segments::scan(&mut file, i64::MAX)?;
     let newest = log.records.keys().last().copied().max(acknowledged).unwrap_or(0);
+    if newest > 0 && (1..=newest).all(|commit| log.records.contains_key(&commit)) {
+        // The log goes back to the beginning: whatever the map holds, this is newer.
+        let leaves = Leaves::none();
+        let mut found =
+            Found { file, pages: Pages::default(), leaves, rows: RowMap::new(), findings, lost_bytes_max: 0 };
+        found.lay_over(&log, newest)?;
+        return Ok(found);
+    }
+    let mut pages = segments::scan(&mut file, 0, i64::MAX)?;
     // sled itself would stop at the first hole. Where the log goes on from the last checkpoint before it, so do we.
     if let Some(hole) = pages.holes.iter().map(|hole| hole.position).min() {
         let sealed = pages.seals.range(..hole).next_back().map(|(_, commit)| *commit);
         let log_has_the_rest = |sealed| (sealed + 1..=newest).all(|commit| log.records.contains_key(&commit));
         if sealed.is_some_and(log_has_the_rest) {
-            pages = segments::scan(&mut file, hole)?;
+            pages = segments::scan(&mut file, 0, hole)?;
         }
     }
     let leaves = leaves::lay_out(&file, &pages)?;
@@ -103,6 +111,31 @@ pub(crate) fn read(home: &Path) -> io::Result<Found> {
     found.note_pages();
     found.lay_over(&log, newest)?;
     Ok(found)
+}
+
+/// Whether sled may open the folder without a loss. At the first message that it cannot read it takes its log for ended,
+/// and writes over what follows: after a crash that is as it should be, for what follows is in the redo log; after damage it
+/// would cost every row behind it. `from` is a position in its log that its snapshot vouches for.
+///
+/// Reads no more than sled will, unless something is wrong.
+///
+/// # Errors
+/// Reads that fail.
+pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<String>> {
+    let mut file = DataFile::open(&home.join("sled").join("db"))?;
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let mut pages = segments::scan(&mut file, from, i64::MAX)?;
+    let Some(stops_at) = pages.stops_at.filter(|stops_at| *stops_at >= from) else { return Ok(None) };
+    if pages.seals.range(..stops_at).next().is_none() {
+        pages = segments::scan(&mut file, 0, i64::MAX)?;
+    }
+    let sealed = pages.seals.range(..stops_at).next_back().map_or(0, |(_, commit)| *commit);
+    let mut findings = Vec::new();
+    let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
+    let log = salvage::salvage(&logs);
+    let newest = log.records.keys().last().copied().max(watermark(home, &mut findings)?).unwrap_or(0);
+    let missing = (sealed + 1..=newest).find(|commit| !log.records.contains_key(commit));
+    Ok(missing.map(|commit| format!("it is damaged behind commit {sealed}, and commit {commit} is not in the log")))
 }
 
 // === impl Found ===

@@ -64,6 +64,8 @@ pub(super) struct Pages {
     pub(super) seals: BTreeMap<i64, u64>,
     /// Bits that were put right, by byte.
     pub(super) corrected: BTreeMap<u64, u8>,
+    /// The first position in the log that cannot be read as it stands: all that sled would recover lies before it.
+    pub(super) stops_at: Option<i64>,
 }
 
 /// The data file with the bits put right that were found to be wrong.
@@ -121,8 +123,16 @@ impl Page {
     }
 }
 
-/// Reads the file up to `upto`, a position in its log.
-pub(super) fn scan(file: &mut DataFile, upto: i64) -> io::Result<Pages> {
+// === impl Pages ===
+
+impl Pages {
+    fn stop_at(&mut self, position: i64) {
+        self.stops_at = Some(self.stops_at.map_or(position, |before| before.min(position)));
+    }
+}
+
+/// Reads the file between two positions in its log; the first is taken back to the beginning of its segment.
+pub(super) fn scan(file: &mut DataFile, from: i64, upto: i64) -> io::Result<Pages> {
     let mut segments = Vec::new();
     let mut pages = Pages::default();
     for offset in (0..file.bytes).step_by(SEGMENT_BYTES) {
@@ -131,7 +141,7 @@ pub(super) fn scan(file: &mut DataFile, upto: i64) -> io::Result<Pages> {
     segments.sort_unstable();
     let newest = segments.last().map(|(position, _)| *position);
     for (position, offset) in segments {
-        if position < upto {
+        if position < upto && position + SEGMENT_BYTES as i64 > from {
             read_segment(file, (position, offset), upto, Some(position) == newest, &mut pages)?;
         }
     }
@@ -152,7 +162,9 @@ fn find_segment(file: &mut DataFile, offset: u64, pages: &mut Pages) -> io::Resu
     if let Some((byte, mask)) = right {
         header[byte] ^= mask;
         file.corrected.insert(offset + byte as u64, mask);
-        return Ok(segment_position(&header));
+        let position = segment_position(&header);
+        pages.stop_at(position.unwrap_or_default());
+        return Ok(position);
     }
     // Its first message knows. None there: a segment that was being put out of use, or one whose beginning is gone.
     let segment = file.read(offset, SEGMENT_BYTES)?;
@@ -160,8 +172,10 @@ fn find_segment(file: &mut DataFile, offset: u64, pages: &mut Pages) -> io::Resu
         return Ok(None);
     }
     let first = (SEGMENT_HEAD_BYTES..segment.len()).find_map(|at| Message::read(&segment[at..]));
-    pages.holes.push(Hole { position: 0, offset, bytes: SEGMENT_HEAD_BYTES, page: None });
-    Ok(first.and_then(|message| i64::try_from(message.segment * SEGMENT_BYTES as u64).ok()))
+    let position = first.and_then(|message| i64::try_from(message.segment.checked_mul(SEGMENT_BYTES as u64)?).ok());
+    pages.holes.push(Hole { position: position.unwrap_or(0), offset, bytes: SEGMENT_HEAD_BYTES, page: None });
+    pages.stop_at(position.unwrap_or(0));
+    Ok(position)
 }
 
 fn read_segment(
@@ -184,9 +198,11 @@ fn read_segment(
                 Some((message, byte, mask)) => {
                     bytes[at + byte] ^= mask;
                     file.corrected.insert(offset + (at + byte) as u64, mask);
+                    pages.stop_at(place(at).0);
                     message
                 }
                 None => {
+                    pages.stop_at(place(at).0);
                     let goes_on = next_message(&bytes, at + 1, number);
                     // What was under way when the process ended is cut off at the end of the newest segment.
                     if goes_on.is_some() || !newest {
