@@ -202,8 +202,12 @@ fn read_segment(
                     message
                 }
                 None => {
+                    let goes_on = next_message(&bytes, at + 1, |segment| segment == number);
+                    if goes_on.is_none() && next_message(&bytes, at + 1, |segment| segment > number).is_some() {
+                        // It was free, and was being written anew when the power went, its header not yet.
+                        return Ok(());
+                    }
                     pages.stop_at(place(at).0);
-                    let goes_on = next_message(&bytes, at + 1, number);
                     // What was under way when the process ended is cut off at the end of the newest segment.
                     if goes_on.is_some() || !newest {
                         let end = goes_on.unwrap_or(bytes.len());
@@ -229,9 +233,11 @@ fn ends_here(rest: &[u8]) -> bool {
     set.next().is_none_or(|byte| byte.is_power_of_two() && set.next().is_none())
 }
 
-fn next_message(bytes: &[u8], from: usize, segment: u64) -> Option<usize> {
+/// Where the next message of such a segment begins.
+fn next_message(bytes: &[u8], from: usize, is_of: impl Fn(u64) -> bool) -> Option<usize> {
     let last = bytes.len().checked_sub(MESSAGE_HEAD_MAX_BYTES)?;
-    (from..=last).find(|at| Message::read(&bytes[*at..]).is_some_and(|message| message.segment == segment))
+    let wanted = |at: &usize| Message::head(&bytes[*at..]).is_some_and(|(message, _)| is_of(message.segment));
+    (from..=last).filter(wanted).find(|at| Message::read(&bytes[*at..]).is_some())
 }
 
 /// Notes what a stretch without a readable message costs. `goes_on`: a readable one follows right behind it.
