@@ -57,15 +57,30 @@ pub(crate) fn keys(
     environment: Environment<'_>,
 ) -> Result<(KeyHash, MasterKeyBytes), DataDirError> {
     let root_key_hash = keys::root_key_hash(loaded, environment)?;
-    let key = meta::encode(MASTER_KEY_CHECK);
-    let check: Option<Vec<u8>> = store.get(&key)?.map(|value| codec::decode(KIND, &value)).transpose()?;
+    let check = master_key_check(store)?;
     let master_key = keys::master_key(loaded, environment, check.as_deref())?;
     if check.is_none() {
         let mut txn = Txn::new(store.as_ref());
-        txn.put(key, codec::encode(&master_key.check_value()));
+        txn.put(meta::encode(MASTER_KEY_CHECK), codec::encode(&master_key.check_value()));
         store.apply(txn.into_parts().0)?;
     }
     Ok((root_key_hash, master_key))
+}
+
+/// Puts the master key of a data directory right when one bit of it is another one: says whether.
+///
+/// # Errors
+/// When the store does not open, or the key cannot be written.
+pub(crate) fn repair_master_key(loaded: &Loaded) -> Result<bool, DataDirError> {
+    match master_key_check(&open_store(loaded)?)? {
+        Some(check) => Ok(keys::repair_master_key(&loaded.config.data_dir, &check)?),
+        None => Ok(false),
+    }
+}
+
+/// What the store remembers of its master key.
+fn master_key_check(store: &SharedStore) -> Result<Option<Vec<u8>>, StoreError> {
+    store.get(&meta::encode(MASTER_KEY_CHECK))?.map(|value| codec::decode(KIND, &value)).transpose()
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ const ROOT: Kind = Kind { name: "root", setting: "root_key_file", variable: "PIN
 const MASTER: Kind =
     Kind { name: "master", setting: "master_key_file", variable: "PINION_MASTER_KEY", file: "master.key" };
 
+/// A master key takes 44 characters and the end of the line.
+const KEY_FILE_MAX: usize = 256;
+
 /// The variables that hold a key itself.
 pub(crate) const VARIABLES: [&str; 2] = [ROOT.variable, MASTER.variable];
 
@@ -174,6 +177,38 @@ pub(crate) fn master_key(
         Some(check) if !key.matches(check) => Err(KeyError::MasterKeyMismatch { origin: key.origin }),
         _ => Ok(key),
     }
+}
+
+/// Puts one flipped bit of the data directory's own master key right, if that makes it the key of `check`: says whether.
+/// The file is then replaced, whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written. One that cannot be read, or that more is wrong with, is left as it is.
+pub(crate) fn repair_master_key(data_dir: &Path, check: &[u8]) -> Result<bool, KeyError> {
+    let path = data_dir.join(MASTER.file);
+    let Some(mut bytes) = std::fs::read(&path).ok().map(Zeroizing::new).filter(|bytes| bytes.len() <= KEY_FILE_MAX)
+    else {
+        return Ok(false);
+    };
+    if right_key(&bytes, check).is_some() {
+        return Ok(false);
+    }
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Some(text) = right_key(&bytes, check) {
+            secret_file::create(&path, &text)?;
+            return Ok(true);
+        }
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    Ok(false)
+}
+
+/// The text of a key file when it holds the key of `check`.
+fn right_key(bytes: &[u8], check: &[u8]) -> Option<Zeroizing<String>> {
+    let text = Zeroizing::new(std::str::from_utf8(bytes).ok()?.trim().to_owned());
+    let key = decode_master_key(Found { text: text.clone(), origin: String::new() }).ok()?;
+    key.matches(check).then_some(text)
 }
 
 /// Flag over environment over file over data directory.

@@ -3,21 +3,44 @@
 //! Deliberately only the command: what is read, saved and said is `storage::repair`'s.
 
 use crate::config::Loaded;
-use crate::data_dir;
+use crate::data_dir::{self, DataDirError};
 use model::UnixMs;
 use std::time::{SystemTime, UNIX_EPOCH};
 use storage::repair::{Repair, RepairError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepairCommandError {
+    /// The store could not be repaired, and is as it was.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+    /// It is repaired, but cannot be used.
+    #[error("{report}but the new store or its master key cannot be used: {source}")]
+    After {
+        /// Of the repair.
+        report: String,
+        /// What failed then.
+        source: DataDirError,
+    },
+}
+
 /// Repairs the data directory and answers the report.
 ///
 /// # Errors
-/// See [`RepairError`]; the damaged store is as it was then.
-pub(crate) fn run(loaded: &Loaded) -> Result<String, RepairError> {
+/// See [`RepairCommandError`].
+pub(crate) fn run(loaded: &Loaded) -> Result<String, RepairCommandError> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = UnixMs(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
-    Repair { options: data_dir::options(loaded), now, time_text }.run(&loaded.config.data_dir)
+    let repair = Repair { options: data_dir::options(loaded), now, time_text };
+    let mut report = repair.run(&loaded.config.data_dir)?;
+    match data_dir::repair_master_key(loaded) {
+        Ok(true) => report.push_str("master.key: one flipped bit, put right.\n"),
+        Ok(false) => {}
+        Err(source) => return Err(RepairCommandError::After { report, source }),
+    }
+    Ok(report)
 }
 
 /// To the second, in UTC.

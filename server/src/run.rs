@@ -43,6 +43,9 @@ impl RunError {
         };
         match self {
             RunError::Start(StartError::DataDir(DataDirError::Open(OpenError::Corrupt { .. }))) => damaged(""),
+            RunError::Start(StartError::DataDir(DataDirError::Key(_))) => {
+                damaged("if it is the file that is damaged, ")
+            }
             RunError::Store(_) => damaged("start again, and when it is damage that comes back, "),
             RunError::Start(_) | RunError::Setup(_) | RunError::Impatient => None,
         }

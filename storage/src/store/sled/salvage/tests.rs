@@ -7,10 +7,10 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::store::Store as _;
 use crate::store::conformance::dump;
-use crate::store::sled::crash_tests::crashed;
-use crate::store::sled::tests::OnDisk;
+use crate::store::sled::crash_tests::{copy_folder, crashed};
+use crate::store::sled::tests::{OPTIONS, OnDisk};
+use crate::store::{Direction, Store as _, prefix_end};
 
 type Rows = BTreeMap<Bytes, Bytes>;
 
@@ -137,4 +137,36 @@ fn a_damaged_sector_costs_what_is_said_of_it() {
         lossless += usize::from(wrong_rows == 0);
     }
     assert!(lossless > 0);
+}
+
+#[test]
+fn a_start_shows_all_or_is_refused_and_all_is_there_to_be_repaired() {
+    let (mut refused, mut whole_after_all) = (0, 0);
+    for close in [true, false] {
+        let (original, rows) = worn(11, close);
+        let mut random = Random(12);
+        for at in places(original.path(), &mut random, 40) {
+            let dir = tempfile::tempdir().unwrap();
+            copy_folder(original.path(), dir.path());
+            let path = dir.path().join("store/sled/db");
+            let mut wrong = fs::read(&path).unwrap();
+            wrong[at] ^= 1 << random.below(8);
+            fs::write(&path, &wrong).unwrap();
+            match OPTIONS.open(dir.path()) {
+                Err(_) => {
+                    refused += 1;
+                    assert!(salvaged(dir.path()).0 == rows, "byte {at}: the refusal cost rows");
+                }
+                Ok(store) => match store.scan(&[], &prefix_end(&[]), usize::MAX, Direction::Forward) {
+                    Ok(there) => {
+                        whole_after_all += 1;
+                        assert!(there.into_iter().eq(rows.clone()), "byte {at}: rows are lost without a word");
+                    }
+                    // An older page, found damaged when it is read.
+                    Err(_) => assert!(store.poisoned().is_some()),
+                },
+            }
+        }
+    }
+    assert!(refused > 0 && whole_after_all > 0, "{refused} {whole_after_all}");
 }
