@@ -34,6 +34,7 @@ pub mod attempt_later_by_seq;
 
 pub mod job;
 
+mod describe;
 mod parts;
 mod range;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod testing;
 use crate::store::StoreError;
 use model::{AppId, EndpointRef};
 
+pub(crate) use describe::{app_of, describe, kind_of};
 pub use parts::{DIGEST_BYTES, digest};
 pub use range::KeyRange;
 
@@ -177,51 +179,4 @@ pub fn beyond_endpoint(kind: KeyKind, after: Option<EndpointRef>) -> KeyRange {
 /// [`StoreError::CorruptRow`] for a key of another kind or cut short.
 pub fn endpoint_of(kind: KeyKind, key: &[u8]) -> Result<EndpointRef, StoreError> {
     parts::KeyReader::new(kind, key)?.target()
-}
-
-/// The kind of a key, also of one cut short; none when it begins like no key of ours.
-pub(crate) fn kind_of(key: &[u8]) -> Option<KeyKind> {
-    let first = *key.first()?;
-    KeyKind::OF_APPS.into_iter().chain(KeyKind::OF_THE_STORE).find(|kind| *kind as u8 == first)
-}
-
-/// The application that a key belongs to, of a kind whose keys begin with one.
-pub(crate) fn app_of(key: &[u8]) -> Option<AppId> {
-    let kind = kind_of(key).filter(|kind| KeyKind::OF_APPS.contains(kind))?;
-    parts::KeyReader::new(kind, key).and_then(|mut reader| reader.app()).ok()
-}
-
-/// Where a key lies, for people: its kind, and the numbers that are whole in it. It may be cut short. Names are left out.
-pub(crate) fn describe(key: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let Some(kind) = kind_of(key) else { return "the beginning".to_owned() };
-    let mut text = kind.name().to_owned();
-    // Writing into a string cannot fail.
-    if let Some(app) = app_of(key) {
-        let _ = write!(text, " of application {app}");
-    }
-    match kind {
-        KeyKind::Event | KeyKind::Chunk => {
-            if let Some(seq) = key.get(5..13).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes) {
-                let _ = write!(text, ", position {seq}");
-            }
-        }
-        KeyKind::Endpoint
-        | KeyKind::Cursor
-        | KeyKind::Pending
-        | KeyKind::Due
-        | KeyKind::DeadLetter
-        | KeyKind::AttemptFirst
-        | KeyKind::AttemptLater
-        | KeyKind::AttemptLaterBySeq
-        | KeyKind::Gap
-        | KeyKind::Health
-        | KeyKind::Expired => {
-            if let Ok(target) = endpoint_of(kind, key) {
-                let _ = write!(text, ", endpoint {}", target.endpoint);
-            }
-        }
-        _ => {}
-    }
-    text
 }

@@ -2,7 +2,6 @@
 //! anything.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use model::{AppId, EndpointRef, Seq, UnixMs};
@@ -105,18 +104,16 @@ impl Report {
         section(&mut text, "Put together again", &self.mended);
         let kept: Vec<String> = self.kept.iter().map(|(kind, rows)| format!("{rows} of {kind}")).collect();
         let rows: u64 = self.kept.values().sum();
-        // Into a String: it cannot fail.
-        let _ = writeln!(text, "Kept: {rows} rows ({}).", kept.join(", "));
-        let _ = match (found.is_empty(), lost.is_empty()) {
-            (true, true) => writeln!(text, "No damage was found in the store. Nothing is lost."),
-            (false, true) => writeln!(text, "Nothing is lost."),
-            (_, false) => writeln!(
-                text,
-                "Messages that an endpoint may have missed: `POST /api/v1/app/{{app}}/endpoint/{{endpoint}}/recover` or \
-                 `.../replay-missing` with a time before the damage."
-            ),
-        };
-        let _ = writeln!(text, "The damaged store is in {kept_in}; remove it when you need it no more.");
+        text.push_str(&format!("Kept: {rows} rows ({}).\n", kept.join(", ")));
+        text.push_str(match (found.is_empty(), lost.is_empty()) {
+            (true, true) => "No damage was found in the store. Nothing is lost.\n",
+            (false, true) => "Nothing is lost.\n",
+            (_, false) => {
+                "Messages that an endpoint may have missed: `POST /api/v1/app/{app}/endpoint/{endpoint}/recover` or \
+                 `.../replay-missing` with a time before the damage.\n"
+            }
+        });
+        text.push_str(&format!("The damaged store is in {kept_in}; remove it when you need it no more.\n"));
         text
     }
 }
@@ -125,12 +122,12 @@ fn section(text: &mut String, title: &str, lines: &[String]) {
     if lines.is_empty() {
         return;
     }
-    let _ = writeln!(text, "{title}:");
+    text.push_str(&format!("{title}:\n"));
     for line in lines.iter().take(LINES_MAX) {
-        let _ = writeln!(text, "  - {line}");
+        text.push_str(&format!("  - {line}\n"));
     }
     if lines.len() > LINES_MAX {
-        let _ = writeln!(text, "  - and {} more", lines.len() - LINES_MAX);
+        text.push_str(&format!("  - and {} more\n", lines.len() - LINES_MAX));
     }
 }
 

@@ -1,0 +1,72 @@
+//! Where a key lies, also one that is cut short, as the bounds between pages are: for a repair and its report.
+//!
+//! Deliberately only numbers: names are the tenants'.
+
+use super::parts::KeyReader;
+use super::{KeyKind, endpoint_of};
+use model::AppId;
+
+/// The kind of a key, also of one cut short; none when it begins like no key of ours.
+pub(crate) fn kind_of(key: &[u8]) -> Option<KeyKind> {
+    let first = *key.first()?;
+    KeyKind::OF_APPS.into_iter().chain(KeyKind::OF_THE_STORE).find(|kind| *kind as u8 == first)
+}
+
+/// The application that a key belongs to, of a kind whose keys begin with one.
+pub(crate) fn app_of(key: &[u8]) -> Option<AppId> {
+    let kind = kind_of(key).filter(|kind| KeyKind::OF_APPS.contains(kind))?;
+    KeyReader::new(kind, key).and_then(|mut reader| reader.app()).ok()
+}
+
+/// Kind, application, and endpoint or position, as far as they are whole.
+pub(crate) fn describe(key: &[u8]) -> String {
+    let Some(kind) = kind_of(key) else { return "the beginning".to_owned() };
+    let app = app_of(key).map(|app| format!(" of application {app}"));
+    let place = match kind {
+        KeyKind::Event | KeyKind::Chunk => {
+            let seq = key.get(5..13).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
+            seq.map(|seq| format!(", position {seq}"))
+        }
+        KeyKind::Endpoint
+        | KeyKind::Cursor
+        | KeyKind::Pending
+        | KeyKind::Due
+        | KeyKind::DeadLetter
+        | KeyKind::AttemptFirst
+        | KeyKind::AttemptLater
+        | KeyKind::AttemptLaterBySeq
+        | KeyKind::Gap
+        | KeyKind::Health
+        | KeyKind::Expired => endpoint_of(kind, key).ok().map(|target| format!(", endpoint {}", target.endpoint)),
+        _ => None,
+    };
+    format!("{}{}{}", kind.name(), app.unwrap_or_default(), place.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{event, meta, pending};
+    use crate::tables::testing::target;
+    use model::Seq;
+
+    #[test]
+    fn a_key_says_what_is_whole_in_it() {
+        let block = event::encode(AppId(3), Seq(70));
+        assert_eq!(describe(&block), "event of application 3, position 70");
+        assert_eq!(describe(&block[..12]), "event of application 3");
+        assert_eq!(describe(&block[..4]), "event");
+        assert_eq!(describe(&pending::encode(target(1, 2), Seq(3))), "pending of application 1, endpoint 2");
+        assert_eq!((describe(&meta::encode("secret")), describe(&[])), ("meta".to_owned(), "the beginning".to_owned()));
+        assert_eq!((app_of(&block), app_of(&meta::encode("abcd"))), (Some(AppId(3)), None));
+    }
+
+    #[test]
+    fn every_kind_is_known() {
+        for first in 0..=255 {
+            let named = kind_of(&[first]);
+            assert!(named.is_none_or(|kind| kind as u8 == first));
+            assert_eq!(named.is_some(), (1..=7).contains(&first) || (16..=31).contains(&first), "{first}");
+        }
+    }
+}
