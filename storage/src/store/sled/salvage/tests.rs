@@ -112,11 +112,12 @@ fn a_damaged_sector_costs_what_is_said_of_it() {
     let path = dir.path().join("store/sled/db");
     let whole = fs::read(&path).unwrap();
     let mut lossless = 0;
-    for at in places(dir.path(), &mut Random(10), 80) {
+    for at in places(dir.path(), &mut Random(10), 160) {
         let mut wrong = whole.clone();
-        let sector = at / 512 * 512;
-        let end = (sector + 512).min(wrong.len());
-        wrong[sector..end].fill(0x55);
+        // A sector, or a few bytes within one message.
+        let (sector, bytes) = if at % 2 == 0 { (at / 512 * 512, 512) } else { (at, 9) };
+        let end = (sector + bytes).min(wrong.len());
+        wrong[sector..end].iter_mut().for_each(|byte| *byte ^= 0x55);
         fs::write(&path, wrong).unwrap();
         let (there, findings) = salvaged(dir.path());
         let named = |key: &Bytes| {
