@@ -97,7 +97,7 @@ impl Repair {
         if !home.is_dir() {
             return Err(RepairError::NoStore(data_dir));
         }
-        let format_is_readable = crate::store::sled::refuse_newer(&home)?;
+        let format_is_readable = crate::store::sled::refuse_beyond_repair(&home)?;
         let mut found = salvage::read(&home).map_err(|source| at(&home, source))?;
         if !format_is_readable {
             found.findings.push(Finding::Unreadable("FORMAT", 0, 0));

@@ -23,6 +23,9 @@ use super::open::OpenError;
 /// The version this build writes and the newest it reads.
 pub(super) const VERSION: u32 = 2;
 
+/// The first version with a redo log.
+pub(super) const WITH_LOG: u32 = 2;
+
 /// The file's name inside the store folder.
 pub(super) const FILE_NAME: &str = "FORMAT";
 
@@ -61,10 +64,21 @@ pub(super) fn check(folder: &Path) -> Result<u32, OpenError> {
     }
 }
 
-/// Refuses a `folder` of a newer version; says whether its version can be read.
-pub(crate) fn refuse_newer(folder: &Path) -> Result<bool, OpenError> {
+/// The newest version that `salvage` can read: one with more trees or files needs more of it.
+const SALVAGED_UP_TO: u32 = 2;
+
+/// Refuses a `folder` that a repair cannot read; says whether its version can be told.
+pub(crate) fn refuse_beyond_repair(folder: &Path) -> Result<bool, OpenError> {
     match check(folder) {
+        Ok(found) if found > SALVAGED_UP_TO => {
+            let path = folder.join(FILE_NAME);
+            Err(OpenError::FormatTooNew { path, found, supported: SALVAGED_UP_TO })
+        }
         Ok(_) => Ok(true),
+        // What this build writes, in all likelihood.
+        Err(OpenError::Corrupt { path, reason }) if VERSION > SALVAGED_UP_TO => {
+            Err(OpenError::Corrupt { path, reason })
+        }
         Err(OpenError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }

@@ -63,7 +63,7 @@ use super::redo::table::{Layers, ROW_BYTES, Range};
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
 pub(crate) use self::create::take_lock as lock;
-pub(crate) use self::format::refuse_newer;
+pub(crate) use self::format::refuse_beyond_repair;
 pub use self::open::{OpenError, OpenOptions};
 pub(crate) use self::watermark::FILE_NAME as WATERMARK;
 

@@ -136,7 +136,7 @@ impl OpenOptions {
         }
         remove_unfinished_snapshots(&sled_dir)?;
         let vouched_for = readable::check(&sled_dir)?;
-        if version == format::VERSION {
+        if version >= format::WITH_LOG {
             let loss = salvage::loss_by_opening(home, vouched_for);
             if let Some(reason) = loss.map_err(|error| OpenError::io("read", &data_file, error))? {
                 return Err(OpenError::Corrupt { path: data_file, reason });
