@@ -191,12 +191,12 @@ impl Values {
     pub(super) fn read(&self, key: &[u8], pointer: Pointer) -> io::Result<Option<Bytes>> {
         let file = match self.files.get(pointer.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+            file => file.map_err(|error| self.named(pointer.file, &error))?,
         };
         let mut bytes = vec![0; pointer.entry_bytes(key)];
         match file.read_exact_at(&mut bytes, pointer.offset.into()) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
+            read => read.map_err(|error| self.named(pointer.file, &error))?,
         }
         if entry::decode(&bytes).is_none_or(|(found, _)| found != key) {
             let path = self.files.path(pointer.file);
@@ -226,6 +226,11 @@ impl Values {
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
         self.writing().usage.values().map(|usage| usage.total).sum()
+    }
+
+    /// The error with the path of the file concerned.
+    fn named(&self, number: u32, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.files.path(number).display()))
     }
 
     #[cfg(test)]
