@@ -127,9 +127,13 @@ impl Base {
         })
     }
 
-    /// Hands what was written to the kernel, and returns once it took it: this bounds what sled buffers.
+    /// Hands what was written to the kernel, and values to the disk, and returns once they took it: this bounds what is
+    /// buffered.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.guarded("write", || self.db.flush().map(drop))
+        self.guarded("write", || {
+            self.apart.values().sync()?;
+            self.db.flush().map(drop)
+        })
     }
 
     /// Returns once all that was written is durable, and with it that it goes up to `commit`.
