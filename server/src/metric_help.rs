@@ -22,6 +22,7 @@ const HELP: [(Kind, &str, &str); 38] = [
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
     (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
     (Histogram, metric::CHECKPOINT_SECONDS, "One checkpoint: a full log file put into the ordered map."),
+    (Counter, metric::DAMAGED_READS, "Reads that met a damaged part of the log and passed it over."),
     (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What a commit waited for a checkpoint; most do not wait."),
     (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),
     (Gauge, metric::STORE_BYTES, "The store's files."),
