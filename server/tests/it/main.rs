@@ -12,6 +12,10 @@ mod harness;
 mod disk;
 #[cfg(target_os = "linux")]
 mod events;
+#[cfg(target_os = "linux")]
+mod preload;
+#[cfg(target_os = "linux")]
+mod wall;
 
 #[cfg(target_os = "linux")]
 mod bad_disk;
@@ -21,6 +25,8 @@ mod command_line;
 mod crash;
 mod delivery;
 mod demo;
+#[cfg(target_os = "linux")]
+mod fixture;
 mod given_up;
 mod harness_itself;
 mod isolation;
