@@ -38,3 +38,5 @@ mod outcomes;
 mod power_cut;
 mod restart;
 mod start_up;
+#[cfg(target_os = "linux")]
+mod wall_clock;
