@@ -9,6 +9,8 @@
 mod harness;
 
 #[cfg(target_os = "linux")]
+mod counter;
+#[cfg(target_os = "linux")]
 mod disk;
 #[cfg(target_os = "linux")]
 mod events;
@@ -34,6 +36,8 @@ mod keys;
 mod lifecycle;
 mod metrics;
 mod outcomes;
+#[cfg(target_os = "linux")]
+mod overload;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod restart;

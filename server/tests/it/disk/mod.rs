@@ -31,6 +31,7 @@ enum Slot {
     FailStays,
     Failed,
     Used,
+    SlowMs,
 }
 
 const SLOTS: usize = 16;
@@ -121,6 +122,11 @@ impl Shim {
     /// No more failures.
     pub(crate) fn heal(&self) {
         self.set(Slot::FailKinds, 0);
+    }
+
+    /// Every sync takes so much longer; 0: the disk is as fast as it is.
+    pub(crate) fn set_slow_ms(&self, slow_ms: u64) {
+        self.set(Slot::SlowMs, slow_ms);
     }
 
     /// Calls counted since [`Shim::fail`].
