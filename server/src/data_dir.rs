@@ -37,7 +37,11 @@ pub(crate) enum DataDirError {
 /// See [`OpenError`]; [`OpenError::InUse`] when another process has it.
 pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
     let config = &loaded.config;
-    let options = OpenOptions { cache_bytes: config.store_cache_bytes, log_max_bytes: config.store_log_bytes };
+    let options = OpenOptions {
+        cache_bytes: config.store_cache_bytes,
+        log_max_bytes: config.store_log_bytes,
+        ..OpenOptions::default()
+    };
     Ok(Arc::new(options.open(&loaded.config.data_dir)?))
 }
 

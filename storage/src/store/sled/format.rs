@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! pinion-store
-//! 2
+//! 3
 //! ```
 //!
 //! | version | what it has |
 //! |---|---|
 //! | 1 | sled alone: every commit is in it |
 //! | 2 | the redo log too: sled may be behind it |
+//! | 3 | the values of events in files of their own; rows that an older version left in the tree are moved |
 //!
 //! A version we do not know is refused. What an older one lacks is made in `open`.
 
@@ -21,7 +22,10 @@ use std::path::Path;
 use super::open::OpenError;
 
 /// The version this build writes and the newest it reads.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
+
+/// The first version with a redo log.
+pub(super) const WITH_LOG: u32 = 2;
 
 /// The file's name inside the store folder.
 pub(super) const FILE_NAME: &str = "FORMAT";

@@ -23,6 +23,7 @@
 //! DATA/store/FORMAT      layout version, written last
 //! DATA/store/WATERMARK   number of the last acknowledged commit
 //! DATA/store/log/0, 1    the redo log
+//! DATA/store/values/     large values of events
 //! DATA/store/sled/       sled's: conf, db, snap.*, blobs/ (always empty)
 //! DATA/store.new/        a creation that did not finish; removed by the next one
 //! ```
@@ -31,6 +32,7 @@
 //! we flush ourselves: it alone rewrites pages out of nearly empty segments, and without it the file would never give
 //! space back to deleted rows.
 
+mod apart;
 mod barrier;
 mod base;
 mod checkpoint;
@@ -45,6 +47,7 @@ mod recovery;
 mod spill;
 #[cfg(test)]
 mod tests;
+mod values;
 mod watermark;
 
 use std::fs::File;
@@ -61,6 +64,7 @@ use super::redo::record::{Malformed, Record};
 use super::redo::table::{Layers, ROW_BYTES, Range};
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
+pub use self::apart::ApartKeys;
 pub use self::open::{OpenError, OpenOptions};
 
 /// What a checkpoint makes the map's file grow by, at most, for each byte in the log: sled writes pages again as they fill,
