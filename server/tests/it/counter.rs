@@ -119,9 +119,9 @@ fn parse(bytes: &[u8]) -> Option<(usize, usize, usize)> {
     let head_end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..head_end]).expect("a head is text");
     let path = head.split(' ').nth(1).expect("a path");
-    let length = head.lines().filter_map(|line| line.split_once(':'));
-    let length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
-    let length: usize = length.last().expect("a length").parse().expect("a number");
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length")).expect("a length").1;
+    let length: usize = length.trim().parse().expect("a number");
     let body = bytes.get(head_end..head_end + length)?;
     let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     let number = body["number"].as_u64().expect("a number") as usize;

@@ -23,7 +23,7 @@ const PUSHED_FOR: Duration = Duration::from_secs(5);
 
 /// What memory may grow by: what waits and what is being committed (8 MiB each, and as much again in rows), the tables of
 /// the log, and a request's buffers for each connection.
-const GROWTH_MAX_KIB: u64 = (4 * 8 << 10) + (2 * 8 << 10) + (CONNECTIONS * 3 * PAYLOAD_BYTES >> 10) as u64;
+const GROWTH_MAX_KIB: u64 = (4 + 2) * 8 * 1024 + (CONNECTIONS * 3 * PAYLOAD_BYTES / 1024) as u64;
 
 /// What the connections share, and what they found.
 #[derive(Default)]
