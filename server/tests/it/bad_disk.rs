@@ -1,15 +1,17 @@
-//! A disk that is full, that fails, that returns other bits than it was given: the real binary notices, says so, and
+//! A disk that is full, that fails, that returns other bits than it was given, that is slow: the real binary notices, says so, and
 //! loses nothing that it acknowledged.
 //!
 //! - `full`: too little room, and no room at all.
 //! - `io_error`: an error at every call in turn.
 //! - `flipped`: one bit anywhere.
+//! - `slow`: more comes in than it takes.
 //!
 //! Deliberately not the loss of power: that is in `power_cut`.
 
 mod flipped;
 mod full;
 mod io_error;
+mod slow;
 
 use crate::events::{list_events, number_of, payload, push_events};
 use crate::harness::{Client, Receiver, Server, seconds};
