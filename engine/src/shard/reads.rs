@@ -166,6 +166,9 @@ pub(super) mod tests {
         assert_eq!(read(&rest, 3, 8, 1), (vec![6], 6, Some((4, 5))));
         assert_eq!(read(&rest, 1, 4, 99), (Vec::new(), 4, Some((2, 4))), "not beyond what was offered");
         assert_eq!(read(&store(0..0), 1, 4, 99), (Vec::new(), 4, Some((2, 4))));
+        let holed = store((1..=3).chain(6..=9));
+        assert_eq!(read(&holed, 0, 9, 99), (vec![1, 2, 3], 3, None), "the hole begins the next one");
+        assert_eq!(read(&holed, 3, 9, 99), (vec![6, 7, 8, 9], 9, Some((4, 5))));
     }
 
     #[test]
