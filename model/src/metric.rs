@@ -14,6 +14,8 @@ pub const FDATASYNC_SECONDS: &str = "pinion_fdatasync_duration_seconds";
 pub const CHECKPOINT_SECONDS: &str = "pinion_checkpoint_duration_seconds";
 /// Histogram: what a commit waited for a checkpoint.
 pub const CHECKPOINT_WAIT_SECONDS: &str = "pinion_checkpoint_wait_seconds";
+/// Counter: reads that met a damaged part of the log and passed it over.
+pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
 /// Histogram: events in one commit.
 pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 /// Counter, label `outcome`: attempts made.

@@ -42,7 +42,11 @@ pub(crate) fn open_store(loaded: &Loaded) -> Result<SharedStore, DataDirError> {
 /// What a store is opened with.
 pub(crate) fn options(loaded: &Loaded) -> OpenOptions {
     let config = &loaded.config;
-    OpenOptions { cache_bytes: config.store_cache_bytes, log_max_bytes: config.store_log_bytes }
+    OpenOptions {
+        cache_bytes: config.store_cache_bytes,
+        log_max_bytes: config.store_log_bytes,
+        ..OpenOptions::default()
+    }
 }
 
 /// The two keys: the root key's hash and the master key, generated if the directory is new, checked if it is not.

@@ -16,12 +16,13 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 38] = [
+const HELP: [(Kind, &str, &str); 39] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
     (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
     (Histogram, metric::CHECKPOINT_SECONDS, "One checkpoint: a full log file put into the ordered map."),
+    (Counter, metric::DAMAGED_READS, "Reads that met a damaged part of the log and passed it over."),
     (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What a commit waited for a checkpoint; most do not wait."),
     (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),
     (Gauge, metric::STORE_BYTES, "The store's files."),

@@ -21,6 +21,9 @@ const VERSION: u8 = 1;
 /// Checksum and version.
 const LEAD_BYTES: usize = 5;
 
+/// More records than a block can hold: each is at least 8 bytes, payload and all.
+pub const RECORDS_MAX: u64 = (MAX_VALUE_BYTES / 8) as u64;
+
 /// Payload bytes of one chunk row; its checksum takes the rest.
 pub const CHUNK_BYTES: usize = MAX_VALUE_BYTES - 4;
 

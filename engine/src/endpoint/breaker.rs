@@ -8,7 +8,7 @@
 //! | HalfOpen | Open | the probe failed or was throttled: a longer hold. Or it was not made: no new hold |
 //! | any | Closed | the endpoint has a new URL or was enabled again: what failed before says nothing |
 //!
-//! A hold starts at 5 s, doubles with each opening since the breaker was last closed, up to 5 min, and is drawn from the
+//! A hold starts at 5 s, doubles with each opening since the breaker was last closed, up to 30 s, and is drawn from the
 //! upper half of that, so that endpoints which fell together are not probed together. An open breaker spends no attempts
 //! and no sockets: deliveries wait, and their attempts are not counted down.
 //!

@@ -27,7 +27,7 @@ pub fn due(store: &SharedStore, target: EndpointRef, load: DueLoad) -> Result<Ve
     Ok(rows.into_iter().map(|(due, seq, by)| ((due, seq), urgency(by))).collect())
 }
 
-/// One delivery's event and row.
+/// One delivery's event and row. An event that is damaged is as good as gone.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -40,11 +40,12 @@ pub fn rows(
         Some(due) => delivery::pending_at(&**store, target, fetch.seq, due)?,
         None => None,
     };
-    Ok((log::get(&**store, target.app, fetch.seq)?, row))
+    Ok((log::get_undamaged(&**store, target.app, fetch.seq)?, row))
 }
 
 /// Events after `read.after` that match, and up to where the log was looked at. Positions follow on each other, so one that
-/// is missing was removed by retention, with all before it; when that happens under way, the next read begins with it.
+/// is missing was removed by retention, with all before it, or is damaged; when that happens under way, the next read
+/// begins with it.
 /// Brings no more than `bytes_max` of payloads, or one event.
 ///
 /// # Errors
@@ -165,6 +166,9 @@ pub(super) mod tests {
         assert_eq!(read(&rest, 3, 8, 1), (vec![6], 6, Some((4, 5))));
         assert_eq!(read(&rest, 1, 4, 99), (Vec::new(), 4, Some((2, 4))), "not beyond what was offered");
         assert_eq!(read(&store(0..0), 1, 4, 99), (Vec::new(), 4, Some((2, 4))));
+        let holed = store((1..=3).chain(6..=9));
+        assert_eq!(read(&holed, 0, 9, 99), (vec![1, 2, 3], 3, None), "the hole begins the next one");
+        assert_eq!(read(&holed, 3, 9, 99), (vec![6, 7, 8, 9], 9, Some((4, 5))));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! A disk that is full, that fails, that returns other bits than it was given: the real binary notices, says so, and
+//! A disk that is full, that fails, that returns other bits than it was given, that is slow: the real binary notices, says so, and
 //! loses nothing that it acknowledged.
 //!
 //! - `full`: too little room, and no room at all.
 //! - `io_error`: an error at every call in turn.
 //! - `flipped`: one bit anywhere.
 //! - `repaired`: a sector of nonsense, and what is left of it after a repair.
+//! - `slow`: more comes in than it takes.
+//! - `value`: one bit of a payload, and what goes on beside it.
 //!
 //! Deliberately not the loss of power: that is in `power_cut`.
 
@@ -12,6 +14,8 @@ mod flipped;
 mod full;
 mod io_error;
 mod repaired;
+mod slow;
+mod value;
 
 use crate::events::{list_events, number_of, payload, push_events};
 use crate::harness::{Client, Receiver, Server, seconds};

@@ -73,13 +73,6 @@ fn assert_each_once(requests: &[Received], path: &str, first: u64, count: u64) {
     assert!(numbers.iter().copied().eq(first..first + count), "{path}: {} arrived", numbers.len());
 }
 
-/// What of the process is in memory.
-fn resident_kib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for it");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 /// Longest time that neighbours may take, when they took `alone` without a black hole: what the machine's other load
 /// may change, and far from what waiting for one timed-out attempt after the other would take.
 fn promptly(alone: Duration) -> Duration {
@@ -99,7 +92,7 @@ fn a_black_hole_with_a_backlog_costs_its_neighbours_and_the_memory_nothing() {
     push(&server, &["one", "two"], 0, COUNT);
     wait_for_each(&receiver, &neighbours, COUNT as usize, seconds(90));
     let alone = started.elapsed();
-    let before_kib = resident_kib(&server);
+    let before_kib = server.resident_kib();
 
     receiver.clear();
     let hole = endpoint(&server, &receiver, "one", "hole");
@@ -108,7 +101,7 @@ fn a_black_hole_with_a_backlog_costs_its_neighbours_and_the_memory_nothing() {
     push(&server, &["one", "two"], COUNT, COUNT);
     let requests = wait_for_each(&receiver, &neighbours, COUNT as usize, promptly(alone));
     let beside = started.elapsed();
-    let grown_kib = resident_kib(&server).saturating_sub(before_kib);
+    let grown_kib = server.resident_kib().saturating_sub(before_kib);
     let tried = numbers(&requests, &hole).len();
     eprintln!(
         "neighbours: {alone:?} alone, {beside:?} beside it; {before_kib} KiB and {grown_kib} more; {tried} tried"
@@ -127,7 +120,7 @@ fn a_black_hole_with_a_backlog_costs_its_neighbours_and_the_memory_nothing() {
     server.api_expect(200, "PATCH", "/api/v1/app/one/endpoint/hole", json!({"maxInFlight": 1}));
     receiver.script(&hole, [Behaviour::status(200)]);
     let requests = wait_for_each(&receiver, &[&hole], COUNT as usize, seconds(180));
-    let grown_kib = resident_kib(&server).saturating_sub(before_kib);
+    let grown_kib = server.resident_kib().saturating_sub(before_kib);
     assert!(grown_kib <= GROWTH_MAX_KIB, "memory grew by {grown_kib} KiB when it caught up");
     assert_each_once(&requests, &hole, COUNT, COUNT);
     let first_tries: Vec<u64> =
@@ -152,7 +145,7 @@ fn two_hundred_black_holes_at_once_cost_their_neighbours_nothing_and_hold_few_so
     push(&server, &["one", "two"], 0, COUNT);
     wait_for_each(&receiver, &neighbours, COUNT as usize, seconds(60));
     let alone = started.elapsed();
-    let before_kib = resident_kib(&server);
+    let before_kib = server.resident_kib();
 
     receiver.clear();
     for number in 0..HOLES {
@@ -167,7 +160,7 @@ fn two_hundred_black_holes_at_once_cost_their_neighbours_nothing_and_hold_few_so
     push(&server, &["one", "two"], COUNT + 100, COUNT);
     let requests = wait_for_each(&receiver, &neighbours, COUNT as usize, promptly(alone));
     let (beside, sockets) = (started.elapsed(), black.open_connections());
-    let grown_kib = resident_kib(&server).saturating_sub(before_kib);
+    let grown_kib = server.resident_kib().saturating_sub(before_kib);
     eprintln!("neighbours: {alone:?} alone, {beside:?} beside them; {sockets} sockets, {grown_kib} KiB more");
     assert!(numbers(&requests, &far).len() >= COUNT as usize);
     // The window of an endpoint that never answered is at most 16.

@@ -9,9 +9,15 @@
 mod harness;
 
 #[cfg(target_os = "linux")]
+mod counter;
+#[cfg(target_os = "linux")]
 mod disk;
 #[cfg(target_os = "linux")]
 mod events;
+#[cfg(target_os = "linux")]
+mod preload;
+#[cfg(target_os = "linux")]
+mod wall;
 
 #[cfg(target_os = "linux")]
 mod bad_disk;
@@ -21,6 +27,8 @@ mod command_line;
 mod crash;
 mod delivery;
 mod demo;
+#[cfg(target_os = "linux")]
+mod fixture;
 mod given_up;
 mod harness_itself;
 mod isolation;
@@ -29,6 +37,10 @@ mod lifecycle;
 mod metrics;
 mod outcomes;
 #[cfg(target_os = "linux")]
+mod overload;
+#[cfg(target_os = "linux")]
 mod power_cut;
 mod restart;
 mod start_up;
+#[cfg(target_os = "linux")]
+mod wall_clock;

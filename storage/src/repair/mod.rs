@@ -98,9 +98,9 @@ impl Repair {
             return Err(RepairError::NoStore(data_dir));
         }
         let format_is_readable = crate::store::sled::refuse_beyond_repair(&home)?;
-        let mut found = salvage::read(&home).map_err(|source| at(&home, source))?;
+        let mut found = salvage::read(&home, self.options.apart).map_err(|source| at(&home, source))?;
         if !format_is_readable {
-            found.findings.push(Finding::Unreadable("FORMAT", 0, 0));
+            found.findings.push(Finding::Unreadable("FORMAT".into(), 0, 0));
         }
         let mut report = Report::new(self.time_text, std::mem::take(&mut found.findings));
         {
@@ -121,14 +121,16 @@ impl Repair {
 
 /// Brings every row that is left to the new store, and counts them.
 fn copy(found: &salvage::Found, store: &dyn Store, report: &mut Report) -> Result<(), CopyError> {
-    found.rows(|batch: Batch| {
+    let findings = found.rows(|batch: Batch| {
         for (key, write) in batch.iter() {
             if matches!(write, Write::Put(_)) {
                 report.keep(keys::kind_of(key));
             }
         }
         store.apply(batch).map_err(CopyError::Write)
-    })
+    })?;
+    report.find(findings);
+    Ok(())
 }
 
 fn at(path: &Path, source: io::Error) -> RepairError {

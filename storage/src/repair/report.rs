@@ -29,6 +29,11 @@ impl Report {
         Self { time_text, findings, losses: Vec::new(), mended: Vec::new(), kept: BTreeMap::new() }
     }
 
+    /// Adds what was found wrong later.
+    pub(super) fn find(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+    }
+
     /// Counts a row that is kept.
     pub(super) fn keep(&mut self, kind: Option<KeyKind>) {
         *self.kept.entry(kind.map_or("unknown", KeyKind::name)).or_default() += 1;
@@ -67,6 +72,15 @@ impl Report {
             last.0 - first.0 + 1,
             text(after, "the beginning"),
             text(before, "the end"),
+        ));
+    }
+
+    /// The last messages of an application, up to at most some position. `known`: the last one that is left.
+    pub(super) fn lost_last_messages(&mut self, app: AppId, known: Option<Seq>, upto: Seq) {
+        let from = known.map_or_else(|| "all left".to_owned(), |known| format!("those behind position {known}"));
+        self.losses.push(format!(
+            "the last messages of application {app}: {from}; the next one gets a position behind {upto} so that no id is \
+             given out twice"
         ));
     }
 
@@ -156,7 +170,7 @@ fn lost(finding: &Finding) -> Option<String> {
             "commits {from} to {to}, each of up to a few hundred requests and outcomes: messages, changed settings, \
              retries; what was delivered in them is delivered again"
         ),
-        Finding::Unreadable(WATERMARK, ..) | Finding::Missing(WATERMARK) => {
+        Finding::Unreadable(file, ..) | Finding::Missing(file) if file == WATERMARK => {
             "perhaps the very last commits: what would tell how many there were cannot be read".to_owned()
         }
         Finding::Corrected(..) | Finding::Unreadable(..) | Finding::Missing(_) => return None,

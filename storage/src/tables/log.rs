@@ -29,7 +29,11 @@ const BLOCKS_PER_SCAN: usize = 16;
 /// Whatever the store reports.
 pub fn head(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
     let last_block = match block_at(read, app, Seq::MAX)? {
-        Some((_, block)) => block::read(app, &block)?.last().map(|record| record.event.seq),
+        Some((first, block)) => match records(app, first, &block)?.last() {
+            Some(record) => Some(record.event.seq),
+            // How many there were is not known; their positions are not given out again.
+            None => Some(Seq(first.0 + block::RECORDS_MAX)),
+        },
         None => None,
     };
     // Retention may have removed every block, but never the mark of what was routed.
@@ -89,15 +93,24 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<E
     }
 }
 
+/// As [`get`], but a damaged event is none.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn get_undamaged(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<Event>, StoreError> {
+    undamaged(get(read, app, seq), app, seq)
+}
+
 fn find(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<BlockRecord>, StoreError> {
     let Some((_, block)) = block_at(read, app, seq)? else { return Ok(None) };
     Ok(block::read(app, &block)?.into_iter().find(|record| record.event.seq == seq))
 }
 
-/// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event).
+/// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event). What
+/// is damaged is passed over: its positions are missing.
 ///
 /// # Errors
-/// Whatever the store reports, and corruption of a block.
+/// Whatever the store reports.
 pub fn read_after(
     read: &(impl Read + ?Sized),
     app: AppId,
@@ -116,14 +129,14 @@ pub fn read_after(
         let range = keys::event::of_app(app).from(keys::event::encode(app, from));
         let blocks = read.scan(&range.start, &range.end, BLOCKS_PER_SCAN, Direction::Forward)?;
         let more = blocks.len() == BLOCKS_PER_SCAN;
-        for (_, block) in &blocks {
-            for record in block::read(app, block)? {
+        for (key, block) in &blocks {
+            for record in records(app, keys::event::decode(key)?.1, block)? {
                 // Also those seen twice, when a block is split between two reads.
                 if record.event.seq < next {
                     continue;
                 }
                 next = record.event.seq.next();
-                let Some(event) = complete(read, record)? else { continue };
+                let Some(event) = undamaged(complete(read, record), app, next.previous())? else { continue };
                 bytes += event.payload.len();
                 events.push(event);
                 if events.len() >= max_events || bytes >= max_bytes {
@@ -138,10 +151,10 @@ pub fn read_after(
     }
 }
 
-/// Up to `limit` events before `before`, newest first.
+/// Up to `limit` events before `before`, newest first, without those that are damaged.
 ///
 /// # Errors
-/// Whatever the store reports, and corruption of a block.
+/// Whatever the store reports.
 pub fn read_before(
     read: &(impl Read + ?Sized),
     app: AppId,
@@ -151,17 +164,19 @@ pub fn read_before(
     let mut events = Vec::new();
     let mut before = before;
     while events.len() < limit && before > Seq(1) {
-        let Some((_, block)) = block_at(read, app, before.previous())? else { break };
-        for record in block::read(app, &block)?.into_iter().rev() {
+        let Some((first, block)) = block_at(read, app, before.previous())? else { break };
+        for record in records(app, first, &block)?.into_iter().rev() {
             if record.event.seq >= before {
                 continue;
             }
             before = record.event.seq;
-            events.extend(complete(read, record)?);
+            events.extend(undamaged(complete(read, record), app, before)?);
             if events.len() == limit {
-                break;
+                return Ok(events);
             }
         }
+        // Further down even if nothing of it could be read.
+        before = before.min(first);
     }
     Ok(events)
 }
@@ -172,6 +187,23 @@ fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<
     match read.scan(&range.start, &range.end, 1, Direction::Reverse)?.into_iter().next() {
         Some((key, block)) => Ok(Some((keys::event::decode(&key)?.1, block))),
         None => Ok(None),
+    }
+}
+
+/// The records of the block that begins at `first`, or none if it is damaged: what is lost is that block.
+fn records(app: AppId, first: Seq, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
+    Ok(undamaged(block::read(app, block).map(Some), app, first)?.unwrap_or_default())
+}
+
+/// What was read, or nothing if it is damaged, which is told.
+fn undamaged<T>(read: Result<Option<T>, StoreError>, app: AppId, seq: Seq) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::CorruptRow { kind, detail }) => {
+            tracing::error!(%app, position = %seq, kind, detail, "part of the log is damaged, and passed over");
+            metrics::counter!(model::metric::DAMAGED_READS).increment(1);
+            Ok(None)
+        }
+        other => other,
     }
 }
 
@@ -260,16 +292,12 @@ pub fn begin(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError>
     }
 }
 
-/// When the first event that is retained was accepted.
+/// When the first event that is retained, and not damaged, was accepted.
 ///
 /// # Errors
-/// Whatever the store reports, and corruption of its block.
+/// Whatever the store reports.
 pub fn oldest(read: &(impl Read + ?Sized), app: AppId) -> Result<Option<UnixMs>, StoreError> {
-    let range = keys::event::of_app(app);
-    match read.scan(&range.start, &range.end, 1, Direction::Forward)?.first() {
-        Some((_, block)) => Ok(block::read(app, block)?.first().map(|record| record.event.accepted_at)),
-        None => Ok(None),
-    }
+    Ok(read_after(read, app, Seq::ZERO, 1, 1)?.first().map(|event| event.accepted_at))
 }
 
 /// The position before the first event accepted at `since` or later, by halving: time does not run backwards in a log,

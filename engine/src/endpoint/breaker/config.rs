@@ -13,14 +13,14 @@ pub struct BreakerConfig {
     pub window_ms: u64,
     /// The hold of the first opening, before jitter.
     pub hold_initial_ms: u64,
-    /// No hold is longer.
+    /// No hold is longer: so long after it is well again an endpoint may have to wait for its probe.
     pub hold_max_ms: u64,
 }
 
 // === impl BreakerConfig ===
 
 impl Default for BreakerConfig {
-    /// 5 in a row, or below 50 % of at least 20 within 10 s; holds from 5 s to 5 min.
+    /// 5 in a row, or below 50 % of at least 20 within 10 s; holds from 5 s to 30 s.
     fn default() -> BreakerConfig {
         BreakerConfig {
             consecutive_failures: 5,
@@ -28,7 +28,7 @@ impl Default for BreakerConfig {
             min_samples: 20,
             window_ms: 10_000,
             hold_initial_ms: 5_000,
-            hold_max_ms: 300_000,
+            hold_max_ms: 30_000,
         }
     }
 }

@@ -10,10 +10,10 @@ mod record;
 pub(crate) use self::image::{Disk, Survives};
 pub(crate) use self::record::Record;
 
+use crate::preload;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -31,6 +31,7 @@ enum Slot {
     FailStays,
     Failed,
     Used,
+    SlowMs,
 }
 
 const SLOTS: usize = 16;
@@ -123,6 +124,11 @@ impl Shim {
         self.set(Slot::FailKinds, 0);
     }
 
+    /// Every sync takes so much longer; 0: the disk is as fast as it is.
+    pub(crate) fn set_slow_ms(&self, slow_ms: u64) {
+        self.set(Slot::SlowMs, slow_ms);
+    }
+
     /// Calls counted since [`Shim::fail`].
     pub(crate) fn calls(&self) -> u64 {
         self.get(Slot::Calls)
@@ -148,22 +154,5 @@ impl Shim {
 /// The compiled library, made once per run of the tests.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/disk/shim.c");
-        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-shim-{}.so", std::process::id()));
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        // Fortified headers would redefine what it defines.
-        let status = Command::new(compiler)
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-pthread", "-o"])
-            .arg(&built)
-            .arg(&source)
-            .arg("-ldl")
-            .status()
-            .expect("a C compiler");
-        assert!(status.success(), "{} does not compile", source.display());
-        // Over the one of the run before, so that they do not pile up.
-        let library = built.with_file_name("disk-shim.so");
-        std::fs::rename(&built, &library).expect("the library moves");
-        library
-    })
+    LIBRARY.get_or_init(|| preload::compile("disk/shim.c"))
 }

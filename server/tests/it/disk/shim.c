@@ -1,6 +1,6 @@
 /*
  * A library to preload under the server: it records every change to files below one folder, in one order, with all
- * bytes, and can make that disk fail: full, EIO at the n-th call, death at an instant.
+ * bytes, and can make that disk fail: full, EIO at the n-th call, death at an instant, slow.
  *
  * Deliberately not a file system: it sees what goes through the C library and passes it on. What it could not record
  * (shared mappings that can be written, io_uring, copies inside of the kernel) ends the process with a message, and
@@ -46,7 +46,7 @@ enum kind { START = 1, OPEN, WRITE, RESIZE, ZERO, RENAME, LINK, UNLINK, MKDIR, S
 enum call { C_OPEN = 1, C_WRITE = 2, C_SYNC = 4, C_RENAME = 8, C_UNLINK = 16, C_MKDIR = 32, C_RESIZE = 64, C_READ = 128 };
 
 /* Slots of the control file. */
-enum slot { CAPACITY, DIE, FAIL_KINDS, FAIL_AT, CALLS, FAIL_STAYS, FAILED, USED };
+enum slot { CAPACITY, DIE, FAIL_KINDS, FAIL_AT, CALLS, FAIL_STAYS, FAILED, USED, SLOW_MS };
 
 struct entry { uint64_t handle; dev_t dev; ino_t ino; int flags; uint64_t errors_told; };
 
@@ -621,6 +621,12 @@ int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode);
 
 /* === durability === */
 
+/* What a slow disk takes longer. Not under the lock: others may read and write meanwhile. */
+static void be_slow(void) {
+    uint64_t ms = control ? control[SLOW_MS] : 0;
+    if (ms > 0) usleep(ms * 1000);
+}
+
 /* Not under the lock: what others write meanwhile is not covered, and must be seen not to be. */
 static int do_sync(long number, int fd) {
     READY();
@@ -632,6 +638,7 @@ static int do_sync(long number, int fd) {
     pthread_mutex_unlock(&lock);
     errno = error;
     if (failed) return -1;
+    if (entry) be_slow();
     int result = call(number, fd, 0, 0, 0, 0, 0);
     error = errno;
     if (entry && result == 0) {

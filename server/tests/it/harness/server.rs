@@ -257,6 +257,13 @@ impl Server {
         self.child.id()
     }
 
+    /// What of the process is in memory.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// What was logged so far, one JSON object per line.
     pub(crate) fn logs(&self) -> Vec<String> {
         self.output.lock().lines.clone()

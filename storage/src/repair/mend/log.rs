@@ -2,6 +2,8 @@
 //!
 //! A position that is missing is passed over by the engine, and counted as expired for endpoints that had not come so far.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use model::{AppId, Seq, UnixMs};
 
@@ -14,22 +16,38 @@ use crate::store::{Store, StoreError};
 /// Where the log of an application was read to.
 struct Reached {
     app: AppId,
-    last: Seq,
-    at: Option<UnixMs>,
+    /// The last event that is left; `None`: none so far.
+    last: Option<(Seq, UnixMs)>,
+    /// Up to where there may have been events that were taken out behind that one.
+    gone_upto: Option<Seq>,
 }
 
-/// Looks at every block.
-pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+/// What is left of a block.
+struct Block {
+    whole: Vec<BlockRecord>,
+    /// Up to where it may have had events that were taken out.
+    gone_upto: Option<Seq>,
+}
+
+/// Looks at every block. Says up to where applications may have had events behind the last one that is left.
+pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<BTreeMap<AppId, Seq>, StoreError> {
+    let mut ends = BTreeMap::new();
     let mut reached: Option<Reached> = None;
     pages(store, KeyRange::prefix(vec![KeyKind::Event as u8]), |rows| {
         for (key, value) in rows {
-            let (app, _) = keys::event::decode(key)?;
-            let whole = readable(store, app, key, value)?;
-            let Some((first, last)) = whole.first().zip(whole.last()) else { continue };
-            let before = reached.take().filter(|reached| reached.app == app);
-            note_missing(store, report, app, before.as_ref(), (first.event.seq, first.event.accepted_at))?;
+            let (app, begins_at) = keys::event::decode(key)?;
+            if reached.as_ref().is_none_or(|reached| reached.app != app) {
+                end(reached.take(), report, &mut ends);
+            }
+            let before = reached.get_or_insert(Reached { app, last: None, gone_upto: None });
+            let block = readable(store, app, (key, begins_at), value)?;
+            let Some((first, last)) = block.whole.first().zip(block.whole.last()) else {
+                before.gone_upto = block.gone_upto.max(before.gone_upto);
+                continue;
+            };
+            note_missing(store, report, before, (first.event.seq, first.event.accepted_at))?;
             let mut previous = first;
-            for record in &whole[1..] {
+            for record in &block.whole[1..] {
                 if record.event.seq > previous.event.seq.next() {
                     let between = [Some(previous.event.accepted_at), Some(record.event.accepted_at)];
                     let (first, last) = (previous.event.seq.next(), record.event.seq.previous());
@@ -37,29 +55,47 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<(), StoreEr
                 }
                 previous = record;
             }
-            reached = Some(Reached { app, last: last.event.seq, at: Some(last.event.accepted_at) });
+            before.last = Some((last.event.seq, last.event.accepted_at));
+            before.gone_upto = block.gone_upto.filter(|upto| *upto > last.event.seq);
         }
         Ok(())
-    })
+    })?;
+    end(reached, report, &mut ends);
+    Ok(ends)
+}
+
+/// Notes what is missing behind the last event of an application that is left.
+fn end(reached: Option<Reached>, report: &mut Report, ends: &mut BTreeMap<AppId, Seq>) {
+    let Some(Reached { app, last, gone_upto: Some(upto) }) = reached else { return };
+    report.lost_last_messages(app, last.map(|(seq, _)| seq), upto);
+    ends.insert(app, upto);
 }
 
 /// The records of a block that are whole. The others are taken out of the store.
-fn readable(store: &dyn Store, app: AppId, key: &Bytes, value: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
+fn readable(
+    store: &dyn Store,
+    app: AppId,
+    (key, begins_at): (&Bytes, Seq),
+    value: &Bytes,
+) -> Result<Block, StoreError> {
     let Ok(records) = block::read(app, value) else {
         commit(store, |txn| {
             txn.delete(key.clone());
             Ok(())
         })?;
-        return Ok(Vec::new());
+        // How many there were is not known.
+        let gone_upto = Seq(begins_at.0.saturating_add(block::RECORDS_MAX - 1).min(Seq::MAX.0));
+        return Ok(Block { whole: Vec::new(), gone_upto: Some(gone_upto) });
     };
-    let all = records.len();
-    let mut whole = Vec::with_capacity(all);
+    let (mut whole, mut gone_upto) = (Vec::with_capacity(records.len()), None);
     for record in records {
         if chunks_are_whole(store, app, &record)? {
             whole.push(record);
+        } else {
+            gone_upto = Some(record.event.seq);
         }
     }
-    if whole.len() < all {
+    if gone_upto.is_some() {
         commit(store, |txn| {
             txn.delete(key.clone());
             let mut builder = BlockBuilder::new();
@@ -73,7 +109,7 @@ fn readable(store: &dyn Store, app: AppId, key: &Bytes, value: &Bytes) -> Result
             Ok(())
         })?;
     }
-    Ok(whole)
+    Ok(Block { whole, gone_upto })
 }
 
 fn chunks_are_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Result<bool, StoreError> {
@@ -92,11 +128,11 @@ fn chunks_are_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Resu
 fn note_missing(
     store: &dyn Store,
     report: &mut Report,
-    app: AppId,
-    before: Option<&Reached>,
+    before: &Reached,
     (next, next_at): (Seq, UnixMs),
 ) -> Result<(), StoreError> {
-    let first = before.map_or(Seq(1), |before| before.last.next());
+    let app = before.app;
+    let first = before.last.map_or(Seq(1), |(last, _)| last.next());
     if next <= first {
         return Ok(());
     }
@@ -107,8 +143,9 @@ fn note_missing(
         1,
         crate::Direction::Forward,
     )?;
-    if before.is_some() || report.may_be_lost(&from, &to) || !first_chunk.is_empty() {
-        report.lost_messages(app, first, next.previous(), [before.and_then(|before| before.at), Some(next_at)]);
+    let is_lost = before.last.is_some() || before.gone_upto.is_some();
+    if is_lost || report.may_be_lost(&from, &to) || !first_chunk.is_empty() {
+        report.lost_messages(app, first, next.previous(), [before.last.map(|(_, at)| at), Some(next_at)]);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! - Where an application's last messages may be lost, `routed` moves beyond every position that they can have had, since
 //!   the log goes on behind it; endpoints without a cursor get one then, to be offered what is left before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
 
@@ -21,8 +21,13 @@ const EVENT_MIN_BYTES: u64 = 16;
 /// Runs of first attempts that an endpoint's position is told from: more than were under way at once, in one commit each.
 const RUNS_BACK: usize = 64;
 
-/// Mends the marks of every application.
-pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) -> Result<(), StoreError> {
+/// Mends the marks of every application. `ends`: up to where some had events that were taken out.
+pub(super) fn mend(
+    store: &dyn Store,
+    report: &mut Report,
+    lost_bytes_max: u64,
+    ends: &BTreeMap<AppId, Seq>,
+) -> Result<(), StoreError> {
     let mut apps = BTreeSet::new();
     for kind in [KeyKind::Application, KeyKind::Endpoint, KeyKind::Routed] {
         pages(store, KeyRange::prefix(vec![kind as u8]), |rows| {
@@ -35,14 +40,24 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
         apps.insert(app);
         after = Some(app);
     }
-    apps.into_iter().try_for_each(|app| mend_app(store, report, app, lost_bytes_max.div_ceil(EVENT_MIN_BYTES)))
+    apps.extend(ends.keys());
+    let lost_events_max = lost_bytes_max.div_ceil(EVENT_MIN_BYTES);
+    apps.into_iter().try_for_each(|app| {
+        let end = ends.get(&app).copied().unwrap_or_default();
+        mend_app(store, report, (app, end), lost_events_max)
+    })
 }
 
-fn mend_app(store: &dyn Store, report: &mut Report, app: AppId, lost_events_max: u64) -> Result<(), StoreError> {
+fn mend_app(
+    store: &dyn Store,
+    report: &mut Report,
+    (app, end): (AppId, Seq),
+    lost_events_max: u64,
+) -> Result<(), StoreError> {
     let endpoints = endpoints_of(store, app)?;
     let offered = offered(store, app, &endpoints)?;
     let head = log::head(store, app)?;
-    let known = head.max(offered).max(last_chunk(store, app)?);
+    let known = head.max(offered).max(last_chunk(store, app)?).max(end);
     let routed = match delivery::routed(store, app)? {
         Seq::ZERO if report.is_lost(&keys::routed::encode(app)) => offered.min(head),
         routed => routed,

@@ -25,9 +25,9 @@ const PAGE: usize = 512;
 
 /// Mends the rows of `store`. About `lost_bytes_max` bytes of rows are lost.
 pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) -> Result<(), StoreError> {
-    log::mend(store, report)?;
+    let ends = log::mend(store, report)?;
     index::mend(store, report)?;
-    marks::mend(store, report, lost_bytes_max)?;
+    marks::mend(store, report, lost_bytes_max, &ends)?;
     counters(store)?;
     let mut all = Retained::default();
     for kind in [KeyKind::Event, KeyKind::Chunk, KeyKind::EventUid] {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::apart::{Apart, ApartKeys};
 use super::barrier::Barrier;
 use super::contain::{Contained, Panicked};
 use super::open::Opened;
@@ -26,12 +27,17 @@ pub(super) const COMMITS_KEY: &[u8] = b"last";
 
 const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 
+/// Rows of an older format that are moved before the next look, of at most 8 KiB each.
+const ROWS_MOVED_AT_ONCE: usize = 256;
+
 /// A row of sled as the layers above see rows.
 pub(super) type BaseRow = Result<(Bytes, Write), ::sled::Error>;
 
 /// The open map.
 pub(super) struct Base {
     commits: Contained<::sled::Tree>,
+    apart: Apart,
+    apart_keys: ApartKeys,
     db: Contained<::sled::Db>,
     /// What it was opened with; knows of errors in sled's own threads.
     config: ::sled::Config,
@@ -49,6 +55,7 @@ impl Base {
     pub(super) fn new(
         opened: Opened,
         commits: ::sled::Tree,
+        (apart, apart_keys): (Apart, ApartKeys),
         sled_dir: &Path,
         spill: Spill,
         other_files_bytes: u64,
@@ -56,7 +63,7 @@ impl Base {
         let data_file = sled_dir.join("db");
         let Opened { db, config, barrier } = opened;
         let (commits, panicked) = (Contained::new(commits), AtomicBool::new(false));
-        Self { commits, db, config, spill, barrier, panicked, data_file, other_files_bytes }
+        Self { commits, apart, apart_keys, db, config, spill, barrier, panicked, data_file, other_files_bytes }
     }
 
     /// Why sled will not answer any more, once one of its own threads has died or failed: whoever waits for what that one
@@ -74,7 +81,10 @@ impl Base {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.guarded("read", || Ok(self.db.get(key)?.map(|value| Bytes::copy_from_slice(&value))))
+        self.guarded("read", || match self.apart_keys.contains(key) {
+            true => self.apart.get(key),
+            false => Ok(self.db.get(key)?.map(|value| Bytes::copy_from_slice(&value))),
+        })
     }
 
     /// Hands the rows with keys in `[start, end)`, which are read as they are asked for, to `take`.
@@ -85,46 +95,86 @@ impl Base {
         direction: Direction,
         take: impl FnOnce(&mut dyn Iterator<Item = BaseRow>) -> Result<T, ::sled::Error>,
     ) -> Result<T, StoreError> {
-        let owned = |row: Result<(::sled::IVec, ::sled::IVec), ::sled::Error>| {
-            row.map(|(key, value)| (Bytes::copy_from_slice(&key), Write::Put(Bytes::copy_from_slice(&value))))
-        };
+        let [below, apart, above] = self.apart_keys.split(start, end);
         self.guarded("read", || {
-            let rows = self.db.range(start..end);
+            let plain = |(start, end): (&[u8], &[u8])| self.db.range(start..end).map(|row| row.map(owned));
+            let rows = plain(below).chain(self.apart.range(apart.0, apart.1)).chain(plain(above));
             match direction {
-                Direction::Forward => take(&mut rows.map(owned)),
-                Direction::Reverse => take(&mut rows.rev().map(owned)),
+                Direction::Forward => take(&mut { rows }),
+                Direction::Reverse => take(&mut rows.rev()),
             }
         })
     }
 
     /// Does to the map what these rows say. Row by row: nothing vouches for any before [`Base::seal`], and sled makes
     /// readers wait for a batch.
-    pub(super) fn write<'a>(&self, rows: impl Iterator<Item = (&'a Bytes, &'a Write)>) -> Result<(), StoreError> {
+    pub(super) fn write(&self, rows: &[(&Bytes, &Write)]) -> Result<(), StoreError> {
         self.guarded("write", || {
-            for (key, write) in rows {
-                match write {
-                    Write::Put(value) => self.db.insert(key, value.as_ref())?,
-                    Write::Delete => self.db.remove(key)?,
-                };
+            // One run: the rows are in order.
+            for rows in rows.chunk_by(|(a, _), (b, _)| self.apart_keys.contains(a) == self.apart_keys.contains(b)) {
+                if self.apart_keys.contains(rows[0].0) {
+                    self.apart.write(rows)?;
+                    continue;
+                }
+                for (key, write) in rows {
+                    match write {
+                        Write::Put(value) => self.db.insert(key, value.as_ref())?,
+                        Write::Delete => self.db.remove(key)?,
+                    };
+                }
             }
             Ok(())
         })
     }
 
-    /// Hands what was written to the kernel, and returns once it took it: this bounds what sled buffers.
+    /// Hands what was written to the kernel, and values to the disk, and returns once they took it: this bounds what is
+    /// buffered.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.guarded("write", || self.db.flush().map(drop))
+        self.guarded("write", || {
+            self.apart.values().sync()?;
+            self.db.flush().map(drop)
+        })
     }
 
     /// Returns once all that was written is durable, and with it that it goes up to `commit`.
     pub(super) fn seal(&self, commit: u64) -> Result<(), StoreError> {
-        self.guarded("write", || self.commits.insert(COMMITS_KEY, &commit.to_be_bytes()).map(drop))?;
+        self.guarded("write", || {
+            self.apart.before_seal(&self.commits)?;
+            self.commits.insert(COMMITS_KEY, &commit.to_be_bytes()).map(drop)
+        })?;
         let db = (*self.db).clone();
         self.outcome("write", contain::watched(&self.config, move || db.flush()))?;
         self.spill.sync_new().map_err(|source| StoreError::Io { operation: "sync of spilled pages", source })?;
         self.barrier.wait().map_err(|source| StoreError::Io { operation: "fdatasync", source })?;
         debug_assert!(self.spill.is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
-        Ok(())
+        self.apart.values().sealed().map_err(|source| StoreError::Io { operation: "removal of a value file", source })
+    }
+
+    /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
+    pub(super) fn sweep(&self) -> Result<bool, StoreError> {
+        self.guarded("write", || self.apart.sweep())
+    }
+
+    /// Rows of an older format, whose values were not apart yet, are brought to where they belong. Killed in between, it
+    /// goes on where it was with the next opening.
+    pub(super) fn move_apart(&self) -> Result<(), StoreError> {
+        let (from, to) = ([self.apart_keys.from], [self.apart_keys.to]);
+        loop {
+            let done = self.guarded("write", || {
+                let rows = self.db.range(&from[..]..&to[..]).take(ROWS_MOVED_AT_ONCE);
+                let rows: Vec<_> = rows.map(|row| row.map(owned)).collect::<Result<_, _>>()?;
+                self.apart.write(&rows.iter().map(|(key, write)| (key, write)).collect::<Vec<_>>())?;
+                // sled recovers a prefix of what it was told, so a row that is gone is in the other tree.
+                self.apart.values().sync()?;
+                for (key, _) in &rows {
+                    self.db.remove(key)?;
+                }
+                Ok(rows.is_empty())
+            })?;
+            if done {
+                return Ok(());
+            }
+        }
     }
 
     /// Room on the disk of sled's files.
@@ -135,7 +185,7 @@ impl Base {
     /// Bytes of sled's files.
     pub(super) fn size_on_disk_bytes(&self) -> std::io::Result<u64> {
         // Through the open descriptor: the answer must not depend on there being a free one.
-        Ok(self.barrier.file_bytes()? + self.other_files_bytes)
+        Ok(self.barrier.file_bytes()? + self.apart.values().bytes() + self.other_files_bytes)
     }
 
     #[cfg(test)]
@@ -146,6 +196,18 @@ impl Base {
     #[cfg(test)]
     pub(super) fn nothing_spilled(&self) -> bool {
         self.spill.is_empty()
+    }
+
+    /// The keys that are not in the tree of those apart.
+    #[cfg(test)]
+    pub(super) fn plain_rows(&self) -> impl Iterator<Item = Bytes> {
+        self.db.iter().map(|row| Bytes::copy_from_slice(&row.unwrap().0))
+    }
+
+    /// Puts a row where an older format had it.
+    #[cfg(test)]
+    pub(super) fn put_plain(&self, key: &[u8], value: &[u8]) {
+        self.db.insert(key, value).unwrap();
     }
 
     /// Runs `call` in sled.
@@ -187,4 +249,8 @@ impl Drop for Base {
             std::mem::forget((*self.commits).clone());
         }
     }
+}
+
+fn owned((key, value): (::sled::IVec, ::sled::IVec)) -> (Bytes, Write) {
+    (Bytes::copy_from_slice(&key), Write::Put(Bytes::copy_from_slice(&value)))
 }

@@ -340,11 +340,41 @@ fn a_store_without_a_log_is_given_one() {
         }
         let store = OPTIONS.open(dir.path()).unwrap();
         assert_eq!(dump(&store), expected);
-        assert_eq!(fs::read_to_string(&format).unwrap(), "pinion-store\n2\n");
+        assert_eq!(fs::read_to_string(&format).unwrap(), "pinion-store\n3\n");
         store.apply(row(7, 100)).unwrap();
         drop(store);
         assert_eq!(dump(&OPTIONS.open(dir.path()).unwrap()), expected);
     }
+}
+
+#[test]
+fn a_store_with_all_values_in_the_map_has_them_moved() {
+    let older = OpenOptions { apart: ApartKeys { from: 0, to: 0 }, ..OPTIONS };
+    let dir = tempfile::tempdir().unwrap();
+    let store = older.open(dir.path()).unwrap();
+    for key in 0..900u32 {
+        store.apply(row(key << 17, if key % 3 == 0 { 20 } else { 700 })).unwrap();
+    }
+    let expected = dump(&store);
+    drop(store);
+    // Whatever part of it a process had moved before it died.
+    for last_moved in [0, 300, 3] {
+        fs::write(dir.path().join("store/FORMAT"), "pinion-store\n2\n").unwrap();
+        let store = OPTIONS.open(dir.path()).unwrap();
+        assert_eq!(dump(&store), expected);
+        let apart = |key: &Bytes| OPTIONS.apart.contains(key);
+        let left = store.shared.base.plain_rows().filter(|key| apart(key)).count();
+        assert_eq!(left, 0);
+        assert!(values_bytes(dir.path()) > 100 * 700);
+        for (key, value) in expected.iter().filter(|(key, _)| apart(key)).take(last_moved) {
+            store.shared.base.put_plain(key, value);
+        }
+        drop(store);
+    }
+}
+
+fn values_bytes(dir: &Path) -> u64 {
+    fs::read_dir(dir.join("store/values")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
 #[test]

@@ -37,20 +37,35 @@ pub(super) fn create(options: OpenOptions, data_dir: &Path, home: &Path) -> Resu
     for path in [sled_dir.join("conf"), sled_dir.join("db"), sled_dir.join("blobs"), sled_dir] {
         sync(&path)?;
     }
+    add_values(&building)?;
     add_log(&building)?;
+    set_version(&building)?;
     fs::rename(&building, home).map_err(|error| OpenError::io("create", home, error))?;
     sync(data_dir)
 }
 
-/// Gives the store in `home` an empty log and then the version that has one. Killed in between, it is a store of the older
-/// version, whose commits are all in sled, and what is there of a log was never used.
+/// Gives the store in `home` a folder for value files, unless it has one.
+pub(super) fn add_values(home: &Path) -> Result<(), OpenError> {
+    let folder = home.join("values");
+    if !folder.is_dir() {
+        make_private_dir(&folder)?;
+    }
+    sync(home)
+}
+
+/// Gives the store in `home` an empty log. What is there of one was never used: the version that promises it was not
+/// written.
 pub(super) fn add_log(home: &Path) -> Result<(), OpenError> {
     let folder = home.join("log");
     remove(&folder)?;
     make_private_dir(&folder)?;
     log::create(&folder).map_err(|error| OpenError::io("create", &folder, error))?;
     // The log's name before the version that promises it.
-    sync(home)?;
+    sync(home)
+}
+
+/// Writes that `home` has what the newest version promises.
+pub(super) fn set_version(home: &Path) -> Result<(), OpenError> {
     format::write(home).map_err(|error| OpenError::io("write", &home.join(format::FILE_NAME), error))?;
     sync(home)
 }

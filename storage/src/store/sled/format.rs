@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! pinion-store
-//! 2
+//! 3
 //! ```
 //!
 //! | version | what it has |
 //! |---|---|
 //! | 1 | sled alone: every commit is in it |
 //! | 2 | the redo log too: sled may be behind it |
+//! | 3 | the values of events in files of their own; rows that an older version left in the tree are moved |
 //!
 //! A version we do not know is refused. What an older one lacks is made in `open`.
 
@@ -21,7 +22,7 @@ use std::path::Path;
 use super::open::OpenError;
 
 /// The version this build writes and the newest it reads.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The first version with a redo log.
 pub(super) const WITH_LOG: u32 = 2;
@@ -65,7 +66,7 @@ pub(super) fn check(folder: &Path) -> Result<u32, OpenError> {
 }
 
 /// The newest version that `salvage` can read: one with more trees or files needs more of it.
-const SALVAGED_UP_TO: u32 = 2;
+const SALVAGED_UP_TO: u32 = 3;
 
 /// Refuses a `folder` that a repair cannot read; says whether its version can be told.
 pub(crate) fn refuse_beyond_repair(folder: &Path) -> Result<bool, OpenError> {

@@ -23,6 +23,7 @@
 //! DATA/store/FORMAT      layout version, written last
 //! DATA/store/WATERMARK   number of the last acknowledged commit
 //! DATA/store/log/0, 1    the redo log
+//! DATA/store/values/     large values of events
 //! DATA/store/sled/       sled's: conf, db, snap.*, blobs/ (always empty)
 //! DATA/store.new/        a creation that did not finish; removed by the next one
 //! ```
@@ -31,6 +32,7 @@
 //! we flush ourselves: it alone rewrites pages out of nearly empty segments, and without it the file would never give
 //! space back to deleted rows.
 
+mod apart;
 mod barrier;
 mod base;
 mod checkpoint;
@@ -46,6 +48,7 @@ pub(crate) mod salvage;
 mod spill;
 #[cfg(test)]
 mod tests;
+mod values;
 mod watermark;
 
 use std::fs::File;
@@ -62,6 +65,7 @@ use super::redo::record::{Malformed, Record};
 use super::redo::table::{Layers, ROW_BYTES, Range};
 use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
+pub use self::apart::ApartKeys;
 pub(crate) use self::create::take_lock as lock;
 pub(crate) use self::format::refuse_beyond_repair;
 pub use self::open::{OpenError, OpenOptions};

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use super::apart::{Apart, ApartKeys};
 use super::barrier::{Barrier, sync_path};
 use super::base::Base;
 use super::checkpoint::{self, Checkpointer, Checkpoints};
@@ -20,6 +21,7 @@ use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
 use super::{Shared, SledStore, Writer, format, readable, salvage};
+use crate::keys::KeyKind;
 use crate::repair::swap;
 use crate::store::redo::{self, log, recover};
 use crate::store::{Poison, StoreError};
@@ -93,12 +95,15 @@ pub struct OpenOptions {
     /// Size of each of the two files of the redo log, in bytes; as much memory again, twice, holds the rows in them. A
     /// larger one makes checkpoints rarer. One commit always fits.
     pub log_max_bytes: usize,
+    /// The keys whose large values are kept in files of their own. Not another one for a store that exists.
+    pub apart: ApartKeys,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
-        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: redo::MAX_BYTES }
+        let apart = ApartKeys { from: KeyKind::Event as u8, to: KeyKind::Chunk as u8 + 1 };
+        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: redo::MAX_BYTES, apart }
     }
 }
 
@@ -137,17 +142,23 @@ impl OpenOptions {
         remove_unfinished_snapshots(&sled_dir)?;
         let vouched_for = readable::check(&sled_dir)?;
         if version >= format::WITH_LOG {
-            let loss = salvage::loss_by_opening(home, vouched_for);
+            let loss = salvage::loss_by_opening(home, vouched_for, self.apart);
             if let Some(reason) = loss.map_err(|error| OpenError::io("read", &data_file, error))? {
                 return Err(OpenError::Corrupt { path: data_file, reason });
             }
         }
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
-        let (base, checkpointed) = self.open_base(&sled_dir)?;
         if version < format::VERSION {
+            create::add_values(home)?;
+        }
+        let (base, checkpointed) = self.open_base(home)?;
+        if version < format::WITH_LOG {
             refuse_loss(home, &data_file, checkpointed, acknowledged)?;
             create::add_log(home)?;
+        }
+        if version < format::VERSION {
+            create::set_version(home)?;
         }
         let (log_files, recovered) = read_log(&home.join("log"), checkpointed, &data_file)?;
         refuse_loss(home, &log::path(&home.join("log"), recovered.newest), recovered.last_commit, acknowledged)?;
@@ -155,6 +166,7 @@ impl OpenOptions {
         // Recovery may have read from the page cache what a killed process wrote but never synced. From here on it
         // counts as durable, so it must be. What was found in the log goes to sled first: then both log files are free.
         let unsealed = |error| open_error(&data_file, error);
+        base.move_apart().map_err(unsealed)?;
         checkpoint::write_all(&base, &recovered.rows, || Ok(true)).map_err(unsealed)?;
         base.seal(recovered.last_commit).map_err(unsealed)?;
         sync(&sled_dir)?;
@@ -195,13 +207,16 @@ impl OpenOptions {
     }
 
     /// Opens sled and reads the number of the last commit in it.
-    fn open_base(self, sled_dir: &Path) -> Result<(Base, u64), OpenError> {
+    fn open_base(self, home: &Path) -> Result<(Base, u64), OpenError> {
+        let sled_dir = &home.join("sled");
         let data_file = sled_dir.join("db");
         let opened = self.open_sled(sled_dir)?;
         let (commits, last_commit) = read_last_commit(&opened.db, &data_file)?;
+        let apart = Apart::open(&opened.db, &commits, &home.join("values"))?;
         let spill = Spill::new(&sled_dir.join("blobs"));
         let other_files_bytes = other_files_bytes(sled_dir).map_err(|error| OpenError::io("list", sled_dir, error))?;
-        Ok((Base::new(opened, commits, sled_dir, spill, other_files_bytes), last_commit))
+        let apart = (apart, self.apart);
+        Ok((Base::new(opened, commits, apart, sled_dir, spill, other_files_bytes), last_commit))
     }
 
     pub(super) fn open_sled(self, sled_dir: &Path) -> Result<Opened, OpenError> {

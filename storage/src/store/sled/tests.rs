@@ -13,7 +13,8 @@ use crate::store::conformance::{self, Subject, dump};
 use crate::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, prefix_end};
 
 /// Small, so that tests read from the file and not from memory, and go through many laps of the log.
-pub(super) const OPTIONS: OpenOptions = OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024 };
+pub(super) const OPTIONS: OpenOptions =
+    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, apart: ApartKeys { from: 1, to: 8 } };
 
 pub(super) struct OnDisk {
     pub(super) store: SledStore,
@@ -248,9 +249,9 @@ fn a_newer_format_is_refused_with_path_and_versions() {
     let path = dir.path().join("store/FORMAT");
     fs::write(&path, "pinion-store\n7\n").unwrap();
     let error = refusal(dir.path());
-    assert!(matches!(error, OpenError::FormatTooNew { found: 7, supported: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::FormatTooNew { found: 7, supported: format::VERSION, .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('2'), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('3'), "{text}");
 }
 
 #[test]

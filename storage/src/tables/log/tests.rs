@@ -284,6 +284,45 @@ fn a_missing_chunk_is_damage() {
 }
 
 #[test]
+fn a_damaged_block_costs_its_own_events_and_no_others() {
+    let store = TestStore::default();
+    let app = APPS[0];
+    for first in [1, 4, 7] {
+        let events: Vec<_> = (first..first + 3).map(|seq| event(app, seq, vec![1; 50])).collect();
+        store.write(|txn| append(txn, app, &events));
+    }
+    store.write(|txn| append(txn, app, &[event(app, 10, vec![1; 20_000])]));
+    let damage = |key: Vec<u8>| {
+        let mut value = Read::get(&store, &key).unwrap().unwrap().to_vec();
+        value[30] ^= 4;
+        store.write(|txn| {
+            txn.put(key.clone(), value.clone());
+            Ok(())
+        });
+    };
+    let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq.0).collect::<Vec<_>>();
+    let damaged = |seq| matches!(get(&store, app, Seq(seq)), Err(StoreError::CorruptRow { .. }));
+
+    damage(keys::event::encode(app, Seq(4)));
+    assert_eq!(seqs(read_after(&store, app, Seq(2), 9, usize::MAX).unwrap()), [3, 7, 8, 9, 10]);
+    assert_eq!(seqs(read_after(&store, app, Seq(4), 2, usize::MAX).unwrap()), [7, 8]);
+    assert_eq!(seqs(read_before(&store, app, Seq(9), 9).unwrap()), [8, 7, 3, 2, 1]);
+    assert!(damaged(5) && !damaged(3) && !damaged(7));
+    assert_eq!(get_undamaged(&store, app, Seq(5)).unwrap(), None);
+
+    damage(keys::chunk::encode(app, Seq(10), 1));
+    assert_eq!(seqs(read_after(&store, app, Seq(8), 9, usize::MAX).unwrap()), [9]);
+    assert_eq!(seqs(read_before(&store, app, Seq(12), 2).unwrap()), [9, 8]);
+    assert!(damaged(10));
+    assert_eq!(head(&store, app).unwrap(), Seq(10), "the block is whole");
+
+    damage(keys::event::encode(app, Seq(1)));
+    assert_eq!(oldest(&store, app).unwrap(), Some(UnixMs(1_007)));
+    damage(keys::event::encode(app, Seq(10)));
+    assert!(head(&store, app).unwrap() >= Seq(10), "no position is given out twice");
+}
+
+#[test]
 fn texts_that_no_block_holds_are_refused_and_not_written() {
     let store = TestStore::default();
     let mut txn = Txn::new(&store);

@@ -9,6 +9,7 @@
 //! node      right neighbour | child that is merged | merging u8 | bytes of `low` that its keys leave out u8 | low | high |
 //!           0: a leaf | rows | keys | values
 //! link      0, key, value: the row is this now | 1, key: the row is gone | more, of merging
+//! trees     for each: its name | its topmost page
 //! ```
 //!
 //! Numbers of one length are little endian; all others are of 1 to 9 bytes, see [`Reader::number`]; texts have their
@@ -35,6 +36,8 @@ const POSITION_MASK: i64 = i64::MAX;
 pub(super) enum Kind {
     /// Nothing: aborted, a mark, or of pages that hold no rows.
     Nothing,
+    /// The trees are these from here on.
+    Trees,
     /// The rest of the segment is empty.
     Cap,
     /// The page is unused from here on.
@@ -61,6 +64,14 @@ pub(super) struct Message {
 /// Rows of a leaf, by whole key.
 pub(super) type LeafRows = BTreeMap<Bytes, Bytes>;
 
+/// A page of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    Leaf(Leaf),
+    /// It leads to others: for each, the lowest key that belongs there, and its number.
+    Inner(Vec<(Bytes, u64)>),
+}
+
 /// A page that holds rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Leaf {
@@ -68,6 +79,8 @@ pub(super) struct Leaf {
     pub(super) low: Bytes,
     /// The lowest key that does not; empty: there is none.
     pub(super) high: Bytes,
+    /// The page that goes on from there; 0: there is none.
+    pub(super) next: u64,
     prefix_bytes: usize,
     pub(super) rows: LeafRows,
 }
@@ -104,7 +117,8 @@ impl Message {
         let mut reader = Reader(bytes.get(..bytes.len().min(MESSAGE_HEAD_MAX_BYTES))?);
         let stored = u32::from_le_bytes(reader.take(4)?.try_into().ok()?);
         let kind = match reader.take(1)?[0] {
-            1 | 3 | 5 | 6 => Kind::Nothing,
+            1 | 3 | 5 => Kind::Nothing,
+            6 => Kind::Trees,
             2 => Kind::Cap,
             4 => Kind::Free,
             8 => Kind::Node,
@@ -163,6 +177,7 @@ impl Message {
         match self.kind {
             Kind::Node => node(body).is_some(),
             Kind::Link => link(body).is_some(),
+            Kind::Trees => trees(body).is_some(),
             Kind::Cap => body.iter().all(|byte| *byte == 0),
             Kind::Nothing | Kind::Free => true,
             Kind::Elsewhere => false,
@@ -170,10 +185,20 @@ impl Message {
     }
 }
 
-/// A page as its message has it. `None` when it makes no sense; `Some(None)` when it holds no rows but leads to others.
-pub(super) fn node(body: &[u8]) -> Option<Option<Leaf>> {
+/// The topmost page of each tree by its name, as their message has it. `None` when it makes no sense.
+pub(super) fn trees(body: &[u8]) -> Option<BTreeMap<Bytes, u64>> {
     let mut reader = Reader(body);
-    reader.number()?;
+    let mut trees = BTreeMap::new();
+    while !reader.0.is_empty() {
+        trees.insert(Bytes::copy_from_slice(reader.text()?), reader.number()?);
+    }
+    Some(trees)
+}
+
+/// A page as its message has it. `None` when it makes no sense.
+pub(super) fn node(body: &[u8]) -> Option<Node> {
+    let mut reader = Reader(body);
+    let next = reader.number()?;
     reader.number()?;
     reader.take(1)?;
     let prefix_bytes = usize::from(reader.take(1)?[0]);
@@ -189,15 +214,32 @@ pub(super) fn node(body: &[u8]) -> Option<Option<Leaf>> {
     let keys = (0..rows).map(|_| Some([prefix, reader.text()?].concat())).collect::<Option<Vec<_>>>()?;
     let ascending = keys.windows(2).all(|pair| pair[0] < pair[1]);
     if !is_leaf {
-        let pointers = (0..rows).map(|_| reader.number()).collect::<Option<Vec<_>>>();
-        return (pointers.is_some() && ascending && reader.0.is_empty()).then_some(None);
+        let pointers = (0..rows).map(|_| reader.number()).collect::<Option<Vec<_>>>()?;
+        let children = keys.into_iter().map(Bytes::from).zip(pointers).collect();
+        return (ascending && reader.0.is_empty()).then_some(Node::Inner(children));
     }
     let values = (0..rows).map(|_| Some(Bytes::copy_from_slice(reader.text()?))).collect::<Option<Vec<_>>>()?;
     if !ascending || !reader.0.is_empty() {
         return None;
     }
     let rows = keys.into_iter().map(Bytes::from).zip(values).collect();
-    Some(Some(Leaf { low, high, prefix_bytes, rows }))
+    Some(Node::Leaf(Leaf { low, high, next, prefix_bytes, rows }))
+}
+
+/// The lowest key of a page, and how much of that its keys leave out, whatever becomes of the rest.
+pub(super) fn low(body: &[u8]) -> Option<(Bytes, usize)> {
+    let mut reader = Reader(body);
+    reader.number()?;
+    reader.number()?;
+    reader.take(1)?;
+    let prefix_bytes = usize::from(reader.take(1)?[0]);
+    Some((Bytes::copy_from_slice(reader.text()?), prefix_bytes))
+}
+
+/// The key of a change of a row, whatever becomes of the rest. It lacks what the keys of its page leave out.
+pub(super) fn link_key(body: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader(body);
+    (reader.take(1)?[0] <= 1).then(|| reader.text())?
 }
 
 /// A change as its message has it. The key lacks what the keys of its page leave out.

@@ -1,7 +1,7 @@
 //! What a damaged store folder still holds, read without sled and without changing it.
 //!
-//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`leaves`] its rows in their order; here the redo log
-//! is laid over them, as opening would do.
+//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`trees`] which leaf is of which tree, [`leaves`] their
+//! rows in order; here values that are apart are put in their places and the redo log is laid over all, as opening would do.
 //!
 //! | damage | what becomes of it |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | more, in sled's file behind the last checkpoint that the log still reaches back to | passed over; the log has all of it |
 //! | more, in a leaf | the rows of that leaf, named by their keys; what the log has of them is kept |
 //! | more, in one change of a leaf | that change |
+//! | more, in a value file | the values that it is in; a file that is missing, all that are in it |
 //! | more, in a stretch that tells nothing | up to a leaf or a change, it cannot be said of what |
 //! | in index pages, `conf`, a snapshot | nothing is lost: none of them is needed |
 //! | more, in a record of the log | that commit; later ones are kept |
@@ -20,7 +21,9 @@ mod message;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod trees;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -30,6 +33,9 @@ use bytes::Bytes;
 
 use self::leaves::{Leaves, Stretch};
 use self::segments::{DataFile, Pages};
+use self::trees::Tree;
+use super::apart::ApartKeys;
+use super::values::{Held, Left, ValueFiles};
 use super::watermark::{self, Watermark};
 use crate::store::redo::log;
 use crate::store::redo::salvage::{self, Salvaged};
@@ -42,13 +48,16 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The largest leaf.
 const LEAF_MAX_BYTES: u64 = 256 * 1024;
 
+/// A file's, below the store's folder.
+pub(crate) type Name = Cow<'static, str>;
+
 /// What was found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// One flipped bit that was put right: file below the store's folder, byte.
-    Corrected(&'static str, u64),
+    Corrected(Name, u64),
     /// A stretch that cannot be read: file, byte, length.
-    Unreadable(&'static str, u64, u64),
+    Unreadable(Name, u64, u64),
     /// No row is left with a key from here to before there, but for what the log has; an empty end is the end of all.
     LostKeys(Bytes, Bytes),
     /// So many changes of rows with a key from here to before there are lost: a row may be missing or be an older one.
@@ -58,7 +67,7 @@ pub(crate) enum Finding {
     /// These acknowledged commits are missing, both ends included.
     LostCommits(u64, u64),
     /// A file that should be there is not.
-    Missing(&'static str),
+    Missing(Name),
 }
 
 /// A store folder that was read.
@@ -66,6 +75,7 @@ pub(crate) struct Found {
     file: DataFile,
     pages: Pages,
     leaves: Leaves,
+    values: ValueFiles,
     /// What the log does to the rows.
     rows: RowMap,
     /// What was found wrong, in no order.
@@ -74,40 +84,47 @@ pub(crate) struct Found {
     pub(crate) lost_bytes_max: u64,
 }
 
-/// Reads the store folder `home`.
+/// Reads the store folder `home`. `apart`: the keys whose large values may be apart.
 ///
 /// # Errors
 /// Reads that fail; [`io::ErrorKind::InvalidData`] when the data file has no leaf that can be read.
-pub(crate) fn read(home: &Path) -> io::Result<Found> {
+pub(crate) fn read(home: &Path, apart: ApartKeys) -> io::Result<Found> {
     let mut findings = Vec::new();
     let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
     let log = salvage::salvage(&logs);
     let acknowledged = watermark(home, &mut findings)?;
     let mut file = DataFile::open(&home.join("sled").join("db"))?;
+    let values = ValueFiles::new(&home.join("values"));
+    let expects_apart = home.join("values").is_dir();
     let newest = log.records.keys().last().copied().max(acknowledged).unwrap_or(0);
     if newest > 0 && (1..=newest).all(|commit| log.records.contains_key(&commit)) {
         // The log goes back to the beginning: whatever the map holds, this is newer.
         let leaves = Leaves::none();
         let mut found =
-            Found { file, pages: Pages::default(), leaves, rows: RowMap::new(), findings, lost_bytes_max: 0 };
+            Found { file, pages: Pages::default(), leaves, values, rows: RowMap::new(), findings, lost_bytes_max: 0 };
         found.lay_over(&log, newest)?;
         return Ok(found);
     }
     let mut pages = segments::scan(&mut file, 0, i64::MAX)?;
+    let mut leaves = None;
     // sled itself would stop at the first hole. Where the log goes on from the last checkpoint before it, so do we.
     if let Some(hole) = pages.holes.iter().map(|hole| hole.position).min() {
         let sealed = pages.seals.range(..hole).next_back().map(|(_, commit)| *commit);
         let log_has_the_rest = |sealed| (sealed + 1..=newest).all(|commit| log.records.contains_key(&commit));
         if sealed.is_some_and(log_has_the_rest) {
-            pages = segments::scan(&mut file, 0, hole)?;
+            let before = segments::scan(&mut file, 0, hole)?;
+            let there = leaves::lay_out(&file, &before, apart, expects_apart)?;
+            if there.missing_value_file(&values)?.is_none() {
+                (pages, leaves) = (before, Some(there));
+            }
         }
     }
-    let leaves = leaves::lay_out(&file, &pages)?;
+    let leaves = leaves.map_or_else(|| leaves::lay_out(&file, &pages, apart, expects_apart), Ok)?;
     if pages.pages.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "nothing in it can be read: restore a backup"));
     }
-    findings.extend(pages.corrected.keys().map(|byte| Finding::Corrected("sled/db", *byte)));
-    let mut found = Found { file, pages, leaves, rows: RowMap::new(), findings, lost_bytes_max: 0 };
+    findings.extend(pages.corrected.keys().map(|byte| Finding::Corrected("sled/db".into(), *byte)));
+    let mut found = Found { file, pages, leaves, values, rows: RowMap::new(), findings, lost_bytes_max: 0 };
     found.note_pages();
     found.lay_over(&log, newest)?;
     Ok(found)
@@ -121,7 +138,7 @@ pub(crate) fn read(home: &Path) -> io::Result<Found> {
 ///
 /// # Errors
 /// Reads that fail.
-pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<String>> {
+pub(crate) fn loss_by_opening(home: &Path, from: u64, apart: ApartKeys) -> io::Result<Option<String>> {
     let mut file = DataFile::open(&home.join("sled").join("db"))?;
     let from = i64::try_from(from).unwrap_or(i64::MAX);
     let mut pages = segments::scan(&mut file, from, i64::MAX)?;
@@ -134,8 +151,14 @@ pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<Strin
     let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
     let log = salvage::salvage(&logs);
     let newest = log.records.keys().last().copied().max(watermark(home, &mut findings)?).unwrap_or(0);
-    let missing = (sealed + 1..=newest).find(|commit| !log.records.contains_key(commit));
-    Ok(missing.map(|commit| format!("it is damaged behind commit {sealed}, and commit {commit} is not in the log")))
+    if let Some(commit) = (sealed + 1..=newest).find(|commit| !log.records.contains_key(commit)) {
+        return Ok(Some(format!("it is damaged behind commit {sealed}, and commit {commit} is not in the log")));
+    }
+    // A sweep is in no commit: what it moved since is only behind the damage.
+    let before = segments::scan(&mut file, 0, stops_at)?;
+    let leaves = leaves::lay_out(&file, &before, apart, true)?;
+    let missing = leaves.missing_value_file(&ValueFiles::new(&home.join("values")))?;
+    Ok(missing.map(|number| format!("it is damaged behind commit {sealed}, and value file {number} of then is gone")))
 }
 
 // === impl Found ===
@@ -143,7 +166,7 @@ pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<Strin
 impl Found {
     fn note_pages(&mut self) {
         for hole in &self.pages.holes {
-            self.findings.push(Finding::Unreadable("sled/db", hole.offset, hole.bytes as u64));
+            self.findings.push(Finding::Unreadable("sled/db".into(), hole.offset, hole.bytes as u64));
             if hole.page.is_none() {
                 self.findings.push(Finding::Unknown);
                 self.lost_bytes_max += LEAF_MAX_BYTES;
@@ -168,11 +191,15 @@ impl Found {
         let first = log.records.keys().next().copied();
         let sealed = self.leaves.sealed.unwrap_or_else(|| first.map_or(newest, |first| first - 1));
         for (file, byte) in &log.corrected {
-            self.findings.push(Finding::Corrected(FILES[*file], *byte as u64));
+            self.findings.push(Finding::Corrected(FILES[*file].into(), *byte as u64));
         }
         let missing: BTreeSet<u64> = (sealed + 1..=newest).filter(|commit| !log.records.contains_key(commit)).collect();
         for damaged in &log.damaged {
-            self.findings.push(Finding::Unreadable(FILES[damaged.file], damaged.offset as u64, damaged.bytes as u64));
+            self.findings.push(Finding::Unreadable(
+                FILES[damaged.file].into(),
+                damaged.offset as u64,
+                damaged.bytes as u64,
+            ));
         }
         if !missing.is_empty() {
             let damaged: usize = log.damaged.iter().map(|damaged| damaged.bytes).sum();
@@ -195,17 +222,21 @@ impl Found {
         Ok(())
     }
 
-    /// Hands all rows to `take`, in batches of a few MiB.
+    /// Hands all rows to `take`, in batches of a few MiB; a value of which nothing is left is empty. Says what is wrong with
+    /// values that are apart.
     ///
     /// # Errors
     /// Reads that fail, and what `take` reports.
-    pub(crate) fn rows<E: From<io::Error>>(&self, mut take: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn rows<E: From<io::Error>>(
+        &self,
+        mut take: impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<Vec<Finding>, E> {
         let mut batch = Batch::new();
-        self.leaves.rows(&self.file, &self.pages, |rows| {
-            for (key, value) in rows {
-                if !self.rows.contains_key(&key) {
-                    batch.put(key, value);
-                }
+        let mut findings = Vec::new();
+        self.leaves.rows(&self.file, &self.pages, |tree, rows| {
+            for (key, value) in rows.into_iter().filter(|(key, _)| !self.rows.contains_key(key)) {
+                let value = if tree == Tree::Apart { self.resolve(&key, value, &mut findings)? } else { value };
+                batch.put(key, value);
             }
             if batch.bytes() < BATCH_BYTES { Ok(()) } else { take(std::mem::take(&mut batch)) }
         })?;
@@ -217,7 +248,30 @@ impl Found {
                 take(std::mem::take(&mut batch))?;
             }
         }
-        take(batch)
+        take(batch)?;
+        Ok(findings)
+    }
+
+    /// The value of a row whose value may be apart.
+    fn resolve(&self, key: &[u8], held: Bytes, findings: &mut Vec<Finding>) -> io::Result<Bytes> {
+        let pointer = match Held::decode(&held) {
+            Some(Held::Apart(pointer)) => pointer,
+            Some(Held::Inline(_)) => return Ok(held.slice(1..)),
+            None => return Ok(held),
+        };
+        let ((file, offset), bytes) = (pointer.place(), pointer.entry_bytes(key) as u64);
+        let (value, finding) = match self.values.read(key, pointer)? {
+            Left::Whole(value) => return Ok(value),
+            Left::Corrected(value, byte) => (value, Finding::Corrected(file.into(), byte)),
+            Left::Damaged(value) => (value, Finding::Unreadable(file.into(), offset, bytes)),
+            Left::Cut => (Bytes::new(), Finding::Unreadable(file.into(), offset, bytes)),
+            Left::Missing => (Bytes::new(), Finding::Missing(file.into())),
+        };
+        // Each value in it is missing too.
+        if !matches!(finding, Finding::Missing(_)) || !findings.contains(&finding) {
+            findings.push(finding);
+        }
+        Ok(value)
     }
 }
 
@@ -225,7 +279,7 @@ fn read_log(home: &Path, file: usize, findings: &mut Vec<Finding>) -> io::Result
     match fs::read(log::path(&home.join("log"), file)) {
         Ok(bytes) => Ok(Bytes::from(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            findings.push(Finding::Missing(if file == 0 { "log/0" } else { "log/1" }));
+            findings.push(Finding::Missing(if file == 0 { "log/0" } else { "log/1" }.into()));
             Ok(Bytes::new())
         }
         Err(error) => Err(error),
@@ -236,13 +290,13 @@ fn read_log(home: &Path, file: usize, findings: &mut Vec<Finding>) -> io::Result
 fn watermark(home: &Path, findings: &mut Vec<Finding>) -> io::Result<Option<u64>> {
     let read = fs::read(home.join(watermark::FILE_NAME));
     let Ok(mut bytes) = read else {
-        findings.push(Finding::Missing(watermark::FILE_NAME));
+        findings.push(Finding::Missing(watermark::FILE_NAME.into()));
         return Ok(None);
     };
     let (commit, byte) = Watermark::read_corrected(&mut bytes);
     match (commit, byte) {
-        (Some(_), Some(byte)) => findings.push(Finding::Corrected(watermark::FILE_NAME, byte as u64)),
-        (None, _) => findings.push(Finding::Unreadable(watermark::FILE_NAME, 0, bytes.len() as u64)),
+        (Some(_), Some(byte)) => findings.push(Finding::Corrected(watermark::FILE_NAME.into(), byte as u64)),
+        (None, _) => findings.push(Finding::Unreadable(watermark::FILE_NAME.into(), 0, bytes.len() as u64)),
         (Some(_), None) => {}
     }
     Ok(commit)

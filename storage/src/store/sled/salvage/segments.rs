@@ -16,8 +16,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::message::{
-    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, SEGMENT_HEAD_BYTES, link, node, segment_position,
+    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, link_key, low, node,
+    segment_position, trees,
 };
 use crate::store::flip;
 use crate::store::sled::base::COMMITS_KEY;
@@ -25,7 +28,7 @@ use crate::store::sled::open::SEGMENT_BYTES;
 
 /// Where a message's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     /// In the log.
     position: i64,
     /// In the file.
@@ -58,7 +61,12 @@ pub(super) struct Hole {
 /// What the file holds.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
+    /// Those that hold rows.
     pub(super) pages: HashMap<u64, Page>,
+    /// Those that lead to others.
+    pub(super) inner: HashMap<u64, Place>,
+    /// The topmost page of each tree; `None` when that is lost.
+    pub(super) trees: Option<BTreeMap<Bytes, u64>>,
     pub(super) holes: Vec<Hole>,
     /// Each commit number that a checkpoint noted, by its place in the log.
     pub(super) seals: BTreeMap<i64, u64>,
@@ -99,13 +107,21 @@ impl DataFile {
     pub(super) fn leaf(&self, page: &Page) -> io::Result<Option<Leaf>> {
         let Some(base) = page.base else { return Ok(None) };
         let body = self.read(base.offset, base.bytes)?;
-        let Some(Some(mut leaf)) = node(&body) else { return Ok(None) };
+        let Some(Node::Leaf(mut leaf)) = node(&body) else { return Ok(None) };
         for place in &page.links {
             if let Some(link) = link(&self.read(place.offset, place.bytes)?) {
                 leaf.apply(link);
             }
         }
         Ok(Some(leaf))
+    }
+
+    /// Where the page there leads to.
+    pub(super) fn children(&self, inner: &Place) -> io::Result<Vec<(Bytes, u64)>> {
+        match node(&self.read(inner.offset, inner.bytes)?) {
+            Some(Node::Inner(children)) => Ok(children),
+            _ => Ok(Vec::new()),
+        }
     }
 }
 
@@ -211,7 +227,7 @@ fn read_segment(
                     // What was under way when the process ended is cut off at the end of the newest segment.
                     if goes_on.is_some() || !newest {
                         let end = goes_on.unwrap_or(bytes.len());
-                        lose(&bytes[at..end], number, place(at), goes_on.is_some(), pages);
+                        lose(file, &bytes[at..end], number, place(at), goes_on.is_some(), pages)?;
                     }
                     at = goes_on.unwrap_or(bytes.len());
                     continue;
@@ -241,13 +257,28 @@ fn next_message(bytes: &[u8], from: usize, is_of: impl Fn(u64) -> bool) -> Optio
 }
 
 /// Notes what a stretch without a readable message costs. `goes_on`: a readable one follows right behind it.
-fn lose(bytes: &[u8], segment: u64, (position, offset): (i64, u64), goes_on: bool, pages: &mut Pages) {
+fn lose(
+    file: &DataFile,
+    bytes: &[u8],
+    segment: u64,
+    (position, offset): (i64, u64),
+    goes_on: bool,
+    pages: &mut Pages,
+) -> io::Result<()> {
     let head = Message::head(bytes).map(|(message, _)| message);
     // A header is only believed when the next message is where it says.
-    let head = head.filter(|head| goes_on && head.segment == segment && head.bytes() == bytes.len());
+    let fits = head.filter(|head| goes_on && head.segment == segment && head.bytes() == bytes.len());
+    let head = match fits {
+        Some(head) if is_confirmed(file, &head, &bytes[head.head_bytes..], pages)? => Some(head),
+        _ => None,
+    };
     let page = head.map(|head| head.page);
     match head.map(|head| head.kind) {
-        Some(Kind::Node | Kind::Elsewhere) => drop(pages.pages.insert(page.unwrap_or_default(), Page::default())),
+        Some(Kind::Node | Kind::Elsewhere) => {
+            pages.inner.remove(&page.unwrap_or_default());
+            pages.pages.insert(page.unwrap_or_default(), Page::default());
+        }
+        Some(Kind::Trees) => pages.trees = None,
         Some(Kind::Link) => {
             if let Some(page) = page.and_then(|page| pages.pages.get_mut(&page)) {
                 page.lost_links += 1;
@@ -256,6 +287,31 @@ fn lose(bytes: &[u8], segment: u64, (position, offset): (i64, u64), goes_on: boo
         Some(Kind::Nothing | Kind::Cap | Kind::Free) | None => {}
     }
     pages.holes.push(Hole { position, offset, bytes: bytes.len(), page });
+    Ok(())
+}
+
+/// Whether the page that a damaged message's header names is the one that its body is of: its number may be what is
+/// damaged.
+fn is_confirmed(file: &DataFile, head: &Message, body: &[u8], pages: &Pages) -> io::Result<bool> {
+    let page = pages.pages.get(&head.page);
+    let before = match page.and_then(|page| page.base).or_else(|| pages.inner.get(&head.page).copied()) {
+        Some(place) => low(&file.read(place.offset, place.bytes)?),
+        None => None,
+    };
+    Ok(match (head.kind, before) {
+        // A page never begins at another key.
+        (Kind::Node, Some((begins_at, _))) => low(body).is_some_and(|(low, _)| low == begins_at),
+        (Kind::Link, Some((begins_at, prefix_bytes))) => {
+            let key = link_key(body).map(|key| [&begins_at[..prefix_bytes.min(begins_at.len())], key].concat());
+            let leaf = page.map(|page| file.leaf(page)).transpose()?.flatten();
+            let within = |key: &Vec<u8>, leaf: &Leaf| {
+                leaf.low.as_ref() <= key.as_slice() && (leaf.high.is_empty() || key.as_slice() < leaf.high.as_ref())
+            };
+            key.zip(leaf).is_some_and(|(key, leaf)| within(&key, &leaf))
+        }
+        (Kind::Node | Kind::Link | Kind::Elsewhere, _) => false,
+        (Kind::Nothing | Kind::Cap | Kind::Free | Kind::Trees, _) => true,
+    })
 }
 
 fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: &mut Pages) {
@@ -263,15 +319,18 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
     let place = Place { position, offset: offset + message.head_bytes as u64, bytes: body.len() };
     match message.kind {
         Kind::Nothing | Kind::Cap => {}
-        Kind::Free => drop(pages.pages.remove(&message.page)),
-        Kind::Elsewhere => drop(pages.pages.insert(message.page, Page::default())),
-        Kind::Node => {
-            // A page that leads to others holds no rows: it is not needed.
-            if let Some(Some(leaf)) = node(body) {
-                note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
-                pages.pages.insert(message.page, Page { base: Some(place), ..Page::default() });
-            } else {
-                pages.pages.remove(&message.page);
+        Kind::Trees => pages.trees = trees(body),
+        Kind::Free | Kind::Elsewhere | Kind::Node => {
+            pages.pages.remove(&message.page);
+            pages.inner.remove(&message.page);
+            match (message.kind, node(body)) {
+                (Kind::Elsewhere, _) => drop(pages.pages.insert(message.page, Page::default())),
+                (Kind::Node, Some(Node::Leaf(leaf))) => {
+                    note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
+                    pages.pages.insert(message.page, Page { base: Some(place), ..Page::default() });
+                }
+                (Kind::Node, Some(Node::Inner(_))) => drop(pages.inner.insert(message.page, place)),
+                _ => {}
             }
         }
         Kind::Link => {
@@ -287,7 +346,7 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
     }
 }
 
-fn note_seal(value: Option<&bytes::Bytes>, position: i64, pages: &mut Pages) {
+fn note_seal(value: Option<&Bytes>, position: i64, pages: &mut Pages) {
     let commit = value.and_then(|value| value.as_ref().try_into().ok()).map(u64::from_be_bytes);
     pages.seals.extend(commit.map(|commit| (position, commit)));
 }

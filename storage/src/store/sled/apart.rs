@@ -1,0 +1,204 @@
+//! The part of the map whose large values are kept apart: a tree of its own that holds small values, and pointers to the
+//! others, and the files with those ([`super::values`]).
+//!
+//! - *Who owns the state:* who owns the map's: the checkpoint thread, and opening before there is one.
+//! - *When the process dies here:* as in the map; a pointer that no seal vouches for is written again from the log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::contain::Contained;
+use super::open::OpenError;
+use super::values::{Held, MIN_BYTES, Pointer, Usage, Values};
+use crate::store::Write;
+
+/// The tree of the keys whose values may be apart.
+pub(super) const TREE: &str = "pinion.apart";
+
+/// In the tree of commits: before the number of a value file, what is known of that.
+pub(super) const USAGE_PREFIX: &[u8] = b"values:";
+
+/// How often a value is asked for again that was moved between two looks.
+const TRIES: u32 = 4;
+
+type Sled<T> = Result<T, ::sled::Error>;
+
+/// Which keys: those whose first byte is one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApartKeys {
+    /// The lowest first byte.
+    pub from: u8,
+    /// The lowest one above that is no more among them.
+    pub to: u8,
+}
+
+/// The tree and the files.
+pub(super) struct Apart {
+    tree: Contained<::sled::Tree>,
+    values: Values,
+}
+
+// === impl ApartKeys ===
+
+impl ApartKeys {
+    pub(super) fn contains(self, key: &[u8]) -> bool {
+        key.first().is_some_and(|first| (self.from..self.to).contains(first))
+    }
+
+    /// The range of keys `[start, end)`, which is not empty, in three: below ours, ours, and above. A part that is empty
+    /// begins where it ends.
+    pub(super) fn split<'a>(&'a self, start: &'a [u8], end: &'a [u8]) -> [(&'a [u8], &'a [u8]); 3] {
+        let [from, to] = [std::slice::from_ref(&self.from), std::slice::from_ref(&self.to)];
+        let (first, last) = (from.clamp(start, end), to.clamp(start, end));
+        [(start, first), (first, last), (last, end)]
+    }
+}
+
+// === impl Apart ===
+
+impl Apart {
+    /// Takes up what is there. `commits` is the tree of commits.
+    pub(super) fn open(db: &::sled::Db, commits: &::sled::Tree, folder: &Path) -> Result<Self, OpenError> {
+        let opened = super::open::inside_sled(folder, || Ok((db.open_tree(TREE)?, recorded(commits)?)));
+        let (tree, recorded) = opened?;
+        Ok(Self { tree: Contained::new(tree), values: Values::open(folder, &recorded)? })
+    }
+
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Sled<Option<Bytes>> {
+        match self.tree.get(key)? {
+            Some(held) => self.resolve(key, held),
+            None => Ok(None),
+        }
+    }
+
+    /// The rows with keys in `[start, end)`.
+    pub(super) fn range<'a>(
+        &'a self,
+        start: &'a [u8],
+        end: &'a [u8],
+    ) -> impl DoubleEndedIterator<Item = Sled<(Bytes, Write)>> + 'a {
+        self.tree.range(start..end).filter_map(|row| {
+            let value = row.and_then(|(key, held)| Ok(self.resolve(&key, held)?.map(|value| (key, value))));
+            value.transpose().map(|row| row.map(|(key, value)| (Bytes::copy_from_slice(&key), Write::Put(value))))
+        })
+    }
+
+    fn resolve(&self, key: &[u8], held: ::sled::IVec) -> Sled<Option<Bytes>> {
+        let mut held = held;
+        for _ in 0..TRIES {
+            let pointer = match decode(&held)? {
+                Held::Inline(value) => return Ok(Some(Bytes::copy_from_slice(value))),
+                Held::Apart(pointer) => pointer,
+            };
+            if let Some(value) = self.values.read(key, pointer)? {
+                return Ok(Some(value));
+            }
+            // Moved meanwhile, or deleted.
+            match self.tree.get(key)? {
+                Some(now) => held = now,
+                None => return Ok(None),
+            }
+        }
+        Err(damaged("a value is not where the map says"))
+    }
+
+    /// Does to the tree and the files what these rows say.
+    pub(super) fn write(&self, rows: &[(&Bytes, &Write)]) -> Sled<()> {
+        let mut pointers = Vec::with_capacity(rows.len());
+        for (key, write) in rows {
+            pointers.push(match write {
+                Write::Put(value) if value.len() >= MIN_BYTES => Some(self.values.append(key, value)?),
+                _ => None,
+            });
+        }
+        // Before the map leads anybody there.
+        self.values.write_out()?;
+        for ((key, write), pointer) in rows.iter().zip(pointers) {
+            let before = match (write, pointer) {
+                (_, Some(pointer)) => self.tree.insert(key, &pointer.encode())?,
+                (Write::Put(value), None) => self.tree.insert(key, Held::inline(value))?,
+                (Write::Delete, None) => self.tree.remove(key)?,
+            };
+            self.forget(key, before)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what the files have durable, and notes in `commits` what the map is to know of them.
+    pub(super) fn before_seal(&self, commits: &::sled::Tree) -> Sled<()> {
+        self.values.sync()?;
+        for (number, usage) in self.values.changed() {
+            let key = [USAGE_PREFIX, &number.to_be_bytes()].concat();
+            match usage {
+                Some(usage) => commits.insert(key, &usage.encode())?,
+                None => commits.remove(key)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
+    pub(super) fn sweep(&self) -> Sled<bool> {
+        let alive = |key: &[u8], pointer: Pointer| -> Sled<bool> {
+            Ok(self.tree.get(key)?.is_some_and(|held| held == pointer.encode()))
+        };
+        let Some(step) = self.values.sweep(alive)? else { return Ok(false) };
+        for (key, pointer) in &step.moved {
+            let before = self.tree.insert(key, &pointer.encode())?;
+            self.forget(key, before)?;
+        }
+        self.values.swept(&step);
+        Ok(true)
+    }
+
+    fn forget(&self, key: &[u8], held: Option<::sled::IVec>) -> Sled<()> {
+        if let Some(held) = held
+            && let Held::Apart(pointer) = decode(&held)?
+        {
+            self.values.forget(key, pointer);
+        }
+        Ok(())
+    }
+}
+
+fn damaged(what: &'static str) -> ::sled::Error {
+    ::sled::Error::Io(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+fn decode(held: &::sled::IVec) -> Sled<Held<'_>> {
+    Held::decode(held).ok_or_else(|| damaged("a row of the map is neither a value nor a pointer to one"))
+}
+
+fn recorded(commits: &::sled::Tree) -> Sled<BTreeMap<u32, Usage>> {
+    let row = |row: Sled<(::sled::IVec, ::sled::IVec)>| {
+        let (key, usage) = row?;
+        let number = key[USAGE_PREFIX.len()..].try_into().ok().map(u32::from_be_bytes);
+        number.zip(Usage::decode(&usage)).ok_or_else(|| damaged("what the map knows of a value file is malformed"))
+    };
+    commits.scan_prefix(USAGE_PREFIX).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_falls_into_three() {
+        let keys = ApartKeys { from: 3, to: 5 };
+        let split =
+            |start: &'static [u8], end: &'static [u8]| keys.split(start, end).map(|(a, b)| (a.to_vec(), b.to_vec()));
+        let part = |a: &[u8], b: &[u8]| (a.to_vec(), b.to_vec());
+        assert_eq!(split(&[1], &[9]), [part(&[1], &[3]), part(&[3], &[5]), part(&[5], &[9])]);
+        assert_eq!(split(&[3, 1], &[4, 2]), [part(&[3, 1], &[3, 1]), part(&[3, 1], &[4, 2]), part(&[4, 2], &[4, 2])]);
+        assert_eq!(split(&[1], &[2]), [part(&[1], &[2]), part(&[2], &[2]), part(&[2], &[2])]);
+        assert_eq!(split(&[5], &[6]), [part(&[5], &[5]), part(&[5], &[5]), part(&[5], &[6])]);
+        assert!(keys.contains(&[3]) && keys.contains(&[4, 255]) && !keys.contains(&[5]) && !keys.contains(&[]));
+    }
+}

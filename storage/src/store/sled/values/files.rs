@@ -1,0 +1,104 @@
+//! The open value files: a bounded number of descriptors, opened again when needed.
+//!
+//! - *Who owns the state:* whoever reads, under one short lock; the file that is written to is kept open beside this.
+//! - *What bounds it:* [`MAX_OPEN`]. The one used longest ago goes first.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Files open for reading at once. 64 MiB each: a backlog that is read goes through one after the other.
+const MAX_OPEN: usize = 64;
+
+/// Files by number, the one used last at the end.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: PathBuf,
+    open: Mutex<Vec<(u32, Arc<File>)>>,
+}
+
+impl Files {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, open: Mutex::default() }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn path(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("{number:010}"))
+    }
+
+    /// The file's number, if it has the name of one.
+    pub(super) fn number(name: &str) -> Option<u32> {
+        let number = name.parse().ok()?;
+        (format!("{number:010}") == name).then_some(number)
+    }
+
+    pub(super) fn get(&self, number: u32) -> io::Result<Arc<File>> {
+        if let Some(file) = self.used(number) {
+            return Ok(file);
+        }
+        // Outside of the lock; a second one that opens it too does no harm.
+        let file = Arc::new(File::open(self.path(number))?);
+        self.put(number, file.clone());
+        Ok(file)
+    }
+
+    pub(super) fn put(&self, number: u32, file: Arc<File>) {
+        let mut open = self.lock();
+        if open.len() >= MAX_OPEN {
+            open.remove(0);
+        }
+        open.push((number, file));
+    }
+
+    pub(super) fn forget(&self, number: u32) {
+        self.lock().retain(|(other, _)| *other != number);
+    }
+
+    fn used(&self, number: u32) -> Option<Arc<File>> {
+        let mut open = self.lock();
+        let at = open.iter().rposition(|(other, _)| *other == number)?;
+        // Mostly the last one already.
+        open[at..].rotate_left(1);
+        open.last().map(|(_, file)| file.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u32, Arc<File>)>> {
+        // A panic in between leaves it usable: each change is one call.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_bounded_and_what_is_used_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::new(folder.path().to_owned());
+        assert_eq!(files.get(7).unwrap_err().kind(), io::ErrorKind::NotFound);
+        for number in 0..MAX_OPEN as u32 + 10 {
+            File::create(files.path(number)).unwrap();
+            files.get(number).unwrap();
+            files.get(0).unwrap();
+            assert!(files.lock().len() <= MAX_OPEN);
+        }
+        let open: Vec<_> = files.lock().iter().map(|(number, _)| *number).collect();
+        assert_eq!((open.contains(&0), open.contains(&1)), (true, false));
+        files.forget(0);
+        assert!(files.used(0).is_none());
+    }
+
+    #[test]
+    fn only_our_own_names_are_numbers() {
+        assert_eq!(Files::number("0000000012"), Some(12));
+        for name in ["12", "0000000012.new", "", "+000000012", "9999999999"] {
+            assert_eq!(Files::number(name), None, "{name}");
+        }
+    }
+}
