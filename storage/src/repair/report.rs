@@ -39,6 +39,11 @@ impl Report {
         *self.kept.entry(kind.map_or("unknown", KeyKind::name)).or_default() += 1;
     }
 
+    /// One that was counted is not kept after all.
+    pub(super) fn drop(&mut self, kind: KeyKind) {
+        self.kept.entry(kind.name()).and_modify(|rows| *rows = rows.saturating_sub(1));
+    }
+
     /// Whether anything is lost, or may be.
     pub(super) fn has_losses(&self) -> bool {
         self.findings.iter().any(|finding| !matches!(finding, Finding::Corrected(..)))

@@ -7,11 +7,18 @@ use bytes::Bytes;
 use model::{AppId, Cursor, Endpoint, EndpointId, Event, Pending, Seq, Trigger};
 
 use super::*;
+use crate::store::sled::ApartKeys;
+use crate::store::sled::crash_tests::copy_folder;
 use crate::tables::testing::{TestStore, target};
 use crate::tables::{delivery, endpoint, log, retained};
+use crate::txn::Txn;
 use crate::{Direction, codec};
 
 const APP: AppId = AppId(1);
+
+/// With a small log, so that values are in their files.
+const SMALL: OpenOptions =
+    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, apart: ApartKeys { from: 16, to: 18 } };
 
 fn run(dir: &Path) -> Result<String, RepairError> {
     Repair { options: OpenOptions::default(), now: UnixMs(7), time_text: |time| time.to_string() }.run(dir)
@@ -87,22 +94,27 @@ fn endpoint(id: u32) -> Endpoint {
     }
 }
 
+fn event(seq: u64) -> Event {
+    Event {
+        app: APP,
+        seq: Seq(seq),
+        accepted_at: UnixMs(seq * 10),
+        event_type: "a.b".into(),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::new(),
+    }
+}
+
 /// Nine events, a block each, the seventh with chunks; all were offered to two endpoints, and the first owes some.
 fn nine_events() -> TestStore {
     let store = TestStore::default();
     store.write(|txn| endpoint::put(txn, &endpoint(1)));
     store.write(|txn| endpoint::put(txn, &endpoint(2)));
     for seq in 1..=9 {
-        let event = Event {
-            app: APP,
-            seq: Seq(seq),
-            accepted_at: UnixMs(seq * 10),
-            event_type: "a.b".into(),
-            event_id: None,
-            channels: Vec::new(),
-            only_for: None,
-            payload: Bytes::from(vec![b'x'; if seq == 7 { 20_000 } else { 10 }]),
-        };
+        let payload = Bytes::from(vec![b'x'; if seq == 7 { 20_000 } else { 10 }]);
+        let event = Event { payload, ..event(seq) };
         store.write(|txn| log::append(txn, APP, &[event]));
     }
     store.write(|txn| {
@@ -155,6 +167,93 @@ fn lost_messages_are_named_and_the_rest_of_the_log_is_read_over_them() {
     let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
     assert_eq!(retained::get(&store).unwrap().events, bytes as u64);
     assert_eq!(delivery::routed(&store, APP).unwrap(), Seq(9));
+}
+
+#[test]
+fn the_last_messages_are_named_too_and_their_positions_stay_used() {
+    let damaged = || vec![Finding::Unreadable("values/0000000000".into(), 7, 300)];
+    let damage = |store: &TestStore, seq| {
+        store.write(|txn| {
+            txn.put(keys::event::encode(APP, Seq(seq)), &b""[..]);
+            Ok(())
+        });
+    };
+    let store = nine_events();
+    damage(&store, 1);
+    damage(&store, 9);
+    let text = mended(&store, damaged());
+    for part in ["positions 1 to 1 (1 of", "the last messages of application 1: those behind position 8"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let head = log::head(&store, APP).unwrap();
+    assert!(head.0 >= 9 + crate::block::RECORDS_MAX - 1 && text.contains(&format!("behind {head}")), "{text}");
+    let store = nine_events();
+    (1..=9).for_each(|seq| damage(&store, seq));
+    let text = mended(&store, damaged());
+    assert!(text.contains("the last messages of application 1: all left"), "{text}");
+    let store = nine_events();
+    remove(
+        &store,
+        vec![keys::chunk::encode(APP, Seq(7), 0), keys::event::encode(APP, Seq(8)), keys::event::encode(APP, Seq(9))],
+    );
+    let text = mended(&store, damaged());
+    assert!(text.contains("those behind position 6"), "{text}");
+}
+
+/// A store on disk with so many events, a block each, whose values are apart, and not in its log any more.
+fn on_disk(dir: &Path, events: u64) {
+    let store = SMALL.open(dir).unwrap();
+    for seq in 1..=events {
+        let event = Event { payload: Bytes::from(vec![seq as u8; 2_000]), ..event(seq) };
+        let mut txn = Txn::new(&store);
+        log::append(&mut txn, APP, &[event]).unwrap();
+        store.apply(txn.into_parts().0).unwrap();
+    }
+    drop(store);
+    drop(SMALL.open(dir).unwrap());
+}
+
+const EVENTS: u64 = 150;
+
+fn repaired(dir: &Path) -> (String, Vec<u64>) {
+    let report = Repair { options: SMALL, now: UnixMs(7), time_text: |time| time.to_string() }.run(dir).unwrap();
+    let store = SMALL.open(dir).unwrap();
+    let there = log::read_after(&store, APP, Seq(0), 999, usize::MAX).unwrap();
+    assert!(there.iter().all(|event| event.payload == vec![event.seq.0 as u8; 2_000]));
+    (report, there.into_iter().map(|event| event.seq.0).collect())
+}
+
+#[test]
+fn damage_of_a_value_file_costs_the_messages_in_it() {
+    let whole = tempfile::tempdir().unwrap();
+    on_disk(whole.path(), EVENTS);
+    let all: Vec<u64> = (1..=EVENTS).collect();
+    // About the fourth event, and which are in the first file.
+    for (bytes, lost) in [(1, 0..0), (600, 4..5), (usize::MAX, 1..33)] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_folder(whole.path(), dir.path());
+        let path = dir.path().join("store/values/0000000000");
+        let mut file = fs::read(&path).unwrap();
+        if bytes == usize::MAX {
+            fs::remove_file(&path).unwrap();
+            let refused = SMALL.open(dir.path()).err().expect("it is missing").to_string();
+            assert!(refused.contains("values/0000000000 is damaged: it is missing"), "{refused}");
+        } else {
+            file[7_000..7_000 + bytes].iter_mut().for_each(|byte| *byte ^= 2);
+            fs::write(&path, file).unwrap();
+        }
+        let (report, there) = repaired(dir.path());
+        let left: Vec<u64> = all.iter().copied().filter(|seq| !lost.contains(seq)).collect();
+        assert_eq!(there, left, "{report}");
+        assert!(report.contains("store/values/0000000000: "), "{report}");
+        let names = if lost.is_empty() {
+            "Nothing is lost.".to_owned()
+        } else {
+            format!("positions {} to {}", lost.start, lost.end - 1)
+        };
+        assert!(report.contains(&names), "{names}: {report}");
+        assert!(report.contains(&format!("{} of event", left.len())), "{report}");
+    }
 }
 
 #[test]

@@ -32,8 +32,9 @@ pub(super) fn kept_in(folder: &Path, report: &str) -> PathBuf {
 
 /// Overwrites a sector of the store that holds something.
 fn damage(folder: &Path, random: &mut Random) -> (PathBuf, usize) {
-    let of_store =
-        |path: &PathBuf| path.components().any(|part| part.as_os_str() == "sled" || part.as_os_str() == "log");
+    let of_store = |path: &PathBuf| {
+        path.components().any(|part| ["sled", "log", "values"].iter().any(|folder| part.as_os_str() == *folder))
+    };
     let files: Vec<PathBuf> = files(folder).into_iter().filter(of_store).collect();
     let path = files[random.below(files.len() as u64) as usize].clone();
     let mut bytes = fs::read(&path).unwrap();

@@ -43,6 +43,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<BTreeMap<Ap
             let block = readable(store, app, (key, begins_at), value)?;
             let Some((first, last)) = block.whole.first().zip(block.whole.last()) else {
                 before.gone_upto = block.gone_upto.max(before.gone_upto);
+                report.drop(KeyKind::Event);
                 continue;
             };
             note_missing(store, report, before, (first.event.seq, first.event.accepted_at))?;

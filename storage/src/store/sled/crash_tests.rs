@@ -22,7 +22,7 @@ const ROWS_OF_A_LAP: u32 = 8;
 
 type Dump = Vec<(Bytes, Bytes)>;
 
-pub(super) fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -38,7 +38,7 @@ mod base;
 mod checkpoint;
 mod contain;
 #[cfg(test)]
-mod crash_tests;
+pub(crate) mod crash_tests;
 mod create;
 mod format;
 mod open;
