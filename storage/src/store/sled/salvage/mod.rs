@@ -17,8 +17,11 @@
 //! What cannot be contained is refused: no data file, or one with no leaf that can be read.
 
 mod leaves;
+mod lost;
 mod message;
 mod segments;
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;
 mod trees;

@@ -18,9 +18,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::lost::lose;
 use super::message::{
-    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, link_key, low, node,
-    segment_position, trees,
+    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, node, segment_position, trees,
 };
 use crate::store::flip;
 use crate::store::sled::base::COMMITS_KEY;
@@ -32,18 +32,18 @@ pub(super) struct Place {
     /// In the log.
     position: i64,
     /// In the file.
-    offset: u64,
-    bytes: usize,
+    pub(super) offset: u64,
+    pub(super) bytes: usize,
 }
 
 /// A page, as far as it can be read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Page {
     /// `None` when it was damaged, or is elsewhere.
-    base: Option<Place>,
-    links: Vec<Place>,
+    pub(super) base: Option<Place>,
+    pub(super) links: Vec<Place>,
     /// Changes of it that are lost.
-    lost_links: usize,
+    pub(super) lost_links: usize,
 }
 
 /// A stretch that cannot be read.
@@ -93,7 +93,7 @@ impl DataFile {
     }
 
     /// So many bytes from there on, fewer where the file ends.
-    fn read(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let there = self.bytes.saturating_sub(offset).min(bytes as u64) as usize;
         let mut read = vec![0; there];
         self.file.read_exact_at(&mut read, offset)?;
@@ -254,64 +254,6 @@ fn next_message(bytes: &[u8], from: usize, is_of: impl Fn(u64) -> bool) -> Optio
     let last = bytes.len().checked_sub(MESSAGE_HEAD_MAX_BYTES)?;
     let wanted = |at: &usize| Message::head(&bytes[*at..]).is_some_and(|(message, _)| is_of(message.segment));
     (from..=last).filter(wanted).find(|at| Message::read(&bytes[*at..]).is_some())
-}
-
-/// Notes what a stretch without a readable message costs. `goes_on`: a readable one follows right behind it.
-fn lose(
-    file: &DataFile,
-    bytes: &[u8],
-    segment: u64,
-    (position, offset): (i64, u64),
-    goes_on: bool,
-    pages: &mut Pages,
-) -> io::Result<()> {
-    let head = Message::head(bytes).map(|(message, _)| message);
-    // A header is only believed when the next message is where it says.
-    let fits = head.filter(|head| goes_on && head.segment == segment && head.bytes() == bytes.len());
-    let head = match fits {
-        Some(head) if is_confirmed(file, &head, &bytes[head.head_bytes..], pages)? => Some(head),
-        _ => None,
-    };
-    let page = head.map(|head| head.page);
-    match head.map(|head| head.kind) {
-        Some(Kind::Node | Kind::Elsewhere) => {
-            pages.inner.remove(&page.unwrap_or_default());
-            pages.pages.insert(page.unwrap_or_default(), Page::default());
-        }
-        Some(Kind::Trees) => pages.trees = None,
-        Some(Kind::Link) => {
-            if let Some(page) = page.and_then(|page| pages.pages.get_mut(&page)) {
-                page.lost_links += 1;
-            }
-        }
-        Some(Kind::Nothing | Kind::Cap | Kind::Free) | None => {}
-    }
-    pages.holes.push(Hole { position, offset, bytes: bytes.len(), page });
-    Ok(())
-}
-
-/// Whether the page that a damaged message's header names is the one that its body is of: its number may be what is
-/// damaged.
-fn is_confirmed(file: &DataFile, head: &Message, body: &[u8], pages: &Pages) -> io::Result<bool> {
-    let page = pages.pages.get(&head.page);
-    let before = match page.and_then(|page| page.base).or_else(|| pages.inner.get(&head.page).copied()) {
-        Some(place) => low(&file.read(place.offset, place.bytes)?),
-        None => None,
-    };
-    Ok(match (head.kind, before) {
-        // A page never begins at another key.
-        (Kind::Node, Some((begins_at, _))) => low(body).is_some_and(|(low, _)| low == begins_at),
-        (Kind::Link, Some((begins_at, prefix_bytes))) => {
-            let key = link_key(body).map(|key| [&begins_at[..prefix_bytes.min(begins_at.len())], key].concat());
-            let leaf = page.map(|page| file.leaf(page)).transpose()?.flatten();
-            let within = |key: &Vec<u8>, leaf: &Leaf| {
-                leaf.low.as_ref() <= key.as_slice() && (leaf.high.is_empty() || key.as_slice() < leaf.high.as_ref())
-            };
-            key.zip(leaf).is_some_and(|(key, leaf)| within(&key, &leaf))
-        }
-        (Kind::Node | Kind::Link | Kind::Elsewhere, _) => false,
-        (Kind::Nothing | Kind::Cap | Kind::Free | Kind::Trees, _) => true,
-    })
 }
 
 fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: &mut Pages) {

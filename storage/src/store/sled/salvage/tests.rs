@@ -6,24 +6,25 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::message::{Kind, Message, SEGMENT_HEAD_BYTES};
 use super::*;
+use crate::store::Store as _;
 use crate::store::conformance::dump;
 use crate::store::sled::OpenOptions;
-use crate::store::sled::crash_tests::{copy_folder, crashed};
+use crate::store::sled::crash_tests::crashed;
 use crate::store::sled::open::SEGMENT_BYTES;
 use crate::store::sled::tests::{OPTIONS, OnDisk, row};
-use crate::store::{Direction, Store as _, prefix_end};
 
-type Rows = BTreeMap<Bytes, Bytes>;
+pub(super) type Rows = BTreeMap<Bytes, Bytes>;
 
 /// Commits of the store that is damaged; its log has room for about fifteen.
 const COMMITS: u64 = 600;
 
 /// SplitMix64: the same numbers each time.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -33,7 +34,7 @@ impl Random {
 
 /// A store that rows were written to, rewritten and deleted again, so that pages have split and merged; opened again in
 /// between. `close`: ended in good order.
-fn worn(seed: u64, close: bool) -> (tempfile::TempDir, Rows) {
+pub(super) fn worn(seed: u64, close: bool) -> (tempfile::TempDir, Rows) {
     let mut random = Random(seed);
     let mut subject = OnDisk::new();
     for commit in 0..COMMITS {
@@ -58,7 +59,7 @@ fn worn(seed: u64, close: bool) -> (tempfile::TempDir, Rows) {
     if close { (subject.close(), rows) } else { (crashed(&subject), rows) }
 }
 
-fn salvaged(dir: &Path) -> (Rows, Vec<Finding>) {
+pub(super) fn salvaged(dir: &Path) -> (Rows, Vec<Finding>) {
     let found = read(&dir.join("store"), OPTIONS.apart).unwrap();
     let mut rows = Rows::new();
     let in_values = found
@@ -84,7 +85,7 @@ fn a_whole_store_is_read_as_sled_reads_it() {
 }
 
 /// Places in the data file that hold something.
-fn places(dir: &Path, random: &mut Random, count: usize) -> Vec<usize> {
+pub(super) fn places(dir: &Path, random: &mut Random, count: usize) -> Vec<usize> {
     let bytes = fs::read(dir.join("store/sled/db")).unwrap();
     let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
     (0..count).map(|_| used[random.below(used.len())]).collect()
@@ -109,6 +110,71 @@ fn one_flipped_bit_of_the_data_file_costs_nothing() {
     }
 }
 
+/// Rows that are missing or another one are named, and none is there that was removed. How many are wrong.
+fn costs_what_is_said(rows: &Rows, there: &Rows, findings: &[Finding], what: &str) -> usize {
+    let within = |key: &Bytes, from: &Bytes, to: &Bytes| key >= from && (to.is_empty() || key < to);
+    let lost =
+        |key: &Bytes| findings.iter().any(|it| matches!(it, Finding::LostKeys(from, to) if within(key, from, to)));
+    let older = |key: &Bytes| {
+        findings.iter().any(|it| match it {
+            Finding::OutdatedKeys(from, to, _) => within(key, from, to),
+            Finding::Unknown => true,
+            _ => false,
+        })
+    };
+    for (key, value) in rows {
+        assert!(there.get(key) == Some(value) || lost(key) || older(key), "{what}: {key:?}: {findings:?}");
+    }
+    // Value files have more under the keys of a lost leaf: what was removed.
+    for (key, value) in there {
+        assert!(rows.get(key) == Some(value) || older(key), "{what}: {key:?} is there: {findings:?}");
+    }
+    let wrong_rows = rows.iter().filter(|(key, value)| there.get(*key) != Some(value)).count();
+    assert!(wrong_rows <= 60, "{what} costs {wrong_rows} rows: {findings:?}");
+    wrong_rows
+}
+
+/// Where pages and changes of them begin in the first segment of the data file.
+fn messages(bytes: &[u8]) -> Vec<(usize, Message)> {
+    let mut messages = Vec::new();
+    let mut at = SEGMENT_HEAD_BYTES;
+    while let Some(message) = Message::read(&bytes[at..bytes.len().min(SEGMENT_BYTES)]) {
+        if matches!(message.kind, Kind::Node | Kind::Link) {
+            messages.push((at, message));
+        }
+        at += message.bytes();
+    }
+    messages
+}
+
+#[test]
+fn a_damaged_page_or_change_costs_what_is_said_of_it() {
+    let (dir, rows) = worn(19, true);
+    let path = dir.path().join("store/sled/db");
+    let whole = fs::read(&path).unwrap();
+    let (mut lost_apart, mut lost_plain) = (0, 0);
+    let messages = messages(&whole);
+    let (links, pages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|(_, message)| message.kind == Kind::Link);
+    // Those that were written last are in use.
+    let links = links.iter().rev().step_by(5).take(40);
+    for (nth, (at, message)) in pages.iter().rev().take(100).chain(links).enumerate() {
+        let mut wrong = whole.clone();
+        let body = at + message.head_bytes;
+        // The number of the page it is of, in the header; or what is in it.
+        match nth % 3 {
+            0 => wrong[body - 1] ^= 0x41,
+            _ => wrong[body + message.body_bytes / 2..][..message.body_bytes.min(18) / 2].fill(0x55),
+        }
+        fs::write(&path, wrong).unwrap();
+        let (there, findings) = salvaged(dir.path());
+        costs_what_is_said(&rows, &there, &findings, &format!("{message:?} at {at}"));
+        let gone = |key: &&Bytes| !there.contains_key(*key);
+        let (apart, plain): (Vec<_>, Vec<_>) = rows.keys().filter(gone).partition(|key| OPTIONS.apart.contains(key));
+        (lost_apart, lost_plain) = (lost_apart + apart.len(), lost_plain + plain.len());
+    }
+    assert!(lost_apart > 0 && lost_plain > 0, "{lost_apart} {lost_plain}");
+}
+
 #[test]
 fn a_damaged_sector_costs_what_is_said_of_it() {
     let (dir, rows) = worn(9, true);
@@ -123,46 +189,10 @@ fn a_damaged_sector_costs_what_is_said_of_it() {
         wrong[sector..end].iter_mut().for_each(|byte| *byte ^= 0x55);
         fs::write(&path, wrong).unwrap();
         let (there, findings) = salvaged(dir.path());
-        let named = |key: &Bytes| {
-            findings.iter().any(|finding| match finding {
-                Finding::LostKeys(from, to) | Finding::OutdatedKeys(from, to, _) => {
-                    key >= from && (to.is_empty() || key < to)
-                }
-                Finding::Unknown => true,
-                _ => false,
-            })
-        };
-        for (key, value) in &rows {
-            assert!(there.get(key) == Some(value) || named(key), "sector at {sector}: {key:?}: {findings:?}");
-        }
-        assert!(there.keys().all(|key| rows.contains_key(key) || named(key)), "sector at {sector}");
-        // Value files have more under those keys: what was removed.
-        let of_lost_leaf = |key: &Bytes| {
-            let in_it = |finding: &Finding| matches!(finding, Finding::LostKeys(from, to) if key >= from && (to.is_empty() || key < to));
-            findings.iter().any(in_it)
-        };
-        let risen = there.iter().find(|(key, value)| of_lost_leaf(key) && rows.get(*key) != Some(value));
-        assert!(risen.is_none() || findings.contains(&Finding::Unknown), "sector at {sector}: {risen:?}");
-        let wrong_rows = rows.iter().filter(|(key, value)| there.get(*key) != Some(value)).count();
-        assert!(wrong_rows <= 60, "sector at {sector} costs {wrong_rows} rows: {findings:?}");
+        let wrong_rows = costs_what_is_said(&rows, &there, &findings, &format!("sector at {sector}"));
         lossless += usize::from(wrong_rows == 0);
     }
     assert!(lossless > 0);
-}
-
-/// Places in what was written to the data file last: behind the last but three of the commit numbers in it.
-fn last_places(dir: &Path, random: &mut Random, count: usize) -> Vec<usize> {
-    let path = dir.join("store/sled/db");
-    let bytes = fs::read(&path).unwrap();
-    let pages = segments::scan(&mut DataFile::open(&path).unwrap(), 0, i64::MAX).unwrap();
-    let from = *pages.seals.keys().nth_back(2).unwrap();
-    let written = (0..bytes.len()).filter(|at| {
-        let begin = at / SEGMENT_BYTES * SEGMENT_BYTES;
-        let position = message::segment_position(&bytes[begin..]);
-        bytes[*at] != 0 && position.is_some_and(|position| position + (at - begin) as i64 > from)
-    });
-    let written: Vec<usize> = written.collect();
-    (0..count).map(|_| written[random.below(written.len())]).collect()
 }
 
 /// A random value file, and what is in it.
@@ -268,101 +298,4 @@ fn rows_of_an_older_format_are_read_with_those_that_were_moved() {
     let (there, findings) = salvaged(dir.path());
     assert_eq!(findings, []);
     assert!(there == rows);
-}
-
-#[test]
-fn a_start_shows_all_or_is_refused_and_all_is_there_to_be_repaired() {
-    let (mut refused, mut whole_after_all) = (0, 0);
-    for close in [true, false] {
-        let (original, rows) = worn(11, close);
-        let mut random = Random(12);
-        let mut places = places(original.path(), &mut random, 30);
-        places.extend(last_places(original.path(), &mut random, 50));
-        for at in places {
-            let dir = tempfile::tempdir().unwrap();
-            copy_folder(original.path(), dir.path());
-            let path = dir.path().join("store/sled/db");
-            let mut wrong = fs::read(&path).unwrap();
-            wrong[at] ^= 1 << random.below(8);
-            fs::write(&path, &wrong).unwrap();
-            match OPTIONS.open(dir.path()) {
-                Err(_) => {
-                    refused += 1;
-                    assert!(salvaged(dir.path()).0 == rows, "byte {at}: the refusal cost rows");
-                }
-                Ok(store) => match store.scan(&[], &prefix_end(&[]), usize::MAX, Direction::Forward) {
-                    Ok(there) => {
-                        whole_after_all += 1;
-                        assert!(there.into_iter().eq(rows.clone()), "byte {at}: rows are lost without a word");
-                    }
-                    // An older page, found damaged when it is read.
-                    Err(_) => assert!(store.poisoned().is_some()),
-                },
-            }
-        }
-    }
-    assert!(refused > 0 && whole_after_all > 0, "{refused} {whole_after_all}");
-}
-
-fn one_is_gone_since_the_last_but_one_checkpoint(dir: &Path) -> bool {
-    let mut file = DataFile::open(&dir.join("store/sled/db")).unwrap();
-    let seals = segments::scan(&mut file, 0, i64::MAX).unwrap().seals;
-    let last = seals.values().next_back();
-    let Some((position, _)) = seals.iter().rev().find(|(_, commit)| Some(*commit) != last) else { return false };
-    let then = segments::scan(&mut file, 0, position + 1).unwrap();
-    let leaves = leaves::lay_out(&file, &then, OPTIONS.apart, true).unwrap();
-    leaves.missing_value_file(&ValueFiles::new(&dir.join("store/values"))).unwrap().is_some()
-}
-
-#[test]
-fn a_start_is_refused_where_a_value_file_is_gone_that_the_map_before_the_damage_leads_to() {
-    let mut random = Random(18);
-    // Where the next checkpoint had begun, the log does not reach back, and it is refused for that.
-    assert!((0..20).any(|_| some_starts_are_refused_for_a_file_that_is_gone(&mut random)));
-}
-
-fn some_starts_are_refused_for_a_file_that_is_gone(random: &mut Random) -> bool {
-    let mut subject = OnDisk::new();
-    // Most of each lap makes older values dead, so that files are swept all the time.
-    let mut commits = 0..5_000u32;
-    let (original, rows) = loop {
-        let commit = commits.next().expect("no file is ever swept between two checkpoints");
-        let mut batch = Batch::new();
-        batch.put(vec![6, random.below(60) as u8], vec![commit as u8; 1_500]);
-        subject.store.apply(batch).unwrap();
-        if commit > 300 && one_is_gone_since_the_last_but_one_checkpoint(subject.dir.path()) {
-            let rows: Rows = dump(&subject.store).into_iter().collect();
-            let dir = subject.close();
-            if one_is_gone_since_the_last_but_one_checkpoint(dir.path()) {
-                break (dir, rows);
-            }
-            // There was one more checkpoint meanwhile.
-            subject = OnDisk { store: OPTIONS.open(dir.path()).unwrap(), dir };
-        }
-    };
-    assert!(salvaged(original.path()) == (rows.clone(), Vec::new()));
-    let mut gone = 0;
-    for at in last_places(original.path(), random, 60) {
-        let dir = tempfile::tempdir().unwrap();
-        copy_folder(original.path(), dir.path());
-        let path = dir.path().join("store/sled/db");
-        let mut wrong = fs::read(&path).unwrap();
-        wrong[at..(at + 9).min(SEGMENT_BYTES)].iter_mut().for_each(|byte| *byte ^= 0x55);
-        fs::write(&path, wrong).unwrap();
-        let (there, findings) = salvaged(dir.path());
-        // The damage says that rows may be older ones.
-        let is_value = |finding: &Finding| matches!(finding, Finding::Missing(name) if name.starts_with("values/"));
-        let is_older = |finding: &Finding| matches!(finding, Finding::Unknown | Finding::OutdatedKeys(..));
-        let explained = !findings.iter().any(is_value) || findings.iter().any(is_older);
-        assert!(explained, "byte {at}: {findings:?}");
-        match OPTIONS.open(dir.path()) {
-            Err(error) if error.to_string().contains("of then is gone") => gone += 1,
-            Err(error) => assert!(error.to_string().contains("is not in the log"), "byte {at}: {error}"),
-            Ok(store) => {
-                assert!(dump(&store).into_iter().eq(rows.clone()), "byte {at}: rows are lost without a word");
-                assert!(there == rows, "byte {at}: {findings:?}");
-            }
-        }
-    }
-    gone > 0
 }
