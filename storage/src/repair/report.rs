@@ -168,7 +168,8 @@ fn lost(finding: &Finding) -> Option<String> {
             format!("{changes} changes of rows {}: a row may be missing or an older one", range(from, to))
         }
         Finding::Unknown => {
-            "up to about twenty neighbouring rows of a kind that cannot be said: they may be missing or older ones"
+            "up to about twenty neighbouring rows of a kind that cannot be said, for each few hundred bytes: they may be \
+             missing or older ones"
                 .into()
         }
         Finding::LostCommits(from, to) => format!(

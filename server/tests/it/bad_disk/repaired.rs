@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 const SECTOR_BYTES: usize = 512;
 
-/// More messages than one leaf, or one record of the log, has of them here.
-const LOST_MAX: usize = 30;
+/// More messages than one record of the log, or the up to three leaves that a sector reaches into, have of them here.
+const LOST_MAX: usize = 50;
 
 /// Runs the command: its report, or why it refused.
 pub(super) fn repair(folder: &Path) -> Result<String, String> {

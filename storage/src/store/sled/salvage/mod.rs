@@ -51,6 +51,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The largest leaf.
 const LEAF_MAX_BYTES: u64 = 256 * 1024;
 
+/// A value is at most 8 KiB, and the row that leads to it at least 27 bytes: key, pointer and their lengths.
+const LOST_BYTES_PER_BYTE: u64 = 8 * 1024 / 27 + 1;
+
 /// A file's, below the store's folder.
 pub(crate) type Name = Cow<'static, str>;
 
@@ -172,8 +175,9 @@ impl Found {
             self.findings.push(Finding::Unreadable("sled/db".into(), hole.offset, hole.bytes as u64));
             if hole.page.is_none() {
                 self.findings.push(Finding::Unknown);
-                self.lost_bytes_max += LEAF_MAX_BYTES;
             }
+            // Rows whose values are apart are short: there may have been several leaves.
+            self.lost_bytes_max += LEAF_MAX_BYTES.max(hole.bytes as u64 * LOST_BYTES_PER_BYTE);
         }
         let range = |stretch: &Stretch| (stretch.from.clone(), stretch.to.clone());
         for (from, to) in self.leaves.lost.iter().map(range) {
