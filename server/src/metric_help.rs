@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 38] = [
+const HELP: [(Kind, &str, &str); 39] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
