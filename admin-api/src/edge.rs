@@ -1,7 +1,7 @@
 //! What happens to every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503 ─▶ key ─▶ handler
+//! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503 ─▶ key ─▶ no room for the body → 503 ─▶ handler
 //! ```
 //! Deliberately no bound by caller: fairness between tenants is for the engine, which knows their backlog.
 
@@ -44,7 +44,13 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
     let handled = async {
         let (mut parts, body) = request.into_parts();
         match auth::admit(&state, &mut parts).await {
-            Ok(()) => next.run(Request::from_parts(parts, body)).await,
+            Ok(()) => {
+                let request = Request::from_parts(parts, body);
+                let Some(_room) = state.body_room.take(&request) else {
+                    return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
+                };
+                next.run(request).await
+            }
             Err(refused) => refused.into_response(),
         }
     };

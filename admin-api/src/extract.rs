@@ -6,6 +6,7 @@
 
 use crate::error::ApiError;
 use crate::json;
+use crate::limits::SMALL_BODY_BYTES_MAX;
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -191,15 +192,12 @@ async fn read_body(request: Request<Body>, limit_bytes: usize) -> Result<Bytes, 
     }
 }
 
-/// Bodies up to this many bytes are copied out of the connection's buffer.
-const COPIED_BODY_BYTES_MAX: usize = 16 * 1024;
-
 /// The body in memory of its own, if it is small: a part of the connection's buffer would keep all of it for as long as
 /// the message waits to be delivered, and the connection would need a new one for every request.
 fn owned(body: Bytes) -> Bytes {
-    if body.len() <= COPIED_BODY_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body }
+    if body.len() <= SMALL_BODY_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body }
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -15,6 +15,7 @@ mod error;
 mod meters;
 
 pub mod auth;
+mod body_room;
 mod extract;
 mod json;
 mod paging;

@@ -13,6 +13,8 @@ pub struct ApiLimits {
     pub body_bytes: usize,
     /// Bytes of the body of one batch.
     pub batch_body_bytes: usize,
+    /// Bytes of all larger bodies that are read or answered at once; more get 503 with `Retry-After`. One always fits.
+    pub bodies_bytes: usize,
     /// Messages of one batch.
     pub batch_items: usize,
     /// Requests answered at once; more get 503 with `Retry-After`.
@@ -26,6 +28,7 @@ impl Default for ApiLimits {
         ApiLimits {
             body_bytes: 1 << 20,
             batch_body_bytes: 16 << 20,
+            bodies_bytes: 256 << 20,
             batch_items: 1_000,
             concurrent_requests: 4_096,
             request_timeout: Duration::from_secs(30),
@@ -39,6 +42,10 @@ pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request's path and query.
 pub const REQUEST_URI_BYTES_MAX: usize = 8 * 1024;
+
+/// Bodies up to this many bytes are copied out of the connection's buffer, and take no room of
+/// [`ApiLimits::bodies_bytes`]: what bounds them is how many requests there are at once.
+pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Items of a page when the caller does not say.
 pub(crate) const PAGE_DEFAULT: usize = 50;

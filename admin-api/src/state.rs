@@ -4,6 +4,7 @@
 //! embedded store.
 
 use crate::auth::key::KeyHash;
+use crate::body_room::BodyRoom;
 use crate::error::ApiError;
 use crate::limits::ApiLimits;
 use engine::seal::SealPurpose;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub(crate) limits: ApiLimits,
     /// One permit for each request that may be answered at once.
     pub(crate) permits: Semaphore,
+    /// Memory for larger bodies.
+    pub(crate) body_room: BodyRoom,
 }
 
 impl Deref for ApiState {
@@ -43,7 +46,8 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
-        ApiState(Arc::new(Parts { engine, root_key, limits, permits }))
+        let body_room = BodyRoom::new(&limits);
+        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room }))
     }
 
     /// Reads, on a thread that may block, what takes more than a few point reads.

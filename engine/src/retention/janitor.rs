@@ -49,13 +49,13 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, 
         }
         let moved_on = noted.is_none_or(|noted| cutoffs.time.since_ms(noted) >= NOTE_CLOCK_MS || cutoffs.time < noted);
         if anything || moved_on {
-            if janitor.change(Step::NoteClock, cutoffs).await.is_err() {
+            if janitor.change(Step::NoteClock, cutoffs, false).await.is_err() {
                 return;
             }
             noted = Some(cutoffs.time);
         }
         let worked_ms = begun.elapsed().as_millis() as u64;
-        if janitor.rest(&limits, worked_ms, period_ms).await.is_err() {
+        if janitor.rest(&limits, worked_ms, period_ms, done.events > 0).await.is_err() {
             return;
         }
     }
@@ -81,7 +81,7 @@ impl Janitor {
             round = asked;
             match found {
                 Ok(Found::Step(step)) => {
-                    let tally = self.change(step, cutoffs).await?;
+                    let tally = self.change(step, cutoffs, round.relieves()).await?;
                     round.made(&tally);
                     done.add(&tally);
                 }
@@ -93,14 +93,14 @@ impl Janitor {
     }
 
     /// Makes one step durable and leaves the writer alone for a while.
-    async fn change(&self, step: Step, cutoffs: Cutoffs) -> Result<Tally, Over> {
+    async fn change(&self, step: Step, cutoffs: Cutoffs, too_much: bool) -> Result<Tally, Over> {
         loop {
             let (step, now, begun) = (step.clone(), self.clock.now(), Instant::now());
             match self.writer.change(move |txn| step.run(txn, &cutoffs, now)).await {
                 Ok(tally) => {
                     self.counters.count(&tally);
                     let took_ms = begun.elapsed().as_millis() as u64;
-                    tokio::time::sleep(Duration::from_millis(pause_ms(took_ms))).await;
+                    tokio::time::sleep(Duration::from_millis(pause_ms(took_ms, too_much))).await;
                     return Ok(tally);
                 }
                 Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
@@ -116,11 +116,11 @@ impl Janitor {
     }
 
     /// Sleeps until the next round is due: for a while, or until there is too much.
-    async fn rest(&self, limits: &Limits, worked_ms: u64, period_ms: u64) -> Result<(), Over> {
+    async fn rest(&self, limits: &Limits, worked_ms: u64, period_ms: u64, removed: bool) -> Result<(), Over> {
         let begun = Instant::now();
         loop {
             let too_much = limits.excess(self.retained()?) > 0;
-            let rest = Duration::from_millis(rest_ms(worked_ms, period_ms, too_much));
+            let rest = Duration::from_millis(rest_ms(worked_ms, period_ms, too_much, removed));
             let Some(left) = rest.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else { return Ok(()) };
             tokio::time::sleep(left.min(GLANCE)).await;
         }

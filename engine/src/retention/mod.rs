@@ -30,6 +30,9 @@ use model::{AppId, UnixMs};
 use std::collections::BTreeSet;
 use storage::tables::retained::Retained;
 
+/// No rest between two rounds is shorter.
+const SHORT_REST_MS: u64 = 50;
+
 /// How much faster than real time the clock of retention may go.
 const CATCH_UP: u64 = 2;
 
@@ -144,16 +147,19 @@ impl OldestFirst {
 }
 
 /// How long to leave the writer alone after a change that took so long: at most one commit in five carries work of
-/// retention, however much there is.
-pub(crate) fn pause_ms(took_ms: u64) -> u64 {
-    took_ms.saturating_mul(4).clamp(1, 2_000)
+/// retention; any may while there is too much. Then what comes in waits for what goes: were it the other way round, the
+/// disk would fill.
+pub(crate) fn pause_ms(took_ms: u64, too_much: bool) -> u64 {
+    if too_much { 1 } else { took_ms.saturating_mul(4).clamp(1, 2_000) }
 }
 
-/// How long to rest after a pass that worked so long: looking takes at most a twentieth of a core, a third while there
-/// is too much.
-pub(crate) fn rest_ms(worked_ms: u64, period_ms: u64, too_much: bool) -> u64 {
-    if too_much {
-        worked_ms.saturating_mul(2).clamp(50, period_ms.max(50))
+/// How long to rest after a round that worked so long: looking takes at most a twentieth of a core, a third while there
+/// is too much. None to speak of while there is too much and `removed` says that some of it could go.
+pub(crate) fn rest_ms(worked_ms: u64, period_ms: u64, too_much: bool, removed: bool) -> u64 {
+    if too_much && removed {
+        SHORT_REST_MS
+    } else if too_much {
+        worked_ms.saturating_mul(2).clamp(SHORT_REST_MS, period_ms.max(SHORT_REST_MS))
     } else {
         worked_ms.saturating_mul(19).max(period_ms)
     }

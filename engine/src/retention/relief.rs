@@ -4,13 +4,16 @@
 //! left out of what is removed here ([`super::Limits::excess`]).
 
 use super::OldestFirst;
-use super::step::{ROWS_PER_STEP, Step};
+use super::step::Step;
 use model::{AppId, Seq};
 use storage::tables::log;
 use storage::{Store, StoreError};
 
 /// Applications held in order at once.
 const APPS_HELD: usize = 1_024;
+
+/// Rows that one step removes at most: more than in a pass, so that what comes in at full rate goes at full rate.
+const ROWS_PER_STEP: usize = 4_096;
 
 /// A block at its largest.
 const BLOCK_BYTES: u64 = storage::store::MAX_VALUE_BYTES as u64;

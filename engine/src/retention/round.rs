@@ -55,6 +55,12 @@ impl Round {
         })
     }
 
+    /// Whether it still removes what is too much.
+    #[must_use]
+    pub fn relieves(&self) -> bool {
+        self.relief.is_some()
+    }
+
     /// The step was made, and this is what it did.
     pub fn made(&mut self, tally: &Tally) {
         if let Some(relief) = &mut self.relief {

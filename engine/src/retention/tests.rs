@@ -420,7 +420,11 @@ fn the_share_of_attempts_is_left_to_them() {
 
 #[test]
 fn pauses_leave_the_writer_to_others() {
-    assert_eq!((pause_ms(0), pause_ms(10), pause_ms(100_000)), (1, 40, 2_000));
-    assert_eq!((rest_ms(1_000, 10_000, false), rest_ms(1, 10_000, false)), (19_000, 10_000));
-    assert_eq!((rest_ms(1_000, 10_000, true), rest_ms(1, 10, true)), (2_000, 50));
+    assert_eq!((pause_ms(0, false), pause_ms(10, false), pause_ms(100_000, false)), (1, 40, 2_000));
+    assert_eq!(pause_ms(10, true), 1);
+    let [calm, much, relieved] = [(false, true), (true, false), (true, true)];
+    let rest = |worked, period, (too_much, removed)| rest_ms(worked, period, too_much, removed);
+    assert_eq!((rest(1_000, 10_000, calm), rest(1, 10_000, calm)), (19_000, 10_000));
+    assert_eq!((rest(1_000, 10_000, much), rest(1, 10, much)), (2_000, 50));
+    assert_eq!(rest(1_000, 10_000, relieved), 50);
 }

@@ -149,6 +149,7 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     let api = &mut config.api;
     set(&mut api.body_bytes, bytes(settings.max_body_bytes));
     set(&mut api.batch_body_bytes, bytes(settings.max_batch_body_bytes));
+    set(&mut api.bodies_bytes, bytes(settings.max_bodies_bytes));
     set(&mut api.batch_items, settings.max_batch_items);
     set(&mut api.concurrent_requests, settings.max_concurrent_requests);
     set(&mut api.request_timeout, settings.request_timeout_ms.map(|Span(ms)| Duration::from_millis(ms)));
@@ -231,6 +232,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         header_read_timeout_ms: Some(Span(config.http.header_read_timeout_ms)),
         max_body_bytes: size(config.api.body_bytes),
         max_batch_body_bytes: size(config.api.batch_body_bytes),
+        max_bodies_bytes: size(config.api.bodies_bytes),
         max_batch_items: Some(config.api.batch_items),
         max_concurrent_requests: Some(config.api.concurrent_requests),
         request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),

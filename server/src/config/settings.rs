@@ -95,6 +95,9 @@ pub(crate) struct Settings {
     /// Body of one batch of messages.
     #[arg(long, env = "PINION_MAX_BATCH_BODY_BYTES", value_name = "SIZE")]
     pub(crate) max_batch_body_bytes: Option<Size>,
+    /// All API request bodies over 16 KiB that are in memory at once; more are refused as busy.
+    #[arg(long, env = "PINION_MAX_BODIES_BYTES", value_name = "SIZE")]
+    pub(crate) max_bodies_bytes: Option<Size>,
     /// Messages of one batch.
     #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
     pub(crate) max_batch_items: Option<usize>,

@@ -22,6 +22,7 @@ max_header_bytes = "16KiB"
 header_read_timeout_ms = "5s"
 max_body_bytes = "2MiB"
 max_batch_body_bytes = "4MiB"
+max_bodies_bytes = "64MiB"
 max_batch_items = 11
 max_concurrent_requests = 13
 request_timeout_ms = "3s"
