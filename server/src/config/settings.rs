@@ -144,7 +144,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "PINION_RETAIN_DEAD_LETTERS_HOURS", value_name = "HOURS")]
     pub(crate) retain_dead_letters_hours: Option<Hours>,
     /// Messages and attempts in all: beyond, the oldest messages are removed, delivered or not; 0 sets no limit. The
-    /// store's files take about twice as much, and up to four times where messages carry ids of their own.
+    /// store's files take about one and a half times as much.
     #[arg(long, env = "PINION_RETAIN_BYTES", value_name = "SIZE")]
     pub(crate) retain_bytes: Option<Size>,
 
