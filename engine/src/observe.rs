@@ -16,6 +16,7 @@ pub(crate) async fn run(store: SharedStore) {
     let size = metrics::gauge!(metric::STORE_BYTES);
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
+    metrics::counter!(metric::DAMAGED_READS).increment(0);
     for reason in [
         "busy",
         "stopping",

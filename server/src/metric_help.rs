@@ -23,7 +23,7 @@ const HELP: [(Kind, &str, &str); 39] = [
     (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
     (Histogram, metric::CHECKPOINT_SECONDS, "One checkpoint: a full log file put into the ordered map."),
     (Counter, metric::DAMAGED_READS, "Reads that met a damaged part of the log and passed it over."),
-    (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What a commit waited for a checkpoint; most do not wait."),
+    (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What the first commit of a lap waited for the checkpoint before."),
     (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),
     (Gauge, metric::STORE_BYTES, "The store's files."),
     (Gauge, metric::DISK_FREE_BYTES, "Room that the store may grow by; below the reserve, messages are refused."),

@@ -21,7 +21,8 @@ type Shape = (String, BTreeSet<String>);
 
 /// Deliveries that succeed, fail and wait; the scrape after them, and the ids of everything there is.
 fn scrape_after_traffic() -> (String, Vec<String>) {
-    let (server, receiver) = (Server::start(&["--retry-schedule", "100ms"]), Receiver::start());
+    let flags = ["--retry-schedule", "100ms", "--store-log-bytes", "64KiB"];
+    let (server, receiver) = (Server::start(&flags), Receiver::start());
     let mut ids = Vec::new();
     let mut note = |answer: Value| ids.push(answer["id"].as_str().unwrap().to_owned());
     let app = json!({"name": "Canary Limited", "uid": "canary-app"});
@@ -34,6 +35,11 @@ fn scrape_after_traffic() -> (String, Vec<String>) {
         let message = json!({"eventType": "canary.type", "eventId": format!("canary-{number}"), "payload": {}});
         note(server.api_expect(202, "POST", "/api/v1/app/canary-app/msg", message));
     }
+    // Enough commits for a checkpoint.
+    for number in 0..20 {
+        let event_type = json!({"name": format!("canary.{number}"), "description": ""});
+        server.api_expect(201, "POST", "/api/v1/event-type", event_type);
+    }
     server.api_expect(404, "GET", "/api/v1/app/canary-none/msg/canary-none", Value::Null);
     server.anonymous().send("GET", "/canary/elsewhere", &[], None).unwrap();
     poll_until("deliveries", seconds(20), || {
@@ -43,10 +49,14 @@ fn scrape_after_traffic() -> (String, Vec<String>) {
     // The shards measure once a second, the store is measured every few seconds.
     poll_until("measurements", seconds(20), || {
         let text = server.monitor("/metrics").text();
-        ["pinion_oldest_undelivered_age_seconds{", "pinion_store_size_bytes "]
-            .iter()
-            .all(|name| text.contains(&format!("\n{name}")))
-            .then_some(())
+        [
+            "pinion_oldest_undelivered_age_seconds{",
+            "pinion_store_size_bytes ",
+            "pinion_checkpoint_duration_seconds_count ",
+        ]
+        .iter()
+        .all(|name| text.contains(&format!("\n{name}")))
+        .then_some(())
     });
     (server.monitor("/metrics").text(), ids)
 }

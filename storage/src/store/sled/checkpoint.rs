@@ -73,7 +73,7 @@ impl Checkpoints {
     /// in the map: from then on the other log file is free.
     pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64) -> Result<(), StoreError> {
         let mut state = self.lock();
-        let waiting_since = state.busy.then(Instant::now);
+        let asked_at = Instant::now();
         while state.busy {
             shared.check()?;
             #[cfg(test)]
@@ -82,9 +82,7 @@ impl Checkpoints {
             }
             state = self.wait(state);
         }
-        if let Some(since) = waiting_since {
-            metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(since.elapsed().as_secs_f64());
-        }
+        metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(asked_at.elapsed().as_secs_f64());
         state.frozen = Some(shared.layers.freeze(last_commit));
         state.busy = true;
         self.changed.notify_all();
