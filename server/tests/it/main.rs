@@ -41,6 +41,7 @@ mod overload;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod restart;
+mod retention_space;
 mod start_up;
 #[cfg(target_os = "linux")]
 mod wall_clock;

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Files open for reading at once. 64 MiB each: a backlog that is read goes through one after the other.
+/// Files open for reading at once. 16 MiB each: a backlog that is read goes through one after the other.
 const MAX_OPEN: usize = 64;
 
 /// Files by number, the one used last at the end.

@@ -40,7 +40,7 @@ pub(super) use self::salvage::{Left, ValueFiles};
 pub(super) const MIN_BYTES: usize = 256;
 
 /// Where a file ends. A file more is begun with each opening, too.
-const FILE_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 64 * 1024 * 1024 };
+const FILE_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
 
 /// What is known of a file's bytes. A hint: what a sweep goes by is the map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
