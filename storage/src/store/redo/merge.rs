@@ -8,13 +8,14 @@ use bytes::Bytes;
 use crate::store::{Direction, Write};
 
 /// The rows of `lower` with those of `upper` laid over them. Both come in the order of `direction`, and so does the answer.
-/// An error of `lower` is passed on where it stands; what comes after it means nothing.
-pub(crate) fn overlay<E>(
+/// An error of `lower` is passed on where it stands; what comes after it means nothing. What a row of `lower` has for a
+/// value is not looked at: it may be dear to get, and is hidden perhaps.
+pub(crate) fn overlay<L: From<Write>, E>(
     upper: impl Iterator<Item = (Bytes, Write)>,
-    lower: impl Iterator<Item = Result<(Bytes, Write), E>>,
+    lower: impl Iterator<Item = Result<(Bytes, L), E>>,
     direction: Direction,
-) -> impl Iterator<Item = Result<(Bytes, Write), E>> {
-    let mut upper = upper.peekable();
+) -> impl Iterator<Item = Result<(Bytes, L), E>> {
+    let mut upper = upper.map(|(key, write)| (key, L::from(write))).peekable();
     let mut lower = lower.peekable();
     std::iter::from_fn(move || {
         let next = match (upper.peek(), lower.peek()) {
@@ -37,15 +38,23 @@ pub(crate) fn overlay<E>(
     })
 }
 
-/// The rows that are there, of rows that may be deletions.
-pub(crate) fn living<E>(
-    rows: impl Iterator<Item = Result<(Bytes, Write), E>>,
+/// The rows that are there, with what `value` says they hold.
+pub(crate) fn living<L, E>(
+    rows: impl Iterator<Item = Result<(Bytes, L), E>>,
+    mut value: impl FnMut(&Bytes, L) -> Result<Option<Bytes>, E>,
 ) -> impl Iterator<Item = Result<(Bytes, Bytes), E>> {
-    rows.filter_map(|row| match row {
-        Ok((key, Write::Put(value))) => Some(Ok((key, value))),
-        Ok((_, Write::Delete)) => None,
-        Err(error) => Some(Err(error)),
+    rows.filter_map(move |row| {
+        let living = row.and_then(|(key, held)| Ok(value(&key, held)?.map(|value| (key, value))));
+        living.transpose()
     })
+}
+
+/// What a row holds after it was written so.
+pub(crate) fn written(write: Write) -> Option<Bytes> {
+    match write {
+        Write::Put(value) => Some(value),
+        Write::Delete => None,
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +93,7 @@ mod tests {
 
             let rows = |layer| ordered(layer, direction).into_iter();
             let below = overlay(rows(&middle), rows(&bottom).map(Ok::<_, Infallible>), direction);
-            let found: Vec<_> = living(overlay(rows(&top), below, direction))
+            let found: Vec<_> = living(overlay(rows(&top), below, direction), |_, write| Ok(written(write)))
                 .map(|row| row.map(|(key, value)| (key, Write::Put(value))).unwrap())
                 .collect();
             prop_assert_eq!(found, ordered(&expected, direction));
@@ -95,9 +104,11 @@ mod tests {
     fn an_error_below_is_not_hidden_by_rows_above() {
         let row = |key: &'static str| (Bytes::from(key), Write::Put(Bytes::new()));
         let lower = vec![Ok(row("a")), Err("disk")];
-        let found: Result<Vec<_>, _> =
-            living(overlay([row("a"), row("b"), row("c")].into_iter(), lower.into_iter(), Direction::Forward))
-                .collect();
+        let found: Result<Vec<_>, _> = living(
+            overlay([row("a"), row("b"), row("c")].into_iter(), lower.into_iter(), Direction::Forward),
+            |_, write| Ok(written(write)),
+        )
+        .collect();
         assert_eq!(found.unwrap_err(), "disk");
     }
 
@@ -106,6 +117,6 @@ mod tests {
         let lower = std::iter::from_fn(|| -> Option<Result<(Bytes, Write), Infallible>> { panic!("read too far") });
         let lower = [Ok((Bytes::from("b"), Write::Delete))].into_iter().chain(lower);
         let upper = [(Bytes::from("a"), Write::Put(Bytes::new()))].into_iter();
-        assert_eq!(living(overlay(upper, lower, Direction::Forward)).take(1).count(), 1);
+        assert_eq!(living(overlay(upper, lower, Direction::Forward), |_, write| Ok(written(write))).take(1).count(), 1);
     }
 }

@@ -78,19 +78,13 @@ impl Apart {
         }
     }
 
-    /// The rows with keys in `[start, end)`.
-    pub(super) fn range<'a>(
-        &'a self,
-        start: &'a [u8],
-        end: &'a [u8],
-    ) -> impl DoubleEndedIterator<Item = Sled<(Bytes, Write)>> + 'a {
-        self.tree.range(start..end).filter_map(|row| {
-            let value = row.and_then(|(key, held)| Ok(self.resolve(&key, held)?.map(|value| (key, value))));
-            value.transpose().map(|row| row.map(|(key, value)| (Bytes::copy_from_slice(&key), Write::Put(value))))
-        })
+    /// The rows with keys in `[start, end)`, as they are held.
+    pub(super) fn range(&self, start: &[u8], end: &[u8]) -> ::sled::Iter {
+        self.tree.range(start..end)
     }
 
-    fn resolve(&self, key: &[u8], held: ::sled::IVec) -> Sled<Option<Bytes>> {
+    /// The value of a row that holds this.
+    pub(super) fn resolve(&self, key: &[u8], held: ::sled::IVec) -> Sled<Option<Bytes>> {
         let mut held = held;
         for _ in 0..TRIES {
             let pointer = match decode(&held)? {

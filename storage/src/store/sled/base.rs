@@ -19,6 +19,7 @@ use super::contain::{Contained, Panicked};
 use super::open::Opened;
 use super::spill::Spill;
 use super::{contain, open};
+use crate::store::redo::merge::written;
 use crate::store::{Direction, StoreError, Write};
 
 /// The tree, apart from the rows, whose single row is the number of the last commit.
@@ -30,8 +31,17 @@ const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 /// Rows of an older format that are moved before the next look, of at most 8 KiB each.
 const ROWS_MOVED_AT_ONCE: usize = 256;
 
+/// What a row holds: what was written above, or what sled has in its place.
+pub(super) enum Row {
+    Written(Write),
+    Held(::sled::IVec),
+}
+
 /// A row of sled as the layers above see rows.
-pub(super) type BaseRow = Result<(Bytes, Write), ::sled::Error>;
+pub(super) type BaseRow = Result<(Bytes, Row), ::sled::Error>;
+
+/// The value of a row, if there is one.
+pub(super) type BaseValue = Result<Option<Bytes>, ::sled::Error>;
 
 /// The open map.
 pub(super) struct Base {
@@ -47,6 +57,14 @@ pub(super) struct Base {
     data_file: PathBuf,
     /// Files beside the data file; they do not change while the store is open.
     other_files_bytes: u64,
+}
+
+// === impl Row ===
+
+impl From<Write> for Row {
+    fn from(write: Write) -> Self {
+        Self::Written(write)
+    }
 }
 
 // === impl Base ===
@@ -87,21 +105,30 @@ impl Base {
         })
     }
 
-    /// Hands the rows with keys in `[start, end)`, which are read as they are asked for, to `take`.
+    /// Hands the rows with keys in `[start, end)`, which are read as they are asked for, to `take`, and with them what
+    /// tells their values.
     pub(super) fn scan<T>(
         &self,
         start: &[u8],
         end: &[u8],
         direction: Direction,
-        take: impl FnOnce(&mut dyn Iterator<Item = BaseRow>) -> Result<T, ::sled::Error>,
+        take: impl FnOnce(&mut dyn Iterator<Item = BaseRow>, &dyn Fn(&Bytes, Row) -> BaseValue) -> Result<T, ::sled::Error>,
     ) -> Result<T, StoreError> {
+        let value = |key: &Bytes, row| match row {
+            Row::Written(write) => Ok(written(write)),
+            Row::Held(held) if self.apart_keys.contains(key) => self.apart.resolve(key, held),
+            Row::Held(held) => Ok(Some(Bytes::copy_from_slice(&held))),
+        };
+        let held = |row: Result<(::sled::IVec, ::sled::IVec), ::sled::Error>| {
+            row.map(|(key, held)| (Bytes::copy_from_slice(&key), Row::Held(held)))
+        };
         let [below, apart, above] = self.apart_keys.split(start, end);
         self.guarded("read", || {
-            let plain = |(start, end): (&[u8], &[u8])| self.db.range(start..end).map(|row| row.map(owned));
-            let rows = plain(below).chain(self.apart.range(apart.0, apart.1)).chain(plain(above));
+            let plain = |(start, end): (&[u8], &[u8])| self.db.range(start..end);
+            let rows = plain(below).chain(self.apart.range(apart.0, apart.1)).chain(plain(above)).map(held);
             match direction {
-                Direction::Forward => take(&mut { rows }),
-                Direction::Reverse => take(&mut rows.rev()),
+                Direction::Forward => take(&mut { rows }, &value),
+                Direction::Reverse => take(&mut rows.rev(), &value),
             }
         })
     }

@@ -201,9 +201,9 @@ impl Store for SledStore {
         let (active, frozen) = self.shared.layers.now();
         let range = |table| Range::new(table, start, end, limit, direction);
         let (active, frozen) = (range(active), frozen.map(range));
-        let scanned = self.shared.base.scan(start, end, direction, |base| {
+        let scanned = self.shared.base.scan(start, end, direction, |base, value| {
             let below = overlay(frozen.into_iter().flatten(), base, direction);
-            living(overlay(active, below, direction)).take(limit).collect()
+            living(overlay(active, below, direction), value).take(limit).collect()
         });
         scanned.map_err(|error| self.shared.poison.latch(error))
     }
