@@ -159,9 +159,8 @@ fn unpacked(name: &str) -> (Arc<TempDir>, Value) {
     (root, serde_json::from_slice(&std::fs::read(kept.join("expected.json")).unwrap()).unwrap())
 }
 
-#[test]
-fn a_store_of_format_2_gives_back_every_row() {
-    let (root, expected) = unpacked("format-2");
+fn gives_back_every_row(name: &str) {
+    let (root, expected) = unpacked(name);
     assert_eq!(rows(&root.path().join("data")), expected["rows"]);
     // Of every kind but what retention leaves behind.
     let kinds = expected["rows"]["ofKind"].as_object().unwrap();
@@ -169,9 +168,8 @@ fn a_store_of_format_2_gives_back_every_row() {
     assert!(missing.is_empty(), "no rows of the kinds {missing:?}");
 }
 
-#[test]
-fn a_data_directory_of_format_2_is_read_and_goes_on() {
-    let (root, expected) = unpacked("format-2");
+fn is_read_and_goes_on(name: &str) {
+    let (root, expected) = unpacked(name);
     let wall = Wall::new();
     wall.set_offset_ms(expected["madeAtMs"].as_i64().unwrap() - unix_ms());
     let mut environment = wall.environment();
@@ -190,4 +188,24 @@ fn a_data_directory_of_format_2_is_read_and_goes_on() {
         assert_eq!(attempted_last(&server, uid), "success");
     }
     assert_eq!(receiver.count(), arrived, "delivered again");
+}
+
+#[test]
+fn a_store_of_format_2_gives_back_every_row() {
+    gives_back_every_row("format-2");
+}
+
+#[test]
+fn a_store_of_format_3_gives_back_every_row() {
+    gives_back_every_row("format-3");
+}
+
+#[test]
+fn a_data_directory_of_format_2_is_read_and_goes_on() {
+    is_read_and_goes_on("format-2");
+}
+
+#[test]
+fn a_data_directory_of_format_3_is_read_and_goes_on() {
+    is_read_and_goes_on("format-3");
 }
