@@ -113,12 +113,26 @@ impl Push {
     }
 }
 
-/// Pushes until told to finish.
-pub(super) fn push(front: &Front, ledger: &Ledger, pusher: usize, random: &mut Random) {
+/// How often one that waits for deliveries looks whether they have come.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Pushes until told to finish, but not while deliveries are far `behind`.
+pub(super) fn push(
+    front: &Front,
+    ledger: &Ledger,
+    pusher: usize,
+    random: &mut Random,
+    behind: &(dyn Fn() -> bool + Sync),
+) {
     let mut next = pusher as u64 * 1_000_000;
     let (started, mut pushed, mut life) = (Instant::now(), 0.0, 0);
     let rate = EVENTS_PER_S / super::PUSHERS as f64;
     while front.goes_on(Duration::from_secs_f64(pushed / rate).saturating_sub(started.elapsed())) {
+        if behind() {
+            // What is not pushed now is not made good for.
+            pushed += rate * LOOK_EVERY.as_secs_f64();
+            continue;
+        }
         let batch = random.below(4) == 0;
         let count = if batch { 1 + random.below(BATCH_MAX) } else { 1 };
         let push = Push {
