@@ -277,16 +277,19 @@ impl Writing {
 }
 
 /// Cuts off what the file has behind its last whole entry, and says how many bytes of entries it has that are not among
-/// those of `sealed`. A process that died left them, with the last one half written.
+/// those of `sealed`. A process that died left them, with the last one half written; they may be in memory alone, and
+/// the next seal is to say that they are there, so what is kept is made durable.
 fn cut_off(files: &Files, number: u32, sealed: Usage, bytes: u64) -> io::Result<u64> {
     if bytes <= sealed.total {
         return Ok(0);
     }
     let path = files.path(number);
     let whole = entries::whole_until(&path, number, sealed.total)?;
+    let file = OpenOptions::new().write(true).open(path)?;
     if whole < bytes {
-        OpenOptions::new().write(true).open(path)?.set_len(whole)?;
+        file.set_len(whole)?;
     }
+    file.sync_all()?;
     Ok(whole - sealed.total)
 }
 
