@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// A larger request ends its connection.
 const MAX_REQUEST_BYTES: usize = 8 << 20;
 
-/// More are answered but not kept.
-const MAX_KEPT: usize = 200_000;
+/// More are answered but not kept, and whoever looks at them is told.
+const MAX_KEPT: usize = 4_000_000;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -163,7 +163,10 @@ impl Receiver {
         deadline: Duration,
         mut predicate: impl FnMut(&[Received]) -> bool,
     ) -> Vec<Received> {
-        let found = self.state.wait(deadline, |state| predicate(&state.requests).then(|| state.requests.clone()));
+        let found = self.state.wait(deadline, |state| {
+            assert!(state.requests.len() < MAX_KEPT, "more requests than a test can look at");
+            predicate(&state.requests).then(|| state.requests.clone())
+        });
         found.unwrap_or_else(|| {
             let state = self.state.lock();
             let last: Vec<&str> = state.requests.iter().rev().take(10).map(|request| request.path.as_str()).collect();
