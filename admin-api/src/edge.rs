@@ -1,7 +1,8 @@
 //! What happens to every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503 ─▶ key ─▶ no room for the body → 503 ─▶ handler
+//! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503
+//!     ─▶ key ─▶ no room for the body → 503 ─▶ handler
 //! ```
 //! Deliberately no bound by caller: fairness between tenants is for the engine, which knows their backlog.
 

@@ -26,6 +26,7 @@ mod api_client;
 mod demo;
 mod key_command;
 mod repair_command;
+mod time_text;
 
 use crate::cli::{Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
 use crate::config::{LogFormat, Settings};

@@ -4,11 +4,10 @@
 
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
+use crate::time_text::time_text;
+use engine::clock::wall_now;
 use model::UnixMs;
-use std::time::{SystemTime, UNIX_EPOCH};
 use storage::repair::{Repair, RepairError};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +30,7 @@ pub(crate) enum RepairCommandError {
 /// # Errors
 /// See [`RepairCommandError`].
 pub(crate) fn run(loaded: &Loaded) -> Result<String, RepairCommandError> {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = UnixMs(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
-    let repair = Repair { options: data_dir::options(loaded), now, time_text };
+    let repair = Repair { options: data_dir::options(loaded), now: wall_now(), time_text: time_or_number };
     let mut report = repair.run(&loaded.config.data_dir)?;
     match data_dir::repair_master_key(loaded) {
         Ok(true) => report.push_str("master.key: one flipped bit, put right.\n"),
@@ -43,11 +40,9 @@ pub(crate) fn run(loaded: &Loaded) -> Result<String, RepairCommandError> {
     Ok(report)
 }
 
-/// To the second, in UTC.
-fn time_text(at: UnixMs) -> String {
-    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
-    let text = OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|at| at.format(&Rfc3339).ok());
-    text.unwrap_or_else(|| at.to_string())
+/// A damaged store may say any number.
+fn time_or_number(at: UnixMs) -> String {
+    time_text(at).unwrap_or_else(|| at.to_string())
 }
 
 #[cfg(test)]
@@ -56,7 +51,7 @@ mod tests {
 
     #[test]
     fn times_are_readable_and_any_number_is_one() {
-        assert_eq!(time_text(UnixMs(1_700_000_000_123)), "2023-11-14T22:13:20Z");
-        assert_eq!(time_text(UnixMs(u64::MAX)), u64::MAX.to_string());
+        assert_eq!(time_or_number(UnixMs(1_700_000_000_123)), "2023-11-14T22:13:20Z");
+        assert_eq!(time_or_number(UnixMs(u64::MAX)), u64::MAX.to_string());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Bottom up: [`store`] is an ordered key-value map with atomic durable batches and nothing more; [`keys`] and
 //! [`codec`] give its rows a shape; [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one
-//! thread that makes them durable; [`repair`] saves what is left of a damaged store. Deliberately knows nothing of HTTP, sockets or when to retry.
+//! thread that makes them durable; [`repair`] saves what is left of a damaged store. Deliberately knows nothing of HTTP,
+//! sockets or when to retry.
 
 pub mod store;
 

@@ -94,7 +94,7 @@ impl Relief {
             Ok(Some(at)) => self.oldest.offer(at, app),
             Ok(None) => {}
             Err(error) if store.poisoned().is_some() => return Err(error),
-            // A first block that cannot be read: as old as can be, so that it goes.
+            // A key that cannot be read: as old as can be, so that its row goes.
             Err(_) => self.oldest.offer(model::UnixMs::ZERO, app),
         }
         Ok(())

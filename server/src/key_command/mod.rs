@@ -20,8 +20,8 @@ use crate::cli::KeyAction;
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::keys::{Environment, KeyError};
+use crate::time_text::time_text;
 use admin_api::auth::registry::{KeyInfo, RegistryError};
-use model::UnixMs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -186,16 +186,10 @@ fn table(keys: &[KeyInfo]) -> String {
     let mut text = format!("{:16}  {:30}  {:24}  NAME\n", "ID", "APPLICATION", "CREATED");
     for key in keys {
         let app = key.app_id.as_deref().unwrap_or("all");
-        text.push_str(&format!("{:16}  {app:30}  {:24}  {}\n", key.id, time_text(key.created_at), key.name));
+        let created = time_text(key.created_at).unwrap_or_default();
+        text.push_str(&format!("{:16}  {app:30}  {created:24}  {}\n", key.id, key.name));
     }
     text
-}
-
-/// RFC 3339 in UTC, by whole seconds.
-fn time_text(at: UnixMs) -> String {
-    let format = &time::format_description::well_known::Rfc3339;
-    let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(at.seconds()).unwrap_or(i64::MAX)).ok();
-    at.and_then(|at| at.format(format).ok()).unwrap_or_default()
 }
 
 // === impl Place ===
@@ -226,6 +220,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::UnixMs;
 
     fn key(id: &str, name: &str) -> KeyInfo {
         KeyInfo { id: id.to_owned(), name: name.to_owned(), app_id: None, created_at: UnixMs(1_500) }

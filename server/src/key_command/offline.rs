@@ -5,8 +5,7 @@
 use super::KeyCommandError;
 use admin_api::KeyHash;
 use admin_api::auth::registry::{self, KeyInfo, NewKey, RegistryError};
-use model::UnixMs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use engine::clock::wall_now;
 use storage::tables::api_key;
 use storage::{Direction, Store, Txn};
 use zeroize::Zeroizing;
@@ -18,7 +17,7 @@ pub(super) fn create(
     app: Option<String>,
 ) -> Result<Zeroizing<String>, KeyCommandError> {
     let text = admin_api::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
-    let new = NewKey { hash: KeyHash::of(&text), name, app, now: now() };
+    let new = NewKey { hash: KeyHash::of(&text), name, app, now: wall_now() };
     write(store, |txn| registry::create(txn, new))?;
     Ok(text)
 }
@@ -42,11 +41,6 @@ fn write<T>(
     let result = collect(&mut txn)?;
     store.apply(txn.into_parts().0)?;
     Ok(result)
-}
-
-fn now() -> UnixMs {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMs(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

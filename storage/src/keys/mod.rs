@@ -100,15 +100,15 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Those whose keys begin with the number of an application.
+    /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
+    /// application does: nobody may take its log for an empty one while there is some of it left.
     pub(crate) const OF_APPS: [KeyKind; 18] = [
         KeyKind::Application,
-        KeyKind::Endpoint,
-        KeyKind::EndpointUid,
         KeyKind::Event,
         KeyKind::Chunk,
         KeyKind::EventUid,
-        KeyKind::Routed,
+        KeyKind::Endpoint,
+        KeyKind::EndpointUid,
         KeyKind::Cursor,
         KeyKind::Pending,
         KeyKind::Due,
@@ -120,6 +120,7 @@ impl KeyKind {
         KeyKind::Health,
         KeyKind::Idempotency,
         KeyKind::Expired,
+        KeyKind::Routed,
     ];
 
     /// Those whose keys do not.

@@ -9,7 +9,7 @@ use model::{AppId, Cursor, Endpoint, EndpointId, Event, Pending, Seq, Trigger};
 use super::*;
 use crate::store::sled::ApartKeys;
 use crate::store::sled::crash_tests::copy_folder;
-use crate::tables::testing::{TestStore, target};
+use crate::tables::testing::{TestStore, plain_endpoint, target};
 use crate::tables::{delivery, endpoint, log, retained};
 use crate::txn::Txn;
 use crate::{Direction, codec};
@@ -70,28 +70,7 @@ fn an_exchange_that_was_interrupted_is_ended_by_the_next_run_and_no_server_start
 }
 
 fn endpoint(id: u32) -> Endpoint {
-    Endpoint {
-        id: EndpointId(id),
-        app: APP,
-        salt: 7,
-        uid: Some(format!("hook {id}")),
-        url: "https://example.com/hook".to_owned(),
-        description: String::new(),
-        event_types: Vec::new(),
-        channels: Vec::new(),
-        rate_limit: None,
-        max_in_flight: None,
-        timeout_ms: None,
-        retry_policy: None,
-        on_client_error: None,
-        disabled: None,
-        active_from: Seq(0),
-        secrets: Vec::new(),
-        sealed_headers: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(2),
-    }
+    Endpoint { uid: Some(format!("hook {id}")), ..plain_endpoint(target(APP.0, id)) }
 }
 
 fn event(seq: u64) -> Event {

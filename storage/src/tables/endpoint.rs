@@ -167,30 +167,14 @@ fn release(txn: &mut Txn<'_>, target: EndpointRef, uid: &str) -> Result<(), Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::testing::{TestStore, target};
+    use crate::tables::testing::{TestStore, plain_endpoint, target};
 
     fn endpoint(app: u32, id: u32, uid: Option<&str>) -> Endpoint {
         Endpoint {
-            id: EndpointId(id),
-            app: AppId(app),
-            salt: 7,
             uid: uid.map(str::to_owned),
-            url: "https://example.com/hook".to_owned(),
-            description: String::new(),
             event_types: vec!["invoice.*".to_owned()],
-            channels: Vec::new(),
             rate_limit: Some(10),
-            max_in_flight: None,
-            timeout_ms: None,
-            retry_policy: None,
-            on_client_error: None,
-            disabled: None,
-            active_from: Seq(0),
-            secrets: Vec::new(),
-            sealed_headers: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(1),
-            updated_at: UnixMs(2),
+            ..plain_endpoint(target(app, id))
         }
     }
 

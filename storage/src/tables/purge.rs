@@ -9,35 +9,14 @@ use crate::tables::{remove_retained, scan};
 use crate::txn::{Growth, Txn};
 use model::AppId;
 
-/// Kinds whose keys begin with an application's number. The mark of what was routed goes last: nobody may take the
-/// application's log for an empty one while there is some of it left.
-const KINDS: [KeyKind; 17] = [
-    KeyKind::Event,
-    KeyKind::Chunk,
-    KeyKind::EventUid,
-    KeyKind::Endpoint,
-    KeyKind::EndpointUid,
-    KeyKind::Cursor,
-    KeyKind::Pending,
-    KeyKind::Due,
-    KeyKind::DeadLetter,
-    KeyKind::AttemptFirst,
-    KeyKind::AttemptLater,
-    KeyKind::AttemptLaterBySeq,
-    KeyKind::Gap,
-    KeyKind::Health,
-    KeyKind::Idempotency,
-    KeyKind::Expired,
-    KeyKind::Routed,
-];
-
 /// Removes up to `limit` rows of a deleted application; answers how many it removed. None means that nothing is left.
 ///
 /// # Errors
 /// Whatever the store reports.
 pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for kind in KINDS {
+    // Its own row went when it was deleted.
+    for kind in KeyKind::OF_APPS.into_iter().filter(|kind| *kind != KeyKind::Application) {
         let rows = scan(txn, &keys::of_app(kind, app), limit - removed, Direction::Forward)?;
         removed += rows.len();
         for (key, _) in rows {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
 
 use super::super::report::Report;
-use super::{PAGE, commit, pages};
+use super::{PAGE, commit, last_key, pages};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::store::{Direction, Store, StoreError};
 use crate::tables::{delivery, endpoint, log};
@@ -128,14 +128,12 @@ fn last(
     range: KeyRange,
     decode: impl Fn(&[u8]) -> Result<(EndpointRef, Seq), StoreError>,
 ) -> Result<Seq, StoreError> {
-    let rows = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    Ok(rows.first().map(|(key, _)| decode(key)).transpose()?.map_or(Seq::ZERO, |(_, seq)| seq))
+    Ok(last_key(store, range)?.map(|key| decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq)| seq))
 }
 
 fn last_chunk(store: &dyn Store, app: AppId) -> Result<Seq, StoreError> {
-    let range = keys::chunk::of_app(app);
-    let rows = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    Ok(rows.first().map(|(key, _)| keys::chunk::decode(key)).transpose()?.map_or(Seq::ZERO, |(_, seq, _)| seq))
+    let last = last_key(store, keys::chunk::of_app(app))?;
+    Ok(last.map(|key| keys::chunk::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq, _)| seq))
 }
 
 /// Where an endpoint may have stood, by its attempts; before all that is left when they are few.

@@ -44,9 +44,8 @@ fn counters(store: &dyn Store) -> Result<(), StoreError> {
     let (mut app, mut endpoint) = (AppId(0), EndpointId(0));
     // Every row of a tenant begins with these numbers, also when that of the application itself is lost.
     for kind in KeyKind::OF_APPS {
-        let range = KeyRange::prefix(vec![kind as u8]);
-        let last = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-        app = app.max(last.first().and_then(|(key, _)| keys::app_of(key)).unwrap_or(app));
+        let last = last_key(store, KeyRange::prefix(vec![kind as u8]))?;
+        app = app.max(last.and_then(|key| keys::app_of(&key)).unwrap_or(app));
     }
     for kind in [KeyKind::Endpoint, KeyKind::Cursor, KeyKind::Health, KeyKind::AttemptFirst] {
         let mut after = None;
@@ -59,9 +58,8 @@ fn counters(store: &dyn Store) -> Result<(), StoreError> {
             after = Some(target);
         }
     }
-    let range = KeyRange::prefix(vec![KeyKind::Job as u8]);
-    let last = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    let job = last.first().map(|(key, _)| keys::job::decode(key)).transpose()?.unwrap_or(0);
+    let last = last_key(store, KeyRange::prefix(vec![KeyKind::Job as u8]))?;
+    let job = last.map(|key| keys::job::decode(&key)).transpose()?.unwrap_or(0);
     commit(store, |txn| counter::raise(txn, app, endpoint, job))
 }
 
@@ -86,6 +84,12 @@ fn pages(
         range = range.beyond(Some(last.to_vec()), Direction::Forward);
         each(&rows)?;
     }
+}
+
+/// The key of the last row of a range.
+fn last_key(store: &dyn Store, range: KeyRange) -> Result<Option<Bytes>, StoreError> {
+    let rows = store.scan(&range.start, &range.end, 1, Direction::Reverse)?;
+    Ok(rows.into_iter().next().map(|(key, _)| key))
 }
 
 /// One durable write.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
-use super::tests::{OPTIONS, OnDisk, refusal, row};
+use super::tests::{OPTIONS, OnDisk, batch, refusal, row};
 use super::*;
 use crate::store::conformance::dump;
 use crate::store::{MemoryStore, prefix_end};
@@ -157,13 +157,7 @@ proptest! {
         for (at, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Apply(writes) => {
-                    let mut batch = Batch::new();
-                    for (key, value_bytes) in writes {
-                        match value_bytes {
-                            Some(bytes) => batch.put(vec![key], vec![at as u8; bytes]),
-                            None => batch.delete(vec![key]),
-                        }
-                    }
+                    let batch = batch(writes.into_iter().map(|(key, value_bytes)| (vec![key], value_bytes)), at);
                     pair.apply(batch);
                 }
                 Step::Scan(start, end, limit, up) => {

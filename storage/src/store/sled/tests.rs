@@ -54,6 +54,18 @@ pub(super) fn row(key: u32, value_bytes: usize) -> Batch {
     batch
 }
 
+/// These writes of step `at`: a value of so many bytes, or a deletion.
+pub(super) fn batch(writes: impl IntoIterator<Item = (Vec<u8>, Option<usize>)>, at: usize) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value_bytes) in writes {
+        match value_bytes {
+            Some(bytes) => batch.put(key, vec![at as u8; bytes]),
+            None => batch.delete(key),
+        }
+    }
+    batch
+}
+
 fn data_file(dir: &Path) -> PathBuf {
     dir.join("store/sled/db")
 }
@@ -116,13 +128,7 @@ proptest! {
         for (at, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Apply(writes) => {
-                    let mut batch = Batch::new();
-                    for (key, value_bytes) in writes {
-                        match value_bytes {
-                            Some(bytes) => batch.put(key, vec![at as u8; bytes]),
-                            None => batch.delete(key),
-                        }
-                    }
+                    let batch = batch(writes, at);
                     model.apply(batch.clone()).unwrap();
                     subject.store.apply(batch).unwrap();
                 }

@@ -2,11 +2,9 @@
 
 use super::super::inbox::WriterHandle;
 use super::world::{APP, CONFIG, World, message, report};
-use crate::tables::testing::target;
+use crate::tables::testing::{plain_endpoint, target};
 use crate::tables::{application, delivery, endpoint};
-use model::{
-    Disabled, DisabledReason, Endpoint, EndpointId, Pending, Seq, Settled, Settlement, Trigger, UnixMs, Verdict,
-};
+use model::{Disabled, DisabledReason, Endpoint, Pending, Seq, Settled, Settlement, Trigger, UnixMs, Verdict};
 use std::sync::atomic::Ordering;
 
 fn settled(count: u64) -> Vec<Settled> {
@@ -82,28 +80,7 @@ async fn the_call_to_go_on_comes_while_the_writer_runs() {
 }
 
 fn endpoint_row(description: String) -> Endpoint {
-    Endpoint {
-        id: EndpointId(1),
-        app: APP,
-        salt: 7,
-        uid: None,
-        url: "https://example.com/".to_owned(),
-        description,
-        event_types: Vec::new(),
-        channels: Vec::new(),
-        rate_limit: None,
-        max_in_flight: None,
-        timeout_ms: None,
-        retry_policy: None,
-        on_client_error: None,
-        disabled: None,
-        active_from: Seq(0),
-        secrets: Vec::new(),
-        sealed_headers: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    Endpoint { description, ..plain_endpoint(target(APP.0, 1)) }
 }
 
 #[tokio::test]

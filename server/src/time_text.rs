@@ -1,0 +1,11 @@
+//! Times as people read them. Deliberately not those of the API, which has its own format.
+
+use model::UnixMs;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// RFC 3339 in UTC, by whole seconds; `None` beyond the year 9999.
+pub(crate) fn time_text(at: UnixMs) -> Option<String> {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
+}
