@@ -207,7 +207,10 @@ impl Lane {
         self.land(asked.seq);
         match asked.due {
             Some(due) => self.retries.returned((due, asked.seq)),
-            None => self.backlog.hole_returned(asked.seq),
+            None => {
+                self.backlog.hole_returned(asked.seq);
+                self.retries.landed(asked.seq);
+            }
         }
         self.read_failed = true;
     }

@@ -264,6 +264,34 @@ fn an_interrupted_first_try_that_cannot_be_fetched_waits_for_another_turn() {
 }
 
 #[test]
+fn one_put_back_in_line_while_its_first_try_cannot_be_fetched_is_found_again() {
+    let mut world = world();
+    world.ingest(2, true, false);
+    world.serve();
+    world.finish(1, Answer::OK);
+    world.serve();
+    world.crash(|_| false);
+    // Out for its rows as a first try, which the log owes.
+    world.pump(true);
+    world.requeue(Seq(1));
+    world.tell_requeued();
+    (0..2).for_each(|_| {
+        world.pump(true);
+        world.go_on_loading(false);
+    });
+    // Its new place is in memory and set aside, for it is out already.
+    world.pump(true);
+    world.go_on_fetching(0, true);
+    world.set_disabled(true);
+    world.serve();
+    world.now = world.now.plus_ms(1_000);
+    world.serve();
+    let given_up = world.dead_letter(Seq(1)).map(|dead| dead.reason);
+    assert_eq!(given_up, Some(DeadLetterReason::EndpointDisabled));
+    world.settle_down();
+}
+
+#[test]
 fn a_probe_that_finds_nothing_it_may_send_is_not_spent() {
     let mut world = world();
     world.ingest(4, true, false);
