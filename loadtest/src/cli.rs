@@ -48,7 +48,7 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// kill -9 under load, again and again.
     Restart(Restart),
-    /// A short form of each, compared with `limit` of the same run.
+    /// A short form of each, compared with `limit` of the same round; see its --help for how long it takes.
     All(All),
 }
 
@@ -166,6 +166,11 @@ pub(crate) struct Restart {
 /// Options of `all`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct All {
+    /// How often limit, steady, fanout, batch, tenants, open and blackhole are run, one of each after the other; what
+    /// is compared with a target is the median over these rounds. The other scenarios run once, after the last.
+    /// With stretches of 4 s (--seconds) a round takes about PERROUND s, and all the rest about REST minutes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
     /// Events of `backlog`.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) backlog_events: u64,
@@ -244,7 +249,8 @@ pub(crate) struct Options {
     /// Write the results as JSON.
     #[arg(long, global = true)]
     pub(crate) json: Option<PathBuf>,
-    /// Write throughput and latency over the run as SVG. `all` writes one file per scenario: FILE-SCENARIO.svg.
+    /// Write throughput and latency over the run as SVG. `all` writes one file per scenario, of its last round:
+    /// FILE-SCENARIO.svg.
     #[arg(long, global = true)]
     pub(crate) plot: Option<PathBuf>,
 }
@@ -262,5 +268,6 @@ mod tests {
         assert!(parse("loadtest --seconds 2 fanout --endpoints 3").is_ok());
         assert!(parse("loadtest steady --url http://127.0.0.1:1").is_err());
         assert!(parse("loadtest batch --size 0").is_err());
+        assert!(parse("loadtest all --rounds 1").is_ok() && parse("loadtest all --rounds 0").is_err());
     }
 }

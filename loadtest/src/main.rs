@@ -42,7 +42,7 @@ fn run(cli: &cli::Cli) -> anyhow::Result<bool> {
         report::write_json(path, &outcomes, &targets)?;
     }
     if let Some(path) = &cli.options.plot {
-        for outcome in &outcomes {
+        for outcome in report::by_scenario(&outcomes).iter().filter_map(|rounds| rounds.last()) {
             let each = path.with_file_name(format!(
                 "{}-{}.svg",
                 path.file_stem().unwrap_or_default().to_string_lossy(),

@@ -43,6 +43,7 @@ fn one(outcome: &Outcome) -> Value {
     json!({
         "scenario": outcome.scenario,
         "title": outcome.title,
+        "round": outcome.round,
         "facts": facts,
         "ledger": {
             "sent": account.sent, "acknowledged": account.acked, "owed": account.owed, "received": account.received,
@@ -72,6 +73,7 @@ mod tests {
         outcome.fact("deliveries_per_s", "deliveries", 7.5, "/s");
         let json = all(&[outcome], &[]);
         assert_eq!(json["scenarios"][0]["facts"]["deliveries_per_s"], 7.5);
+        assert_eq!(json["scenarios"][0]["round"], 1);
         assert_eq!(json["scenarios"][0]["balances"], true);
     }
 }

@@ -1,10 +1,12 @@
 //! What a run showed, and how it is told: a table, JSON, a plot.
 
 mod json;
+mod rounds;
 mod svg;
 mod table;
 
 pub(crate) use self::json::write as write_json;
+pub(crate) use self::rounds::{Spread, by_scenario, ratios, values};
 pub(crate) use self::svg::write as write_svg;
 pub(crate) use self::table::{print_all, print_one};
 
@@ -31,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) title: String,
     /// Its name.
     pub(crate) scenario: &'static str,
+    /// Which round of it, from 1 on. What `all` runs only once belongs to the last round, after which it runs.
+    pub(crate) round: u32,
     /// Its numbers.
     pub(crate) facts: Vec<Fact>,
     /// The course of it.
@@ -64,7 +68,7 @@ impl Outcome {
     /// Without numbers yet.
     pub(crate) fn new(scenario: &'static str, title: String) -> Outcome {
         let (facts, samples, complaints) = (Vec::new(), Vec::new(), Vec::new());
-        Outcome { title, scenario, facts, samples, account: Account::default(), complaints }
+        Outcome { title, scenario, round: 1, facts, samples, account: Account::default(), complaints }
     }
 
     /// Adds a number.

@@ -1,6 +1,6 @@
 //! Tables for people, on standard output.
 
-use super::{Outcome, Target};
+use super::{Outcome, Target, by_scenario, ratios, values};
 
 /// One scenario.
 pub(crate) fn print_one(outcome: &Outcome) {
@@ -22,32 +22,42 @@ fn one(outcome: &Outcome) -> String {
     text
 }
 
+/// A line for each scenario: the median of each number over its rounds, and what any of its ledgers complains of.
 fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
-    let limit = outcomes.iter().find(|outcome| outcome.scenario == "limit");
-    let of_limit =
-        |outcome: &Outcome, key| number(outcome.value(key) / limit.map_or(f64::NAN, |limit| limit.value(key)));
+    let median = |scenario, key| number(values(outcomes, scenario, key).median);
+    let of_limit = |scenario, key| number(ratios(outcomes, scenario, "limit", key).median);
     let mut text = String::new();
     let heads = ["deliveries/s", "of limit", "by CPU", "p50 ms", "p99 ms", "CPU µs"];
-    line(&mut text, format_args!("\n{:<44}{}  ledger", "scenario", columns(heads.map(str::to_owned))));
-    for outcome in outcomes {
+    let columns_of_heads = columns(heads.map(str::to_owned));
+    line(&mut text, format_args!("\n{:<44}{:>7}{columns_of_heads}  ledgers", "scenario, medians", "rounds"));
+    for group in by_scenario(outcomes) {
+        // The last title: that of `open` names its rate, which is another one in each round.
+        let Some(Outcome { scenario, title, .. }) = group.last() else { continue };
         let cells = [
-            number(outcome.value("deliveries_per_s")),
-            of_limit(outcome, "deliveries_per_s"),
-            of_limit(outcome, "cpu_bound_per_s"),
-            number(outcome.value("delivery_p50_ms")),
-            number(outcome.value("delivery_p99_ms")),
-            number(outcome.value("engine_cpu_us")),
+            median(scenario, "deliveries_per_s"),
+            of_limit(scenario, "deliveries_per_s"),
+            of_limit(scenario, "cpu_bound_per_s"),
+            median(scenario, "delivery_p50_ms"),
+            median(scenario, "delivery_p99_ms"),
+            median(scenario, "engine_cpu_us"),
         ];
-        let balance = if outcome.complaints.is_empty() { "balances".to_owned() } else { outcome.complaints.join(", ") };
-        line(&mut text, format_args!("{:<44}{}  {balance}", outcome.title, columns(cells)));
+        let balance = balance(&group);
+        line(&mut text, format_args!("{title:<44}{:>7}{}  {balance}", group.len(), columns(cells)));
     }
-    let (what, target, value) = ("what", "to reach", "measured");
-    line(&mut text, format_args!("\n{what:<42} {target:<28} {value:<36} met"));
+    let (what, target, value) = ("what", "to reach", "measured: median (least to greatest)");
+    line(&mut text, format_args!("\n{what:<42} {target:<28} {value:<56} met"));
     for row in targets {
         let met = if row.is_met { "yes" } else { "NO" };
-        line(&mut text, format_args!("{:<42} {:<28} {:<36} {met}", row.what, row.target, row.value));
+        line(&mut text, format_args!("{:<42} {:<28} {:<56} {met}", row.what, row.target, row.value));
     }
     text
+}
+
+fn balance(group: &[&Outcome]) -> String {
+    let wrong = group.iter().filter(|outcome| !outcome.complaints.is_empty());
+    let complaints: Vec<String> =
+        wrong.map(|outcome| format!("round {}: {}", outcome.round, outcome.complaints.join(", "))).collect();
+    if complaints.is_empty() { "balance".to_owned() } else { complaints.join("; ") }
 }
 
 /// Right-aligned.
@@ -132,6 +142,25 @@ mod tests {
         assert!(one(&outcome).contains("The ledger balances"));
         outcome.complaints.push("3 deliveries lost".to_owned());
         assert!(one(&outcome).contains("DOES NOT BALANCE: 3 deliveries lost"));
-        assert!(all(&[outcome], &[]).contains("3 deliveries lost"));
+        assert!(all(&[outcome], &[]).contains("round 1: 3 deliveries lost"));
+    }
+
+    #[test]
+    fn the_summary_has_a_line_for_each_scenario_with_its_medians() {
+        let mut outcomes = Vec::new();
+        for (round, limit, steady) in [(1, 100.0, 50.0), (2, 200.0, 60.0), (3, 400.0, 320.0)] {
+            for (scenario, rate) in [("limit", limit), ("steady", steady)] {
+                let mut outcome = Outcome { round, ..Outcome::new(scenario, format!("{scenario} of {round}")) };
+                outcome.fact("deliveries_per_s", "deliveries", rate, "/s");
+                outcomes.push(outcome);
+            }
+        }
+        outcomes[1].complaints.push("3 deliveries lost".to_owned());
+        let text = all(&outcomes, &[]);
+        let rows: Vec<&str> = text.lines().filter(|line| line.contains(" of ") && !line.contains("medians")).collect();
+        let [limit, steady] = rows[..] else { panic!("not one line for each: {text}") };
+        let cells: Vec<&str> = steady.split_whitespace().collect();
+        assert_eq!(cells[..6], ["steady", "of", "3", "3", "60.0", "0.50"], "{steady}");
+        assert!(limit.ends_with("balance") && steady.ends_with("round 1: 3 deliveries lost"), "{text}");
     }
 }
