@@ -48,8 +48,11 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// kill -9 under load, again and again.
     Restart(Restart),
-    /// A short form of each, compared with `limit` of the same round; see its --help for how long it takes.
+    /// A short form of each, compared with `limit` of the same round. About 9 minutes; see its --help.
     All(All),
+    /// How throughput and cost change with endpoints, tenants, a backlog and payloads: a table and a plot for each
+    /// axis. About 3 minutes.
+    Growth(Growth),
 }
 
 /// Options of `limit`.
@@ -168,7 +171,7 @@ pub(crate) struct Restart {
 pub(crate) struct All {
     /// How often limit, steady, fanout, batch, tenants, open and blackhole are run, one of each after the other; what
     /// is compared with a target is the median over these rounds. The other scenarios run once, after the last.
-    /// With stretches of 4 s (--seconds) a round takes about PERROUND s, and all the rest about REST minutes.
+    /// With stretches of 4 s (--seconds) a round takes about 65 s, and all the rest about 3 minutes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
     /// Events of `backlog`.
@@ -180,6 +183,40 @@ pub(crate) struct All {
     /// Cycles of `restart`.
     #[arg(long, default_value_t = 3)]
     pub(crate) restart_cycles: u32,
+}
+
+/// Options of `growth`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Growth {
+    /// Only this axis. All of them, with points of 3 s (--seconds), take about 3 minutes.
+    #[arg(long, value_enum)]
+    pub(crate) axis: Option<Axis>,
+    /// Write a plot of each axis into this folder: AXIS.svg.
+    #[arg(long)]
+    pub(crate) plots: Option<PathBuf>,
+    /// A backlog of a million events too: about 70 s more.
+    #[arg(long = "long")]
+    pub(crate) is_long: bool,
+}
+
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Axis {
+    /// Endpoints that get each event.
+    Endpoints,
+    /// Endpoints that get nothing, beside a busy one.
+    Idle,
+    /// Applications with skewed load.
+    Tenants,
+    /// Events that wait for one endpoint and then drain.
+    Backlog,
+    /// KiB of each payload.
+    Payload,
+}
+
+impl Axis {
+    /// All of them, in the order in which they are measured.
+    pub(crate) const ALL: [Axis; 5] = [Axis::Endpoints, Axis::Idle, Axis::Tenants, Axis::Backlog, Axis::Payload];
 }
 
 /// What takes the requests.
@@ -269,5 +306,9 @@ mod tests {
         assert!(parse("loadtest steady --url http://127.0.0.1:1").is_err());
         assert!(parse("loadtest batch --size 0").is_err());
         assert!(parse("loadtest all --rounds 1").is_ok() && parse("loadtest all --rounds 0").is_err());
+        assert!(
+            parse("loadtest growth --axis payload --plots x").is_ok() && parse("loadtest growth --axis x").is_err()
+        );
+        assert_eq!(Axis::ALL, Axis::value_variants());
     }
 }

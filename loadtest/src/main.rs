@@ -18,7 +18,9 @@ mod system;
 mod wire;
 
 use clap::Parser as _;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
     match run(&cli::Cli::parse()) {
@@ -33,23 +35,28 @@ fn main() -> ExitCode {
 
 /// Whether every ledger balances.
 fn run(cli: &cli::Cli) -> anyhow::Result<bool> {
-    let (outcomes, targets) = scenario::run(cli)?;
-    match outcomes.as_slice() {
-        [outcome] => report::print_one(outcome),
-        _ => report::print_all(&outcomes, &targets),
-    }
+    let begin = Instant::now();
+    let findings = scenario::run(cli)?;
+    report::print(&findings);
+    println!("\nThis took {:.0} s.", begin.elapsed().as_secs_f64());
     if let Some(path) = &cli.options.json {
-        report::write_json(path, &outcomes, &targets)?;
+        report::write_json(path, &findings)?;
     }
     if let Some(path) = &cli.options.plot {
-        for outcome in report::by_scenario(&outcomes).iter().filter_map(|rounds| rounds.last()) {
-            let each = path.with_file_name(format!(
-                "{}-{}.svg",
-                path.file_stem().unwrap_or_default().to_string_lossy(),
-                outcome.scenario
-            ));
-            report::write_svg(if outcomes.len() == 1 { path } else { &each }, outcome)?;
-        }
+        write_plots(path, &findings.outcomes)?;
     }
-    Ok(outcomes.iter().all(|outcome| outcome.complaints.is_empty()))
+    if let cli::Scenario::Growth(cli::Growth { plots: Some(folder), .. }) = &cli.scenario {
+        findings.curves.iter().try_for_each(|curve| report::write_growth_svg(folder, curve))?;
+    }
+    Ok(findings.is_balanced())
+}
+
+/// The file named for a single scenario; one beside it for each of several, of its last round.
+fn write_plots(path: &Path, outcomes: &[report::Outcome]) -> std::io::Result<()> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    for outcome in report::by_scenario(outcomes).iter().filter_map(|rounds| rounds.last()) {
+        let each = path.with_file_name(format!("{stem}-{}.svg", outcome.scenario));
+        report::write_svg(if outcomes.len() == 1 { path } else { &each }, outcome)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Results for programs.
 
-use super::{Outcome, Target};
+use super::{Curve, Findings, Outcome};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -8,12 +8,13 @@ use std::path::Path;
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write(path: &Path, outcomes: &[Outcome], targets: &[Target]) -> std::io::Result<()> {
-    std::fs::write(path, format!("{:#}\n", all(outcomes, targets)))
+pub(crate) fn write(path: &Path, findings: &Findings) -> std::io::Result<()> {
+    std::fs::write(path, format!("{:#}\n", all(findings)))
 }
 
-fn all(outcomes: &[Outcome], targets: &[Target]) -> Value {
-    let targets: Vec<Value> = targets
+fn all(findings: &Findings) -> Value {
+    let targets: Vec<Value> = findings
+        .targets
         .iter()
         .map(|row| json!({"what": row.what, "target": row.target, "value": row.value, "met": row.is_met}))
         .collect();
@@ -21,9 +22,16 @@ fn all(outcomes: &[Outcome], targets: &[Target]) -> Value {
         "command": std::env::args().skip(1).filter(|argument| !argument.starts_with("--key")).collect::<Vec<_>>(),
         "cores": std::thread::available_parallelism().map_or(0, |cores| cores.get()),
         "processor": processor(),
-        "scenarios": outcomes.iter().map(one).collect::<Vec<_>>(),
+        "scenarios": findings.outcomes.iter().map(one).collect::<Vec<_>>(),
         "targets": targets,
+        "curves": findings.curves.iter().map(curve).collect::<Vec<_>>(),
     })
+}
+
+fn curve(curve: &Curve) -> Value {
+    let points: Vec<Value> =
+        curve.points.iter().map(|point| json!({"x": point.x, "outcome": one(&point.outcome)})).collect();
+    json!({"axis": curve.axis, "grows": curve.grows, "points": points})
 }
 
 fn one(outcome: &Outcome) -> Value {
@@ -71,9 +79,17 @@ mod tests {
     fn facts_are_found_by_their_keys() {
         let mut outcome = Outcome::new("steady", "steady".to_owned());
         outcome.fact("deliveries_per_s", "deliveries", 7.5, "/s");
-        let json = all(&[outcome], &[]);
+        let json = all(&Findings { outcomes: vec![outcome], ..Findings::default() });
         assert_eq!(json["scenarios"][0]["facts"]["deliveries_per_s"], 7.5);
         assert_eq!(json["scenarios"][0]["round"], 1);
         assert_eq!(json["scenarios"][0]["balances"], true);
+    }
+
+    #[test]
+    fn the_points_of_a_curve_are_outcomes_too() {
+        let curves = vec![super::super::curve::tests::curve(&[(0, 40_000.0), (1_000, 50_000.0)])];
+        let json = all(&Findings { curves, ..Findings::default() });
+        let point = &json["curves"][0]["points"][1];
+        assert_eq!((&point["x"], &point["outcome"]["facts"]["deliveries_per_s"]), (&json!(1_000), &json!(50_000.0)));
     }
 }

@@ -1,14 +1,19 @@
-//! What a run showed, and how it is told: a table, JSON, a plot.
+//! What a run showed, and how it is told: tables, JSON, plots.
 
+mod canvas;
+mod curve;
+mod growth_svg;
 mod json;
 mod rounds;
 mod svg;
 mod table;
 
+pub(crate) use self::curve::{Column, Curve, Panel, Point};
+pub(crate) use self::growth_svg::write as write_growth_svg;
 pub(crate) use self::json::write as write_json;
 pub(crate) use self::rounds::{Spread, by_scenario, ratios, values};
 pub(crate) use self::svg::write as write_svg;
-pub(crate) use self::table::{print_all, print_one};
+pub(crate) use self::table::print;
 
 use crate::ledger::Account;
 use crate::measure::{Sample, Stretch};
@@ -45,6 +50,17 @@ pub(crate) struct Outcome {
     pub(crate) complaints: Vec<String>,
 }
 
+/// Everything that a run found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What each scenario showed, each round of it.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// What was to be reached; only of `all`.
+    pub(crate) targets: Vec<Target>,
+    /// Only of `growth`, whose outcomes are in here.
+    pub(crate) curves: Vec<Curve>,
+}
+
 /// A number to reach, for the summary of `all`.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -62,6 +78,13 @@ pub(crate) struct Target {
 pub(crate) fn cpu_bound_per_s(cpu_us: f64) -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     cores as f64 * 1e6 / cpu_us
+}
+
+impl Findings {
+    /// Whether every ledger balances.
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.outcomes.iter().all(|outcome| outcome.complaints.is_empty()) && self.curves.iter().all(Curve::is_balanced)
+    }
 }
 
 impl Outcome {

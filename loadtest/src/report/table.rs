@@ -1,15 +1,17 @@
 //! Tables for people, on standard output.
 
-use super::{Outcome, Target, by_scenario, ratios, values};
+use super::{Findings, Outcome, Target, by_scenario, ratios, values};
 
-/// One scenario.
-pub(crate) fn print_one(outcome: &Outcome) {
-    print!("{}", one(outcome));
-}
-
-/// All of them, and what was to be reached.
-pub(crate) fn print_all(outcomes: &[Outcome], targets: &[Target]) {
-    print!("{}", all(outcomes, targets));
+/// What was found: a scenario alone, or a summary of several.
+pub(crate) fn print(findings: &Findings) {
+    for curve in &findings.curves {
+        print!("{}", curve.table());
+    }
+    match findings.outcomes.as_slice() {
+        [] => {}
+        [outcome] => print!("{}", one(outcome)),
+        outcomes => print!("{}", all(outcomes, &findings.targets)),
+    }
 }
 
 fn one(outcome: &Outcome) -> String {
@@ -45,10 +47,10 @@ fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
         line(&mut text, format_args!("{title:<44}{:>7}{}  {balance}", group.len(), columns(cells)));
     }
     let (what, target, value) = ("what", "to reach", "measured: median (least to greatest)");
-    line(&mut text, format_args!("\n{what:<42} {target:<28} {value:<56} met"));
+    line(&mut text, format_args!("\n{what:<42} {target:<30} {value:<56} met"));
     for row in targets {
         let met = if row.is_met { "yes" } else { "NO" };
-        line(&mut text, format_args!("{:<42} {:<28} {:<56} {met}", row.what, row.target, row.value));
+        line(&mut text, format_args!("{:<42} {:<30} {:<56} {met}", row.what, row.target, row.value));
     }
     text
 }
@@ -97,7 +99,7 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 }
 
 /// With as many digits as make sense; nothing for what is not there.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
     }
@@ -109,7 +111,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn thousands(value: f64) -> String {
+/// With commas and no digits after the point.
+pub(super) fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
     for (index, digit) in digits.chars().enumerate() {

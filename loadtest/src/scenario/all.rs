@@ -6,13 +6,13 @@
 use super::run_one;
 use crate::cli::{All, Backlog, Batch, Blackhole, Burst, Fanout, Flapping, Idle, Open, Options, Restart, Scenario};
 use crate::cli::{Limit, Slow, Tenants};
-use crate::report::{Outcome, Spread, Target, ratios, values};
+use crate::report::{Findings, Outcome, Spread, Target, ratios, values};
 
 /// How long each stretch is when nobody says.
 const SECONDS: f64 = 4.0;
 
 /// Runs all of them.
-pub(super) fn run(options: &Options, all: &All) -> anyhow::Result<(Vec<Outcome>, Vec<Target>)> {
+pub(super) fn run(options: &Options, all: &All) -> anyhow::Result<Findings> {
     let options = Options { seconds: Some(options.seconds.unwrap_or(SECONDS)), ..options.clone() };
     let mut outcomes: Vec<Outcome> = Vec::new();
     for round in 1..=all.rounds {
@@ -30,7 +30,7 @@ pub(super) fn run(options: &Options, all: &All) -> anyhow::Result<(Vec<Outcome>,
         outcomes.push(Outcome { round: all.rounds, ..run_one(&scenario, &options)? });
     }
     let targets = targets(&outcomes);
-    Ok((outcomes, targets))
+    Ok(Findings { outcomes, targets, ..Findings::default() })
 }
 
 /// In an order in which what is compared is near in time: with `limit`, and `tenants` with `steady`.

@@ -3,18 +3,25 @@
 //! Before that it is healthy for a while, so that the drain can be compared with the same run's ordinary throughput,
 //! and memory with what a warm process has.
 
+use super::drain::Drain;
 use super::rig::{Rig, Setup};
 use crate::cli::{Backlog, Options};
 use crate::drive::{Pace, Streams};
+use crate::measure::Stretch;
 use crate::receive::Manner;
 use crate::report::Outcome;
 use serde_json::json;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long it is healthy at first, when nobody says.
 const SECONDS: f64 = 5.0;
 /// How long the breaker may stay open after the endpoint is up: its longest hold.
 const PATIENCE_S: f64 = 330.0;
+
+/// How often the ledger is looked at while it drains: a short drain is over between two looks of the sampler.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Runs it.
 pub(super) fn run(options: &Options, backlog: &Backlog) -> anyhow::Result<Outcome> {
@@ -37,30 +44,45 @@ pub(super) fn run(options: &Options, backlog: &Backlog) -> anyhow::Result<Outcom
     rig.end(pushing)?;
 
     rig.set_manner(Manner::Healthy);
-    let begin = rig.ledger.totals().healthy;
-    let (mut first, mut last) = (None, (Duration::ZERO, begin));
-    let ledger = std::sync::Arc::clone(&rig.ledger);
-    let draining = rig.watch("up, draining", |elapsed, sample, totals| {
-        most_mib = most_mib.max(sample.resident_mib);
-        if totals.healthy > last.1 {
-            first.get_or_insert((elapsed, totals.healthy));
-            last = (elapsed, totals.healthy);
-        }
-        let is_stuck = (elapsed - last.0).as_secs_f64() > options.settle_seconds.max(PATIENCE_S);
-        is_stuck || totals.healthy >= totals.healthy_owed && ledger.missing() == 0
-    });
+    let (draining, drain) = watch_drain(&mut rig, options, &mut most_mib);
 
     let mut outcome = Outcome::new("backlog", format!("backlog --events {}", backlog.events));
-    let (first, first_count) = first.unwrap_or_default();
-    let drain_s = (last.0 - first).as_secs_f64().max(f64::MIN_POSITIVE);
-    let drain_per_s = (last.1 - first_count) as f64 / drain_s;
+    let drain_per_s = drain.per_s();
     outcome.fact("drain_per_s", "drain rate", drain_per_s, "/s");
     outcome.fact("drain_ratio", "drain rate : healthy throughput", drain_per_s / steady.delivered_per_s(), "");
-    outcome.fact("wait_s", "up until the first delivery", first.as_secs_f64(), "s");
+    outcome.fact("wait_s", "up until the first delivery", drain.wait().as_secs_f64(), "s");
     outcome.fact("arrival_per_s", "events acknowledged while down", arriving.acked_per_s(), "/s");
     outcome.fact("resident_before_mib", "resident memory before", before_mib, "MiB");
     outcome.fact("resident_growth_mib", "resident memory, growth", most_mib - before_mib, "MiB");
     outcome.stretch("", &draining);
     outcome.stretch("healthy", &steady);
     Ok(rig.finish(outcome))
+}
+
+/// Watches until nothing is missing, or nothing has arrived for long.
+fn watch_drain(rig: &mut Rig, options: &Options, most_mib: &mut f64) -> (Stretch, Drain) {
+    let (ledger, patience_s) = (Arc::clone(&rig.ledger), options.settle_seconds.max(PATIENCE_S));
+    let (begin, is_over) = (Instant::now(), AtomicBool::new(false));
+    let drain = Mutex::new(Drain::new(ledger.totals().healthy));
+    let look = || {
+        let mut drain = drain.lock().unwrap_or_else(PoisonError::into_inner);
+        drain.see(begin.elapsed(), ledger.totals().healthy);
+        drain.last()
+    };
+    let stretch = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                look();
+                std::thread::sleep(LOOK_EVERY);
+            }
+        });
+        let stretch = rig.watch("up, draining", |_, sample, totals| {
+            *most_mib = most_mib.max(sample.resident_mib);
+            let is_stuck = begin.elapsed().saturating_sub(look()).as_secs_f64() > patience_s;
+            is_stuck || totals.healthy >= totals.healthy_owed && ledger.missing() == 0
+        });
+        is_over.store(true, Relaxed);
+        stretch
+    });
+    (stretch, drain.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

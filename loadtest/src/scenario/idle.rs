@@ -16,11 +16,10 @@ const CALM: Duration = Duration::from_secs(2);
 /// Runs it.
 pub(super) fn run(options: &Options, idle: &Idle) -> anyhow::Result<Outcome> {
     let empty_mib = empty_mib(options)?;
-    let fan_out = idle.endpoints.min(PER_APP);
-    let apps = (idle.endpoints / fan_out).max(1);
-    let endpoints = f64::from(apps) * f64::from(fan_out);
+    let streams = shape(idle.endpoints);
+    let endpoints = streams.endpoints() as f64;
     let creating = Instant::now();
-    let mut rig = Rig::start(options, Setup { is_killed: true, ..Setup::healthy(Streams::even(apps, fan_out)) })?;
+    let mut rig = Rig::start(options, Setup { is_killed: true, ..Setup::healthy(streams) })?;
     let create_s = creating.elapsed().as_secs_f64();
     rig.watch("idle", |elapsed, _, _| elapsed >= CALM);
     let created_mib = rig.resident_mib();
@@ -46,6 +45,12 @@ pub(super) fn run(options: &Options, idle: &Idle) -> anyhow::Result<Outcome> {
     outcome.fact("empty_mib", "resident memory without endpoints", empty_mib, "MiB");
     outcome.fact("create_per_s", "endpoints created", endpoints / create_s, "/s");
     Ok(rig.finish(outcome))
+}
+
+/// About so many endpoints (at least one) in applications of a thousand, or all in one.
+pub(super) fn shape(endpoints: u32) -> Streams {
+    let fan_out = endpoints.clamp(1, PER_APP);
+    Streams::even(endpoints / fan_out, fan_out)
 }
 
 /// Resident memory of an engine with nothing in it.

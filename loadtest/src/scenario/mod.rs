@@ -4,6 +4,8 @@ mod all;
 mod backlog;
 mod burst;
 mod contrast;
+mod drain;
+mod growth;
 mod idle;
 mod limit;
 mod restart;
@@ -11,17 +13,18 @@ mod rig;
 mod throughput;
 
 use crate::cli::{Cli, Scenario};
-use crate::report::{Outcome, Target};
+use crate::report::{Findings, Outcome};
 
-/// Runs what was asked for: the results, and for `all` what was to be reached.
+/// Runs what was asked for.
 ///
 /// # Errors
 /// When a scenario could not run.
-pub(crate) fn run(cli: &Cli) -> anyhow::Result<(Vec<Outcome>, Vec<Target>)> {
-    if let Scenario::All(all) = &cli.scenario {
-        return all::run(&cli.options, all);
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<Findings> {
+    match &cli.scenario {
+        Scenario::All(all) => all::run(&cli.options, all),
+        Scenario::Growth(growth) => Ok(Findings { curves: growth::run(&cli.options, growth)?, ..Findings::default() }),
+        one => Ok(Findings { outcomes: vec![run_one(one, &cli.options)?], ..Findings::default() }),
     }
-    Ok((vec![run_one(&cli.scenario, &cli.options)?], Vec::new()))
 }
 
 fn run_one(scenario: &Scenario, options: &crate::cli::Options) -> anyhow::Result<Outcome> {
@@ -39,6 +42,6 @@ fn run_one(scenario: &Scenario, options: &crate::cli::Options) -> anyhow::Result
         Scenario::Backlog(backlog) => backlog::run(options, backlog),
         Scenario::Idle(idle) => idle::run(options, idle),
         Scenario::Restart(restart) => restart::run(options, restart),
-        Scenario::All(_) => unreachable!("it is not one scenario"),
+        Scenario::All(_) | Scenario::Growth(_) => unreachable!("it is not one scenario"),
     }
 }

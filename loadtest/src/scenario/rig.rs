@@ -20,6 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) streams: Streams,
+    /// Applications with endpoints that get nothing, beside those.
+    pub(super) idle: Option<Streams>,
     /// How many endpoints can change their manner: the first ones.
     pub(super) changeable: u32,
     /// Settings of healthy endpoints.
@@ -55,7 +57,8 @@ pub(super) struct Rig {
 impl Setup {
     /// Healthy endpoints, single events.
     pub(super) fn healthy(streams: Streams) -> Setup {
-        Setup { streams, changeable: 0, settings: json!({}), bad_settings: json!({}), batch: None, is_killed: false }
+        let (settings, bad_settings) = (json!({}), json!({}));
+        Setup { streams, idle: None, changeable: 0, settings, bad_settings, batch: None, is_killed: false }
     }
 }
 
@@ -94,9 +97,14 @@ impl Rig {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let run = format!("loadtest-{}", now.as_millis());
         let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
-        progress.set_message(format!("creating {} endpoints", streams.endpoints()));
-        progress.tick();
-        Provisioner::new(pinion.access(), Arc::clone(&streams), spec, run.clone()).create_all()?;
+        for (streams, run) in
+            [(Some(Arc::clone(&streams)), run.clone()), (setup.idle.map(Arc::new), format!("{run}-idle"))]
+        {
+            let Some(streams) = streams else { continue };
+            progress.set_message(format!("creating {} endpoints", streams.endpoints()));
+            progress.tick();
+            Provisioner::new(pinion.access(), streams, spec.clone(), run).create_all()?;
+        }
         let sampler = Sampler::new(clock, Arc::clone(&ledger), Arc::clone(&recorder));
         Ok(Rig {
             pinion,
@@ -213,8 +221,10 @@ impl Rig {
     /// Closes the book and completes the outcome.
     pub(super) fn finish(self, mut outcome: Outcome) -> Outcome {
         if let Some(usage) = self.pinion.pid().and_then(Usage::of) {
-            let mib = usage.resident_max_bytes as f64 / 1048576.0;
-            outcome.fact("resident_max_mib", "resident memory of the engine, max", mib, "MiB");
+            let mib = |bytes: u64| bytes as f64 / 1048576.0;
+            outcome.fact("resident_mib", "resident memory of the engine, at the end", mib(usage.resident_bytes), "MiB");
+            let most_mib = mib(usage.resident_max_bytes);
+            outcome.fact("resident_max_mib", "resident memory of the engine, max", most_mib, "MiB");
         }
         let connections = self.receiver.intake().connections.load(Relaxed) as f64;
         outcome.fact("connections", "connections opened by the engine, whole run", connections, "");

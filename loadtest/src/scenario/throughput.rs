@@ -1,4 +1,4 @@
-//! `steady`, `fanout`, `batch`, `tenants`, `open`: healthy endpoints, one stretch of load.
+//! `steady`, `fanout`, `batch`, `tenants`, `open`, and `steady` beside idle endpoints: healthy endpoints, one stretch of load.
 
 use super::rig::{Rig, Setup};
 use crate::cli::{Batch, Fanout, Open, Options, Tenants};
@@ -15,6 +15,12 @@ const OPEN_SHARE: f64 = 0.5;
 /// One endpoint, single events, closed loop.
 pub(super) fn steady(options: &Options) -> anyhow::Result<Outcome> {
     closed(options, Setup::healthy(Streams::one(1)), Outcome::new("steady", "steady".to_owned()))
+}
+
+/// `steady` beside endpoints of other applications that get nothing.
+pub(super) fn beside(options: &Options, idle: Option<Streams>) -> anyhow::Result<Outcome> {
+    let title = format!("steady beside {} idle endpoints", idle.as_ref().map_or(0, Streams::endpoints));
+    closed(options, Setup { idle, ..Setup::healthy(Streams::one(1)) }, Outcome::new("steady", title))
 }
 
 /// Each event to several endpoints.
