@@ -14,6 +14,7 @@ mod edge;
 mod error;
 mod meters;
 
+mod app_names;
 pub mod auth;
 mod body_room;
 mod extract;

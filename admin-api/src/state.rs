@@ -1,8 +1,9 @@
 //! What every handler holds: the engine, the root key's hash and the bounds.
 //!
-//! The only file that calls the engine: handlers ask the state. Deliberately no caches: reads are point reads of an
-//! embedded store.
+//! The only file that calls the engine: handlers ask the state. Deliberately no caches but [`AppNames`]: reads are point
+//! reads of an embedded store.
 
+use crate::app_names::AppNames;
 use crate::auth::key::KeyHash;
 use crate::body_room::BodyRoom;
 use crate::error::ApiError;
@@ -12,6 +13,7 @@ use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
+use storage::StoreError;
 use storage::read::SharedStore;
 use storage::txn::Txn;
 use tokio::sync::Semaphore;
@@ -31,6 +33,7 @@ pub struct Parts {
     pub(crate) permits: Semaphore,
     /// Memory for larger bodies.
     pub(crate) body_room: BodyRoom,
+    app_names: AppNames,
 }
 
 impl Deref for ApiState {
@@ -47,7 +50,7 @@ impl ApiState {
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
         let body_room = BodyRoom::new(&limits);
-        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room }))
+        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room, app_names: AppNames::default() }))
     }
 
     /// Reads, on a thread that may block, what takes more than a few point reads.
@@ -77,6 +80,12 @@ impl ApiState {
     /// The source of point reads.
     pub(crate) fn store(&self) -> &SharedStore {
         self.engine.store()
+    }
+
+    /// The number of the application of an id or a uid.
+    pub(crate) fn app_id(&self, text: &str) -> Result<Option<AppId>, StoreError> {
+        let version = self.engine.applications_version();
+        self.app_names.find(&**self.store(), version, text)
     }
 
     /// How long an `Idempotency-Key` is remembered.

@@ -169,6 +169,12 @@ impl Engine {
         self.inner.writer.change(change).await
     }
 
+    /// See [`WriterHandle::applications_version`].
+    #[must_use]
+    pub fn applications_version(&self) -> u64 {
+        self.inner.writer.applications_version()
+    }
+
     /// For reads. Short ones may be made in place, long ones belong on a thread that may block.
     #[must_use]
     pub fn store(&self) -> &SharedStore {

@@ -26,7 +26,7 @@ const BYTES_BUCKETS: [f64; 9] =
 const COUNT_BUCKETS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
 
 /// How often histograms are folded, so that samples nobody scrapes do not pile up.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A scraper needs one connection; this leaves room for a few and for probes.
 pub(crate) const BOUNDS: HttpBounds = HttpBounds {

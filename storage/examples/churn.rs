@@ -10,8 +10,9 @@ use model::{AppId, AttemptRecord, EndpointId, EndpointRef, Event, OutcomeClass, 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::store::sled::OpenOptions;
+use storage::tables::history::{self, LastRuns};
 use storage::tables::retained::Retained;
-use storage::tables::{event_uid, history, log};
+use storage::tables::{event_uid, log};
 use storage::{Store, StoreError, Txn};
 
 const APPS: u32 = 4;
@@ -72,7 +73,7 @@ impl<S: Store> Churn<S> {
                     event_uid::put(txn, AppId(app), event_id, event.seq)?;
                 }
             }
-            history::put_first(txn, target(app), records)
+            history::put_first(txn, &mut LastRuns::default(), target(app), records)
         })
     }
 

@@ -17,6 +17,8 @@ pub enum Change {
     EndpointPut(Box<Endpoint>),
     /// An endpoint was deleted.
     EndpointDeleted(EndpointRef),
+    /// An application was created or changed.
+    ApplicationPut(AppId),
     /// What an application may be sent changed: its endpoints are to look again.
     ApplicationPaced(AppId),
     /// An application was deleted, its endpoints with it.

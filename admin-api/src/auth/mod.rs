@@ -9,7 +9,6 @@ pub mod key;
 pub mod registry;
 
 use crate::error::ApiError;
-use crate::extract::find_application;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::header::AUTHORIZATION;
@@ -67,10 +66,10 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden)?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
     let found = match named {
-        Some(text) => find_application(&**state.store(), text)?,
+        Some(text) => state.app_id(text)?,
         None => None,
     };
-    if found.is_some_and(|application| application.id == own) { Ok(()) } else { Err(ApiError::Forbidden) }
+    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
 #[cfg(test)]

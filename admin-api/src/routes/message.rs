@@ -10,7 +10,7 @@ use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody, find_application};
+use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody};
 use crate::json::{self, JsonBytes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::paging::{Ordering, Page};
@@ -74,12 +74,12 @@ pub(crate) async fn create(
     let application = message.application.take();
     let message = message.into_new(&body, key)?;
     let text = path.get("app_id")?;
-    let app = match (find_application(&**state.store(), text)?, application) {
+    let app = match (state.app_id(text)?, application) {
         (Some(app), _) => app,
-        (None, Some(application)) => get_or_create(&state, text, application).await?,
+        (None, Some(application)) => get_or_create(&state, text, application).await?.id,
         (None, None) => return Err(ApiError::NotFound("application")),
     };
-    let mut outcomes = state.ingest(app.id, vec![message]).await?;
+    let mut outcomes = state.ingest(app, vec![message]).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
     Ok((ACCEPTED, JsonBytes(answer)))

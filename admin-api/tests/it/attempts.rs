@@ -4,7 +4,8 @@ use crate::harness::{Api, column, place, target};
 use model::id::{IdKind, IdParts};
 use model::{AttemptRecord, Endpoint, EndpointId, OutcomeClass, Seq, Trigger, UnixMs};
 use serde_json::{Value, json};
-use storage::tables::{endpoint, history};
+use storage::tables::endpoint;
+use storage::tables::history::{self, LastRuns};
 
 fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
     AttemptRecord {
@@ -29,7 +30,12 @@ async fn with_history(api: &Api) -> (Value, Value) {
     let target = target(&app, &endpoint);
     let ((_, one, at), (_, two, at_two)) = (place(&first), place(&second));
     api.rows(move |txn| {
-        history::put_first(txn, target, vec![record(one, at, 1, 500), record(two, at_two.plus_ms(1), 1, 404)])?;
+        history::put_first(
+            txn,
+            &mut LastRuns::default(),
+            target,
+            vec![record(one, at, 1, 500), record(two, at_two.plus_ms(1), 1, 404)],
+        )?;
         history::put_later(txn, target, record(one, at.plus_ms(5_000), 2, 200))
     })
     .await;
@@ -135,7 +141,7 @@ async fn the_attempts_of_a_message_are_all_there_however_many_endpoints_there_ar
             endpoint::put(txn, &row)?;
             if tried.contains(&number) {
                 let attempt = record(seq, at.plus_ms(number.into()), 1, 500);
-                history::put_first(txn, row.target(), vec![attempt])?;
+                history::put_first(txn, &mut LastRuns::default(), row.target(), vec![attempt])?;
             }
         }
         Ok(())

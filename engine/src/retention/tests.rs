@@ -16,7 +16,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
 use storage::store::MemoryStore;
-use storage::tables::{dead_letter, delivery, event_uid, history, idempotency, job, log, retained};
+use storage::tables::history::{self, LastRuns};
+use storage::tables::{dead_letter, delivery, event_uid, idempotency, job, log, retained};
 use storage::{Direction, Store, StoreError, Txn};
 
 const HOUR: u64 = 3_600_000;
@@ -172,7 +173,7 @@ proptest! {
             now = now.max(at);
             world.push(app, &events);
             for (seq, (at, _)) in (1u64..).zip(&events) {
-                world.write(|txn| history::put_first(txn, target(app, 1), vec![attempt(seq, at + 5)]));
+                world.write(|txn| history::put_first(txn, &mut LastRuns::default(), target(app, 1), vec![attempt(seq, at + 5)]));
                 if seq % 3 == 0 {
                     world.write(|txn| history::put_later(txn, target(app, 2), attempt(seq, at + HOUR)));
                 }

@@ -111,6 +111,8 @@ impl Router {
             }
             Change::Requeued(target) => self.requeued(target),
             Change::JobStarted => self.jobs.notify_one(),
+            // Nothing of it is kept here.
+            Change::ApplicationPut(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@
 
 mod make;
 
-use crate::harness::{Receiver, Server, poll_until, seconds};
+use crate::harness::{Receiver, Server, poll_until, repair, seconds};
 use crate::wall::Wall;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -162,6 +162,10 @@ fn unpacked(name: &str) -> (Arc<TempDir>, Value) {
 fn gives_back_every_row(name: &str) {
     let (root, expected) = unpacked(name);
     assert_eq!(rows(&root.path().join("data")), expected["rows"]);
+    // A repair finds nothing to mend and leaves all as it is, in today's format.
+    let report = repair(root.path()).unwrap();
+    assert!(report.contains("Nothing is lost."), "{report}");
+    assert_eq!(rows(&root.path().join("data")), expected["rows"], "after a repair");
     // Of every kind but what retention leaves behind.
     let kinds = expected["rows"]["ofKind"].as_object().unwrap();
     let missing: Vec<u8> = (1..=7).chain(16..=30).filter(|kind| !kinds.contains_key(&kind.to_string())).collect();

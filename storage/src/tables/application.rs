@@ -48,6 +48,7 @@ pub fn list(
 pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
     put_row(txn, application::encode(row.id), row)?;
+    txn.tell(Change::ApplicationPut(row.id));
     if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
         txn.tell(Change::ApplicationPaced(row.id));
     }

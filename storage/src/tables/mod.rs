@@ -67,7 +67,19 @@ fn put_value(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreE
 
 /// As [`put_value`], for rows whose bytes are counted. `class` is [`Growth::events`] or [`Growth::attempts`].
 fn put_retained(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes, class: fn(i64) -> Growth) -> Result<(), StoreError> {
-    let before = txn.get(&key)?.map_or(0, |value| row_bytes(&key, &value));
+    let before = txn.get(&key)?;
+    replace_retained(txn, key, before, value, class)
+}
+
+/// As [`put_retained`], where the row was looked up already.
+fn replace_retained(
+    txn: &mut Txn<'_>,
+    key: Vec<u8>,
+    before: Option<Bytes>,
+    value: Bytes,
+    class: fn(i64) -> Growth,
+) -> Result<(), StoreError> {
+    let before = before.map_or(0, |before| row_bytes(&key, &before));
     let growth = class(row_bytes(&key, &value) - before);
     put_value(txn, key, value)?;
     txn.grow(growth);

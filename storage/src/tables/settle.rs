@@ -5,7 +5,8 @@
 
 use crate::read::Read;
 use crate::store::StoreError;
-use crate::tables::{dead_letter, delivery, history};
+use crate::tables::history::{self, LastRuns};
+use crate::tables::{dead_letter, delivery};
 use crate::txn::Txn;
 use model::{AttemptRecord, EndpointRef, Settled, Settlement, Trigger, Verdict};
 
@@ -13,7 +14,7 @@ use model::{AttemptRecord, EndpointRef, Settled, Settlement, Trigger, Verdict};
 ///
 /// # Errors
 /// Whatever the store reports while rows are read.
-pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), StoreError> {
+pub fn apply(txn: &mut Txn<'_>, last_runs: &mut LastRuns, settlement: &mut Settlement) -> Result<(), StoreError> {
     let target = settlement.target;
     let mut first_tries: Vec<AttemptRecord> = Vec::new();
     for settled in &mut settlement.settled {
@@ -26,7 +27,7 @@ pub fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), Store
         move_delivery(txn, target, settled)?;
     }
     if !first_tries.is_empty() {
-        history::put_first(txn, target, first_tries)?;
+        history::put_first(txn, last_runs, target, first_tries)?;
     }
     if let Some(expired) = settlement.expired {
         delivery::add_expired(txn, target, expired)?;

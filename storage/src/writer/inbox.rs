@@ -15,6 +15,7 @@ use crate::txn::{Change, Txn};
 use model::{AppId, Event, Settlement, UnixMs};
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
@@ -65,6 +66,7 @@ struct Shared {
     inbox: Mutex<Inbox>,
     ready: Condvar,
     failure: watch::Sender<Option<String>>,
+    applications_version: AtomicU64,
 }
 
 #[derive(Default)]
@@ -247,6 +249,7 @@ impl WriterHandle {
             inbox: Mutex::new(Inbox::default()),
             ready: Condvar::new(),
             failure: watch::Sender::new(None),
+            applications_version: AtomicU64::new(0),
         };
         WriterHandle { shared: Arc::new(shared) }
     }
@@ -323,6 +326,17 @@ impl WriterHandle {
         inbox.settlements_were_full |= !room;
         self.wake(&mut inbox);
         room
+    }
+
+    /// Changes with every commit that creates, changes or deletes an application, before anyone is told of it. What was
+    /// read of applications after this was asked holds while the answer is the same.
+    #[must_use]
+    pub fn applications_version(&self) -> u64 {
+        self.shared.applications_version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn applications_changed(&self) {
+        self.shared.applications_version.fetch_add(1, Ordering::Release);
     }
 
     /// Takes no more requests; the thread ends once everything taken in is durable.

@@ -21,6 +21,7 @@ pub use ingest::{IngestError, IngestOutcome, NewMessage};
 
 use crate::read::SharedStore;
 use crate::store::StoreError;
+use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
 use crate::tables::retained::{self, Retained};
 use crate::tables::settle;
@@ -108,13 +109,23 @@ pub struct Writer<D> {
     now: Now,
     /// What is retained, once known.
     retained: Option<Retained>,
+    last_runs: LastRuns,
 }
 
 impl<D: Downstream> Writer<D> {
     /// Has made no commit yet. `progress` is what [`Progress::load`] read.
     pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
         let ingest = Ingest::new(config.idempotency_ms);
-        Writer { store, handle: WriterHandle::new(config), ingest, progress, downstream, now, retained: None }
+        Writer {
+            store,
+            handle: WriterHandle::new(config),
+            ingest,
+            progress,
+            downstream,
+            now,
+            retained: None,
+            last_runs: LastRuns::default(),
+        }
     }
 
     /// Access for those that have something to write.
@@ -186,6 +197,9 @@ impl<D: Downstream> Writer<D> {
             metrics::histogram!(model::metric::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
             metrics::histogram!(model::metric::COMMIT_EVENTS).record(events.len() as f64);
         }
+        if changes.iter().any(|change| matches!(change, Change::ApplicationPut(_) | Change::ApplicationDeleted(_))) {
+            self.handle.applications_changed();
+        }
         for waiting in waiting {
             waiting.answer();
         }
@@ -215,7 +229,7 @@ impl<D: Downstream> Writer<D> {
         if !self.downstream.knows(settlement.target) {
             return Ok(());
         }
-        settle::apply(txn, settlement)?;
+        settle::apply(txn, &mut self.last_runs, settlement)?;
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
         if let Some(reason) = settlement.disable {
             let mut nested = txn.nested();
@@ -240,7 +254,11 @@ impl<D: Downstream> Writer<D> {
             match change {
                 Change::EndpointDeleted(target) => self.progress.forget(*target),
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
-                Change::EndpointPut(_) | Change::ApplicationPaced(_) | Change::Requeued(_) | Change::JobStarted => {}
+                Change::EndpointPut(_)
+                | Change::ApplicationPut(_)
+                | Change::ApplicationPaced(_)
+                | Change::Requeued(_)
+                | Change::JobStarted => {}
             }
         }
     }

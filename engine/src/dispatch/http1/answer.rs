@@ -11,7 +11,7 @@
 //! | `Content-Length`, repeated only with the same value | so many bytes |
 //! | nothing | the end of the connection |
 //!
-//! Other 1xx answers are skipped. Pure: a state machine fed with bytes, in whatever pieces. What is kept between pieces
+//! Other 1xx answers are skipped; all heads together are bounded. Pure: a state machine fed with bytes, in whatever pieces. What is kept between pieces
 //! is the beginning of a head, up to its bound. Deliberately no judgement on the status.
 
 use super::super::answer::Answer;
@@ -55,6 +55,7 @@ pub(super) enum Step {
 /// Reads one answer.
 #[derive(Debug)]
 pub(super) struct Decoder {
+    /// Of this head, and of those after it.
     head_len_max: usize,
     /// What came of a head that is not complete.
     head: Vec<u8>,
@@ -121,6 +122,8 @@ impl Decoder {
                 (self.body, self.keep_alive) = (head.body, head.keep_alive);
                 return self.feed_body(bytes, answer);
             }
+            // Together they are no longer than one: an answer may not be put off for ever.
+            self.head_len_max -= head.len;
             if bytes.is_empty() {
                 return Ok(Step::More);
             }

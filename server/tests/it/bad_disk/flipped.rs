@@ -3,10 +3,10 @@
 //!
 //! `PINION_FLIPS` sets how many bits (default 40), `PINION_FLIP_SEED` which.
 
-use super::repaired::{kept_in, repair};
+use super::repaired::kept_in;
 use super::{APP, create, nothing_is_lost, push};
 use crate::events::{list_events, number_of, payload};
-use crate::harness::{Client, Random, Receiver, Server, from_environment, seconds, seed};
+use crate::harness::{Client, Random, Receiver, Server, from_environment, repair, seconds, seed};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@
 use super::flipped::{EVENTS, Original, copy, files, make};
 use super::{APP, push};
 use crate::events::{list_events, number_of, payload};
-use crate::harness::{Random, Server, from_environment, pinion, seconds, seed};
+use crate::harness::{Random, Server, from_environment, repair, seconds, seed};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,6 @@ const SECTOR_BYTES: usize = 512;
 
 /// More messages than one record of the log, or the up to three leaves that a sector reaches into, have of them here.
 const LOST_MAX: usize = 50;
-
-/// Runs the command: its report, or why it refused.
-pub(super) fn repair(folder: &Path) -> Result<String, String> {
-    let output = pinion().arg("repair").arg("--data-dir").arg(folder.join("data")).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-}
 
 /// Where the report says that the damaged store is.
 pub(super) fn kept_in(folder: &Path, report: &str) -> PathBuf {

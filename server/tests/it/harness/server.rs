@@ -63,6 +63,13 @@ pub(crate) fn pinion() -> Command {
     command
 }
 
+/// Runs `pinion repair` on the data directory below this folder: its report, or why it refused.
+pub(crate) fn repair(folder: &Path) -> Result<String, String> {
+    let output = pinion().arg("repair").arg("--data-dir").arg(folder.join("data")).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
 // === impl Launch ===
 
 impl Launch {

@@ -13,7 +13,7 @@ use super::super::report::Report;
 use super::{PAGE, commit, last_key, pages};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::store::{Direction, Store, StoreError};
-use crate::tables::{delivery, endpoint, log};
+use crate::tables::{delivery, endpoint, history, log};
 
 /// No event takes fewer bytes in a commit: its header alone has a position, a time and a type.
 const EVENT_MIN_BYTES: u64 = 16;
@@ -118,7 +118,7 @@ fn offered(store: &dyn Store, app: AppId, endpoints: &[Endpoint]) -> Result<Seq,
         }
         highest = highest.max(last(store, keys::pending::of_endpoint(target), keys::pending::decode)?);
         highest = highest.max(last(store, keys::dead_letter::of_endpoint(target), keys::dead_letter::decode)?);
-        highest = highest.max(last(store, keys::attempt_first::of_endpoint(target), keys::attempt_first::decode)?);
+        highest = highest.max(history::last_first(store, target)?.unwrap_or_default());
     }
     Ok(highest)
 }

@@ -4,6 +4,7 @@
 
 use super::run::{self, MAX_SPAN};
 use crate::keys::{attempt_first, attempt_later, attempt_later_by_seq};
+use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::{remove_retained, scan};
 use crate::txn::{Growth, Txn};
@@ -38,8 +39,10 @@ pub fn forget(
     let may_go = |record: &AttemptRecord| record.started_at < before || record.seq < begin;
     let mut unread = Vec::new();
     let mut all = runs.len() == limit;
-    for (key, value) in &runs {
-        match run::decode(value) {
+    for (key, _) in &runs {
+        // As this transaction sees the run: it may have added to it.
+        let Some(value) = txn.get(key)? else { continue };
+        match run::decode(&value) {
             Ok(records) if records.iter().all(may_go) => {
                 for key in unread.drain(..) {
                     forgotten.bytes += remove_retained(txn, key, Growth::attempts)?;

@@ -1,7 +1,7 @@
 //! Attempts of an endpoint: what users browse to see what became of a delivery.
 //!
 //! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a run holds those
-//! of one commit. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
+//! of one commit, or of a few that were small. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
 //! own, by start, with an index by event.
 //!
 //! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
@@ -10,6 +10,7 @@
 //! Deliberately no states of deliveries and no say in how long it remembers: this is told when to [`forget`].
 
 mod forget;
+mod last_runs;
 mod position;
 mod run;
 mod streams;
@@ -20,7 +21,7 @@ use crate::codec;
 use crate::keys::{KeyKind, attempt_first, attempt_later, attempt_later_by_seq};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_retained, scan};
+use crate::tables::{get_row, put_retained, replace_retained, scan};
 use crate::txn::{Growth, Txn};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use streams::{Firsts, Laters};
 
 pub use forget::{Forgotten, forget, trim};
+pub use last_runs::LastRuns;
 pub use position::HistoryPosition;
 
 /// The most further attempts of one delivery that [`of_message`] shows: the newest.
@@ -37,30 +39,63 @@ pub const MAX_LATER_OF_MESSAGE: usize = 1_000;
 /// Runs read at once when looking for one attempt: it is nearly always in the first few.
 const LOOKUP_PAGE: usize = if cfg!(test) { 2 } else { 8 };
 
+/// A run takes the records of further commits while it is at most so long: about 15 successes. It is written again for
+/// each of them, so more would cost more than the rows that it saves.
+const OPEN_RUN_MAX_BYTES: usize = 192;
+
 /// Remembers first attempts, in any order. Responses over about 8 KB are cut.
 ///
 /// # Errors
-/// Whatever the store reports, or a corrupt row.
-pub fn put_first(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+/// Whatever the store reports.
+pub fn put_first(
+    txn: &mut Txn<'_>,
+    last_runs: &mut LastRuns,
+    target: EndpointRef,
+    records: Vec<AttemptRecord>,
+) -> Result<(), StoreError> {
     let mut rest: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, cut(record))).collect();
+    let mut open = match (rest.first_key_value(), last_runs.of(target)) {
+        (Some((&first, _)), Some(begin)) => open_run(txn, target, begin, first)?,
+        _ => None,
+    };
     while let Some((&first, _)) = rest.first_key_value() {
-        let key = attempt_first::encode(target, first);
         // A run that begins here already is packed again together with the new records. What then does not fit goes on
         // in a run of its own, which may meet another one in turn.
-        if let Some(existing) = txn.get(&key)? {
-            for record in run::decode(&existing)? {
-                rest.entry(record.seq).or_insert(record);
-            }
+        let (begin, existing) = match open.take() {
+            Some((begin, run)) => (begin, Some(run)),
+            None => (first, txn.get(&attempt_first::encode(target, first))?),
+        };
+        for record in existing.as_deref().map_or_else(Vec::new, undamaged) {
+            rest.entry(record.seq).or_insert(record);
         }
-        let mut builder = RunBuilder::new(first);
+        let mut builder = RunBuilder::new(begin);
         while let Some(entry) = rest.first_entry()
             && builder.push(entry.get())
         {
             entry.remove();
         }
-        put_retained(txn, key, builder.finish(), Growth::attempts)?;
+        replace_retained(txn, attempt_first::encode(target, begin), existing, builder.finish(), Growth::attempts)?;
+        last_runs.note(target, begin);
     }
     Ok(())
+}
+
+/// The run that begins at `begin`, if there is one and it may take a record at `first`.
+fn open_run(txn: &Txn<'_>, target: EndpointRef, begin: Seq, first: Seq) -> Result<Option<(Seq, Bytes)>, StoreError> {
+    if first.0.checked_sub(begin.0).is_none_or(|span| span >= MAX_SPAN) {
+        return Ok(None);
+    }
+    // It may have been forgotten since.
+    let run = txn.get(&attempt_first::encode(target, begin))?;
+    Ok(run.filter(|run| run.len() <= OPEN_RUN_MAX_BYTES).map(|run| (begin, run)))
+}
+
+/// The records of a run that is written again. Damage to them must not stop those who settle: they are lost anyway.
+fn undamaged(run: &[u8]) -> Vec<AttemptRecord> {
+    run::decode(run).unwrap_or_else(|error| {
+        tracing::error!(%error, "attempts are lost: their run is damaged");
+        Vec::new()
+    })
 }
 
 /// Remembers one further attempt. A response over about 8 KB is cut.
@@ -147,6 +182,17 @@ pub fn list(
         }
         page.push(record);
     }
+}
+
+/// The highest position in the last run; of one that is damaged, that of its first record.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub fn last_first(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Seq>, StoreError> {
+    let rows = scan(read, &attempt_first::of_endpoint(target), 1, Direction::Reverse)?;
+    let Some((key, value)) = rows.first() else { return Ok(None) };
+    let (_, begin) = attempt_first::decode(key)?;
+    Ok(Some(run::decode(value).ok().and_then(|records| records.last().map(|last| last.seq)).unwrap_or(begin)))
 }
 
 /// Empties the response of one attempt: it may hold what a tenant must not keep. Says whether there is such an attempt.

@@ -101,7 +101,12 @@ impl Model {
 /// Fills a store and a model with the same commits, each of first attempts and of further ones.
 fn fill(commits: Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>) -> (TestStore, Model) {
     let (store, mut model) = (TestStore::default(), Model::default());
-    for (firsts, laters) in commits {
+    let mut last_runs = LastRuns::default();
+    for (at, (firsts, laters)) in commits.into_iter().enumerate() {
+        if at % 4 == 3 {
+            // A restart.
+            last_runs = LastRuns::default();
+        }
         // A delivery has one first attempt, over all commits.
         let fresh: BTreeMap<Seq, AttemptRecord> = firsts
             .into_iter()
@@ -109,10 +114,10 @@ fn fill(commits: Vec<(Vec<AttemptRecord>, Vec<AttemptRecord>)>) -> (TestStore, M
             .map(|record| (record.seq, record))
             .collect();
         store.write(|txn| {
-            put_first(txn, target(1, 1), fresh.values().rev().cloned().collect())?;
+            put_first(txn, &mut last_runs, target(1, 1), fresh.values().rev().cloned().collect())?;
             laters.iter().try_for_each(|record| put_later(txn, target(1, 1), record.clone()))?;
             // Neighbours in key order, which must never show.
-            put_first(txn, target(1, 0), vec![record(1, 1)])?;
+            put_first(txn, &mut last_runs, target(1, 0), vec![record(1, 1)])?;
             put_later(txn, target(1, 2), record(1, 1))
         });
         model.firsts.extend(fresh.into_iter().map(|(seq, record)| (seq, cut(record))));
@@ -283,7 +288,9 @@ fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
     let large = |seq: u64| AttemptRecord { response: vec![b'x'; 3_000], ..record(seq, seq) };
     let store = TestStore::default();
     let put = |seqs: &[u64]| {
-        store.write(|txn| put_first(txn, target(1, 1), seqs.iter().map(|seq| large(*seq)).collect()));
+        store.write(|txn| {
+            put_first(txn, &mut LastRuns::default(), target(1, 1), seqs.iter().map(|seq| large(*seq)).collect())
+        });
     };
     put(&[1, 3]);
     put(&[4, 6]);
@@ -300,8 +307,8 @@ fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
 fn two_puts_of_one_transaction_are_merged_too() {
     let store = TestStore::default();
     store.write(|txn| {
-        put_first(txn, target(1, 1), vec![record(5, 1), record(9, 1)])?;
-        put_first(txn, target(1, 1), vec![record(5, 2), record(7, 1)])
+        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(5, 1), record(9, 1)])?;
+        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(5, 2), record(7, 1)])
     });
     assert_eq!(store.row_count(), 1);
     let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
@@ -309,13 +316,60 @@ fn two_puts_of_one_transaction_are_merged_too() {
 }
 
 #[test]
+fn commits_of_few_attempts_share_a_run_until_it_is_long() {
+    let (store, mut last_runs) = (TestStore::default(), LastRuns::default());
+    let mut put = |seqs: &[u64]| {
+        let records = seqs.iter().map(|seq| record(*seq, *seq)).collect();
+        store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), records));
+        store.row_count()
+    };
+    // One that comes after those behind it begins a run of its own; so does one that is too far away.
+    assert_eq!([put(&[5]), put(&[7, 8]), put(&[6]), put(&[4]), put(&[9])], [1, 1, 1, 2, 2]);
+    assert_eq!([put(&[4 + MAX_SPAN]), put(&[5 + MAX_SPAN])], [3, 3]);
+    let seqs = 6 + MAX_SPAN..106 + MAX_SPAN;
+    let rows = seqs.clone().map(|seq| put(&[seq])).last().unwrap();
+    assert!((7..=13).contains(&rows), "{rows} rows for 100 attempts and three runs");
+    let (shown, _) = list(&store, target(1, 1), None, 200, Direction::Forward).unwrap();
+    let seqs = (4..=9).chain(4 + MAX_SPAN..106 + MAX_SPAN);
+    assert_eq!(shown, seqs.map(|seq| record(seq, seq)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_that_was_forgotten_does_not_come_back_and_a_damaged_one_stops_nobody() {
+    let (store, mut last_runs) = (TestStore::default(), LastRuns::default());
+    store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), vec![record(1, 1)]));
+    store.write(|txn| forget(txn, target(1, 1), UnixMs(5), Seq::ZERO, 10).map(drop));
+    store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), vec![record(2, 7)]));
+    let shown = |store| list(store, target(1, 1), None, 200, Direction::Forward).unwrap().0;
+    assert_eq!(shown(&store), [record(2, 7)]);
+    store.write(|txn| {
+        txn.put(attempt_first::encode(target(1, 1), Seq(2)), Bytes::from_static(b"damaged"));
+        Ok(())
+    });
+    store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), vec![record(3, 8)]));
+    assert_eq!(shown(&store), [record(3, 8)]);
+}
+
+#[test]
+fn an_attempt_that_joins_a_run_in_the_commit_that_forgets_it_stays() {
+    let (store, mut last_runs) = (TestStore::default(), LastRuns::default());
+    store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), vec![record(1, 1)]));
+    store.write(|txn| {
+        put_first(txn, &mut last_runs, target(1, 1), vec![record(2, 7)])?;
+        forget(txn, target(1, 1), UnixMs(5), Seq::ZERO, 10).map(drop)
+    });
+    assert_eq!(of_message(&store, target(1, 1), Seq(2)).unwrap(), [record(2, 7)]);
+    assert_eq!(last_first(&store, target(1, 1)).unwrap(), Some(Seq(2)));
+}
+
+#[test]
 fn a_slow_delivery_settled_with_much_later_ones_does_not_put_them_out_of_order() {
     let store = TestStore::default();
     // 1 hangs while many commits of others pass; it is settled with 900.
     for seq in 2..900 {
-        store.write(|txn| put_first(txn, target(1, 1), vec![record(seq, seq)]));
+        store.write(|txn| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, seq)]));
     }
-    store.write(|txn| put_first(txn, target(1, 1), vec![record(900, 900), record(1, 1)]));
+    store.write(|txn| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(900, 900), record(1, 1)]));
     let (shown, next) = list(&store, target(1, 1), None, 3, Direction::Reverse).unwrap();
     assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [900, 899, 898]);
     assert!(next.is_some());
@@ -328,10 +382,10 @@ fn the_last_record_of_the_widest_run_comes_in_its_place() {
     for above in 0..3 {
         let store = TestStore::default();
         store.write(|txn| {
-            put_first(txn, target(1, 1), vec![record(low, 1), record(high, 1)])?;
+            put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(low, 1), record(high, 1)])?;
             (low + 1..high)
                 .chain(high + 1..=high + above)
-                .try_for_each(|seq| put_first(txn, target(1, 1), vec![record(seq, 1)]))
+                .try_for_each(|seq| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, 1)]))
         });
         let positions = |from, direction| -> Vec<u64> {
             let (shown, _) = list(&store, target(1, 1), from, usize::MAX, direction).unwrap();
@@ -349,8 +403,8 @@ fn the_last_record_of_the_widest_run_comes_in_its_place() {
 fn a_run_that_reaches_beyond_its_page_waits_for_the_runs_between() {
     let store = TestStore::default();
     store.write(|txn| {
-        put_first(txn, target(1, 1), vec![record(1, 1), record(8, 1)])?;
-        (2..8).try_for_each(|seq| put_first(txn, target(1, 1), vec![record(seq, 1)]))
+        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(1, 1), record(8, 1)])?;
+        (2..8).try_for_each(|seq| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, 1)]))
     });
     let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
     assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());

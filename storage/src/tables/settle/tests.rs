@@ -14,6 +14,10 @@ const DUE: UnixMs = UnixMs(500);
 const BY_HAND: UnixMs = UnixMs(800);
 const RETRY_AT: UnixMs = UnixMs(900);
 
+fn apply(txn: &mut Txn<'_>, settlement: &mut Settlement) -> Result<(), StoreError> {
+    super::apply(txn, &mut LastRuns::default(), settlement)
+}
+
 fn row(due: UnixMs, attempts: u16, trigger: Trigger) -> Pending {
     Pending { attempts, due, last_outcome: Some(OutcomeClass::Timeout), trigger }
 }

@@ -88,6 +88,10 @@ fn a_head_is_bounded_in_bytes_whether_it_ends_or_not() {
     assert_eq!(read(head(HEAD_LEN_MAX + 1).as_bytes()), Err(MalformedAnswer::HeadTooLong));
     let open = &head(HEAD_LEN_MAX + 9).into_bytes()[..HEAD_LEN_MAX];
     assert_eq!(read_pieces(open.chunks(1000)), Err(MalformedAnswer::HeadTooLong));
+    // Hints without end are one head that is too long.
+    let hints = |count: usize| "HTTP/1.1 103 E\r\n\r\n".repeat(count) + &head(23);
+    assert_eq!(read(hints(100).as_bytes()).unwrap().0, 204);
+    assert_eq!(read(hints(HEAD_LEN_MAX / 18).as_bytes()), Err(MalformedAnswer::HeadTooLong));
 }
 
 /// The frame counts as well: a body of one-byte chunks ends no later than one in one piece.

@@ -5,8 +5,13 @@ use super::world::{Answer, World};
 use super::*;
 use proptest::prelude::*;
 
-/// Histories in an ordinary run; raise it to dig.
+/// Histories in an ordinary run; `PROPTEST_CASES` sets another number.
 const CASES: u32 = 1_500;
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::with_cases(cases.unwrap_or(CASES)) }
+}
 
 /// What can happen, each with an argument that chooses how.
 fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
@@ -60,7 +65,7 @@ fn answer_of(arg: u16, health: u16) -> Answer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::with_cases(CASES) })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_event_ends_once_and_every_rule_holds(

@@ -2,6 +2,7 @@
 
 use super::*;
 use model::Verdict;
+use storage::tables::history::LastRuns;
 use storage::tables::{dead_letter, delivery, log, settle};
 use storage::{Store, Txn};
 
@@ -30,7 +31,7 @@ impl World {
         self.reports_applied += 1;
         self.note_ends(&report);
         let mut txn = Txn::new(&self.store);
-        settle::apply(&mut txn, &mut report).unwrap();
+        settle::apply(&mut txn, &mut LastRuns::default(), &mut report).unwrap();
         self.progress.settled(TARGET, report.cursor);
         self.progress.write(&mut txn);
         let batch = txn.into_parts().0;
