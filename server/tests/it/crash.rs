@@ -102,6 +102,8 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
             let killed = Instant::now();
             server.kill();
             front.down();
+            // What the dead process sent and nobody has read would else count for the next one.
+            receiver.wait_for_the_last_words(seconds(30));
             lives.push(Life { killed, over: Instant::now() });
             server.start_again();
             longest_start = longest_start.max(lives.last().unwrap().over.elapsed());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Life {
     /// Just before it was.
     pub(super) killed: Instant,
-    /// It is dead and the next one has not begun.
+    /// It is dead, what it sent is read, and the next one has not begun.
     pub(super) over: Instant,
 }
 
@@ -126,7 +126,9 @@ fn twice(successes: &HashMap<(&str, &str), Vec<Instant>>, lives: &[Life]) -> Twi
         for pair in arrivals.windows(2) {
             let life_of = |at: Instant| lives.iter().filter(|life| life.over <= at).count();
             let (first, second) = (life_of(pair[0]), life_of(pair[1]));
-            assert!(first < second, "{delivery:?} succeeded twice in the life of one process");
+            let began = first.checked_sub(1).map(|before| pair[0].saturating_duration_since(lives[before].over));
+            let apart = pair[1].saturating_duration_since(pair[0]);
+            assert!(first < second, "{delivery:?} succeeded twice in one life: at {began:?}, and {apart:?} later");
             twice.per_kill[first] += 1;
             twice.oldest = twice.oldest.max(lives[first].killed.saturating_duration_since(pair[0]));
         }

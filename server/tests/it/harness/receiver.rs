@@ -49,6 +49,8 @@ struct State {
     scripts: HashMap<String, VecDeque<Behaviour>>,
     connections: usize,
     open: usize,
+    /// Who connected last.
+    last_peer: Option<SocketAddr>,
 }
 
 /// The running receiver. Ends when dropped.
@@ -148,6 +150,20 @@ impl Receiver {
         self.state.lock().open
     }
 
+    /// Waits until all is read that was sent by those who are gone, when nobody else sends: what comes later was sent later.
+    ///
+    /// # Panics
+    /// When the deadline passes first.
+    #[track_caller]
+    pub(crate) fn wait_for_the_last_words(&self, deadline: Duration) {
+        // Connections are accepted in order, so that once this one was, all are that were made before.
+        let marker = std::net::TcpStream::connect(self.address).expect("it listens");
+        let address = marker.local_addr().expect("a connected socket has an address");
+        let quiet =
+            self.state.wait(deadline, |state| (state.last_peer == Some(address) && state.open == 1).then_some(()));
+        quiet.expect("what was sent is still being read");
+    }
+
     /// Forgets what arrived so far.
     pub(crate) fn clear(&self) {
         self.state.change(|state| state.requests.clear());
@@ -190,11 +206,12 @@ impl Drop for Receiver {
 }
 
 async fn accept(listener: TcpListener, state: Arc<Watched<State>>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((stream, peer)) = listener.accept().await {
         let state = Arc::clone(&state);
         let number = state.change(|state| {
             state.connections += 1;
             state.open += 1;
+            state.last_peer = Some(peer);
             state.connections - 1
         });
         tokio::spawn(async move {
