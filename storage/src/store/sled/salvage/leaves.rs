@@ -10,7 +10,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::message::LeafRows;
+use super::message::{Leaf, LeafRows};
 use super::segments::{DataFile, Page, Pages};
 use super::trees::{self, Head, Tree};
 use crate::store::sled::apart::{ApartKeys, USAGE_PREFIX};
@@ -111,6 +111,20 @@ impl Stretch {
     }
 }
 
+/// Only what the tree of commits says: the commit number that the map holds, and the value files that it knows of.
+pub(super) fn commits(file: &DataFile, pages: &Pages, apart: ApartKeys) -> io::Result<Leaves> {
+    let mut leaves = Leaves::default();
+    let mut sealed_at = -1;
+    for page in pages.pages.values() {
+        if file.may_be_of_commits(page)?
+            && let Some(leaf) = file.leaf(page)?
+        {
+            leaves.note_commits(&leaf, &Head::new(&leaf, apart), page.position(), &mut sealed_at);
+        }
+    }
+    Ok(leaves)
+}
+
 // === impl Leaves ===
 
 impl Leaves {
@@ -126,18 +140,23 @@ impl Leaves {
         for (number, page) in &pages.pages {
             let Some(leaf) = file.leaf(page)? else { continue };
             let head = Head::new(&leaf, apart);
-            if head.is_of_commits() {
-                if let Some(commit) = leaf.rows.get(COMMITS_KEY).and_then(|value| value.as_ref().try_into().ok())
-                    && page.position() > sealed_at
-                {
-                    (sealed_at, self.sealed) = (page.position(), Some(u64::from_be_bytes(commit)));
-                }
-                let numbers = leaf.rows.keys().filter_map(|key| key.strip_prefix(USAGE_PREFIX)?.try_into().ok());
-                self.value_files.extend(numbers.map(u32::from_be_bytes));
-            }
+            self.note_commits(&leaf, &head, page.position(), &mut sealed_at);
             heads.insert(*number, head);
         }
         Ok(heads)
+    }
+
+    fn note_commits(&mut self, leaf: &Leaf, head: &Head, position: i64, sealed_at: &mut i64) {
+        if !head.is_of_commits() {
+            return;
+        }
+        if let Some(commit) = leaf.rows.get(COMMITS_KEY).and_then(|value| value.as_ref().try_into().ok())
+            && position > *sealed_at
+        {
+            (*sealed_at, self.sealed) = (position, Some(u64::from_be_bytes(commit)));
+        }
+        let numbers = leaf.rows.keys().filter_map(|key| key.strip_prefix(USAGE_PREFIX)?.try_into().ok());
+        self.value_files.extend(numbers.map(u32::from_be_bytes));
     }
 
     /// The leaves of one tree, and notes what is missing of them within these stretches.

@@ -195,22 +195,21 @@ pub(super) fn trees(body: &[u8]) -> Option<BTreeMap<Bytes, u64>> {
     Some(trees)
 }
 
+/// What a page says before its values.
+struct NodeHead<'a> {
+    next: u64,
+    /// What its keys leave out.
+    prefix: &'a [u8],
+    low: &'a [u8],
+    high: &'a [u8],
+    is_leaf: bool,
+    rows: usize,
+}
+
 /// A page as its message has it. `None` when it makes no sense.
 pub(super) fn node(body: &[u8]) -> Option<Node> {
     let mut reader = Reader(body);
-    let next = reader.number()?;
-    reader.number()?;
-    reader.take(1)?;
-    let prefix_bytes = usize::from(reader.take(1)?[0]);
-    let low = Bytes::copy_from_slice(reader.text()?);
-    let high = Bytes::copy_from_slice(reader.text()?);
-    let is_leaf = match reader.take(1)?[0] {
-        0 => true,
-        1 => false,
-        _ => return None,
-    };
-    let rows = usize::try_from(reader.number()?).ok()?;
-    let prefix = low.get(..prefix_bytes)?;
+    let NodeHead { next, prefix, low, high, is_leaf, rows } = reader.node_head()?;
     let keys = (0..rows).map(|_| Some([prefix, reader.text()?].concat())).collect::<Option<Vec<_>>>()?;
     let ascending = keys.windows(2).all(|pair| pair[0] < pair[1]);
     if !is_leaf {
@@ -223,7 +222,16 @@ pub(super) fn node(body: &[u8]) -> Option<Node> {
         return None;
     }
     let rows = keys.into_iter().map(Bytes::from).zip(values).collect();
-    Some(Node::Leaf(Leaf { low, high, next, prefix_bytes, rows }))
+    let (low, high) = (Bytes::copy_from_slice(low), Bytes::copy_from_slice(high));
+    Some(Node::Leaf(Leaf { low, high, next, prefix_bytes: prefix.len(), rows }))
+}
+
+/// The first key of a page, none when it is empty, and whether it is a leaf: without a look at the rest.
+pub(super) fn outline(body: &[u8]) -> Option<(Option<Vec<u8>>, bool)> {
+    let mut reader = Reader(body);
+    let NodeHead { prefix, is_leaf, rows, .. } = reader.node_head()?;
+    let first = if rows == 0 { None } else { Some([prefix, reader.text()?].concat()) };
+    Some((first, is_leaf))
 }
 
 /// The lowest key of a page, and how much of that its keys leave out, whatever becomes of the rest.
@@ -305,5 +313,20 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Option<&'a [u8]> {
         let count = usize::try_from(self.number()?).ok()?;
         self.take(count)
+    }
+
+    fn node_head(&mut self) -> Option<NodeHead<'a>> {
+        let next = self.number()?;
+        self.number()?;
+        self.take(1)?;
+        let prefix_bytes = usize::from(self.take(1)?[0]);
+        let (low, high) = (self.text()?, self.text()?);
+        let is_leaf = match self.take(1)?[0] {
+            0 => true,
+            1 => false,
+            _ => return None,
+        };
+        let rows = usize::try_from(self.number()?).ok()?;
+        Some(NodeHead { next, prefix: low.get(..prefix_bytes)?, low, high, is_leaf, rows })
     }
 }

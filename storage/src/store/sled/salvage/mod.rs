@@ -162,8 +162,8 @@ pub(crate) fn loss_by_opening(home: &Path, from: u64, apart: ApartKeys) -> io::R
     }
     // A sweep is in no commit: what it moved since is only behind the damage.
     let before = segments::scan(&mut file, 0, stops_at)?;
-    let leaves = leaves::lay_out(&file, &before, apart, true)?;
-    let missing = leaves.missing_value_file(&ValueFiles::new(&home.join("values")))?;
+    let commits = leaves::commits(&file, &before, apart)?;
+    let missing = commits.missing_value_file(&ValueFiles::new(&home.join("values")))?;
     Ok(missing.map(|number| format!("it is damaged behind commit {sealed}, and value file {number} of then is gone")))
 }
 

@@ -20,9 +20,11 @@ use bytes::Bytes;
 
 use super::lost::lose;
 use super::message::{
-    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, node, segment_position, trees,
+    Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, link_key, node, outline,
+    segment_position, trees,
 };
 use crate::store::flip;
+use crate::store::sled::apart::USAGE_PREFIX;
 use crate::store::sled::base::COMMITS_KEY;
 use crate::store::sled::open::SEGMENT_BYTES;
 
@@ -114,6 +116,14 @@ impl DataFile {
             }
         }
         Ok(Some(leaf))
+    }
+
+    /// Whether a page may be of the tree of commits, by its beginning.
+    pub(super) fn may_be_of_commits(&self, page: &Page) -> io::Result<bool> {
+        let Some(base) = page.base else { return Ok(false) };
+        let begins = |first: Vec<u8>| first == COMMITS_KEY || first.starts_with(USAGE_PREFIX);
+        let outline = outline(&self.read(base.offset, base.bytes)?);
+        Ok(outline.is_some_and(|(first, is_leaf)| is_leaf && first.is_none_or(begins)))
     }
 
     /// Where the page there leads to.
@@ -265,13 +275,18 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
         Kind::Free | Kind::Elsewhere | Kind::Node => {
             pages.pages.remove(&message.page);
             pages.inner.remove(&message.page);
-            match (message.kind, node(body)) {
+            // No more of it is read than tells what it is: every start reads every page here.
+            match (message.kind, outline(body)) {
                 (Kind::Elsewhere, _) => drop(pages.pages.insert(message.page, Page::default())),
-                (Kind::Node, Some(Node::Leaf(leaf))) => {
-                    note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
+                (Kind::Node, Some((first, true))) => {
+                    if first.as_deref() == Some(COMMITS_KEY)
+                        && let Some(Node::Leaf(leaf)) = node(body)
+                    {
+                        note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
+                    }
                     pages.pages.insert(message.page, Page { base: Some(place), ..Page::default() });
                 }
-                (Kind::Node, Some(Node::Inner(_))) => drop(pages.inner.insert(message.page, place)),
+                (Kind::Node, Some((_, false))) => drop(pages.inner.insert(message.page, place)),
                 _ => {}
             }
         }
@@ -279,8 +294,8 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
             if let Some(page) = pages.pages.get_mut(&message.page) {
                 page.links.push(place);
             }
-            if let Some(Link::Set(key, value)) = link(body)
-                && key.as_ref() == COMMITS_KEY
+            if link_key(body) == Some(COMMITS_KEY)
+                && let Some(Link::Set(_, value)) = link(body)
             {
                 note_seal(Some(&value), position, pages);
             }
