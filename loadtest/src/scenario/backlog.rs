@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// How long it is healthy at first, when nobody says.
 const SECONDS: f64 = 5.0;
 /// How long the breaker may stay open after the endpoint is up: its longest hold.
-const PATIENCE_S: f64 = 330.0;
+const PATIENCE_S: f64 = 60.0;
 
 /// How often the ledger is looked at while it drains: a short drain is over between two looks of the sampler.
 const LOOK_EVERY: Duration = Duration::from_millis(2);

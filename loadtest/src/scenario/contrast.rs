@@ -17,7 +17,7 @@ const SECONDS: f64 = 8.0;
 /// The share of the maximum that latency is compared at.
 const OPEN_SHARE: f64 = 0.5;
 /// How long an open breaker may keep the last deliveries waiting.
-const PATIENCE_S: f64 = 330.0;
+const PATIENCE_S: f64 = 60.0;
 
 /// What is different in the second half.
 struct Contrast {
