@@ -23,6 +23,7 @@ use super::pool::{Lease, Pool};
 use super::resolve::{LookupFn, Resolver, system_lookup};
 use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request};
 use crate::outcome::classify::outcome_of_status;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -206,7 +207,12 @@ impl Dispatch for HttpDispatcher {
         let started = Instant::now();
         let mut answer = Answer::new(self.config.response_kept_len_max, self.config.response_read_len_max);
         let deadline = started + Duration::from_millis(request.timeout_ms.into());
-        let failure = match self.deadlines.within(deadline, self.exchange(&request, started, &mut answer)).await {
+        let exchanged = {
+            // Made where it stays: it is some KiB.
+            let exchange = pin!(self.exchange(&request, started, &mut answer));
+            self.deadlines.within(deadline, exchange).await
+        };
+        let failure = match exchanged {
             Some(Ok(())) => None,
             Some(Err(failure)) => Some(failure),
             None => Some(answer.too_late(request.timeout_ms)),

@@ -27,7 +27,7 @@ const SYMMETRIC_KEY_LEN: std::ops::RangeInclusive<usize> = 24..=75;
 /// The longest text that is looked at: longer than any valid secret.
 const SECRET_TEXT_LEN_MAX: usize = 128;
 /// Characters of one signature in the header, the longer kind, and a space.
-const SIGNATURE_TEXT_LEN: usize = 4 + 88 + 1;
+pub(super) const SIGNATURE_TEXT_LEN: usize = 4 + 88 + 1;
 /// Random bytes of a secret that we generate: 192 bits, which base64 shows without padding.
 pub const GENERATED_SECRET_LEN: usize = 24;
 
@@ -155,7 +155,7 @@ pub fn sign(keys: &[SigningKey], id: &str, timestamp_s: u64, body: &[u8]) -> Str
 /// What is signed before the body.
 pub(super) fn signed_prefix(id: &str, timestamp_s: u64) -> String {
     debug_assert!(!id.contains('.'));
-    format!("{id}.{timestamp_s}.")
+    [id, ".", itoa::Buffer::new().format(timestamp_s), "."].concat()
 }
 
 /// Appends what [`sign`] answers to `header`.

@@ -19,6 +19,7 @@ use model::{OutcomeClass, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -113,8 +114,10 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
     let result = match target {
         Ok(target) => {
             let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
+            // Made where it stays: it is some KiB.
+            let attempt = pin!(dispatcher.attempt(request));
             // A defect in one attempt must not leave its delivery in flight for ever.
-            let caught = AssertUnwindSafe(dispatcher.attempt(request)).catch_unwind().await;
+            let caught = AssertUnwindSafe(attempt).catch_unwind().await;
             caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
         }
         Err(why) => unmade(why.outcome, &why.words),

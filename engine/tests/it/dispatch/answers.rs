@@ -88,7 +88,7 @@ async fn an_answer_that_stalls_or_drips_past_the_deadline_is_a_timeout() {
     for (head, piece, pause, status) in [
         ("", "", FOREVER, 0),
         ("HTTP/1.1 200 OK\r\nx: ", "y", DRIP, 0),
-        ("", "HTTP/1.1 100 Continue\r\n\r\n", Duration::ZERO, 0),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n", DRIP, 0),
         ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", "", FOREVER, 200),
         ("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", "y", DRIP, 200),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "1\r\ny\r\n", DRIP, 200),
@@ -99,6 +99,14 @@ async fn an_answer_that_stalls_or_drips_past_the_deadline_is_a_timeout() {
         assert!((SHORT_MS..SHORT_MS + 1_000).contains(&result.duration_ms), "{} ms", result.duration_ms);
         assert!(text(&result).contains("within 300 ms"), "{}", text(&result));
     }
+}
+
+#[tokio::test]
+async fn hints_without_end_are_no_answer() {
+    let receiver = repeating("", b"HTTP/1.1 100 Continue\r\n\r\n", Duration::ZERO).await;
+    let result = attempt(&receiver.url("/"), LONG_MS).await;
+    assert_eq!((result.outcome, result.status), (OutcomeClass::TransportError, 0));
+    assert!(text(&result).contains("too long"), "{}", text(&result));
 }
 
 #[tokio::test]
