@@ -69,7 +69,7 @@ impl Default for EngineConfig {
             attempt_timeout_ms: 15_000,
             max_in_flight_per_endpoint: 64,
             max_in_flight_per_shard: 4_096,
-            mailbox_capacity: 1_024,
+            mailbox_capacity: 4_096,
             queue_memory_bytes_per_shard: 32 * MIB,
             retries_in_memory: 256,
             disable_after_failing_ms: 120 * HOUR_MS,

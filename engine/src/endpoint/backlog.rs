@@ -9,6 +9,10 @@
 use model::{Cursor, Event, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
+/// Deliveries that reads from the log leave in memory at most. Enough to keep an endpoint busy until the next read; offers
+/// may fill all of the capacity, for their payloads are shared with other endpoints, and what was read is not.
+const READ_AHEAD_MAX: usize = 1_024;
+
 /// Deliveries of one endpoint that have not been tried.
 #[derive(Debug)]
 pub struct Backlog {
@@ -109,15 +113,16 @@ impl Backlog {
         self.reading = false;
     }
 
-    /// The read to make now, if one is due: behind, none under way, and the queue at most half full. When memory has no
-    /// room for more, only an empty queue is refilled.
+    /// The read to make now, if one is due: behind, none under way, and the queue at most half full, of what a read may fill
+    /// it with. When memory has no room for more, only an empty queue is refilled.
     pub fn next_read(&mut self, room_bytes: usize) -> Option<LogRead> {
-        let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= self.capacity / 2);
+        let ahead_max = self.capacity.min(READ_AHEAD_MAX);
+        let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= ahead_max / 2);
         if self.reading || !self.is_behind() || !wants_more {
             return None;
         }
         self.reading = true;
-        let max_events = (self.capacity - self.queue.len()).max(1);
+        let max_events = (ahead_max - self.queue.len()).max(1);
         Some(LogRead { after: self.position, upto: self.offered_upto, max_events })
     }
 

@@ -65,6 +65,23 @@ fn without_room_only_an_empty_queue_is_refilled() {
 }
 
 #[test]
+fn reads_leave_less_in_memory_than_offers_may() {
+    let mut backlog = fresh(4 * READ_AHEAD_MAX);
+    let seqs: Vec<u64> = (1..=3_000).collect();
+    assert_eq!(offer(&mut backlog, 0, &seqs), 0);
+    backlog.missed(Seq(10_000));
+    let mut left = 3_000;
+    let read = loop {
+        if let Some(read) = backlog.next_read(usize::MAX) {
+            break read;
+        }
+        backlog.pop().unwrap();
+        left -= 1;
+    };
+    assert_eq!((left, read.max_events), (READ_AHEAD_MAX / 2, READ_AHEAD_MAX / 2));
+}
+
+#[test]
 fn a_read_that_finds_nothing_moves_the_cursor() {
     let mut backlog = fresh(10);
     backlog.missed(Seq(50));
