@@ -91,10 +91,15 @@ fn replace_retained(
 fn remove_retained(txn: &mut Txn<'_>, key: impl Into<Bytes>, class: fn(i64) -> Growth) -> Result<u64, StoreError> {
     let key: Bytes = key.into();
     let Some(value) = txn.get(&key)? else { return Ok(0) };
-    let bytes = row_bytes(&key, &value);
+    Ok(drop_retained(txn, key, &value, class))
+}
+
+/// As [`remove_retained`], where the transaction was asked for the row already.
+fn drop_retained(txn: &mut Txn<'_>, key: Bytes, value: &[u8], class: fn(i64) -> Growth) -> u64 {
+    let bytes = row_bytes(&key, value);
     txn.delete(key);
     txn.grow(class(-bytes));
-    Ok(bytes.unsigned_abs())
+    bytes.unsigned_abs()
 }
 
 fn row_bytes(key: &[u8], value: &[u8]) -> i64 {

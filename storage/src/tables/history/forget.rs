@@ -6,7 +6,7 @@ use super::run::{self, MAX_SPAN};
 use crate::keys::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{remove_retained, scan};
+use crate::tables::{drop_retained, remove_retained, scan};
 use crate::txn::{Growth, Txn};
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 
@@ -47,7 +47,7 @@ pub fn forget(
                 for key in unread.drain(..) {
                     forgotten.bytes += remove_retained(txn, key, Growth::attempts)?;
                 }
-                forgotten.bytes += remove_retained(txn, key.clone(), Growth::attempts)?;
+                forgotten.bytes += drop_retained(txn, key.clone(), &value, Growth::attempts);
                 forgotten.attempts += records.len() as u64;
             }
             Ok(_) => {

@@ -115,10 +115,8 @@ impl Stretch {
 pub(super) fn commits(file: &DataFile, pages: &Pages, apart: ApartKeys) -> io::Result<Leaves> {
     let mut leaves = Leaves::default();
     let mut sealed_at = -1;
-    for page in pages.pages.values() {
-        if file.may_be_of_commits(page)?
-            && let Some(leaf) = file.leaf(page)?
-        {
+    for page in pages.pages.values().filter(|page| page.may_be_of_commits) {
+        if let Some(leaf) = file.leaf(page)? {
             leaves.note_commits(&leaf, &Head::new(&leaf, apart), page.position(), &mut sealed_at);
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Page {
     pub(super) links: Vec<Place>,
     /// Changes of it that are lost.
     pub(super) lost_links: usize,
+    /// Whether it may be of the tree of commits, by its beginning.
+    pub(super) may_be_of_commits: bool,
 }
 
 /// A stretch that cannot be read.
@@ -116,14 +118,6 @@ impl DataFile {
             }
         }
         Ok(Some(leaf))
-    }
-
-    /// Whether a page may be of the tree of commits, by its beginning.
-    pub(super) fn may_be_of_commits(&self, page: &Page) -> io::Result<bool> {
-        let Some(base) = page.base else { return Ok(false) };
-        let begins = |first: Vec<u8>| first == COMMITS_KEY || first.starts_with(USAGE_PREFIX);
-        let outline = outline(&self.read(base.offset, base.bytes)?);
-        Ok(outline.is_some_and(|(first, is_leaf)| is_leaf && first.is_none_or(begins)))
     }
 
     /// Where the page there leads to.
@@ -284,7 +278,10 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
                     {
                         note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
                     }
-                    pages.pages.insert(message.page, Page { base: Some(place), ..Page::default() });
+                    let of_commits = |first: Vec<u8>| first == COMMITS_KEY || first.starts_with(USAGE_PREFIX);
+                    let may_be_of_commits = first.is_none_or(of_commits);
+                    let page = Page { base: Some(place), may_be_of_commits, ..Page::default() };
+                    pages.pages.insert(message.page, page);
                 }
                 (Kind::Node, Some((_, false))) => drop(pages.inner.insert(message.page, place)),
                 _ => {}
