@@ -4,7 +4,7 @@
 //! Deliberately no measuring: that is criterion's.
 
 use bytes::Bytes;
-use model::{AppId, Application, Endpoint, EndpointId, Event, Seq, UnixMs};
+use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
 use std::sync::Arc;
 use storage::writer::NewMessage;
 
@@ -67,26 +67,10 @@ pub fn application(id: AppId) -> Application {
 #[must_use]
 pub fn endpoint(id: u32, types: &[String], channels: &[String]) -> Endpoint {
     Endpoint {
-        id: EndpointId(id),
-        app: APP,
-        salt: 1,
-        uid: None,
         url: "http://127.0.0.1:9/".to_owned(),
-        description: String::new(),
         event_types: types.to_vec(),
         channels: channels.to_vec(),
-        rate_limit: None,
-        max_in_flight: None,
-        timeout_ms: None,
-        retry_policy: None,
-        on_client_error: None,
-        disabled: None,
-        active_from: Seq::ZERO,
-        secrets: Vec::new(),
-        sealed_headers: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
+        ..Endpoint::plain(EndpointRef { app: APP, endpoint: EndpointId(id) }, UnixMs(1))
     }
 }
 

@@ -52,6 +52,33 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// One that gets every event at no address yet, with no settings of its own: what others are made from.
+    #[must_use]
+    pub fn plain(target: EndpointRef, created_at: UnixMs) -> Endpoint {
+        Endpoint {
+            id: target.endpoint,
+            app: target.app,
+            salt: 1,
+            uid: None,
+            url: String::new(),
+            description: String::new(),
+            event_types: Vec::new(),
+            channels: Vec::new(),
+            rate_limit: None,
+            max_in_flight: None,
+            timeout_ms: None,
+            retry_policy: None,
+            on_client_error: None,
+            disabled: None,
+            active_from: Seq::ZERO,
+            secrets: Vec::new(),
+            sealed_headers: None,
+            metadata: "{}".to_owned(),
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
     /// Its key.
     #[must_use]
     pub fn target(&self) -> EndpointRef {

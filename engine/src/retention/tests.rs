@@ -173,7 +173,8 @@ proptest! {
             now = now.max(at);
             world.push(app, &events);
             for (seq, (at, _)) in (1u64..).zip(&events) {
-                world.write(|txn| history::put_first(txn, &mut LastRuns::default(), target(app, 1), vec![attempt(seq, at + 5)]));
+                let first = vec![attempt(seq, at + 5)];
+                world.write(|txn| history::put_first(txn, &mut LastRuns::default(), target(app, 1), first));
                 if seq % 3 == 0 {
                     world.write(|txn| history::put_later(txn, target(app, 2), attempt(seq, at + HOUR)));
                 }

@@ -109,32 +109,18 @@ impl AppRoutes {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use model::{AppId, Endpoint, Seq, UnixMs};
+    use model::{AppId, Endpoint, EndpointRef, Seq, UnixMs};
     use proptest::prelude::*;
     use std::sync::Arc;
 
     fn endpoint(id: u32, types: &[&str], channels: &[&str]) -> Endpoint {
         Endpoint {
-            id: EndpointId(id),
-            app: AppId(1),
             salt: 0,
-            uid: None,
             url: "http://example.com/".to_owned(),
-            description: String::new(),
             event_types: types.iter().map(|text| (*text).to_owned()).collect(),
             channels: channels.iter().map(|text| (*text).to_owned()).collect(),
-            rate_limit: None,
-            max_in_flight: None,
-            timeout_ms: None,
-            retry_policy: None,
-            on_client_error: None,
-            disabled: None,
             active_from: Seq(10),
-            secrets: Vec::new(),
-            sealed_headers: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(0),
-            updated_at: UnixMs(0),
+            ..Endpoint::plain(EndpointRef { app: AppId(1), endpoint: EndpointId(id) }, UnixMs(0))
         }
     }
 

@@ -132,28 +132,7 @@ pub(super) mod tests {
 
     /// An endpoint that wants everything.
     pub(in crate::shard) fn everything() -> Endpoint {
-        Endpoint {
-            id: EndpointId(1),
-            app: APP,
-            salt: 1,
-            uid: None,
-            url: String::new(),
-            description: String::new(),
-            event_types: Vec::new(),
-            channels: Vec::new(),
-            rate_limit: None,
-            max_in_flight: None,
-            timeout_ms: None,
-            retry_policy: None,
-            on_client_error: None,
-            disabled: None,
-            active_from: Seq::ZERO,
-            secrets: Vec::new(),
-            sealed_headers: None,
-            metadata: String::new(),
-            created_at: UnixMs(1),
-            updated_at: UnixMs(1),
-        }
+        Endpoint::plain(EndpointRef { app: APP, endpoint: EndpointId(1) }, UnixMs(1))
     }
 
     #[test]

@@ -234,26 +234,10 @@ fn app(id: AppId) -> Application {
 
 fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: EndpointSecret) -> Endpoint {
     Endpoint {
-        id,
-        app: APP,
-        salt: 1,
-        uid: None,
         url,
-        description: String::new(),
-        event_types: Vec::new(),
-        channels: Vec::new(),
-        rate_limit: None,
-        max_in_flight: None,
-        timeout_ms: None,
         retry_policy,
-        on_client_error: None,
-        disabled: None,
-        active_from: Seq::ZERO,
         secrets: vec![secret],
-        sealed_headers: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
+        ..Endpoint::plain(EndpointRef { app: APP, endpoint: id }, UnixMs(1))
     }
 }
 

@@ -142,3 +142,15 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::Outcome;
+
+    /// A scenario that only has a rate.
+    pub(crate) fn outcome(scenario: &'static str, round: u32, rate: f64) -> Outcome {
+        let mut outcome = Outcome { round, ..Outcome::new(scenario, scenario.to_owned()) };
+        outcome.fact("deliveries_per_s", "deliveries", rate, "/s");
+        outcome
+    }
+}

@@ -67,12 +67,7 @@ pub(crate) fn ratios(outcomes: &[Outcome], scenario: &str, base: &str, key: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn outcome(scenario: &'static str, round: u32, rate: f64) -> Outcome {
-        let mut outcome = Outcome { round, ..Outcome::new(scenario, scenario.to_owned()) };
-        outcome.fact("deliveries_per_s", "deliveries", rate, "/s");
-        outcome
-    }
+    use crate::report::testing::outcome;
 
     #[test]
     fn the_median_is_in_the_middle_whatever_the_order() {

@@ -119,12 +119,7 @@ fn targets(outcomes: &[Outcome]) -> Vec<Target> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn outcome(scenario: &'static str, round: u32, rate: f64) -> Outcome {
-        let mut outcome = Outcome { round, ..Outcome::new(scenario, scenario.to_owned()) };
-        outcome.fact("deliveries_per_s", "deliveries", rate, "/s");
-        outcome
-    }
+    use crate::report::testing::outcome;
 
     #[test]
     fn a_target_is_met_from_its_number_on_and_not_without_one() {

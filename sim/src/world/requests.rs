@@ -113,28 +113,7 @@ impl World {
 
     fn new_endpoint(&mut self) -> Endpoint {
         let now = self.node.clock.now();
-        let mut row = Endpoint {
-            id: EndpointId(0),
-            app: AppId(0),
-            salt: 1,
-            uid: None,
-            url: String::new(),
-            description: String::new(),
-            event_types: Vec::new(),
-            channels: Vec::new(),
-            rate_limit: None,
-            max_in_flight: None,
-            timeout_ms: None,
-            retry_policy: None,
-            on_client_error: None,
-            disabled: None,
-            active_from: Seq::ZERO,
-            secrets: Vec::new(),
-            sealed_headers: None,
-            metadata: "{}".to_owned(),
-            created_at: now,
-            updated_at: now,
-        };
+        let mut row = Endpoint::plain(EndpointRef { app: AppId(0), endpoint: EndpointId(0) }, now);
         self.vary(&mut row);
         if self.rng.random_ratio(1, 10) {
             row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });

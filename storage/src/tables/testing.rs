@@ -3,7 +3,7 @@
 use crate::store::{Batch, Direction, MemoryStore, Store, StoreError};
 use crate::txn::{Change, Txn};
 use bytes::Bytes;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, Seq, UnixMs};
+use model::{AppId, Endpoint, EndpointId, EndpointRef, UnixMs};
 
 /// A store in memory with what transactions wrote.
 #[derive(Default)]
@@ -63,25 +63,9 @@ pub(crate) fn target(app: u32, endpoint: u32) -> EndpointRef {
 /// An endpoint that wants everything and has nothing of its own.
 pub(crate) fn plain_endpoint(target: EndpointRef) -> Endpoint {
     Endpoint {
-        id: target.endpoint,
-        app: target.app,
         salt: 7,
-        uid: None,
         url: "https://example.com/hook".to_owned(),
-        description: String::new(),
-        event_types: Vec::new(),
-        channels: Vec::new(),
-        rate_limit: None,
-        max_in_flight: None,
-        timeout_ms: None,
-        retry_policy: None,
-        on_client_error: None,
-        disabled: None,
-        active_from: Seq(0),
-        secrets: Vec::new(),
-        sealed_headers: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
         updated_at: UnixMs(2),
+        ..Endpoint::plain(target, UnixMs(1))
     }
 }

@@ -11,8 +11,8 @@
 //! | `Content-Length`, repeated only with the same value | so many bytes |
 //! | nothing | the end of the connection |
 //!
-//! Other 1xx answers are skipped; all heads together are bounded. Pure: a state machine fed with bytes, in whatever pieces. What is kept between pieces
-//! is the beginning of a head, up to its bound. Deliberately no judgement on the status.
+//! Other 1xx answers are skipped; all heads together are bounded. Pure: a state machine fed with bytes, in whatever pieces.
+//! What is kept between pieces is the beginning of a head, up to its bound. Deliberately no judgement on the status.
 
 use super::super::answer::Answer;
 use super::chunked::Chunks;

@@ -1,8 +1,8 @@
 //! Attempts of an endpoint: what users browse to see what became of a delivery.
 //!
 //! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a run holds those
-//! of one commit, or of a few that were small. Further attempts (retries, and what was asked for by hand) come one by one and have rows of their
-//! own, by start, with an index by event.
+//! of one commit, or of a few that were small. Further attempts (retries, and what was asked for by hand) come one by one
+//! and have rows of their own, by start, with an index by event.
 //!
 //! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
 //! again replaces it within its run. Lists and lookups read what is committed: a transaction does not show what it holds.

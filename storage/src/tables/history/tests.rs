@@ -21,6 +21,11 @@ pub(super) fn record(seq: u64, started_at: u64) -> AttemptRecord {
     }
 }
 
+/// As after a restart: no run is remembered.
+fn put_alone(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
+    put_first(txn, &mut LastRuns::default(), target, records)
+}
+
 /// Mostly close together, sometimes further apart than a run spans.
 fn seqs() -> impl Strategy<Value = u64> {
     prop_oneof![3 => 1u64..40, 1 => 1u64..5_000, 1 => (0u64..4).prop_map(|n| n * MAX_SPAN + 1)]
@@ -288,9 +293,7 @@ fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
     let large = |seq: u64| AttemptRecord { response: vec![b'x'; 3_000], ..record(seq, seq) };
     let store = TestStore::default();
     let put = |seqs: &[u64]| {
-        store.write(|txn| {
-            put_first(txn, &mut LastRuns::default(), target(1, 1), seqs.iter().map(|seq| large(*seq)).collect())
-        });
+        store.write(|txn| put_alone(txn, target(1, 1), seqs.iter().map(|seq| large(*seq)).collect()));
     };
     put(&[1, 3]);
     put(&[4, 6]);
@@ -307,8 +310,8 @@ fn a_run_put_again_is_merged_also_when_it_overflows_into_another() {
 fn two_puts_of_one_transaction_are_merged_too() {
     let store = TestStore::default();
     store.write(|txn| {
-        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(5, 1), record(9, 1)])?;
-        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(5, 2), record(7, 1)])
+        put_alone(txn, target(1, 1), vec![record(5, 1), record(9, 1)])?;
+        put_alone(txn, target(1, 1), vec![record(5, 2), record(7, 1)])
     });
     assert_eq!(store.row_count(), 1);
     let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
@@ -367,9 +370,9 @@ fn a_slow_delivery_settled_with_much_later_ones_does_not_put_them_out_of_order()
     let store = TestStore::default();
     // 1 hangs while many commits of others pass; it is settled with 900.
     for seq in 2..900 {
-        store.write(|txn| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, seq)]));
+        store.write(|txn| put_alone(txn, target(1, 1), vec![record(seq, seq)]));
     }
-    store.write(|txn| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(900, 900), record(1, 1)]));
+    store.write(|txn| put_alone(txn, target(1, 1), vec![record(900, 900), record(1, 1)]));
     let (shown, next) = list(&store, target(1, 1), None, 3, Direction::Reverse).unwrap();
     assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), [900, 899, 898]);
     assert!(next.is_some());
@@ -382,10 +385,10 @@ fn the_last_record_of_the_widest_run_comes_in_its_place() {
     for above in 0..3 {
         let store = TestStore::default();
         store.write(|txn| {
-            put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(low, 1), record(high, 1)])?;
+            put_alone(txn, target(1, 1), vec![record(low, 1), record(high, 1)])?;
             (low + 1..high)
                 .chain(high + 1..=high + above)
-                .try_for_each(|seq| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, 1)]))
+                .try_for_each(|seq| put_alone(txn, target(1, 1), vec![record(seq, 1)]))
         });
         let positions = |from, direction| -> Vec<u64> {
             let (shown, _) = list(&store, target(1, 1), from, usize::MAX, direction).unwrap();
@@ -403,8 +406,8 @@ fn the_last_record_of_the_widest_run_comes_in_its_place() {
 fn a_run_that_reaches_beyond_its_page_waits_for_the_runs_between() {
     let store = TestStore::default();
     store.write(|txn| {
-        put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(1, 1), record(8, 1)])?;
-        (2..8).try_for_each(|seq| put_first(txn, &mut LastRuns::default(), target(1, 1), vec![record(seq, 1)]))
+        put_alone(txn, target(1, 1), vec![record(1, 1), record(8, 1)])?;
+        (2..8).try_for_each(|seq| put_alone(txn, target(1, 1), vec![record(seq, 1)]))
     });
     let (shown, _) = list(&store, target(1, 1), None, 100, Direction::Forward).unwrap();
     assert_eq!(shown.iter().map(|record| record.seq.0).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());

@@ -19,6 +19,17 @@ fn with_one_retry() -> World {
     world
 }
 
+/// A world that comes back from a crash, with one delivery settled and the first try of the one before it under way then.
+fn with_an_interrupted_first_try() -> World {
+    let mut world = world();
+    world.ingest(2, true, false);
+    world.serve();
+    world.finish(1, Answer::OK);
+    world.serve();
+    world.crash(|_| false);
+    world
+}
+
 #[test]
 fn a_retry_goes_before_first_tries() {
     let mut world = with_one_retry();
@@ -246,12 +257,7 @@ fn a_read_that_fails_is_not_made_again_at_once() {
 
 #[test]
 fn an_interrupted_first_try_that_cannot_be_fetched_waits_for_another_turn() {
-    let mut world = world();
-    world.ingest(2, true, false);
-    world.serve();
-    world.finish(1, Answer::OK);
-    world.serve();
-    world.crash(|_| false);
+    let mut world = with_an_interrupted_first_try();
     world.pump(true);
     world.go_on_fetching(0, true);
     world.serve();
@@ -265,12 +271,7 @@ fn an_interrupted_first_try_that_cannot_be_fetched_waits_for_another_turn() {
 
 #[test]
 fn one_put_back_in_line_while_its_first_try_cannot_be_fetched_is_found_again() {
-    let mut world = world();
-    world.ingest(2, true, false);
-    world.serve();
-    world.finish(1, Answer::OK);
-    world.serve();
-    world.crash(|_| false);
+    let mut world = with_an_interrupted_first_try();
     // Out for its rows as a first try, which the log owes.
     world.pump(true);
     world.requeue(Seq(1));
