@@ -7,6 +7,8 @@ pub mod clock;
 
 pub mod engine;
 
+pub mod fairness;
+
 pub mod jobs;
 
 pub mod retention;

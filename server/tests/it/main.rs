@@ -31,6 +31,7 @@ mod demo;
 mod fixture;
 mod given_up;
 mod harness_itself;
+mod hostile;
 mod isolation;
 mod keys;
 mod lifecycle;
