@@ -20,6 +20,8 @@ pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
 pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 /// Counter, label `outcome`: attempts made.
 pub const ATTEMPTS: &str = "pinion_attempts_total";
+/// Counter, label `lack`: attempts that were not made for want of something of ours; each is tried again.
+pub const ATTEMPTS_NOT_MADE: &str = "pinion_attempts_not_made_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.

@@ -28,6 +28,11 @@ const HELP: [(Kind, &str, &str); 39] = [
     (Gauge, metric::STORE_BYTES, "The store's files."),
     (Gauge, metric::DISK_FREE_BYTES, "Room that the store may grow by; below the reserve, messages are refused."),
     (Counter, metric::ATTEMPTS, "Attempts by what they showed."),
+    (
+        Counter,
+        metric::ATTEMPTS_NOT_MADE,
+        "Attempts that were not made for want of something of ours: connections, lookups, descriptors. Tried again.",
+    ),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),
     (Counter, metric::DELIVERED, "Deliveries that ended well."),

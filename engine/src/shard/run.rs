@@ -83,9 +83,9 @@ async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
 /// is in its endpoint's cursor as a hole and will be tried again after the next start.
 async fn drain(shard: &Rc<ShardCore>) {
     let deadline = Instant::now() + Duration::from_millis(shard.config.drain_timeout_ms);
-    while shard.in_flight.get() > 0 {
+    while shard.in_flight() > 0 {
         if tokio::time::timeout_at(deadline, shard.attempt_ended.notified()).await.is_err() {
-            tracing::warn!(attempts = shard.in_flight.get(), "stopped with attempts in flight");
+            tracing::warn!(attempts = shard.in_flight(), "stopped with attempts in flight");
             break;
         }
     }
