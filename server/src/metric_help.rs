@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 39] = [
+const HELP: &[(Kind, &str, &str)] = &[
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
@@ -67,9 +67,9 @@ const HELP: [(Kind, &str, &str); 39] = [
 pub(crate) fn describe(loaded: &Loaded) {
     for (kind, name, help) in HELP {
         match kind {
-            Counter => metrics::describe_counter!(name, help),
-            Gauge => metrics::describe_gauge!(name, help),
-            Histogram => metrics::describe_histogram!(name, help),
+            Counter => metrics::describe_counter!(*name, *help),
+            Gauge => metrics::describe_gauge!(*name, *help),
+            Histogram => metrics::describe_histogram!(*name, *help),
         }
     }
     metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn names_say_what_kind_and_unit_they_are() {
         for (kind, name, help) in HELP {
-            assert_eq!(kind == Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(*kind == Counter, name.ends_with("_total"), "{name}");
             assert!(help.ends_with('.') && !help.is_empty(), "{name}");
             let milli = ["_ms", "_millis", "_milliseconds", "_kb"].iter().any(|unit| name.ends_with(unit));
             assert!(!milli, "{name} is not in a base unit");

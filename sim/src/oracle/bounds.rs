@@ -76,7 +76,9 @@ pub(super) fn check_actions(
     if seen.mailbox.cell.lane.borrow().breaker_state() != State::HalfOpen {
         probes.remove(&actor);
     }
-    if seen.actions.iter().any(|(action, _)| taken_on(action).is_some()) {
+    // An attempt whose rows were fetched has had its place since then.
+    let takes_a_place = |seq: Seq, action: &Action| is_start(action).is_none() || seen.fetched != Some(seq);
+    if seen.actions.iter().any(|(action, _)| taken_on(action).is_some_and(|seq| takes_a_place(seq, action))) {
         check_share(shard, seen)?;
     }
     check_lane(shard, seen)
