@@ -44,6 +44,8 @@ pub const BREAKERS: &str = "pinion_breaker_endpoints";
 pub const BREAKER_TRANSITIONS: &str = "pinion_breaker_transitions_total";
 /// Gauge: timers in the wheels.
 pub const WHEEL_TIMERS: &str = "pinion_wheel_timers";
+/// Gauge, label `thread`: the longest time in the last minute that a thread did nothing else.
+pub const LONGEST_STALL_SECONDS: &str = "pinion_longest_stall_seconds";
 /// Gauge: endpoint actors.
 pub const ACTORS: &str = "pinion_endpoint_actors";
 /// Counter: retries scheduled.

@@ -48,6 +48,11 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits in memory for its first try."),
     (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),
     (Counter, metric::BREAKER_TRANSITIONS, "Breaker transitions, by the state entered."),
+    (
+        Gauge,
+        metric::LONGEST_STALL_SECONDS,
+        "The longest time in the last minute that a shard's thread or the writer's did nothing else.",
+    ),
     (Gauge, metric::WHEEL_TIMERS, "Timers in the timing wheels."),
     (Counter, metric::RETENTION_REMOVED, "What retention removed, by kind."),
     (Counter, metric::RETENTION_REMOVED_BYTES, "Bytes of rows that retention removed, by kind."),
