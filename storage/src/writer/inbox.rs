@@ -9,7 +9,7 @@
 //! Deliberately no fairness between tenants: one commit takes all there is, up to its bound, in order of arrival.
 
 use super::WriterConfig;
-use super::ingest::{Ingest, IngestError, IngestOutcome, NewMessage};
+use super::ingest::{Ingest, IngestError, IngestOutcome, Marked, NewMessage};
 use crate::store::StoreError;
 use crate::txn::{Change, Txn};
 use model::{AppId, Event, Settlement, UnixMs};
@@ -138,7 +138,7 @@ pub(super) struct Taken {
 pub(super) enum Request {
     Ingest {
         app: AppId,
-        messages: Vec<NewMessage>,
+        messages: Vec<Marked>,
         bytes: usize,
         reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
     },
@@ -267,6 +267,7 @@ impl WriterHandle {
             return Err(IngestError::TooLarge);
         }
         let (reply, answer) = oneshot::channel();
+        let messages = messages.into_iter().map(Marked::from).collect();
         self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
             Refused::Busy => IngestError::Busy { retry_after_s: 1 },
             Refused::Closing => IngestError::ShuttingDown,

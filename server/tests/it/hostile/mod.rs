@@ -5,3 +5,12 @@
 
 #[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
 mod neighbour;
+
+#[cfg(target_os = "linux")]
+mod bodies;
+#[cfg(target_os = "linux")]
+mod jobs;
+#[cfg(target_os = "linux")]
+mod quotas;
+#[cfg(target_os = "linux")]
+mod work;
