@@ -2,7 +2,7 @@
 //!
 //! Deliberately no storing: see [`crate::routes::application`].
 
-use crate::dto::fields::{Metadata, Patch, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
@@ -23,6 +23,7 @@ pub(crate) struct ApplicationIn {
     #[schema(value_type = Option<String>, pattern = "^[a-zA-Z0-9\\-_.]+$", min_length = 1, max_length = 256)]
     pub(crate) uid: Patch<String>,
     /// Your own notes.
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     /// Messages per second that may be taken for it.
     #[schema(minimum = 1)]
@@ -40,6 +41,7 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]

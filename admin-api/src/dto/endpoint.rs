@@ -4,7 +4,7 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
 //! custom headers come with a new endpoint but never go out with one. Deliberately no storing and no sealing.
 
-use crate::dto::fields::{Metadata, Patch, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
@@ -34,6 +34,7 @@ pub(crate) struct EndpointIn {
     filter_types: Option<Vec<String>>,
     /// Channels it gets. Left out: all.
     channels: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     /// Deliveries per second.
     throttle_rate: Option<u32>,
@@ -70,6 +71,7 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     channels: Patch<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]

@@ -25,7 +25,7 @@ const OFFERED_PER_COMMIT: usize = 32 * 1024;
 
 /// Matches of one application in one commit that are looked for. Beyond, nobody is looked for any more: every enabled
 /// endpoint of the application reads the log, and its lane filters. It bounds the time of one commit on this thread.
-const MATCHED_PER_COMMIT: usize = 1 << 20;
+const MATCHED_PER_COMMIT: usize = 128 * 1024;
 
 /// The scratch that is kept between two commits, in matches: 12 bytes each.
 const SCRATCH_KEPT: usize = 32 * 1024;
@@ -184,16 +184,19 @@ impl Router {
 fn match_unheld(routes: &AppRoutes, app: AppId, events: &[Event], unheld: &mut Vec<(EndpointRef, Seq, Seq)>) {
     let Some(last) = events.last() else { return };
     let (mut spans, mut looked_for): (HashMap<EndpointId, (Seq, Seq)>, usize) = (HashMap::new(), 0);
-    for event in events {
+    // Neighbours of one type, as in most batches, are looked for once. The last of them stands for all: an endpoint that
+    // came in between is sent to the log for more than it gets, and its lane knows that.
+    for run in events.chunk_by(wanted_by_the_same) {
+        let (first, until) = (run[0].seq, &run[run.len() - 1]);
         if looked_for > MATCHED_PER_COMMIT {
             for endpoint in routes.enabled() {
-                spans.entry(endpoint).or_insert((event.seq, last.seq)).1 = last.seq;
+                spans.entry(endpoint).or_insert((first, last.seq)).1 = last.seq;
             }
             break;
         }
-        routes.each_match(event, |endpoint| {
+        routes.each_match(until, |endpoint| {
             looked_for += 1;
-            spans.entry(endpoint).or_insert((event.seq, event.seq)).1 = event.seq;
+            spans.entry(endpoint).or_insert((first, until.seq)).1 = until.seq;
         });
     }
     unheld.extend(spans.into_iter().map(|(endpoint, (first, last))| (EndpointRef { app, endpoint }, first, last)));
@@ -227,6 +230,10 @@ impl Downstream for Router {
     }
 }
 
+fn wanted_by_the_same(one: &Event, other: &Event) -> bool {
+    one.event_type == other.event_type && one.channels == other.channels && one.only_for == other.only_for
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +256,13 @@ mod tests {
         (1..=count).map(event).collect()
     }
 
+    /// No two neighbours of one type.
+    fn events_of_two_types(count: u64) -> Vec<Event> {
+        let mut events = events(count);
+        events.iter_mut().step_by(2).for_each(|event| event.event_type = Arc::from("b"));
+        events
+    }
+
     /// A router over one shard, with `endpoints` that want everything and one that wants something else.
     fn router(endpoints: u32) -> (Router, Arc<ShardInbox>) {
         let inbox = Arc::new(ShardInbox::default());
@@ -266,7 +280,7 @@ mod tests {
         let (endpoints, count) = (1_000, 100);
         let (mut router, inbox) = router(endpoints);
         let mut progress = Progress::default();
-        router.committed(events(count), Vec::new(), &mut progress);
+        router.committed(events_of_two_types(count), Vec::new(), &mut progress);
         let news = inbox.take();
         let offered: usize = news.offers.iter().map(|offer| offer.targets.len()).sum();
         assert!(offered < OFFERED_PER_COMMIT + endpoints as usize, "{offered} are held");
@@ -284,7 +298,7 @@ mod tests {
     fn beyond_what_a_commit_looks_for_everybody_reads_the_log() {
         let (mut router, inbox) = router(2_000);
         let mut progress = Progress::default();
-        router.committed(events(600), Vec::new(), &mut progress);
+        router.committed(events_of_two_types(600), Vec::new(), &mut progress);
         let news = inbox.take();
         assert_eq!(news.behind.len(), 2_001);
         assert!(news.behind.values().all(|behind| behind.upto == Seq(600)));
