@@ -69,8 +69,8 @@ impl Line {
         }
     }
 
-    /// The job that gets the next chunk.
-    pub fn next(&mut self) -> Option<(AppId, u32)> {
+    /// The job that gets the next chunk, with its application.
+    pub fn next_chunk(&mut self) -> Option<(AppId, u32)> {
         self.turns.pop(|_| true)
     }
 
@@ -96,7 +96,7 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, 
                 return;
             }
         }
-        let Some((app, number)) = line.next() else {
+        let Some((app, number)) = line.next_chunk() else {
             started.notified().await;
             continue;
         };
@@ -271,11 +271,11 @@ mod tests {
         let (store, mut line) = (MemoryStore::new(), Line::default());
         add(&store, 1, 1..=1_000, JobStatus::Running);
         line.look(&store).unwrap();
-        assert_eq!(line.next(), Some((AppId(1), 1)));
+        assert_eq!(line.next_chunk(), Some((AppId(1), 1)));
         line.again(AppId(1), 1);
         add(&store, 2, 1_001..=1_001, JobStatus::Running);
         line.look(&store).unwrap();
-        let next: Vec<_> = (0..3).filter_map(|_| line.next()).collect();
+        let next: Vec<_> = (0..3).filter_map(|_| line.next_chunk()).collect();
         assert_eq!(next, [(AppId(1), 2), (AppId(2), 1_001), (AppId(1), 3)]);
     }
 
@@ -285,6 +285,6 @@ mod tests {
         add(&store, 1, 1..=700, JobStatus::Finished);
         add(&store, 1, 701..=701, JobStatus::Running);
         line.look(&store).unwrap();
-        assert_eq!((line.next(), line.next(), line.seen), (Some((AppId(1), 701)), None, Some(701)));
+        assert_eq!((line.next_chunk(), line.next_chunk(), line.seen), (Some((AppId(1), 701)), None, Some(701)));
     }
 }

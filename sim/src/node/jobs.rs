@@ -84,7 +84,7 @@ impl Jobs {
             }
         }
         self.line.look(&**store)?;
-        self.current = self.line.next();
+        self.current = self.line.next_chunk();
         self.asleep = self.current.is_none();
         if let Some((_, number)) = self.current {
             let writer = writer.clone();
