@@ -76,6 +76,8 @@ pub const BUILD_INFO: &str = "pinion_build_info";
 pub const API_REQUESTS: &str = "pinion_api_requests_total";
 /// Histogram, label `route`: API requests.
 pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";
+/// Counter, label `quota`: API requests that asked for more than an application may have.
+pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
 /// Gauge, label `listener`: open connections of an HTTP listener.
 pub const CONNECTIONS: &str = "pinion_http_connections";
 /// Gauge, label `listener`: connections that it takes at once.

@@ -62,6 +62,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
     (Counter, metric::API_REQUESTS, "API requests by route and status."),
     (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Counter, metric::QUOTA_REFUSALS, "API requests that asked for more than there may be, by quota."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),

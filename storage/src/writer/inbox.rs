@@ -10,7 +10,7 @@
 
 use super::WriterConfig;
 use super::busy::Busy;
-use super::ingest::{Ingest, IngestError, IngestOutcome, NewMessage};
+use super::ingest::{Ingest, IngestError, IngestOutcome, Marked, NewMessage};
 use crate::store::StoreError;
 use crate::txn::{Change, Txn};
 use model::{AppId, Event, Settlement, UnixMs};
@@ -141,7 +141,7 @@ pub(super) struct Taken {
 pub(super) enum Request {
     Ingest {
         app: AppId,
-        messages: Vec<NewMessage>,
+        messages: Vec<Marked>,
         bytes: usize,
         reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
     },
@@ -282,6 +282,7 @@ impl WriterHandle {
             return Err(IngestError::TooLarge);
         }
         let (reply, answer) = oneshot::channel();
+        let messages = messages.into_iter().map(Marked::from).collect();
         self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
             Refused::Busy => IngestError::Busy { retry_after_s: 1 },
             Refused::Closing => IngestError::ShuttingDown,

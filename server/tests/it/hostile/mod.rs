@@ -9,3 +9,12 @@ mod places;
 
 #[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
 mod neighbour;
+
+#[cfg(target_os = "linux")]
+mod bodies;
+#[cfg(target_os = "linux")]
+mod jobs;
+#[cfg(target_os = "linux")]
+mod quotas;
+#[cfg(target_os = "linux")]
+mod work;
