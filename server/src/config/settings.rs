@@ -172,7 +172,7 @@ pub(crate) struct Settings {
     /// Attempts at once to one endpoint that does not say.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N")]
     pub(crate) max_in_flight: Option<u16>,
-    /// Attempts at once on one shard.
+    /// Attempts at once on one shard. One application may have as many of them as are free.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT_PER_SHARD", value_name = "N")]
     pub(crate) max_in_flight_per_shard: Option<usize>,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk.

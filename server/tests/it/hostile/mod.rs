@@ -3,14 +3,17 @@
 //! One file for each kind of attack. Each prints what the neighbour got, alone and beside the attack, and fails when that
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
-#[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
-mod neighbour;
-
 #[cfg(target_os = "linux")]
 mod bodies;
 #[cfg(target_os = "linux")]
 mod jobs;
 #[cfg(target_os = "linux")]
+mod names;
+mod places;
+#[cfg(target_os = "linux")]
 mod quotas;
 #[cfg(target_os = "linux")]
 mod work;
+
+#[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
+mod neighbour;
