@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 39] = [
+const HELP: [(Kind, &str, &str); 43] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
@@ -52,9 +52,13 @@ const HELP: [(Kind, &str, &str); 39] = [
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
     (Counter, metric::API_REQUESTS, "API requests by route and status."),
     (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Counter, metric::API_UNAUTHORIZED, "API requests refused for want of a known key."),
+    (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
+    (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
+    (Counter, metric::CONNECTIONS_CLOSED, "Connections that an HTTP listener closed by itself, by reason."),
     (Gauge, metric::SETTING, "A configured number in the unit of its name; sizes in bytes."),
 ];
 

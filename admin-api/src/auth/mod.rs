@@ -21,7 +21,7 @@ use storage::tables::api_key;
 const KEY_BYTES_MAX: usize = 512;
 
 /// How far a caller's key reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// Everything.
     All,
@@ -30,13 +30,13 @@ pub(crate) enum Scope {
 }
 
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<(), ApiError> {
+pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
     if let Scope::Application(own) = scope {
         check_path(state, parts, own).await?;
     }
     parts.extensions.insert(scope);
-    Ok(())
+    Ok(scope)
 }
 
 /// Looks the caller's key up.
