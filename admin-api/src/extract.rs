@@ -4,6 +4,7 @@
 //! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
 //! decided before anything here runs.
 
+use crate::auth::Scope;
 use crate::body_room::{BodyTicket, Full};
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
@@ -57,7 +58,9 @@ impl FromRequestParts<ApiState> for InApp {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InApp, ApiError> {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_application(&**state.store(), path.get("app_id")?)?;
-        found.map(InApp).ok_or(ApiError::NotFound("application"))
+        // Its name may have gone over to another application since the key was looked at.
+        let scope = Scope::from_request_parts(parts, state).await?;
+        found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
     }
 }
 
@@ -91,13 +94,12 @@ impl FromRequestParts<ApiState> for InMessage {
     }
 }
 
-/// The application of an id or a uid.
+/// The application of an id or a uid. A text that is an id is never taken for a uid: else whoever may choose a uid takes
+/// what is sent to another's id.
 pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, StoreError> {
     if let Some(parts) = IdParts::from_text(IdKind::Application, text) {
         let found = application::get(read, AppId(parts.number))?;
-        if found.as_ref().is_some_and(|found| found.public_id() == text) {
-            return Ok(found);
-        }
+        return Ok(found.filter(|found| found.public_id() == text));
     }
     match application::by_uid(read, text)? {
         Some(id) => application::get(read, id),
@@ -105,13 +107,11 @@ pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Resul
     }
 }
 
-/// The endpoint of an id or a uid.
+/// The endpoint of an id or a uid. A text that is an id is never taken for a uid.
 pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
     if let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) {
         let found = endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
-        if found.as_ref().is_some_and(|found| found.public_id() == text) {
-            return Ok(found);
-        }
+        return Ok(found.filter(|found| found.public_id() == text));
     }
     match endpoint::by_uid(read, app, text)? {
         Some(endpoint) => Ok(endpoint::get(read, EndpointRef { app, endpoint })?),
@@ -119,15 +119,11 @@ pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str)
     }
 }
 
-/// The message of an id or of the tenant's event id.
+/// The message of an id or of the tenant's event id. A text that is an id is never taken for an event id.
 pub(crate) fn find_event(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Event>, ApiError> {
-    if let Some(parts) = IdParts::from_text(IdKind::Message, text)
-        && parts.number == app.0
-    {
-        let found = log::get(read, app, Seq(parts.low))?;
-        if found.as_ref().is_some_and(|event| event.accepted_at == parts.at) {
-            return Ok(found);
-        }
+    if let Some(parts) = IdParts::from_text(IdKind::Message, text) {
+        let found = if parts.number == app.0 { log::get(read, app, Seq(parts.low))? } else { None };
+        return Ok(found.filter(|event| event.accepted_at == parts.at));
     }
     match event_uid::get(read, app, text)? {
         Some(seq) => Ok(log::get(read, app, seq)?),

@@ -27,6 +27,30 @@ pub struct ApiLimits {
     pub concurrent_requests: usize,
     /// How long one request may take, its body included.
     pub request_timeout: Duration,
+    /// How much of everything there may be.
+    pub quotas: Quotas,
+}
+
+/// How much one application may have, and how many event types all may have together. What is beyond is refused; what was
+/// there before a quota was lowered stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Endpoints of one application.
+    pub endpoints: u32,
+    /// API keys that are limited to one application.
+    pub api_keys: u32,
+    /// Event types of the catalogue, archived ones too.
+    pub event_types: u32,
+    /// Jobs of one application that have more to do.
+    pub running_jobs: u32,
+    /// Jobs of one application that are kept, ended ones too.
+    pub jobs: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Quotas {
+        Quotas { endpoints: 1_000, api_keys: 100, event_types: 10_000, running_jobs: 100, jobs: 10_000 }
+    }
 }
 
 impl Default for ApiLimits {
@@ -40,6 +64,7 @@ impl Default for ApiLimits {
             batch_items: 1_000,
             concurrent_requests: 4_096,
             request_timeout: Duration::from_secs(30),
+            quotas: Quotas::default(),
         }
     }
 }
@@ -91,6 +116,8 @@ pub(crate) const METADATA_BYTES_MAX: usize = 2_048;
 pub(crate) const TARGET_HEADERS_MAX: usize = 32;
 /// Bytes of all custom headers of an endpoint, names and values.
 pub(crate) const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
+pub(crate) const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
 /// Bytes of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Messages per second, of an endpoint or application.

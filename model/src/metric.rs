@@ -20,6 +20,8 @@ pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
 pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 /// Counter, label `outcome`: attempts made.
 pub const ATTEMPTS: &str = "pinion_attempts_total";
+/// Counter, label `lack`: attempts that were not made for want of something of ours; each is tried again.
+pub const ATTEMPTS_NOT_MADE: &str = "pinion_attempts_not_made_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.
@@ -42,6 +44,8 @@ pub const BREAKERS: &str = "pinion_breaker_endpoints";
 pub const BREAKER_TRANSITIONS: &str = "pinion_breaker_transitions_total";
 /// Gauge: timers in the wheels.
 pub const WHEEL_TIMERS: &str = "pinion_wheel_timers";
+/// Gauge, label `thread`: the longest time in the last minute that a thread did nothing else.
+pub const LONGEST_STALL_SECONDS: &str = "pinion_longest_stall_seconds";
 /// Gauge: endpoint actors.
 pub const ACTORS: &str = "pinion_endpoint_actors";
 /// Counter: retries scheduled.
@@ -78,6 +82,8 @@ pub const API_UNAUTHORIZED: &str = "pinion_api_unauthorized_total";
 pub const API_BODIES_BYTES: &str = "pinion_api_bodies_bytes";
 /// Gauge: room taken by larger answers that API clients have not read yet.
 pub const API_ANSWERS_BYTES: &str = "pinion_api_answers_bytes";
+/// Counter, label `quota`: API requests that asked for more than an application may have.
+pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
 /// Gauge, label `listener`: open connections of an HTTP listener.
 pub const CONNECTIONS: &str = "pinion_http_connections";
 /// Gauge, label `listener`: connections that it takes at once.

@@ -11,6 +11,7 @@ use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
 use crate::paging::Page;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Event, Seq, UnixMs};
+use std::collections::HashSet;
 use storage::Direction;
 use storage::read::Read;
 use storage::tables::log;
@@ -27,7 +28,7 @@ const STEP_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct MessageFilter {
     /// Of one of these types, comma-joined as it came; all when empty.
-    event_types: Vec<String>,
+    event_types: HashSet<String>,
     /// With this channel.
     channel: Option<String>,
     /// Taken before.
@@ -55,7 +56,7 @@ impl MessageFilter {
 
     /// Whether type and channel fit.
     pub(super) fn fits(&self, event: &Event) -> bool {
-        let is_type = self.event_types.is_empty() || self.event_types.iter().any(|name| **name == *event.event_type);
+        let is_type = self.event_types.is_empty() || self.event_types.contains(&*event.event_type);
         let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
         is_type && is_channel
     }

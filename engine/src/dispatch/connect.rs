@@ -15,7 +15,7 @@
 use super::guard::{Guard, GuardError};
 use super::http2::{self, Http2};
 use super::request::Target;
-use super::resolve::{LookupError, Resolver};
+use super::resolve::{Caller, LookupError, Resolver};
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
@@ -94,21 +94,21 @@ impl Dialler {
     }
 
     /// Opens a connection to where `target` is, within the time limit for connecting.
-    pub(super) async fn dial(&self, target: &Target) -> Result<Dialled, DialError> {
-        match timeout(self.connect_timeout, self.dial_untimed(target)).await {
+    pub(super) async fn dial(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target, caller)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(DialError::Timeout),
         }
     }
 
-    async fn dial_untimed(&self, target: &Target) -> Result<Dialled, DialError> {
+    async fn dial_untimed(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
         let uri = target.uri();
         let host = uri.host().ok_or(DialError::NoHost)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| DialError::TooManyConnections)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let tcp = self.dial_vetted(host, port).await?;
+        let tcp = self.dial_vetted(host, port, caller).await?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         if !secure {
             return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
@@ -124,10 +124,10 @@ impl Dialler {
     }
 
     /// TCP to the host, if the guard lets every address of it pass.
-    async fn dial_vetted(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    async fn dial_vetted(&self, host: &str, port: u16, caller: Caller) -> Result<TcpStream, DialError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
-            Err(_) => self.resolver.lookup(host).await?,
+            Err(_) => self.resolver.lookup(host, caller).await?,
         };
         for address in addresses.iter() {
             self.guard.check(SocketAddr::new(*address, port))?;

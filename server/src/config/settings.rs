@@ -113,6 +113,21 @@ pub(crate) struct Settings {
     /// How long one API request may take, its body included.
     #[arg(long, env = "PINION_REQUEST_TIMEOUT_MS", value_name = "MS")]
     pub(crate) request_timeout_ms: Option<Millis>,
+    /// Endpoints of one application; more are refused.
+    #[arg(long, env = "PINION_MAX_ENDPOINTS_PER_APP", value_name = "N")]
+    pub(crate) max_endpoints_per_app: Option<u32>,
+    /// API keys that are limited to one application; more are refused.
+    #[arg(long, env = "PINION_MAX_API_KEYS_PER_APP", value_name = "N")]
+    pub(crate) max_api_keys_per_app: Option<u32>,
+    /// Event types of the catalogue, archived ones too; more are refused.
+    #[arg(long, env = "PINION_MAX_EVENT_TYPES", value_name = "N")]
+    pub(crate) max_event_types: Option<u32>,
+    /// Jobs of one application at once (recover, replay, redrive, purge); more are refused until one has ended.
+    #[arg(long, env = "PINION_MAX_RUNNING_JOBS_PER_APP", value_name = "N")]
+    pub(crate) max_running_jobs_per_app: Option<u32>,
+    /// Jobs of one application that are kept, ended ones too; more are refused until retention has removed some.
+    #[arg(long, env = "PINION_MAX_JOBS_PER_APP", value_name = "N")]
+    pub(crate) max_jobs_per_app: Option<u32>,
     /// How long a stop waits for requests and attempts in flight.
     #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub(crate) drain_timeout_ms: Option<Millis>,
@@ -163,7 +178,7 @@ pub(crate) struct Settings {
     /// Attempts at once to one endpoint that does not say.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N")]
     pub(crate) max_in_flight: Option<u16>,
-    /// Attempts at once on one shard.
+    /// Attempts at once on one shard. One application may have as many of them as are free.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT_PER_SHARD", value_name = "N")]
     pub(crate) max_in_flight_per_shard: Option<usize>,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk.

@@ -1,120 +1,231 @@
-//! A tenant with a key whose bodies come slowly, and who does not read its answers.
+//! Every list in every body and query, as long as a legal request can make it: the time to answer grows with its size and
+//! no faster, however the answer turns out. The lists are found in the OpenAPI document, so that a new one is tested too.
 
-use super::neighbour::Neighbour;
-use crate::harness::{Client, Server, poll_until, seconds};
-use serde_json::{Value, json};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use crate::harness::{Client, Server};
+use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-/// What the machine does besides.
-const SLACK: Duration = Duration::from_millis(250);
+/// Entries of the shorter list; the longer one has four times as many and stays within a body of 1 MiB.
+const ENTRIES: usize = 15_000;
 
-/// An application with a key for it: the key's text.
-fn tenant(server: &Server, uid: &str) -> String {
-    server.api_expect(201, "POST", "/api/v1/app", json!({"name": uid, "uid": uid}));
-    let key = server.api_expect(201, "POST", "/api/v1/api-key", json!({"name": uid, "appId": uid}));
-    key["key"].as_str().expect("a key").to_owned()
-}
+/// Bytes of the shorter list in a query; the longer one stays within a request target of 8 KiB.
+const QUERY_BYTES: usize = 1_700;
 
-/// Sends the beginning of a request and leaves it at that.
-fn begin(server: &Server, head: &str, key: &str, body: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(server.api_address()).unwrap();
-    let head = format!("{head}host: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
-    stream
-}
+/// What four times as much may take: 4 where time is linear, 16 where it is quadratic.
+const RATIO_MAX: u32 = 8;
 
-/// Pushes a body of so many bytes.
-fn push_large(client: &Client, uid: &str, bytes: usize) -> u16 {
-    let body = json!({"eventType": "a.b", "payload": {"fill": "x".repeat(bytes)}}).to_string();
-    let path = format!("/api/v1/app/{uid}/msg");
-    client.send("POST", &path, &[], Some(body.as_bytes())).expect("an answer").status
+/// Less than this is noise of the machine and not of the list.
+const FLOOR: Duration = Duration::from_millis(60);
+
+/// No answer takes longer, in a debug build on a machine that does something else too.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// A request with a list of some length.
+struct Case {
+    name: String,
+    method: String,
+    path: String,
+    make: Box<dyn Fn(usize) -> (String, Option<Vec<u8>>)>,
 }
 
 #[test]
-fn slow_bodies_of_one_key_leave_room_for_the_bodies_of_others() {
-    let server = Server::start(&["--max-bodies-bytes", "8MiB", "--max-batch-body-bytes", "1MiB"]);
-    let mut neighbour = Neighbour::new(&server);
-    let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
-    let (greedy, other) = (tenant(&server, "greedy"), tenant(&server, "other"));
-    let head = "POST /api/v1/app/greedy/msg HTTP/1.1\r\ncontent-length: 1000000\r\n";
-    // Each announces 1 MB, and sends a fiftieth or half of it.
-    let held: Vec<TcpStream> = (0..60)
-        .map(|nth| {
-            let bytes = if nth % 4 == 0 { 500_000 } else { 20_000 };
-            begin(&server, head, &greedy, &vec![b' '; bytes])
-        })
-        .collect();
-    let taken = poll_until("bodies take room", seconds(5), || {
-        let taken = server.metric("pinion_api_bodies_bytes", &[]);
-        (taken > 2e6).then_some(taken)
-    });
-    let client = server.anonymous().with_bearer(&other);
-    let statuses: Vec<u16> = (0..10).map(|_| push_large(&client, "other", 200_000)).collect();
-    let beside = neighbour.watch(seconds(1), Duration::from_millis(10));
-    eprintln!("  {taken} bytes taken by slow bodies, others: {statuses:?}");
-    assert_eq!(statuses, [202; 10]);
-    beside.assert_beside(&alone, 0.95, SLACK);
-    // Too slow after the grace.
-    let mut slow = held.into_iter().nth(1).expect("there are many");
-    slow.set_read_timeout(Some(seconds(10))).unwrap();
-    let mut answer = [0; 64];
-    let read = slow.read(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-}
-
-#[test]
-fn pages_that_nobody_reads_take_a_bounded_amount_of_memory() {
-    const MESSAGES: usize = 40;
-    let server = Server::start(&["--max-answers-bytes", "16MiB"]);
-    let mut neighbour = Neighbour::new(&server);
-    let (greedy, other) = (tenant(&server, "greedy"), tenant(&server, "other"));
-    let client = server.anonymous().with_bearer(&greedy);
-    assert!((0..MESSAGES).all(|_| push_large(&client, "greedy", 250_000) == 202));
-    let small = server.anonymous().with_bearer(&other);
-    assert!((0..8).all(|_| push_large(&small, "other", 100_000) == 202));
-    let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
-    let before_kib = server.resident_kib();
-    let head = "GET /api/v1/app/greedy/msg?limit=250 HTTP/1.1\r\n";
-    let held: Vec<TcpStream> = (0..100).map(|_| begin(&server, head, &greedy, b"")).collect();
-    let taken = poll_until("answers take room", seconds(10), || {
-        let taken = server.metric("pinion_api_answers_bytes", &[]);
-        (taken > 4e6).then_some(taken)
-    });
-    let beside = neighbour.watch(seconds(2), Duration::from_millis(10));
-    let grown_mib = server.resident_kib().saturating_sub(before_kib) / 1024;
-    eprintln!("  {taken} bytes of answers, memory +{grown_mib} MiB");
-    let asked = Instant::now();
-    let (status, page) = small.json("GET", "/api/v1/app/other/msg?limit=250", Value::Null);
-    assert_eq!((status, page["data"].as_array().map(Vec::len)), (200, Some(8)), "another key has its room");
-    assert!(asked.elapsed() < seconds(2) && grown_mib < 256, "{:?}, +{grown_mib} MiB", asked.elapsed());
-    beside.assert_beside(&alone, 0.95, SLACK);
-    drop(held);
-}
-
-#[test]
-fn a_page_is_cut_by_bytes_and_its_iterator_leads_on() {
-    const MESSAGES: usize = 12;
+fn every_list_in_a_body_or_a_query_is_answered_in_time_that_grows_with_it_and_no_faster() {
     let server = Server::start(&[]);
-    let client = server.anonymous().with_bearer(&tenant(&server, "large"));
-    assert!((0..MESSAGES).all(|_| push_large(&client, "large", 250_000) == 202));
-    let (mut seen, mut pages, mut iterator) = (0, 0, String::new());
-    loop {
-        let path = format!("/api/v1/app/large/msg?limit=250&iterator={iterator}");
-        let answer = client.send("GET", &path, &[], None).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert!(answer.body.len() < 2 << 20, "{} bytes", answer.body.len());
-        let page = answer.json();
-        seen += page["data"].as_array().unwrap().len();
-        pages += 1;
-        if page["done"] == true {
-            break;
-        }
-        iterator = page["iterator"].as_str().unwrap().to_owned();
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "acme", "uid": "acme"}));
+    let endpoint = json!({"url": "http://127.0.0.1:9/", "uid": "one", "disabled": true});
+    server.api_expect(201, "POST", "/api/v1/app/acme/endpoint", endpoint);
+    let (status, document) = server.api("GET", "/api/v1/openapi.json", Value::Null);
+    assert_eq!(status, 200);
+    let cases = cases(&document);
+    let has = |name: &str| cases.iter().any(|case| case.name.contains(name));
+    for known in ["channels", "eventTypes", "deleteHeaders", "headers", "delaysMs", "metadata", "event_types"] {
+        assert!(has(known), "no case for {known}: {:?}", cases.iter().map(|case| &case.name).collect::<Vec<_>>());
     }
-    assert_eq!(seen, MESSAGES);
-    assert!(pages >= 3, "{pages} pages");
+    let (client, mut slowest) = (server.client(), Vec::new());
+    for case in &cases {
+        let (few, _) = answer(&client, case, 1);
+        let (many, status) = answer(&client, case, 4);
+        assert!((200..500).contains(&status), "{}: {status}", case.name);
+        assert!(many <= few.max(FLOOR) * RATIO_MAX, "{}: {few:?}, four times as long {many:?}", case.name);
+        assert!(many <= ANSWER_MAX, "{}: {many:?} (status {status})", case.name);
+        slowest.push((many, &case.name));
+    }
+    slowest.sort_unstable();
+    eprintln!("{} lists; the slowest answers: {:#?}", cases.len(), &slowest[slowest.len().saturating_sub(5)..]);
+}
+
+/// The shortest of two times, and the status.
+fn answer(client: &Client, case: &Case, times: usize) -> (Duration, u16) {
+    let (path, body) = (case.make)(times);
+    let ask = || {
+        let started = Instant::now();
+        let answer = client.send(&case.method, &path, &[], body.as_deref());
+        let answer = answer.unwrap_or_else(|error| panic!("{} {}: {error}", case.name, case.path));
+        (started.elapsed(), answer.status)
+    };
+    ask().min(ask())
+}
+
+fn cases(document: &Value) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (template, item) in document["paths"].as_object().expect("paths") {
+        let path = template
+            .replace("{app_id}", "acme")
+            .replace("{endpoint_id}", "one")
+            .replace("{msg_id}", "none")
+            .replace("{attempt_id}", "none");
+        for (method, operation) in
+            item.as_object().expect("operations").iter().filter(|(method, _)| *method != "delete")
+        {
+            let method = method.to_uppercase();
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            body_cases(document, body, &method, &path, &mut cases);
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                if parameter["in"] == "query" {
+                    let name = parameter["name"].as_str().expect("a name").to_owned();
+                    cases.extend(query_cases(&method, &path, &name));
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// As one value with commas, and as one value after the other; and as many parameters that nobody knows.
+fn query_cases(method: &str, path: &str, name: &str) -> Vec<Case> {
+    let joined = {
+        let (path, name) = (path.to_owned(), name.to_owned());
+        move |times: usize| {
+            let values: Vec<String> = (0..times * QUERY_BYTES / 5).map(|number| format!("{number:04}")).collect();
+            (format!("{path}?{name}={}", values.join(",")), None)
+        }
+    };
+    let repeated = {
+        let (path, name) = (path.to_owned(), name.to_owned());
+        move |times: usize| {
+            let count = times * QUERY_BYTES / (name.len() + 6);
+            let values: Vec<String> = (0..count).map(|number| format!("{name}={number:04}")).collect();
+            (format!("{path}?{}", values.join("&")), None)
+        }
+    };
+    let unknown = {
+        let path = path.to_owned();
+        move |times: usize| {
+            let values: Vec<String> = (0..times * QUERY_BYTES / 5).map(|number| format!("{number:04}")).collect();
+            (format!("{path}?{}", values.join("&")), None)
+        }
+    };
+    let case = |name: String, make| Case { name, method: method.to_owned(), path: path.to_owned(), make };
+    vec![
+        case(format!("{method} {path} ?{name} joined"), Box::new(joined)),
+        case(format!("{method} {path} ?{name} repeated"), Box::new(repeated)),
+        case(format!("{method} {path} ? unknown"), Box::new(unknown)),
+    ]
+}
+
+fn body_cases(document: &Value, schema: &Value, method: &str, path: &str, cases: &mut Vec<Case>) {
+    let Some(schema) = resolved(document, schema) else { return };
+    if schema["type"] == "array" {
+        let item = sample(document, &schema["items"]);
+        let (path, name) = (path.to_owned(), format!("{method} {path} the list itself"));
+        let make = {
+            let path = path.clone();
+            move |times: usize| {
+                let entries = vec![item.clone(); times * ENTRIES / 4];
+                (path.clone(), Some(Value::Array(entries).to_string().into_bytes()))
+            }
+        };
+        cases.push(Case { name, method: method.to_owned(), path, make: Box::new(make) });
+        return;
+    }
+    let whole = sample(document, schema);
+    lists_in(document, schema, &mut Vec::new(), &mut |field, is_map| {
+        let (whole, pointer) = (whole.clone(), field.to_vec());
+        let target = path.to_owned();
+        let make = move |times: usize| {
+            let mut body = whole.clone();
+            put(
+                &mut body,
+                &pointer,
+                entries(times * ENTRIES, is_map, pointer.last().is_some_and(|name| name.ends_with("Ms"))),
+            );
+            (target.clone(), Some(body.to_string().into_bytes()))
+        };
+        let name = format!("{method} {path} {}", field.join("."));
+        cases.push(Case { name, method: method.to_owned(), path: path.to_owned(), make: Box::new(make) });
+    });
+}
+
+/// Entries of a list or of a map, each of its own.
+fn entries(count: usize, is_map: bool, are_numbers: bool) -> Value {
+    let texts = (0..count).map(|number| format!("n{number}"));
+    match (is_map, are_numbers) {
+        (true, _) => Value::Object(texts.map(|text| (text, json!("v"))).collect()),
+        (false, true) => (1..=count).collect(),
+        (false, false) => texts.collect(),
+    }
+}
+
+/// Sets a field below others, which are made where there are none.
+fn put(body: &mut Value, pointer: &[String], value: Value) {
+    let Some((first, rest)) = pointer.split_first() else {
+        *body = value;
+        return;
+    };
+    if !body.is_object() {
+        *body = json!({});
+    }
+    put(&mut body[first], rest, value);
+}
+
+/// Finds the fields of a schema that are lists or maps, those of its fields too.
+fn lists_in(document: &Value, schema: &Value, at: &mut Vec<String>, found: &mut impl FnMut(&[String], bool)) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let Some(field) = resolved(document, field) else { continue };
+        at.push(name.clone());
+        let is_map =
+            field.get("additionalProperties").is_some() || is(field, "object") && field.get("properties").is_none();
+        if is(field, "array") || is_map {
+            found(at, is_map);
+        } else if at.len() < 4 {
+            lists_in(document, field, at, found);
+        }
+        at.pop();
+    }
+}
+
+fn is(schema: &Value, kind: &str) -> bool {
+    schema["type"] == kind || schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(|known| known == kind))
+}
+
+/// A schema without references, and without the choice of null.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> Option<&'a Value> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return resolved(document, document.pointer(reference.trim_start_matches('#'))?);
+    }
+    let choices = ["oneOf", "anyOf", "allOf"].iter().find_map(|key| schema[*key].as_array());
+    match choices {
+        Some(choices) => resolved(document, choices.iter().find(|choice| !is(choice, "null"))?),
+        None => schema.is_object().then_some(schema),
+    }
+}
+
+/// A value with what the schema requires.
+fn sample(document: &Value, schema: &Value) -> Value {
+    let Some(schema) = resolved(document, schema) else { return Value::Null };
+    if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
+        return first.clone();
+    }
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if is(schema, "object") {
+        let field = |name: &&str| (name.to_string(), sample(document, &schema["properties"][*name]));
+        return Value::Object(required.iter().map(field).collect::<Map<String, Value>>());
+    }
+    match () {
+        () if schema["format"] == "date-time" => json!("2020-01-01T00:00:00Z"),
+        () if is(schema, "integer") || is(schema, "number") => json!(1),
+        () if is(schema, "boolean") => json!(true),
+        () if is(schema, "array") => json!([]),
+        () => json!("http://127.0.0.1:9/"),
+    }
 }
