@@ -50,6 +50,10 @@ impl ApiState {
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
         let body_room = BodyRoom::new(&limits);
+        // Series that would otherwise appear with their first event only.
+        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
+            metrics::counter!(model::metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
+        }
         ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room, app_names: AppNames::default() }))
     }
 
