@@ -116,12 +116,12 @@ impl<C: Standing> Places<C> {
                 self.forget(number, origin);
                 return Some(connection);
             }
-            // One that is busy is not idle before now.
-            let again_ms = really_ms.unwrap_or(now_ms).max(since_ms);
+            // One that is busy goes behind all that are idle, those of this millisecond too.
+            let again_ms = really_ms.unwrap_or(now_ms + 1).max(since_ms);
             of_origin.insert((again_ms, number), connection);
             self.known.insert(number, (origin, again_ms));
-            if really_ms.is_none() && since_ms >= now_ms {
-                // All others are busy as well, or were so just now.
+            if really_ms.is_none() && since_ms > now_ms {
+                // All others were busy just now as well.
                 return None;
             }
         }
@@ -221,6 +221,17 @@ mod tests {
         places.leave(numbers[0]);
         assert_eq!(closed(places.admit(3, at("10.0.0.2"), fake("c", 3))), None);
         assert_eq!(closed(places.admit(4, at("10.0.0.3"), fake("d", 4))), Some("c"));
+    }
+
+    #[test]
+    fn one_that_is_busy_does_not_hide_one_that_is_idle_since_the_same_millisecond() {
+        let mut places = Places::new(2);
+        let busy = fake("busy", 1);
+        assert_eq!(closed(places.admit(1, at("10.0.0.1"), busy.clone())), None);
+        busy.1.set(None);
+        assert_eq!(closed(places.admit(1, at("10.0.0.1"), fake("a", 1))), None);
+        assert_eq!(closed(places.admit(1, at("10.0.0.1"), fake("b", 1))), Some("a"));
+        assert_eq!(closed(places.admit(1, at("10.0.0.1"), fake("c", 1))), Some("b"));
     }
 
     #[test]
