@@ -79,6 +79,12 @@ pub(crate) enum ApiError {
     /// The body broke off.
     #[error("the body did not arrive whole")]
     BodyBroken,
+    /// The body came too slowly.
+    #[error("the body came slower than {bytes_per_s} bytes per second")]
+    BodyTooSlow {
+        /// The limit.
+        bytes_per_s: usize,
+    },
     /// More than can be taken now.
     #[error("too busy, try again")]
     Busy {
@@ -192,6 +198,7 @@ impl ApiError {
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -215,6 +222,7 @@ impl ApiError {
             ApiError::QuotaExceeded { .. } => "quota_exceeded",
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
+            ApiError::BodyTooSlow { .. } => "body_too_slow",
             ApiError::Busy { .. } => "busy",
             ApiError::StorageFull => "storage_full",
             ApiError::StorageFailed => "storage_failed",

@@ -76,6 +76,12 @@ pub const BUILD_INFO: &str = "pinion_build_info";
 pub const API_REQUESTS: &str = "pinion_api_requests_total";
 /// Histogram, label `route`: API requests.
 pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";
+/// Counter: API requests refused for want of a known key.
+pub const API_UNAUTHORIZED: &str = "pinion_api_unauthorized_total";
+/// Gauge: room taken by larger bodies of API requests.
+pub const API_BODIES_BYTES: &str = "pinion_api_bodies_bytes";
+/// Gauge: room taken by larger answers that API clients have not read yet.
+pub const API_ANSWERS_BYTES: &str = "pinion_api_answers_bytes";
 /// Counter, label `quota`: API requests that asked for more than an application may have.
 pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
 /// Gauge, label `listener`: open connections of an HTTP listener.
@@ -84,5 +90,7 @@ pub const CONNECTIONS: &str = "pinion_http_connections";
 pub const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
 /// Counter, label `listener`: connections that it accepted.
 pub const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
+/// Counter, labels `listener`, `reason`: connections that it closed by itself.
+pub const CONNECTIONS_CLOSED: &str = "pinion_http_connections_closed_total";
 /// Gauge, label `setting`: a configured number in the unit of its name, to draw a bound beside what it bounds.
 pub const SETTING: &str = "pinion_setting";

@@ -62,10 +62,14 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
     (Counter, metric::API_REQUESTS, "API requests by route and status."),
     (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Counter, metric::API_UNAUTHORIZED, "API requests refused for want of a known key."),
+    (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
+    (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
     (Counter, metric::QUOTA_REFUSALS, "API requests that asked for more than there may be, by quota."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
+    (Counter, metric::CONNECTIONS_CLOSED, "Connections that an HTTP listener closed by itself, by reason."),
     (Gauge, metric::SETTING, "A configured number in the unit of its name; sizes in bytes."),
 ];
 

@@ -24,7 +24,7 @@ const KEY_BYTES_MAX: usize = 512;
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
 /// How far a caller's key reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// Everything.
     All,
@@ -52,13 +52,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
 }
 
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<(), ApiError> {
+pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
     if let Scope::Application(own) = scope {
         check_path(state, parts, own).await?;
     }
     parts.extensions.insert(scope);
-    Ok(())
+    Ok(scope)
 }
 
 /// Looks the caller's key up.

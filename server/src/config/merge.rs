@@ -150,6 +150,8 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut api.body_bytes, bytes(settings.max_body_bytes));
     set(&mut api.batch_body_bytes, bytes(settings.max_batch_body_bytes));
     set(&mut api.bodies_bytes, bytes(settings.max_bodies_bytes));
+    set(&mut api.answers_bytes, bytes(settings.max_answers_bytes));
+    set(&mut api.body_bytes_per_s, bytes(settings.min_body_bytes_per_s));
     set(&mut api.batch_items, settings.max_batch_items);
     set(&mut api.concurrent_requests, settings.max_concurrent_requests);
     set(&mut api.request_timeout, settings.request_timeout_ms.map(|Span(ms)| Duration::from_millis(ms)));
@@ -239,6 +241,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_body_bytes: size(config.api.body_bytes),
         max_batch_body_bytes: size(config.api.batch_body_bytes),
         max_bodies_bytes: size(config.api.bodies_bytes),
+        max_answers_bytes: size(config.api.answers_bytes),
+        min_body_bytes_per_s: size(config.api.body_bytes_per_s),
         max_batch_items: Some(config.api.batch_items),
         max_concurrent_requests: Some(config.api.concurrent_requests),
         request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),

@@ -77,7 +77,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "PINION_LOG_LEVEL", value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
 
-    /// Connections of the HTTP API at once; more wait to be accepted.
+    /// Connections of the HTTP API at once; beyond, the longest idle one of the address that has most makes room.
     #[arg(long, env = "PINION_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<usize>,
     /// Longest request target; a longer one is answered 414.
@@ -95,9 +95,15 @@ pub(crate) struct Settings {
     /// Body of one batch of messages.
     #[arg(long, env = "PINION_MAX_BATCH_BODY_BYTES", value_name = "SIZE")]
     pub(crate) max_batch_body_bytes: Option<Size>,
-    /// All API request bodies over 16 KiB that are in memory at once; more are refused as busy.
+    /// All API request bodies over 16 KiB that are in memory at once, half of it for one key; more are refused as busy.
     #[arg(long, env = "PINION_MAX_BODIES_BYTES", value_name = "SIZE")]
     pub(crate) max_bodies_bytes: Option<Size>,
+    /// All API answers over 16 KiB that clients have not read yet, half of it for one key; more are refused as busy.
+    #[arg(long, env = "PINION_MAX_ANSWERS_BYTES", value_name = "SIZE")]
+    pub(crate) max_answers_bytes: Option<Size>,
+    /// Bytes per second that an API request body must come with after its first 5 s; a slower one is answered 408.
+    #[arg(long, env = "PINION_MIN_BODY_BYTES_PER_S", value_name = "SIZE")]
+    pub(crate) min_body_bytes_per_s: Option<Size>,
     /// Messages of one batch.
     #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
     pub(crate) max_batch_items: Option<usize>,

@@ -6,12 +6,16 @@
 #[cfg(target_os = "linux")]
 mod bodies;
 #[cfg(target_os = "linux")]
+mod edge;
+#[cfg(target_os = "linux")]
 mod jobs;
 #[cfg(target_os = "linux")]
 mod names;
 mod places;
 #[cfg(target_os = "linux")]
 mod quotas;
+#[cfg(target_os = "linux")]
+mod slow_clients;
 #[cfg(target_os = "linux")]
 mod work;
 
