@@ -20,6 +20,8 @@ pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
 pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 /// Counter, label `outcome`: attempts made.
 pub const ATTEMPTS: &str = "pinion_attempts_total";
+/// Counter, label `frame`: HTTP/2 connections closed because their receiver flooded them.
+pub const HTTP2_ABUSE: &str = "pinion_http2_abuse_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.

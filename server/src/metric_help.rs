@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 39] = [
+const HELP: [(Kind, &str, &str); 40] = [
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
@@ -29,6 +29,7 @@ const HELP: [(Kind, &str, &str); 39] = [
     (Gauge, metric::DISK_FREE_BYTES, "Room that the store may grow by; below the reserve, messages are refused."),
     (Counter, metric::ATTEMPTS, "Attempts by what they showed."),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
+    (Counter, metric::HTTP2_ABUSE, "HTTP/2 connections closed as floods, by the frame that went too far."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),
     (Counter, metric::DELIVERED, "Deliveries that ended well."),
     (Histogram, metric::DELIVERY_SECONDS, "From acceptance to success, retries included."),
