@@ -2,9 +2,11 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
+use crate::dispatch::RootCertificate;
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
+use std::ops::RangeInclusive;
 
 /// Bounds and defaults. [`EngineConfig::default`] is what the documentation states.
 #[derive(Clone, Debug)]
@@ -13,6 +15,10 @@ pub struct EngineConfig {
     pub shards: usize,
     /// Address ranges that are allowed as targets although they are special (loopback, private, …).
     pub allow_targets: Vec<IpNet>,
+    /// Ports that targets may be on; none means any.
+    pub target_ports: Vec<RangeInclusive<u16>>,
+    /// Root certificates that are trusted for targets besides Mozilla's; [`crate::dispatch::read_roots`] reads them.
+    pub extra_roots: Vec<RootCertificate>,
     /// For endpoints without a policy of their own.
     pub retry_policy: RetryPolicy,
     /// What a 4xx without a meaning of its own leads to, for endpoints that do not say.
@@ -65,6 +71,8 @@ impl Default for EngineConfig {
         EngineConfig {
             shards: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(256),
             allow_targets: Vec::new(),
+            target_ports: Vec::new(),
+            extra_roots: Vec::new(),
             retry_policy: RetryPolicy::standard(),
             on_client_error: ClientErrorPolicy::Retry,
             attempt_timeout_ms: 15_000,

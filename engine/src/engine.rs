@@ -99,7 +99,7 @@ impl Engine {
     pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
         config.validate()?;
         let (clock, master) = (Clock::start(), Arc::new(master));
-        let guard = Arc::new(Guard::new(config.allow_targets.clone()));
+        let guard = Arc::new(Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone()));
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());

@@ -22,6 +22,8 @@ pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 pub const ATTEMPTS: &str = "pinion_attempts_total";
 /// Counter, label `lack`: attempts that were not made for want of something of ours; each is tried again.
 pub const ATTEMPTS_NOT_MADE: &str = "pinion_attempts_not_made_total";
+/// Counter, label `frame`: HTTP/2 connections closed because their receiver flooded them.
+pub const HTTP2_ABUSE: &str = "pinion_http2_abuse_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.

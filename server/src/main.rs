@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod logging;
 
+mod ca_files;
 mod data_dir;
 mod keys;
 mod secret_file;

@@ -34,6 +34,7 @@ const HELP: &[(Kind, &str, &str)] = &[
         "Attempts that were not made for want of something of ours: connections, lookups, descriptors. Tried again.",
     ),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
+    (Counter, metric::HTTP2_ABUSE, "HTTP/2 connections closed as floods, by the frame that went too far."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),
     (Counter, metric::DELIVERED, "Deliveries that ended well."),
     (Histogram, metric::DELIVERY_SECONDS, "From acceptance to success, retries included."),

@@ -1,7 +1,7 @@
 //! `pinion serve`: the parts put together, and taken apart again.
 //!
 //! ```text
-//! start: store ─▶ keys ─▶ listeners bound ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
+//! start: roots ─▶ store ─▶ keys ─▶ listeners bound ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
 //! stop:  not ready ─▶ no new attempts; API takes no more, requests in flight finish ─▶ engine settles and commits
 //!        ─▶ metrics end
 //! ```
@@ -9,12 +9,14 @@
 //! stop can be watched. Deliberately no restart of a part: a store that failed ends the process, whoever runs it starts
 //! it anew, and starting is recovery.
 
+use crate::ca_files::{self, CaFileError};
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::listen::{BindError, Listener};
 use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::ApiState;
 use engine::Engine;
+use engine::config::EngineConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +33,9 @@ pub(crate) enum StartError {
     /// The store or a key.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A file with root certificates.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -78,17 +83,18 @@ pub(crate) async fn start(
     let opened = blocking({
         let loaded = Arc::clone(loaded);
         move || {
+            let roots = ca_files::read(&loaded.config.ca_files, environment)?;
             let store = data_dir::open_store(&loaded)?;
             let keys = data_dir::keys(&loaded, &store, &environment)?;
-            Ok::<_, DataDirError>((store, keys))
+            Ok::<_, StartError>((roots, store, keys))
         }
     });
-    let (store, (root_key_hash, master_key)) = opened.await??;
+    let (roots, store, (root_key_hash, master_key)) = opened.await??;
     let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
     let api_listener = Listener::bind("api", config.listen, config.http).await?;
     let (api, metrics) = (api_listener.address(), metrics_listener.address());
 
-    let engine_config = config.engine.clone();
+    let engine_config = EngineConfig { extra_roots: roots, ..config.engine.clone() };
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);
     let engine = blocking(move || Engine::start(engine_config, store, master_key)).await??;
 

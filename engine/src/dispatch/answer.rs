@@ -69,7 +69,7 @@ impl Failure {
     /// There is no connection.
     pub(super) fn of_dial(error: &DialError) -> Failure {
         let outcome = match error {
-            DialError::Refused(_) => OutcomeClass::Refused,
+            DialError::Refused(_) | DialError::RefusedPort(_) => OutcomeClass::Refused,
             DialError::Dns(_) => OutcomeClass::DnsError,
             DialError::Connect(_) | DialError::TooManyConnections => OutcomeClass::ConnectError,
             DialError::Timeout => OutcomeClass::Timeout,

@@ -3,19 +3,21 @@
 //! ```text
 //! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
 //! ```
-//! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between. If
-//! any one address of a name is refused, the whole name is: a mixed answer is how DNS rebinding begins, and an honest
-//! receiver has no private address in public DNS. Connections in the pool were judged when they were made.
+//! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between, which is
+//! what DNS rebinding needs. Of a name with several addresses those are dialled that the guard lets pass, so that
+//! `localhost` with `::1` and `127.0.0.1` works where only the second is allowed; the name is refused when none passes.
+//! Connections in the pool were judged when they were made.
 //!
 //! The whole of it has a time limit of its own besides the attempt's deadline, since the pool may finish a connection
 //! in the background after its attempt got another one.
 //!
 //! Deliberately not who may use a connection, nor for how long: that is `pool`.
 
-use super::guard::{Guard, GuardError};
-use super::http2::{self, Http2};
+use super::guard::{Guard, GuardError, PortRefused};
+use super::http2::{self, Http2, Shunned};
 use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
+use super::tls;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
@@ -27,11 +29,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Most addresses of one name that are tried. All are judged.
+/// Most addresses of one name that are tried.
 const DIALLED_MAX: usize = 8;
 
 /// HTTP/2 as TLS names it (RFC 9113, 3.2), and HTTP/1.1.
@@ -45,13 +47,16 @@ pub(super) enum DialError {
     /// own network has is not for tenants to know.
     #[error("the target leads to a refused address: {}", .0.range)]
     Refused(#[from] GuardError),
+    /// The operator allowed other ports only.
+    #[error(transparent)]
+    RefusedPort(#[from] PortRefused),
     #[error("the host name did not resolve: {0}")]
     Dns(#[from] LookupError),
     #[error("no connection: {0}")]
     Connect(io::Error),
     #[error("no connection within the time limit for connecting")]
     Timeout,
-    #[error("TLS failed: {0}")]
+    #[error("TLS failed: {}", tls::words(.0))]
     Tls(io::Error),
     #[error("HTTP/2 failed: {0}")]
     Http2(hyper::Error),
@@ -61,6 +66,9 @@ pub(super) enum DialError {
     #[error("the URL has no host")]
     NoHost,
 }
+
+/// The right to one connection; given back when it is dropped.
+pub(super) type Slot = OwnedSemaphorePermit;
 
 /// A new connection, by the protocol that the receiver chose.
 pub(super) enum Dialled {
@@ -74,8 +82,12 @@ pub(super) struct Dialler {
     resolver: Resolver,
     /// One permit per open connection.
     slots: Arc<Semaphore>,
+    /// Offers HTTP/2 and HTTP/1.1.
     tls: TlsConnector,
+    /// Offers HTTP/1.1 alone, to those who flooded HTTP/2.
+    tls_http1: TlsConnector,
     http2: http2::Bounds,
+    shunned: Shunned,
     connect_timeout: Duration,
 }
 
@@ -89,24 +101,37 @@ impl Dialler {
         http2: http2::Bounds,
         connect_timeout: Duration,
     ) -> Dialler {
+        tls.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+        let tls_http1 = TlsConnector::from(Arc::new(tls.clone()));
         tls.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-        Dialler { guard, resolver, slots, tls: TlsConnector::from(Arc::new(tls)), http2, connect_timeout }
+        let (tls, shunned) = (TlsConnector::from(Arc::new(tls)), Shunned::default());
+        Dialler { guard, resolver, slots, tls, tls_http1, http2, shunned, connect_timeout }
+    }
+
+    /// The right to one more connection, if there may be one.
+    pub(super) fn slot(&self) -> Option<Slot> {
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
+    /// The same, when a connection ends within `time`.
+    pub(super) async fn slot_within(&self, time: Duration) -> Option<Slot> {
+        timeout(time, self.slots.clone().acquire_owned()).await.ok()?.ok()
     }
 
     /// Opens a connection to where `target` is, within the time limit for connecting.
-    pub(super) async fn dial(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
-        match timeout(self.connect_timeout, self.dial_untimed(target, caller)).await {
+    pub(super) async fn dial(&self, target: &Target, caller: Caller, slot: Slot) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target, caller, slot)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(DialError::Timeout),
         }
     }
 
-    async fn dial_untimed(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
+    async fn dial_untimed(&self, target: &Target, caller: Caller, slot: Slot) -> Result<Dialled, DialError> {
         let uri = target.uri();
         let host = uri.host().ok_or(DialError::NoHost)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let slot = self.slots.clone().try_acquire_owned().map_err(|_| DialError::TooManyConnections)?;
+        self.guard.check_port(port)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let tcp = self.dial_vetted(host, port, caller).await?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
@@ -114,25 +139,37 @@ impl Dialler {
             return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
-        let tls = self.tls.connect(name, tcp).await.map_err(DialError::Tls)?;
-        let chosen_http2 = tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-        let stream = VettedStream { io: Io::Tls(Box::new(tls)), _slot: slot };
+        let is_shunned = self.shunned.contains(target.origin(), Instant::now());
+        let connector = if is_shunned { &self.tls_http1 } else { &self.tls };
+        let secured = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+        let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
+        let stream = VettedStream { io: Io::Tls(Box::new(secured)), _slot: slot };
         if chosen_http2 {
-            return http2::start(stream, &self.http2).await.map(Dialled::Http2).map_err(DialError::Http2);
+            let started = http2::start(stream, &self.http2, target.origin(), &self.shunned).await;
+            return started.map(Dialled::Http2).map_err(DialError::Http2);
         }
         Ok(Dialled::Http1(stream))
     }
 
-    /// TCP to the host, if the guard lets every address of it pass.
+    /// TCP to the host, on an address that the guard lets pass.
     async fn dial_vetted(&self, host: &str, port: u16, caller: Caller) -> Result<TcpStream, DialError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
             Err(_) => self.resolver.lookup(host, caller).await?,
         };
+        let mut refused = None;
+        let mut allowed = Vec::with_capacity(addresses.len().min(DIALLED_MAX));
         for address in addresses.iter() {
-            self.guard.check(SocketAddr::new(*address, port))?;
+            match self.guard.check(SocketAddr::new(*address, port)) {
+                Ok(()) if allowed.len() < DIALLED_MAX => allowed.push(*address),
+                Ok(()) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
         }
-        self.dial_in_order(&addresses[..addresses.len().min(DIALLED_MAX)], port).await
+        match refused {
+            Some(error) if allowed.is_empty() => Err(error.into()),
+            _ => self.dial_in_order(&allowed, port).await,
+        }
     }
 
     /// Tries one address after the other, each for its share of the time, so that a dead first one leaves time for
@@ -154,7 +191,7 @@ impl Dialler {
 /// A connection whose address the guard let pass. Holds its slot until it is closed.
 pub(super) struct VettedStream {
     io: Io,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 enum Io {

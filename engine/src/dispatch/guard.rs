@@ -13,6 +13,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 #[cfg(test)]
 mod tests;
@@ -31,18 +32,22 @@ const METADATA: &str = "cloud metadata service";
 const NOT_GLOBAL: &str = "not global unicast";
 
 /// Where cloud platforms serve credentials, user data or agent control to whoever can connect.
-const METADATA_V4: [Ipv4Addr; 6] = [
+const METADATA_V4: [Ipv4Addr; 8] = [
     Ipv4Addr::new(169, 254, 169, 254), // AWS, Google, Azure, Oracle, DigitalOcean, OpenStack
     Ipv4Addr::new(169, 254, 170, 2),   // AWS container credentials
     Ipv4Addr::new(169, 254, 170, 23),  // AWS EKS pod identity
     Ipv4Addr::new(100, 100, 100, 200), // Alibaba
     Ipv4Addr::new(168, 63, 129, 16),   // Azure host agent: looks public
+    Ipv4Addr::new(169, 254, 42, 42),   // Scaleway
+    Ipv4Addr::new(169, 254, 0, 23),    // Tencent
     Ipv4Addr::new(192, 0, 0, 192),     // Oracle, before 169.254.169.254
 ];
-const METADATA_V6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // AWS
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),  // AWS EKS pod identity
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // Google
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),      // AWS
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),       // AWS EKS pod identity
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),        // Scaleway
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), // Oracle
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),       // Google
 ];
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
@@ -113,20 +118,42 @@ const SIX_TO_FOUR: Ipv6Net = v6(0x2002, 0, 0, 0, 16);
 const TEREDO: Ipv6Net = v6(0x2001, 0, 0, 0, 32);
 const IPV4_COMPATIBLE: Ipv6Net = v6(0, 0, 0, 0, 96);
 
+/// A port that no target may be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the port {0} is refused as a target")]
+pub struct PortRefused(pub u16);
+
 /// Which addresses may be dialled. Cheap to ask, shared by every shard.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     allowed: Vec<IpNet>,
+    /// None means any.
+    ports: Vec<RangeInclusive<u16>>,
 }
 
 impl Guard {
     /// A guard that refuses every special address but those in `allowed`.
     #[must_use]
     pub fn new(allowed: Vec<IpNet>) -> Guard {
-        Guard { allowed }
+        Guard { allowed, ports: Vec::new() }
     }
 
-    /// Judges the address about to be dialled. The port does not matter.
+    /// The same for targets on these ports only. An empty list means any port.
+    #[must_use]
+    pub fn with_ports(self, ports: Vec<RangeInclusive<u16>>) -> Guard {
+        Guard { ports, ..self }
+    }
+
+    /// Judges the port of a target.
+    ///
+    /// # Errors
+    /// When no target may be on it.
+    pub fn check_port(&self, port: u16) -> Result<(), PortRefused> {
+        let is_open = self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(&port));
+        if is_open { Ok(()) } else { Err(PortRefused(port)) }
+    }
+
+    /// Judges the address about to be dialled; the port is judged by [`Guard::check_port`].
     ///
     /// # Errors
     /// When it must not be dialled, with the reason.

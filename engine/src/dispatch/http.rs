@@ -21,7 +21,8 @@ use super::deadline::Deadlines;
 use super::guard::Guard;
 use super::pool::{Lease, Pool};
 use super::resolve::{Caller, LookupFn, Resolver, system_lookup};
-use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request};
+use super::tls::RootCertificate;
+use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls};
 use crate::outcome::classify::outcome_of_status;
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct DispatchConfig {
     pub response_read_len_max: usize,
     /// Bytes of an answer's body that are kept for the history.
     pub response_kept_len_max: usize,
+    /// Root certificates that are trusted besides Mozilla's.
+    pub extra_roots: Vec<RootCertificate>,
 }
 
 impl Default for DispatchConfig {
@@ -67,6 +70,7 @@ impl Default for DispatchConfig {
             response_head_len_max: 16 * 1024,
             response_read_len_max: 64 * 1024,
             response_kept_len_max: 1024,
+            extra_roots: Vec::new(),
         }
     }
 }
@@ -115,17 +119,12 @@ impl Slots {
 }
 
 impl HttpDispatcher {
-    /// A dispatcher with the system's resolver and the Mozilla root certificates.
+    /// A dispatcher with the system's resolver, the Mozilla root certificates and those of `config`.
     ///
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(config: DispatchConfig, guard: Arc<Guard>) -> Result<HttpDispatcher, DispatchSetupError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls::client_config(&config.extra_roots)?;
         Ok(HttpDispatcher::with_parts(config, guard, Arc::new(system_lookup), tls))
     }
 
@@ -141,7 +140,8 @@ impl HttpDispatcher {
         let connection_slots = Slots { permits: Arc::new(Semaphore::new(connections_max)), max: connections_max };
         let lookups_max = config.lookups_max.clamp(1, Semaphore::MAX_PERMITS);
         let resolver = Resolver::new(lookup, lookups_max);
-        let http2 = http2::Bounds { head_len_max: config.response_head_len_max };
+        let http2 =
+            http2::Bounds { head_len_max: config.response_head_len_max, body_len_max: config.response_read_len_max };
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms.into());
         let slots = connection_slots.permits.clone();
         let dialler = Dialler::new(guard, resolver.clone(), slots, tls, http2, connect_timeout);

@@ -1,6 +1,16 @@
 //! One attempt over HTTP/2: many at once on one connection, spoken by hyper.
 //!
+//! ```text
+//! TLS ─▶ metered (frames, allowance, turns) ─▶ hyper ─▶ the attempts of one receiver
+//! ```
 //! Deliberately nothing of TLS, where HTTP/2 is agreed on (`connect`), or of who shares a connection (`pool`).
+
+mod allowance;
+mod frames;
+mod metered;
+mod shunned;
+
+pub(super) use shunned::Shunned;
 
 use super::answer::{Answer, Failure};
 use super::connect::VettedStream;
@@ -8,10 +18,13 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use metered::{Meter, Metered};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Flow control: what a receiver may send before we read it, per answer and per connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -20,31 +33,71 @@ const CONNECTION_WINDOW: u32 = 512 * 1024;
 /// it every attempt would go to the dead connection until TCP gives up, after a quarter of an hour.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Streams that we reset and whose late frames are still told from nonsense.
+const RESET_STREAMS_MAX: usize = 64;
+/// Errors of a peer on single streams before the connection ends.
+const STREAM_ERRORS_MAX: usize = 64;
 
 /// The way to one connection; cheap to clone. The connection closes with its last clone and its last answer.
-pub(super) type Http2 = SendRequest<Full<Bytes>>;
+#[derive(Clone)]
+pub(super) struct Http2 {
+    sender: SendRequest<Full<Bytes>>,
+    meter: Arc<Meter>,
+    /// Dropped with the last clone, which the connection sees.
+    _last_handle: Arc<oneshot::Sender<()>>,
+}
 
 /// What is taken of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Bytes of a head.
     pub(super) head_len_max: usize,
+    /// Bytes of a body that are read.
+    pub(super) body_len_max: usize,
 }
 
-/// Begins HTTP/2 on a connection. The connection lives on in a task of its own.
-pub(super) async fn start(stream: VettedStream, bounds: &Bounds) -> hyper::Result<Http2> {
+// === impl Http2 ===
+
+impl Http2 {
+    /// Whether it takes no more requests.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether a request is under way on it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.meter.is_busy()
+    }
+}
+
+/// Begins HTTP/2 on a connection to `origin`. The connection lives on in a task of its own; if its peer floods it, it
+/// is closed and noted in `shunned`.
+pub(super) async fn start(
+    stream: VettedStream,
+    bounds: &Bounds,
+    origin: &Arc<str>,
+    shunned: &Shunned,
+) -> hyper::Result<Http2> {
+    // What is read, and what can be on its way when we stop reading.
+    let data_per_request = bounds.body_len_max.saturating_add(2 * STREAM_WINDOW as usize);
+    let meter = Arc::new(Meter::new(data_per_request, CONNECTION_WINDOW as usize));
+    let (last_handle, gone) = oneshot::channel();
+    let metered = Metered::new(stream, meter.clone(), gone, origin.clone(), shunned.clone());
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(bounds.head_len_max).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(STREAM_ERRORS_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(metered))
         .await?;
     // Whoever has a request on it is told why it ended.
     tokio::spawn(async move { connection.await.ok() });
-    Ok(sender)
+    Ok(Http2 { sender, meter, _last_handle: Arc::new(last_handle) })
 }
 
 /// How an attempt on a connection ended without an answer.
@@ -61,7 +114,9 @@ pub(super) async fn exchange(
     request: Request<Full<Bytes>>,
     answer: &mut Answer,
 ) -> Result<(), Unanswered> {
-    let response = connection.try_send_request(request).await.map_err(|mut error| {
+    let body_len = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+    let _under_way = connection.meter.begin(body_len);
+    let response = connection.sender.try_send_request(request).await.map_err(|mut error| {
         let unsent = error.take_message().is_some();
         let failure = Failure::of_transport(&error.into_error());
         if unsent { Unanswered::Unsent(failure) } else { Unanswered::Failed(failure) }

@@ -26,12 +26,14 @@ mod lack;
 
 pub mod guard;
 pub mod resolve;
+mod tls;
 
-pub use self::guard::{Guard, GuardError};
+pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
 pub use self::lack::Lack;
 pub use self::request::{BuildTargetError, HeaderError, Target, check_headers};
 pub use self::sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+pub use self::tls::{RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, TargetError, check_url};
 
 use bytes::Bytes;

@@ -9,7 +9,9 @@
 //! than an attempt would never get a second connection.
 //!
 //! - *What bounds it:* idle connections per host; all connections by the dialler's slots; those who wait are attempts.
-//! - *When it is full:* the connection that is given back is closed.
+//! - *When it is full:* the connection that is given back is closed. When the slots are all in use, the oldest idle
+//!   connection of the host with most idle ones makes room: what waits for nothing yields to an attempt, and a tenant
+//!   who leaves many connections behind yields first.
 //! - *When the process dies here:* connections close, nothing else is lost.
 //!
 //! One mutex, never held across an await, that in production only its shard's thread takes. Deliberately nothing of
@@ -28,6 +30,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+/// How long a connection that makes room may take to say good-bye.
+const ROOM_WITHIN: Duration = Duration::from_millis(1_500);
 /// Dials to one host that go on without an attempt.
 const BACKGROUND_DIALS_MAX: usize = 16;
 
@@ -97,7 +101,7 @@ impl Pool {
         }
         let given = self.0.wait(origin);
         let (shared, dialled) = (self.0.clone(), target.clone());
-        let dial: Dial = Box::pin(async move { shared.dialler.dial(&dialled, caller).await });
+        let dial: Dial = Box::pin(async move { shared.dial(&dialled, caller).await });
         match select(dial, given).await {
             Either::Left((dialled, _)) => Ok(self.0.admit(origin, dialled?)),
             Either::Right((Ok(lease), dial)) => {
@@ -125,7 +129,32 @@ impl Pool {
 
 // === impl Shared ===
 
+/// What made room for a connection.
+enum Room {
+    /// An idle connection, closed when this is dropped.
+    Now(VettedStream),
+    /// One that ends in a moment.
+    Soon,
+}
+
 impl Shared {
+    async fn dial(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
+        let slot = loop {
+            if let Some(slot) = self.dialler.slot() {
+                break slot;
+            }
+            // Ends: each round closes a connection, or is the last.
+            let room = self.lock().make_room();
+            match room.ok_or(DialError::TooManyConnections)? {
+                Room::Now(stream) => drop(stream),
+                Room::Soon => {
+                    break self.dialler.slot_within(ROOM_WITHIN).await.ok_or(DialError::TooManyConnections)?;
+                }
+            }
+        };
+        self.dialler.dial(target, caller, slot).await
+    }
+
     fn take(&self, origin: &Arc<str>, now: Instant) -> Option<Lease> {
         let mut hosts = self.lock();
         let host = hosts.by_origin.get_mut(origin)?;
@@ -259,6 +288,20 @@ impl Shared {
 // === impl Hosts ===
 
 impl Hosts {
+    /// Takes out the oldest idle connection of the host with most idle ones. Looks at every host: it is only asked when
+    /// all slots are in use.
+    fn make_room(&mut self) -> Option<Room> {
+        let most = self.by_origin.values_mut().max_by_key(|host| host.idle.len());
+        if let Some(host) = most.filter(|host| !host.idle.is_empty()) {
+            return Some(Room::Now(host.idle.remove(0).stream));
+        }
+        // A host has one HTTP/2 connection at most: the one that was not used for longest.
+        let is_idle = |host: &&mut Host| host.http2.as_ref().is_some_and(|shared| !shared.connection.is_busy());
+        let idle = self.by_origin.values_mut().filter(is_idle);
+        let oldest = idle.min_by_key(|host| host.http2.as_ref().map(|shared| shared.used_at))?;
+        oldest.http2.take().map(|_| Room::Soon)
+    }
+
     fn host(&mut self, origin: &Arc<str>) -> &mut Host {
         // The name is shared with the target, so that asking costs no copy.
         self.by_origin.entry(origin.clone()).or_default()
@@ -297,7 +340,14 @@ mod tests {
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
         let (resolver, slots) = (Resolver::new(Arc::new(system_lookup), 1), Arc::new(Semaphore::new(8)));
-        let dialler = Dialler::new(guard, resolver, slots, tls, Bounds { head_len_max: 8192 }, Duration::from_secs(5));
+        let dialler = Dialler::new(
+            guard,
+            resolver,
+            slots,
+            tls,
+            Bounds { head_len_max: 8192, body_len_max: 8192 },
+            Duration::from_secs(5),
+        );
         Pool::new(dialler, Duration::from_millis(10), 8)
     }
 

@@ -8,7 +8,7 @@
 //! Deliberately resolves nothing. Literal addresses are judged here so that people hear at once; a name is judged when
 //! it is dialled, since it can lead anywhere by then.
 
-use super::guard::{Guard, GuardError};
+use super::guard::{Guard, GuardError, PortRefused};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
@@ -55,6 +55,9 @@ pub enum TargetError {
     /// The host is an address that the guard refuses.
     #[error(transparent)]
     Refused(#[from] GuardError),
+    /// The port is one that the operator does not allow.
+    #[error(transparent)]
+    RefusedPort(#[from] PortRefused),
 }
 
 /// A URL that passed [`check_url`], in its normal form: lower-case host without a final dot, dotted IPv4, no default
@@ -111,6 +114,7 @@ pub fn check_url(text: &str, guard: &Guard) -> Result<CheckedUrl, TargetError> {
     };
     let (host, port) = split_port(host_and_port)?;
     let host = normal_host(host, guard)?;
+    guard.check_port(port.unwrap_or(default_port))?;
     let authorization = user_info.map(basic_authorization).transpose()?.flatten();
 
     let port = port.filter(|port| *port != default_port).map_or_else(String::new, |port| format!(":{port}"));

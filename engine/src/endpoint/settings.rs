@@ -47,7 +47,9 @@ impl From<TargetError> for Unmakeable {
     /// An address that is refused now, though it was allowed when the URL was set, is as good as refused when dialled.
     fn from(error: TargetError) -> Unmakeable {
         match error {
-            TargetError::Refused(_) => Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() },
+            TargetError::Refused(_) | TargetError::RefusedPort(_) => {
+                Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() }
+            }
             other => Unmakeable::here(other),
         }
     }

@@ -57,6 +57,7 @@ pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError>
         pool_idle_per_host_max: parts.config.max_in_flight_per_shard,
         response_read_len_max: parts.config.response_read_bytes,
         response_kept_len_max: parts.config.response_kept_bytes,
+        extra_roots: parts.config.extra_roots.clone(),
         ..DispatchConfig::default()
     };
     let dispatcher = HttpDispatcher::new(dispatch, parts.guard.clone())?;

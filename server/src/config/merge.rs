@@ -5,7 +5,7 @@
 
 use super::file::{self, FileSettings};
 use super::settings::{OnClientError, RetryJitter, Settings};
-use super::units::{Range, Size, Span};
+use super::units::{PortRange, Range, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -85,7 +85,11 @@ fn matches_source(matches: &ArgMatches, name: &str) -> Option<Source> {
 
 /// The flag of a setting.
 fn flag_name(setting: &str) -> String {
-    if setting == "allow_targets" { "allow-target".to_owned() } else { setting.replace('_', "-") }
+    match setting {
+        "allow_targets" => "allow-target".to_owned(),
+        "ca_files" => "ca-file".to_owned(),
+        _ => setting.replace('_', "-"),
+    }
 }
 
 /// Puts the layers over each other and checks the result. `source_of` tells what of the command line is a flag.
@@ -133,6 +137,7 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut config.listen, settings.listen);
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir);
+    set(&mut config.ca_files, settings.ca_files);
     config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
     config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
     set(&mut config.log_format, settings.log_format);
@@ -165,6 +170,10 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     let engine = &mut config.engine;
     set(&mut engine.shards, settings.shards);
     set(&mut engine.allow_targets, settings.allow_targets.map(|list| list.into_iter().map(|Range(net)| net).collect()));
+    set(
+        &mut engine.target_ports,
+        settings.target_ports.map(|list| list.into_iter().map(|PortRange(ports)| ports).collect()),
+    );
     set(&mut engine.attempt_timeout_ms, settings.attempt_timeout_ms.map(|Span(ms)| narrow(ms, u32::MAX)));
     set(&mut engine.max_in_flight_per_endpoint, settings.max_in_flight);
     set(&mut engine.max_in_flight_per_shard, settings.max_in_flight_per_shard);
@@ -230,6 +239,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
         allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        target_ports: Some(engine.target_ports.iter().cloned().map(PortRange).collect()),
+        ca_files: Some(config.ca_files.clone()),
         root_key_file: config.root_key_file.clone(),
         master_key_file: config.master_key_file.clone(),
         log_format: Some(config.log_format),

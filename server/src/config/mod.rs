@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) metrics_listen: SocketAddr,
     /// Folder of the store and the generated keys.
     pub(crate) data_dir: PathBuf,
+    /// PEM files with root certificates for targets, besides Mozilla's.
+    pub(crate) ca_files: Vec<PathBuf>,
     /// Where the root key is, unless generated.
     pub(crate) root_key_file: Option<PathBuf>,
     /// Where the master key is, unless generated.
@@ -98,6 +100,7 @@ impl Default for Config {
             listen: loopback(8071),
             metrics_listen: loopback(9464),
             data_dir: PathBuf::from("./pinion-data"),
+            ca_files: Vec::new(),
             root_key_file: None,
             master_key_file: None,
             log_format: LogFormat::Auto,

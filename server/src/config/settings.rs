@@ -3,7 +3,7 @@
 //! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
 //! [`super::Config`]'s and the engine's.
 
-use super::units::{Gap, Hours, Millis, Range, Size};
+use super::units::{Gap, Hours, Millis, PortRange, Range, Size};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -62,6 +62,13 @@ pub(crate) struct Settings {
     /// Loopback, private or special ranges that endpoints may be in all the same.
     #[arg(long = "allow-target", env = "PINION_ALLOW_TARGETS", value_name = "CIDR", value_delimiter = ',')]
     pub(crate) allow_targets: Option<Vec<Range>>,
+    /// Ports that endpoints may be on, such as `443,8000-8999`. Default: any.
+    #[arg(long, env = "PINION_TARGET_PORTS", value_name = "PORT", value_delimiter = ',')]
+    pub(crate) target_ports: Option<Vec<PortRange>>,
+    /// PEM file with root certificates that endpoints' certificates may lead to, besides Mozilla's; may be repeated.
+    /// Default: the file that SSL_CERT_FILE names, if it is set.
+    #[arg(long = "ca-file", env = "PINION_CA_FILES", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) ca_files: Option<Vec<PathBuf>>,
     /// File with the root key; or the key itself in PINION_ROOT_KEY. Default: generated as DATA/root.key.
     #[arg(long, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
     pub(crate) root_key_file: Option<PathBuf>,

@@ -12,6 +12,8 @@ listen = "127.0.0.2:1"
 metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]
+target_ports = ["443", "8000-8999"]
+ca_files = ["/etc/pinion/ca.pem"]
 root_key_file = "/etc/pinion/root.key"
 master_key_file = "/etc/pinion/master.key"
 log_format = "json"
@@ -195,7 +197,16 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
     assert_eq!(numbers["disable_after_failing_hours"], 120.0);
     assert_eq!(numbers["queue_memory_bytes_per_shard"], f64::from(32 << 20));
     assert_eq!(numbers["max_in_flight"], 64.0);
-    let words = ["listen", "metrics_listen", "data_dir", "allow_targets", "root_key_file", "master_key_file"];
+    let words = [
+        "listen",
+        "metrics_listen",
+        "data_dir",
+        "allow_targets",
+        "target_ports",
+        "ca_files",
+        "root_key_file",
+        "master_key_file",
+    ];
     let others = ["log_format", "log_level", "retry_schedule", "retry_jitter", "on_client_error"];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Words for milliseconds, longest first: the first that divides a duration is the one it is shown in.
@@ -27,6 +28,9 @@ pub(crate) enum UnitError {
     /// More than 64 bits hold.
     #[error("the number is too large")]
     TooLarge,
+    /// Not a port or a range of ports.
+    #[error("expected a port from 1 to 65535, or a range such as 8000-8999")]
+    NotPorts,
     /// Not an address or a range.
     #[error("expected an address or a range such as 10.0.0.0/8")]
     NotARange,
@@ -50,6 +54,10 @@ pub(crate) struct Size(pub(crate) u64);
 /// A range of target addresses; a single address is a range of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range(pub(crate) IpNet);
+
+/// A range of ports, both ends included; a single port is a range of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 
 /// Reads `<digits><unit>`, with or without a space between; `bare` is the unit of a number alone, 0 for none.
 fn parse(text: &str, units: &[(&str, u64)], bare: u64, expected: &'static str) -> Result<u64, UnitError> {
@@ -129,7 +137,29 @@ impl fmt::Display for Range {
     }
 }
 
-// === serde, the same for all three: text, or a number read as text ===
+// === impl PortRange ===
+
+impl FromStr for PortRange {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0).ok_or(UnitError::NotPorts);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let ports = port(first)?..=port(last)?;
+        if ports.is_empty() { Err(UnitError::NotPorts) } else { Ok(PortRange(ports)) }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.start(), self.0.end()) {
+            (first, last) if first == last => first.fmt(f),
+            (first, last) => write!(f, "{first}-{last}"),
+        }
+    }
+}
+
+// === serde, the same for all: text, or a number read as text ===
 
 /// Takes a string or a non-negative whole number and reads it by [`FromStr`].
 struct TextOrNumber<T>(std::marker::PhantomData<T>);
@@ -169,6 +199,18 @@ impl<'de> Deserialize<'de> for Size {
 impl<'de> Deserialize<'de> for Range {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrNumber(std::marker::PhantomData))
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -233,6 +275,16 @@ mod tests {
         assert_eq!("::1".parse::<Range>().unwrap().to_string(), "::1/128");
         assert_eq!("10.0.0.0/8".parse::<Range>().unwrap().to_string(), "10.0.0.0/8");
         assert_eq!("example.org".parse::<Range>(), Err(UnitError::NotARange));
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range_with_both_ends() {
+        let read = |text: &str| text.parse::<PortRange>().map(|ports| ports.to_string());
+        assert_eq!(read("443"), Ok("443".to_owned()));
+        assert_eq!(read("8000-8999"), Ok("8000-8999".to_owned()));
+        for wrong in ["", "0", "65536", "9-8", "1-", "-1", "http", "1-2-3"] {
+            assert_eq!(read(wrong), Err(UnitError::NotPorts), "{wrong}");
+        }
     }
 
     proptest! {

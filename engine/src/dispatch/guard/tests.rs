@@ -173,6 +173,23 @@ fn metadata_stays_refused_in_an_allowed_range_unless_it_is_named_itself() {
 }
 
 #[test]
+fn metadata_of_each_cloud_is_refused_in_an_allowed_range_also_without_our_table() {
+    let broad = allowing(&["169.254.0.0/16", "fd00::/8"]);
+    for address in ["169.254.42.42", "fd00:42::42", "fd00:c1::a9fe:a9fe", "169.254.0.23", "::ffff:169.254.42.42"] {
+        assert_eq!(check(&broad, address), Err(METADATA), "{address}");
+    }
+}
+
+#[test]
+fn ports_outside_the_list_are_refused_and_no_list_means_any() {
+    let guard = Guard::default().with_ports(vec![443..=443, 8000..=8999]);
+    for (port, passes) in [(443, true), (8000, true), (8999, true), (80, false), (9000, false), (1, false)] {
+        assert_eq!(guard.check_port(port).is_ok(), passes, "{port}");
+        assert_eq!(Guard::default().check_port(port), Ok(()));
+    }
+}
+
+#[test]
 fn reasons_name_the_range_and_the_address_as_it_was_given() {
     let error = Guard::default().check("[::ffff:127.0.0.1]:80".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "the address ::ffff:127.0.0.1 is refused as a target: loopback");

@@ -226,6 +226,21 @@ async fn the_limit_of_connections_holds_and_frees_with_the_attempt() {
 }
 
 #[tokio::test]
+async fn idle_connections_make_room_when_all_slots_are_in_use() {
+    let answer = "HTTP/1.1 204 N\r\n\r\n";
+    let (one, other) = (answering(answer).await, answering(answer).await);
+    let config = DispatchConfig { connections_max: 2, ..DispatchConfig::default() };
+    let dispatcher = HttpDispatcher::new(config, loopback_allowed()).unwrap();
+    // Both slots are idle connections to one receiver then.
+    let url = one.url("/");
+    let (first, second) = tokio::join!(attempt_by(&dispatcher, &url, LONG_MS), attempt_by(&dispatcher, &url, LONG_MS));
+    assert_eq!((first.outcome, second.outcome), (OutcomeClass::Success, OutcomeClass::Success));
+    let result = attempt_by(&dispatcher, &other.url("/"), LONG_MS).await;
+    assert_eq!(result.outcome, OutcomeClass::Success, "{}", text(&result));
+    assert!(dispatcher.gauges().connections_open <= 2);
+}
+
+#[tokio::test]
 async fn a_port_where_nothing_listens_is_a_connect_error() {
     let receiver = answering("").await;
     let url = receiver.url("/");

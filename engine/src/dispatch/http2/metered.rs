@@ -1,0 +1,215 @@
+//! The bytes of an HTTP/2 connection between TLS and hyper: counted, in turns, and with an end.
+//!
+//! - What the peer sends is charged to the connection's [`Allowance`] before hyper sees it. Beyond it reading fails, the
+//!   connection is closed, and its receiver is shunned.
+//! - A turn is bounded. hyper reads for as long as there is something, and decrypted bytes are there without asking the
+//!   runtime, whose own budget does not stop it then. A shard has one thread: without turns, a few connections that
+//!   always have something starve all others, and the attempts' deadlines with them.
+//! - When nobody has a handle on the connection any more, it has a moment to say good-bye, and is closed then even if
+//!   its peer reads nothing.
+//!
+//! Deliberately not what a frame costs: that is `allowance`.
+
+use super::allowance::{Allowance, Flood, Grant};
+use super::frames::Frames;
+use super::shunned::Shunned;
+use model::metric;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Bytes that a connection reads before it lets others run.
+const TURN_LEN: usize = 64 * 1024;
+/// Frames likewise. hyper works some microseconds on each.
+const TURN_FRAMES: usize = 128;
+/// How long a connection that nobody needs may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a connection's handles and its reader share. The mutex is held for a few additions, never across an await.
+pub(super) struct Meter {
+    allowance: Mutex<Allowance>,
+    started: Instant,
+}
+
+/// A request under way; it is over when this is dropped.
+pub(super) struct UnderWay<'a> {
+    meter: &'a Meter,
+    grant: Grant,
+}
+
+/// What hyper reads from and writes to.
+pub(super) struct Metered<S> {
+    stream: S,
+    meter: Arc<Meter>,
+    frames: Frames,
+    turn: Turn,
+    ending: Ending,
+    origin: Arc<str>,
+    shunned: Shunned,
+}
+
+/// What is left of a turn.
+struct Turn {
+    len: usize,
+    frames: usize,
+}
+
+/// Whether somebody needs the connection.
+enum Ending {
+    /// Never sent to; fails when the last handle is gone.
+    Needed(oneshot::Receiver<()>),
+    Goodbye(Pin<Box<Sleep>>),
+}
+
+// === impl Meter ===
+
+impl Meter {
+    pub(super) fn new(data_per_request: usize, data_window: usize) -> Meter {
+        Meter { allowance: Mutex::new(Allowance::new(data_per_request, data_window, 0)), started: Instant::now() }
+    }
+
+    pub(super) fn begin(&self, sent_len: usize) -> UnderWay<'_> {
+        let grant = self.lock().begin(sent_len, self.now_ms());
+        UnderWay { meter: self, grant }
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().is_busy()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Allowance> {
+        // Nothing panics while it is held; numbers are whole in any case.
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.meter.lock().end(self.grant, self.meter.now_ms());
+    }
+}
+
+// === impl Turn ===
+
+impl Turn {
+    const NEW: Turn = Turn { len: TURN_LEN, frames: TURN_FRAMES };
+
+    fn is_over(&self) -> bool {
+        self.len == 0 || self.frames == 0
+    }
+}
+
+// === impl Metered ===
+
+impl<S> Metered<S> {
+    /// `last_handle` fails when nobody needs the connection any more.
+    pub(super) fn new(
+        stream: S,
+        meter: Arc<Meter>,
+        last_handle: oneshot::Receiver<()>,
+        origin: Arc<str>,
+        shunned: Shunned,
+    ) -> Metered<S> {
+        let (frames, turn, ending) = (Frames::default(), Turn::NEW, Ending::Needed(last_handle));
+        Metered { stream, meter, frames, turn, ending, origin, shunned }
+    }
+
+    /// Fails once the time to say good-bye is over. Asked at each turn of reading and writing, so that a peer that
+    /// blocks one of them keeps nothing open.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if let Ending::Needed(last_handle) = &mut self.ending
+            && Pin::new(last_handle).poll(cx).is_ready()
+        {
+            self.ending = Ending::Goodbye(Box::pin(sleep(GOODBYE)));
+        }
+        if let Ending::Goodbye(sleep) = &mut self.ending
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Charges what was read.
+    fn charge(&mut self, bytes: &[u8]) -> Result<(), Flood> {
+        let (now_ms, meter, turn) = (self.meter.now_ms(), &self.meter, &mut self.turn);
+        let mut allowance = meter.lock();
+        turn.len = turn.len.saturating_sub(bytes.len());
+        self.frames.pass(bytes, |frame| {
+            turn.frames = turn.frames.saturating_sub(1);
+            allowance.charge(frame, now_ms)
+        })
+    }
+
+    fn close_as_flood(&self, flood: Flood) -> io::Error {
+        metrics::counter!(metric::HTTP2_ABUSE, "frame" => flood.0.name()).increment(1);
+        self.shunned.note(&self.origin, Instant::now());
+        io::Error::other(flood)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_ending(cx)?;
+        if self.turn.is_over() {
+            self.turn = Turn::NEW;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match read {
+            Poll::Pending => self.turn = Turn::NEW,
+            Poll::Ready(Err(_)) => {}
+            Poll::Ready(Ok(())) => {
+                let new = buf.filled().get(before..).unwrap_or_default();
+                self.charge(new).map_err(|flood| self.close_as_flood(flood))?;
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_ending(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ending(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ending(cx)?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_ending(cx)?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests;
