@@ -53,7 +53,7 @@ fn slow_bodies_of_one_key_leave_room_for_the_bodies_of_others() {
         (taken > 2e6).then_some(taken)
     });
     let client = server.anonymous().with_bearer(&other);
-    let statuses: Vec<u16> = (0..10).map(|_| push_large(&client, "other", 200_000)).collect();
+    let statuses: Vec<u16> = (0..10).map(|_| push_large(&client, "other", 900_000)).collect();
     let beside = neighbour.watch(seconds(1), Duration::from_millis(10));
     eprintln!("  {taken} bytes taken by slow bodies, others: {statuses:?}");
     assert_eq!(statuses, [202; 10]);
