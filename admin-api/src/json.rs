@@ -200,7 +200,7 @@ mod tests {
         types: Option<String>,
     }
 
-    fn loc<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+    fn loc<T: fmt::Debug>(result: Result<T, ApiError>) -> String {
         match result {
             Err(ApiError::Invalid(items)) => items[0].loc.join("."),
             other => panic!("{other:?}"),

@@ -52,6 +52,10 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
+        // Series that would otherwise appear with their first event only.
+        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
+            metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
+        }
         let largest_bytes = limits.batch_body_bytes.max(limits.body_bytes);
         let body_room = Room::new(limits.bodies_bytes, largest_bytes, metrics::gauge!(metric::API_BODIES_BYTES));
         // Whatever is answered to the largest of pages is of this order.

@@ -20,12 +20,15 @@ const FLOOR: Duration = Duration::from_millis(60);
 /// No answer takes longer, in a debug build on a machine that does something else too.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
+/// What is asked, and with which body, when the list is so many times as long.
+type Request = Box<dyn Fn(usize) -> (String, Option<Vec<u8>>)>;
+
 /// A request with a list of some length.
 struct Case {
     name: String,
     method: String,
     path: String,
-    make: Box<dyn Fn(usize) -> (String, Option<Vec<u8>>)>,
+    make: Request,
 }
 
 #[test]

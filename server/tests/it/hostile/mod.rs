@@ -4,21 +4,20 @@
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
 #[cfg(target_os = "linux")]
+mod bodies;
+#[cfg(target_os = "linux")]
 mod edge;
+#[cfg(target_os = "linux")]
+mod jobs;
 #[cfg(target_os = "linux")]
 mod names;
 mod places;
-
-#[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
-mod neighbour;
-
-#[cfg(target_os = "linux")]
-mod bodies;
-#[cfg(target_os = "linux")]
-mod jobs;
 #[cfg(target_os = "linux")]
 mod quotas;
 #[cfg(target_os = "linux")]
 mod slow_clients;
 #[cfg(target_os = "linux")]
 mod work;
+
+#[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
+mod neighbour;
