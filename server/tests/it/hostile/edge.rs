@@ -18,6 +18,15 @@ const SLACK: Duration = Duration::from_millis(250);
 const SAY: [&[u8]; 3] =
     [b"", b"GET /api/v1/health HTTP/1.1\r\nx-slow: ", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
 
+/// Ends the attack when dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Opens so many connections. One that is refused or closed is the server's right.
 fn strangers(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let connect = |nth: usize| {
@@ -47,6 +56,8 @@ fn silent_connections_and_slow_heads_make_room_for_new_clients() {
     let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Whatever fails, the attack ends.
+        let ends = Ends(&ended);
         let attack = scope.spawn(|| {
             // As many again and again: what was pushed out comes back.
             let mut held = Vec::new();
@@ -64,7 +75,7 @@ fn silent_connections_and_slow_heads_make_room_for_new_clients() {
         let monitored = Instant::now();
         assert!(server.metric("pinion_http_connections_closed_total", &["api", "made_room"]) > 0.0);
         let monitored = monitored.elapsed();
-        ended.store(true, Ordering::SeqCst);
+        drop(ends);
         assert!(attack.join().is_ok());
         eprintln!("  new clients {slowest:?} at most, metrics {monitored:?}");
         beside.assert_beside(&alone, 0.95, SLACK);
