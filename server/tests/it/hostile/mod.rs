@@ -3,5 +3,8 @@
 //! One file for each kind of attack. Each prints what the neighbour got, alone and beside the attack, and fails when that
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
+mod authority;
+mod h2_receiver;
+mod http2;
 #[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
 mod neighbour;

@@ -38,7 +38,7 @@ impl Neighbour {
         let endpoint = json!({"url": receiver.url("/neighbour"), "uid": "near"});
         server.api_expect(201, "POST", "/api/v1/app/neighbour/endpoint", endpoint);
         let key = server.api_expect(201, "POST", "/api/v1/api-key", json!({"name": "n", "appId": "neighbour"}));
-        let client = server.anonymous().with_bearer(key["token"].as_str().expect("a token"));
+        let client = server.anonymous().with_bearer(key["key"].as_str().expect("a key"));
         Neighbour { client, receiver, pushed: 0 }
     }
 
