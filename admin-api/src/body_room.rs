@@ -1,91 +1,187 @@
-//! Memory for the bodies of requests: who is to be read must find room first.
+//! Memory for larger bodies of requests and answers, shared by the keys that they belong to.
 //!
-//! - *Who owns the state:* nobody; a request holds its part from before its body is read until it is answered.
-//! - *What bounds it:* [`ApiLimits::bodies_bytes`]. Small bodies take none of it, so they pass while large ones wait.
+//! Room for a request's body is taken as its bytes arrive, so a body that was only announced takes none. Room for an
+//! answer is taken when it is made, and given back when its last byte was handed to the system: a client that asks and
+//! does not read holds it.
+//!
+//! - *Who owns the state:* the API has one [`Room`] for requests and one for answers. A request holds its part until it
+//!   is answered.
+//! - *What bounds it:* [`ApiLimits::bodies_bytes`] and [`ApiLimits::answers_bytes`]. Small bodies take none of it, so they
+//!   pass while large ones wait.
 //! - *When it is full:* the request is refused, and told to come again.
-//! - *When the input is hostile:* only who has a key gets this far. A body that comes slowly holds its room until the
-//!   request's deadline.
+//! - *When the input is hostile:* a key gets half of the room at most. A body that comes slower than
+//!   [`ApiLimits::body_bytes_per_s`] is given up.
+//!
+//! [`ApiLimits::bodies_bytes`]: crate::limits::ApiLimits::bodies_bytes
+//! [`ApiLimits::answers_bytes`]: crate::limits::ApiLimits::answers_bytes
+//! [`ApiLimits::body_bytes_per_s`]: crate::limits::ApiLimits::body_bytes_per_s
 
+use crate::auth::Scope;
 use crate::extract::announced_length;
-use crate::limits::{ApiLimits, SMALL_BODY_BYTES_MAX};
+use crate::limits::SMALL_BODY_BYTES_MAX;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use bytes::Bytes;
+use engine::fairness::{Answer, Shares};
+use metrics::Gauge;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a permit stands for.
-const UNIT_BYTES: usize = 1024;
+/// What a unit stands for: a lock for each of them, so not much smaller than what is read at once.
+pub(crate) const UNIT_BYTES: usize = 16 * 1024;
 
-/// The end of the path of the route with the largest bodies.
-const BATCH_PATH_END: &str = "/msg/batch";
-
-/// The room, in units.
+/// Memory in units of [`UNIT_BYTES`].
 #[derive(Debug)]
-pub(crate) struct BodyRoom {
-    free: Semaphore,
-    units: usize,
-    /// What a body takes that does not say how long it is.
-    unsaid_bytes: usize,
-    unsaid_batch_bytes: usize,
+pub(crate) struct Room {
+    shares: Mutex<Shares<Scope>>,
+    in_use: Gauge,
 }
 
-impl BodyRoom {
-    pub(crate) fn new(limits: &ApiLimits) -> BodyRoom {
-        let units = (limits.bodies_bytes / UNIT_BYTES).clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
-        let free = Semaphore::new(units);
-        BodyRoom { free, units, unsaid_bytes: limits.body_bytes, unsaid_batch_bytes: limits.batch_body_bytes }
+/// What a request, or an answer, holds of a [`Room`]; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    room: Arc<Room>,
+    scope: Scope,
+    units: usize,
+}
+
+/// The room of one request's body, on its way with the request; the edge holds it until the answer is there.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyTicket(Arc<Mutex<Held>>);
+
+/// There is not enough room now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+// === impl Room ===
+
+impl Room {
+    /// Room for `bytes`, or for two of `largest_bytes` if that is more: one always fits, as a key may have half.
+    pub(crate) fn new(bytes: usize, largest_bytes: usize, in_use: Gauge) -> Arc<Room> {
+        let units = (bytes / UNIT_BYTES).max(2 * largest_bytes.div_ceil(UNIT_BYTES)).max(1);
+        in_use.set(0.0);
+        Arc::new(Room { shares: Mutex::new(Shares::new(units)), in_use })
     }
 
-    /// Room for this request's body; `None` when there is not enough.
-    pub(crate) fn take(&self, request: &Request) -> Option<SemaphorePermit<'_>> {
-        self.free.try_acquire_many(self.units_of(request)).ok()
+    /// Nothing yet, for the holder of a key.
+    pub(crate) fn nothing(self: &Arc<Self>, scope: Scope) -> Held {
+        Held { room: Arc::clone(self), scope, units: 0 }
     }
 
-    fn units_of(&self, request: &Request) -> u32 {
-        if request.body().is_end_stream() {
-            return 0;
+    fn shares(&self) -> MutexGuard<'_, Shares<Scope>> {
+        // A panic in between leaves the books as they were: each change is one call.
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Takes what is missing to hold `bytes` in all.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
+        let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(self.units);
+        if more == 0 {
+            return Ok(());
         }
-        let batch = request.uri().path().ends_with(BATCH_PATH_END);
-        let most = if batch { self.unsaid_batch_bytes } else { self.unsaid_bytes };
-        // More than that is not read.
-        let announced = announced_length(request.headers()).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        match announced.unwrap_or(most).min(most) {
-            bytes if bytes <= SMALL_BODY_BYTES_MAX => 0,
-            bytes => bytes.div_ceil(UNIT_BYTES).min(self.units) as u32,
+        if self.room.shares().take(self.scope, more) == Answer::Wait {
+            return Err(Full);
         }
+        self.units += more;
+        self.room.in_use.increment((more * UNIT_BYTES) as f64);
+        Ok(())
+    }
+
+    /// `bytes`, which hold this until the last part of them is dropped.
+    pub(crate) fn with(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Owner { bytes, _held: self })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.units > 0 {
+            self.room.shares().give_back(self.scope, self.units);
+            self.room.in_use.decrement((self.units * UNIT_BYTES) as f64);
+        }
+    }
+}
+
+// === impl BodyTicket ===
+
+impl BodyTicket {
+    /// For a body that may not be small; a small one needs none.
+    pub(crate) fn of(room: &Arc<Room>, scope: Scope, request: &Request) -> Option<BodyTicket> {
+        let announced = announced_length(request.headers());
+        let is_small =
+            request.body().is_end_stream() || announced.is_some_and(|len| len <= SMALL_BODY_BYTES_MAX as u64);
+        (!is_small).then(|| BodyTicket(Arc::new(Mutex::new(room.nothing(scope)))))
+    }
+
+    /// See [`Held::grow_to`].
+    pub(crate) fn grow_to(&self, bytes: usize) -> Result<(), Full> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).grow_to(bytes)
+    }
+}
+
+/// Bytes and their room.
+struct Owner {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
+    use model::AppId;
 
-    fn request(path: &str, length: Option<usize>) -> Request {
-        let mut request = Request::builder().uri(path);
-        if let Some(length) = length {
-            request = request.header("content-length", length);
-        }
-        let unsaid = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-        request.body(unsaid).unwrap()
+    fn room(units: usize) -> Arc<Room> {
+        Room::new(units * UNIT_BYTES, 0, Gauge::noop())
     }
 
     #[test]
-    fn large_bodies_share_the_room_and_small_ones_need_none() {
-        let room = BodyRoom::new(&ApiLimits { bodies_bytes: 1 << 20, ..ApiLimits::default() });
-        let large = || request("/api/v1/app/a/msg", Some(400 * 1024));
-        let held = (room.take(&large()).unwrap(), room.take(&large()).unwrap());
-        assert!(room.take(&large()).is_none());
-        assert_eq!(room.take(&request("/api/v1/app/a/msg", Some(SMALL_BODY_BYTES_MAX))).unwrap().num_permits(), 0);
-        assert!(room.take(&Request::new(Body::empty())).is_some());
-        drop(held.0);
-        assert!(room.take(&large()).is_some());
+    fn room_is_taken_as_a_body_grows_and_given_back_with_it() {
+        let room = room(8);
+        let mut body = room.nothing(Scope::All);
+        assert_eq!(room.shares().used(), 0, "what was only announced takes nothing");
+        assert_eq!(body.grow_to(UNIT_BYTES + 1), Ok(()));
+        assert_eq!(body.grow_to(2 * UNIT_BYTES), Ok(()));
+        assert_eq!(room.shares().used(), 2);
+        drop(body);
+        assert_eq!(room.shares().used(), 0);
     }
 
     #[test]
-    fn a_body_that_does_not_say_its_length_counts_as_the_largest_and_always_fits_an_empty_room() {
-        let room = BodyRoom::new(&ApiLimits { bodies_bytes: 3 << 20, ..ApiLimits::default() });
-        assert_eq!(room.take(&request("/api/v1/app/a/msg", None)).unwrap().num_permits(), 1024);
-        assert_eq!(room.take(&request("/api/v1/app/a/msg", Some(usize::MAX))).unwrap().num_permits(), 1024);
-        assert_eq!(room.take(&request("/api/v1/app/a/msg/batch", None)).unwrap().num_permits(), 3 * 1024);
+    fn one_key_leaves_half_to_others() {
+        let room = room(8);
+        let scope = |app| Scope::Application(AppId(app));
+        let mut greedy: Vec<Held> = (0..4).map(|_| room.nothing(scope(1))).collect();
+        assert!(greedy.iter_mut().all(|body| body.grow_to(UNIT_BYTES).is_ok()));
+        assert_eq!(room.nothing(scope(1)).grow_to(1), Err(Full));
+        let mut other = room.nothing(scope(2));
+        assert_eq!(other.grow_to(2 * UNIT_BYTES), Ok(()));
+    }
+
+    #[test]
+    fn the_largest_body_always_fits_an_empty_room() {
+        let room = Room::new(UNIT_BYTES, 10 * UNIT_BYTES, Gauge::noop());
+        assert_eq!(room.nothing(Scope::All).grow_to(10 * UNIT_BYTES), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_holds_its_room_until_its_last_part_is_dropped() {
+        let room = room(8);
+        let mut held = room.nothing(Scope::All);
+        held.grow_to(UNIT_BYTES).unwrap();
+        let mut answer = held.with(Bytes::from(vec![7; UNIT_BYTES]));
+        let part = answer.split_to(10);
+        drop(answer);
+        assert_eq!((room.shares().used(), &part[..2]), (1, &[7, 7][..]));
+        drop(part);
+        assert_eq!(room.shares().used(), 0);
     }
 }

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503
-//!     ─▶ key ─▶ no room for the body → 503 ─▶ handler
+//!     ─▶ key ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
-//! Deliberately no bound by caller: fairness between tenants is for the engine, which knows their backlog.
+//! Memory for bodies and answers is shared by key. How fast deliveries go is for the engine, which knows the backlogs.
 
-use crate::auth;
+use crate::auth::{self, Scope};
+use crate::body_room::{BodyTicket, Full};
 use crate::error::ApiError;
-use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::limits::{REQUEST_URI_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 use crate::meters;
 use crate::state::ApiState;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,7 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 /// Seconds that a caller who found no room is told to wait.
-const NO_ROOM_RETRY_AFTER_S: u64 = 1;
+pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
 
 /// Around every route that needs a key.
 pub(crate) async fn guarded(State(state): State<ApiState>, request: Request, next: Next) -> Response {
@@ -45,12 +47,16 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
     let handled = async {
         let (mut parts, body) = request.into_parts();
         match auth::admit(&state, &mut parts).await {
-            Ok(()) => {
-                let request = Request::from_parts(parts, body);
-                let Some(_room) = state.body_room.take(&request) else {
-                    return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
-                };
-                next.run(request).await
+            Ok(scope) => {
+                let mut request = Request::from_parts(parts, body);
+                let ticket = BodyTicket::of(&state.body_room, scope, &request);
+                if let Some(ticket) = &ticket {
+                    request.extensions_mut().insert(ticket.clone());
+                }
+                let response = next.run(request).await;
+                // What the handler did not keep of the body is gone.
+                drop(ticket);
+                counted_answer(&state, scope, response).await
             }
             Err(refused) => refused.into_response(),
         }
@@ -58,6 +64,25 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
     match tokio::time::timeout(state.limits.request_timeout, handled).await {
         Ok(response) => response,
         Err(_) => ApiError::Timeout.into_response(),
+    }
+}
+
+/// Takes room for a larger answer, held until the client has read it.
+async fn counted_answer(state: &ApiState, scope: Scope, response: Response) -> Response {
+    let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = bytes.filter(|bytes| *bytes > SMALL_BODY_BYTES_MAX) else { return response };
+    let mut held = state.answer_room.nothing(scope);
+    if held.grow_to(bytes) == Err(Full) {
+        return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
+    }
+    let (parts, body) = response.into_parts();
+    // All of it is there: handlers answer whole pages.
+    match axum::body::to_bytes(body, bytes).await {
+        Ok(bytes) => Response::from_parts(parts, Body::from(held.with(bytes))),
+        Err(error) => {
+            tracing::error!(%error, "an answer broke off");
+            ApiError::Internal.into_response()
+        }
     }
 }
 

@@ -43,9 +43,9 @@ pub(crate) enum ApiError {
     /// No key, or one that is not known.
     #[error("authentication failed")]
     Unauthenticated,
-    /// The key does not reach this far.
-    #[error("this key is limited to another application")]
-    Forbidden,
+    /// The key does not reach this far: why not.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// The input is wrong; nothing was changed.
     #[error("invalid input")]
     Invalid(Vec<ValidationItem>),
@@ -55,6 +55,18 @@ pub(crate) enum ApiError {
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
+    /// There is as much as there may be.
+    #[error("there may be at most {most} {of}")]
+    QuotaExceeded {
+        /// What there is too much of, as the metric names it.
+        quota: &'static str,
+        /// The same for people.
+        of: &'static str,
+        /// The bound.
+        most: u32,
+        /// Whether there is soon room again without the caller doing anything.
+        passes: bool,
+    },
     /// An `Idempotency-Key` came again with other content.
     #[error("the idempotency key was used with other content")]
     KeyReused,
@@ -67,6 +79,12 @@ pub(crate) enum ApiError {
     /// The body broke off.
     #[error("the body did not arrive whole")]
     BodyBroken,
+    /// The body came too slowly.
+    #[error("the body came slower than {bytes_per_s} bytes per second")]
+    BodyTooSlow {
+        /// The limit.
+        bytes_per_s: usize,
+    },
     /// More than can be taken now.
     #[error("too busy, try again")]
     Busy {
@@ -108,6 +126,33 @@ pub(crate) struct ValidationItem {
     pub(crate) kind: Cow<'static, str>,
 }
 
+impl ValidationItem {
+    fn cut(&self) -> ValidationItem {
+        ValidationItem {
+            loc: self.loc.iter().map(|part| cut(part).into_owned()).collect(),
+            msg: cut(&self.msg).into_owned(),
+            kind: self.kind.clone(),
+        }
+    }
+}
+
+/// Characters of one text of an error: it may quote the input, which may be as long as a body.
+const TEXT_CHARS_MAX: usize = 200;
+/// How many of them are the end of the text: what was expected in place of the input stands there.
+const TEXT_END_CHARS: usize = 60;
+
+/// The text, its middle cut out when it is too long. The one place where input that is shown again is cut.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= TEXT_CHARS_MAX || text.chars().nth(TEXT_CHARS_MAX).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let end = text.char_indices().rev().nth(TEXT_END_CHARS - 1).map_or(text.len(), |(at, _)| at);
+    let mut short: String = text.chars().take(TEXT_CHARS_MAX - TEXT_END_CHARS - 1).collect();
+    short.push('…');
+    short.push_str(&text[end..]);
+    Cow::Owned(short)
+}
+
 /// The body of every error but 422.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HttpErrorOut)]
@@ -122,7 +167,7 @@ pub(crate) struct HttpErrorOut {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HTTPValidationError)]
 pub(crate) struct HttpValidationError<'a> {
-    /// `validation_error` or `idempotency_key_reused`.
+    /// `validation_error`, `idempotency_key_reused` or `quota_exceeded`.
     code: &'static str,
     /// Everything that is wrong.
     #[schema(value_type = Vec<ValidationItem>)]
@@ -145,11 +190,15 @@ impl ApiError {
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Unauthenticated => StatusCode::UNAUTHORIZED,
-            ApiError::Forbidden => StatusCode::FORBIDDEN,
-            ApiError::Invalid(_) | ApiError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
+            ApiError::QuotaExceeded { passes: true, .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::Invalid(_) | ApiError::KeyReused | ApiError::QuotaExceeded { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -165,13 +214,15 @@ impl ApiError {
             ApiError::NotFound(_) => "not_found",
             ApiError::MethodNotAllowed => "method_not_allowed",
             ApiError::Unauthenticated => "authentication_failed",
-            ApiError::Forbidden => "permission_denied",
+            ApiError::Forbidden(_) => "permission_denied",
             ApiError::Invalid(_) => "validation_error",
             ApiError::Conflict(_) => "conflict",
             ApiError::EndpointDisabled => "endpoint_disabled",
             ApiError::KeyReused => "idempotency_key_reused",
+            ApiError::QuotaExceeded { .. } => "quota_exceeded",
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
+            ApiError::BodyTooSlow { .. } => "body_too_slow",
             ApiError::Busy { .. } => "busy",
             ApiError::StorageFull => "storage_full",
             ApiError::StorageFailed => "storage_failed",
@@ -185,11 +236,16 @@ impl ApiError {
     /// What is wrong with the input, if that is what this error is about.
     pub(crate) fn items(&self) -> Option<Cow<'_, [ValidationItem]>> {
         match self {
-            ApiError::Invalid(items) => Some(Cow::Borrowed(items)),
+            ApiError::Invalid(items) => Some(Cow::Owned(items.iter().map(ValidationItem::cut).collect())),
             ApiError::KeyReused => Some(Cow::Owned(vec![ValidationItem {
                 loc: vec!["header".to_owned(), "idempotency-key".to_owned()],
                 msg: self.to_string(),
                 kind: Cow::Borrowed("value_error.idempotency_key_reused"),
+            }])),
+            ApiError::QuotaExceeded { passes: false, .. } => Some(Cow::Owned(vec![ValidationItem {
+                loc: vec!["body".to_owned()],
+                msg: self.to_string(),
+                kind: Cow::Borrowed("value_error.quota_exceeded"),
             }])),
             _ => None,
         }
@@ -199,7 +255,7 @@ impl ApiError {
     pub(crate) fn detail(&self) -> String {
         match self.items().as_deref() {
             Some([first, ..]) => format!("{}: {}", first.loc.join("."), first.msg),
-            _ => self.to_string(),
+            _ => cut(&self.to_string()).into_owned(),
         }
     }
 }
@@ -209,9 +265,13 @@ impl IntoResponse for ApiError {
         let (status, code) = (self.status(), self.code());
         let mut response = match self.items() {
             Some(items) => (status, Json(HttpValidationError { code, detail: &items })).into_response(),
-            None => (status, Json(HttpErrorOut { code, detail: self.to_string() })).into_response(),
+            None => (status, Json(HttpErrorOut { code, detail: cut(&self.to_string()).into_owned() })).into_response(),
         };
+        if let ApiError::QuotaExceeded { quota, .. } = self {
+            metrics::counter!(model::metric::QUOTA_REFUSALS, "quota" => quota).increment(1);
+        }
         let retry_after_s = match self {
+            ApiError::QuotaExceeded { passes: true, .. } => Some(RETRY_AFTER_S),
             ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
             ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
             ApiError::StorageFull => Some(STORAGE_FULL_RETRY_AFTER_S),
@@ -315,6 +375,22 @@ mod tests {
         let (status, body) = body(IngestError::TooLarge.into()).await;
         assert_eq!(status.as_u16(), 413);
         assert!(body["detail"].as_str().unwrap().contains("16777216"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_again_of_the_input_is_cut_in_its_middle() {
+        let long = "ä".repeat(900_000);
+        let wrong = ApiError::invalid(["body", &long], format!("{long}, expected a number"), "type_error");
+        assert!(wrong.detail().chars().count() < 3 * TEXT_CHARS_MAX);
+        for error in [wrong, ApiError::Conflict(format!("{long} exists").into())] {
+            let (_, body) = body(error).await;
+            assert!(body.to_string().chars().count() < 3 * TEXT_CHARS_MAX, "{body}");
+        }
+        let text = format!("{long}, expected a number");
+        assert_eq!(cut(&text).chars().count(), TEXT_CHARS_MAX);
+        assert!(cut(&text).ends_with("ä, expected a number"));
+        let short = "ä".repeat(TEXT_CHARS_MAX);
+        assert_eq!(cut(&short), short);
     }
 
     #[test]

@@ -4,23 +4,28 @@
 //! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
 //! decided before anything here runs.
 
+use crate::auth::Scope;
+use crate::body_room::{BodyTicket, Full};
+use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
 use crate::json;
-use crate::limits::SMALL_BODY_BYTES_MAX;
+use crate::limits::{BODY_GRACE, SMALL_BODY_BYTES_MAX};
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use storage::StoreError;
 use storage::read::Read;
 use storage::tables::{application, endpoint, event_uid, log};
+use tokio::time::Instant;
 
 /// The parameters of the path, decoded.
 #[derive(Debug)]
@@ -53,7 +58,9 @@ impl FromRequestParts<ApiState> for InApp {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InApp, ApiError> {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_application(&**state.store(), path.get("app_id")?)?;
-        found.map(InApp).ok_or(ApiError::NotFound("application"))
+        // Its name may have gone over to another application since the key was looked at.
+        let scope = Scope::from_request_parts(parts, state).await?;
+        found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
     }
 }
 
@@ -87,13 +94,12 @@ impl FromRequestParts<ApiState> for InMessage {
     }
 }
 
-/// The application of an id or a uid.
+/// The application of an id or a uid. A text that is an id is never taken for a uid: else whoever may choose a uid takes
+/// what is sent to another's id.
 pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, StoreError> {
     if let Some(parts) = IdParts::from_text(IdKind::Application, text) {
         let found = application::get(read, AppId(parts.number))?;
-        if found.as_ref().is_some_and(|found| found.public_id() == text) {
-            return Ok(found);
-        }
+        return Ok(found.filter(|found| found.public_id() == text));
     }
     match application::by_uid(read, text)? {
         Some(id) => application::get(read, id),
@@ -101,13 +107,11 @@ pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Resul
     }
 }
 
-/// The endpoint of an id or a uid.
+/// The endpoint of an id or a uid. A text that is an id is never taken for a uid.
 pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
     if let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) {
         let found = endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
-        if found.as_ref().is_some_and(|found| found.public_id() == text) {
-            return Ok(found);
-        }
+        return Ok(found.filter(|found| found.public_id() == text));
     }
     match endpoint::by_uid(read, app, text)? {
         Some(endpoint) => Ok(endpoint::get(read, EndpointRef { app, endpoint })?),
@@ -115,15 +119,11 @@ pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str)
     }
 }
 
-/// The message of an id or of the tenant's event id.
+/// The message of an id or of the tenant's event id. A text that is an id is never taken for an event id.
 pub(crate) fn find_event(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Event>, ApiError> {
-    if let Some(parts) = IdParts::from_text(IdKind::Message, text)
-        && parts.number == app.0
-    {
-        let found = log::get(read, app, Seq(parts.low))?;
-        if found.as_ref().is_some_and(|event| event.accepted_at == parts.at) {
-            return Ok(found);
-        }
+    if let Some(parts) = IdParts::from_text(IdKind::Message, text) {
+        let found = if parts.number == app.0 { log::get(read, app, Seq(parts.low))? } else { None };
+        return Ok(found.filter(|event| event.accepted_at == parts.at));
     }
     match event_uid::get(read, app, text)? {
         Some(seq) => Ok(log::get(read, app, seq)?),
@@ -151,7 +151,7 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<JsonBody<T>, ApiError> {
-        let body = read_body(request, state.limits.body_bytes).await?;
+        let body = read_body(request, state, state.limits.body_bytes).await?;
         json::from_body(&body).map(JsonBody)
     }
 }
@@ -164,7 +164,7 @@ impl FromRequest<ApiState> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<RawBody, ApiError> {
-        read_body(request, state.limits.body_bytes).await.map(RawBody)
+        read_body(request, state, state.limits.body_bytes).await.map(RawBody)
     }
 }
 
@@ -176,20 +176,43 @@ impl FromRequest<ApiState> for BatchBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<BatchBody, ApiError> {
-        read_body(request, state.limits.batch_body_bytes).await.map(BatchBody)
+        read_body(request, state, state.limits.batch_body_bytes).await.map(BatchBody)
     }
 }
 
-/// Reads a body whole. One that says it is too large is refused before a byte of it is read.
-async fn read_body(request: Request<Body>, limit_bytes: usize) -> Result<Bytes, ApiError> {
+/// Reads a body whole. One that says it is too large is refused before a byte of it is read; one that comes too slowly
+/// is given up. Beyond what is small, its room is taken as it arrives, and held by the [`BodyTicket`] of the request.
+async fn read_body(request: Request<Body>, state: &ApiState, limit_bytes: usize) -> Result<Bytes, ApiError> {
     if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
-    match Limited::new(request.into_body(), limit_bytes).collect().await {
-        Ok(collected) => Ok(owned(collected.to_bytes())),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(ApiError::BodyTooLarge { limit_bytes }),
-        Err(_) => Err(ApiError::BodyBroken),
+    let (parts, mut body) = request.into_parts();
+    let ticket = parts.extensions.get::<BodyTicket>();
+    let bytes_per_s = state.limits.body_bytes_per_s;
+    let started = Instant::now();
+    let (mut first, mut rest, mut total) = (Bytes::new(), BytesMut::new(), 0);
+    loop {
+        let deadline = started + BODY_GRACE + Duration::from_secs_f64(total as f64 / bytes_per_s as f64);
+        let frame = tokio::time::timeout_at(deadline, body.frame());
+        let frame = frame.await.map_err(|_| ApiError::BodyTooSlow { bytes_per_s })?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
+        total += data.len();
+        if total > limit_bytes {
+            return Err(ApiError::BodyTooLarge { limit_bytes });
+        }
+        if let Some(ticket) = ticket.filter(|_| total > SMALL_BODY_BYTES_MAX) {
+            ticket.grow_to(total).map_err(|Full| ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S })?;
+        }
+        // Most bodies are one frame, and need no copy here.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&data);
+        }
     }
+    Ok(owned(if rest.is_empty() { first } else { rest.freeze() }))
 }
 
 /// The body in memory of its own, if it is small: a part of the connection's buffer would keep all of it for as long as

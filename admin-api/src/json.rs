@@ -7,9 +7,12 @@ use crate::error::{ApiError, ValidationItem};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use serde::de::{Deserialize, DeserializeOwned};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 
 /// An answer that is JSON already.
 #[derive(Debug)]
@@ -71,21 +74,77 @@ pub(crate) fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, 
 /// Repeated parameters made one.
 fn joined(query: &str) -> Cow<'_, str> {
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    let mut repeated = false;
+    let (mut repeated, mut places) = (false, HashMap::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match pairs.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => {
+        match places.get(&name) {
+            Some(place) => {
+                let (_, values): &mut (_, Cow<'_, str>) = &mut pairs[*place];
                 values.to_mut().push(',');
                 values.to_mut().push_str(&value);
                 repeated = true;
             }
-            None => pairs.push((name, value)),
+            None => {
+                places.insert(name.clone(), pairs.len());
+                pairs.push((name, value));
+            }
         }
     }
     if !repeated {
         return Cow::Borrowed(query);
     }
     Cow::Owned(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+/// The items of a JSON list as text, at most `most` of them: reading stops there.
+pub(crate) struct Items<'a> {
+    pub(crate) items: Vec<&'a RawValue>,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
+/// Reads a JSON list no further than `most` items: what lies behind is not even looked at.
+///
+/// # Errors
+/// 422 when it is no list, or broken as far as it was read.
+pub(crate) fn items_from_body(body: &[u8], most: usize) -> Result<Items<'_>, ApiError> {
+    let mut found = Items { items: Vec::new(), more: false };
+    let mut parser = serde_json::Deserializer::from_slice(body);
+    let read = parser.deserialize_seq(ItemsVisitor { found: &mut found, most });
+    match read.and_then(|()| parser.end()) {
+        Ok(()) => Ok(found),
+        Err(_) if found.more => Ok(found),
+        Err(error) => {
+            let kind = match error.classify() {
+                serde_json::error::Category::Data => "type_error",
+                _ => "value_error.jsondecode",
+            };
+            Err(invalid("body", Vec::new(), plain(&error.to_string()), kind))
+        }
+    }
+}
+
+struct ItemsVisitor<'f, 'a> {
+    found: &'f mut Items<'a>,
+    most: usize,
+}
+
+impl<'a> Visitor<'a> for ItemsVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(item) = list.next_element::<&'a RawValue>()? {
+            if self.found.items.len() == self.most {
+                self.found.more = true;
+                return Err(serde::de::Error::custom("too many"));
+            }
+            self.found.items.push(item);
+        }
+        Ok(())
+    }
 }
 
 fn invalid(root: &str, mut path: Vec<String>, mut msg: String, mut kind: &'static str) -> ApiError {
@@ -141,7 +200,7 @@ mod tests {
         types: Option<String>,
     }
 
-    fn loc<T: std::fmt::Debug>(result: Result<T, ApiError>) -> String {
+    fn loc<T: fmt::Debug>(result: Result<T, ApiError>) -> String {
         match result {
             Err(ApiError::Invalid(items)) => items[0].loc.join("."),
             other => panic!("{other:?}"),

@@ -26,7 +26,7 @@ mod dto;
 mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
-pub use limits::ApiLimits;
+pub use limits::{ApiLimits, Quotas};
 pub use state::ApiState;
 
 use axum::Router;

@@ -13,14 +13,44 @@ pub struct ApiLimits {
     pub body_bytes: usize,
     /// Bytes of the body of one batch.
     pub batch_body_bytes: usize,
-    /// Bytes of all larger bodies that are read or answered at once; more get 503 with `Retry-After`. One always fits.
+    /// Bytes of all larger bodies that are read or answered at once, of which a key may have half; more get 503 with
+    /// `Retry-After`. One always fits.
     pub bodies_bytes: usize,
+    /// Bytes of all larger answers that clients have not read yet, of which a key may have half; more get 503 with
+    /// `Retry-After`.
+    pub answers_bytes: usize,
+    /// A body that comes slower is answered 408, after [`BODY_GRACE`].
+    pub body_bytes_per_s: usize,
     /// Messages of one batch.
     pub batch_items: usize,
     /// Requests answered at once; more get 503 with `Retry-After`.
     pub concurrent_requests: usize,
     /// How long one request may take, its body included.
     pub request_timeout: Duration,
+    /// How much of everything there may be.
+    pub quotas: Quotas,
+}
+
+/// How much one application may have, and how many event types all may have together. What is beyond is refused; what was
+/// there before a quota was lowered stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Endpoints of one application.
+    pub endpoints: u32,
+    /// API keys that are limited to one application.
+    pub api_keys: u32,
+    /// Event types of the catalogue, archived ones too.
+    pub event_types: u32,
+    /// Jobs of one application that have more to do.
+    pub running_jobs: u32,
+    /// Jobs of one application that are kept, ended ones too.
+    pub jobs: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Quotas {
+        Quotas { endpoints: 1_000, api_keys: 100, event_types: 10_000, running_jobs: 100, jobs: 10_000 }
+    }
 }
 
 impl Default for ApiLimits {
@@ -29,9 +59,12 @@ impl Default for ApiLimits {
             body_bytes: 1 << 20,
             batch_body_bytes: 16 << 20,
             bodies_bytes: 256 << 20,
+            answers_bytes: 64 << 20,
+            body_bytes_per_s: 16 * 1024,
             batch_items: 1_000,
             concurrent_requests: 4_096,
             request_timeout: Duration::from_secs(30),
+            quotas: Quotas::default(),
         }
     }
 }
@@ -43,8 +76,11 @@ pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request's path and query.
 pub const REQUEST_URI_BYTES_MAX: usize = 8 * 1024;
 
+/// How long a body may come as slowly as it likes.
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
+
 /// Bodies up to this many bytes are copied out of the connection's buffer, and take no room of
-/// [`ApiLimits::bodies_bytes`]: what bounds them is how many requests there are at once.
+/// [`ApiLimits::bodies_bytes`] or [`ApiLimits::answers_bytes`]: what bounds them is how many requests there are at once.
 pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Items of a page when the caller does not say.
@@ -55,6 +91,8 @@ pub(crate) const PAGE_MAX: usize = 250;
 pub(crate) const PAGE_SCAN_MAX: usize = 2_000;
 /// Endpoints looked at for one page of the attempts of one message; a page that ends for this reason says `done: false`.
 pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
+/// Bytes of payload after which a page ends early, with `done: false`.
+pub(crate) const PAGE_PAYLOAD_BYTES: usize = 1 << 20;
 /// Newest messages that an endpoint's statistics are counted over.
 pub(crate) const STATS_EVENTS_MAX: usize = 10_000;
 
@@ -78,6 +116,8 @@ pub(crate) const METADATA_BYTES_MAX: usize = 2_048;
 pub(crate) const TARGET_HEADERS_MAX: usize = 32;
 /// Bytes of all custom headers of an endpoint, names and values.
 pub(crate) const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
+pub(crate) const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
 /// Bytes of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Messages per second, of an endpoint or application.

@@ -5,11 +5,12 @@
 
 use crate::app_names::AppNames;
 use crate::auth::key::KeyHash;
-use crate::body_room::BodyRoom;
+use crate::body_room::Room;
 use crate::error::ApiError;
-use crate::limits::ApiLimits;
+use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
 use engine::seal::SealPurpose;
 use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
+use model::metric;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -31,8 +32,10 @@ pub struct Parts {
     pub(crate) limits: ApiLimits,
     /// One permit for each request that may be answered at once.
     pub(crate) permits: Semaphore,
-    /// Memory for larger bodies.
-    pub(crate) body_room: BodyRoom,
+    /// Memory for larger bodies of requests.
+    pub(crate) body_room: Arc<Room>,
+    /// Memory for larger answers that are not read yet.
+    pub(crate) answer_room: Arc<Room>,
     app_names: AppNames,
 }
 
@@ -49,8 +52,17 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
-        let body_room = BodyRoom::new(&limits);
-        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room, app_names: AppNames::default() }))
+        // Series that would otherwise appear with their first event only.
+        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
+            metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
+        }
+        let largest_bytes = limits.batch_body_bytes.max(limits.body_bytes);
+        let body_room = Room::new(limits.bodies_bytes, largest_bytes, metrics::gauge!(metric::API_BODIES_BYTES));
+        // Whatever is answered to the largest of pages is of this order.
+        let largest_bytes = 4 * PAGE_PAYLOAD_BYTES;
+        let answer_room = Room::new(limits.answers_bytes, largest_bytes, metrics::gauge!(metric::API_ANSWERS_BYTES));
+        let app_names = AppNames::default();
+        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room, answer_room, app_names }))
     }
 
     /// Reads, on a thread that may block, what takes more than a few point reads.

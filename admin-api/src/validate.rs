@@ -5,8 +5,9 @@
 
 use crate::error::{ApiError, ValidationItem};
 use crate::limits;
+use model::id::IdKind;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Collects what is wrong under one root: `body`, `query` or `path`.
 #[derive(Debug)]
@@ -38,6 +39,16 @@ impl Checks {
         self.name_at(&[field], value, limits::NAME_MAX);
     }
 
+    /// A name that a path may call something by: a uid or an event id. One that looks like an id of ours would be taken for
+    /// that id, and `.` and `..` do not survive in a path.
+    pub(crate) fn path_name_if_any(&mut self, field: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.name(field, value);
+        if matches!(value, "." | "..") || looks_like_id(value) {
+            self.wrong(&[field], "must be neither '.' nor '..' nor look like an id", "value_error.reserved");
+        }
+    }
+
     /// As [`Checks::name`], when there is one.
     pub(crate) fn name_if_any(&mut self, field: &str, value: Option<&str>) {
         if let Some(value) = value {
@@ -62,36 +73,39 @@ impl Checks {
 
     /// Channels: distinct names, `1..=most` of them (0 allowed with `may_be_empty`).
     pub(crate) fn channels<S: AsRef<str>>(&mut self, values: &[S], most: usize, may_be_empty: bool) {
-        self.count("channels", values.len(), usize::from(!may_be_empty), most);
-        for (index, value) in values.iter().enumerate().take(most) {
-            self.name_at(&["channels", &index.to_string()], value.as_ref(), limits::CHANNEL_MAX);
+        if self.count("channels", values.len(), usize::from(!may_be_empty), most) {
+            for (index, value) in values.iter().enumerate() {
+                self.name_at(&["channels", &index.to_string()], value.as_ref(), limits::CHANNEL_MAX);
+            }
+            self.distinct("channels", values);
         }
-        self.distinct("channels", values);
     }
 
     /// An endpoint's filter: exact event types, or a prefix followed by `.*`.
     pub(crate) fn event_type_filter(&mut self, field: &str, values: &[String], may_be_empty: bool) {
-        self.count(field, values.len(), usize::from(!may_be_empty), limits::ENDPOINT_EVENT_TYPES_MAX);
-        for (index, value) in values.iter().enumerate().take(limits::ENDPOINT_EVENT_TYPES_MAX) {
-            let exact = value.strip_suffix(".*").unwrap_or(value);
-            self.name_at(&[field, &index.to_string()], exact, limits::NAME_MAX);
+        if self.count(field, values.len(), usize::from(!may_be_empty), limits::ENDPOINT_EVENT_TYPES_MAX) {
+            for (index, value) in values.iter().enumerate() {
+                let exact = value.strip_suffix(".*").unwrap_or(value);
+                self.name_at(&[field, &index.to_string()], exact, limits::NAME_MAX);
+            }
+            self.distinct(field, values);
         }
-        self.distinct(field, values);
     }
 
-    fn count(&mut self, field: &str, count: usize, least: usize, most: usize) {
-        if count < least || count > most {
+    /// The number of entries, and whether it is right. Content is only looked at then: a list within a legal body may be
+    /// as long as the body.
+    pub(crate) fn count(&mut self, field: &str, count: usize, least: usize, most: usize) -> bool {
+        let is_right = (least..=most).contains(&count);
+        if !is_right {
             self.wrong(&[field], format!("must have {least} to {most} entries"), "value_error.list.length");
         }
+        is_right
     }
 
     fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
-        let twice = values
-            .iter()
-            .enumerate()
-            .find(|(index, value)| values.iter().take(*index).any(|earlier| earlier.as_ref() == value.as_ref()));
-        if let Some((_, value)) = twice {
-            self.wrong(&[field], format!("names {:?} twice", value.as_ref()), "value_error.list.unique_items");
+        let mut seen = HashSet::with_capacity(values.len());
+        if let Some(value) = values.iter().map(AsRef::as_ref).find(|value| !seen.insert(*value)) {
+            self.wrong(&[field], format!("names {value:?} twice"), "value_error.list.unique_items");
         }
     }
 
@@ -133,6 +147,11 @@ pub(crate) fn either<T: PartialEq>(
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Whether a text has the shape of an id, whatever the letters: a prefix of ours and as many characters.
+pub(crate) fn looks_like_id(text: &str) -> bool {
+    IdKind::ALL.into_iter().any(|kind| kind.is_shape_of(text))
 }
 
 #[cfg(test)]

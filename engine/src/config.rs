@@ -27,7 +27,8 @@ pub struct EngineConfig {
     pub attempt_timeout_ms: u32,
     /// Attempts at once to one endpoint that does not say; 1 to 512.
     pub max_in_flight_per_endpoint: u16,
-    /// Attempts at once on one shard; 1 to 65,536.
+    /// Attempts at once on one shard; 1 to 65,536. One application may have half of them, and less while others have some:
+    /// see `fairness`.
     pub max_in_flight_per_shard: usize,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk; 1 to 65,536.
     pub mailbox_capacity: usize,
@@ -76,7 +77,7 @@ impl Default for EngineConfig {
             on_client_error: ClientErrorPolicy::Retry,
             attempt_timeout_ms: 15_000,
             max_in_flight_per_endpoint: 64,
-            max_in_flight_per_shard: 4_096,
+            max_in_flight_per_shard: 8_192,
             mailbox_capacity: 4_096,
             queue_memory_bytes_per_shard: 32 * MIB,
             retries_in_memory: 256,

@@ -135,7 +135,7 @@ impl Engine {
         let janitor = tokio::spawn(janitor::run(store.clone(), writer.clone(), clock, limits, period_ms));
         let room = Arc::new(Room::new(config.disk_reserve_bytes));
         room.look(&store);
-        let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone()));
+        let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone(), clock));
         let tasks = [jobs, observer, janitor, watch];
         let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, room, clock, threads }) })

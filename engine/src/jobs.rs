@@ -1,15 +1,24 @@
 //! Jobs: recover, replay, redrive, purge. Chunk by chunk, each one change with the job's own progress, so that a restart
 //! goes on where the last chunk ended and nothing is done twice.
 //!
-//! One runner, one chunk at a time, jobs in turn: a job over a hundred million events delays neither ingest nor another
-//! job by more than a chunk. Deliberately no attempts: a job puts deliveries in line, lanes take them from there.
+//! One runner, one chunk at a time, applications in turn and each application's jobs in turn: a job over a hundred million
+//! events delays neither ingest nor another job by more than a chunk, and neither do a thousand jobs of one application
+//! delay another's by more than one.
+//!
+//! - *Who owns the state:* the runner owns [`Line`], a cache of the rows.
+//! - *What bounds it:* jobs that run, which the API bounds for each application.
+//! - *When the process dies here:* the line is read again at the start; each chunk was one commit.
+//!
+//! Deliberately no attempts: a job puts deliveries in line, lanes take them from there.
 
 use crate::clock::Clock;
 use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::endpoint::filter::Filter;
-use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
+use crate::fairness::Turns;
+use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::read::Read;
 use storage::tables::{dead_letter, delivery, endpoint, history, job, log, purge};
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{Direction, SharedStore, StoreError, Txn};
@@ -27,34 +36,87 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// How long the runner waits before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Numbers of rows looked at in one go when new jobs are looked for.
+const LOOKS: usize = 256;
+
+/// Jobs that have more to do, in the order in which they get a chunk.
+///
+/// Numbers are given out in the order of commits, so whatever is not in line yet has a higher number than all that was
+/// seen: after the start only new rows are read, however many jobs there have ever been.
+#[derive(Debug, Default)]
+pub struct Line {
+    turns: Turns<AppId, u32>,
+    /// The highest number that was looked at.
+    seen: Option<u32>,
+}
+
+impl Line {
+    /// Takes in whatever jobs were created since the last look; the first look finds all.
+    ///
+    /// # Errors
+    /// Whatever the store reports, or a corrupt row; what was read so far is in line.
+    pub fn look(&mut self, read: &(impl Read + ?Sized)) -> Result<(), StoreError> {
+        loop {
+            let rows = job::list(read, self.seen, LOOKS, Direction::Forward)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            self.seen = Some(last.number);
+            for row in rows.iter().filter(|row| row.status == JobStatus::Running) {
+                self.turns.push(row.target.app, row.number);
+            }
+            if rows.len() < LOOKS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The job that gets the next chunk, with its application.
+    pub fn next_chunk(&mut self) -> Option<(AppId, u32)> {
+        self.turns.pop(|_| true)
+    }
+
+    /// A job has more to do: it waits behind the others of its application.
+    pub fn again(&mut self, app: AppId, number: u32) {
+        self.turns.push(app, number);
+    }
+}
+
 /// Runs jobs until the store is gone. Woken by `started`; looks for unfinished ones first.
 pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, started: Arc<Notify>) {
+    let mut line = Line::default();
     loop {
         let reader = store.clone();
-        let running = tokio::task::spawn_blocking(move || job::list_running(&*reader)).await;
-        let Ok(Ok(running)) = running else {
-            tracing::error!("jobs cannot be read");
-            return;
-        };
-        if running.is_empty() {
+        let looked = tokio::task::spawn_blocking(move || {
+            let result = line.look(&*reader);
+            (line, result)
+        });
+        match looked.await {
+            Ok((looked, Ok(()))) => line = looked,
+            _ => {
+                tracing::error!("jobs cannot be read");
+                return;
+            }
+        }
+        let Some((app, number)) = line.next_chunk() else {
             started.notified().await;
             continue;
-        }
-        for job in running {
-            let number = job.number;
-            match writer.change(move |txn| step(txn, number, clock.now())).await {
-                Ok(()) => {}
-                Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-                Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
-                    tracing::error!(%error, job = number, "a job failed");
-                    // An error that one job alone meets ends that job.
-                    let failed = writer.change(move |txn| end(txn, number, JobStatus::Failed, clock.now())).await;
-                    if failed.is_err() {
-                        return;
-                    }
-                }
-                Err(ChangeError::Unavailable(_)) => return,
+        };
+        match writer.change(move |txn| step(txn, number, clock.now())).await {
+            Ok(true) => line.again(app, number),
+            Ok(false) => {}
+            Err(ChangeError::Busy) => {
+                line.again(app, number);
+                tokio::time::sleep(BUSY_PAUSE).await;
             }
+            Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
+                tracing::error!(%error, job = number, "a job failed");
+                // An error that one job alone meets ends that job.
+                match writer.change(move |txn| end(txn, number, JobStatus::Failed, clock.now())).await {
+                    Ok(()) => {}
+                    Err(ChangeError::Busy) => line.again(app, number),
+                    Err(_) => return,
+                }
+            }
+            Err(ChangeError::Unavailable(_)) => return,
         }
     }
 }
@@ -68,12 +130,12 @@ fn end(txn: &mut Txn<'_>, number: u32, status: JobStatus, now: UnixMs) -> Result
     Ok(())
 }
 
-/// One chunk of one job, in one change.
+/// One chunk of one job, in one change. Answers whether the job has more to do.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
-pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreError> {
-    let Some(mut row) = job::get(txn, number)? else { return Ok(()) };
+pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreError> {
+    let Some(mut row) = job::get(txn, number)? else { return Ok(false) };
     let target = row.target;
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
@@ -83,7 +145,8 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreErro
             None => {
                 row.status = JobStatus::Failed;
                 row.updated_at = now;
-                return job::put(txn, &row);
+                job::put(txn, &row)?;
+                return Ok(false);
             }
             Some(_) if kind == JobKind::RedriveDeadLetters => {
                 dead_letters(txn, &mut row, |txn, seq| delivery::requeue(txn, target, seq, now))?
@@ -95,7 +158,8 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<(), StoreErro
         row.status = JobStatus::Finished;
     }
     row.updated_at = now;
-    job::put(txn, &row)
+    job::put(txn, &row)?;
+    Ok(!finished)
 }
 
 /// A chunk of dead letters, ascending, up to the last there was when the job began.
@@ -174,4 +238,53 @@ fn purge_application(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreErro
     let removed = purge::application(txn, row.target.app, ROWS_PURGED)?;
     row.affected += removed as u64;
     Ok(removed == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::EndpointId;
+    use storage::Store;
+    use storage::store::MemoryStore;
+
+    fn add(store: &MemoryStore, app: u32, numbers: std::ops::RangeInclusive<u32>, status: JobStatus) {
+        let mut txn = Txn::new(store);
+        for number in numbers {
+            let row = Job {
+                number,
+                target: EndpointRef { app: AppId(app), endpoint: EndpointId(app) },
+                kind: JobKind::RedriveDeadLetters,
+                status,
+                position: Seq::ZERO,
+                last: Seq::MAX,
+                affected: 0,
+                created_at: UnixMs(1),
+                updated_at: UnixMs(1),
+            };
+            job::put(&mut txn, &row).unwrap();
+        }
+        store.apply(txn.into_parts().0).unwrap();
+    }
+
+    #[test]
+    fn a_job_of_one_application_waits_for_one_chunk_of_another_that_has_a_thousand() {
+        let (store, mut line) = (MemoryStore::new(), Line::default());
+        add(&store, 1, 1..=1_000, JobStatus::Running);
+        line.look(&store).unwrap();
+        assert_eq!(line.next_chunk(), Some((AppId(1), 1)));
+        line.again(AppId(1), 1);
+        add(&store, 2, 1_001..=1_001, JobStatus::Running);
+        line.look(&store).unwrap();
+        let next: Vec<_> = (0..3).filter_map(|_| line.next_chunk()).collect();
+        assert_eq!(next, [(AppId(1), 2), (AppId(2), 1_001), (AppId(1), 3)]);
+    }
+
+    #[test]
+    fn ended_jobs_are_read_once_and_never_in_line() {
+        let (store, mut line) = (MemoryStore::new(), Line::default());
+        add(&store, 1, 1..=700, JobStatus::Finished);
+        add(&store, 1, 701..=701, JobStatus::Running);
+        line.look(&store).unwrap();
+        assert_eq!((line.next_chunk(), line.next_chunk(), line.seen), (Some((AppId(1), 701)), None, Some(701)));
+    }
 }

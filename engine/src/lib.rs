@@ -19,6 +19,8 @@ mod observe;
 
 mod room;
 
+mod stall;
+
 mod watch;
 
 pub mod router;

@@ -94,6 +94,16 @@ pub enum IdKind {
 }
 
 impl IdKind {
+    /// Every kind.
+    pub const ALL: [IdKind; 5] = [IdKind::Application, IdKind::Endpoint, IdKind::Message, IdKind::Attempt, IdKind::Job];
+
+    /// Whether a text has the prefix and the length of this kind's ids: more than what [`IdParts::from_text`] reads.
+    #[must_use]
+    pub fn is_shape_of(self, text: &str) -> bool {
+        let digits = text.strip_prefix(self.prefix());
+        digits.is_some_and(|digits| digits.len() == TEXT_LEN && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             IdKind::Application => "app_",

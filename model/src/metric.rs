@@ -22,6 +22,8 @@ pub const COMMIT_EVENTS: &str = "pinion_commit_events";
 pub const ATTEMPTS: &str = "pinion_attempts_total";
 /// Counter, label `frame`: HTTP/2 connections closed because their receiver flooded them.
 pub const HTTP2_ABUSE: &str = "pinion_http2_abuse_total";
+/// Counter, label `lack`: attempts that were not made for want of something of ours; each is tried again.
+pub const ATTEMPTS_NOT_MADE: &str = "pinion_attempts_not_made_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.
@@ -44,6 +46,8 @@ pub const BREAKERS: &str = "pinion_breaker_endpoints";
 pub const BREAKER_TRANSITIONS: &str = "pinion_breaker_transitions_total";
 /// Gauge: timers in the wheels.
 pub const WHEEL_TIMERS: &str = "pinion_wheel_timers";
+/// Gauge, label `thread`: the longest time in the last minute that a thread did nothing else.
+pub const LONGEST_STALL_SECONDS: &str = "pinion_longest_stall_seconds";
 /// Gauge: endpoint actors.
 pub const ACTORS: &str = "pinion_endpoint_actors";
 /// Counter: retries scheduled.
@@ -74,11 +78,21 @@ pub const BUILD_INFO: &str = "pinion_build_info";
 pub const API_REQUESTS: &str = "pinion_api_requests_total";
 /// Histogram, label `route`: API requests.
 pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";
+/// Counter: API requests refused for want of a known key.
+pub const API_UNAUTHORIZED: &str = "pinion_api_unauthorized_total";
+/// Gauge: room taken by larger bodies of API requests.
+pub const API_BODIES_BYTES: &str = "pinion_api_bodies_bytes";
+/// Gauge: room taken by larger answers that API clients have not read yet.
+pub const API_ANSWERS_BYTES: &str = "pinion_api_answers_bytes";
+/// Counter, label `quota`: API requests that asked for more than an application may have.
+pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
 /// Gauge, label `listener`: open connections of an HTTP listener.
 pub const CONNECTIONS: &str = "pinion_http_connections";
 /// Gauge, label `listener`: connections that it takes at once.
 pub const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
 /// Counter, label `listener`: connections that it accepted.
 pub const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
+/// Counter, labels `listener`, `reason`: connections that it closed by itself.
+pub const CONNECTIONS_CLOSED: &str = "pinion_http_connections_closed_total";
 /// Gauge, label `setting`: a configured number in the unit of its name, to draw a bound beside what it bounds.
 pub const SETTING: &str = "pinion_setting";

@@ -1,22 +1,28 @@
 //! An HTTP listener: accepts connections within bounds and serves a router on each, until told to stop.
 //!
-//! HTTP/1.1 with keep-alive and HTTP/2 on one port. What is bounded: connections at once (more wait in the kernel's
-//! backlog), the request head in bytes and in time, the request target, concurrent HTTP/2 streams, how long a peer may
-//! leave an answer unread, and how long a stop waits. Deliberately not bounded here: request bodies and handlers, which are the router's.
+//! HTTP/1.1 with keep-alive and HTTP/2 on one port. What is bounded: connections at once (when there are more, the idle
+//! ones of the address that has most make room), the request head in bytes and in time, the time without a request, the
+//! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, and how long a stop waits. Not
+//! bounded here: request bodies and handlers, which are the router's.
 
+mod connection;
+mod door;
 mod patience;
+mod places;
+mod wrong_keys;
 
+use self::door::{Door, Seat};
 use self::patience::Patience;
+use self::wrong_keys::WrongKeys;
 use crate::config::HttpBounds;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use model::metric;
 use std::convert::Infallible;
@@ -26,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -43,6 +49,13 @@ pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     bounds: HttpBounds,
+}
+
+/// A connection that has a place.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
 }
 
 /// Why an address could not be listened on.
@@ -82,79 +95,111 @@ impl Listener {
     ///
     /// Returns whether all of them did.
     pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>, drain: Duration) -> bool {
-        let connections = Arc::new(Semaphore::new(self.bounds.max_connections));
-        let graceful = GracefulShutdown::new();
+        let door = Arc::new(Door::new(self.name, self.bounds.max_connections));
+        let (stopping, _) = watch::channel(());
         let builder = builder(self.bounds);
+        let wrong_keys = Arc::new(WrongKeys::new());
         tokio::pin!(stop);
         loop {
-            let (stream, permit) = tokio::select! {
+            let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.accept(&connections) => accepted,
+                accepted = self.accept(&door) => accepted,
             };
-            self.spawn_connection(stream, permit, &builder, router.clone(), &graceful);
+            let service = service(accepted.peer, &accepted.seat, self.bounds, router.clone(), Arc::clone(&wrong_keys));
+            self.spawn_connection(accepted, &builder, service, stopping.subscribe());
         }
         drop(self.socket);
-        tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
+        stopping.send_replace(());
+        tokio::time::timeout(drain, stopping.closed()).await.is_ok()
     }
 
-    /// The next connection, as soon as there is room for one.
-    async fn accept(&self, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    /// The next connection that there is a place for. Never waits for a place: one is made, or the client refused.
+    async fn accept(&self, door: &Arc<Door>) -> Accepted {
         loop {
-            let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
-                // Nobody closes the semaphore.
-                return std::future::pending().await;
-            };
             match self.socket.accept().await {
-                Ok((stream, _)) => return (stream, permit),
+                Ok((stream, peer)) => {
+                    if let Some(seat) = door.admit(peer.ip()) {
+                        return Accepted { stream, peer, seat };
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(listener = self.name, %error, "could not accept a connection");
+                    // For want of descriptors, say: then an idle connection has one.
+                    door.make_room();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    fn spawn_connection(
+    fn spawn_connection<S>(
         &self,
-        stream: TcpStream,
-        permit: OwnedSemaphorePermit,
+        accepted: Accepted,
         builder: &auto::Builder<TokioExecutor>,
-        router: Router,
-        graceful: &GracefulShutdown,
-    ) {
+        service: S,
+        stopping: watch::Receiver<()>,
+    ) where
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
+        S::Future: Send + 'static,
+    {
+        let Accepted { stream, seat, .. } = accepted;
         // An answer is one write: waiting for more to send with it only delays it.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let max_url_bytes = self.bounds.max_url_bytes;
-        let router = TowerToHyperService::new(router);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = if target_bytes(&request) > max_url_bytes {
-                Err(url_too_long(max_url_bytes))
-            } else {
-                Ok(router.call(request))
-            };
-            async move {
-                match answer {
-                    Ok(handled) => handled.await,
-                    Err(refused) => Ok::<Response, Infallible>(refused),
-                }
-            }
-        });
-        let io = Patience::new(TokioIo::new(stream), Duration::from_millis(self.bounds.header_read_timeout_ms));
-        let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
-        let name = self.name;
-        tokio::spawn(async move {
-            let open = metrics::gauge!(metric::CONNECTIONS, "listener" => name);
-            metrics::counter!(metric::CONNECTIONS_ACCEPTED, "listener" => name).increment(1);
-            open.increment(1.0);
-            if let Err(error) = connection.await {
+        let limit = Duration::from_millis(self.bounds.header_read_timeout_ms);
+        let io = Patience::new(TokioIo::new(stream), limit);
+        let protocol = builder.serve_connection(io, service).into_owned();
+        let (name, connection) = (self.name, Arc::clone(seat.connection()));
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection::serve(protocol, &seat, stopping, limit).await {
                 tracing::debug!(listener = name, %error, "a connection ended early");
             }
-            open.decrement(1.0);
-            drop(permit);
         });
+        connection.is_run_by(task.abort_handle());
     }
+}
+
+/// What is done with the requests of one connection.
+fn service(
+    peer: SocketAddr,
+    seat: &Seat,
+    bounds: HttpBounds,
+    router: Router,
+    wrong_keys: Arc<WrongKeys>,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<> {
+    let router = TowerToHyperService::new(router);
+    let connection = Arc::clone(seat.connection());
+    service_fn(move |request: Request<Incoming>| {
+        let in_progress = connection.begin();
+        let wrong_keys = Arc::clone(&wrong_keys);
+        let answer = match refused(&request, bounds) {
+            Some(refused) => Err(refused),
+            None => Ok(router.call(request)),
+        };
+        async move {
+            let _in_progress = in_progress;
+            let response = match answer {
+                Ok(handled) => handled.await?,
+                Err(refused) => refused,
+            };
+            if response.status() == StatusCode::UNAUTHORIZED {
+                wrong_keys.note(peer);
+            }
+            Ok::<Response, Infallible>(response)
+        }
+    })
+}
+
+/// The answer to a request that no handler is to see.
+fn refused(request: &Request<Incoming>, bounds: HttpBounds) -> Option<Response> {
+    if target_bytes(request) > bounds.max_url_bytes {
+        return Some(url_too_long(bounds.max_url_bytes));
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    let is_plain = codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if is_plain { None } else { Some(unclear_length()) }
 }
 
 /// The protocol settings of every connection.
@@ -177,6 +222,14 @@ fn builder(bounds: HttpBounds) -> auto::Builder<TokioExecutor> {
 
 fn target_bytes(request: &Request<Incoming>) -> usize {
     request.uri().path_and_query().map_or(0, |target| target.as_str().len())
+}
+
+/// 400: proxies before us may see another end of such a body, and take the rest of it for a request (RFC 9112, 11.2).
+/// The connection ends with it.
+fn unclear_length() -> Response {
+    let body = r#"{"code":"bad_request","detail":"Transfer-Encoding must be sent once, as chunked."}"#;
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CONNECTION, "close")];
+    (StatusCode::BAD_REQUEST, headers, Body::from(body)).into_response()
 }
 
 /// 414 in the shape of every other error of the API.

@@ -19,6 +19,7 @@ mod metric_help;
 mod metrics_listen;
 mod process;
 
+mod descriptors;
 mod open_files;
 mod run;
 mod serve;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
-    let loaded = match config::load(arguments.config.as_deref(), arguments.settings, matches) {
+    let mut loaded = match config::load(arguments.config.as_deref(), arguments.settings, matches) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error),
     };
@@ -75,7 +76,11 @@ fn serve(arguments: ServeArgs, matches: &ArgMatches) -> ExitCode {
         return failed(&error);
     }
     warn_of_unknown_variables();
-    open_files::raise_limit();
+    if let Some(limit) = open_files::raise_limit()
+        && let Err(error) = descriptors::fit(&mut loaded, limit)
+    {
+        return refused(&error);
+    }
     let data_dir = loaded.config.data_dir.clone();
     match run::until_stopped(loaded) {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const HELP: [(Kind, &str, &str); 40] = [
+const HELP: &[(Kind, &str, &str)] = &[
     (Counter, metric::INGEST_ACCEPTED, "Messages that are durable and will be delivered."),
     (Counter, metric::INGEST_REJECTED, "Messages refused, by reason."),
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
@@ -28,6 +28,11 @@ const HELP: [(Kind, &str, &str); 40] = [
     (Gauge, metric::STORE_BYTES, "The store's files."),
     (Gauge, metric::DISK_FREE_BYTES, "Room that the store may grow by; below the reserve, messages are refused."),
     (Counter, metric::ATTEMPTS, "Attempts by what they showed."),
+    (
+        Counter,
+        metric::ATTEMPTS_NOT_MADE,
+        "Attempts that were not made for want of something of ours: connections, lookups, descriptors. Tried again.",
+    ),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
     (Counter, metric::HTTP2_ABUSE, "HTTP/2 connections closed as floods, by the frame that went too far."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),
@@ -44,6 +49,11 @@ const HELP: [(Kind, &str, &str); 40] = [
     (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits in memory for its first try."),
     (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),
     (Counter, metric::BREAKER_TRANSITIONS, "Breaker transitions, by the state entered."),
+    (
+        Gauge,
+        metric::LONGEST_STALL_SECONDS,
+        "The longest time in the last minute that a shard's thread or the writer's did nothing else.",
+    ),
     (Gauge, metric::WHEEL_TIMERS, "Timers in the timing wheels."),
     (Counter, metric::RETENTION_REMOVED, "What retention removed, by kind."),
     (Counter, metric::RETENTION_REMOVED_BYTES, "Bytes of rows that retention removed, by kind."),
@@ -53,9 +63,14 @@ const HELP: [(Kind, &str, &str); 40] = [
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
     (Counter, metric::API_REQUESTS, "API requests by route and status."),
     (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Counter, metric::API_UNAUTHORIZED, "API requests refused for want of a known key."),
+    (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
+    (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
+    (Counter, metric::QUOTA_REFUSALS, "API requests that asked for more than there may be, by quota."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
+    (Counter, metric::CONNECTIONS_CLOSED, "Connections that an HTTP listener closed by itself, by reason."),
     (Gauge, metric::SETTING, "A configured number in the unit of its name; sizes in bytes."),
 ];
 
@@ -63,9 +78,9 @@ const HELP: [(Kind, &str, &str); 40] = [
 pub(crate) fn describe(loaded: &Loaded) {
     for (kind, name, help) in HELP {
         match kind {
-            Counter => metrics::describe_counter!(name, help),
-            Gauge => metrics::describe_gauge!(name, help),
-            Histogram => metrics::describe_histogram!(name, help),
+            Counter => metrics::describe_counter!(*name, *help),
+            Gauge => metrics::describe_gauge!(*name, *help),
+            Histogram => metrics::describe_histogram!(*name, *help),
         }
     }
     metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -97,7 +112,7 @@ mod tests {
     #[test]
     fn names_say_what_kind_and_unit_they_are() {
         for (kind, name, help) in HELP {
-            assert_eq!(kind == Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(*kind == Counter, name.ends_with("_total"), "{name}");
             assert!(help.ends_with('.') && !help.is_empty(), "{name}");
             let milli = ["_ms", "_millis", "_milliseconds", "_kb"].iter().any(|unit| name.ends_with(unit));
             assert!(!milli, "{name} is not in a base unit");

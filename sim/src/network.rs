@@ -2,6 +2,7 @@
 //!
 //! Deliberately no sockets: an attempt's result is what `engine::dispatch` would make of the same answer.
 
+use engine::dispatch::Lack;
 use engine::outcome::classify::outcome_of_status;
 use model::{OutcomeClass, UnixMs};
 use rand::rngs::StdRng;
@@ -62,6 +63,8 @@ pub struct Exchange {
     pub status: u16,
     /// Its `Retry-After`.
     pub retry_after: Option<Vec<u8>>,
+    /// There was no attempt: something of ours was short.
+    pub lack: Option<Lack>,
 }
 
 /// All receivers.
@@ -133,6 +136,7 @@ impl Answer {
             outcome,
             status: self.status,
             retry_after: self.retry_after,
+            lack: None,
         }
     }
 }
@@ -143,10 +147,25 @@ impl Exchange {
     pub fn unmade(now: UnixMs) -> Exchange {
         failed(now, now, OutcomeClass::InternalError)
     }
+
+    /// No attempt could be made, for want of something of ours.
+    #[must_use]
+    pub fn lacking(lack: Lack, now: UnixMs) -> Exchange {
+        Exchange { lack: Some(lack), ..failed(now, now.plus_ms(1), OutcomeClass::InternalError) }
+    }
 }
 
 fn failed(now: UnixMs, ends_at: UnixMs, outcome: OutcomeClass) -> Exchange {
-    Exchange { arrives_at: None, accepted: false, ends_at, started_at: now, outcome, status: 0, retry_after: None }
+    Exchange {
+        arrives_at: None,
+        accepted: false,
+        ends_at,
+        started_at: now,
+        outcome,
+        status: 0,
+        retry_after: None,
+        lack: None,
+    }
 }
 
 /// Seconds, a date by the receiver's clock, nonsense, or nothing.

@@ -36,6 +36,10 @@ pub enum Surprise {
     StartJob,
     /// A receiver changes.
     Network,
+    /// Every receiver of one application falls silent at once.
+    FallSilent,
+    /// The next attempts find no connection, lookup or descriptor.
+    Lack,
     /// Some milliseconds pass.
     Pass,
     /// Nothing runs for minutes or hours.
@@ -57,7 +61,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 19] = [
+const WEIGHTS: [(Surprise, u32); 21] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
@@ -68,6 +72,8 @@ const WEIGHTS: [(Surprise, u32); 19] = [
     (Surprise::Resend, 6),
     (Surprise::StartJob, 3),
     (Surprise::Network, 8),
+    (Surprise::FallSilent, 1),
+    (Surprise::Lack, 2),
     (Surprise::Pass, 30),
     (Surprise::Stall, 2),
     (Surprise::WallJump, 2),

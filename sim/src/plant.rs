@@ -20,6 +20,8 @@ pub enum Plant {
     LeakedSlot,
     /// An attempt's end is told to its lane, but not to the shard.
     LeakedPlace,
+    /// A place that one application takes is counted as another's.
+    WrongTenant,
     /// A timer fires and wakes nobody.
     LostTimer,
     /// A read of the log skips an event.
@@ -38,7 +40,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 14] = [
+    pub const ALL: [Plant; 15] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -46,6 +48,7 @@ impl Plant {
         Plant::DoubleDelivery,
         Plant::LeakedSlot,
         Plant::LeakedPlace,
+        Plant::WrongTenant,
         Plant::LostTimer,
         Plant::SkippedInCatchUp,
         Plant::LostOffer,

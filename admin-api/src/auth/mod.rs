@@ -20,8 +20,11 @@ use storage::tables::api_key;
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
 
+/// What a key for one application is told of all others.
+const OTHER_APPLICATION: &str = "this key is limited to another application";
+
 /// How far a caller's key reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// Everything.
     All,
@@ -29,14 +32,33 @@ pub(crate) enum Scope {
     Application(AppId),
 }
 
+impl Scope {
+    /// Whether it reaches an application.
+    pub(crate) fn reaches(self, app: AppId) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Application(own) => own == app,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Scope {
+    type Rejection = ApiError;
+
+    /// What [`admit`] left.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Scope, ApiError> {
+        parts.extensions.get().copied().ok_or(ApiError::Unauthenticated)
+    }
+}
+
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<(), ApiError> {
+pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
     if let Scope::Application(own) = scope {
         check_path(state, parts, own).await?;
     }
     parts.extensions.insert(scope);
-    Ok(())
+    Ok(scope)
 }
 
 /// Looks the caller's key up.
@@ -63,13 +85,14 @@ fn bearer(header: &str) -> Option<&str> {
 
 /// Refuses every path that is not below the key's own application: others alike, whether they exist or not.
 async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(), ApiError> {
-    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden)?;
+    let params =
+        RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
     let found = match named {
         Some(text) => state.app_id(text)?,
         None => None,
     };
-    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden) }
+    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
 #[cfg(test)]

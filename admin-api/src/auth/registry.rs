@@ -28,6 +28,8 @@ pub struct NewKey {
     pub app: Option<String>,
     /// When it is created.
     pub now: UnixMs,
+    /// Keys that may be limited to one application.
+    pub most_of_app: u32,
 }
 
 /// A key as it is shown: never its text.
@@ -55,6 +57,9 @@ pub enum RegistryError {
     /// As many keys as are ever listed.
     #[error("there are {} keys already, which is the limit", api_key::MAX_LISTED)]
     TooMany,
+    /// As many keys as may be limited to one application.
+    #[error("there may be at most {0} keys for one application")]
+    TooManyOfApplication(u32),
     /// No such application.
     #[error("there is no application with the id or uid `{0}`")]
     UnknownApplication(String),
@@ -74,7 +79,7 @@ pub type KeyPlace = (UnixMs, String);
 /// # Errors
 /// See [`RegistryError`]; nothing is collected then.
 pub fn create(txn: &mut Txn<'_>, new: NewKey) -> Result<KeyInfo, RegistryError> {
-    let NewKey { hash, name, app, now } = new;
+    let NewKey { hash, name, app, now, most_of_app } = new;
     if name.is_empty() || name.len() > KEY_NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(RegistryError::InvalidName);
     }
@@ -89,6 +94,9 @@ pub fn create(txn: &mut Txn<'_>, new: NewKey) -> Result<KeyInfo, RegistryError> 
         None => None,
         Some(text) => Some(find_application(txn, &text)?.ok_or(RegistryError::UnknownApplication(text))?.id),
     };
+    if app.is_some() && rows.iter().filter(|row| row.app == app).count() >= most_of_app as usize {
+        return Err(RegistryError::TooManyOfApplication(most_of_app));
+    }
     let row = ApiKeyRow { hash: hash.to_bytes(), name, app, created_at: now };
     api_key::put(txn, &row)?;
     Ok(info_of(txn, row)?)
@@ -183,6 +191,7 @@ mod tests {
             name: name.to_owned(),
             app: app.map(str::to_owned),
             now: UnixMs(at),
+            most_of_app: 3,
         };
         write(store, |txn| create(txn, new))
     }
@@ -199,6 +208,17 @@ mod tests {
             let result = add(&store, "three", Some(absent), 1);
             assert!(matches!(result, Err(RegistryError::UnknownApplication(_))), "{absent}");
         }
+    }
+
+    #[test]
+    fn an_application_has_only_so_many_keys() {
+        let store = store();
+        for name in ["a", "b", "c"] {
+            add(&store, name, Some("tenant"), 1).unwrap();
+        }
+        let result = add(&store, "d", Some("tenant"), 1);
+        assert!(matches!(result, Err(RegistryError::TooManyOfApplication(3))));
+        add(&store, "d", None, 1).unwrap();
     }
 
     #[test]

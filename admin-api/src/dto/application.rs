@@ -2,7 +2,7 @@
 //!
 //! Deliberately no storing: see [`crate::routes::application`].
 
-use crate::dto::fields::{Metadata, Patch, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
@@ -23,6 +23,7 @@ pub(crate) struct ApplicationIn {
     #[schema(value_type = Option<String>, pattern = "^[a-zA-Z0-9\\-_.]+$", min_length = 1, max_length = 256)]
     pub(crate) uid: Patch<String>,
     /// Your own notes.
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     /// Messages per second that may be taken for it.
     #[schema(minimum = 1)]
@@ -40,6 +41,7 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -71,7 +73,7 @@ impl ApplicationIn {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         checks.text("name", &self.name, 1, limits::LABEL_BYTES_MAX);
-        checks.name_if_any("uid", self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let rate = either(&mut checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
@@ -101,6 +103,13 @@ impl ApplicationIn {
     }
 }
 
+impl ApplicationIn {
+    /// Whether it says anything of the rate.
+    pub(crate) fn names_rate(&self) -> bool {
+        self.throttle_rate.is_some() || self.rate_limit.is_some()
+    }
+}
+
 impl ApplicationPatch {
     /// As [`ApplicationIn::validate`].
     ///
@@ -109,7 +118,7 @@ impl ApplicationPatch {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
-        checks.name_if_any("uid", self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(&mut checks, ("throttleRate", new), ("rateLimit", old));

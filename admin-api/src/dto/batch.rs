@@ -8,10 +8,9 @@
 //! Deliberately no reading of the messages themselves: items are cut out as text.
 
 use crate::error::ApiError;
-use crate::json::any_from_body;
+use crate::json::items_from_body;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// What became of one message of a batch.
@@ -71,14 +70,20 @@ pub(crate) fn split(body: &Bytes, content_type: Option<&str>, items_max: usize) 
         let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         lines.take(items_max + 1).map(Bytes::copy_from_slice).collect()
     } else {
-        let raw: Vec<&RawValue> = any_from_body(body)?;
-        raw.into_iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect()
+        let read = items_from_body(body, items_max)?;
+        if read.more {
+            return Err(wrong_count(items_max));
+        }
+        read.items.into_iter().map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())).collect()
     };
     if items.is_empty() || items.len() > items_max {
-        let msg = format!("a batch has 1 to {items_max} messages");
-        return Err(ApiError::invalid(["body"], msg, "value_error.list.length"));
+        return Err(wrong_count(items_max));
     }
     Ok(items)
+}
+
+fn wrong_count(items_max: usize) -> ApiError {
+    ApiError::invalid(["body"], format!("a batch has 1 to {items_max} messages"), "value_error.list.length")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
 //! custom headers come with a new endpoint but never go out with one. Deliberately no storing and no sealing.
 
-use crate::dto::fields::{Metadata, Patch, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
@@ -34,6 +34,7 @@ pub(crate) struct EndpointIn {
     filter_types: Option<Vec<String>>,
     /// Channels it gets. Left out: all.
     channels: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     /// Deliveries per second.
     throttle_rate: Option<u32>,
@@ -70,6 +71,7 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     channels: Patch<Vec<String>>,
+    #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -125,12 +127,7 @@ impl EndpointIn {
     /// Checks everything but the target, the secret and the headers, which the engine judges.
     pub(crate) fn check(&self, checks: &mut Checks) {
         check_common(checks, self.description.as_deref(), self.uid.as_set(), self.metadata.as_ref());
-        let filter = either(
-            checks,
-            ("eventTypes", self.event_types.clone().map(sorted)),
-            ("filterTypes", self.filter_types.clone().map(sorted)),
-        );
-        filter.iter().for_each(|filter| checks.event_type_filter("eventTypes", filter, false));
+        check_filter(checks, self.event_types.as_deref(), self.filter_types.as_deref(), false);
         self.channels.iter().for_each(|names| checks.channels(names, limits::ENDPOINT_CHANNELS_MAX, false));
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         check_pace(checks, rate, self.timeout_ms, self.max_in_flight);
@@ -200,12 +197,8 @@ impl EndpointPatch {
     /// As [`EndpointIn::check`].
     pub(crate) fn check(&self, checks: &mut Checks) {
         check_common(checks, self.description.as_deref(), self.uid.as_set(), self.metadata.as_ref());
-        let filter = either(
-            checks,
-            ("eventTypes", self.event_types.as_set().cloned().map(sorted)),
-            ("filterTypes", self.filter_types.as_set().cloned().map(sorted)),
-        );
-        filter.iter().for_each(|filter| checks.event_type_filter("eventTypes", filter, true));
+        let (new, old) = (self.event_types.as_set(), self.filter_types.as_set());
+        check_filter(checks, new.map(Vec::as_slice), old.map(Vec::as_slice), true);
         self.channels.as_set().iter().for_each(|names| checks.channels(names, limits::ENDPOINT_CHANNELS_MAX, true));
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(checks, ("throttleRate", new), ("rateLimit", old));
@@ -235,14 +228,30 @@ impl EndpointPatch {
     }
 }
 
-fn sorted(mut names: Vec<String>) -> Vec<String> {
-    names.sort_unstable();
-    names
+/// The filter under either of its names. Lists that are too long are neither sorted nor looked through.
+fn check_filter(checks: &mut Checks, new: Option<&[String]>, old: Option<&[String]>, may_be_empty: bool) {
+    let is_short = |names: &&[String]| names.len() <= limits::ENDPOINT_EVENT_TYPES_MAX;
+    if new.iter().chain(&old).all(is_short) {
+        let sorted = |names: &[String]| {
+            let mut names = names.to_vec();
+            names.sort_unstable();
+            names
+        };
+        let filter = either(checks, ("eventTypes", new.map(sorted)), ("filterTypes", old.map(sorted)));
+        filter.iter().for_each(|filter| checks.event_type_filter("eventTypes", filter, may_be_empty));
+    } else {
+        let least = usize::from(!may_be_empty);
+        for (field, names) in [("eventTypes", new), ("filterTypes", old)] {
+            names.iter().for_each(|names| {
+                checks.count(field, names.len(), least, limits::ENDPOINT_EVENT_TYPES_MAX);
+            });
+        }
+    }
 }
 
 fn check_common(checks: &mut Checks, description: Option<&str>, uid: Option<&String>, metadata: Option<&Metadata>) {
     description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-    checks.name_if_any("uid", uid.map(String::as_str));
+    checks.path_name_if_any("uid", uid.map(String::as_str));
     metadata.iter().for_each(|metadata| checks.metadata(metadata));
 }
 

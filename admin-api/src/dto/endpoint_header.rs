@@ -3,6 +3,8 @@
 //! Deliberately no list of forbidden names: what may be sent is for `engine::dispatch::request` to say.
 
 use crate::dto::fields::Patch;
+use crate::limits::HEADERS_PATCHED_MAX;
+use crate::validate::Checks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -43,23 +45,31 @@ pub(crate) struct EndpointHeadersOut {
 }
 
 impl EndpointHeadersPatchIn {
+    /// Notes what is wrong before anything is applied: the names of one patch are few, so that applying it, which is done
+    /// where all writes are, takes no time.
+    pub(crate) fn check(&self, checks: &mut Checks) {
+        checks.count("headers", self.headers.len(), 0, HEADERS_PATCHED_MAX);
+        let names = self.delete_headers.iter().map(Vec::len);
+        names.for_each(|count| {
+            checks.count("deleteHeaders", count, 0, HEADERS_PATCHED_MAX);
+        });
+    }
+
     /// What `current` becomes. Names are the same whatever their case.
-    pub(crate) fn apply(self, mut current: Headers) -> Headers {
+    pub(crate) fn apply(self, current: Headers) -> Headers {
+        let mut after: BTreeMap<String, (String, String)> =
+            current.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), (name, value))).collect();
         for name in self.delete_headers.unwrap_or_default() {
-            remove(&mut current, &name);
+            after.remove(&name.to_ascii_lowercase());
         }
         for (name, value) in self.headers {
-            remove(&mut current, &name);
+            after.remove(&name.to_ascii_lowercase());
             if let Patch::Set(value) = value {
-                current.insert(name, value);
+                after.insert(name.to_ascii_lowercase(), (name, value));
             }
         }
-        current
+        after.into_values().collect()
     }
-}
-
-fn remove(headers: &mut Headers, name: &str) {
-    headers.retain(|known, _| !known.eq_ignore_ascii_case(name));
 }
 
 impl From<Headers> for EndpointHeadersOut {

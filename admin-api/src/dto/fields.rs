@@ -3,10 +3,13 @@
 //! Deliberately nothing that belongs to one kind of thing only.
 
 use crate::error::ApiError;
+use crate::limits::METADATA_BYTES_MAX;
 use bytes::Bytes;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::fmt;
 use utoipa::ToSchema;
 
 /// Text by text, as applications and endpoints carry it for their owner.
@@ -18,6 +21,58 @@ pub(crate) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
         tracing::error!(%error, "metadata could not be written");
         ApiError::Internal
     })
+}
+
+/// Entries that metadata of the largest size can have: each takes six bytes beside its texts.
+const METADATA_ENTRIES_MAX: usize = METADATA_BYTES_MAX / 6;
+
+/// Reads metadata no further than it may go: what lies behind is not looked at.
+pub(crate) fn bounded_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Metadata;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+            let mut metadata = Metadata::new();
+            while let Some((name, value)) = map.next_entry::<String, String>()? {
+                metadata.insert(name, value);
+                if metadata.len() > METADATA_ENTRIES_MAX {
+                    let msg = format!("must not have more than {METADATA_BYTES_MAX} bytes as JSON");
+                    return Err(serde::de::Error::custom(msg));
+                }
+            }
+            Ok(metadata)
+        }
+    }
+
+    struct Given;
+
+    impl<'de> Visitor<'de> for Given {
+        type Value = Option<Metadata>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<Metadata>, E> {
+            Ok(None)
+        }
+
+        fn visit_none<E>(self) -> Result<Option<Metadata>, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Metadata>, D::Error> {
+            deserializer.deserialize_map(Entries).map(Some)
+        }
+    }
+
+    deserializer.deserialize_option(Given)
 }
 
 /// Metadata read back. A row that holds something else shows as empty rather than failing a whole list.

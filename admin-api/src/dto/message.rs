@@ -65,7 +65,7 @@ impl MessageIn<'_> {
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
         let mut checks = Checks::of("body");
         checks.name("eventType", &self.event_type);
-        checks.name_if_any("eventId", self.event_id.as_deref());
+        checks.path_name_if_any("eventId", self.event_id.as_deref());
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
         if self.deliver_at.is_some() {
             checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");

@@ -54,7 +54,8 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody<ApiKeyIn>,
 ) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
     let key = generate_key()?;
-    let new = NewKey { hash: KeyHash::of(&key), name: body.name, app: body.app_id, now: state.now() };
+    let most_of_app = state.limits.quotas.api_keys;
+    let new = NewKey { hash: KeyHash::of(&key), name: body.name, app: body.app_id, now: state.now(), most_of_app };
     let info = state.change(move |txn| Ok(registry::create(txn, new)?)).await?;
     tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
     Ok((CREATED, Json(ApiKeyCreatedOut::of(info, &key))))
@@ -77,6 +78,9 @@ impl From<RegistryError> for ApiError {
         match error {
             RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
             RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
+            RegistryError::TooManyOfApplication(most) => {
+                ApiError::QuotaExceeded { quota: "api_keys", of: "keys for one application", most, passes: false }
+            }
             RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
             RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
             RegistryError::Store(error) => error.into(),

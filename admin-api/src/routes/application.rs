@@ -6,7 +6,7 @@ use super::message::idempotency_key;
 use super::once::{ALL_APPLICATIONS, Once};
 use super::params::AppPath;
 use super::rows::{number_of, save_application, start_job};
-use crate::auth::registry;
+use crate::auth::{Scope, registry};
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
@@ -14,7 +14,7 @@ use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, RawBody, find_appl
 use crate::json::from_body;
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
-use crate::validate::is_name;
+use crate::validate::{is_name, looks_like_id};
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -104,8 +104,36 @@ fn insert(txn: &mut Txn<'_>, body: ApplicationIn, salt: u64, now: UnixMs) -> Res
     Ok(row)
 }
 
+/// What the operator settles stays the operator's: a key for one application changes neither the name that others call
+/// it by nor what it may be sent. Asked before anything that depends on other applications is looked at.
+fn check_scope(scope: Scope, before: &Application, after: &Application) -> Result<(), ApiError> {
+    if !scope.reaches(before.id) {
+        return Err(ApiError::NotFound("application"));
+    }
+    if matches!(scope, Scope::Application(_)) {
+        if before.uid != after.uid {
+            return Err(ApiError::Forbidden("a key for one application may not change its uid"));
+        }
+        if before.rate_limit != after.rate_limit {
+            return Err(ApiError::Forbidden("a key for one application may not change its rateLimit or throttleRate"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a key for one application where there is none of that name: it makes no new ones.
+fn check_may_create(scope: Scope) -> Result<(), ApiError> {
+    if scope == Scope::All { Ok(()) } else { Err(ApiError::NotFound("application")) }
+}
+
 /// The application of `text`, or a new one by `body` whose uid it becomes: for messages that bring their application.
-pub(super) async fn get_or_create(state: &ApiState, text: &str, body: ApplicationIn) -> Result<Application, ApiError> {
+pub(super) async fn get_or_create(
+    state: &ApiState,
+    scope: Scope,
+    text: &str,
+    body: ApplicationIn,
+) -> Result<Application, ApiError> {
+    check_may_create(scope)?;
     body.validate()?;
     let (salt, now, text) = (random_salt()?, state.now(), text.to_owned());
     state
@@ -120,7 +148,7 @@ pub(super) async fn get_or_create(state: &ApiState, text: &str, body: Applicatio
 fn named(mut body: ApplicationIn, text: &str) -> Result<ApplicationIn, ApiError> {
     match body.uid.as_set() {
         Some(uid) if uid == text => Ok(body),
-        None if is_name(text) && number_of(IdKind::Application, text).is_none() => {
+        None if is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") => {
             body.uid = Patch::Set(text.to_owned());
             Ok(body)
         }
@@ -136,12 +164,14 @@ pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
     Json((&row).into())
 }
 
-/// Replaces an application, or creates it under the uid of the path.
+/// Replaces an application, or creates it under the uid of the path. A key that is limited to it may change neither its
+/// uid nor its rate, which stays as it is when it is left out.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.update",
     params(AppPath), request_body = ApplicationIn,
     responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
+    scope: Scope,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
@@ -150,21 +180,30 @@ pub(crate) async fn update(
     let (status, row) = state
         .change(move |txn| match find_application(txn, &text)? {
             Some(current) => {
-                let row = body.replace(&current, now)?;
+                let keeps_rate = scope != Scope::All && !body.names_rate();
+                let mut row = body.replace(&current, now)?;
+                if keeps_rate {
+                    row.rate_limit = current.rate_limit;
+                }
+                check_scope(scope, &current, &row)?;
                 save_application(txn, &row)?;
                 Ok((OK, row))
             }
-            None => Ok((CREATED, insert(txn, named(body, &text)?, salt, now)?)),
+            None => {
+                check_may_create(scope)?;
+                Ok((CREATED, insert(txn, named(body, &text)?, salt, now)?))
+            }
         })
         .await?;
     Ok((status, Json((&row).into())))
 }
 
-/// Changes an application.
+/// Changes an application. A key that is limited to it may change neither its uid nor its rate.
 #[utoipa::path(patch, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.patch",
     params(AppPath), request_body = ApplicationPatch, responses((status = 200, body = ApplicationOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
+    scope: Scope,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationPatch>,
 ) -> Result<Json<ApplicationOut>, ApiError> {
@@ -173,7 +212,8 @@ pub(crate) async fn patch(
     let row = state
         .change(move |txn| {
             let current = find_application(txn, &text)?.ok_or(ApiError::NotFound("application"))?;
-            let row = body.apply(current, now)?;
+            let row = body.apply(current.clone(), now)?;
+            check_scope(scope, &current, &row)?;
             save_application(txn, &row)?;
             Ok(row)
         })
@@ -181,10 +221,17 @@ pub(crate) async fn patch(
     Ok(Json((&row).into()))
 }
 
-/// Deletes an application with its endpoints and the API keys that were limited to it.
+/// Deletes an application with its endpoints and the API keys that were limited to it. Not with one of those keys.
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.delete",
     params(AppPath), responses((status = 204, description = "Deleted")))]
-pub(crate) async fn delete(State(state): State<ApiState>, InApp(app): InApp) -> Result<StatusCode, ApiError> {
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    scope: Scope,
+    InApp(app): InApp,
+) -> Result<StatusCode, ApiError> {
+    if scope != Scope::All {
+        return Err(ApiError::Forbidden("a key for one application may not delete it"));
+    }
     let now = state.now();
     state
         .change(move |txn| {

@@ -13,7 +13,7 @@ use crate::dto::status::{MessageStatus, StatusCodeClass};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
-use crate::limits::PAGE_SCAN_MAX;
+use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
 use crate::paging::{Ordering, Page};
 use crate::state::ApiState;
 use axum::Json;
@@ -77,6 +77,18 @@ impl ListQuery {
             && filter.is_within(record.started_at)
     }
 
+    fn shows_payloads(&self) -> bool {
+        self.with_msg && self.with_content
+    }
+
+    /// A page of attempts of one message: with fewer items when its payload is shown with each of them.
+    pub(super) fn cut<K: Clone>(&self, page: &Page<K>, event: &Event) -> Page<K> {
+        let most = if self.shows_payloads() { PAGE_PAYLOAD_BYTES / event.payload.len().max(1) } else { page.limit };
+        let mut page = page.clone();
+        page.limit = page.limit.min(most.max(1));
+        page
+    }
+
     pub(super) fn show(&self, record: &AttemptRecord, event: &Event, endpoint: &Endpoint) -> MessageAttemptOut {
         let shown = MessageAttemptOut::of(record, event, endpoint, self.with_content);
         if self.with_msg { shown.with_message(MessageOut::of(event, self.with_content)) } else { shown }
@@ -104,7 +116,7 @@ fn page_of_endpoint(
     page: &Page<HistoryPosition>,
 ) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
     let filter = query.filter();
-    let (mut data, mut seen, mut ended) = (Vec::new(), 0, false);
+    let (mut data, mut seen, mut bytes, mut ended) = (Vec::new(), 0, 0, false);
     let mut position = match (page.after, query.before) {
         (Some(position), _) => Some(position),
         // No first attempt before a time is for a message taken at that time or later.
@@ -114,8 +126,9 @@ fn page_of_endpoint(
         }),
         (None, None) => None,
     };
-    while data.len() < page.limit && seen < PAGE_SCAN_MAX && !ended {
-        let wanted = page.limit - data.len();
+    while data.len() < page.limit && seen < PAGE_SCAN_MAX && bytes < PAGE_PAYLOAD_BYTES && !ended {
+        // One at a time where each may be large: a page ends between two steps.
+        let wanted = if query.shows_payloads() { 1 } else { page.limit - data.len() };
         let (records, next) = history::list(read, row.target(), position, wanted, Direction::Reverse)?;
         seen += records.len();
         ended = next.is_none() || is_past(&records, query);
@@ -123,6 +136,7 @@ fn page_of_endpoint(
         for record in records.iter().filter(|record| query.keeps(record, &filter)) {
             // An event past its retention takes its attempts with it.
             if let Some(event) = log::get(read, row.app, record.seq)?.filter(|event| filter.fits(event)) {
+                bytes += if query.shows_payloads() { event.payload.len() } else { 0 };
                 data.push(query.show(record, &event, row));
             }
         }

@@ -38,7 +38,8 @@ pub(crate) async fn list(
             let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
             let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
             let with_event = letters.into_iter().map(|(seq, letter)| {
-                let event = log::get(read, app, seq)?;
+                // Payloads are not shown, and those of a whole page would be a lot to hold.
+                let event = log::get(read, app, seq)?.map(|event| Event { payload: Default::default(), ..event });
                 let taken_at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
                 Ok((message_id(app, seq, taken_at), event, letter))
             });

@@ -8,7 +8,7 @@ use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
 use super::message::idempotency_key;
 use super::once::Once;
 use super::params::{AppPath, EndpointPath};
-use super::rows::{number_of, save_endpoint};
+use super::rows::{check_quota, number_of, save_endpoint};
 use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::Headers;
 use crate::dto::fields::{ListResponse, Patch};
@@ -17,7 +17,7 @@ use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, RawBod
 use crate::json::from_body;
 use crate::paging::PageQuery;
 use crate::state::{ApiState, random_salt};
-use crate::validate::{Checks, is_name};
+use crate::validate::{Checks, is_name, looks_like_id};
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -186,7 +186,7 @@ impl Checked {
     fn named(mut self, text: &str) -> Result<Checked, ApiError> {
         match self.body.uid.as_set() {
             Some(uid) if uid == text => Ok(self),
-            None if is_name(text) && number_of(IdKind::Endpoint, text).is_none() => {
+            None if is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") => {
                 self.body.uid = Patch::Set(text.to_owned());
                 Ok(self)
             }
@@ -198,6 +198,8 @@ impl Checked {
     fn insert(self, state: &ApiState, txn: &mut Txn<'_>, app: AppId) -> Result<Endpoint, ApiError> {
         // Again, where nothing can race: the application may be gone by now.
         application::get(txn, app)?.ok_or(ApiError::NotFound("application"))?;
+        let (count, most) = (endpoint::count(txn, app)?, state.limits.quotas.endpoints);
+        check_quota("endpoints", "endpoints of an application", count, most)?;
         let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
         row.secrets = vec![seal_secret(state, row.target(), &self.secret)?];

@@ -40,7 +40,15 @@ pub(crate) async fn put(
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersIn>,
 ) -> Result<StatusCode, ApiError> {
-    change(state, row.target(), move |_| body.headers).await
+    // All that does not depend on what is there is done here, and not where all writes are.
+    let mut checks = Checks::of("body");
+    check(&mut checks, &body.headers);
+    checks.finish()?;
+    let sealed = match body.headers.is_empty() {
+        true => None,
+        false => Some(seal_headers(&state, row.target(), &body.headers)?),
+    };
+    change(state, row.target(), move |_, _| Ok(sealed)).await
 }
 
 /// Sets some custom headers and removes others.
@@ -52,27 +60,35 @@ pub(crate) async fn patch(
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode, ApiError> {
-    change(state, row.target(), move |current| body.apply(current)).await
+    let mut checks = Checks::of("body");
+    body.check(&mut checks);
+    checks.finish()?;
+    let target = row.target();
+    let after = move |state: &ApiState, row: &Endpoint| {
+        let headers = body.apply(open_headers(state, row)?);
+        let mut checks = Checks::of("body");
+        check(&mut checks, &headers);
+        checks.finish()?;
+        Ok(match headers.is_empty() {
+            true => None,
+            false => Some(seal_headers(state, target, &headers)?),
+        })
+    };
+    change(state, target, after).await
 }
 
+/// Sets an endpoint's sealed headers to what `after` makes of it as it is by then.
 async fn change(
     state: ApiState,
     target: EndpointRef,
-    after: impl FnOnce(Headers) -> Headers + Send + 'static,
+    after: impl FnOnce(&ApiState, &Endpoint) -> Result<Option<SealedBytes>, ApiError> + Send + 'static,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let change = {
         let state = state.clone();
         move |txn: &mut Txn<'_>| {
             let mut row = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
-            let headers = after(open_headers(&state, &row)?);
-            let mut checks = Checks::of("body");
-            check(&mut checks, &headers);
-            checks.finish()?;
-            row.sealed_headers = match headers.is_empty() {
-                true => None,
-                false => Some(seal_headers(&state, target, &headers)?),
-            };
+            row.sealed_headers = after(&state, &row)?;
             row.updated_at = now;
             save_endpoint(txn, &row)
         }

@@ -89,13 +89,13 @@ pub(crate) async fn create(
     State(state): State<ApiState>,
     JsonBody(body): JsonBody<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
-    let row = body.create(state.now())?;
+    let (row, most) = (body.create(state.now())?, state.limits.quotas.event_types);
     let row = state
         .change(move |txn| {
             if event_type::get(txn, &row.name)?.is_some_and(|existing| !existing.archived) {
                 return Err(ApiError::Conflict("an event type of this name exists".into()));
             }
-            save_event_type(txn, &row)?;
+            save_event_type(txn, &row, most)?;
             Ok(row)
         })
         .await?;
@@ -120,12 +120,13 @@ pub(crate) async fn update(
     JsonBody(body): JsonBody<EventTypeUpdate>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
     let mut row = body.replace(path.get("event_type_name")?.to_owned(), state.now())?;
+    let most = state.limits.quotas.event_types;
     let (status, row) = state
         .change(move |txn| {
             let current = event_type::get(txn, &row.name)?;
             let status = if current.is_some() { OK } else { CREATED };
             row.created_at = current.map_or(row.created_at, |current| current.created_at);
-            save_event_type(txn, &row)?;
+            save_event_type(txn, &row, most)?;
             Ok((status, row))
         })
         .await?;
@@ -143,10 +144,11 @@ pub(crate) async fn patch(
 ) -> Result<Json<EventTypeOut>, ApiError> {
     body.validate()?;
     let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
+    let most = state.limits.quotas.event_types;
     let row = state
         .change(move |txn| {
             let row = body.apply(existing(txn, &name)?, now);
-            save_event_type(txn, &row)?;
+            save_event_type(txn, &row, most)?;
             Ok(row)
         })
         .await?;
@@ -163,13 +165,14 @@ pub(crate) async fn delete(
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
     let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
+    let most = state.limits.quotas.event_types;
     state
         .change(move |txn| {
             let row = existing(txn, &name)?;
             if query.expunge {
                 event_type::remove(txn, &row.name)?;
             } else {
-                save_event_type(txn, &EventType { archived: true, updated_at: now, ..row })?;
+                save_event_type(txn, &EventType { archived: true, updated_at: now, ..row }, most)?;
             }
             Ok(())
         })

@@ -6,6 +6,7 @@
 use super::application::get_or_create;
 use super::params::{AppPath, MessagePath};
 use super::walk::{MessageFilter, key_of, page_of};
+use crate::auth::Scope;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
@@ -64,6 +65,7 @@ pub(crate) struct ListQuery {
     request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
+    scope: Scope,
     path: PathTexts,
     QueryParams(query): QueryParams<ContentQuery>,
     headers: HeaderMap,
@@ -75,9 +77,9 @@ pub(crate) async fn create(
     let message = message.into_new(&body, key)?;
     let text = path.get("app_id")?;
     let app = match (state.app_id(text)?, application) {
-        (Some(app), _) => app,
-        (None, Some(application)) => get_or_create(&state, text, application).await?.id,
-        (None, None) => return Err(ApiError::NotFound("application")),
+        (Some(app), _) if scope.reaches(app) => app,
+        (None, Some(application)) => get_or_create(&state, scope, text, application).await?.id,
+        _ => return Err(ApiError::NotFound("application")),
     };
     let mut outcomes = state.ingest(app, vec![message]).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;

@@ -75,6 +75,7 @@ pub(super) fn page_of_message(
     query: &ListQuery,
     page: &Page<Place>,
 ) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
+    let page = &query.cut(page, event);
     let place = page.after.unwrap_or_default();
     let (filter, direction) = (query.filter(), page.direction());
     let behind = |key: &IdParts| match (place.after, direction) {

@@ -47,7 +47,7 @@ fn complete(operation: &mut Operation) {
     operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     let errors = [
         (ApiError::Unauthenticated, "HttpErrorOut"),
-        (ApiError::Forbidden, "HttpErrorOut"),
+        (ApiError::Forbidden("this key does not reach that far"), "HttpErrorOut"),
         (ApiError::NotFound(""), "HttpErrorOut"),
         (ApiError::Conflict("".into()), "HttpErrorOut"),
         (ApiError::BodyTooLarge { limit_bytes: 0 }, "HttpErrorOut"),

@@ -3,7 +3,7 @@
 //! Deliberately no work in the request: it writes one row.
 
 use super::params::EndpointPath;
-use super::rows::start_job;
+use super::rows::{check_jobs, start_job};
 use crate::dto::job::{BackgroundTaskOut, BulkReplayIn, RecoverIn};
 use crate::error::{ACCEPTED, ApiError};
 use crate::extract::{InEndpoint, JsonBody};
@@ -79,9 +79,10 @@ pub(super) async fn run(
     kind: JobKind,
     positions: Option<(Seq, Seq)>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let now = state.now();
+    let (now, quotas) = (state.now(), state.limits.quotas);
     let change = move |txn: &mut Txn<'_>| {
         endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
+        check_jobs(txn, target.app, &quotas)?;
         let (position, last) = match positions {
             Some(positions) => positions,
             None => (Seq::ZERO, log::head(txn, target.app)?),

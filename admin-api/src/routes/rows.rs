@@ -3,13 +3,22 @@
 //! Deliberately no HTTP.
 
 use crate::error::ApiError;
+use crate::limits::Quotas;
 use bincode::Encode;
 use model::id::{IdKind, IdParts};
-use model::{Application, Endpoint, EventType, Job};
+use model::{AppId, Application, Endpoint, EventType, Job};
 use storage::codec;
 use storage::store::MAX_VALUE_BYTES;
 use storage::tables::{application, endpoint, event_type, job};
 use storage::txn::Txn;
+
+/// Whether there is room for one more: asked in the transaction that adds it.
+///
+/// # Errors
+/// The refusal that names the quota.
+pub(crate) fn check_quota(quota: &'static str, of: &'static str, count: u32, most: u32) -> Result<(), ApiError> {
+    if count < most { Ok(()) } else { Err(ApiError::QuotaExceeded { quota, of, most, passes: false }) }
+}
 
 /// Stores an application, if its uid is free.
 ///
@@ -39,12 +48,15 @@ pub(crate) fn save_endpoint(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), Api
     Ok(endpoint::put(txn, row)?)
 }
 
-/// Stores an event type.
+/// Stores an event type, a new one if there may be one more.
 ///
 /// # Errors
-/// 422 for a row that does not fit.
-pub(crate) fn save_event_type(txn: &mut Txn<'_>, row: &EventType) -> Result<(), ApiError> {
+/// 422 for a row that does not fit, or that is one too many.
+pub(crate) fn save_event_type(txn: &mut Txn<'_>, row: &EventType, most: u32) -> Result<(), ApiError> {
     fits(row)?;
+    if event_type::get(txn, &row.name)?.is_none() {
+        check_quota("event_types", "event types", event_type::count(txn)?, most)?;
+    }
     Ok(event_type::put(txn, row)?)
 }
 
@@ -53,6 +65,19 @@ pub(crate) fn start_job(txn: &mut Txn<'_>, row: &Job) -> Result<(), ApiError> {
     job::put(txn, row)?;
     txn.tell(storage::Change::JobStarted);
     Ok(())
+}
+
+/// Whether an application may have one more job that a caller asks for.
+///
+/// # Errors
+/// 429 while too many run: some will have ended soon. 422 when too many are kept.
+pub(crate) fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(), ApiError> {
+    let (running, kept) = job::count(txn, app)?;
+    if running >= quotas.running_jobs {
+        let (of, most) = ("running jobs of an application", quotas.running_jobs);
+        return Err(ApiError::QuotaExceeded { quota: "running_jobs", of, most, passes: true });
+    }
+    check_quota("jobs", "jobs of an application, ended ones that are kept included", kept, quotas.jobs)
 }
 
 /// Every value of the store is bounded; each field alone may be within its own bound and the whole not.

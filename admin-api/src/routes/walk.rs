@@ -7,27 +7,28 @@
 use crate::dto::fields::ListResponse;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits::PAGE_SCAN_MAX;
+use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
 use crate::paging::Page;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Event, Seq, UnixMs};
+use std::collections::HashSet;
 use storage::Direction;
 use storage::read::Read;
 use storage::tables::log;
 use utoipa::ToSchema;
 
-/// Messages read in one step: with payloads of a MiB each they are what one page holds in memory at most.
+/// Messages read in one step at most.
 const STEP_EVENTS: usize = 16;
-/// Bytes of payload read in one step.
-const STEP_BYTES: usize = 16 << 20;
-/// Bytes of payload after which a page ends early.
-const PAGE_PAYLOAD_BYTES: usize = 16 << 20;
+/// Messages read in the first step, and the payloads of a step after which the next ones are of one message: many
+/// requests read at once, and what they read is beside what they answer.
+const FIRST_STEP_EVENTS: usize = 4;
+const STEP_BYTES: usize = 256 * 1024;
 
 /// Which messages a list shows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MessageFilter {
     /// Of one of these types, comma-joined as it came; all when empty.
-    event_types: Vec<String>,
+    event_types: HashSet<String>,
     /// With this channel.
     channel: Option<String>,
     /// Taken before.
@@ -55,7 +56,7 @@ impl MessageFilter {
 
     /// Whether type and channel fit.
     pub(super) fn fits(&self, event: &Event) -> bool {
-        let is_type = self.event_types.is_empty() || self.event_types.iter().any(|name| **name == *event.event_type);
+        let is_type = self.event_types.is_empty() || self.event_types.contains(&*event.event_type);
         let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
         is_type && is_channel
     }
@@ -115,11 +116,14 @@ pub(super) fn each(
         Direction::Reverse => from.unwrap_or(Seq::MAX).min(span.ceiling),
         Direction::Forward => from.unwrap_or(Seq::ZERO).max(span.floor),
     };
+    let mut step = FIRST_STEP_EVENTS;
     loop {
         let events = match direction {
-            Direction::Reverse => log::read_before(read, app, at, STEP_EVENTS)?,
-            Direction::Forward => log::read_after(read, app, at, STEP_EVENTS, STEP_BYTES)?,
+            Direction::Reverse => log::read_before(read, app, at, step)?,
+            Direction::Forward => log::read_after(read, app, at, step, STEP_BYTES)?,
         };
+        let bytes: usize = events.iter().map(|event| event.payload.len()).sum();
+        step = if bytes > STEP_BYTES { 1 } else { (2 * step).min(STEP_EVENTS) };
         for event in &events {
             if event.seq <= span.floor || event.seq >= span.ceiling {
                 return Ok(true);

@@ -139,3 +139,69 @@ async fn keys_are_listed_in_pages_and_go_with_their_application() {
     api.delete("/app/own").await.expect(204);
     assert!(!column(&api.all("/api-key").await.0, "name").contains(&"c".to_owned()));
 }
+
+#[tokio::test]
+async fn a_key_for_one_application_changes_neither_its_name_nor_its_limits_and_does_not_delete_it() {
+    let api = Api::start();
+    let limited = json!({"name": "own", "uid": "own", "rateLimit": 7});
+    let own = api.post("/app", limited).await.expect(201);
+    let other = api.app("other").await;
+    let endpoint = api.endpoint("own", "one").await;
+    let key = add_key(&api, Some(target(&own, &endpoint).app)).await;
+    let headers = [("authorization", key.as_str())];
+    let refused = [
+        ("PATCH", r#"{"uid":"mine"}"#),
+        // The answer is the same whether that name is taken or not.
+        ("PATCH", r#"{"uid":"other"}"#),
+        ("PATCH", r#"{"uid":null}"#),
+        ("PATCH", r#"{"rateLimit":null}"#),
+        ("PATCH", r#"{"throttleRate":1000}"#),
+        ("PUT", r#"{"name":"own","uid":"other"}"#),
+        ("PUT", r#"{"name":"own","uid":"own","throttleRate":8}"#),
+        ("DELETE", ""),
+    ];
+    for (method, body) in refused {
+        api.request(method, "/app/own", &headers, body).await.expect_error(403, "permission_denied");
+    }
+    // What it says as it is, and what it leaves out, stays; the rest is its own.
+    api.request("PUT", "/app/own", &headers, r#"{"name":"put"}"#).await.expect(200);
+    api.request("PATCH", "/app/own", &headers, r#"{"uid":"own","rateLimit":7,"name":"mine"}"#).await.expect(200);
+    let after = api.get("/app/own").await.expect(200);
+    assert_eq!((&after["name"], &after["uid"], &after["rateLimit"]), (&json!("mine"), &json!("own"), &json!(7)));
+    assert_eq!(api.get("/app/other").await.expect(200)["id"], other["id"]);
+}
+
+#[tokio::test]
+async fn no_name_looks_like_an_id_and_an_id_is_never_looked_up_as_a_name() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
+    let message = api.message("acme", "a").await;
+    let (app_id, endpoint_id) = (app["id"].as_str().unwrap(), endpoint["id"].as_str().unwrap());
+    let message_id = message["id"].as_str().unwrap();
+    let upper = format!("app_{}", "A".repeat(26));
+    for name in [app_id, endpoint_id, message_id, &upper, ".", ".."] {
+        api.post("/app", json!({"name": "x", "uid": name})).await.expect_invalid("body.uid");
+        api.patch("/app/acme", json!({"uid": name})).await.expect_invalid("body.uid");
+        api.patch("/app/acme/endpoint/one", json!({"uid": name})).await.expect_invalid("body.uid");
+        let endpoint = json!({"url": api.target_url(), "uid": name});
+        api.post("/app/acme/endpoint", endpoint).await.expect_invalid("body.uid");
+        let message = json!({"eventType": "a", "payload": {}, "eventId": name});
+        api.post("/app/acme/msg", message).await.expect_invalid("body.eventId");
+    }
+    for name in ["app_1", "ep_main", &format!("app_{}", "a".repeat(27))] {
+        api.post("/app", json!({"name": "x", "uid": name})).await.expect(201);
+    }
+    // One that was stored before such names were refused: the id is looked up as an id only.
+    let mut free = app_id.to_owned();
+    free.replace_range(free.len() - 1.., if free.ends_with('0') { "1" } else { "0" });
+    let (uid, row) = (free.clone(), target(&app, &endpoint).app);
+    api.rows(move |txn| {
+        let row = storage::tables::application::get(txn, row)?.unwrap();
+        storage::tables::application::put(txn, &model::Application { uid: Some(uid), ..row })
+    })
+    .await;
+    api.get(&format!("/app/{free}")).await.expect_error(404, "not_found");
+    api.put(&format!("/app/{free}"), json!({"name": "x"})).await.expect_error(404, "not_found");
+    api.get(&format!("/app/{app_id}")).await.expect(200);
+}

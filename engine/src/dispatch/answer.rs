@@ -3,6 +3,7 @@
 //! Pure, and the same for every version of HTTP. Deliberately not how an answer is read.
 
 use super::connect::DialError;
+use super::lack::Lack;
 use bytes::Bytes;
 use model::OutcomeClass;
 use std::error::Error as StdError;
@@ -51,7 +52,7 @@ impl Answer {
             0 => format!("no answer within {timeout_ms} ms"),
             status => format!("the answer {status} was not complete within {timeout_ms} ms"),
         };
-        Failure { outcome: OutcomeClass::Timeout, text }
+        Failure { outcome: OutcomeClass::Timeout, text, lack: None }
     }
 }
 
@@ -60,6 +61,8 @@ impl Answer {
 pub(super) struct Failure {
     pub(super) outcome: OutcomeClass,
     text: String,
+    /// Set when the failure is ours alone.
+    pub(super) lack: Option<Lack>,
 }
 
 impl Failure {
@@ -74,7 +77,7 @@ impl Failure {
             DialError::Http2(error) => return Failure::of_transport(error),
             DialError::NoHost => OutcomeClass::InternalError,
         };
-        Failure { outcome, text: error.to_string() }
+        Failure { outcome, text: error.to_string(), lack: Lack::behind(error) }
     }
 
     /// The connection failed. The innermost cause says most: the library's words and the system's, neither of which
@@ -84,7 +87,8 @@ impl Failure {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        Failure { outcome: OutcomeClass::TransportError, text: format!("the connection failed: {cause}") }
+        let text = format!("the connection failed: {cause}");
+        Failure { outcome: OutcomeClass::TransportError, text, lack: None }
     }
 
     /// What the history shows: the receiver by host and port only, since path and query may hold tokens.

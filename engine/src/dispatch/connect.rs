@@ -16,7 +16,7 @@
 use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
 use super::request::Target;
-use super::resolve::{LookupError, Resolver};
+use super::resolve::{Caller, LookupError, Resolver};
 use super::tls;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
@@ -119,21 +119,21 @@ impl Dialler {
     }
 
     /// Opens a connection to where `target` is, within the time limit for connecting.
-    pub(super) async fn dial(&self, target: &Target, slot: Slot) -> Result<Dialled, DialError> {
-        match timeout(self.connect_timeout, self.dial_untimed(target, slot)).await {
+    pub(super) async fn dial(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target, slot, caller)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(DialError::Timeout),
         }
     }
 
-    async fn dial_untimed(&self, target: &Target, slot: Slot) -> Result<Dialled, DialError> {
+    async fn dial_untimed(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
         let uri = target.uri();
         let host = uri.host().ok_or(DialError::NoHost)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         self.guard.check_port(port)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let tcp = self.dial_vetted(host, port).await?;
+        let tcp = self.dial_vetted(host, port, caller).await?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         if !secure {
             return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
@@ -152,10 +152,10 @@ impl Dialler {
     }
 
     /// TCP to the host, on an address that the guard lets pass.
-    async fn dial_vetted(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    async fn dial_vetted(&self, host: &str, port: u16, caller: Caller) -> Result<TcpStream, DialError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
-            Err(_) => self.resolver.lookup(host).await?,
+            Err(_) => self.resolver.lookup(host, caller).await?,
         };
         let mut refused = None;
         let mut allowed = Vec::with_capacity(addresses.len().min(DIALLED_MAX));

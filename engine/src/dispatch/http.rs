@@ -20,7 +20,7 @@ use super::connect::Dialler;
 use super::deadline::Deadlines;
 use super::guard::Guard;
 use super::pool::{Lease, Pool};
-use super::resolve::{LookupFn, Resolver, system_lookup};
+use super::resolve::{Caller, LookupFn, Resolver, system_lookup};
 use super::tls::RootCertificate;
 use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls};
 use crate::outcome::classify::outcome_of_status;
@@ -29,6 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+/// How long an attempt waits for its turn to look a name up, or half of its own time if that is less: so that a lack of
+/// lookups shows as what it is, and not as a time-out of the endpoint.
+const LOOKUP_TURN_MAX: Duration = Duration::from_secs(2);
 
 /// The bounds of one dispatcher, that is, of one shard.
 #[derive(Clone, Debug)]
@@ -98,7 +102,7 @@ pub struct HttpDispatcher {
     buffers: http1::Buffers,
     deadlines: Deadlines,
     connection_slots: Slots,
-    lookup_slots: Slots,
+    resolver: Resolver,
     config: DispatchConfig,
 }
 
@@ -136,16 +140,15 @@ impl HttpDispatcher {
         let connection_slots = Slots { permits: Arc::new(Semaphore::new(connections_max)), max: connections_max };
         let lookups_max = config.lookups_max.clamp(1, Semaphore::MAX_PERMITS);
         let resolver = Resolver::new(lookup, lookups_max);
-        let lookup_slots = Slots { permits: resolver.slots(), max: lookups_max };
         let http2 =
             http2::Bounds { head_len_max: config.response_head_len_max, body_len_max: config.response_read_len_max };
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms.into());
         let slots = connection_slots.permits.clone();
-        let dialler = Dialler::new(guard, resolver, slots, tls, http2, connect_timeout);
+        let dialler = Dialler::new(guard, resolver.clone(), slots, tls, http2, connect_timeout);
         let idle_timeout = Duration::from_millis(config.pool_idle_timeout_ms.into());
         let pool = Pool::new(dialler, idle_timeout, config.pool_idle_per_host_max);
         let (buffers, deadlines) = (http1::Buffers::new(), Deadlines::default());
-        HttpDispatcher { pool, buffers, deadlines, connection_slots, lookup_slots, config }
+        HttpDispatcher { pool, buffers, deadlines, connection_slots, resolver, config }
     }
 
     /// How much of its bounds is in use.
@@ -154,16 +157,19 @@ impl HttpDispatcher {
         DispatchGauges {
             connections_open: self.connection_slots.used(),
             connections_max: self.connection_slots.max,
-            lookups_running: self.lookup_slots.used(),
-            lookups_max: self.lookup_slots.max,
+            lookups_running: self.resolver.running(),
+            lookups_max: self.config.lookups_max,
         }
     }
 
     /// Sends the request and reads the answer into `answer`, which holds what came so far if this is cut short. Ends:
     /// each connection that turns out to be closed is one less in the pool.
     async fn exchange(&self, request: &AttemptRequest, now: Instant, answer: &mut Answer) -> Result<(), Failure> {
+        let patience = LOOKUP_TURN_MAX.min(Duration::from_millis(u64::from(request.timeout_ms) / 2));
+        let caller = Caller { app: request.event.app, until: now + patience };
         loop {
-            let lease = self.pool.lease(&request.target, now).await.map_err(|error| Failure::of_dial(&error))?;
+            let lease =
+                self.pool.lease(&request.target, caller, now).await.map_err(|error| Failure::of_dial(&error))?;
             match lease {
                 Lease::Http1 { mut stream, reused } => {
                     let mut head = self.buffers.take_head();
@@ -217,11 +223,13 @@ impl Dispatch for HttpDispatcher {
             Some(Err(failure)) => Some(failure),
             None => Some(answer.too_late(request.timeout_ms)),
         };
+        let lack = failure.as_ref().and_then(|failure| failure.lack);
         let (outcome, response) = match failure {
             None => (outcome_of_status(answer.status), answer.kept),
             Some(failure) => (failure.outcome, failure.words(request.target.host_and_port())),
         };
         let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
-        AttemptResult { outcome, status: answer.status, retry_after: answer.retry_after, response, duration_ms }
+        let Answer { status, retry_after, .. } = answer;
+        AttemptResult { outcome, status, retry_after, response, duration_ms, lack }
     }
 }

@@ -22,12 +22,15 @@ mod http1;
 mod http2;
 
 mod connect;
+mod lack;
+
 pub mod guard;
 pub mod resolve;
 mod tls;
 
 pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
+pub use self::lack::Lack;
 pub use self::request::{BuildTargetError, HeaderError, Target, check_headers};
 pub use self::sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
 pub use self::tls::{RootCertificate, RootsError, read_roots};
@@ -74,4 +77,6 @@ pub struct AttemptResult {
     pub response: Vec<u8>,
     /// From start to the last byte read or the error.
     pub duration_ms: u32,
+    /// Set when no attempt was made for want of something of ours: then nothing of the rest says anything.
+    pub lack: Option<Lack>,
 }

@@ -20,6 +20,7 @@
 use super::connect::{DialError, Dialled, Dialler, VettedStream};
 use super::http2::Http2;
 use super::request::Target;
+use super::resolve::Caller;
 use futures_util::future::{Either, select};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -93,14 +94,14 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Dropped, its dial is given up; a connection that was on its way to it is closed.
-    pub(super) async fn lease(&self, target: &Arc<Target>, now: Instant) -> Result<Lease, DialError> {
+    pub(super) async fn lease(&self, target: &Arc<Target>, caller: Caller, now: Instant) -> Result<Lease, DialError> {
         let origin = target.origin();
         if let Some(lease) = self.0.take(origin, now) {
             return Ok(lease);
         }
         let given = self.0.wait(origin);
         let (shared, dialled) = (self.0.clone(), target.clone());
-        let dial: Dial = Box::pin(async move { shared.dial(&dialled).await });
+        let dial: Dial = Box::pin(async move { shared.dial(&dialled, caller).await });
         match select(dial, given).await {
             Either::Left((dialled, _)) => Ok(self.0.admit(origin, dialled?)),
             Either::Right((Ok(lease), dial)) => {
@@ -137,7 +138,7 @@ enum Room {
 }
 
 impl Shared {
-    async fn dial(&self, target: &Target) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
         let slot = loop {
             if let Some(slot) = self.dialler.slot() {
                 break slot;
@@ -151,7 +152,7 @@ impl Shared {
                 }
             }
         };
-        self.dialler.dial(target, slot).await
+        self.dialler.dial(target, slot, caller).await
     }
 
     fn take(&self, origin: &Arc<str>, now: Instant) -> Option<Lease> {
@@ -350,6 +351,10 @@ mod tests {
         Pool::new(dialler, Duration::from_millis(10), 8)
     }
 
+    fn caller() -> Caller {
+        Caller { app: model::AppId(1), until: Instant::now() + Duration::from_secs(1) }
+    }
+
     #[tokio::test]
     async fn a_host_is_forgotten_when_nobody_uses_it_whether_it_answered_or_not() {
         let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
@@ -365,8 +370,8 @@ mod tests {
         let nowhere = target(gone.local_addr().unwrap());
         drop(gone);
 
-        assert!(pool.lease(&nowhere, Instant::now()).await.is_err());
-        let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, Instant::now()).await else {
+        assert!(pool.lease(&nowhere, caller(), Instant::now()).await.is_err());
+        let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, caller(), Instant::now()).await else {
             panic!("no new connection");
         };
         pool.give_back(there.origin(), stream, Instant::now());

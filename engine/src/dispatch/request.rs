@@ -127,9 +127,17 @@ pub fn check_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) 
     Ok(checked)
 }
 
-/// `name` in lower case.
+/// Whether a name is ours, or is one of ours to a receiver behind CGI: there every character that is no letter and no
+/// digit becomes `_`, so that `webhook_id` and `webhook.id` are read as `webhook-id` (RFC 3875, 4.1.18).
 fn is_reserved(name: &str) -> bool {
-    RESERVED_NAMES.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let folded: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    RESERVED_NAMES.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+}
+
+/// Whether a name is reserved only for what CGI makes of it.
+fn folds_into_reserved(name: &str) -> bool {
+    name.bytes().any(|byte| byte != b'-' && !byte.is_ascii_alphanumeric()) && is_reserved(name)
 }
 
 /// Why no target can be made of an endpoint.
@@ -177,7 +185,9 @@ impl Target {
         if keys.is_empty() {
             return Err(BuildTargetError::NoKey);
         }
-        let custom = check_headers(custom)?;
+        // One that only folds into a name of ours may be stored from before it was refused: it is left out, and the rest
+        // goes on being delivered.
+        let custom = check_headers(custom.into_iter().filter(|(name, _)| !folds_into_reserved(name)))?;
         let mut headers = HeaderMap::with_capacity(custom.len() + 8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));

@@ -9,10 +9,10 @@ use model::{Endpoint, EndpointId, Event, Seq};
 pub struct Filter {
     endpoint: EndpointId,
     active_from: Seq,
-    /// Empty means every type.
-    types: Vec<TypePattern>,
-    /// Empty means every channel.
-    channels: Vec<Box<str>>,
+    /// Empty means every type. In order, and none covers another.
+    types: Box<[TypePattern]>,
+    /// Empty means every channel. In order, each once.
+    channels: Box<[Box<str>]>,
 }
 
 /// One entry of an endpoint's list of event types.
@@ -38,6 +38,45 @@ impl TypePattern {
             TypePattern::Prefix(prefix) => event_type.len() > prefix.len() && event_type.starts_with(&**prefix),
         }
     }
+
+    fn text(&self) -> &str {
+        match self {
+            TypePattern::Exact(text) | TypePattern::Prefix(text) => text,
+        }
+    }
+
+    /// Whether `other` wants nothing that this does not want too.
+    fn covers(&self, other: &TypePattern) -> bool {
+        match other {
+            TypePattern::Exact(exact) => self.matches(exact),
+            TypePattern::Prefix(longer) => {
+                matches!(self, TypePattern::Prefix(prefix) if longer.starts_with(&**prefix))
+            }
+        }
+    }
+}
+
+/// The patterns of a list without those that another one covers. What one prefix covers follows it in byte order, so
+/// one pass over the sorted list finds it: `a.*`, `a.b`, `a.b.*` leave `a.*`.
+fn without_covered(mut patterns: Vec<TypePattern>) -> Box<[TypePattern]> {
+    // A prefix stands before the exact type of the same text.
+    patterns.sort_unstable_by(|one, other| {
+        let is_exact = |pattern: &TypePattern| matches!(pattern, TypePattern::Exact(_));
+        (one.text(), is_exact(one)).cmp(&(other.text(), is_exact(other)))
+    });
+    patterns.dedup();
+    let mut kept: Vec<TypePattern> = Vec::with_capacity(patterns.len());
+    let mut cover: Option<usize> = None;
+    for pattern in patterns {
+        if cover.is_some_and(|at| kept[at].covers(&pattern)) {
+            continue;
+        }
+        if matches!(pattern, TypePattern::Prefix(_)) {
+            cover = Some(kept.len());
+        }
+        kept.push(pattern);
+    }
+    kept.into_boxed_slice()
 }
 
 impl Filter {
@@ -47,8 +86,13 @@ impl Filter {
         Filter {
             endpoint: endpoint.id,
             active_from: endpoint.active_from,
-            types: endpoint.event_types.iter().map(|text| TypePattern::of(text)).collect(),
-            channels: endpoint.channels.iter().map(|text| text.as_str().into()).collect(),
+            types: without_covered(endpoint.event_types.iter().map(|text| TypePattern::of(text)).collect()),
+            channels: {
+                let mut channels: Vec<Box<str>> = endpoint.channels.iter().map(|text| text.as_str().into()).collect();
+                channels.sort_unstable();
+                channels.dedup();
+                channels.into_boxed_slice()
+            },
         }
     }
 
@@ -62,13 +106,46 @@ impl Filter {
         }
     }
 
-    /// All but the type: for who found the type through an index.
-    pub(crate) fn passes_beside_type(&self, event: &Event) -> bool {
+    fn passes_beside_type(&self, event: &Event) -> bool {
         let shared = |channel: &str| event.channels.iter().any(|other| &**other == channel);
-        event.seq > self.active_from && (self.channels.is_empty() || self.channels.iter().any(|own| shared(own)))
+        self.is_active_at(event.seq) && (self.channels.is_empty() || self.channels.iter().any(|own| shared(own)))
     }
 
+    /// Whether an event at this position came in since the endpoint has been there, or enabled.
+    pub(crate) fn is_active_at(&self, seq: Seq) -> bool {
+        seq > self.active_from
+    }
+
+    /// The patterns it names, empty for every type. No two of them match the same event type.
     pub(crate) fn types(&self) -> &[TypePattern] {
         &self.types
+    }
+
+    /// The channels it names, each once; empty for every channel.
+    pub(crate) fn channels(&self) -> &[Box<str>] {
+        &self.channels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppId, EndpointRef, UnixMs};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn at_most_one_pattern_matches_and_what_is_wanted_stays_the_same(
+            list in proptest::collection::vec("[ab]{1,2}(\\.[ab]){0,2}\\.?(\\.\\*)?", 1..8),
+            types in proptest::collection::vec("[ab]{1,2}(\\.[ab]){0,3}\\.?", 1..20),
+        ) {
+            let plain = Endpoint::plain(EndpointRef { app: AppId(1), endpoint: EndpointId(1) }, UnixMs(0));
+            let filter = Filter::of(&Endpoint { event_types: list.clone(), ..plain });
+            for event_type in types {
+                let as_named = list.iter().any(|text| TypePattern::of(text).matches(&event_type));
+                let found = filter.types().iter().filter(|pattern| pattern.matches(&event_type)).count();
+                prop_assert_eq!(found, usize::from(as_named), "{} of {:?}", event_type, filter.types());
+            }
+        }
     }
 }

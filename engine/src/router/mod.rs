@@ -4,12 +4,13 @@
 //! the commit before left them. It never waits: a shard that does not keep up is told later, see [`crate::shard::inbox`].
 //! Deliberately no delivery state: who owes what is [`Progress`]'s, how to send is the lane's.
 
+mod names;
 mod routes;
 
 use crate::endpoint::filter::Filter;
 use crate::endpoint::offer::Offer;
 use crate::shard::inbox::{Behind, ShardInbox};
-use model::{AppId, Cursor, Endpoint, EndpointRef, Event, Seq};
+use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use routes::AppRoutes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,17 @@ use storage::tables::progress::Progress;
 use storage::writer::Downstream;
 use tokio::sync::Notify;
 
+/// Matches of one application in one commit that are held and offered one by one: twice what a shard's inbox takes. Of
+/// the events beyond, each endpoint that matches is only told how far to read the log.
+const OFFERED_PER_COMMIT: usize = 32 * 1024;
+
+/// Matches of one application in one commit that are looked for. Beyond, nobody is looked for any more: every enabled
+/// endpoint of the application reads the log, and its lane filters. It bounds the time of one commit on this thread.
+const MATCHED_PER_COMMIT: usize = 128 * 1024;
+
+/// The scratch that is kept between two commits, in matches: 12 bytes each.
+const SCRATCH_KEPT: usize = 32 * 1024;
+
 /// The fan-out of all applications.
 pub struct Router {
     apps: HashMap<AppId, AppRoutes>,
@@ -25,6 +37,9 @@ pub struct Router {
     jobs: Arc<Notify>,
     /// Scratch, kept to save allocations: matches of one application's events in one commit.
     matched: Vec<(EndpointRef, u32)>,
+    /// Scratch: endpoints that are to read the log for what was not offered one by one, with the first position of it
+    /// and the last.
+    unheld: Vec<(EndpointRef, Seq, Seq)>,
 }
 
 /// The shard that an endpoint lives on.
@@ -39,7 +54,7 @@ impl Router {
     /// Knows nobody yet; `jobs` is woken when a job was created.
     #[must_use]
     pub fn new(shards: Vec<Arc<ShardInbox>>, jobs: Arc<Notify>) -> Router {
-        Router { apps: HashMap::new(), shards, jobs, matched: Vec::new() }
+        Router { apps: HashMap::new(), shards, jobs, matched: Vec::new(), unheld: Vec::new() }
     }
 
     /// Adds or replaces an endpoint.
@@ -48,13 +63,17 @@ impl Router {
     }
 
     /// Events of one application, ascending, are durable: finds who gets which, and says so to `progress`.
-    fn match_run(&mut self, app: AppId, events: &[Event], from: u32, progress: &mut Progress) -> usize {
-        let start = self.matched.len();
+    fn match_run(&mut self, app: AppId, events: &[Event], from: u32, progress: &mut Progress) {
+        let (start, unheld_start) = (self.matched.len(), self.unheld.len());
         if let Some(routes) = self.apps.get(&app) {
-            for (index, event) in events.iter().enumerate() {
-                let index = from + index as u32;
-                routes.each_match(event, |endpoint| self.matched.push((EndpointRef { app, endpoint }, index)));
+            let mut held = 0;
+            // An event is offered whole: its matches may go beyond the bound by one event.
+            while held < events.len() && self.matched.len() - start < OFFERED_PER_COMMIT {
+                let index = from + held as u32;
+                routes.each_match(&events[held], |endpoint| self.matched.push((EndpointRef { app, endpoint }, index)));
+                held += 1;
             }
+            match_unheld(routes, app, &events[held..], &mut self.unheld);
         }
         // By endpoint, then by position: one endpoint's events in a row.
         self.matched[start..].sort_unstable();
@@ -62,20 +81,33 @@ impl Router {
             let seq_at = |at: &(EndpointRef, u32)| events[(at.1 - from) as usize].seq;
             progress.offered(run[0].0, seq_at(&run[0]), seq_at(&run[run.len() - 1]));
         }
+        for (target, first, last) in &self.unheld[unheld_start..] {
+            progress.offered(*target, *first, *last);
+        }
         if let Some(last) = events.last() {
             progress.set_routed(app, last.seq);
         }
-        start
     }
 
     /// Events that were durable before the start but perhaps not offered to everyone: offered again, through the log.
     pub fn reroute(&mut self, app: AppId, events: &[Event], progress: &mut Progress) {
-        self.matched.clear();
+        self.clear_scratch();
         self.match_run(app, events, 0, progress);
         for run in self.matched.chunk_by(|one, other| one.0 == other.0) {
             let last = events[run[run.len() - 1].1 as usize].seq;
             self.shard(run[0].0).behind(run[0].0, Behind { from: progress.position(run[0].0), upto: last });
         }
+        for (target, _, last) in &self.unheld {
+            self.shard(*target).behind(*target, Behind { from: progress.position(*target), upto: *last });
+        }
+    }
+
+    /// Forgets the matches of the commit before, and gives back what one large commit took.
+    fn clear_scratch(&mut self) {
+        self.matched.clear();
+        self.matched.shrink_to(SCRATCH_KEPT);
+        self.unheld.clear();
+        self.unheld.shrink_to(SCRATCH_KEPT);
     }
 
     /// An endpoint is known to owe something up to `upto`: for start-up.
@@ -140,7 +172,36 @@ impl Router {
                 inbox.offer(Offer { events: events.clone(), targets });
             }
         }
+        // After the offers: what is unheld lies behind what is held.
+        for (target, first, last) in &self.unheld {
+            let from = Cursor { upto: first.previous(), holes: Vec::new() };
+            self.shard(*target).behind(*target, Behind { from, upto: *last });
+        }
     }
+}
+
+/// Of events that are not offered one by one: for each endpoint that gets some, the first position and the last.
+fn match_unheld(routes: &AppRoutes, app: AppId, events: &[Event], unheld: &mut Vec<(EndpointRef, Seq, Seq)>) {
+    let Some(last) = events.last() else { return };
+    let (mut spans, mut looked_for): (HashMap<EndpointId, (Seq, Seq)>, usize) = (HashMap::new(), 0);
+    // Neighbours of one type, as in most batches, are looked for once. The last of them stands for all: an endpoint that
+    // came in between is sent to the log for more than it gets, and its lane knows that.
+    for run in events.chunk_by(wanted_by_the_same) {
+        let (first, until) = (run[0].seq, &run[run.len() - 1]);
+        if looked_for > MATCHED_PER_COMMIT {
+            for endpoint in routes.enabled() {
+                spans.entry(endpoint).or_insert((first, last.seq)).1 = last.seq;
+            }
+            break;
+        }
+        routes.each_match(until, |endpoint| {
+            looked_for += 1;
+            spans.entry(endpoint).or_insert((first, until.seq)).1 = until.seq;
+        });
+    }
+    unheld.extend(spans.into_iter().map(|(endpoint, (first, last))| (EndpointRef { app, endpoint }, first, last)));
+    // The same history always leads to the same next step.
+    unheld.sort_unstable();
 }
 
 impl Downstream for Router {
@@ -153,7 +214,7 @@ impl Downstream for Router {
         for change in changes {
             self.apply(change);
         }
-        self.matched.clear();
+        self.clear_scratch();
         let mut from = 0;
         for run in events.chunk_by(|one, other| one.app == other.app) {
             self.match_run(run[0].app, run, from, progress);
@@ -166,5 +227,82 @@ impl Downstream for Router {
         for inbox in &self.shards {
             inbox.resume();
         }
+    }
+}
+
+fn wanted_by_the_same(one: &Event, other: &Event) -> bool {
+    one.event_type == other.event_type && one.channels == other.channels && one.only_for == other.only_for
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use model::UnixMs;
+
+    const APP: AppId = AppId(1);
+
+    fn events(count: u64) -> Vec<Event> {
+        let event = |seq| Event {
+            app: APP,
+            seq: Seq(seq),
+            accepted_at: UnixMs(0),
+            event_type: Arc::from("a"),
+            event_id: None,
+            channels: Vec::new(),
+            only_for: None,
+            payload: Bytes::new(),
+        };
+        (1..=count).map(event).collect()
+    }
+
+    /// No two neighbours of one type.
+    fn events_of_two_types(count: u64) -> Vec<Event> {
+        let mut events = events(count);
+        events.iter_mut().step_by(2).for_each(|event| event.event_type = Arc::from("b"));
+        events
+    }
+
+    /// A router over one shard, with `endpoints` that want everything and one that wants something else.
+    fn router(endpoints: u32) -> (Router, Arc<ShardInbox>) {
+        let inbox = Arc::new(ShardInbox::default());
+        let mut router = Router::new(vec![inbox.clone()], Arc::new(Notify::new()));
+        for id in 1..=endpoints + 1 {
+            let mut row = Endpoint::plain(EndpointRef { app: APP, endpoint: EndpointId(id) }, UnixMs(0));
+            row.event_types = if id > endpoints { vec!["other".to_owned()] } else { Vec::new() };
+            router.put(&row);
+        }
+        (router, inbox)
+    }
+
+    #[test]
+    fn of_more_matches_than_a_commit_holds_each_endpoint_reads_the_log() {
+        let (endpoints, count) = (1_000, 100);
+        let (mut router, inbox) = router(endpoints);
+        let mut progress = Progress::default();
+        router.committed(events_of_two_types(count), Vec::new(), &mut progress);
+        let news = inbox.take();
+        let offered: usize = news.offers.iter().map(|offer| offer.targets.len()).sum();
+        assert!(offered < OFFERED_PER_COMMIT + endpoints as usize, "{offered} are held");
+        assert_eq!(news.behind.len(), endpoints as usize, "and not the one that wants something else");
+        let first_unheld = Seq((offered / endpoints as usize) as u64 + 1);
+        for behind in news.behind.values() {
+            assert_eq!((behind.from.upto.next(), behind.upto), (first_unheld, Seq(count)));
+        }
+        assert_eq!(progress.owing().count(), endpoints as usize);
+        router.committed(Vec::new(), vec![Change::JobStarted], &mut progress);
+        assert!(router.matched.capacity() <= SCRATCH_KEPT && router.unheld.capacity() <= SCRATCH_KEPT);
+    }
+
+    #[test]
+    fn beyond_what_a_commit_looks_for_everybody_reads_the_log() {
+        let (mut router, inbox) = router(2_000);
+        let mut progress = Progress::default();
+        router.committed(events_of_two_types(600), Vec::new(), &mut progress);
+        let news = inbox.take();
+        assert_eq!(news.behind.len(), 2_001);
+        assert!(news.behind.values().all(|behind| behind.upto == Seq(600)));
+        let other = EndpointRef { app: APP, endpoint: EndpointId(2_001) };
+        assert_eq!(progress.position(other).upto.next(), news.behind[&other].from.upto.next());
     }
 }

@@ -1,20 +1,40 @@
 //! The endpoints of one application, indexed by what they want, so that an event costs what it matches and not what
 //! there is.
 //!
-//! Pure. Deliberately rebuilt entry by entry: a change touches only the lists that name its endpoint.
+//! An index entry is (type or prefix, channel, endpoint). An endpoint is listed once for each pair of a pattern and a
+//! channel that it names, and not at all while it is disabled. So an endpoint that wants another type, another prefix or
+//! another channel is never looked at, and a change costs the entries of its own endpoint, however many others there are.
+//! Patterns of one endpoint never overlap (see [`Filter::types`]): one event finds it by one pattern only.
+//!
+//! Pure.
 
+use super::names::{EVERY, Names};
 use crate::endpoint::filter::{Filter, TypePattern};
 use model::{EndpointId, Event};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The fan-out of one application.
 #[derive(Debug, Default)]
 pub(super) struct AppRoutes {
     endpoints: HashMap<EndpointId, Route>,
-    /// Endpoints that want every type.
-    every_type: Vec<EndpointId>,
-    by_type: HashMap<Box<str>, Vec<EndpointId>>,
-    by_prefix: HashMap<Box<str>, Vec<EndpointId>>,
+    types: Names,
+    prefixes: Names,
+    /// How many prefixes there are of each length: an event looks up these lengths only, and not each of its dots.
+    prefix_lens: BTreeMap<usize, u32>,
+    channels: Names,
+    /// Enabled endpoints by (pattern, channel, endpoint).
+    index: BTreeSet<Entry>,
+}
+
+/// A pattern, the number of a channel or [`EVERY`], and an endpoint.
+type Entry = (Pattern, u32, EndpointId);
+
+/// The number of a type or of a prefix; both are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pattern {
+    Every,
+    Type(u32),
+    Prefix(u32),
 }
 
 #[derive(Debug)]
@@ -27,16 +47,17 @@ impl AppRoutes {
     /// Adds or replaces an endpoint.
     pub(super) fn put(&mut self, id: EndpointId, filter: Filter, enabled: bool) {
         self.remove(id);
-        if filter.types().is_empty() {
-            self.every_type.push(id);
-        }
-        for pattern in filter.types() {
-            let list = match pattern {
-                TypePattern::Exact(name) => self.by_type.entry(name.clone()).or_default(),
-                TypePattern::Prefix(prefix) => self.by_prefix.entry(prefix.clone()).or_default(),
+        if enabled {
+            let patterns: Vec<Pattern> = match filter.types() {
+                [] => vec![Pattern::Every],
+                types => types.iter().map(|pattern| self.take_pattern(pattern)).collect(),
             };
-            if !list.contains(&id) {
-                list.push(id);
+            let channels: Vec<u32> = match filter.channels() {
+                [] => vec![EVERY],
+                names => names.iter().map(|name| self.channels.take(name)).collect(),
+            };
+            for pattern in patterns {
+                self.index.extend(channels.iter().map(|channel| (pattern, *channel, id)));
             }
         }
         self.endpoints.insert(id, Route { filter, enabled });
@@ -44,20 +65,46 @@ impl AppRoutes {
 
     /// Forgets an endpoint, if it is known.
     pub(super) fn remove(&mut self, id: EndpointId) {
-        let Some(route) = self.endpoints.remove(&id) else { return };
-        if route.filter.types().is_empty() {
-            self.every_type.retain(|other| *other != id);
+        let Some(Route { filter, enabled: true }) = self.endpoints.remove(&id) else { return };
+        let patterns: Vec<Pattern> = match filter.types() {
+            [] => vec![Pattern::Every],
+            types => types.iter().filter_map(|pattern| self.give_back_pattern(pattern)).collect(),
+        };
+        let channels: Vec<u32> = match filter.channels() {
+            [] => vec![EVERY],
+            names => names.iter().filter_map(|name| self.channels.give_back(name)).map(|(number, _)| number).collect(),
+        };
+        for pattern in patterns {
+            for channel in &channels {
+                self.index.remove(&(pattern, *channel, id));
+            }
         }
-        for pattern in route.filter.types() {
-            let (lists, name) = match pattern {
-                TypePattern::Exact(name) => (&mut self.by_type, name),
-                TypePattern::Prefix(prefix) => (&mut self.by_prefix, prefix),
-            };
-            if let Some(list) = lists.get_mut(name) {
-                list.retain(|other| *other != id);
-                if list.is_empty() {
-                    lists.remove(name);
+    }
+
+    fn take_pattern(&mut self, pattern: &TypePattern) -> Pattern {
+        match pattern {
+            TypePattern::Exact(name) => Pattern::Type(self.types.take(name)),
+            TypePattern::Prefix(prefix) => {
+                if self.prefixes.get(prefix).is_none() {
+                    *self.prefix_lens.entry(prefix.len()).or_default() += 1;
                 }
+                Pattern::Prefix(self.prefixes.take(prefix))
+            }
+        }
+    }
+
+    fn give_back_pattern(&mut self, pattern: &TypePattern) -> Option<Pattern> {
+        match pattern {
+            TypePattern::Exact(name) => self.types.give_back(name).map(|(number, _)| Pattern::Type(number)),
+            TypePattern::Prefix(prefix) => {
+                let (number, forgotten) = self.prefixes.give_back(prefix)?;
+                if forgotten && let Some(count) = self.prefix_lens.get_mut(&prefix.len()) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.prefix_lens.remove(&prefix.len());
+                    }
+                }
+                Some(Pattern::Prefix(number))
             }
         }
     }
@@ -70,6 +117,11 @@ impl AppRoutes {
         self.endpoints.keys().copied()
     }
 
+    /// Those that are sent anything at all.
+    pub(super) fn enabled(&self) -> impl Iterator<Item = EndpointId> + '_ {
+        self.endpoints.iter().filter(|(_, route)| route.enabled).map(|(id, _)| *id)
+    }
+
     /// Calls `found` once for each enabled endpoint that is to get this event.
     pub(super) fn each_match(&self, event: &Event, mut found: impl FnMut(EndpointId)) {
         if let Some(only) = event.only_for {
@@ -79,26 +131,44 @@ impl AppRoutes {
             return;
         }
         let event_type = &*event.event_type;
-        let mut offer = |id: &EndpointId| {
-            if let Some(route) = self.endpoints.get(id)
-                && route.enabled
-                && route.filter.passes_beside_type(event)
-            {
-                found(*id);
-            }
-        };
-        self.every_type.iter().for_each(&mut offer);
-        self.by_type.get(event_type).into_iter().flatten().for_each(&mut offer);
-        if self.by_prefix.is_empty() {
-            return;
+        let channels = self.channels_of(event);
+        let mut visit = |pattern| self.each_of_pattern(pattern, &channels, event, &mut found);
+        visit(Pattern::Every);
+        if let Some(number) = self.types.get(event_type) {
+            visit(Pattern::Type(number));
         }
-        // `a.b.c` may be wanted as `a.*` and as `a.b.*`; an endpoint that named several gets it once.
-        let mut seen: Vec<EndpointId> = self.by_type.get(event_type).cloned().unwrap_or_default();
-        for (dot, _) in event_type.match_indices('.').filter(|(dot, _)| dot + 1 < event_type.len()) {
-            for id in self.by_prefix.get(&event_type[..=dot]).into_iter().flatten() {
-                if !seen.contains(id) {
-                    seen.push(*id);
-                    offer(id);
+        // `a.b.c` may be wanted as `a.*` and as `a.b.*`. A prefix alone is no type of its family: `a.` is not in `a.*`.
+        for len in self.prefix_lens.range(..event_type.len()).map(|(len, _)| *len) {
+            if event_type.as_bytes()[len - 1] == b'.'
+                && let Some(number) = self.prefixes.get(&event_type[..len])
+            {
+                visit(Pattern::Prefix(number));
+            }
+        }
+    }
+
+    /// The numbers of those of an event's channels that some endpoint names, each once.
+    fn channels_of(&self, event: &Event) -> Vec<u32> {
+        if self.channels.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers: Vec<u32> = event.channels.iter().filter_map(|name| self.channels.get(name)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// Endpoints under one pattern: those that name no channel, and those that name one of the event's.
+    fn each_of_pattern(&self, pattern: Pattern, channels: &[u32], event: &Event, found: &mut impl FnMut(EndpointId)) {
+        for (place, channel) in std::iter::once(&EVERY).chain(channels).enumerate() {
+            // One that names several of the event's channels counts under the first of them.
+            let earlier = &channels[..place.saturating_sub(1)];
+            let all = (pattern, *channel, EndpointId(0))..=(pattern, *channel, EndpointId(u32::MAX));
+            for (_, _, id) in self.index.range(all) {
+                let counted = earlier.iter().any(|other| self.index.contains(&(pattern, *other, *id)));
+                let wants = |route: &Route| route.filter.is_active_at(event.seq);
+                if !counted && self.endpoints.get(id).is_some_and(wants) {
+                    found(*id);
                 }
             }
         }
@@ -183,20 +253,55 @@ mod tests {
         assert_eq!(matches(&all, &only), Vec::<u32>::new());
     }
 
+    #[test]
+    fn nothing_of_an_endpoint_is_left_when_it_is_removed_or_disabled() {
+        let one = endpoint(1, &["a.b", "a.*", "b"], &["eu", "us"]);
+        let mut all = routes(std::slice::from_ref(&one));
+        assert_eq!(all.index.len(), 4, "`a.b` is in `a.*` already");
+        all.put(EndpointId(1), Filter::of(&one), false);
+        assert!(all.contains(EndpointId(1)) && all.enabled().next().is_none());
+        assert!(all.index.is_empty() && all.types.is_empty() && all.prefixes.is_empty() && all.channels.is_empty());
+        all.put(EndpointId(1), Filter::of(&one), true);
+        all.remove(EndpointId(1));
+        assert!(all.index.is_empty() && all.prefix_lens.is_empty() && !all.contains(EndpointId(1)));
+    }
+
+    /// The work of one event, told by the endpoints that are looked at: those that do not match are not.
+    #[test]
+    fn endpoints_of_other_types_prefixes_and_channels_are_not_looked_at() {
+        let others = (1..2_000).map(|id| match id % 3 {
+            0 => endpoint(id, &[&format!("t{id}")], &[]),
+            1 => endpoint(id, &[&format!("p{id}.*")], &[]),
+            _ => endpoint(id, &["a.*"], &[&format!("c{id}")]),
+        });
+        let all = routes(&others.chain([endpoint(9_000, &["a.*"], &["mine"])]).collect::<Vec<_>>());
+        let mut looked_at = 0;
+        let event = event(11, "a.b", &["mine"]);
+        all.each_match(&event, |_| looked_at += 1);
+        assert_eq!(looked_at, 1);
+        let candidates = [EVERY, all.channels.get("mine").unwrap()].map(|channel| {
+            let pattern = Pattern::Prefix(all.prefixes.get("a.").unwrap());
+            all.index.range((pattern, channel, EndpointId(0))..=(pattern, channel, EndpointId(u32::MAX))).count()
+        });
+        assert_eq!(candidates, [0, 1]);
+    }
+
     proptest! {
         #[test]
         fn the_index_agrees_with_each_filter_by_itself(
-            lists in proptest::collection::vec(proptest::collection::vec("[ab]{1,2}(\\.[ab]){0,2}(\\.\\*)?", 0..3), 1..6),
-            types in proptest::collection::vec("[ab]{1,2}(\\.[ab]){0,3}", 1..10),
+            lists in proptest::collection::vec(proptest::collection::vec("[ab]{1,2}(\\.[ab]){0,2}(\\.\\*)?", 0..4), 1..6),
+            named in proptest::collection::vec(proptest::collection::vec("[xyz]", 0..3), 6),
+            types in proptest::collection::vec(("[ab]{1,2}(\\.[ab]){0,3}\\.?", proptest::collection::vec("[xyz]", 0..3)), 1..10),
             removed in 0u32..6,
         ) {
-            let endpoints: Vec<Endpoint> = lists.iter().enumerate().map(|(id, list)| {
-                endpoint(id as u32, &list.iter().map(String::as_str).collect::<Vec<_>>(), &[])
+            let strs = |list: &[String]| list.iter().map(String::as_str).map(str::to_owned).collect::<Vec<_>>();
+            let endpoints: Vec<Endpoint> = lists.iter().zip(&named).enumerate().map(|(id, (list, channels))| {
+                Endpoint { event_types: strs(list), channels: strs(channels), ..endpoint(id as u32, &[], &[]) }
             }).collect();
             let mut all = routes(&endpoints);
             all.remove(EndpointId(removed));
-            for event_type in &types {
-                let event = event(11, event_type, &[]);
+            for (event_type, channels) in &types {
+                let event = event(11, event_type, &channels.iter().map(String::as_str).collect::<Vec<_>>());
                 let alone: Vec<u32> = endpoints.iter()
                     .filter(|e| e.id.0 != removed && Filter::of(e).matches(&event)).map(|e| e.id.0).collect();
                 prop_assert_eq!(matches(&all, &event), alone);

@@ -7,6 +7,7 @@
 //! simulation replaces. Deliberately no clock, no socket and no task here.
 
 use super::metrics::ShardMetrics;
+use super::places::Places;
 use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
@@ -16,11 +17,11 @@ use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
 use crate::shard::inbox::ShardInbox;
-use model::{EndpointRef, Seq, Settlement, UnixMs, Verdict};
+use model::{AppId, EndpointRef, Seq, Settlement, UnixMs, Verdict};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::tables::{application, endpoint};
@@ -59,12 +60,9 @@ pub struct ShardCore {
     pub dirty: RefCell<Vec<Rc<LaneCell>>>,
     /// There are such lanes.
     pub report_wanted: Notify,
-    /// Lanes that wait for the shard to have room for another attempt.
-    pub waiting: RefCell<VecDeque<Rc<LaneCell>>>,
-    /// Places taken: attempts in flight, those included that ended and whose lanes have not been told, and deliveries
-    /// whose rows are being fetched for one.
-    pub in_flight: Cell<usize>,
-    /// One of them is free again.
+    /// Who has attempts in flight, and which lanes wait to have another.
+    pub places: RefCell<Places>,
+    /// A place is free again.
     pub attempt_ended: Notify,
     /// Bytes of payloads that wait in memory.
     pub queued_bytes: Cell<usize>,
@@ -141,7 +139,7 @@ pub struct LaneCell {
     pub timer: Cell<Option<(TimerKey, UnixMs)>>,
     /// Stands in [`ShardCore::dirty`].
     pub dirty: Cell<bool>,
-    /// Stands in [`ShardCore::waiting`].
+    /// Stands in line for a place.
     pub waiting: Cell<bool>,
     /// When something last happened to it.
     pub active_at: Cell<UnixMs>,
@@ -155,6 +153,7 @@ impl ShardCore {
     /// One without endpoints.
     #[must_use]
     pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
+        let parts_places = parts.config.max_in_flight_per_shard;
         ShardCore {
             index: parts.index,
             config: parts.config,
@@ -169,8 +168,7 @@ impl ShardCore {
             timers_changed: Notify::new(),
             dirty: RefCell::new(Vec::new()),
             report_wanted: Notify::new(),
-            waiting: RefCell::new(VecDeque::new()),
-            in_flight: Cell::new(0),
+            places: RefCell::new(Places::new(parts_places)),
             attempt_ended: Notify::new(),
             queued_bytes: Cell::new(0),
             reading_bytes: Cell::new(0),
@@ -182,19 +180,28 @@ impl ShardCore {
         }
     }
 
-    /// Whether another attempt may start now.
+    /// Whether attempts may start now at all.
     #[must_use]
     pub fn may_start(&self) -> bool {
-        !self.holding.get() && !self.stopping.get() && self.in_flight.get() < self.config.max_in_flight_per_shard
+        !self.holding.get() && !self.stopping.get() && !self.places.borrow().is_full()
     }
 
-    /// Whether this lane may start another. Once half of the places are taken, an endpoint that does not keep up, or has
-    /// not answered yet, gets one at a time: however many endpoints never answer, the other half is not for their
-    /// windows. One that is turned away for this asks again when its attempt ends.
+    /// Whether another attempt of this application may start now.
     #[must_use]
-    pub fn has_place_for(&self, lane: &Lane) -> bool {
-        let half_full = self.in_flight.get() >= self.config.max_in_flight_per_shard / 2;
-        self.may_start() && (!half_full || lane.keeps_up() || lane.in_flight() == 0)
+    pub fn may_start_for(&self, app: AppId) -> bool {
+        self.may_start() && self.places.borrow().open_for(app)
+    }
+
+    /// Whether this lane may start another: see [`Places::open_for_endpoint`].
+    #[must_use]
+    pub fn has_place_for(&self, app: AppId, lane: &Lane, now: UnixMs) -> bool {
+        self.may_start() && self.places.borrow().open_for_endpoint(app, lane.in_flight(), || lane.keeps_up(now))
+    }
+
+    /// Places taken.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.places.borrow().taken()
     }
 
     /// An endpoint's settings as its rows say now. Two reads of cached rows; none when it is gone.
@@ -242,7 +249,7 @@ impl ShardCore {
 
     /// Hands every report to the writer now, and what was counted to the metrics.
     pub fn report_now(&self) {
-        self.metrics.hand_on(self.in_flight.get());
+        self.metrics.hand_on(self.in_flight());
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
         for cell in &dirty {
@@ -281,20 +288,21 @@ impl ShardCore {
     /// A lane has work and no room on the shard: it is woken when there is.
     pub fn wait_for_room(&self, cell: &Rc<LaneCell>) {
         if !cell.waiting.replace(true) {
-            self.waiting.borrow_mut().push_back(cell.clone());
+            self.places.borrow_mut().wait(cell.clone());
         }
     }
 
-    /// An attempt or a fetch takes a place.
-    pub fn take_place(&self) {
-        self.in_flight.set(self.in_flight.get() + 1);
+    /// An attempt or a fetch of this application takes a place.
+    pub fn take_place(&self, app: AppId) {
+        let taken = self.places.borrow_mut().take(app);
+        debug_assert!(taken, "a lane started what it had no place for");
     }
 
     /// An attempt ended: what it showed is left with its lane, and the actor is told for the first only, since all that
     /// end in one turn of the thread are one input.
     pub fn attempt_over(&self, cell: &LaneCell, finished: Finished) {
         if cell.gone.get() {
-            return self.free_places(1);
+            return self.free_places(cell.target.app, 1);
         }
         let first = {
             let mut ended = cell.ended.borrow_mut();
@@ -306,21 +314,21 @@ impl ShardCore {
         }
     }
 
-    /// Attempts ended and their lanes know, or a fetch led to none: whoever waits longest may go.
-    pub fn free_places(&self, count: usize) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(count));
+    /// Attempts of this application ended and their lanes know, or a fetch led to none: the next in line may go.
+    pub fn free_places(&self, app: AppId, count: usize) {
+        self.places.borrow_mut().give_back(app, count);
         self.attempt_ended.notify_one();
         // The gauge of those in flight is to follow, also when nothing is left to report.
         self.report_wanted.notify_one();
         self.wake_next();
     }
 
-    /// Has whoever waits longest for room look at its lane, if there is room. One that finds nothing to do with it (its
+    /// Has the next in line for a place look at its lane, if there is room. One that finds nothing to do with it (its
     /// breaker opened meanwhile, or it is gone) must call this again: otherwise those after it would wait for the end of
     /// attempts that nobody makes.
     pub fn wake_next(&self) {
         while self.may_start() {
-            let next = self.waiting.borrow_mut().pop_front();
+            let next = self.places.borrow_mut().next_in_line();
             let Some(cell) = next else { return };
             cell.waiting.set(false);
             if self.poke(cell.target) {

@@ -3,6 +3,7 @@
 //! Deliberately no logic: what is counted is decided where it happens.
 
 use super::core::{LaneCell, ShardCore};
+use crate::dispatch::Lack;
 use crate::endpoint::breaker::{State, Transition};
 use metrics::{Counter, Gauge, Histogram};
 use model::metric;
@@ -19,6 +20,7 @@ pub struct ShardMetrics {
     delivered_counted: Cell<u64>,
     in_flight_shown: Cell<usize>,
     dead_letters: [Counter; DeadLetterReason::ALL.len()],
+    not_made: [Counter; Lack::ALL.len()],
     attempt_seconds: Histogram,
     delivered: Counter,
     delivery_seconds: Histogram,
@@ -58,6 +60,7 @@ impl ShardMetrics {
             attempts: OutcomeClass::ALL.map(|class| metrics::counter!(metric::ATTEMPTS, "outcome" => class.as_str())),
             dead_letters: DeadLetterReason::ALL
                 .map(|reason| metrics::counter!(metric::DEAD_LETTERS, "reason" => reason.as_str())),
+            not_made: Lack::ALL.map(|lack| metrics::counter!(metric::ATTEMPTS_NOT_MADE, "lack" => lack.as_str())),
             attempt_seconds: metrics::histogram!(metric::ATTEMPT_SECONDS),
             delivered: metrics::counter!(metric::DELIVERED),
             delivery_seconds: metrics::histogram!(metric::DELIVERY_SECONDS),
@@ -77,6 +80,11 @@ impl ShardMetrics {
     pub fn attempted(&self, outcome: OutcomeClass, duration_ms: u32) {
         count_one(&self.attempts_counted[outcome as usize]);
         self.attempt_seconds.record(f64::from(duration_ms) / 1000.0);
+    }
+
+    /// An attempt was not made, for want of something of ours.
+    pub fn not_made(&self, lack: Lack) {
+        self.not_made[lack as usize].increment(1);
     }
 
     /// A delivery succeeded, so long after its acceptance.

@@ -9,6 +9,7 @@ mod run;
 pub mod seats;
 
 pub mod core;
+pub mod places;
 pub mod work;
 pub mod workers;
 

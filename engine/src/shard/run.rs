@@ -9,6 +9,7 @@ use super::{housekeeping, report, seats, timers};
 use crate::clock::Clock;
 use crate::dispatch::{DispatchConfig, DispatchSetupError, HttpDispatcher};
 use crate::endpoint::actor;
+use crate::stall;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -70,6 +71,7 @@ async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
     let shell = Rc::new(Shell::new(clock, dispatcher));
     let shard = Rc::new(ShardCore::new(parts, Box::new(shell), clock.now()));
     tokio::task::spawn_local(timers::run(shard.clone(), clock));
+    tokio::task::spawn_local(stall::watch_this_thread(format!("shard-{}", shard.index), clock));
     tokio::task::spawn_local(report::run(shard.clone()));
     tokio::task::spawn_local(housekeeping::run(shard.clone(), clock));
     let _watch = Watch(&shard);
@@ -84,9 +86,9 @@ async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
 /// is in its endpoint's cursor as a hole and will be tried again after the next start.
 async fn drain(shard: &Rc<ShardCore>) {
     let deadline = Instant::now() + Duration::from_millis(shard.config.drain_timeout_ms);
-    while shard.in_flight.get() > 0 {
+    while shard.in_flight() > 0 {
         if tokio::time::timeout_at(deadline, shard.attempt_ended.notified()).await.is_err() {
-            tracing::warn!(attempts = shard.in_flight.get(), "stopped with attempts in flight");
+            tracing::warn!(attempts = shard.in_flight(), "stopped with attempts in flight");
             break;
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     // Nobody will take these up any more. One that is given up for being idle has none.
     let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
     if ended > 0 {
-        shard.free_places(ended);
+        shard.free_places(seat.cell.target.app, ended);
     }
     seat.mailbox.stop();
     shard.set_timer(&seat.cell, None);

@@ -106,7 +106,7 @@ impl Shell {
         let turn = self.turn().await;
         let found = blocking(&shard, turn, move |store: &SharedStore| reads::rows(store, target, fetch)).await;
         if !addr.tell(Input::Fetched(fetch, found)).await {
-            shard.free_places(1);
+            shard.free_places(target.app, 1);
         }
     }
 

@@ -108,11 +108,11 @@ fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
     let asked = load(&shard, &cells[0]);
     let [Action::Fetch(fetch)] = asked[..] else { panic!("{asked:?}") };
     assert!(load(&shard, &cells[1]).is_empty(), "the only place is taken");
-    assert_eq!(shard.in_flight.get(), 1);
+    assert_eq!(shard.in_flight(), 1);
     // Its event is gone: it ends without an attempt.
     let rows = reads::rows(&shard.store, cells[0].target, fetch).unwrap();
     assert!(give(&shard, &cells[0], Input::Fetched(fetch, Some(rows))).is_empty());
-    assert_eq!(shard.in_flight.get(), 0);
+    assert_eq!(shard.in_flight(), 0);
     let asked = give(&shard, &cells[1], Input::Poke);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
 }
@@ -124,7 +124,7 @@ fn one_that_goes_leaves_the_room_it_was_woken_for_to_the_next() {
     let asked = load(&shard, &cells[0]);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
     assert!(load(&shard, &cells[1]).is_empty() && load(&shard, &cells[2]).is_empty(), "both wait for its place");
-    shard.free_places(1);
+    shard.free_places(AppId(1), 1);
     let second = shard.endpoints.borrow()[&target(2)].clone();
     assert!(!cells[1].waiting.get() && cells[2].waiting.get(), "the second is woken");
     seats::leave(&shard, &second, true);
@@ -158,9 +158,9 @@ fn a_fetch_for_an_endpoint_that_is_gone_or_that_failed_gives_its_place_back() {
     for cell in &cells {
         let asked = load(&shard, cell);
         let [Action::Fetch(fetch)] = asked[..] else { panic!("{asked:?}") };
-        assert_eq!(shard.in_flight.get(), 1);
+        assert_eq!(shard.in_flight(), 1);
         cell.gone.set(cell.target == target(2));
         give(&shard, cell, Input::Fetched(fetch, None));
-        assert_eq!(shard.in_flight.get(), 0);
+        assert_eq!(shard.in_flight(), 0);
     }
 }

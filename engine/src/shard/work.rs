@@ -30,7 +30,7 @@ pub fn take_input(
     let _watch = Watch(shard);
     if cell.gone.get() {
         if matches!(input, Input::Fetched(..)) {
-            shard.free_places(1);
+            shard.free_places(cell.target.app, 1);
         }
         return;
     }
@@ -54,19 +54,19 @@ pub fn take_input(
                     count_start(shard, &attempt, now);
                     carry_out(Action::Start(attempt));
                 }
-                None => shard.free_places(1),
+                None => shard.free_places(cell.target.app, 1),
             }
         }
         Input::Fetched(asked, None) => {
             cell.lane.borrow_mut().fetch_failed(asked);
-            shard.free_places(1);
+            shard.free_places(cell.target.app, 1);
         }
         Input::Poke | Input::Stop => {}
     }
     pump(shard, cell, now, carry_out);
     // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
     if ended > 0 {
-        shard.free_places(ended);
+        shard.free_places(cell.target.app, ended);
     }
 }
 
@@ -115,16 +115,16 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
         let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
-        let room = Room { attempt: shard.has_place_for(&lane), bytes };
+        let room = Room { attempt: shard.has_place_for(cell.target.app, &lane, now), bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         let Some(action) = action else { break };
         match &action {
             Action::Start(attempt) => {
-                shard.take_place();
+                shard.take_place(cell.target.app);
                 count_start(shard, attempt, now);
             }
-            Action::Fetch(_) => shard.take_place(),
+            Action::Fetch(_) => shard.take_place(cell.target.app),
             Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
         carry_out(action);
@@ -133,7 +133,7 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         let lane = cell.lane.borrow();
         (lane.wake_at(), lane.has_work(now))
     };
-    if has_work && !shard.may_start() && !shard.stopping.get() {
+    if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
         shard.wait_for_room(cell);
     }
     shard.wake_next();
@@ -159,6 +159,12 @@ fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
+    if finished.lack.is_some() {
+        if cell.lane.borrow_mut().not_made(finished.seq, now) {
+            shard.budget.borrow_mut().give_back(now.0);
+        }
+        return;
+    }
     let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
     let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, .. }) = ruled else { return };
     if gives_back {

@@ -11,7 +11,7 @@
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher};
+use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher, Lack};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
@@ -131,9 +131,13 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         outcome = result.outcome.as_str(),
         status = result.status,
         duration_ms = result.duration_ms,
+        lack = result.lack.map(Lack::as_str),
         "attempt"
     );
-    shard.metrics.attempted(result.outcome, result.duration_ms);
+    match result.lack {
+        Some(lack) => shard.metrics.not_made(lack),
+        None => shard.metrics.attempted(result.outcome, result.duration_ms),
+    }
     // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
     let retry_after_ms = result.retry_after.and_then(|value| retry_after::parse(&value, wall_now()));
     let finished = Finished {
@@ -144,11 +148,19 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         status: result.status,
         retry_after_ms,
         response: result.response,
+        lack: result.lack,
     };
     shard.attempt_over(&cell, finished);
 }
 
 /// The result of an attempt that came to no request.
 fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult { outcome, status: 0, retry_after: None, response: words.as_bytes().to_vec(), duration_ms: 0 }
+    AttemptResult {
+        outcome,
+        status: 0,
+        retry_after: None,
+        response: words.as_bytes().to_vec(),
+        duration_ms: 0,
+        lack: None,
+    }
 }

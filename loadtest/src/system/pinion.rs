@@ -143,6 +143,8 @@ fn spawn(
     }
     command
         .arg("serve")
+        // Scenarios put up to a million endpoints into one application. As a variable, so that a flag may say otherwise.
+        .env("PINION_MAX_ENDPOINTS_PER_APP", "2000000")
         .args(["--listen", &address.to_string(), "--metrics-listen", &metrics.to_string()])
         .args(["--allow-target", "127.0.0.0/8", "--log-level", "warn"])
         .arg("--data-dir")

@@ -33,7 +33,7 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     let http = &config.http;
     let api = &config.api;
     let request_timeout_ms = u64::try_from(api.request_timeout.as_millis()).unwrap_or(u64::MAX);
-    let own: [(&'static str, u64, u64, u64); 12] = [
+    let own: [(&'static str, u64, u64, u64); 19] = [
         ("max_connections", http.max_connections as u64, 1, 65_536),
         ("max_url_bytes", http.max_url_bytes as u64, 256, 32 * 1024),
         ("max_header_bytes", http.max_header_bytes as u64, 8 * 1024, 1 << 20),
@@ -41,9 +41,16 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         ("max_body_bytes", api.body_bytes as u64, 1_024, 16 << 20),
         ("max_batch_body_bytes", api.batch_body_bytes as u64, 1_024, 256 << 20),
         ("max_bodies_bytes", api.bodies_bytes as u64, 1 << 20, 1 << 40),
+        ("max_answers_bytes", api.answers_bytes as u64, 1 << 20, 1 << 40),
+        ("min_body_bytes_per_s", api.body_bytes_per_s as u64, 1, 1 << 30),
         ("max_batch_items", api.batch_items as u64, 1, 10_000),
         ("max_concurrent_requests", api.concurrent_requests as u64, 1, 65_536),
         ("request_timeout_ms", request_timeout_ms, 100, 600_000),
+        ("max_endpoints_per_app", api.quotas.endpoints.into(), 1, u32::MAX.into()),
+        ("max_api_keys_per_app", api.quotas.api_keys.into(), 1, 10_000),
+        ("max_event_types", api.quotas.event_types.into(), 1, 1_000_000),
+        ("max_running_jobs_per_app", api.quotas.running_jobs.into(), 1, 10_000),
+        ("max_jobs_per_app", api.quotas.jobs.into(), 1, 10_000_000),
         ("store_cache_bytes", config.store_cache_bytes, 1 << 20, 1 << 44),
         ("store_log_bytes", config.store_log_bytes as u64, 64 << 10, 1 << 30),
     ];

@@ -155,9 +155,17 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut api.body_bytes, bytes(settings.max_body_bytes));
     set(&mut api.batch_body_bytes, bytes(settings.max_batch_body_bytes));
     set(&mut api.bodies_bytes, bytes(settings.max_bodies_bytes));
+    set(&mut api.answers_bytes, bytes(settings.max_answers_bytes));
+    set(&mut api.body_bytes_per_s, bytes(settings.min_body_bytes_per_s));
     set(&mut api.batch_items, settings.max_batch_items);
     set(&mut api.concurrent_requests, settings.max_concurrent_requests);
     set(&mut api.request_timeout, settings.request_timeout_ms.map(|Span(ms)| Duration::from_millis(ms)));
+    let quotas = &mut api.quotas;
+    set(&mut quotas.endpoints, settings.max_endpoints_per_app);
+    set(&mut quotas.api_keys, settings.max_api_keys_per_app);
+    set(&mut quotas.event_types, settings.max_event_types);
+    set(&mut quotas.running_jobs, settings.max_running_jobs_per_app);
+    set(&mut quotas.jobs, settings.max_jobs_per_app);
 
     let engine = &mut config.engine;
     set(&mut engine.shards, settings.shards);
@@ -244,9 +252,16 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_body_bytes: size(config.api.body_bytes),
         max_batch_body_bytes: size(config.api.batch_body_bytes),
         max_bodies_bytes: size(config.api.bodies_bytes),
+        max_answers_bytes: size(config.api.answers_bytes),
+        min_body_bytes_per_s: size(config.api.body_bytes_per_s),
         max_batch_items: Some(config.api.batch_items),
         max_concurrent_requests: Some(config.api.concurrent_requests),
         request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),
+        max_endpoints_per_app: Some(config.api.quotas.endpoints),
+        max_api_keys_per_app: Some(config.api.quotas.api_keys),
+        max_event_types: Some(config.api.quotas.event_types),
+        max_running_jobs_per_app: Some(config.api.quotas.running_jobs),
+        max_jobs_per_app: Some(config.api.quotas.jobs),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
         store_cache_bytes: Some(Size(config.store_cache_bytes)),
         store_log_bytes: size(config.store_log_bytes),

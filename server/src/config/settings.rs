@@ -84,7 +84,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "PINION_LOG_LEVEL", value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
 
-    /// Connections of the HTTP API at once; more wait to be accepted.
+    /// Connections of the HTTP API at once; beyond, the longest idle one of the address that has most makes room.
     #[arg(long, env = "PINION_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<usize>,
     /// Longest request target; a longer one is answered 414.
@@ -102,9 +102,15 @@ pub(crate) struct Settings {
     /// Body of one batch of messages.
     #[arg(long, env = "PINION_MAX_BATCH_BODY_BYTES", value_name = "SIZE")]
     pub(crate) max_batch_body_bytes: Option<Size>,
-    /// All API request bodies over 16 KiB that are in memory at once; more are refused as busy.
+    /// All API request bodies over 16 KiB that are in memory at once, half of it for one key; more are refused as busy.
     #[arg(long, env = "PINION_MAX_BODIES_BYTES", value_name = "SIZE")]
     pub(crate) max_bodies_bytes: Option<Size>,
+    /// All API answers over 16 KiB that clients have not read yet, half of it for one key; more are refused as busy.
+    #[arg(long, env = "PINION_MAX_ANSWERS_BYTES", value_name = "SIZE")]
+    pub(crate) max_answers_bytes: Option<Size>,
+    /// Bytes per second that an API request body must come with after its first 5 s; a slower one is answered 408.
+    #[arg(long, env = "PINION_MIN_BODY_BYTES_PER_S", value_name = "SIZE")]
+    pub(crate) min_body_bytes_per_s: Option<Size>,
     /// Messages of one batch.
     #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
     pub(crate) max_batch_items: Option<usize>,
@@ -114,6 +120,21 @@ pub(crate) struct Settings {
     /// How long one API request may take, its body included.
     #[arg(long, env = "PINION_REQUEST_TIMEOUT_MS", value_name = "MS")]
     pub(crate) request_timeout_ms: Option<Millis>,
+    /// Endpoints of one application; more are refused.
+    #[arg(long, env = "PINION_MAX_ENDPOINTS_PER_APP", value_name = "N")]
+    pub(crate) max_endpoints_per_app: Option<u32>,
+    /// API keys that are limited to one application; more are refused.
+    #[arg(long, env = "PINION_MAX_API_KEYS_PER_APP", value_name = "N")]
+    pub(crate) max_api_keys_per_app: Option<u32>,
+    /// Event types of the catalogue, archived ones too; more are refused.
+    #[arg(long, env = "PINION_MAX_EVENT_TYPES", value_name = "N")]
+    pub(crate) max_event_types: Option<u32>,
+    /// Jobs of one application at once (recover, replay, redrive, purge); more are refused until one has ended.
+    #[arg(long, env = "PINION_MAX_RUNNING_JOBS_PER_APP", value_name = "N")]
+    pub(crate) max_running_jobs_per_app: Option<u32>,
+    /// Jobs of one application that are kept, ended ones too; more are refused until retention has removed some.
+    #[arg(long, env = "PINION_MAX_JOBS_PER_APP", value_name = "N")]
+    pub(crate) max_jobs_per_app: Option<u32>,
     /// How long a stop waits for requests and attempts in flight.
     #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub(crate) drain_timeout_ms: Option<Millis>,
@@ -164,7 +185,7 @@ pub(crate) struct Settings {
     /// Attempts at once to one endpoint that does not say.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N")]
     pub(crate) max_in_flight: Option<u16>,
-    /// Attempts at once on one shard.
+    /// Attempts at once on one shard. One application may have as many of them as are free.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT_PER_SHARD", value_name = "N")]
     pub(crate) max_in_flight_per_shard: Option<usize>,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk.

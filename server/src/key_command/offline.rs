@@ -17,7 +17,7 @@ pub(super) fn create(
     app: Option<String>,
 ) -> Result<Zeroizing<String>, KeyCommandError> {
     let text = admin_api::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
-    let new = NewKey { hash: KeyHash::of(&text), name, app, now: wall_now() };
+    let new = NewKey { hash: KeyHash::of(&text), name, app, now: wall_now(), most_of_app: u32::MAX };
     write(store, |txn| registry::create(txn, new))?;
     Ok(text)
 }

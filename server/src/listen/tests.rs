@@ -75,15 +75,48 @@ async fn a_connection_that_does_not_finish_its_head_is_closed() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait_for_their_turn() {
-    let running = start(HttpBounds { max_connections: 1, ..HttpBounds::default() }, Duration::ZERO).await;
-    let first = TcpStream::connect(running.address).await.unwrap();
-    let second = exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    tokio::pin!(second);
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
-    assert!(early.is_err(), "the only place is taken");
-    drop(first);
-    assert!(second.await.starts_with("HTTP/1.1 200"));
+async fn when_all_places_are_taken_the_oldest_idle_connection_makes_room() {
+    let running = start(HttpBounds { max_connections: 2, ..HttpBounds::default() }, Duration::ZERO).await;
+    let mut busy = TcpStream::connect(running.address).await.unwrap();
+    busy.write_all(b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // Its request is in progress once another one after it has been answered.
+    exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    for _ in 0..4 {
+        let mut silent = TcpStream::connect(running.address).await.unwrap();
+        let answer = exchange(running.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok() && rest.is_empty(), "the silent one made room");
+    }
+    let mut byte = [0];
+    let read = tokio::time::timeout(Duration::from_millis(50), busy.read(&mut byte)).await;
+    assert!(read.is_err(), "a request in progress is not cut off");
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_only_sends_pings_or_half_a_head_is_closed() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0PINGPING";
+    // HEADERS of stream 1 without END_HEADERS, then a CONTINUATION of one byte at a time.
+    const HEAD: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
+    const MORE: &[u8] = b"\0\0\x01\x09\0\0\0\0\x01\x86";
+    let running = start(small(), Duration::ZERO).await;
+    for (first, again) in [(PING, PING), (HEAD, MORE)] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        let talking = tokio::spawn(async move {
+            while writing.write_all(again).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(5), reading.read_to_end(&mut answer)).await;
+        talking.abort();
+        assert!(ended.is_ok(), "closed although it talks");
+    }
 }
 
 #[tokio::test]

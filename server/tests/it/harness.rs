@@ -20,7 +20,7 @@ mod server;
 mod signature;
 
 pub(crate) use self::behaviour::Behaviour;
-pub(crate) use self::client::{Client, Response};
+pub(crate) use self::client::{Client, Response, raw};
 pub(crate) use self::random::{Random, from_environment, seed};
 pub(crate) use self::receiver::{Received, Receiver};
 pub(crate) use self::server::{Exited, Server, pinion, repair};

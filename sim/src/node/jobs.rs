@@ -1,11 +1,11 @@
 //! The tasks beside the shards, as steps: jobs and retention.
 
 use super::futures::{Reply, Wakeup};
+use engine::jobs::Line;
 use engine::retention::{Cutoffs, Found, Limits, RetentionClock, Round, Step, Tally};
-use model::{Job, UnixMs};
-use std::collections::VecDeque;
+use model::{AppId, UnixMs};
 use std::sync::Arc;
-use storage::tables::{job, retained};
+use storage::tables::retained;
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
@@ -20,9 +20,11 @@ pub(super) struct Jobs {
     started: Arc<Notify>,
     wakeup: Wakeup,
     asleep: bool,
-    waiting: VecDeque<Job>,
-    running: Option<Reply<Answer<()>>>,
-    answer: Option<Answer<()>>,
+    line: Line,
+    /// The job that `running` or `answer` is of.
+    current: Option<(AppId, u32)>,
+    running: Option<Reply<Answer<bool>>>,
+    answer: Option<Answer<bool>>,
     over: bool,
 }
 
@@ -32,7 +34,8 @@ impl Jobs {
             started,
             wakeup: Wakeup::default(),
             asleep: false,
-            waiting: VecDeque::new(),
+            line: Line::default(),
+            current: None,
             running: None,
             answer: None,
             over: false,
@@ -65,20 +68,26 @@ impl Jobs {
         if std::mem::take(&mut self.asleep) {
             self.wakeup.run();
         }
-        match self.answer.take() {
-            Some(Ok(()) | Err(ChangeError::Busy)) | None => {}
-            Some(Err(ChangeError::Rejected(error) | ChangeError::Refused(error))) => return Err(error),
+        let (current, answer) = (self.current.take(), self.answer.take());
+        match answer {
+            Some(Ok(true) | Err(ChangeError::Busy)) => {
+                current.into_iter().for_each(|(app, number)| self.line.again(app, number));
+            }
+            Some(Ok(false)) | None => {}
+            Some(Err(ChangeError::Rejected(error) | ChangeError::Refused(error))) => {
+                current.into_iter().for_each(|(app, number)| self.line.again(app, number));
+                return Err(error);
+            }
             Some(Err(ChangeError::Unavailable(_))) => {
                 self.over = true;
                 return Ok(());
             }
         }
-        if self.waiting.is_empty() {
-            self.waiting = job::list_running(&**store)?.into();
-            self.asleep = self.waiting.is_empty();
-        }
-        if let Some(job) = self.waiting.pop_front() {
-            let (writer, number) = (writer.clone(), job.number);
+        self.line.look(&**store)?;
+        self.current = self.line.next_chunk();
+        self.asleep = self.current.is_none();
+        if let Some((_, number)) = self.current {
+            let writer = writer.clone();
             let change = async move { writer.change(move |txn| engine::jobs::step(txn, number, now)).await };
             let (reply, answer) = Reply::ask(change);
             self.running = answer.is_none().then_some(reply);

@@ -3,6 +3,7 @@
 use crate::plant::Plant;
 use engine::endpoint::mailbox::{Input, Mailbox};
 use engine::shard::core::{Actors, LaneCell, ShardCore};
+use model::AppId;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -126,14 +127,14 @@ impl Mailboxes {
         self.all.borrow().values().any(|mailbox| mailbox.has_mail())
     }
 
-    /// Attempts that ended and whose lanes do not know yet.
-    pub(super) fn ended(&self) -> usize {
-        self.all.borrow().values().map(|mailbox| mailbox.cell.ended.borrow().len()).sum()
-    }
-
-    /// Ends of fetches that nobody took yet.
-    pub(super) fn landings(&self) -> usize {
-        self.all.borrow().values().map(|mailbox| mailbox.landings()).sum()
+    /// Attempts that ended and whose lanes do not know yet, and ends of fetches that nobody took, by application.
+    pub(super) fn places_taken(&self) -> BTreeMap<AppId, usize> {
+        let mut taken = BTreeMap::new();
+        for mailbox in self.all.borrow().values() {
+            let count = mailbox.cell.ended.borrow().len() + mailbox.landings();
+            *taken.entry(mailbox.cell.target.app).or_default() += count;
+        }
+        taken
     }
 
     /// From here on, until called again, nobody hears a poke.

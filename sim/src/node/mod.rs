@@ -57,6 +57,8 @@ pub struct Node {
     pub failed: bool,
     /// So many of the next reads fail.
     pub failing_reads: u32,
+    /// So many attempts will find nothing to be made with.
+    pub lacking: u32,
     /// Retention.
     pub janitor: Janitor,
     writer: Writer<Router>,
@@ -131,7 +133,20 @@ impl Node {
         let janitor = Janitor::new(&store, clock.now());
         let jobs = Jobs::new(job_started);
         let config = plan.config.clone();
-        Ok(Node { disk, handle, clock, shards, master, config, failed: false, failing_reads: 0, janitor, writer, jobs })
+        Ok(Node {
+            disk,
+            handle,
+            clock,
+            shards,
+            master,
+            config,
+            failed: false,
+            failing_reads: 0,
+            lacking: 0,
+            janitor,
+            writer,
+            jobs,
+        })
     }
 
     /// Everything that can happen now, in a fixed order.

@@ -11,7 +11,8 @@ use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
 use engine::shard::core::ShardCore;
 use engine::shard::{ShardParts, reads, seats, timers, work};
-use model::{Seq, UnixMs};
+use model::{AppId, Seq, UnixMs};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use storage::StoreError;
 use storage::writer::ChangeError;
@@ -139,7 +140,7 @@ impl Shard {
         let mailbox = self.mailboxes.get(serial)?;
         let (input, after) = mailbox.next()?;
         if matches!(input, Input::Stop) {
-            mailbox.end().into_iter().for_each(|after| self.follow(after, false));
+            mailbox.end().into_iter().for_each(|after| self.follow(&mailbox, after, false));
             return Some(Seen {
                 mailbox,
                 input: "stop".to_owned(),
@@ -159,14 +160,14 @@ impl Shard {
         work::take_input(&self.core, &cell, input, now, &mut |action| {
             actions.push((action, cell.lane.borrow().breaker_state()));
         });
-        self.follow(after, true);
+        self.follow(&mailbox, after, true);
         Some(Seen { mailbox, input: words, ended, fetched, actions })
     }
 
     /// A message was taken, or dropped.
-    fn follow(&self, after: After, taken: bool) {
+    fn follow(&self, mailbox: &SimMailbox, after: After, taken: bool) {
         match after {
-            After::FetchOver if !taken => self.core.free_places(1),
+            After::FetchOver if !taken => self.core.free_places(mailbox.cell.target.app, 1),
             After::FetchOver | After::Nothing => {}
             After::LogReadOver(bytes_max) => self.core.log_read_over(bytes_max),
         }
@@ -277,11 +278,16 @@ impl Shard {
         self.fired += u64::from(self.plant.is_some());
         let struck = self.fired.is_multiple_of(3);
         if struck && self.plant == Some(Plant::LeakedSlot) {
-            self.core.free_places(1);
+            self.core.free_places(errand.mailbox().cell.target.app, 1);
             return;
         }
         if struck && self.plant == Some(Plant::LeakedPlace) {
-            self.core.take_place();
+            self.core.places.borrow_mut().take(errand.mailbox().cell.target.app);
+        }
+        if struck && self.plant == Some(Plant::WrongTenant) {
+            let mut places = self.core.places.borrow_mut();
+            places.give_back(errand.mailbox().cell.target.app, 1);
+            places.take(AppId(u32::MAX));
         }
         self.core.attempt_over(&errand.mailbox().cell, finished);
     }
@@ -289,15 +295,20 @@ impl Shard {
     /// There is room, or nobody who takes it.
     fn tell(&self, mailbox: &SimMailbox, input: Input, after: After) {
         if !mailbox.tell(input, after) {
-            self.follow(after, false);
+            self.follow(mailbox, after, false);
         }
     }
 
-    /// Places that are taken: attempts and fetches whose end nobody took yet.
+    /// Places that are taken, by application: attempts and fetches whose end nobody took yet.
     #[must_use]
-    pub fn places_taken(&self) -> usize {
-        let taken = |errand: &&Errand| matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. });
-        self.errands.iter().filter(taken).count() + self.mailboxes.landings() + self.mailboxes.ended()
+    pub fn places_taken(&self) -> BTreeMap<AppId, usize> {
+        let mut taken = self.mailboxes.places_taken();
+        for errand in &self.errands {
+            if matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. }) {
+                *taken.entry(errand.mailbox().cell.target.app).or_default() += 1;
+            }
+        }
+        taken
     }
 
     /// Attempts under way.

@@ -16,9 +16,14 @@ const RETRIES_FACTOR: usize = 2;
 /// A bound that is passed, or a place that is lost.
 pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
     let core = &shard.core;
-    let (taken, under_way) = (core.in_flight.get(), shard.places_taken());
+    let by_app = shard.places_taken();
+    let (taken, under_way) = (core.in_flight(), by_app.values().sum::<usize>());
     let name = core.index;
     ensure!(taken == under_way, "shard {name} counts {taken} places as taken, and {under_way} are");
+    for (app, of_app) in by_app {
+        let counted = core.places.borrow().taken_by(app);
+        ensure!(counted == of_app, "shard {name} counts {counted} places as {app}'s, and {of_app} are");
+    }
     let places = core.config.max_in_flight_per_shard;
     ensure!(taken <= places, "shard {name} has {places} places and {taken} are taken");
     let queued: usize = core.endpoints.borrow().values().map(|seat| seat.cell.lane.borrow().queued_bytes()).sum();
@@ -71,7 +76,22 @@ pub(super) fn check_actions(
     if seen.mailbox.cell.lane.borrow().breaker_state() != State::HalfOpen {
         probes.remove(&actor);
     }
+    // An attempt whose rows were fetched has had its place since then.
+    let takes_a_place = |seq: Seq, action: &Action| is_start(action).is_none() || seen.fetched != Some(seq);
+    if seen.actions.iter().any(|(action, _)| taken_on(action).is_some_and(|seq| takes_a_place(seq, action))) {
+        check_share(shard, seen)?;
+    }
     check_lane(shard, seen)
+}
+
+/// An application that has just taken a place holds at most as many as were free before: so as much as it holds is left
+/// for the others, and one that holds less than is free is never turned away.
+fn check_share(shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+    let app = seen.mailbox.cell.target.app;
+    let places = shard.core.places.borrow();
+    let (held, free) = (places.taken_by(app), shard.core.config.max_in_flight_per_shard - places.taken());
+    ensure!(held <= free + 1, "{app} took a place, holds {held} and leaves {free}");
+    Ok(())
 }
 
 fn check_lane(shard: &Shard, seen: &Seen) -> Result<(), Violation> {

@@ -172,6 +172,14 @@ impl Deliveries {
         Ok(())
     }
 
+    /// An attempt turned out not to be made: it counts as none.
+    pub fn not_made(&mut self, target: EndpointRef, seq: Seq) {
+        if let Some(facts) = self.facts.get_mut(&(target, seq)) {
+            facts.in_flight = facts.in_flight.saturating_sub(1);
+            facts.started = facts.started.saturating_sub(1);
+        }
+    }
+
     pub(super) fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
         if self.deleted.contains(&target) {
             return Ok(());

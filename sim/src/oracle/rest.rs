@@ -20,7 +20,7 @@ const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
 pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<(), Violation> {
     for shard in &node.shards {
         let core = &shard.core;
-        ensure!(core.in_flight.get() == 0, "shard {} counts {} attempts in flight", core.index, core.in_flight.get());
+        ensure!(core.in_flight() == 0, "shard {} counts {} attempts in flight", core.index, core.in_flight());
         ensure!(core.reading_bytes.get() == 0, "shard {} has set bytes aside", core.index);
         ensure!(core.queued_bytes.get() == 0, "shard {} has {} bytes queued", core.index, core.queued_bytes.get());
         for (target, seat) in core.endpoints.borrow().iter() {

@@ -19,6 +19,7 @@ impl World {
         self.calm = true;
         self.network.heal();
         self.node.failing_reads = 0;
+        self.node.lacking = 0;
         self.settle_down()?;
         let attempts = self.attempts;
         self.crash()?;

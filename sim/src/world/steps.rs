@@ -2,9 +2,11 @@
 
 use super::{World, note};
 use crate::client::Answer;
+use crate::network::{Exchange, pick};
 use crate::node::{Errand, Flight, Seen, Task};
 use crate::oracle::{Ended, Violation, check_shard};
 use crate::plant::Plant;
+use engine::dispatch::Lack;
 use engine::endpoint::lane::{Action, Attempt, Finished};
 use engine::outcome::retry_after;
 use model::OutcomeClass;
@@ -95,9 +97,12 @@ impl World {
         let real = self.time.real();
         let (url, timeout_ms) = (settings.uri().map(ToString::to_string), settings.timeout_ms);
         drop(settings);
+        let lacking = self.node.lacking > 0;
+        self.node.lacking = self.node.lacking.saturating_sub(1);
         flight.exchange = match url {
+            Some(_) if lacking => Exchange::lacking(*pick(&Lack::ALL, &mut self.rng), real),
             Some(url) => self.network.send(&url, timeout_ms, real, &mut self.rng),
-            None => crate::network::Exchange::unmade(real),
+            None => Exchange::unmade(real),
         };
         self.sabotage_start(&mut flight);
         let (target, seq) = (flight.mailbox.cell.target, flight.event.seq);
@@ -118,7 +123,7 @@ impl World {
         match twice {
             Some(second) => {
                 let core = &self.node.shards[index].core;
-                core.in_flight.set(core.in_flight.get() + 1);
+                core.places.borrow_mut().take(second.mailbox.cell.target.app);
                 self.oracle.started(&second, &rows)
             }
             None => Ok(()),
@@ -160,10 +165,17 @@ impl World {
             status: exchange.status,
             retry_after_ms: exchange.retry_after.as_ref().and_then(|value| retry_after::parse(value, wall)),
             response: Vec::new(),
+            lack: exchange.lack,
         };
         let ended = Ended { started_at: flight.started_at, outcome: exchange.outcome };
         let seq = finished.seq;
         let again = (exchange.outcome == OutcomeClass::Success).then(|| flight.again());
+        if finished.lack.is_some() {
+            self.oracle.deliveries.not_made(target, seq);
+            self.node.shards[index].land(number, finished);
+            note!(self, "{} was not sent {seq}: something of ours was short", target.endpoint);
+            return self.check_shards();
+        }
         self.oracle.ended(target, seq, ended)?;
         self.node.shards[index].land(number, finished);
         note!(self, "{} answered {seq}: {}", target.endpoint, ended.outcome.as_str());
@@ -172,7 +184,7 @@ impl World {
         {
             self.work_off(200)?;
             let core = &self.node.shards[index].core;
-            core.in_flight.set(core.in_flight.get() + 1);
+            core.places.borrow_mut().take(target.app);
             self.start(index, again)?;
         }
         self.check_shards()
@@ -228,7 +240,7 @@ impl Flight {
             number: attempt.number,
             due: attempt.due,
             started_at: now,
-            exchange: crate::network::Exchange::unmade(now),
+            exchange: Exchange::unmade(now),
             arrived: false,
         }
     }

@@ -6,7 +6,9 @@ use crate::node::{Shard, Task};
 use crate::oracle::{Violation, ensure};
 use crate::plan::Surprise;
 use engine::shard::housekeeping;
+use model::AppId;
 use rand::RngExt;
+use std::collections::BTreeSet;
 use storage::store::memory::FaultOutcome;
 
 const SECOND_MS: u64 = 1_000;
@@ -41,6 +43,11 @@ impl World {
             Surprise::Resend => self.resend(),
             Surprise::StartJob => self.start_job(),
             Surprise::Network => self.change_network(),
+            Surprise::FallSilent => self.fall_silent(),
+            Surprise::Lack => {
+                self.node.lacking = self.rng.random_range(1..6);
+                note!(self, "{} attempts will find nothing to be made with", self.node.lacking);
+            }
             Surprise::Pass => self.pass(),
             Surprise::Stall => {
                 let ms = *pick(&[10 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 10 * HOUR_MS], &mut self.rng);
@@ -76,6 +83,16 @@ impl World {
         let health = if self.rng.random_ratio(2, 5) { Health::Fine } else { *pick(&HEALTHS, &mut self.rng) };
         note!(self, "{url} is {health:?}");
         self.network.set(&url, health);
+    }
+
+    /// A tenant's receivers take what is sent and never answer: all at once, as one who means harm has it.
+    fn fall_silent(&mut self) {
+        let apps: BTreeSet<AppId> = self.oracle.deliveries.endpoints().map(|row| row.app).collect();
+        let Some(app) = apps.iter().nth(self.rng.random_range(0..apps.len().max(1))) else { return };
+        note!(self, "all receivers of {app} fall silent");
+        for row in self.oracle.deliveries.endpoints().filter(|row| row.app == *app) {
+            self.network.set(&row.url, Health::Silent);
+        }
     }
 
     /// To where something is due, or some milliseconds.
@@ -114,7 +131,7 @@ impl World {
                 self.pass();
             }
         }
-        let in_flight: usize = self.node.shards.iter().map(|shard| shard.core.in_flight.get()).sum();
+        let in_flight: usize = self.node.shards.iter().map(|shard| shard.core.in_flight()).sum();
         self.node.shards.iter_mut().for_each(Shard::report);
         while self.node.handle.has_work() && !self.node.failed {
             self.perform(Task::Commit)?;

@@ -41,13 +41,14 @@ fn a_double_delivery_is_seen() {
 
 #[test]
 fn a_leaked_slot_or_place_is_seen() {
-    check(Plant::LeakedSlot, &["in flight", "lost a slot", "never settles", "nothing will"]);
+    check(Plant::LeakedSlot, &["in flight", "lost a slot", "never settles", "nothing will", "it is not on disk"]);
     check(Plant::LeakedPlace, &["places as taken"]);
+    check(Plant::WrongTenant, &["'s, and"]);
 }
 
 #[test]
 fn a_lost_timer_is_seen() {
-    check(Plant::LostTimer, &["nothing will", "never settles"]);
+    check(Plant::LostTimer, &["nothing will", "never settles", "bytes queued"]);
 }
 
 #[test]

@@ -7,7 +7,8 @@
 use crate::keys::{KeyKind, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{delivery, get_row, log, put_row, scan_rows};
+use crate::tables::counter::{self, Counted};
+use crate::tables::{count_rows, delivery, get_row, log, put_row, scan_rows};
 use crate::txn::{Change, Txn};
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs};
 
@@ -25,6 +26,17 @@ pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<En
 /// Whatever the store reports, or a corrupt row.
 pub fn by_uid(read: &(impl Read + ?Sized), app: AppId, uid: &str) -> Result<Option<EndpointId>, StoreError> {
     get_row(read, KeyKind::EndpointUid, &endpoint_uid::encode(app, uid))
+}
+
+/// How many endpoints an application has. The number is kept beside them; where it is not noted yet they are counted.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<u32, StoreError> {
+    match counter::count(read, Counted::Endpoints(app))? {
+        Some(count) => Ok(count),
+        None => count_rows(read, &endpoint::of_app(app)),
+    }
 }
 
 /// Endpoints of an application in the order of creation (or against it), at most `limit`, those beyond `after`.
@@ -71,6 +83,10 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
         row.active_from = log::head(txn, row.app)?;
     }
     put_row(txn, endpoint::encode(row.target()), &row)?;
+    if before.is_none() {
+        let count = count(txn, row.app)?;
+        counter::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
+    }
     match (was_disabled, &row.disabled) {
         (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
         (None | Some(false), Some(disabled)) => {
@@ -148,6 +164,10 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let target = row.target();
     // The name it has now, which need not be the one that the caller last saw.
     let stored = get(txn, target)?;
+    if stored.is_some() {
+        let count = count(txn, target.app)?;
+        counter::set_count(txn, Counted::Endpoints(target.app), count.saturating_sub(1))?;
+    }
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
     }
@@ -189,6 +209,28 @@ mod tests {
         assert_eq!(by_uid(&store, AppId(1), "hook").unwrap(), None);
         assert_eq!(by_uid(&store, AppId(2), "hook").unwrap(), Some(EndpointId(2)));
         assert_eq!(get(&store, target(1, 1)).unwrap(), Some(endpoint(1, 1, Some("other"))));
+    }
+
+    #[test]
+    fn endpoints_are_counted_also_where_nobody_noted_how_many_there_are() {
+        let store = TestStore::default();
+        store.write(|txn| (1..=600).try_for_each(|id| put(txn, &endpoint(1, id, None))));
+        store.write(|txn| put(txn, &endpoint(2, 700, None)));
+        store.write(|txn| put(txn, &endpoint(1, 5, Some("again"))));
+        let counts = |txn: &Txn<'_>| (count(txn, AppId(1)).unwrap(), count(txn, AppId(2)).unwrap());
+        store.write(|txn| {
+            assert_eq!(counts(txn), (600, 1));
+            counter::forget_counts(txn, 10)?;
+            // Counted anew: what this transaction removes and adds is seen.
+            remove(txn, &endpoint(1, 600, None))?;
+            assert_eq!(counts(txn), (599, 1));
+            remove(txn, &endpoint(2, 700, None))?;
+            assert_eq!(counts(txn), (599, 0));
+            put(txn, &endpoint(2, 701, None))?;
+            assert_eq!(counts(txn), (599, 1));
+            Ok(())
+        });
+        assert_eq!(count(&store, AppId(1)).unwrap(), 599);
     }
 
     #[test]

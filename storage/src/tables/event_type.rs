@@ -3,7 +3,8 @@
 use crate::keys::{KeyKind, event_type};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan_rows};
+use crate::tables::counter::{self, Counted};
+use crate::tables::{count_rows, get_row, put_row, scan_rows};
 use crate::txn::Txn;
 use model::EventType;
 
@@ -29,20 +30,41 @@ pub fn list(
     scan_rows(read, KeyKind::EventType, &range, limit, direction)
 }
 
+/// How many event types there are, archived ones too.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn count(read: &(impl Read + ?Sized)) -> Result<u32, StoreError> {
+    match counter::count(read, Counted::EventTypes)? {
+        Some(count) => Ok(count),
+        None => count_rows(read, &event_type::all()),
+    }
+}
+
 /// Creates or replaces an event type.
 ///
 /// # Errors
-/// A refusal when the row is too large.
+/// Whatever the store reports; a refusal when the row is too large.
 pub fn put(txn: &mut Txn<'_>, row: &EventType) -> Result<(), StoreError> {
-    put_row(txn, event_type::encode(&row.name), row)
+    let key = event_type::encode(&row.name);
+    if txn.get(&key)?.is_none() {
+        let count = count(txn)?;
+        counter::set_count(txn, Counted::EventTypes, count.saturating_add(1))?;
+    }
+    put_row(txn, key, row)
 }
 
 /// Removes an event type, if it exists.
 ///
 /// # Errors
-/// None today.
+/// Whatever the store reports.
 pub fn remove(txn: &mut Txn<'_>, name: &str) -> Result<(), StoreError> {
-    txn.delete(event_type::encode(name));
+    let key = event_type::encode(name);
+    if txn.get(&key)?.is_some() {
+        let count = count(txn)?;
+        counter::set_count(txn, Counted::EventTypes, count.saturating_sub(1))?;
+    }
+    txn.delete(key);
     Ok(())
 }
 

@@ -4,10 +4,11 @@ use crate::codec;
 use crate::keys::{KeyKind, job};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::counter::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
-use model::{Job, JobStatus, UnixMs};
+use model::{AppId, Job, JobKind, JobStatus, UnixMs};
 
 /// Rows that a search reads at once.
 const PAGE: usize = 256;
@@ -32,7 +33,7 @@ pub fn list_running(read: &(impl Read + ?Sized)) -> Result<Vec<Job>, StoreError>
         let page: Vec<Job> = scan_rows(read, KeyKind::Job, &range, PAGE, Direction::Forward)?;
         after = page.last().map(|job| job.number);
         let more = page.len() == PAGE;
-        running.extend(page.into_iter().filter(|job| job.status == JobStatus::Running));
+        running.extend(page.into_iter().filter(is_running));
         if !more {
             return Ok(running);
         }
@@ -53,12 +54,46 @@ pub fn list(
     scan_rows(read, KeyKind::Job, &range, limit, direction)
 }
 
+/// How many jobs of an application a caller asked for: those that have more to do, and all that are kept. Those of a store
+/// of an earlier version are not among them.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<(u32, u32), StoreError> {
+    let count = |counted| Ok(counter::count(read, counted)?.unwrap_or(0));
+    Ok((count(Counted::RunningJobs(app))?, count(Counted::Jobs(app))?))
+}
+
 /// Creates a job or notes its progress.
 ///
 /// # Errors
-/// None today.
+/// Whatever the store reports, or a corrupt row.
 pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
+    let before = get(txn, row.number)?;
+    let (was_running, is_running) = (before.as_ref().is_some_and(is_running), is_running(row));
+    let delta = i64::from(is_running) - i64::from(was_running);
+    recount(txn, row, delta, i64::from(before.is_none()))?;
     put_row(txn, job::encode(row.number), row)
+}
+
+fn is_running(row: &Job) -> bool {
+    row.status == JobStatus::Running
+}
+
+/// Keeps the counts of [`count`]. What the engine has to do after a deletion is nobody's to be bounded.
+fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), StoreError> {
+    if matches!(row.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication) {
+        return Ok(());
+    }
+    let app = row.target.app;
+    for (counted, delta) in [(Counted::RunningJobs(app), running), (Counted::Jobs(app), kept)] {
+        if delta != 0 {
+            let count = i64::from(counter::count(txn, counted)?.unwrap_or(0)) + delta;
+            // One that was there before jobs were counted goes without having come.
+            counter::set_count(txn, counted, u32::try_from(count.max(0)).unwrap_or(u32::MAX))?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the next `limit` jobs and removes those that ended before `before`.
@@ -71,17 +106,27 @@ pub fn sweep(
     before: UnixMs,
     limit: usize,
 ) -> Result<Swept, StoreError> {
-    sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
+    let mut gone: Vec<Job> = Vec::new();
+    let swept = sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
         let row: Job = codec::decode(KeyKind::Job.name(), value)?;
-        Ok(row.status != JobStatus::Running && row.updated_at < before)
-    })
+        let is_past = !is_running(&row) && row.updated_at < before;
+        gone.extend(is_past.then_some(row));
+        Ok(is_past)
+    })?;
+    for row in gone {
+        // One that this transaction renewed has stayed.
+        if get(txn, row.number)?.is_none() {
+            recount(txn, &row, 0, -1)?;
+        }
+    }
+    Ok(swept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::{JobKind, Seq};
+    use model::Seq;
 
     fn row(number: u32, status: JobStatus) -> Job {
         Job {
@@ -108,5 +153,25 @@ mod tests {
         assert_eq!(get(&store, 301).unwrap(), Some(row(301, JobStatus::Running)));
         store.write(|txn| put(txn, &row(301, JobStatus::Failed)));
         assert_eq!(list_running(&store).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn jobs_are_counted_by_application_until_they_are_swept() {
+        let store = TestStore::default();
+        let counts = || count(&store, AppId(1)).unwrap();
+        store.write(|txn| (1..=3).try_for_each(|number| put(txn, &row(number, JobStatus::Running))));
+        let purge = Job { kind: JobKind::PurgeEndpoint, ..row(4, JobStatus::Running) };
+        store.write(|txn| put(txn, &purge));
+        assert_eq!(counts(), (3, 3));
+        store.write(|txn| put(txn, &Job { affected: 1, ..row(1, JobStatus::Running) }));
+        store.write(|txn| put(txn, &row(2, JobStatus::Failed)));
+        assert_eq!(counts(), (2, 3));
+        store.write(|txn| {
+            let swept = sweep(txn, None, UnixMs(9), 100)?;
+            assert_eq!(swept.removed, 1);
+            Ok(())
+        });
+        assert_eq!(counts(), (2, 2));
+        assert_eq!(count(&store, AppId(2)).unwrap(), (0, 0));
     }
 }

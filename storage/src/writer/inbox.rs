@@ -9,7 +9,8 @@
 //! Deliberately no fairness between tenants: one commit takes all there is, up to its bound, in order of arrival.
 
 use super::WriterConfig;
-use super::ingest::{Ingest, IngestError, IngestOutcome, NewMessage};
+use super::busy::Busy;
+use super::ingest::{Ingest, IngestError, IngestOutcome, Marked, NewMessage};
 use crate::store::StoreError;
 use crate::txn::{Change, Txn};
 use model::{AppId, Event, Settlement, UnixMs};
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
@@ -67,6 +69,7 @@ struct Shared {
     ready: Condvar,
     failure: watch::Sender<Option<String>>,
     applications_version: AtomicU64,
+    busy: Busy,
 }
 
 #[derive(Default)]
@@ -138,7 +141,7 @@ pub(super) struct Taken {
 pub(super) enum Request {
     Ingest {
         app: AppId,
-        messages: Vec<NewMessage>,
+        messages: Vec<Marked>,
         bytes: usize,
         reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
     },
@@ -250,8 +253,20 @@ impl WriterHandle {
             ready: Condvar::new(),
             failure: watch::Sender::new(None),
             applications_version: AtomicU64::new(0),
+            busy: Busy::new(),
         };
         WriterHandle { shared: Arc::new(shared) }
+    }
+
+    /// The longest step of the writer's thread since the last call, the one that lasts now included.
+    #[must_use]
+    pub fn take_longest_step(&self) -> Duration {
+        self.shared.busy.take_longest()
+    }
+
+    /// Times a step of the writer's.
+    pub(super) fn during<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.shared.busy.during(step)
     }
 
     /// Takes messages in. When this returns, each accepted one is on the disk.
@@ -267,6 +282,7 @@ impl WriterHandle {
             return Err(IngestError::TooLarge);
         }
         let (reply, answer) = oneshot::channel();
+        let messages = messages.into_iter().map(Marked::from).collect();
         self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
             Refused::Busy => IngestError::Busy { retry_after_s: 1 },
             Refused::Closing => IngestError::ShuttingDown,

@@ -47,6 +47,20 @@ impl NewMessage {
     }
 }
 
+/// A message with its fingerprint, if it has an idempotency key: made where it came in, so that no payload is hashed on the
+/// thread that all writes wait for.
+#[derive(Debug)]
+pub(super) struct Marked {
+    message: NewMessage,
+    fingerprint: Option<[u8; 16]>,
+}
+
+impl From<NewMessage> for Marked {
+    fn from(message: NewMessage) -> Marked {
+        Marked { fingerprint: message.idempotency_key.as_ref().map(|_| fingerprint(&message)), message }
+    }
+}
+
 /// What became of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngestOutcome {
@@ -118,7 +132,7 @@ impl Ingest {
         &mut self,
         txn: &mut Txn<'_>,
         app: AppId,
-        messages: Vec<NewMessage>,
+        messages: Vec<Marked>,
         now: UnixMs,
         events: &mut Vec<Event>,
     ) -> Result<Result<Vec<IngestOutcome>, IngestError>, StoreError> {
@@ -151,10 +165,10 @@ impl Ingest {
         txn: &mut Txn<'_>,
         app: AppId,
         seq: Seq,
-        message: NewMessage,
+        message: Marked,
         now: UnixMs,
     ) -> Result<IngestOutcome, StoreError> {
-        let fingerprint = message.idempotency_key.as_ref().map(|_| fingerprint(&message));
+        let Marked { message, fingerprint } = message;
         if let (Some(key), Some(fingerprint)) = (&message.idempotency_key, fingerprint)
             && let Some(row) = idempotency::get(txn, app, key, now)?
         {

@@ -13,6 +13,7 @@
 //!
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
+mod busy;
 mod inbox;
 mod ingest;
 
@@ -142,7 +143,8 @@ impl<D: Downstream> Writer<D> {
 
     fn run(&mut self) {
         while let Some(taken) = self.handle.take() {
-            if !self.take_up(taken) {
+            let handle = self.handle.clone();
+            if !handle.during(|| self.take_up(taken)) {
                 return;
             }
         }

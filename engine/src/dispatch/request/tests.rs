@@ -82,6 +82,12 @@ fn reserved_repeated_and_malformed_headers_are_refused() {
     for name in ["Host", "content-LENGTH", "Transfer-Encoding", "Connection", "Webhook-Id", "svix-anything", "Expect"] {
         assert!(matches!(check_headers([(name, "x")]), Err(HeaderError::Reserved { .. })), "{name}");
     }
+    for name in
+        ["webhook_id", "WebHook_Signature", "content_length", "Content.Type", "svix_x", "user!agent", "keep_alive"]
+    {
+        assert!(matches!(check_headers([(name, "x")]), Err(HeaderError::Reserved { .. })), "{name} folds into ours");
+    }
+    assert!(check_headers([("x_host", "x"), ("my.webhook_id", "x")]).is_ok());
     assert!(matches!(check_headers([("X-A", "1"), ("x-a", "2")]), Err(HeaderError::Duplicate { .. })));
     for name in ["", " x", "x y", "x:", ":path", "x\r\ny", "é"] {
         assert!(matches!(check_headers([(name, "x")]), Err(HeaderError::Name { .. })), "{name:?}");
@@ -92,6 +98,13 @@ fn reserved_repeated_and_malformed_headers_are_refused() {
     let names: Vec<String> = (0..=HEADER_COUNT_MAX).map(|index| format!("x-{index}")).collect();
     assert_eq!(check_headers(names.iter().map(|name| (name.as_str(), ""))), Err(HeaderError::TooMany));
     assert_eq!(check_headers([("x", "v".repeat(HEADERS_LEN_MAX).as_str())]), Err(HeaderError::TooLong));
+}
+
+#[test]
+fn a_stored_header_that_folds_into_ours_is_left_out_and_the_rest_is_sent() {
+    let target = target("https://example.com/", &[("webhook_id", "forged"), ("x-a", "1")]).unwrap();
+    let request = build(&target, &event(), UnixMs(0));
+    assert!(request.headers().get("webhook_id").is_none() && request.headers()["x-a"] == "1");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a lane does next: which delivery, and whether now.
 //!
-//! Five gates in a row: window, slow-down, rate, breaker, and for retries the budgets. Who is turned away by one gives
-//! back what the earlier ones gave. Deliberately not the gates themselves.
+//! Five gates in a row: window, pauses (asked for by the receiver, or for a lack of ours), rate, breaker, and for retries
+//! the budgets. A delivery that one of them turns away gives back what the earlier ones gave. Deliberately not the gates themselves.
 
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
@@ -69,8 +69,9 @@ impl Lane {
             // An attempt in flight comes back and leads to the next question.
             return None;
         }
-        if self.slow_down_until > now {
-            self.wake_no_later_than(self.slow_down_until);
+        let not_before = self.slow_down_until.max(self.lacking_until);
+        if not_before > now {
+            self.wake_no_later_than(not_before);
             return None;
         }
         if let Some(Err(next)) = self.rate.as_mut().map(|rate| rate.check(now.0)) {
@@ -98,7 +99,8 @@ impl Lane {
             let _taken = rate.try_take(now.0);
         }
         let Chosen { action, seq, was_due, accepted_at } = chosen;
-        let flight = Flight { was_due, attempts_before: 0, trigger: Trigger::Scheduled, accepted_at, ticket, slot };
+        let trigger = Trigger::Scheduled;
+        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, ticket, slot, since: now };
         self.flights.insert(seq, flight);
         Some(action)
     }

@@ -37,6 +37,12 @@ use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
 use types::{Departed, Flight};
 
+/// An endpoint whose oldest attempt has been in flight for longer does not keep up.
+const SILENT_MS: u64 = 1_000;
+
+/// How long an endpoint pauses when there was nothing to make its attempt with.
+const LACK_PAUSE_MS: u64 = 500;
+
 /// The decisions of one endpoint.
 pub struct Lane {
     target: EndpointRef,
@@ -48,6 +54,8 @@ pub struct Lane {
     rate: Option<RateLimit>,
     budget: RetryBudget,
     slow_down_until: UnixMs,
+    /// No attempts before: there was nothing to make one with.
+    lacking_until: UnixMs,
     failing: Option<FailingSpell>,
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
@@ -81,6 +89,7 @@ impl Lane {
             rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
             slow_down_until: UnixMs::ZERO,
+            lacking_until: UnixMs::ZERO,
             failing: FailingSpell::restore(&start.health),
             flights: HashMap::new(),
             wake_at: None,
@@ -255,6 +264,27 @@ impl Lane {
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }
 
+    /// An attempt was not made, for want of something of ours: a connection, a lookup, a descriptor. That says nothing
+    /// about the endpoint and counts as no attempt: the delivery is back in line, and the endpoint pauses for a moment.
+    /// Answers whether the shard's retry budget is owed a token.
+    pub fn not_made(&mut self, seq: Seq, now: UnixMs) -> bool {
+        let Some(flight) = self.flights.remove(&seq) else { return false };
+        self.give_back(flight.ticket, flight.slot);
+        match flight.was_due {
+            Some(due) => self.retries.returned((due, seq)),
+            None => {
+                self.backlog.hole_returned(seq);
+                self.retries.landed(seq);
+            }
+        }
+        self.lacking_until = now.plus_ms(LACK_PAUSE_MS);
+        let took_budget = flight.was_due.is_some() && flight.trigger == Trigger::Scheduled;
+        if took_budget {
+            self.budget.give_back(now.0);
+        }
+        took_budget
+    }
+
     /// Whether nothing is left to do or to remember: its actor may go.
     #[must_use]
     pub fn is_idle(&self, now: UnixMs) -> bool {
@@ -286,10 +316,12 @@ impl Lane {
         self.flights.len()
     }
 
-    /// Whether its last attempt that ended found the endpoint answering in time, if not well.
+    /// Whether the endpoint answers in time, if not well: its last attempt that ended showed that, and none in flight has
+    /// waited for longer than [`SILENT_MS`]. One that answered well and then went silent is known by the second.
     #[must_use]
-    pub fn keeps_up(&self) -> bool {
-        self.keeps_up
+    pub fn keeps_up(&self, now: UnixMs) -> bool {
+        // Bounded by the window's greatest size; asked only when places are short.
+        self.keeps_up && self.flights.values().all(|flight| now.since_ms(flight.since) <= SILENT_MS)
     }
 
     /// The breaker's state, for metrics.

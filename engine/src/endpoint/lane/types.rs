@@ -1,5 +1,6 @@
 //! What goes into a lane and what comes out, as plain data. Deliberately no behaviour.
 
+use crate::dispatch::Lack;
 use crate::endpoint::backlog::LogRead;
 use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
@@ -107,6 +108,8 @@ pub struct Finished {
     pub retry_after_ms: Option<u64>,
     /// The start of the body, or the error in words.
     pub response: Vec<u8>,
+    /// Set when there was no attempt, for want of something of ours.
+    pub lack: Option<Lack>,
 }
 
 /// What is worth telling of a finished attempt, beyond the report.
@@ -134,6 +137,8 @@ pub(super) struct Flight {
     pub(super) accepted_at: UnixMs,
     pub(super) ticket: Ticket,
     pub(super) slot: Slot,
+    /// When it was let through.
+    pub(super) since: UnixMs,
 }
 
 /// What is left of a flight once its ticket and slot are returned.

@@ -51,6 +51,8 @@ struct Launch {
     file_size_kib: Option<u32>,
     /// The soft limit of open files that it is started with.
     open_files: Option<u32>,
+    /// The limit of open files, which it cannot raise.
+    open_files_max: Option<u32>,
 }
 
 /// The binary with a clean environment: no variable of ours from outside.
@@ -78,6 +80,7 @@ impl Launch {
         // The limit of a file is in blocks of 512 bytes. Its signal is ignored, so that the write fails instead.
         let file_size = self.file_size_kib.map(|kib| format!("trap '' XFSZ; ulimit -f {};", kib * 2));
         let open_files = self.open_files.map(|count| format!("ulimit -Sn {count};"));
+        let open_files = open_files.or(self.open_files_max.map(|count| format!("ulimit -n {count};")));
         if file_size.is_none() && open_files.is_none() {
             return pinion();
         }
@@ -138,6 +141,13 @@ impl Server {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let launch = Launch { open_files: Some(open_files), ..Launch::default() };
         spawn(data, launch).unwrap_or_else(|exited| panic!("the server did not start: {exited:?}"))
+    }
+
+    /// With a limit of open files that it cannot raise.
+    pub(crate) fn try_start_within_open_files(open_files: u32, arguments: &[&str]) -> Result<Server, Exited> {
+        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        spawn(data, Launch { arguments, open_files_max: Some(open_files), ..Launch::default() })
     }
 
     /// Kills it (SIGKILL) and starts it again on the same data directory; ports change.

@@ -4,7 +4,23 @@
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
 mod authority;
+#[cfg(target_os = "linux")]
+mod bodies;
+#[cfg(target_os = "linux")]
+mod edge;
 mod h2_receiver;
 mod http2;
+#[cfg(target_os = "linux")]
+mod jobs;
+#[cfg(target_os = "linux")]
+mod names;
+mod places;
+#[cfg(target_os = "linux")]
+mod quotas;
+#[cfg(target_os = "linux")]
+mod slow_clients;
+#[cfg(target_os = "linux")]
+mod work;
+
 #[allow(dead_code, reason = "attacks come and go; the neighbour stays")]
 mod neighbour;

@@ -29,6 +29,8 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
     index::mend(store, report)?;
     marks::mend(store, report, lost_bytes_max, &ends)?;
     counters(store)?;
+    // What was lost is still counted in them.
+    while counted_anew(store)? {}
     let mut all = Retained::default();
     for kind in [KeyKind::Event, KeyKind::Chunk, KeyKind::EventUid] {
         all.events += bytes_of(store, kind)?;
@@ -37,6 +39,16 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
         all.attempts += bytes_of(store, kind)?;
     }
     commit(store, |txn| retained::put(txn, all))
+}
+
+/// Forgets some of the counts of what there is; whether there may be more.
+fn counted_anew(store: &dyn Store) -> Result<bool, StoreError> {
+    let mut forgotten = 0;
+    commit(store, |txn| {
+        forgotten = counter::forget_counts(txn, PAGE)?;
+        Ok(())
+    })?;
+    Ok(forgotten == PAGE)
 }
 
 /// No number is given out twice.

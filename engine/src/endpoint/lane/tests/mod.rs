@@ -48,5 +48,14 @@ pub(super) fn policy() -> LanePolicy {
 }
 
 pub(super) fn answer(seq: Seq, at: UnixMs, outcome: OutcomeClass, status: u16) -> Finished {
-    Finished { seq, started_at: at, duration_ms: 1, outcome, status, retry_after_ms: None, response: Vec::new() }
+    Finished {
+        seq,
+        started_at: at,
+        duration_ms: 1,
+        outcome,
+        status,
+        retry_after_ms: None,
+        response: Vec::new(),
+        lack: None,
+    }
 }

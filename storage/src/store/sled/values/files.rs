@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Files open for reading at once. 16 MiB each: a backlog that is read goes through one after the other.
 const MAX_OPEN: usize = 64;
 
+/// ENFILE and EMFILE.
+const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+
 /// Files by number, the one used last at the end.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -42,7 +45,7 @@ impl Files {
             return Ok(file);
         }
         // Outside of the lock; a second one that opens it too does no harm.
-        let file = Arc::new(File::open(self.path(number))?);
+        let file = Arc::new(self.with_descriptor(|| File::open(self.path(number)))?);
         self.put(number, file.clone());
         Ok(file)
     }
@@ -53,6 +56,19 @@ impl Files {
             open.remove(0);
         }
         open.push((number, file));
+    }
+
+    /// Opens a file. When the process has no descriptor left, the files that are open here give theirs: the process
+    /// must not end for want of what it can do without.
+    pub(super) fn with_descriptor<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match open() {
+            Err(error) if error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => {
+                tracing::warn!(%error, "no file descriptor is left; value files give theirs");
+                self.lock().clear();
+                open()
+            }
+            result => result,
+        }
     }
 
     pub(super) fn forget(&self, number: u32) {
@@ -76,6 +92,17 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_give_their_descriptors_when_none_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::new(folder.path().to_owned());
+        File::create(files.path(1)).unwrap();
+        files.get(1).unwrap();
+        let open = || if files.lock().is_empty() { Ok(7) } else { Err(io::Error::from_raw_os_error(24)) };
+        assert_eq!(files.with_descriptor(open).unwrap(), 7);
+        assert!(files.with_descriptor(|| Err::<(), _>(io::Error::from_raw_os_error(2))).is_err());
+    }
 
     #[test]
     fn descriptors_are_bounded_and_what_is_used_stays() {

@@ -159,8 +159,9 @@ impl Values {
         writing.write_out()?;
         let number = writing.next_number;
         let path = self.files.path(number);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        sync_path(self.files.folder())?;
+        let create = || OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = self.files.with_descriptor(create)?;
+        self.files.with_descriptor(|| sync_path(self.files.folder()))?;
         writing.next_number = number.checked_add(1).ok_or_else(|| io::Error::other("there are no numbers left"))?;
         let file = Arc::new(file);
         self.files.put(number, file.clone());

@@ -1,0 +1,74 @@
+//! What an attempt could not be made for, when that was ours to have: it is never the endpoint's failure.
+
+use super::connect::DialError;
+use super::resolve::LookupError;
+use std::io::{self, ErrorKind};
+
+/// Something of ours that was short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Connections of the shard.
+    Connections,
+    /// Name lookups of the application.
+    Lookups,
+    /// Descriptors, ports or memory of the system.
+    System,
+}
+
+impl Lack {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Lack; 3] = [Lack::Connections, Lack::Lookups, Lack::System];
+
+    /// For logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lack::Connections => "connections",
+            Lack::Lookups => "lookups",
+            Lack::System => "system",
+        }
+    }
+
+    /// The lack behind a connection that was not made, if it was ours.
+    pub(super) fn behind(error: &DialError) -> Option<Lack> {
+        match error {
+            DialError::TooManyConnections => Some(Lack::Connections),
+            DialError::Dns(LookupError::Busy) => Some(Lack::Lookups),
+            DialError::Connect(error) if is_ours(error) => Some(Lack::System),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the system had no descriptor, port or memory for us. "Too many open files" of the process and of the system
+/// have no kind of their own; their numbers are the same on every Unix.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+        || matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_ours_to_have_is_a_lack() {
+        let os = |number| DialError::Connect(io::Error::from_raw_os_error(number));
+        let kind = |kind| DialError::Connect(io::Error::from(kind));
+        for (error, lack) in [
+            (os(24), Some(Lack::System)),
+            (os(23), Some(Lack::System)),
+            (kind(ErrorKind::AddrNotAvailable), Some(Lack::System)),
+            (kind(ErrorKind::ConnectionRefused), None),
+            (kind(ErrorKind::NetworkUnreachable), None),
+            (DialError::TooManyConnections, Some(Lack::Connections)),
+            (DialError::Dns(LookupError::Busy), Some(Lack::Lookups)),
+            (DialError::Dns(LookupError::NoAnswer), None),
+            (DialError::Timeout, None),
+        ] {
+            assert_eq!(Lack::behind(&error), lack, "{error}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How long a thread that everybody depends on did nothing else: the longest stall of each shard and of the writer.
+//!
+//! A shard's stall is how much later than asked its thread came to a task that only sleeps; the writer's is how long one
+//! step took. The gauge shows the longest of the last minute, so that a scrape every 15 s misses none.
+//!
+//! Deliberately no remedy: what may run on these threads is bounded where it is made.
+
+use crate::clock::Clock;
+use metrics::Gauge;
+use model::{UnixMs, metric};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a shard's thread is looked at. Stalls shorter than this may be missed; they are no stalls.
+const PERIOD: Duration = Duration::from_millis(50);
+
+/// How long a stall is shown.
+const SHOWN_MS: u64 = 60_000;
+
+/// Watches the thread that this runs on. Never ends.
+pub(crate) async fn watch_this_thread(name: String, clock: Clock) {
+    let mut shown = Shown::new(name);
+    loop {
+        let asked = Instant::now() + PERIOD;
+        tokio::time::sleep_until(asked).await;
+        shown.note(asked.elapsed(), clock.now());
+    }
+}
+
+/// A gauge of the longest stall of a thread.
+pub(crate) struct Shown {
+    gauge: Gauge,
+    longest: Longest,
+}
+
+impl Shown {
+    pub(crate) fn new(thread: String) -> Shown {
+        Shown { gauge: metrics::gauge!(metric::LONGEST_STALL_SECONDS, "thread" => thread), longest: Longest::default() }
+    }
+
+    /// A stall of so long was seen at `now`.
+    pub(crate) fn note(&mut self, stall: Duration, now: UnixMs) {
+        self.gauge.set(self.longest.note(stall, now).as_secs_f64());
+    }
+}
+
+/// The longest of what was noted within [`SHOWN_MS`]: a queue in which each entry is shorter than those before it, since
+/// one that is both older and shorter will never be the longest again.
+#[derive(Debug, Default)]
+struct Longest(VecDeque<(UnixMs, Duration)>);
+
+impl Longest {
+    fn note(&mut self, stall: Duration, now: UnixMs) -> Duration {
+        while self.0.back().is_some_and(|(_, shorter)| *shorter <= stall) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now, stall));
+        while self.0.front().is_some_and(|(at, _)| now.since_ms(*at) > SHOWN_MS) {
+            self.0.pop_front();
+        }
+        self.0.front().map_or(Duration::ZERO, |(_, longest)| *longest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_maximum_over_the_last_minute(steps in proptest::collection::vec((0u64..20_000, 0u64..1_000), 1..200)) {
+            let (mut longest, mut all, mut now) = (Longest::default(), Vec::new(), 0);
+            for (passed_ms, stall_ms) in steps {
+                now += passed_ms;
+                all.push((now, stall_ms));
+                let expected = all.iter().filter(|(at, _)| now - at <= SHOWN_MS).map(|(_, stall)| *stall).max();
+                let found = longest.note(Duration::from_millis(stall_ms), UnixMs(now));
+                prop_assert_eq!(Some(found.as_millis() as u64), expected);
+            }
+        }
+    }
+}

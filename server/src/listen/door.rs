@@ -1,0 +1,104 @@
+//! Who is let in: the places of a listener with the lock around them, and their counts.
+//!
+//! The lock is held for a choice, never across an await, and no request takes it.
+
+use super::connection::{Connection, ms_since};
+use super::places::{Number, Origin, Places};
+use model::metric;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+/// The longest idle connection was closed for a new one.
+const MADE_ROOM: &str = "made_room";
+/// A connection asked for nothing for too long.
+const IDLE: &str = "idle";
+/// A new connection was closed, because none was idle.
+const ALL_BUSY: &str = "all_busy";
+const CLOSED_REASONS: [&str; 3] = [MADE_ROOM, IDLE, ALL_BUSY];
+
+/// The way into one listener.
+#[derive(Debug)]
+pub(super) struct Door {
+    listener: &'static str,
+    epoch: Instant,
+    places: Mutex<Places<Arc<Connection>>>,
+}
+
+/// The place of a connection, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    door: Arc<Door>,
+    number: Number,
+    connection: Arc<Connection>,
+}
+
+// === impl Door ===
+
+impl Door {
+    pub(super) fn new(listener: &'static str, max_connections: usize) -> Door {
+        // A rate needs a counter that was seen before the first event.
+        for reason in CLOSED_REASONS {
+            metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => listener, "reason" => reason).increment(0);
+        }
+        Door { listener, epoch: Instant::now(), places: Mutex::new(Places::new(max_connections)) }
+    }
+
+    /// A place for a client, for which another connection may be closed; none when all others are answered just now.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+        let connection = Arc::new(Connection::new(self.epoch));
+        let origin = Origin::from(address);
+        let given = self.places().admit(ms_since(self.epoch), origin, Arc::clone(&connection));
+        let Some(given) = given else {
+            self.count_closed(ALL_BUSY);
+            return None;
+        };
+        if let Some(closed) = given.closed {
+            closed.close();
+            self.count_closed(MADE_ROOM);
+        }
+        metrics::counter!(metric::CONNECTIONS_ACCEPTED, "listener" => self.listener).increment(1);
+        metrics::gauge!(metric::CONNECTIONS, "listener" => self.listener).increment(1.0);
+        Some(Seat { door: Arc::clone(self), number: given.number, connection })
+    }
+
+    /// Closes an idle connection, for want of descriptors.
+    pub(super) fn make_room(&self) {
+        // Of no address in particular.
+        let closed = self.places().make_room(ms_since(self.epoch), Origin::V4(0));
+        if let Some(closed) = closed {
+            closed.close();
+            self.count_closed(MADE_ROOM);
+        }
+    }
+
+    fn count_closed(&self, reason: &'static str) {
+        metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => self.listener, "reason" => reason).increment(1);
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places<Arc<Connection>>> {
+        // What a panic leaves behind is a connection that is counted for too long.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// Whose it is.
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The connection is closed because it asked for nothing.
+    pub(super) fn count_idle(&self) {
+        self.door.count_closed(IDLE);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.door.places().leave(self.number);
+        metrics::gauge!(metric::CONNECTIONS, "listener" => self.door.listener).decrement(1.0);
+    }
+}
