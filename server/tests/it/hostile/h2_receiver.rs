@@ -148,6 +148,11 @@ async fn http2(
     tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.ok() });
     let (first, repeated) = frames(attack, stream);
     writer.write_all(&first).await?;
+    if attack == Attack::TalkAfterwards {
+        // The answer arrives by itself, and the connection is without a request then.
+        writer.flush().await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let piece = repeated.repeat(16 * 1024 / repeated.len());
     let (started, mut sent) = (Instant::now(), 0);
     while sent < FLOOD_LEN_MAX && started.elapsed() < FLOOD_TIME_MAX {
