@@ -119,14 +119,14 @@ impl Dialler {
     }
 
     /// Opens a connection to where `target` is, within the time limit for connecting.
-    pub(super) async fn dial(&self, target: &Target, caller: Caller, slot: Slot) -> Result<Dialled, DialError> {
-        match timeout(self.connect_timeout, self.dial_untimed(target, caller, slot)).await {
+    pub(super) async fn dial(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target, slot, caller)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(DialError::Timeout),
         }
     }
 
-    async fn dial_untimed(&self, target: &Target, caller: Caller, slot: Slot) -> Result<Dialled, DialError> {
+    async fn dial_untimed(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
         let uri = target.uri();
         let host = uri.host().ok_or(DialError::NoHost)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);

@@ -124,6 +124,7 @@ impl HttpDispatcher {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(config: DispatchConfig, guard: Arc<Guard>) -> Result<HttpDispatcher, DispatchSetupError> {
+        http2::show_metrics();
         let tls = tls::client_config(&config.extra_roots)?;
         Ok(HttpDispatcher::with_parts(config, guard, Arc::new(system_lookup), tls))
     }

@@ -70,6 +70,13 @@ impl Http2 {
     }
 }
 
+/// Shows the counter of floods at zero, so that a scrape has it before the first one.
+pub(super) fn show_metrics() {
+    for kind in frames::Kind::ALL {
+        metrics::counter!(model::metric::HTTP2_ABUSE, "frame" => kind.name()).increment(0);
+    }
+}
+
 /// Begins HTTP/2 on a connection to `origin`. The connection lives on in a task of its own; if its peer floods it, it
 /// is closed and noted in `shunned`.
 pub(super) async fn start(

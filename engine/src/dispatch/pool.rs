@@ -152,7 +152,7 @@ impl Shared {
                 }
             }
         };
-        self.dialler.dial(target, caller, slot).await
+        self.dialler.dial(target, slot, caller).await
     }
 
     fn take(&self, origin: &Arc<str>, now: Instant) -> Option<Lease> {

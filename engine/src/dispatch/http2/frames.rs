@@ -46,6 +46,20 @@ pub(super) struct Frames {
 // === impl Kind ===
 
 impl Kind {
+    pub(super) const ALL: [Kind; 11] = [
+        Kind::Data,
+        Kind::Headers,
+        Kind::Priority,
+        Kind::RstStream,
+        Kind::Settings,
+        Kind::PushPromise,
+        Kind::Ping,
+        Kind::GoAway,
+        Kind::WindowUpdate,
+        Kind::Continuation,
+        Kind::Unknown,
+    ];
+
     fn of(byte: u8) -> Kind {
         match byte {
             0 => Kind::Data,

@@ -61,6 +61,7 @@ pub(crate) fn pinion() -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PINION_")) {
         command.env_remove(name);
     }
+    command.env_remove("SSL_CERT_FILE");
     command.stdin(Stdio::null());
     command
 }

@@ -85,7 +85,7 @@ fn small_gaps_of_time_add_up() {
     let mut allowance = allowance();
     allowance.begin(0, 0);
     passing(&mut allowance, frame(Kind::Ping, 8), 0);
-    let passed = (1..=1_000).filter(|now_ms| allowance.charge(frame(Kind::Ping, 8), *now_ms).is_ok()).count();
+    let passed = (1..=1_000u64).filter(|now_ms| allowance.charge(frame(Kind::Ping, 8), *now_ms).is_ok()).count();
     assert_eq!(passed, 32);
 }
 
