@@ -1,7 +1,8 @@
 //! The bytes of an HTTP/2 connection between TLS and hyper: counted, in turns, and with an end.
 //!
-//! - What the peer sends is charged to the connection's [`Allowance`] before hyper sees it. Beyond it reading fails, the
-//!   connection is closed, and its receiver is shunned.
+//! - What the peer sends is charged to the connection's [`Allowance`]. Beyond it reading fails, the connection is closed, and
+//!   its receiver is shunned. What was read together with the frame that went too far is still handed on: an answer that
+//!   came before the flood counts. That is one buffer of hyper's at most.
 //! - A turn is bounded. hyper reads for as long as there is something, and decrypted bytes are there without asking the
 //!   runtime, whose own budget does not stop it then. A shard has one thread: without turns, a few connections that
 //!   always have something starve all others, and the attempts' deadlines with them.
@@ -50,6 +51,8 @@ pub(super) struct Metered<S> {
     frames: Frames,
     turn: Turn,
     ending: Ending,
+    /// The peer sent more than it may; nothing is read any more.
+    flood: Option<Flood>,
     origin: Arc<str>,
     shunned: Shunned,
 }
@@ -122,7 +125,7 @@ impl<S> Metered<S> {
         shunned: Shunned,
     ) -> Metered<S> {
         let (frames, turn, ending) = (Frames::default(), Turn::NEW, Ending::Needed(last_handle));
-        Metered { stream, meter, frames, turn, ending, origin, shunned }
+        Metered { stream, meter, frames, turn, ending, flood: None, origin, shunned }
     }
 
     /// Fails once the time to say good-bye is over. Asked at each turn of reading and writing, so that a peer that
@@ -152,16 +155,19 @@ impl<S> Metered<S> {
         })
     }
 
-    fn close_as_flood(&self, flood: Flood) -> io::Error {
+    fn note_flood(&mut self, flood: Flood) {
         metrics::counter!(metric::HTTP2_ABUSE, "frame" => flood.0.name()).increment(1);
         self.shunned.note(&self.origin, Instant::now());
-        io::Error::other(flood)
+        self.flood = Some(flood);
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.poll_ending(cx)?;
+        if let Some(flood) = self.flood {
+            return Poll::Ready(Err(io::Error::other(flood)));
+        }
         if self.turn.is_over() {
             self.turn = Turn::NEW;
             cx.waker().wake_by_ref();
@@ -174,7 +180,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             Poll::Ready(Err(_)) => {}
             Poll::Ready(Ok(())) => {
                 let new = buf.filled().get(before..).unwrap_or_default();
-                self.charge(new).map_err(|flood| self.close_as_flood(flood))?;
+                if let Err(flood) = self.charge(new) {
+                    self.note_flood(flood);
+                }
             }
         }
         read

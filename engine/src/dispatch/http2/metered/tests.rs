@@ -67,6 +67,17 @@ async fn a_flood_ends_the_connection_and_its_receiver_is_shunned() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_read_together_with_a_flood_is_handed_on() {
+    let (mut peer, mut stream, _handle, meter) = metered(&Shunned::default());
+    let _under_way = meter.begin(0);
+    let sent = [frame(1, 20), frame(6, 8).repeat(100)].concat();
+    peer.write_all(&sent).await.unwrap();
+    let waker = noop_waker();
+    let (len, end) = read_on(&mut stream, &mut Context::from_waker(&waker));
+    assert!((len, matches!(end, Poll::Ready(Err(_)))) == (sent.len(), true), "{len} of {}: {end:?}", sent.len());
+}
+
+#[tokio::test]
 async fn a_connection_without_a_handle_ends_in_a_moment_even_if_its_peer_reads_nothing() {
     let (_peer, mut stream, handle, _meter) = metered(&Shunned::default());
     let more_than_fits = vec![0; 2 << 20];
