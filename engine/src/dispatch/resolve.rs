@@ -3,7 +3,7 @@
 //!
 //! A lookup cannot be cancelled: it holds its thread until the resolver gives up, often 10 s or more, long after the
 //! attempt that wanted it has timed out. So that names which do not answer cannot use up the threads:
-//! - lookups that run are shared by application ([`Shares`]), and so are names that wait for one; a slot is free again when
+//! - lookups that run are shared by application ([`crate::fairness::Shares`]), and so are names that wait for one; a slot is free again when
 //!   its lookup ends, not when its caller leaves;
 //! - one name is looked up once at a time, and all that want it get that answer. A name that waits in one application's
 //!   line stands in the line of every application that wants it, so nobody waits for another's turn;
