@@ -76,12 +76,6 @@ impl<T: Copy + Eq + Hash> Shares<T> {
         }
     }
 
-    /// Units in all.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Units that nobody holds.
     #[must_use]
     pub fn free(&self) -> usize {

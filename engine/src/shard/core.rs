@@ -153,7 +153,7 @@ impl ShardCore {
     /// One without endpoints.
     #[must_use]
     pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
-        let parts_places = parts.config.max_in_flight_per_shard;
+        let places = RefCell::new(Places::new(parts.config.max_in_flight_per_shard));
         ShardCore {
             index: parts.index,
             config: parts.config,
@@ -168,7 +168,7 @@ impl ShardCore {
             timers_changed: Notify::new(),
             dirty: RefCell::new(Vec::new()),
             report_wanted: Notify::new(),
-            places: RefCell::new(Places::new(parts_places)),
+            places,
             attempt_ended: Notify::new(),
             queued_bytes: Cell::new(0),
             reading_bytes: Cell::new(0),

@@ -59,13 +59,14 @@ impl Places {
     /// matters. One that is turned away here while its application may go asks again when its own attempt ends.
     #[must_use]
     pub fn open_for_endpoint(&self, app: AppId, in_flight: usize, keeps_up: impl FnOnce() -> bool) -> bool {
-        if !self.open_for(app) {
-            return false;
+        if in_flight == 0 {
+            return self.open_for(app);
         }
+        // To be below what is left over is to be within the application's share as well.
         let (held, free) = (self.shares.held_by(app), self.shares.free());
         // Alone it may hold half of all: half of that is held when three times as much is free.
         let half_held = held >= free / 3;
-        in_flight == 0 || (in_flight < free.saturating_sub(held) && (!half_held || keeps_up()))
+        in_flight < free.saturating_sub(held) && (!half_held || keeps_up())
     }
 
     /// Takes a place. `false` when the application may not have one: the caller asked before, so that is a defect.

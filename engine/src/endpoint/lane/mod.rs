@@ -29,9 +29,7 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use model::{
-    Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, Trigger, UnixMs,
-};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use std::collections::HashMap;
@@ -214,19 +212,14 @@ impl Lane {
     /// The fetch failed: its delivery waits for another turn.
     pub fn fetch_failed(&mut self, asked: Fetch) {
         self.land(asked.seq);
-        match asked.due {
-            Some(due) => self.retries.returned((due, asked.seq)),
-            None => {
-                self.backlog.hole_returned(asked.seq);
-                self.retries.landed(asked.seq);
-            }
-        }
+        self.back_in_line(asked.seq, asked.due);
         self.read_failed = true;
     }
 
     /// An attempt ended.
     pub fn finished(&mut self, finished: Finished, now: UnixMs, rng: &mut (impl Rng + ?Sized)) -> Option<Ruled> {
         let flight = self.flights.remove(&finished.seq)?;
+        let took_budget = flight.took_budget();
         let outcome = finished.outcome;
         let attempts_made = flight.attempts_before + 1;
         let ruling = decide(
@@ -252,7 +245,6 @@ impl Lane {
         let disabled = self.note_health(outcome, ruling.disable, transition, now);
         self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
         let accepted_at = flight.accepted_at;
-        let took_budget = flight.was_due.is_some() && flight.trigger == Trigger::Scheduled;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {
             self.budget.give_back(now.0);
@@ -269,16 +261,10 @@ impl Lane {
     /// Answers whether the shard's retry budget is owed a token.
     pub fn not_made(&mut self, seq: Seq, now: UnixMs) -> bool {
         let Some(flight) = self.flights.remove(&seq) else { return false };
+        let took_budget = flight.took_budget();
         self.give_back(flight.ticket, flight.slot);
-        match flight.was_due {
-            Some(due) => self.retries.returned((due, seq)),
-            None => {
-                self.backlog.hole_returned(seq);
-                self.retries.landed(seq);
-            }
-        }
+        self.back_in_line(seq, flight.was_due);
         self.lacking_until = now.plus_ms(LACK_PAUSE_MS);
-        let took_budget = flight.was_due.is_some() && flight.trigger == Trigger::Scheduled;
         if took_budget {
             self.budget.give_back(now.0);
         }

@@ -104,6 +104,17 @@ impl Lane {
         }
     }
 
+    /// Nothing came of a delivery that was taken for an attempt: it waits for another turn.
+    pub(super) fn back_in_line(&mut self, seq: Seq, was_due: Option<UnixMs>) {
+        match was_due {
+            Some(due) => self.retries.returned((due, seq)),
+            None => {
+                self.backlog.hole_returned(seq);
+                self.retries.landed(seq);
+            }
+        }
+    }
+
     pub(super) fn leave_line(&mut self, seq: Seq, was_due: Option<UnixMs>) {
         match was_due {
             Some(due) => self.retries.settled((due, seq)),

@@ -141,6 +141,13 @@ pub(super) struct Flight {
     pub(super) since: UnixMs,
 }
 
+impl Flight {
+    /// Whether it took from the retry budgets: a retry of the schedule does, one that was asked for by hand does not.
+    pub(super) fn took_budget(&self) -> bool {
+        self.was_due.is_some() && self.trigger == Trigger::Scheduled
+    }
+}
+
 /// What is left of a flight once its ticket and slot are returned.
 pub(super) struct Departed {
     pub(super) was_due: Option<UnixMs>,
