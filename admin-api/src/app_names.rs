@@ -5,8 +5,8 @@
 //! Deliberately no rows: who needs more than the number reads it.
 
 use crate::extract::find_application;
+use foldhash::HashMap;
 use model::AppId;
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use storage::StoreError;
 use storage::read::Read;

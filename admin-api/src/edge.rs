@@ -1,10 +1,10 @@
 //! What happens to every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! panic → 500 ─▶ counted ─▶ path too long → 404 ─▶ too many at once → 503 ─▶ deadline → 503
-//!     ─▶ key ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
+//! panic → 500 ─▶ counted ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
+//!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
-//! Memory for bodies and answers is shared by key. How fast deliveries go is for the engine, which knows the backlogs.
+//! Requests at once and memory for bodies and answers are shared by key. How fast deliveries go is for the engine, which knows the backlogs.
 
 use crate::auth::{self, Scope};
 use crate::body_room::{BodyTicket, Full};
@@ -41,13 +41,13 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
         let msg = format!("path and query are longer than {REQUEST_URI_BYTES_MAX} bytes");
         return ApiError::invalid(["path"], msg, "value_error.any_str.max_length").into_response();
     }
-    let Ok(_permit) = state.permits.try_acquire() else {
-        return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
-    };
     let handled = async {
         let (mut parts, body) = request.into_parts();
         match auth::admit(&state, &mut parts).await {
             Ok(scope) => {
+                let Some(_entry) = state.requests.enter(scope) else {
+                    return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
+                };
                 let mut request = Request::from_parts(parts, body);
                 let ticket = BodyTicket::of(&state.body_room, scope, &request);
                 if let Some(ticket) = &ticket {

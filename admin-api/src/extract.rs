@@ -9,7 +9,7 @@ use crate::body_room::{BodyTicket, Full};
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
 use crate::json;
-use crate::limits::{BODY_GRACE, SMALL_BODY_BYTES_MAX};
+use crate::limits::{BODY_GRACE, IDEMPOTENCY_KEY_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -140,6 +140,27 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for QueryParams<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<QueryParams<T>, ApiError> {
         json::from_query(parts.uri.query()).map(QueryParams)
+    }
+}
+
+/// The key that makes sending again harmless, if one was given.
+#[derive(Debug)]
+pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
+
+impl FromRequestParts<ApiState> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<IdempotencyKey, ApiError> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(IdempotencyKey(None)) };
+        match value.to_str() {
+            Ok(key) if !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_BYTES_MAX => {
+                Ok(IdempotencyKey(Some(key.to_owned())))
+            }
+            _ => {
+                let msg = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
+                Err(ApiError::invalid(["header", "idempotency-key"], msg, "value_error.str.regex"))
+            }
+        }
     }
 }
 

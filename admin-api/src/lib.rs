@@ -20,6 +20,8 @@ mod body_room;
 mod extract;
 mod json;
 mod paging;
+mod reader;
+mod requests;
 mod validate;
 
 mod dto;

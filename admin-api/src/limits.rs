@@ -23,7 +23,7 @@ pub struct ApiLimits {
     pub body_bytes_per_s: usize,
     /// Messages of one batch.
     pub batch_items: usize,
-    /// Requests answered at once; more get 503 with `Retry-After`.
+    /// Requests answered at once, of which a key may have half; more get 503 with `Retry-After`.
     pub concurrent_requests: usize,
     /// How long one request may take, its body included.
     pub request_timeout: Duration,

@@ -5,11 +5,11 @@
 //! met. What bounds that: there are as many as routes times methods times statuses, none of which a caller can invent.
 //! Deliberately no numbers of our own: the recorder keeps them.
 
+use foldhash::HashMap;
 use http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use model::metric;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// What is counted of one route.

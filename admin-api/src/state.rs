@@ -8,6 +8,8 @@ use crate::auth::key::KeyHash;
 use crate::body_room::Room;
 use crate::error::ApiError;
 use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
+use crate::reader::Readers;
+use crate::requests::Requests;
 use engine::seal::SealPurpose;
 use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
 use model::metric;
@@ -17,7 +19,6 @@ use std::sync::Arc;
 use storage::StoreError;
 use storage::read::SharedStore;
 use storage::txn::Txn;
-use tokio::sync::Semaphore;
 
 /// The state of the API; cheap to clone.
 #[derive(Clone)]
@@ -30,8 +31,10 @@ pub struct Parts {
     pub(crate) root_key: KeyHash,
     /// The bounds.
     pub(crate) limits: ApiLimits,
-    /// One permit for each request that may be answered at once.
-    pub(crate) permits: Semaphore,
+    /// Places for requests that are being answered.
+    pub(crate) requests: Requests,
+    /// The line of reads that take more than a few rows.
+    pub(crate) readers: Arc<Readers>,
     /// Memory for larger bodies of requests.
     pub(crate) body_room: Arc<Room>,
     /// Memory for larger answers that are not read yet.
@@ -51,7 +54,7 @@ impl ApiState {
     /// Over a running engine.
     #[must_use]
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
-        let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
+        let (requests, readers) = (Requests::new(limits.concurrent_requests), Readers::new());
         // Series that would otherwise appear with their first event only.
         for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
             metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
@@ -62,17 +65,8 @@ impl ApiState {
         let largest_bytes = 4 * PAGE_PAYLOAD_BYTES;
         let answer_room = Room::new(limits.answers_bytes, largest_bytes, metrics::gauge!(metric::API_ANSWERS_BYTES));
         let app_names = AppNames::default();
-        ApiState(Arc::new(Parts { engine, root_key, limits, permits, body_room, answer_room, app_names }))
-    }
-
-    /// Reads, on a thread that may block, what takes more than a few point reads.
-    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
-    where
-        F: FnOnce(&ApiState) -> Result<T, ApiError> + Send + 'static,
-        T: Send + 'static,
-    {
-        let state = self.clone();
-        tokio::task::spawn_blocking(move || read(&state)).await?
+        let parts = Parts { engine, root_key, limits, requests, readers, body_room, answer_room, app_names };
+        ApiState(Arc::new(parts))
     }
 
     /// Changes rows, durably and all at once, or not at all.

@@ -19,7 +19,7 @@ mod turns;
 
 pub use turns::Turns;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::hash::Hash;
 
 /// An answer to "may I have so much?".
@@ -44,7 +44,7 @@ impl<T: Copy + Eq + Hash> Shares<T> {
     /// One of `capacity` units, none of them in use.
     #[must_use]
     pub fn new(capacity: usize) -> Shares<T> {
-        Shares { capacity, used: 0, held: HashMap::new() }
+        Shares { capacity, used: 0, held: HashMap::default() }
     }
 
     /// Whether `tenant` may have `units` more now: they are free, and it then holds no more than was free before.

@@ -11,7 +11,9 @@ use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
+use crate::json::JsonBytes;
 use crate::paging::PageQuery;
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -21,18 +23,13 @@ use model::UnixMs;
 /// Lists API keys, oldest first, without their text.
 #[utoipa::path(get, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.list",
     params(PageQuery), responses((status = 200, body = ListResponse<ApiKeyOut>)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    QueryParams(query): QueryParams<PageQuery>,
-) -> Result<Json<ListResponse<ApiKeyOut>>, ApiError> {
+pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
     let page = query.page(place_of)?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| {
-            Ok(registry::list(&**state.store(), page.after.as_ref(), page.read_limit(), page.direction())?)
-        })
-    };
-    Ok(Json(page.respond(rows.await?, iterator_of, |key| key.into())))
+    let list = state.answer(move |state| {
+        let rows = registry::list(&**state.store(), page.after.as_ref(), page.read_limit(), page.direction())?;
+        Ok(page.respond(rows, iterator_of, |row| ApiKeyOut::from(row)))
+    });
+    list.await
 }
 
 /// The iterator of a page that ends with this key.

@@ -2,7 +2,6 @@
 //!
 //! Deliberately no removal of their events and histories here: that outlives a request and is the engine's job.
 
-use super::message::idempotency_key;
 use super::once::{ALL_APPLICATIONS, Once};
 use super::params::AppPath;
 use super::rows::{number_of, save_application, start_job};
@@ -10,14 +9,16 @@ use crate::auth::{Scope, registry};
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, RawBody, find_application};
+use crate::extract::{IdempotencyKey, InApp, JsonBody, PathTexts, QueryParams, RawBody, find_application};
+use crate::json::JsonBytes;
 use crate::json::from_body;
 use crate::paging::PageQuery;
+use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{is_name, looks_like_id};
 use axum::Json;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use model::id::IdKind;
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, JobStatus, Seq, UnixMs};
 use serde::Deserialize;
@@ -41,18 +42,13 @@ pub(crate) struct CreateQuery {
 /// Lists applications.
 #[utoipa::path(get, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.list",
     params(PageQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    QueryParams(query): QueryParams<PageQuery>,
-) -> Result<Json<ListResponse<ApplicationOut>>, ApiError> {
+pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
     let page = query.page(|text| number_of(IdKind::Application, text).map(AppId))?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| {
-            Ok(application::list(&**state.store(), page.after, page.read_limit(), page.direction())?)
-        })
-    };
-    Ok(Json(page.respond(rows.await?, Application::public_id, |row| row.into())))
+    let list = state.answer(move |state| {
+        let rows = application::list(&**state.store(), page.after, page.read_limit(), page.direction())?;
+        Ok(page.respond(rows, Application::public_id, |row| ApplicationOut::from(row)))
+    });
+    list.await
 }
 
 /// Creates an application.
@@ -63,14 +59,13 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(state): State<ApiState>,
     QueryParams(query): QueryParams<CreateQuery>,
-    headers: HeaderMap,
+    IdempotencyKey(key): IdempotencyKey,
     RawBody(bytes): RawBody,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
     let body: ApplicationIn = from_body(&bytes)?;
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
-    let once = idempotency_key(&headers)?
-        .map(|key| Once::new(ALL_APPLICATIONS, "application", &key, &bytes, now, state.idempotency_ms()));
+    let once = key.map(|key| Once::new(ALL_APPLICATIONS, "application", &key, &bytes, now, state.idempotency_ms()));
     let (status, row) = state
         .change(move |txn| {
             if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?

@@ -13,8 +13,10 @@ use crate::dto::status::{MessageStatus, StatusCodeClass};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
+use crate::json::JsonBytes;
 use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
 use crate::paging::{Ordering, Page};
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -100,13 +102,13 @@ impl ListQuery {
     operation_id = "v1.message-attempt.list-by-endpoint", params(EndpointPath, ListQuery),
     responses((status = 200, body = ListResponse<MessageAttemptOut>)))]
 pub(crate) async fn by_endpoint(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<ListQuery>,
-) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let read_key = HistoryPosition::from_text;
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
-    Ok(Json(state.read(move |state| page_of_endpoint(&**state.store(), &row, &query, &page)).await?))
+    state.answer(move |state| page_of_endpoint(&**state.store(), &row, &query, &page)).await
 }
 
 fn page_of_endpoint(
@@ -160,12 +162,12 @@ fn is_past(records: &[AttemptRecord], query: &ListQuery) -> bool {
     operation_id = "v1.message-attempt.list-by-msg", params(MessagePath, ListQuery),
     responses((status = 200, body = ListResponse<MessageAttemptOut>)))]
 pub(crate) async fn by_message(
-    State(state): State<ApiState>,
+    state: Reader,
     InMessage(event): InMessage,
     QueryParams(query): QueryParams<ListQuery>,
-) -> Result<Json<ListResponse<MessageAttemptOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Place::from_text)?;
-    Ok(Json(state.read(move |state| page_of_message(&**state.store(), &event, &query, &page)).await?))
+    state.answer(move |state| page_of_message(&**state.store(), &event, &query, &page)).await
 }
 
 /// Gets an attempt.
@@ -173,7 +175,7 @@ pub(crate) async fn by_message(
     operation_id = "v1.message-attempt.get", params(AttemptPath),
     responses((status = 200, body = MessageAttemptOut)))]
 pub(crate) async fn get(
-    State(state): State<ApiState>,
+    state: Reader,
     InMessage(event): InMessage,
     path: PathTexts,
 ) -> Result<Json<MessageAttemptOut>, ApiError> {

@@ -12,11 +12,12 @@ use crate::dto::status::MessageStatus;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::json::JsonBytes;
 use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page, PageQuery};
+use crate::reader::Reader;
 use crate::state::ApiState;
-use axum::Json;
-use axum::extract::State;
+
 use model::id::IdKind;
 use model::{Endpoint, EndpointId, Event};
 use serde::Deserialize;
@@ -61,13 +62,13 @@ pub(crate) struct MessagesQuery {
     operation_id = "v1.message-attempt.list-attempted-messages", params(EndpointPath, MessagesQuery),
     responses((status = 200, body = ListResponse<EndpointMessageOut>)))]
 pub(crate) async fn messages(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<MessagesQuery>,
-) -> Result<Json<ListResponse<EndpointMessageOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
     let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
-    let list = state.read(move |state| {
+    let list = state.answer(move |state| {
         page_of(&**state.store(), row.app, &filter, &page, |event| {
             let delivery = state.delivery_state(&row, event)?;
             let standing = MessageStatus::of_delivery(&delivery)
@@ -78,7 +79,7 @@ pub(crate) async fn messages(
             }))
         })
     });
-    Ok(Json(list.await?))
+    list.await
 }
 
 /// Lists the endpoints of a message.
@@ -86,12 +87,12 @@ pub(crate) async fn messages(
     operation_id = "v1.message-attempt.list-attempted-destinations", params(MessagePath, PageQuery),
     responses((status = 200, body = ListResponse<MessageEndpointOut>)))]
 pub(crate) async fn destinations(
-    State(state): State<ApiState>,
+    state: Reader,
     InMessage(event): InMessage,
     QueryParams(query): QueryParams<PageQuery>,
-) -> Result<Json<ListResponse<MessageEndpointOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
-    Ok(Json(state.read(move |state| page_of_destinations(state, &event, &page)).await?))
+    state.answer(move |state| page_of_destinations(state, &event, &page)).await
 }
 
 /// Looks at a bounded number of endpoints: a page that ends for this reason is short, and says that there is more.

@@ -9,7 +9,9 @@ use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
 use crate::extract::{PathTexts, QueryParams};
+use crate::json::JsonBytes;
 use crate::paging::{Ordering, Page};
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -41,17 +43,14 @@ pub(crate) struct ListQuery {
 /// Lists jobs.
 #[utoipa::path(get, path = "/api/v1/background-task", tag = "Background Task", operation_id = "v1.background-task.list",
     params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    QueryParams(query): QueryParams<ListQuery>,
-) -> Result<Json<ListResponse<BackgroundTaskOut>>, ApiError> {
+pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
     let page = Page::new(query.limit, query.iterator.as_deref(), order, |text| number_of(IdKind::Job, text))?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| matching(state, &page, &query))
-    };
-    Ok(Json(page.respond(rows.await?, Job::public_id, |job| job.into())))
+    let list = state.answer(move |state| {
+        let rows = matching(state, &page, &query)?;
+        Ok(page.respond(rows, Job::public_id, |row| BackgroundTaskOut::from(row)))
+    });
+    list.await
 }
 
 fn matching(state: &ApiState, page: &Page<u32>, query: &ListQuery) -> Result<Vec<Job>, ApiError> {

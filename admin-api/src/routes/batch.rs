@@ -3,12 +3,12 @@
 //! Deliberately not all or nothing: a message that is wrong must not hold up the others. An `Idempotency-Key` counts for
 //! each message by its place, so that a batch can be sent again whole.
 
-use super::message::{accepted, idempotency_key};
+use super::message::accepted;
 use super::params::AppPath;
 use crate::dto::batch::{BatchItemOut, BatchOut, split};
 use crate::dto::message::MessageIn;
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::{BatchBody, InApp};
+use crate::extract::{BatchBody, IdempotencyKey, InApp};
 use crate::json;
 use crate::state::ApiState;
 use axum::Json;
@@ -28,10 +28,10 @@ use http::{HeaderMap, StatusCode};
 pub(crate) async fn create(
     State(state): State<ApiState>,
     InApp(app): InApp,
+    IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
     BatchBody(body): BatchBody,
 ) -> Result<(StatusCode, Json<BatchOut>), ApiError> {
-    let key = idempotency_key(&headers)?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let items = split(&body, content_type, state.limits.batch_items)?;
     let mut results: Vec<Option<BatchItemOut>> = Vec::with_capacity(items.len());

@@ -10,7 +10,9 @@ use crate::dto::fields::{EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::json::JsonBytes;
 use crate::paging::PageQuery;
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -25,31 +27,29 @@ use storage::txn::Txn;
     operation_id = "v1.dead-letter.list", params(EndpointPath, PageQuery),
     responses((status = 200, body = ListResponse<DeadLetterOut>)))]
 pub(crate) async fn list(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<PageQuery>,
-) -> Result<Json<ListResponse<DeadLetterOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let app = row.app;
     let read_key = |text: &str| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0);
     let page = query.page(read_key)?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| {
-            let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
-            let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
-            let with_event = letters.into_iter().map(|(seq, letter)| {
-                // Payloads are not shown, and those of a whole page would be a lot to hold.
-                let event = log::get(read, app, seq)?.map(|event| Event { payload: Default::default(), ..event });
-                let taken_at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
-                Ok((message_id(app, seq, taken_at), event, letter))
-            });
-            with_event.collect::<Result<Vec<(String, Option<Event>, DeadLetter)>, ApiError>>()
-        })
-    };
-    let show = |(id, event, letter): &(String, Option<Event>, DeadLetter)| {
-        DeadLetterOut::of(id.clone(), event.as_ref(), letter)
-    };
-    Ok(Json(page.respond(rows.await?, |(id, _, _)| id.clone(), show)))
+    let list = state.answer(move |state| {
+        let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
+        let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
+        let with_event = letters.into_iter().map(|(seq, letter)| {
+            // Payloads are not shown, and those of a whole page would be a lot to hold.
+            let event = log::get(read, app, seq)?.map(|event| Event { payload: Default::default(), ..event });
+            let taken_at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
+            Ok((message_id(app, seq, taken_at), event, letter))
+        });
+        let rows = with_event.collect::<Result<Vec<(String, Option<Event>, DeadLetter)>, ApiError>>()?;
+        let show = |(id, event, letter): &(String, Option<Event>, DeadLetter)| {
+            DeadLetterOut::of(id.clone(), event.as_ref(), letter)
+        };
+        Ok(page.respond(rows, |(id, _, _)| id.clone(), show))
+    });
+    list.await
 }
 
 /// Puts one dead letter back in line.

@@ -5,7 +5,6 @@
 use super::application::remove_endpoint;
 use super::endpoint_headers::seal_headers;
 use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
-use super::message::idempotency_key;
 use super::once::Once;
 use super::params::{AppPath, EndpointPath};
 use super::rows::{check_quota, number_of, save_endpoint};
@@ -13,14 +12,16 @@ use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::Headers;
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, RawBody, find_endpoint};
+use crate::extract::{IdempotencyKey, InApp, InEndpoint, JsonBody, PathTexts, QueryParams, RawBody, find_endpoint};
+use crate::json::JsonBytes;
 use crate::json::from_body;
 use crate::paging::PageQuery;
+use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{Checks, is_name, looks_like_id};
 use axum::Json;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 use storage::tables::{application, counter, endpoint};
@@ -30,18 +31,16 @@ use storage::txn::Txn;
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.list",
     params(AppPath, PageQuery), responses((status = 200, body = ListResponse<EndpointOut>)))]
 pub(crate) async fn list(
-    State(state): State<ApiState>,
+    state: Reader,
     QueryParams(query): QueryParams<PageQuery>,
     InApp(app): InApp,
-) -> Result<Json<ListResponse<EndpointOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| {
-            Ok(endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?)
-        })
-    };
-    Ok(Json(page.respond(rows.await?, Endpoint::public_id, |row| row.into())))
+    let list = state.answer(move |state| {
+        let rows = endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?;
+        Ok(page.respond(rows, Endpoint::public_id, |row| EndpointOut::from(row)))
+    });
+    list.await
 }
 
 /// Creates an endpoint. It gets what is pushed from now on.
@@ -51,12 +50,11 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(state): State<ApiState>,
     InApp(app): InApp,
-    headers: HeaderMap,
+    IdempotencyKey(key): IdempotencyKey,
     RawBody(bytes): RawBody,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let new = checked(&state, from_body(&bytes)?)?;
-    let once = idempotency_key(&headers)?
-        .map(|key| Once::new(app.id, "endpoint", &key, &bytes, new.now, state.idempotency_ms()));
+    let once = key.map(|key| Once::new(app.id, "endpoint", &key, &bytes, new.now, state.idempotency_ms()));
     let insert = {
         let state = state.clone();
         move |txn: &mut Txn<'_>| {

@@ -12,9 +12,8 @@ use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::extract::{InEndpoint, QueryParams};
 use crate::limits::STATS_EVENTS_MAX;
-use crate::state::ApiState;
+use crate::reader::Reader;
 use axum::Json;
-use axum::extract::State;
 use model::{Endpoint, Event, Expired, UnixMs};
 use serde::Deserialize;
 use storage::tables::{dead_letter, delivery, log};
@@ -41,7 +40,7 @@ pub(crate) struct StatsQuery {
     operation_id = "v1.endpoint.get-stats", params(EndpointPath, StatsQuery),
     responses((status = 200, body = EndpointStats)))]
 pub(crate) async fn stats(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<StatsQuery>,
 ) -> Result<Json<EndpointStats>, ApiError> {
@@ -72,10 +71,7 @@ pub(crate) async fn stats(
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/state", tag = "Endpoint",
     operation_id = "v1.endpoint.get-state", params(EndpointPath),
     responses((status = 200, body = EndpointStateOut)))]
-pub(crate) async fn state(
-    State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
-) -> Result<Json<EndpointStateOut>, ApiError> {
+pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<Json<EndpointStateOut>, ApiError> {
     let shown = state.read(move |state| {
         let read = &**state.store();
         let health = delivery::health(read, row.target())?;

@@ -8,7 +8,9 @@ use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTyp
 use crate::dto::fields::{ListResponse, yes};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
+use crate::json::JsonBytes;
 use crate::paging::{Ordering, Page};
+use crate::reader::Reader;
 use crate::state::ApiState;
 use crate::validate::is_name;
 use axum::Json;
@@ -52,18 +54,15 @@ pub(crate) struct DeleteQuery {
 /// Lists event types.
 #[utoipa::path(get, path = "/api/v1/event-type", tag = "Event Type", operation_id = "v1.event-type.list",
     params(ListQuery), responses((status = 200, body = ListResponse<EventTypeOut>)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    QueryParams(query): QueryParams<ListQuery>,
-) -> Result<Json<ListResponse<EventTypeOut>>, ApiError> {
+pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
     let read_key = |text: &str| is_name(text).then(|| text.to_owned());
     let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
-    let rows = {
-        let page = page.clone();
-        state.read(move |state| visible(state, &page, query.include_archived))
-    };
-    let show = |row: &EventType| EventTypeOut::of(row, query.with_content);
-    Ok(Json(page.respond(rows.await?, |row| row.name.clone(), show)))
+    let list = state.answer(move |state| {
+        let rows = visible(state, &page, query.include_archived)?;
+        let show = |row: &EventType| EventTypeOut::of(row, query.with_content);
+        Ok(page.respond(rows, |row| row.name.clone(), show))
+    });
+    list.await
 }
 
 /// The rows of a page, archived ones left out unless asked for.

@@ -11,15 +11,15 @@ use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{InApp, InMessage, PathTexts, QueryParams, RawBody};
+use crate::extract::{IdempotencyKey, InApp, InMessage, PathTexts, QueryParams, RawBody};
 use crate::json::{self, JsonBytes};
-use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::paging::{Ordering, Page};
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use engine::IngestOutcome;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use model::Event;
 use serde::Deserialize;
 use storage::tables::log;
@@ -68,10 +68,9 @@ pub(crate) async fn create(
     scope: Scope,
     path: PathTexts,
     QueryParams(query): QueryParams<ContentQuery>,
-    headers: HeaderMap,
+    IdempotencyKey(key): IdempotencyKey,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    let key = idempotency_key(&headers)?;
     let mut message: MessageIn<'_> = json::from_body(&body)?;
     let application = message.application.take();
     let message = message.into_new(&body, key)?;
@@ -85,18 +84,6 @@ pub(crate) async fn create(
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
     Ok((ACCEPTED, JsonBytes(answer)))
-}
-
-/// The key that makes sending again harmless, if one was given.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= IDEMPOTENCY_KEY_BYTES_MAX => Ok(Some(key.to_owned())),
-        _ => {
-            let msg = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
-            Err(ApiError::invalid(["header", "idempotency-key"], msg, "value_error.str.regex"))
-        }
-    }
 }
 
 /// The event of a message that was taken, now or before.
@@ -113,14 +100,14 @@ pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/msg", tag = "Message", operation_id = "v1.message.list",
     params(AppPath, ListQuery), responses((status = 200, body = ListResponse<MessageOut>)))]
 pub(crate) async fn list(
-    State(state): State<ApiState>,
+    state: Reader,
     InApp(app): InApp,
     QueryParams(query): QueryParams<ListQuery>,
-) -> Result<Json<ListResponse<MessageOut>>, ApiError> {
+) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(app.id))?;
     let filter = MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after);
     let show = move |event: &Event| Ok(Some(MessageOut::of(event, query.with_content)));
-    Ok(Json(state.read(move |state| page_of(&**state.store(), app.id, &filter, &page, show)).await?))
+    state.answer(move |state| page_of(&**state.store(), app.id, &filter, &page, show)).await
 }
 
 /// Gets a message.

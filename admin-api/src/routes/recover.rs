@@ -7,9 +7,9 @@ use super::rows::{check_jobs, start_job};
 use crate::dto::job::{BackgroundTaskOut, BulkReplayIn, RecoverIn};
 use crate::error::{ACCEPTED, ApiError};
 use crate::extract::{InEndpoint, JsonBody};
+use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
-use axum::extract::State;
 use http::StatusCode;
 use model::{Endpoint, EndpointRef, Job, JobKind, JobStatus, Seq, Span};
 use storage::tables::{counter, endpoint, log};
@@ -20,7 +20,7 @@ use storage::txn::Txn;
     operation_id = "v1.endpoint.recover", params(EndpointPath), request_body = RecoverIn,
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn recover(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
@@ -32,7 +32,7 @@ pub(crate) async fn recover(
     operation_id = "v1.endpoint.replay-missing", params(EndpointPath), request_body = RecoverIn,
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn replay_missing(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
@@ -44,7 +44,7 @@ pub(crate) async fn replay_missing(
     operation_id = "v1.endpoint.bulk-replay", params(EndpointPath), request_body = BulkReplayIn,
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn bulk_replay(
-    State(state): State<ApiState>,
+    state: Reader,
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<BulkReplayIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
@@ -52,7 +52,7 @@ pub(crate) async fn bulk_replay(
 }
 
 async fn over_span(
-    state: &ApiState,
+    state: &Reader,
     row: &Endpoint,
     body: &RecoverIn,
     kind: impl FnOnce(Span) -> JobKind,

@@ -8,8 +8,9 @@
 //!
 //! Pure. Deliberately keys only: whether a key still means something is checked when its row and event are fetched.
 
+use foldhash::{HashMap, HashSet};
 use model::{Seq, UnixMs};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// A place in the due index.
 pub type DueKey = (UnixMs, Seq);
@@ -71,8 +72,8 @@ impl Retries {
             capacity: capacity.max(1),
             loaded_upto: on_disk.then_some(START),
             loading: None,
-            taken: HashMap::new(),
-            again: HashSet::new(),
+            taken: HashMap::default(),
+            again: HashSet::default(),
         }
     }
 

@@ -3,7 +3,8 @@
 //! So a tenant with ten thousand in line delays another with one by a single turn. Deliberately no judgement on who may
 //! go: the caller says that of each tenant.
 
-use std::collections::{HashMap, VecDeque};
+use foldhash::HashMap;
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 /// Those that wait, by tenant. What bounds it is up to the caller: each waits once.
@@ -16,7 +17,7 @@ pub struct Turns<T, W> {
 
 impl<T, W> Default for Turns<T, W> {
     fn default() -> Turns<T, W> {
-        Turns { waiting: HashMap::new(), order: VecDeque::new() }
+        Turns { waiting: HashMap::default(), order: VecDeque::new() }
     }
 }
 

@@ -10,9 +10,9 @@ mod routes;
 use crate::endpoint::filter::Filter;
 use crate::endpoint::offer::Offer;
 use crate::shard::inbox::{Behind, ShardInbox};
+use foldhash::HashMap;
 use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use routes::AppRoutes;
-use std::collections::HashMap;
 use std::sync::Arc;
 use storage::Change;
 use storage::tables::progress::Progress;
@@ -54,7 +54,7 @@ impl Router {
     /// Knows nobody yet; `jobs` is woken when a job was created.
     #[must_use]
     pub fn new(shards: Vec<Arc<ShardInbox>>, jobs: Arc<Notify>) -> Router {
-        Router { apps: HashMap::new(), shards, jobs, matched: Vec::new(), unheld: Vec::new() }
+        Router { apps: HashMap::default(), shards, jobs, matched: Vec::new(), unheld: Vec::new() }
     }
 
     /// Adds or replaces an endpoint.
@@ -183,7 +183,7 @@ impl Router {
 /// Of events that are not offered one by one: for each endpoint that gets some, the first position and the last.
 fn match_unheld(routes: &AppRoutes, app: AppId, events: &[Event], unheld: &mut Vec<(EndpointRef, Seq, Seq)>) {
     let Some(last) = events.last() else { return };
-    let (mut spans, mut looked_for): (HashMap<EndpointId, (Seq, Seq)>, usize) = (HashMap::new(), 0);
+    let (mut spans, mut looked_for): (HashMap<EndpointId, (Seq, Seq)>, usize) = (HashMap::default(), 0);
     // Neighbours of one type, as in most batches, are looked for once. The last of them stands for all: an endpoint that
     // came in between is sent to the log for more than it gets, and its lane knows that.
     for run in events.chunk_by(wanted_by_the_same) {

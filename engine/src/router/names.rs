@@ -4,7 +4,7 @@
 //! Pure. A text is forgotten with the last endpoint that names it. What bounds it: the endpoints of one application and
 //! what one endpoint may name.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// The number that stands for "every": no text has it.
 pub(super) const EVERY: u32 = 0;

@@ -10,8 +10,9 @@
 
 use super::names::{EVERY, Names};
 use crate::endpoint::filter::{Filter, TypePattern};
+use foldhash::HashMap;
 use model::{EndpointId, Event};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The fan-out of one application.
 #[derive(Debug, Default)]

@@ -17,11 +17,11 @@ use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
 use crate::shard::inbox::ShardInbox;
+use foldhash::HashMap;
 use model::{AppId, EndpointRef, Seq, Settlement, UnixMs, Verdict};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::tables::{application, endpoint};
@@ -163,7 +163,7 @@ impl ShardCore {
             master: parts.master,
             guard: parts.guard,
             actors,
-            endpoints: RefCell::new(HashMap::new()),
+            endpoints: RefCell::new(HashMap::default()),
             wheel: RefCell::new(Wheel::new(now.0)),
             timers_changed: Notify::new(),
             dirty: RefCell::new(Vec::new()),

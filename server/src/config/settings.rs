@@ -114,7 +114,7 @@ pub(crate) struct Settings {
     /// Messages of one batch.
     #[arg(long, env = "PINION_MAX_BATCH_ITEMS", value_name = "N")]
     pub(crate) max_batch_items: Option<usize>,
-    /// API requests answered at once; more are refused as busy.
+    /// API requests answered at once, half of them for one key; more are refused as busy.
     #[arg(long, env = "PINION_MAX_CONCURRENT_REQUESTS", value_name = "N")]
     pub(crate) max_concurrent_requests: Option<usize>,
     /// How long one API request may take, its body included.

@@ -13,8 +13,8 @@ use crate::read::Read;
 use crate::store::StoreError;
 use crate::tables::delivery;
 use crate::txn::Txn;
+use foldhash::HashMap;
 use model::{AppId, Cursor, EndpointId, EndpointRef, Seq};
-use std::collections::HashMap;
 
 /// Rows read in one step at start-up.
 const ROWS_PER_SCAN: usize = 1_024;

@@ -7,9 +7,9 @@ use crate::store::{MAX_VALUE_BYTES, StoreError};
 use crate::tables::{event_uid, idempotency, log};
 use crate::txn::Txn;
 use bytes::Bytes;
+use foldhash::HashMap;
 use model::{AppId, EndpointId, Event, Seq, UnixMs};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A message as it came in, already validated.
@@ -120,7 +120,7 @@ pub(super) struct Ingest {
 
 impl Ingest {
     pub(super) fn new(idempotency_ms: u64) -> Ingest {
-        Ingest { heads: HashMap::new(), idempotency_ms }
+        Ingest { heads: HashMap::default(), idempotency_ms }
     }
 
     pub(super) fn forget(&mut self, app: AppId) {

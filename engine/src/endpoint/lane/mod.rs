@@ -29,10 +29,10 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
+use foldhash::HashMap;
 use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
-use std::collections::HashMap;
 use types::{Departed, Flight};
 
 /// An endpoint whose oldest attempt has been in flight for longer does not keep up.
@@ -89,7 +89,7 @@ impl Lane {
             slow_down_until: UnixMs::ZERO,
             lacking_until: UnixMs::ZERO,
             failing: FailingSpell::restore(&start.health),
-            flights: HashMap::new(),
+            flights: HashMap::default(),
             wake_at: None,
             settled: Vec::new(),
             expired: None,

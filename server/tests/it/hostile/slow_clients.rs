@@ -5,6 +5,7 @@ use crate::harness::{Client, Server, poll_until, seconds};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the machine does besides.
@@ -105,6 +106,58 @@ fn pages_that_nobody_reads_take_a_bounded_amount_of_memory() {
     assert!(asked.elapsed() < seconds(2) && grown_mib < 256, "{:?}, +{grown_mib} MiB", asked.elapsed());
     beside.assert_beside(&alone, 0.95, SLACK);
     drop(held);
+}
+
+#[test]
+fn requests_of_one_key_that_do_not_end_leave_places_to_others() {
+    let server = Server::start(&["--max-concurrent-requests", "64"]);
+    let mut neighbour = Neighbour::new(&server);
+    let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
+    let greedy = tenant(&server, "greedy");
+    // A small body takes no memory that is shared, and may take the time of a whole request.
+    let head = "POST /api/v1/app/greedy/msg HTTP/1.1\r\ncontent-length: 1000\r\n";
+    let held: Vec<TcpStream> = (0..200).map(|_| begin(&server, head, &greedy, b"{")).collect();
+    poll_until("requests are refused", seconds(5), || {
+        (server.metric("pinion_api_requests_total", &["503"]) >= 168.0).then_some(())
+    });
+    let beside = neighbour.watch(seconds(1), Duration::from_millis(10));
+    assert_eq!(beside.refused, 0, "{beside}");
+    beside.assert_beside(&alone, 0.95, SLACK);
+    drop(held);
+}
+
+/// Asks for a page again and again on one connection, and reads each, until `is_over`. Answers how many came.
+fn turn_pages(server: &Server, key: &str, is_over: &AtomicBool) -> usize {
+    let client = server.anonymous().with_bearer(key);
+    let mut pages = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let answer = client.send("GET", "/api/v1/app/greedy/msg?limit=250", &[], None);
+        pages += usize::from(answer.is_ok_and(|answer| answer.status == 200));
+    }
+    pages
+}
+
+#[test]
+fn pages_of_one_key_leave_the_cores_to_the_pushes_of_others() {
+    let server = Server::start(&[]);
+    let mut neighbour = Neighbour::new(&server);
+    let greedy = tenant(&server, "greedy");
+    let client = server.anonymous().with_bearer(&greedy);
+    assert!((0..40).all(|_| push_large(&client, "greedy", 250_000) == 202));
+    let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
+    let is_over = AtomicBool::new(false);
+    let (beside, pages) = std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..64).map(|_| scope.spawn(|| turn_pages(&server, &greedy, &is_over))).collect();
+        let beside = neighbour.watch(seconds(3), Duration::from_millis(10));
+        is_over.store(true, Ordering::Relaxed);
+        (beside, askers.into_iter().map(|asker| asker.join().expect("it does not panic")).sum::<usize>())
+    });
+    eprintln!("  {pages} pages of a megabyte beside");
+    assert!(pages > 10, "{pages} pages");
+    assert_eq!(beside.refused, 0, "{beside}");
+    // A push waits for the one before. Made as they are asked for, the pages leave time for three in two seconds.
+    assert!(beside.pushed * 4 >= 3 * alone.pushed, "{beside}, alone {alone}");
+    beside.assert_beside(&alone, 0.95, SLACK);
 }
 
 #[test]
