@@ -10,34 +10,12 @@ use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Job, JobKind, JobStatus, UnixMs};
 
-/// Rows that a search reads at once.
-const PAGE: usize = 256;
-
 /// One job.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), number: u32) -> Result<Option<Job>, StoreError> {
     get_row(read, KeyKind::Job, &job::encode(number))
-}
-
-/// Every job that has more to do, oldest first. Reads all jobs there ever were: for a start, not for a request.
-///
-/// # Errors
-/// Whatever the store reports, or a corrupt row.
-pub fn list_running(read: &(impl Read + ?Sized)) -> Result<Vec<Job>, StoreError> {
-    let mut running = Vec::new();
-    let mut after = None;
-    loop {
-        let range = job::all().beyond(after.map(job::encode), Direction::Forward);
-        let page: Vec<Job> = scan_rows(read, KeyKind::Job, &range, PAGE, Direction::Forward)?;
-        after = page.last().map(|job| job.number);
-        let more = page.len() == PAGE;
-        running.extend(page.into_iter().filter(is_running));
-        if !more {
-            return Ok(running);
-        }
-    }
 }
 
 /// Jobs by number, from the one beyond `after`.
@@ -140,19 +118,6 @@ mod tests {
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
         }
-    }
-
-    #[test]
-    fn running_jobs_are_found_among_pages_of_finished_ones() {
-        let store = TestStore::default();
-        let status = |number| if number % 300 == 1 { JobStatus::Running } else { JobStatus::Finished };
-        // Two whole pages, so that the search must also see that nothing follows.
-        store.write(|txn| (1..=512).try_for_each(|number| put(txn, &row(number, status(number)))));
-        let running: Vec<u32> = list_running(&store).unwrap().iter().map(|job| job.number).collect();
-        assert_eq!(running, [1, 301]);
-        assert_eq!(get(&store, 301).unwrap(), Some(row(301, JobStatus::Running)));
-        store.write(|txn| put(txn, &row(301, JobStatus::Failed)));
-        assert_eq!(list_running(&store).unwrap().len(), 1);
     }
 
     #[test]
