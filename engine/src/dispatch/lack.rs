@@ -1,4 +1,4 @@
-//! What an attempt could not be made for, when that was ours to have: it is never the endpoint's failure.
+//! Reasons why an attempt was not made that are ours: something of Pinion's own was short. Never the endpoint's failure.
 
 use super::connect::DialError;
 use super::resolve::LookupError;
