@@ -9,7 +9,7 @@ use crate::body_room::Room;
 use crate::error::ApiError;
 use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
 use engine::seal::SealPurpose;
-use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
+use engine::{DeliveryState, Engine, IngestOutcome, NewMessage, Waiting};
 use model::metric;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
@@ -103,6 +103,11 @@ impl ApiState {
     /// How long an `Idempotency-Key` is remembered.
     pub(crate) fn idempotency_ms(&self) -> u64 {
         self.engine.config().idempotency_ms
+    }
+
+    /// The thing of Pinion's own that an endpoint waits for.
+    pub(crate) async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
+        self.engine.waiting(target).await
     }
 
     /// The time of rows that are written now.
