@@ -4,7 +4,7 @@ use crate::codec;
 use crate::keys::{KeyKind, job};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::counter::{self, Counted};
+use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
@@ -38,7 +38,7 @@ pub fn list(
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<(u32, u32), StoreError> {
-    let count = |counted| Ok(counter::count(read, counted)?.unwrap_or(0));
+    let count = |counted| Ok(count::count(read, counted)?.unwrap_or(0));
     Ok((count(Counted::RunningJobs(app))?, count(Counted::Jobs(app))?))
 }
 
@@ -65,11 +65,8 @@ fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), 
     }
     let app = row.target.app;
     for (counted, delta) in [(Counted::RunningJobs(app), running), (Counted::Jobs(app), kept)] {
-        if delta != 0 {
-            let count = i64::from(counter::count(txn, counted)?.unwrap_or(0)) + delta;
-            // One that was there before jobs were counted goes without having come.
-            counter::set_count(txn, counted, u32::try_from(count.max(0)).unwrap_or(u32::MAX))?;
-        }
+        // One that was there before jobs were counted goes without having come.
+        count::add(txn, counted, delta)?;
     }
     Ok(())
 }
