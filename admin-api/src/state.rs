@@ -9,7 +9,7 @@ use crate::body_room::Room;
 use crate::error::ApiError;
 use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
 use engine::seal::SealPurpose;
-use engine::{DeliveryState, Engine, IngestOutcome, NewMessage, Waiting};
+use engine::{DeliveryState, Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
 use model::metric;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
@@ -53,7 +53,7 @@ impl ApiState {
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
         // Series that would otherwise appear with their first event only.
-        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
+        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys"] {
             metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
         }
         let largest_bytes = limits.batch_body_bytes.max(limits.body_bytes);
@@ -100,9 +100,9 @@ impl ApiState {
         self.app_names.find(&**self.store(), version, text)
     }
 
-    /// How long an `Idempotency-Key` is remembered.
-    pub(crate) fn idempotency_ms(&self) -> u64 {
-        self.engine.config().idempotency_ms
+    /// Bounds of the engine.
+    pub(crate) fn engine_config(&self) -> &EngineConfig {
+        self.engine.config()
     }
 
     /// The thing of Pinion's own that an endpoint waits for.

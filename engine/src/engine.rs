@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::tables::progress::Progress;
-use storage::tables::{delivery, endpoint, log};
+use storage::tables::{census, delivery, endpoint, log};
 use storage::writer::{
     ChangeError, IngestError, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle,
 };
@@ -96,7 +96,8 @@ struct Threads {
 
 impl Engine {
     /// Starts over a store that nobody else writes to. Blocks while marks and endpoints are read: about a second for a
-    /// million endpoints. Call it within a tokio runtime, which runs the jobs.
+    /// million endpoints. The first start on a store of an earlier version also counts its dead letters and idempotency
+    /// keys. Call it within a tokio runtime, which runs the jobs.
     ///
     /// # Errors
     /// As [`StartError`] lists; nothing runs then.
@@ -107,6 +108,7 @@ impl Engine {
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
+        census::take(&*store)?;
         let progress = recover(&store, &mut router)?;
         let writer_config = WriterConfig {
             queue_capacity: config.ingest_queue_capacity,
@@ -114,6 +116,7 @@ impl Engine {
             settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
+            quotas: config.quotas,
         };
         let (writer, writer_thread) =
             storage::writer::spawn(store.clone(), writer_config, progress, router, Box::new(move || clock.now()))?;

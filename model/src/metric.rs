@@ -54,6 +54,8 @@ pub const ACTORS: &str = "pinion_endpoint_actors";
 pub const RETRIES: &str = "pinion_retries_scheduled_total";
 /// Counter, label `reason`: deliveries given up.
 pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
+/// Counter: dead letters that made room for newer ones of an application at its quota.
+pub const DEAD_LETTERS_DISPLACED: &str = "pinion_dead_letters_displaced_total";
 /// Counter, label `reason`: endpoints disabled by what they answered.
 pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 /// Gauge: bytes of payloads queued in memory.

@@ -41,6 +41,11 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Histogram, metric::SCHEDULE_LAG_SECONDS, "From due (or accepted, for a first try) to started."),
     (Counter, metric::RETRIES, "Attempts that led to another."),
     (Counter, metric::DEAD_LETTERS, "Deliveries given up, by reason."),
+    (
+        Counter,
+        metric::DEAD_LETTERS_DISPLACED,
+        "Dead letters that made room for newer ones, at the quota of an application.",
+    ),
     (Counter, metric::ENDPOINTS_DISABLED, "Endpoints disabled by what they answered, by reason."),
     (Gauge, metric::ACTORS, "Endpoints that have something to do, or had a moment ago."),
     (Gauge, metric::BEHIND, "Endpoints that read their deliveries from disk."),

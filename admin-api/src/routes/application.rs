@@ -69,8 +69,7 @@ pub(crate) async fn create(
     let body: ApplicationIn = from_body(&bytes)?;
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
-    let once = idempotency_key(&headers)?
-        .map(|key| Once::new(ALL_APPLICATIONS, "application", &key, &bytes, now, state.idempotency_ms()));
+    let once = idempotency_key(&headers)?.map(|key| Once::new(&state, ALL_APPLICATIONS, "application", &key, &bytes));
     let (status, row) = state
         .change(move |txn| {
             if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?

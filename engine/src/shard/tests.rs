@@ -67,6 +67,7 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         settled_high_water: SETTLED_HIGH_WATER,
         commit_max_events: 1,
         idempotency_ms: 1,
+        quotas: storage::writer::WriterQuotas::default(),
     };
     let router = Router::new(Vec::new(), Arc::default());
     let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
