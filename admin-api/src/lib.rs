@@ -22,6 +22,8 @@ mod json;
 mod paging;
 mod validate;
 
+pub mod usage;
+
 mod dto;
 mod routes;
 

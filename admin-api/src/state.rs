@@ -8,6 +8,7 @@ use crate::auth::key::KeyHash;
 use crate::body_room::Room;
 use crate::error::ApiError;
 use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
+use crate::usage::REFUSING;
 use engine::seal::SealPurpose;
 use engine::{DeliveryState, Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
 use model::metric;
@@ -53,7 +54,7 @@ impl ApiState {
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let permits = Semaphore::new(limits.concurrent_requests.min(Semaphore::MAX_PERMITS));
         // Series that would otherwise appear with their first event only.
-        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys"] {
+        for quota in REFUSING {
             metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
         }
         let largest_bytes = limits.batch_body_bytes.max(limits.body_bytes);

@@ -72,6 +72,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
     (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
     (Counter, metric::QUOTA_REFUSALS, "API requests that asked for more than there may be, by quota."),
+    (Gauge, metric::QUOTA_USED_RATIO_MAX, "How full a quota is for the application that uses most of it."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
