@@ -56,7 +56,12 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
                 let response = next.run(request).await;
                 // What the handler did not keep of the body is gone.
                 drop(ticket);
-                counted_answer(&state, scope, response).await
+                let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+                match bytes.filter(|bytes| *bytes > SMALL_BODY_BYTES_MAX) {
+                    // In a box: the future of every request has room for this one otherwise.
+                    Some(bytes) => Box::pin(counted_answer(&state, scope, response, bytes)).await,
+                    None => response,
+                }
             }
             Err(refused) => refused.into_response(),
         }
@@ -67,10 +72,8 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
     }
 }
 
-/// Takes room for a larger answer, held until the client has read it.
-async fn counted_answer(state: &ApiState, scope: Scope, response: Response) -> Response {
-    let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-    let Some(bytes) = bytes.filter(|bytes| *bytes > SMALL_BODY_BYTES_MAX) else { return response };
+/// Takes room for a larger answer of so many bytes, held until the client has read it.
+async fn counted_answer(state: &ApiState, scope: Scope, response: Response, bytes: usize) -> Response {
     let mut held = state.answer_room.nothing(scope);
     if held.grow_to(bytes) == Err(Full) {
         return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();

@@ -19,6 +19,9 @@ use utoipa::ToSchema;
 /// Seconds a caller is told to wait when nothing better is known.
 const RETRY_AFTER_S: u64 = 1;
 
+/// The same at the quota of idempotency keys: a pass of retention must remove expired ones first.
+const KEYS_RETRY_AFTER_S: u64 = 60;
+
 /// The same while the disk is full: room is made by people, or by retention.
 const STORAGE_FULL_RETRY_AFTER_S: u64 = 10;
 
@@ -64,8 +67,8 @@ pub(crate) enum ApiError {
         of: &'static str,
         /// The bound.
         most: u32,
-        /// Whether there is soon room again without the caller doing anything.
-        passes: bool,
+        /// Seconds after which to try again, where there will be room without the caller doing anything.
+        again_after_s: Option<u64>,
     },
     /// An `Idempotency-Key` came again with other content.
     #[error("the idempotency key was used with other content")]
@@ -191,7 +194,7 @@ impl ApiError {
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Unauthenticated => StatusCode::UNAUTHORIZED,
             ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
-            ApiError::QuotaExceeded { passes: true, .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::QuotaExceeded { again_after_s: Some(_), .. } => StatusCode::TOO_MANY_REQUESTS,
             ApiError::Invalid(_) | ApiError::KeyReused | ApiError::QuotaExceeded { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
@@ -242,12 +245,25 @@ impl ApiError {
                 msg: self.to_string(),
                 kind: Cow::Borrowed("value_error.idempotency_key_reused"),
             }])),
-            ApiError::QuotaExceeded { passes: false, .. } => Some(Cow::Owned(vec![ValidationItem {
+            ApiError::QuotaExceeded { again_after_s: None, .. } => Some(Cow::Owned(vec![ValidationItem {
                 loc: vec!["body".to_owned()],
                 msg: self.to_string(),
                 kind: Cow::Borrowed("value_error.quota_exceeded"),
             }])),
             _ => None,
+        }
+    }
+
+    /// The refusal of a request with one idempotency key too many.
+    pub(crate) fn too_many_keys(most: u32) -> ApiError {
+        let of = "idempotency keys of an application; without a key, the request is taken";
+        ApiError::QuotaExceeded { quota: "idempotency_keys", of, most, again_after_s: Some(KEYS_RETRY_AFTER_S) }
+    }
+
+    /// Counts a refusal by a quota. Call it once for each answer, and for each result in a batch.
+    pub(crate) fn count_refusal(&self) {
+        if let ApiError::QuotaExceeded { quota, .. } = self {
+            metrics::counter!(model::metric::QUOTA_REFUSALS, "quota" => *quota).increment(1);
         }
     }
 
@@ -267,11 +283,9 @@ impl IntoResponse for ApiError {
             Some(items) => (status, Json(HttpValidationError { code, detail: &items })).into_response(),
             None => (status, Json(HttpErrorOut { code, detail: cut(&self.to_string()).into_owned() })).into_response(),
         };
-        if let ApiError::QuotaExceeded { quota, .. } = self {
-            metrics::counter!(model::metric::QUOTA_REFUSALS, "quota" => quota).increment(1);
-        }
+        self.count_refusal();
         let retry_after_s = match self {
-            ApiError::QuotaExceeded { passes: true, .. } => Some(RETRY_AFTER_S),
+            ApiError::QuotaExceeded { again_after_s, .. } => again_after_s,
             ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
             ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
             ApiError::StorageFull => Some(STORAGE_FULL_RETRY_AFTER_S),

@@ -201,46 +201,77 @@ impl FromRequest<ApiState> for BatchBody {
     }
 }
 
-/// Reads a body whole. One that says it is too large is refused before a byte of it is read; one that comes too slowly
-/// is given up. Beyond what is small, its room is taken as it arrives, and held by the [`BodyTicket`] of the request.
+/// Reads a body whole. One that says it is too large is refused before a byte of it is read. A small body takes no room:
+/// the time of the whole request is limit enough, and a timer for each would cost the most common request of all.
 async fn read_body(request: Request<Body>, state: &ApiState, limit_bytes: usize) -> Result<Bytes, ApiError> {
     if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
-    let (parts, mut body) = request.into_parts();
-    let ticket = parts.extensions.get::<BodyTicket>();
-    // A small body takes no room: the time of the whole request is limit enough, and a timer for each would cost the most
-    // common request of all. One of unknown length has a ticket.
-    let is_small = ticket.is_none();
-    let bytes_per_s = state.limits.body_bytes_per_s;
-    let started = Instant::now();
-    let (mut first, mut rest, mut total) = (Bytes::new(), BytesMut::new(), 0);
-    loop {
-        let frame = if is_small {
-            body.frame().await
-        } else {
-            let deadline = started + BODY_GRACE + Duration::from_secs_f64(total as f64 / bytes_per_s as f64);
-            let frame = tokio::time::timeout_at(deadline, body.frame());
-            frame.await.map_err(|_| ApiError::BodyTooSlow { bytes_per_s })?
-        };
-        let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
-        total += data.len();
-        if total > limit_bytes {
-            return Err(ApiError::BodyTooLarge { limit_bytes });
-        }
-        if let Some(ticket) = ticket.filter(|_| total > SMALL_BODY_BYTES_MAX) {
-            ticket.grow_to(total).map_err(|Full| ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S })?;
-        }
-        // Most bodies are one frame, and need no copy here.
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&std::mem::take(&mut first));
-            rest.extend_from_slice(&data);
+    let (mut parts, mut body) = request.into_parts();
+    if let Some(ticket) = parts.extensions.remove::<BodyTicket>() {
+        // In a box: the future of every request has room for this one otherwise.
+        return Box::pin(read_large(body, ticket, state.limits.body_bytes_per_s, limit_bytes)).await;
+    }
+    let mut whole = Whole { limit_bytes, ..Whole::default() };
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() {
+            whole.add(data)?;
         }
     }
-    Ok(owned(if rest.is_empty() { first } else { rest.freeze() }))
+    Ok(whole.done())
+}
+
+/// Reads a body that may not be small, or whose length is not known. Its room is taken as it arrives, and held by the
+/// [`BodyTicket`] of the request; one that comes too slowly is given up.
+async fn read_large(
+    mut body: Body,
+    ticket: BodyTicket,
+    bytes_per_s: usize,
+    limit_bytes: usize,
+) -> Result<Bytes, ApiError> {
+    let started = Instant::now();
+    let mut whole = Whole { limit_bytes, ..Whole::default() };
+    loop {
+        let deadline = started + BODY_GRACE + Duration::from_secs_f64(whole.total as f64 / bytes_per_s as f64);
+        let frame = tokio::time::timeout_at(deadline, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| ApiError::BodyTooSlow { bytes_per_s })? else { return Ok(whole.done()) };
+        if let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() {
+            whole.add(data)?;
+        }
+        if whole.total > SMALL_BODY_BYTES_MAX {
+            ticket.grow_to(whole.total).map_err(|Full| ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S })?;
+        }
+    }
+}
+
+/// A body as far as it has come.
+#[derive(Default)]
+struct Whole {
+    limit_bytes: usize,
+    total: usize,
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Whole {
+    fn add(&mut self, data: Bytes) -> Result<(), ApiError> {
+        self.total += data.len();
+        if self.total > self.limit_bytes {
+            return Err(ApiError::BodyTooLarge { limit_bytes: self.limit_bytes });
+        }
+        // Most bodies are one frame, and need no copy here.
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = data;
+        } else {
+            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+            self.rest.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    fn done(self) -> Bytes {
+        owned(if self.rest.is_empty() { self.first } else { self.rest.freeze() })
+    }
 }
 
 /// The body in memory of its own, if it is small: a part of the connection's buffer would keep all of it for as long as

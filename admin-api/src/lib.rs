@@ -24,6 +24,8 @@ mod reader;
 mod requests;
 mod validate;
 
+pub mod usage;
+
 mod dto;
 mod routes;
 

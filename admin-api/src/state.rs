@@ -10,8 +10,9 @@ use crate::error::ApiError;
 use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
 use crate::reader::Readers;
 use crate::requests::Requests;
+use crate::usage::REFUSING;
 use engine::seal::SealPurpose;
-use engine::{DeliveryState, Engine, IngestOutcome, NewMessage};
+use engine::{DeliveryState, Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
 use model::metric;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
@@ -56,7 +57,7 @@ impl ApiState {
     pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let (requests, readers) = (Requests::new(limits.concurrent_requests), Readers::new());
         // Series that would otherwise appear with their first event only.
-        for quota in ["endpoints", "api_keys", "event_types", "running_jobs", "jobs"] {
+        for quota in REFUSING {
             metrics::counter!(metric::QUOTA_REFUSALS, "quota" => quota).increment(0);
         }
         let largest_bytes = limits.batch_body_bytes.max(limits.body_bytes);
@@ -94,9 +95,14 @@ impl ApiState {
         self.app_names.find(&**self.store(), version, text)
     }
 
-    /// How long an `Idempotency-Key` is remembered.
-    pub(crate) fn idempotency_ms(&self) -> u64 {
-        self.engine.config().idempotency_ms
+    /// Bounds of the engine.
+    pub(crate) fn engine_config(&self) -> &EngineConfig {
+        self.engine.config()
+    }
+
+    /// The thing of Pinion's own that an endpoint waits for.
+    pub(crate) async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
+        self.engine.waiting(target).await
     }
 
     /// The time of rows that are written now.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use storage::store::MemoryStore;
 use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
-use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
+use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle, WriterQuotas};
 use storage::{Change, SharedStore, Txn};
 
 /// Nobody subscribes.
@@ -44,6 +44,7 @@ fn writer(store: &SharedStore) -> (WriterHandle, std::thread::JoinHandle<()>) {
         settled_high_water: SETTLED_HIGH_WATER,
         commit_max_events: 4_096,
         idempotency_ms: 86_400_000,
+        quotas: WriterQuotas::default(),
     };
     let progress = Progress::load(&**store).expect("the store can be read");
     storage::writer::spawn(store.clone(), config, progress, Nobody, Box::new(|| UnixMs(1))).expect("a thread starts")

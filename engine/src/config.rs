@@ -7,6 +7,7 @@ use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
 use std::ops::RangeInclusive;
+use storage::writer::WriterQuotas;
 
 /// Bounds and defaults. [`EngineConfig::default`] is what the documentation states.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct EngineConfig {
     pub commit_max_events: usize,
     /// How long an `Idempotency-Key` is remembered.
     pub idempotency_ms: u64,
+    /// How many dead letters and idempotency keys an application may have.
+    pub quotas: WriterQuotas,
     /// What is kept of the past, and for how long.
     pub retention: Limits,
     /// How often retention looks for what is past.
@@ -90,6 +93,7 @@ impl Default for EngineConfig {
             ingest_queue_bytes: 64 * MIB,
             commit_max_events: 4_096,
             idempotency_ms: 24 * HOUR_MS,
+            quotas: WriterQuotas::default(),
             retention: Limits {
                 events_ms: 30 * 24 * HOUR_MS,
                 attempts_ms: 30 * 24 * HOUR_MS,
@@ -122,7 +126,7 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 22] = [
+        let checks: [(&'static str, u64, u64, u64); 24] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -139,6 +143,8 @@ impl EngineConfig {
             ("ingest_queue_bytes", self.ingest_queue_bytes as u64, MIB, 1 << 40),
             ("commit_max_events", self.commit_max_events as u64, 1, 65_536),
             ("idempotency_ms", self.idempotency_ms, 0, 30 * DAY_MS),
+            ("quotas.dead_letters", self.quotas.dead_letters.into(), 1, 1 << 31),
+            ("quotas.idempotency_keys", self.quotas.idempotency_keys.into(), 1, 1 << 31),
             ("retention.events_ms", self.retention.events_ms, 0, 3_650 * DAY_MS),
             ("retention.attempts_ms", self.retention.attempts_ms, 0, 3_650 * DAY_MS),
             ("retention.dead_letters_ms", self.retention.dead_letters_ms, 0, 3_650 * DAY_MS),

@@ -14,10 +14,11 @@ use crate::jobs;
 use crate::observe;
 use crate::retention::janitor;
 use crate::room::Room;
-use crate::router::Router;
+use crate::router::{Router, shard_of};
 use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
-use crate::shard::inbox::ShardInbox;
+use crate::shard::inbox::{Question, ShardInbox};
 use crate::shard::{self, ShardParts, ShardThread};
+use crate::waiting::Waiting;
 use crate::watch;
 use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
 use std::collections::HashMap;
@@ -25,12 +26,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::tables::progress::Progress;
-use storage::tables::{delivery, endpoint, log};
+use storage::tables::{census, delivery, endpoint, log};
 use storage::writer::{
     ChangeError, IngestError, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle,
 };
 use storage::{SharedStore, StoreError, Txn};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Endpoints read in one step at start-up.
 const ENDPOINTS_PER_SCAN: usize = 1_024;
@@ -43,6 +44,9 @@ const REROUTED_BYTES: usize = 8 << 20;
 
 /// How often a stop looks whether the writer has ended.
 const JOIN_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How long a caller waits for a shard to answer its question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the writer may take to notice that the store failed.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
@@ -92,7 +96,8 @@ struct Threads {
 
 impl Engine {
     /// Starts over a store that nobody else writes to. Blocks while marks and endpoints are read: about a second for a
-    /// million endpoints. Call it within a tokio runtime, which runs the jobs.
+    /// million endpoints. The first start on a store of an earlier version also counts its dead letters and idempotency
+    /// keys. Call it within a tokio runtime, which runs the jobs.
     ///
     /// # Errors
     /// As [`StartError`] lists; nothing runs then.
@@ -103,6 +108,7 @@ impl Engine {
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
+        census::take(&*store)?;
         let progress = recover(&store, &mut router)?;
         let writer_config = WriterConfig {
             queue_capacity: config.ingest_queue_capacity,
@@ -110,6 +116,7 @@ impl Engine {
             settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
+            quotas: config.quotas,
         };
         let (writer, writer_thread) =
             storage::writer::spawn(store.clone(), writer_config, progress, router, Box::new(move || clock.now()))?;
@@ -226,6 +233,19 @@ impl Engine {
     /// Whatever the store reports.
     pub fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, StoreError> {
         delivery_state(&*self.inner.store, endpoint, event)
+    }
+
+    /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer
+    /// within a second.
+    pub async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
+        let inbox = {
+            let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let shards = &threads.as_ref()?.shards;
+            shards.get(shard_of(target, shards.len()))?.inbox.clone()
+        };
+        let (reply, answer) = oneshot::channel();
+        inbox.ask(Question { target, reply });
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?
     }
 
     /// Whether it takes messages: false once the store failed or it was stopped.

@@ -23,6 +23,8 @@ mod stall;
 
 mod watch;
 
+pub mod waiting;
+
 pub mod router;
 
 pub mod shard;
@@ -41,3 +43,4 @@ pub use config::EngineConfig;
 pub use delivery_state::DeliveryState;
 pub use engine::{Engine, StartError};
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
+pub use waiting::{Waiting, WaitingFor};

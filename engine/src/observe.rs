@@ -27,6 +27,7 @@ pub(crate) async fn run(store: SharedStore) {
         "damaged",
         "duplicate_event_id",
         "idempotency_key_reused",
+        "too_many_keys",
     ] {
         rejected(reason).increment(0);
     }
@@ -71,6 +72,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
             IngestOutcome::Repeated(_) => {}
             IngestOutcome::DuplicateEventId => rejected("duplicate_event_id").increment(1),
             IngestOutcome::Damaged { .. } => rejected("damaged").increment(1),
+            IngestOutcome::TooManyKeys { .. } => rejected("too_many_keys").increment(1),
             IngestOutcome::KeyReused => rejected("idempotency_key_reused").increment(1),
         }
     }

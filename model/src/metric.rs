@@ -54,6 +54,8 @@ pub const ACTORS: &str = "pinion_endpoint_actors";
 pub const RETRIES: &str = "pinion_retries_scheduled_total";
 /// Counter, label `reason`: deliveries given up.
 pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
+/// Counter: dead letters that made room for newer ones of an application at its quota.
+pub const DEAD_LETTERS_DISPLACED: &str = "pinion_dead_letters_displaced_total";
 /// Counter, label `reason`: endpoints disabled by what they answered.
 pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 /// Gauge: bytes of payloads queued in memory.
@@ -86,6 +88,8 @@ pub const API_BODIES_BYTES: &str = "pinion_api_bodies_bytes";
 pub const API_ANSWERS_BYTES: &str = "pinion_api_answers_bytes";
 /// Counter, label `quota`: API requests that asked for more than an application may have.
 pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
+/// Gauge, label `quota`: how full it is for the application that uses most of it.
+pub const QUOTA_USED_RATIO_MAX: &str = "pinion_quota_used_ratio_max";
 /// Gauge, label `listener`: open connections of an HTTP listener.
 pub const CONNECTIONS: &str = "pinion_http_connections";
 /// Gauge, label `listener`: connections that it takes at once.

@@ -66,7 +66,7 @@ pub(crate) struct Running {
     stopping: Arc<AtomicBool>,
     api_served: Served,
     metrics_served: Served,
-    upkeep: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// Starts everything; when this returns, events are taken.
@@ -105,10 +105,12 @@ pub(crate) async fn start(
     });
     let metrics_served = serve(metrics_listener, metrics_listen::router(recorder.clone(), ready), METRICS_DRAIN);
     let state = ApiState::new(engine.clone(), root_key_hash, config.api.clone());
+    let usage = admin_api::usage::watch(state.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
     let api_served = serve(api_listener, admin_api::router(state), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
-    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, upkeep })
+    let usage = tokio::spawn(usage);
+    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, tasks: [upkeep, usage] })
 }
 
 /// For what reads much from the disk: opening replays what the last run left behind.
@@ -149,7 +151,7 @@ impl Running {
             tracing::warn!("some API requests did not finish in time");
         }
         self.engine.stop().await;
-        self.upkeep.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.metrics_served.stop().await;
     }
 }

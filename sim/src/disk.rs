@@ -91,6 +91,7 @@ impl State {
                     KeyKind::Pending,
                     KeyKind::Due,
                     KeyKind::DeadLetter,
+                    KeyKind::DeadLetterByTime,
                     KeyKind::AttemptFirst,
                     KeyKind::AttemptLater,
                     KeyKind::AttemptLaterBySeq,

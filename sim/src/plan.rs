@@ -9,6 +9,7 @@ use engine::retention::Limits;
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use storage::writer::WriterQuotas;
 
 /// Steps of a run, unless asked for otherwise.
 pub const STEPS: u32 = 500;
@@ -181,6 +182,10 @@ fn config(rng: &mut StdRng) -> EngineConfig {
         ingest_queue_capacity: *pick(&[1, 2, 8, 4_096], rng),
         commit_max_events: *pick(&[1, 4, 4_096], rng),
         idempotency_ms: *pick(&[60_000, 86_400_000], rng),
+        quotas: WriterQuotas {
+            dead_letters: *pick(&[1, 2, 5, 100_000], rng),
+            idempotency_keys: *pick(&[2, 10, 1_000_000], rng),
+        },
         retention,
         ..EngineConfig::default()
     }

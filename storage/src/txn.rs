@@ -170,6 +170,19 @@ impl<'a> Txn<'a> {
         Ok(None)
     }
 
+    /// What this level has written in a range so far, in the order of the keys.
+    pub(crate) fn written(&self, range: &KeyRange) -> Vec<(Bytes, Write)> {
+        self.batch.range(&range.start, &range.end).map(|(key, write)| (key.clone(), write.clone())).collect()
+    }
+
+    /// A row as it was before this transaction.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub(crate) fn committed(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Store::get(self.store, key)
+    }
+
     /// Whether nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

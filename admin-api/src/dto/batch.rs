@@ -47,6 +47,7 @@ pub(crate) struct BatchOut {
 impl BatchItemOut {
     /// One that was not taken.
     pub(crate) fn refused(index: usize, error: &ApiError) -> BatchItemOut {
+        error.count_refusal();
         BatchItemOut {
             index,
             status: error.status().as_u16(),

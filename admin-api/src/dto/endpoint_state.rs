@@ -3,6 +3,7 @@
 //! Deliberately no rates: those are metrics.
 
 use crate::dto::timestamp::Timestamp;
+use engine::Waiting;
 use model::{Endpoint, EndpointHealth, Expired, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +25,11 @@ pub(crate) struct EndpointStateOut {
     disabled_at: Option<Timestamp>,
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
+    /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`, `system`
+    /// (descriptors, ports, memory), `places` for attempts, or the `writer`; null when it waits for nothing of the kind.
+    waiting_for: Option<&'static str>,
+    /// Since when it has waited for that.
+    waiting_since: Option<Timestamp>,
     /// What retention removed before this endpoint came to it; null when there was nothing.
     expired: Option<ExpiredOut>,
 }
@@ -48,6 +54,7 @@ impl EndpointStateOut {
         health: &EndpointHealth,
         dead_letters: u64,
         expired: Option<Expired>,
+        waiting: Option<Waiting>,
         now: UnixMs,
     ) -> Self {
         let breaker = match health.breaker_open_until {
@@ -64,6 +71,8 @@ impl EndpointStateOut {
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
             disabled_at: endpoint.disabled.map(|disabled| Timestamp(disabled.at)),
             dead_letters,
+            waiting_for: waiting.map(|waiting| waiting.wanted.as_str()),
+            waiting_since: waiting.map(|waiting| Timestamp(waiting.since)),
             expired: expired.map(|expired| ExpiredOut {
                 messages: expired.positions,
                 since: Timestamp(expired.since),

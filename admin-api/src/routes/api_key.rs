@@ -76,7 +76,7 @@ impl From<RegistryError> for ApiError {
             RegistryError::InvalidName => ApiError::invalid(["body", "name"], text, "value_error.any_str.length"),
             RegistryError::NameTaken(_) | RegistryError::TooMany => ApiError::Conflict(text.into()),
             RegistryError::TooManyOfApplication(most) => {
-                ApiError::QuotaExceeded { quota: "api_keys", of: "keys for one application", most, passes: false }
+                ApiError::QuotaExceeded { quota: "api_keys", of: "keys for one application", most, again_after_s: None }
             }
             RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
             RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),

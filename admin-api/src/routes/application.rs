@@ -65,7 +65,7 @@ pub(crate) async fn create(
     let body: ApplicationIn = from_body(&bytes)?;
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
-    let once = key.map(|key| Once::new(ALL_APPLICATIONS, "application", &key, &bytes, now, state.idempotency_ms()));
+    let once = key.map(|key| Once::new(&state, ALL_APPLICATIONS, "application", &key, &bytes));
     let (status, row) = state
         .change(move |txn| {
             if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?
@@ -99,8 +99,8 @@ fn insert(txn: &mut Txn<'_>, body: ApplicationIn, salt: u64, now: UnixMs) -> Res
     Ok(row)
 }
 
-/// What the operator settles stays the operator's: a key for one application changes neither the name that others call
-/// it by nor what it may be sent. Asked before anything that depends on other applications is looked at.
+/// A key for one application may change neither the name that others call it by nor its rate: the operator sets these.
+/// Checked before anything that depends on other applications is looked at.
 fn check_scope(scope: Scope, before: &Application, after: &Application) -> Result<(), ApiError> {
     if !scope.reaches(before.id) {
         return Err(ApiError::NotFound("application"));

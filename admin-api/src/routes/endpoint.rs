@@ -54,7 +54,7 @@ pub(crate) async fn create(
     RawBody(bytes): RawBody,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let new = checked(&state, from_body(&bytes)?)?;
-    let once = key.map(|key| Once::new(app.id, "endpoint", &key, &bytes, new.now, state.idempotency_ms()));
+    let once = key.map(|key| Once::new(&state, app.id, "endpoint", &key, &bytes));
     let insert = {
         let state = state.clone();
         move |txn: &mut Txn<'_>| {

@@ -67,17 +67,18 @@ pub(crate) async fn stats(
     Ok(Json(stats.await?))
 }
 
-/// Gets the state of an endpoint: breaker, failures, dead letters.
+/// Gets the state of an endpoint: breaker, failures, dead letters, and the thing of Pinion's own that it waits for.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/state", tag = "Endpoint",
     operation_id = "v1.endpoint.get-state", params(EndpointPath),
     responses((status = 200, body = EndpointStateOut)))]
 pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<Json<EndpointStateOut>, ApiError> {
+    let waiting = state.waiting(row.target()).await;
     let shown = state.read(move |state| {
         let read = &**state.store();
         let health = delivery::health(read, row.target())?;
         let dead_letters = dead_letter::count_upto(read, row.target(), DEAD_LETTERS_COUNTED)?;
         let expired = expired_so_far(read, &row, state.now())?;
-        Ok(EndpointStateOut::of(&row, &health, dead_letters, expired, state.now()))
+        Ok(EndpointStateOut::of(&row, &health, dead_letters, expired, waiting, state.now()))
     });
     Ok(Json(shown.await?))
 }

@@ -92,6 +92,7 @@ pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
         IngestOutcome::Accepted(event) | IngestOutcome::Repeated(event) => Ok(event),
         IngestOutcome::DuplicateEventId => Err(ApiError::Conflict("a message with this eventId exists".into())),
         IngestOutcome::KeyReused => Err(ApiError::KeyReused),
+        IngestOutcome::TooManyKeys { most } => Err(ApiError::too_many_keys(most)),
         IngestOutcome::Damaged { kind } => Err(ApiError::Damaged { kind }),
     }
 }

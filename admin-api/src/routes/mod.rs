@@ -12,6 +12,7 @@ pub(crate) mod openapi;
 pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
+pub(crate) mod usage;
 
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
@@ -60,6 +61,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(application::list, application::create))
         .routes(routes!(application::get, application::update, application::patch, application::delete))
+        .routes(routes!(usage::get))
         .routes(routes!(event_type::list, event_type::create))
         .routes(routes!(event_type::get, event_type::update, event_type::patch, event_type::delete))
         .merge(endpoints())

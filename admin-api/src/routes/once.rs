@@ -5,6 +5,7 @@
 //! duplicate: a resend or a rotation is a new one each time.
 
 use crate::error::ApiError;
+use crate::state::ApiState;
 use model::{AppId, Seq, UnixMs};
 use sha2::{Digest, Sha256};
 use storage::tables::idempotency::{self, Row};
@@ -21,6 +22,7 @@ pub(super) struct Once {
     fingerprint: [u8; FINGERPRINT_LEN],
     now: UnixMs,
     expires_at: UnixMs,
+    keys_most: u32,
 }
 
 /// The applications themselves belong to none; the first number given out is 1.
@@ -28,11 +30,13 @@ pub(super) const ALL_APPLICATIONS: AppId = AppId(0);
 
 impl Once {
     /// Of a request to create a `kind` of thing in `scope`.
-    pub(super) fn new(scope: AppId, kind: &str, key: &str, body: &[u8], now: UnixMs, kept_ms: u64) -> Once {
+    pub(super) fn new(state: &ApiState, scope: AppId, kind: &str, key: &str, body: &[u8]) -> Once {
+        let (now, config) = (state.now(), state.engine_config());
+        let (expires_at, keys_most) = (now.plus_ms(config.idempotency_ms), config.quotas.idempotency_keys);
         let mut fingerprint = [0; FINGERPRINT_LEN];
         fingerprint.copy_from_slice(&Sha256::digest(body)[..FINGERPRINT_LEN]);
         // A name cannot hold a slash, so no key of a message can be one of these by accident.
-        Once { scope, key: format!("{kind}/{key}"), fingerprint, now, expires_at: now.plus_ms(kept_ms) }
+        Once { scope, key: format!("{kind}/{key}"), fingerprint, now, expires_at, keys_most }
     }
 
     /// The number of what this request created before, if it did.
@@ -40,7 +44,7 @@ impl Once {
     /// # Errors
     /// 422 when the key was used to ask for something else.
     pub(super) fn earlier(&self, txn: &Txn<'_>) -> Result<Option<u32>, ApiError> {
-        match idempotency::get(txn, self.scope, &self.key, self.now)? {
+        match idempotency::find(txn, self.scope, &self.key)?.row(self.now) {
             Some(row) if row.fingerprint == self.fingerprint => Ok(u32::try_from(row.seq.0).ok()),
             Some(_) => Err(ApiError::KeyReused),
             None => Ok(None),
@@ -48,6 +52,9 @@ impl Once {
     }
 
     /// Remembers what this request created.
+    ///
+    /// # Errors
+    /// 429 when there are as many keys as there may be: then nothing is created.
     pub(super) fn remember(&self, txn: &mut Txn<'_>, number: u32) -> Result<(), ApiError> {
         let row = Row {
             seq: Seq(u64::from(number)),
@@ -55,6 +62,9 @@ impl Once {
             fingerprint: self.fingerprint,
             expires_at: self.expires_at,
         };
-        Ok(idempotency::put(txn, self.scope, &self.key, &row)?)
+        match idempotency::find(txn, self.scope, &self.key)?.remember(txn, &row, self.keys_most)? {
+            true => Ok(()),
+            false => Err(ApiError::too_many_keys(self.keys_most)),
+        }
     }
 }

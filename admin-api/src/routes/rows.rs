@@ -17,7 +17,7 @@ use storage::txn::Txn;
 /// # Errors
 /// The refusal that names the quota.
 pub(crate) fn check_quota(quota: &'static str, of: &'static str, count: u32, most: u32) -> Result<(), ApiError> {
-    if count < most { Ok(()) } else { Err(ApiError::QuotaExceeded { quota, of, most, passes: false }) }
+    if count < most { Ok(()) } else { Err(ApiError::QuotaExceeded { quota, of, most, again_after_s: None }) }
 }
 
 /// Stores an application, if its uid is free.
@@ -75,7 +75,7 @@ pub(crate) fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(
     let (running, kept) = job::count(txn, app)?;
     if running >= quotas.running_jobs {
         let (of, most) = ("running jobs of an application", quotas.running_jobs);
-        return Err(ApiError::QuotaExceeded { quota: "running_jobs", of, most, passes: true });
+        return Err(ApiError::QuotaExceeded { quota: "running_jobs", of, most, again_after_s: Some(1) });
     }
     check_quota("jobs", "jobs of an application, ended ones that are kept included", kept, quotas.jobs)
 }

@@ -3,7 +3,7 @@
 use crate::harness::Api;
 use axum::body::Body;
 use http::{Method, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What clients of Svix's API rely on and Pinion serves.
@@ -39,6 +39,26 @@ async fn every_described_operation_has_a_route() {
         let status = api.send(request).await.status;
         assert!([200, 204, 401].contains(&status), "{operation}: {status}");
     }
+}
+
+#[tokio::test]
+async fn every_described_operation_below_an_application_refuses_another_ones_key() {
+    let api = Api::start();
+    for app in ["own", "other"] {
+        api.app(app).await;
+    }
+    let key = api.post("/api-key", json!({"name": "own", "appId": "own"})).await.expect(201);
+    let bearer = format!("Bearer {}", key["key"].as_str().unwrap());
+    let mut tried = 0;
+    for operation in operations(&document()).iter().filter(|operation| operation.contains("{app_id}")) {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let path = path.replace("{app_id}", "other").replace(['{', '}'], "");
+        let path = path.strip_prefix("/api/v1").unwrap();
+        let answer = api.request(method, path, &[("authorization", &bearer)], "{}").await;
+        assert_eq!((answer.status, &answer.body["code"]), (403, &json!("permission_denied")), "{operation}");
+        tried += 1;
+    }
+    assert!(tried > 30, "{tried}");
 }
 
 /// Routes are registered with their description, in `routes/mod.rs` only; nothing else may register any.

@@ -58,6 +58,7 @@ impl Pipeline {
             settled_high_water: SETTLED_HIGH_WATER,
             commit_max_events: config.commit_max_events,
             idempotency_ms: config.idempotency_ms,
+            quotas: config.quotas,
         };
         let progress = Progress::load(&*store).expect("the store can be read");
         let now = Box::new(|| UnixMs(1_000_000));

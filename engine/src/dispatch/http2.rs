@@ -47,7 +47,7 @@ pub(super) struct Http2 {
     _last_handle: Arc<oneshot::Sender<()>>,
 }
 
-/// What is taken of an answer.
+/// Bounds of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Bytes of a head.
@@ -85,7 +85,7 @@ pub(super) async fn start(
     origin: &Arc<str>,
     shunned: &Shunned,
 ) -> hyper::Result<Http2> {
-    // What is read, and what can be on its way when we stop reading.
+    // The bytes that are read, and those that can be on their way when we stop reading.
     let data_per_request = bounds.body_len_max.saturating_add(2 * STREAM_WINDOW as usize);
     let meter = Arc::new(Meter::new(data_per_request, CONNECTION_WINDOW as usize));
     let (last_handle, gone) = oneshot::channel();

@@ -1,8 +1,9 @@
-//! What an attempt could not be made for, when that was ours to have: it is never the endpoint's failure.
+//! Reasons why an attempt was not made that are ours: something of Pinion's own was short. Never the endpoint's failure.
 
 use super::connect::DialError;
 use super::resolve::LookupError;
 use std::io::{self, ErrorKind};
+use storage::store::is_out_of_descriptors;
 
 /// Something of ours that was short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +41,9 @@ impl Lack {
     }
 }
 
-/// Whether the system had no descriptor, port or memory for us. "Too many open files" of the process and of the system
-/// have no kind of their own; their numbers are the same on every Unix.
+/// Whether the system had no descriptor, port or memory for us.
 pub(super) fn is_ours(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-        || matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
+    is_out_of_descriptors(error) || matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
         for (key, expires_at) in [("old", 99 * HOUR), ("young", 101 * HOUR)] {
             let row =
                 idempotency::Row { seq: Seq(1), accepted_at: UnixMs(1), fingerprint, expires_at: UnixMs(expires_at) };
-            idempotency::put(txn, AppId(1), key, &row)?;
+            assert!(idempotency::find(txn, AppId(1), key)?.remember(txn, &row, 9)?);
         }
         for (number, status, updated_at) in
             [(1, JobStatus::Running, 1), (2, JobStatus::Finished, 1), (3, JobStatus::Finished, 99 * HOUR)]
@@ -377,7 +377,7 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
     let (done, _) = world.pass(KEEP, 100 * HOUR);
     assert_eq!(done.swept, [0, 1, 1, 1, 1]);
     let read = &world.store;
-    assert!(idempotency::get(read, AppId(1), "young", UnixMs(100 * HOUR)).unwrap().is_some());
+    assert!(idempotency::find(read, AppId(1), "young").unwrap().row(UnixMs(100 * HOUR)).is_some());
     let jobs = job::list(read, None, 9, Direction::Forward).unwrap();
     assert_eq!(jobs.iter().map(|job| job.number).collect::<Vec<_>>(), [1, 3]);
     let gap = |endpoint| delivery::gap_before(read, target(1, endpoint), Seq(9)).unwrap().is_some();

@@ -17,6 +17,7 @@ use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
 use crate::shard::inbox::ShardInbox;
+use crate::waiting::{Waiting, WaitingFor};
 use foldhash::HashMap;
 use model::{AppId, EndpointRef, Seq, Settlement, UnixMs, Verdict};
 use rand::SeedableRng;
@@ -141,6 +142,8 @@ pub struct LaneCell {
     pub dirty: Cell<bool>,
     /// Stands in line for a place.
     pub waiting: Cell<bool>,
+    /// When it came to stand there.
+    pub waiting_since: Cell<UnixMs>,
     /// When something last happened to it.
     pub active_at: Cell<UnixMs>,
     /// What the gauges were last told: bytes, behind, breaker.
@@ -286,8 +289,9 @@ impl ShardCore {
     }
 
     /// A lane has work and no room on the shard: it is woken when there is.
-    pub fn wait_for_room(&self, cell: &Rc<LaneCell>) {
+    pub fn wait_for_room(&self, cell: &Rc<LaneCell>, now: UnixMs) {
         if !cell.waiting.replace(true) {
+            cell.waiting_since.set(now);
             self.places.borrow_mut().wait(cell.clone());
         }
     }
@@ -335,6 +339,20 @@ impl ShardCore {
                 return;
             }
         }
+    }
+
+    /// The thing of ours that an endpoint waits for.
+    #[must_use]
+    pub fn waiting(&self, target: EndpointRef, now: UnixMs) -> Option<Waiting> {
+        let endpoints = self.endpoints.borrow();
+        let cell = &endpoints.get(&target)?.cell;
+        // A lane whose work has gone meanwhile (to a purge, say) still stands in line.
+        if cell.waiting.get() && cell.lane.borrow().has_work(now) {
+            let wanted = if self.holding.get() { WaitingFor::Writer } else { WaitingFor::Places };
+            return Some(Waiting { wanted, since: cell.waiting_since.get() });
+        }
+        let (lack, since) = cell.lane.borrow().lacking(now)?;
+        Some(Waiting { wanted: WaitingFor::Lack(lack), since })
     }
 
     /// Makes an actor look at its lane; `false` when there is none. A full mailbox does so anyway.

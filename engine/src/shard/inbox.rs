@@ -7,13 +7,26 @@
 //! Deliberately no payloads of its own: an offer shares the commit's events.
 
 use crate::endpoint::offer::Offer;
+use crate::waiting::Waiting;
 use model::{Cursor, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Deliveries that may wait in one shard's inbox.
 const OFFERED_MAX: usize = 16 * 1024;
+
+/// Questions that may wait in one shard's inbox.
+const QUESTIONS_MAX: usize = 1_024;
+
+/// A caller asks what an endpoint waits for.
+#[derive(Debug)]
+pub struct Question {
+    /// Which endpoint.
+    pub target: EndpointRef,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Option<Waiting>>,
+}
 
 /// An endpoint that is to read the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +48,8 @@ pub struct News {
     pub changed: BTreeSet<EndpointRef>,
     /// Endpoints with rows put back in line.
     pub requeued: BTreeSet<EndpointRef>,
+    /// To be answered after the rest.
+    pub questions: Vec<Question>,
     /// The writer has taken settlements: work that was held back may go on.
     pub resume: bool,
     /// No new attempts; finish what is in flight.
@@ -104,6 +119,16 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
+    /// Asks what an endpoint waits for. A full inbox drops the question, and with it the caller's sender.
+    pub fn ask(&self, question: Question) {
+        let mut state = self.lock();
+        if state.news.questions.len() < QUESTIONS_MAX {
+            state.news.questions.push(question);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// Work that was held back may go on.
     pub fn resume(&self) {
         self.lock().news.resume = true;
@@ -141,7 +166,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        nobody && news.offers.is_empty() && !news.resume && !news.stop
+        nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 
     /// Waits until there may be something to take.

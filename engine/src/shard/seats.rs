@@ -4,7 +4,7 @@
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
-use super::inbox::{Behind, News};
+use super::inbox::{Behind, News, Question};
 use super::metrics::Shown;
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
@@ -31,6 +31,10 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     }
     for target in news.requeued {
         requeued(shard, target, now);
+    }
+    for Question { target, reply } in news.questions {
+        // Whoever asked may have left.
+        let _left = reply.send(shard.waiting(target, now));
     }
     if news.resume && shard.holding.replace(false) {
         shard.poke_all();
@@ -169,6 +173,7 @@ fn open(
         timer: Cell::new(None),
         dirty: Cell::new(false),
         waiting: Cell::new(false),
+        waiting_since: Cell::new(now),
         active_at: Cell::new(now),
         shown: Cell::new(Shown::default()),
         gone: Cell::new(false),

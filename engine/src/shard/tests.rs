@@ -1,17 +1,19 @@
 //! A shard's places, seen without its shell: messages are given to lanes by hand.
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
-use super::inbox::{Behind, News};
+use super::inbox::{Behind, News, Question};
 use super::{reads, seats, work};
 use crate::config::EngineConfig;
-use crate::dispatch::Guard;
-use crate::endpoint::lane::Action;
+use crate::dispatch::{Guard, Lack};
+use crate::endpoint::backlog::LogFound;
+use crate::endpoint::lane::{Action, Finished};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::offer::Offer;
 use crate::router::Router;
 use crate::seal::MasterKey;
+use crate::waiting::{Waiting, WaitingFor};
 use bytes::Bytes;
-use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
+use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -21,6 +23,7 @@ use storage::tables::progress::Progress;
 use storage::tables::{delivery, endpoint};
 use storage::writer::{SETTLED_HIGH_WATER, Writer, WriterConfig};
 use storage::{SharedStore, Txn};
+use tokio::sync::oneshot;
 
 const NOW: UnixMs = UnixMs(1_000);
 
@@ -64,6 +67,7 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         settled_high_water: SETTLED_HIGH_WATER,
         commit_max_events: 1,
         idempotency_ms: 1,
+        quotas: storage::writer::WriterQuotas::default(),
     };
     let router = Router::new(Vec::new(), Arc::default());
     let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
@@ -163,4 +167,81 @@ fn a_fetch_for_an_endpoint_that_is_gone_or_that_failed_gives_its_place_back() {
         give(&shard, cell, Input::Fetched(fetch, None));
         assert_eq!(shard.in_flight(), 0);
     }
+}
+
+#[test]
+fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
+    let (shard, cells) = two_with_a_retry(1);
+    let asked = load(&shard, &cells[0]);
+    assert!(matches!(asked[..], [Action::Fetch(_)]) && load(&shard, &cells[1]).is_empty());
+    let later = NOW.plus_ms(700);
+    assert_eq!(shard.waiting(target(1), later), None);
+    let for_a_place = Waiting { wanted: WaitingFor::Places, since: NOW };
+    assert_eq!(shard.waiting(target(2), later), Some(for_a_place));
+    let (reply, mut answer) = oneshot::channel();
+    let questions = vec![Question { target: target(2), reply }];
+    seats::take(&shard, News { questions, ..News::default() }, later);
+    assert_eq!(answer.try_recv(), Ok(Some(for_a_place)));
+    shard.free_places(AppId(1), 1);
+    give(&shard, &cells[1], Input::Poke);
+    assert_eq!(shard.waiting(target(2), later), None);
+    assert_eq!(shard.waiting(target(9), later), None, "it has no actor");
+}
+
+#[test]
+fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
+    let event = |seq| Event {
+        app: AppId(1),
+        seq: Seq(seq),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::new(),
+    };
+    let offer = Offer { events: Arc::from([event(1)]), targets: vec![(target(4), 0)] };
+    let (shard, _) = shard(9, News::default());
+    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
+    let mut txn = Txn::new(&*shard.store);
+    endpoint::put(&mut txn, &row).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
+    cell.lane.borrow_mut().missed(Seq(1));
+    let asked = give(&shard, &cell, Input::Poke);
+    let [Action::ReadLog(_)] = asked[..] else { panic!("{asked:?}") };
+    let found = LogFound { events: vec![event(1)], upto: Seq(1), removed: None };
+    let asked = give(&shard, &cell, Input::LogRead(Some(found)));
+    assert!(matches!(asked[..], [Action::Start(_)]), "{asked:?}");
+
+    let ends = |lack, at| {
+        let finished = Finished {
+            seq: Seq(1),
+            started_at: at,
+            duration_ms: 1,
+            outcome: OutcomeClass::Success,
+            status: 200,
+            retry_after_ms: None,
+            response: Vec::new(),
+            lack,
+        };
+        cell.ended.borrow_mut().push(finished);
+        let mut asked = 0;
+        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| asked += 1);
+        asked
+    };
+    let later = |ms| NOW.plus_ms(ms);
+    assert_eq!(ends(Some(Lack::Connections), NOW), 0);
+    let waiting = |lack, since| Some(Waiting { wanted: WaitingFor::Lack(lack), since });
+    assert_eq!(shard.waiting(target(4), later(1)), waiting(Lack::Connections, NOW));
+    // Tried again, and the same is short: since the first time. Then something else is.
+    for (at, lack, since) in [(later(500), Lack::Connections, NOW), (later(1_000), Lack::Lookups, later(1_000))] {
+        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| {});
+        ends(Some(lack), at);
+        assert_eq!(shard.waiting(target(4), at), waiting(lack, since));
+    }
+    work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut |_| {});
+    ends(None, later(1_500));
+    assert_eq!(shard.waiting(target(4), later(1_500)), None);
 }

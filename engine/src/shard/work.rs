@@ -134,7 +134,7 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         (lane.wake_at(), lane.has_work(now))
     };
     if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
-        shard.wait_for_room(cell);
+        shard.wait_for_room(cell, now);
     }
     shard.wake_next();
     shard.set_timer(cell, wake_at);
@@ -159,8 +159,8 @@ fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
 }
 
 fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
-    if finished.lack.is_some() {
-        if cell.lane.borrow_mut().not_made(finished.seq, now) {
+    if let Some(lack) = finished.lack {
+        if cell.lane.borrow_mut().not_made(finished.seq, lack, now) {
             shard.budget.borrow_mut().give_back(now.0);
         }
         return;

@@ -189,6 +189,8 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
     set(&mut engine.commit_max_events, settings.commit_max_events);
     set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
+    set(&mut engine.quotas.dead_letters, settings.max_dead_letters_per_app);
+    set(&mut engine.quotas.idempotency_keys, settings.max_idempotency_keys_per_app);
     let retention = &mut engine.retention;
     set(&mut retention.events_ms, settings.retain_events_hours.map(|Span(ms)| ms));
     set(&mut retention.attempts_ms, settings.retain_attempts_hours.map(|Span(ms)| ms));
@@ -262,6 +264,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_event_types: Some(config.api.quotas.event_types),
         max_running_jobs_per_app: Some(config.api.quotas.running_jobs),
         max_jobs_per_app: Some(config.api.quotas.jobs),
+        max_dead_letters_per_app: Some(engine.quotas.dead_letters),
+        max_idempotency_keys_per_app: Some(engine.quotas.idempotency_keys),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
         store_cache_bytes: Some(Size(config.store_cache_bytes)),
         store_log_bytes: size(config.store_log_bytes),

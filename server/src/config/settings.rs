@@ -135,6 +135,12 @@ pub(crate) struct Settings {
     /// Jobs of one application that are kept, ended ones too; more are refused until retention has removed some.
     #[arg(long, env = "PINION_MAX_JOBS_PER_APP", value_name = "N")]
     pub(crate) max_jobs_per_app: Option<u32>,
+    /// Dead letters of one application; beyond, its oldest make room for new ones.
+    #[arg(long, env = "PINION_MAX_DEAD_LETTERS_PER_APP", value_name = "N")]
+    pub(crate) max_dead_letters_per_app: Option<u32>,
+    /// Idempotency keys of one application that are remembered; requests with another one are refused (429).
+    #[arg(long, env = "PINION_MAX_IDEMPOTENCY_KEYS_PER_APP", value_name = "N")]
+    pub(crate) max_idempotency_keys_per_app: Option<u32>,
     /// How long a stop waits for requests and attempts in flight.
     #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub(crate) drain_timeout_ms: Option<Millis>,

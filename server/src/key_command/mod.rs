@@ -141,7 +141,7 @@ pub(crate) fn run(
     let place = find_place(loaded, environment, url)?;
     match action {
         KeyAction::Create { name, app } => {
-            let mut text = place.create(name, app)?;
+            let mut text = place.create(name, app, loaded.config.api.quotas.api_keys)?;
             text.push('\n');
             Ok(text)
         }
@@ -195,9 +195,15 @@ fn table(keys: &[KeyInfo]) -> String {
 // === impl Place ===
 
 impl Place {
-    fn create(&self, name: String, app: Option<String>) -> Result<Zeroizing<String>, KeyCommandError> {
+    /// A running server goes by its own settings, not by `most_of_app`.
+    fn create(
+        &self,
+        name: String,
+        app: Option<String>,
+        most_of_app: u32,
+    ) -> Result<Zeroizing<String>, KeyCommandError> {
         match self {
-            Place::Offline(store) => offline::create(store.as_ref(), name, app),
+            Place::Offline(store) => offline::create(store.as_ref(), name, app, most_of_app),
             Place::Running(server) => server.create(&name, app.as_deref()),
         }
     }

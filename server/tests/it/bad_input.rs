@@ -248,6 +248,7 @@ fn a_key_for_one_application_cannot_reach_another() {
         ("DELETE", "/app/acme"),
         ("GET", "/app/acme/endpoint/hook/secret"),
         ("GET", "/app/acme/msg"),
+        ("GET", "/app/acme/usage"),
         ("DELETE", "/app/acme/endpoint/hook"),
         ("GET", "/app/own%2f..%2facme"),
         ("GET", "/app/acme/../own"),

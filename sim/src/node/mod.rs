@@ -32,6 +32,7 @@ use jobs::{Janitor, Jobs};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::sync::Arc;
+use storage::tables::census;
 use storage::writer::{Writer, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
@@ -104,6 +105,7 @@ impl Node {
             (0..plan.config.shards).map(|_| Arc::new(ShardInbox::with_capacity(plan.offered_max))).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
+        census::take(&*store)?;
         let progress = engine::engine::recover(&store, &mut router)?;
         let config = WriterConfig {
             queue_capacity: plan.config.ingest_queue_capacity,
@@ -111,6 +113,7 @@ impl Node {
             settled_high_water: plan.settled_high_water,
             commit_max_events: plan.config.commit_max_events,
             idempotency_ms: plan.config.idempotency_ms,
+            quotas: plan.config.quotas,
         };
         let writer_clock = clock.clone();
         let writer = Writer::new(store.clone(), config, progress, router, Box::new(move || writer_clock.now()));

@@ -29,6 +29,8 @@ pub struct Facts {
     pub requeued: u32,
     /// Rounds whose end is durable.
     pub ended: u32,
+    /// Its dead letter made room for another.
+    pub displaced: bool,
     in_flight: u32,
 }
 
@@ -134,6 +136,22 @@ impl Deliveries {
             facts.ended += 1;
         }
         Ok(())
+    }
+
+    /// Its dead letter made room for another, in the commit that brought it or later.
+    pub(super) fn displaced(&mut self, target: EndpointRef, seq: Seq) -> Result<(), Violation> {
+        let facts = self.facts.get_mut(&(target, seq));
+        ensure!(facts.is_some(), "{} made room and was never owed", named(target, seq));
+        if let Some(facts) = facts {
+            // A dead letter that makes room in the commit that brings it never shows on disk.
+            facts.ended = facts.ended.max(1);
+            facts.displaced = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_deleted(&self, target: EndpointRef) -> bool {
+        self.deleted.contains(&target)
     }
 
     pub(super) fn started(

@@ -93,7 +93,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What it was told is not so.
-    pub fn answered(&mut self, parcel: &Parcel, taken: &Taken) -> Result<(), Violation> {
+    pub(super) fn answered(&mut self, parcel: &Parcel, taken: &Taken) -> Result<(), Violation> {
         let Ok(outcomes) = taken else { return Ok(()) };
         ensure!(outcomes.len() == parcel.messages.len(), "{} answers to {parcel:?}", outcomes.len());
         for (message, outcome) in parcel.messages.iter().zip(outcomes) {
@@ -119,6 +119,10 @@ impl Ledger {
 
     pub(super) fn app_deleted(&mut self, app: AppId) {
         self.deleted.insert(app);
+    }
+
+    pub(super) fn is_deleted(&self, app: AppId) -> bool {
+        self.deleted.contains(&app)
     }
 
     /// An event that was once durable.

@@ -4,6 +4,7 @@
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
 //! It reads rows through the tables' own functions and matches events with the engine's own filter; it decides nothing
@@ -12,16 +13,20 @@
 mod bounds;
 mod deliveries;
 mod ledger;
+mod quotas;
 mod rest;
 
+use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
 use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
+use storage::writer::IngestOutcome;
 use storage::{Batch, StoreError, codec};
 
 pub use bounds::check_shard;
@@ -56,6 +61,7 @@ pub struct Oracle {
     pub ledger: Ledger,
     /// Deliveries.
     pub deliveries: Deliveries,
+    quotas: Quotas,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -69,6 +75,7 @@ impl Oracle {
         Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
+            quotas: Quotas::new(config.quotas),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -108,7 +115,26 @@ impl Oracle {
                 self.deliveries.given_up(target, seq)?;
             }
         }
+        let (deliveries, ledger) = (&self.deliveries, &self.ledger);
+        let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
+        for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {
+            self.deliveries.displaced(target, seq)?;
+        }
         self.deliveries.look_for_records(rows, &self.ledger)
+    }
+
+    /// A client was answered.
+    ///
+    /// # Errors
+    /// What it was told is not so.
+    pub fn answered(&mut self, parcel: &Parcel, taken: &Taken) -> Result<(), Violation> {
+        let refused = |outcome: &IngestOutcome| matches!(outcome, IngestOutcome::TooManyKeys { .. });
+        // The keys of an application that the same commit deletes are not looked at.
+        let is_gone = self.ledger.is_deleted(parcel.app);
+        if !is_gone && taken.as_ref().is_ok_and(|outcomes| outcomes.iter().any(refused)) {
+            self.quotas.refused(parcel.app)?;
+        }
+        self.ledger.answered(parcel, taken)
     }
 
     /// A lane took a message and asked for things.

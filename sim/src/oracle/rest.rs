@@ -87,11 +87,11 @@ fn check_delivery(
             ensure!(reason, "{} was cancelled: {facts:?}", name());
         }
         DeliveryState::Queued => {
-            let excused = !facts.owed || facts.unwanted_since;
+            let excused = !facts.owed || facts.unwanted_since || facts.displaced;
             ensure!(excused, "{} is lost: {facts:?}", name());
         }
         DeliveryState::NotMatched => {
-            ensure!(!facts.owed || facts.unwanted_since, "{} is forgotten: {facts:?}", name());
+            ensure!(!facts.owed || facts.unwanted_since || facts.displaced, "{} is forgotten: {facts:?}", name());
         }
     }
     let done = facts.ended > 0 || facts.disabled_since || facts.unwanted_since;

@@ -34,6 +34,7 @@ pub(super) fn in_words(taken: &Taken) -> String {
         IngestOutcome::Repeated(event) => format!("{} repeated", event.seq),
         IngestOutcome::DuplicateEventId => "event id taken".to_owned(),
         IngestOutcome::KeyReused => "key reused".to_owned(),
+        IngestOutcome::TooManyKeys { most } => format!("more than {most} keys"),
         IngestOutcome::Damaged { kind } => format!("a row of kind {kind} is damaged"),
     };
     match taken {

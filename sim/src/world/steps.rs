@@ -196,7 +196,7 @@ impl World {
             match answer {
                 Answer::Taken(parcel, taken) => {
                     note!(self, "client of {} hears: {}", parcel.app, super::requests::in_words(&taken));
-                    self.oracle.ledger.answered(&parcel, &taken)?;
+                    self.oracle.answered(&parcel, &taken)?;
                     if taken.is_err() {
                         self.clients.repeat(parcel);
                     }

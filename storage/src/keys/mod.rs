@@ -22,6 +22,7 @@ pub mod routed;
 
 pub mod cursor;
 pub mod dead_letter;
+pub mod dead_letter_by_time;
 pub mod due;
 pub mod expired;
 pub mod gap;
@@ -97,12 +98,14 @@ pub enum KeyKind {
     Job = 30,
     /// What endpoints did not get because retention removed it first.
     Expired = 31,
+    /// Dead letters by application and age: an index without values.
+    DeadLetterByTime = 32,
 }
 
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 18] = [
+    pub(crate) const OF_APPS: [KeyKind; 19] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
@@ -113,6 +116,7 @@ impl KeyKind {
         KeyKind::Pending,
         KeyKind::Due,
         KeyKind::DeadLetter,
+        KeyKind::DeadLetterByTime,
         KeyKind::AttemptFirst,
         KeyKind::AttemptLater,
         KeyKind::AttemptLaterBySeq,
@@ -154,6 +158,7 @@ impl KeyKind {
             KeyKind::Idempotency => "idempotency",
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
+            KeyKind::DeadLetterByTime => "dead_letter_by_time",
         }
     }
 }

@@ -8,6 +8,13 @@ use std::sync::OnceLock;
 
 use super::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
+/// Whether the process, or the system, has no descriptor left: "too many open files". That has no kind of its own; the
+/// numbers (ENFILE, EMFILE) are the same on every Unix.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 /// Why a call on a [`Store`](super::Store) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

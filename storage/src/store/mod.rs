@@ -19,7 +19,7 @@ pub mod sled;
 use bytes::Bytes;
 
 pub use batch::{Batch, Write};
-pub use error::{Poison, StoreError};
+pub use error::{Poison, StoreError, is_out_of_descriptors};
 pub use memory::MemoryStore;
 pub use sled::SledStore;
 

@@ -1,12 +1,10 @@
-//! Numbers that are given out in order and never again, even when what they were given to is gone; and how many there
-//! are of what is bounded by number.
+//! Numbers that are given out in order and never again, even when what they were given to is gone.
 //!
 //! One row each. Deliberately only counters of rare things: positions of events are counted by the log itself.
 
-use crate::keys::{KeyKind, KeyRange, meta};
-use crate::read::Read;
-use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan};
+use crate::keys::{KeyKind, meta};
+use crate::store::StoreError;
+use crate::tables::{get_row, put_row};
 use crate::txn::Txn;
 use model::{AppId, EndpointId};
 
@@ -52,64 +50,6 @@ pub(crate) fn raise(txn: &mut Txn<'_>, app: AppId, endpoint: EndpointId, job: u3
         }
     }
     Ok(())
-}
-
-/// What there is a bound on, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Endpoints of an application.
-    Endpoints(AppId),
-    /// Event types of the catalogue.
-    EventTypes,
-    /// Jobs of an application that a caller asked for and that have more to do.
-    RunningJobs(AppId),
-    /// Jobs of an application that a caller asked for, ended ones too.
-    Jobs(AppId),
-}
-
-/// The names of all rows of [`Counted`] begin with this. Persisted.
-const COUNT_PREFIX: &str = "count/";
-
-impl Counted {
-    // Persisted: never rename.
-    fn name(self) -> String {
-        match self {
-            Counted::Endpoints(app) => format!("{COUNT_PREFIX}endpoints/{app}"),
-            Counted::EventTypes => format!("{COUNT_PREFIX}event_types"),
-            Counted::RunningJobs(app) => format!("{COUNT_PREFIX}running_jobs/{app}"),
-            Counted::Jobs(app) => format!("{COUNT_PREFIX}jobs/{app}"),
-        }
-    }
-}
-
-/// How many there are, as far as was noted. No row means none, or that nobody counted yet: a store of an earlier version,
-/// or one that was repaired.
-///
-/// # Errors
-/// Whatever the store reports, or a corrupt row.
-pub(super) fn count(read: &(impl Read + ?Sized), counted: Counted) -> Result<Option<u32>, StoreError> {
-    get_row(read, KeyKind::Meta, &meta::encode(&counted.name()))
-}
-
-/// Notes how many there are; none has no row.
-pub(super) fn set_count(txn: &mut Txn<'_>, counted: Counted, count: u32) -> Result<(), StoreError> {
-    let key = meta::encode(&counted.name());
-    if count > 0 {
-        return put_row(txn, key, &count);
-    }
-    txn.delete(key);
-    Ok(())
-}
-
-/// Forgets all counts: the next to need one counts.
-///
-/// # Errors
-/// Whatever the store reports.
-pub(crate) fn forget_counts(txn: &mut Txn<'_>, limit: usize) -> Result<usize, StoreError> {
-    let rows = scan(txn, &KeyRange::prefix(meta::encode(COUNT_PREFIX)), limit, Direction::Forward)?;
-    let count = rows.len();
-    rows.into_iter().for_each(|(key, _)| txn.delete(key));
-    Ok(count)
 }
 
 fn next(txn: &mut Txn<'_>, name: &str) -> Result<u32, StoreError> {

@@ -1,15 +1,23 @@
-//! Deliveries that were given up, in the order of their events.
+//! Deliveries that were given up, in the order of their events; with an index of each application's by age, and how many
+//! it has.
 //!
-//! Deliberately only the rows: that a delivery with a dead letter has no pending row is kept by who settles it.
+//! An application may have only so many: [`make_room`] is part of each commit that adds some. Deliberately only the rows:
+//! `settle` sees to it that a delivery with a dead letter has no pending row.
+
+mod room;
 
 use crate::codec;
-use crate::keys::{KeyKind, dead_letter};
+use crate::keys::{KeyKind, dead_letter, dead_letter_by_time};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
+use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan};
 use crate::txn::Txn;
-use model::{DeadLetter, EndpointRef, Seq, UnixMs};
+use bytes::Bytes;
+use model::{AppId, DeadLetter, EndpointRef, Seq, UnixMs};
+
+pub use room::{Displaced, make_room};
 
 /// Rows that a count reads at once.
 const COUNT_PAGE: usize = 1_000;
@@ -63,21 +71,45 @@ pub fn count_upto(read: &(impl Read + ?Sized), target: EndpointRef, max: u64) ->
     Ok(count)
 }
 
+/// How many dead letters an application has. The number is kept beside them.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<u32, StoreError> {
+    count::count_kept(read, Counted::DeadLetters(app))
+}
+
 /// Gives a delivery up.
 ///
 /// # Errors
-/// None today.
+/// Whatever the store reports.
 pub fn put(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &DeadLetter) -> Result<(), StoreError> {
-    put_row(txn, dead_letter::encode(target, seq), row)
+    let key = dead_letter::encode(target, seq);
+    match txn.get(&key)? {
+        Some(before) => drop_from_index(txn, target, seq, &before),
+        None => count::add(txn, Counted::DeadLetters(target.app), 1)?,
+    }
+    txn.put(dead_letter_by_time::encode(target, row.at, seq), Bytes::new());
+    put_row(txn, key, row)
 }
 
 /// Removes a dead letter, if it exists.
 ///
 /// # Errors
-/// None today.
+/// Whatever the store reports.
 pub fn remove(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), StoreError> {
-    txn.delete(dead_letter::encode(target, seq));
-    Ok(())
+    let key = dead_letter::encode(target, seq);
+    let Some(before) = txn.get(&key)? else { return Ok(()) };
+    drop_from_index(txn, target, seq, &before);
+    txn.delete(key);
+    count::add(txn, Counted::DeadLetters(target.app), -1)
+}
+
+/// The age of a damaged row is not known, so its entry stays. [`make_room`] removes it when its turn comes.
+fn drop_from_index(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &[u8]) {
+    if let Ok(row) = codec::decode::<DeadLetter>(KeyKind::DeadLetter.name(), row) {
+        txn.delete(dead_letter_by_time::encode(target, row.at, seq));
+    }
 }
 
 /// Looks at the next `limit` dead letters of all endpoints and removes those given up before `before`.
@@ -90,10 +122,16 @@ pub fn sweep(
     before: UnixMs,
     limit: usize,
 ) -> Result<Swept, StoreError> {
-    sweep::sweep(txn, dead_letter::all(), position, limit, |_, _, value| {
+    let (swept, gone) = sweep::sweep_rows(txn, dead_letter::all(), position, limit, |_, _, value| {
         let row: DeadLetter = codec::decode(KeyKind::DeadLetter.name(), value)?;
         Ok(row.at < before)
-    })
+    })?;
+    for (key, value) in gone {
+        let (target, seq) = dead_letter::decode(&key)?;
+        drop_from_index(txn, target, seq, &value);
+        count::add(txn, Counted::DeadLetters(target.app), -1)?;
+    }
+    Ok(swept)
 }
 
 #[cfg(test)]
@@ -131,6 +169,49 @@ mod tests {
         store.write(|txn| remove(txn, target(1, 1), Seq(300)));
         assert_eq!(get(&store, target(1, 1), Seq(300)).unwrap(), None);
         assert_eq!(get(&store, target(1, 1), Seq(3)).unwrap(), Some(row(3)));
+    }
+
+    /// Index and count agree with the rows.
+    fn agrees(store: &TestStore, app: u32, expected: &[(u64, u32, u64)]) {
+        let range = dead_letter_by_time::of_app(AppId(app));
+        let index = scan(store, &range, 1_000, Direction::Forward).unwrap();
+        let index: Vec<(u64, u32, u64)> = index
+            .iter()
+            .map(|(key, _)| dead_letter_by_time::decode(key).unwrap())
+            .map(|(target, at, seq)| (at.0, target.endpoint.0, seq.0))
+            .collect();
+        assert_eq!(index, expected);
+        assert_eq!(count(store, AppId(app)).unwrap() as usize, expected.len());
+    }
+
+    #[test]
+    fn index_and_count_follow_whatever_happens_also_twice_in_one_transaction() {
+        let store = TestStore::default();
+        store.write(|txn| {
+            put(txn, target(1, 1), Seq(1), &row(50))?;
+            put(txn, target(1, 2), Seq(1), &row(40))?;
+            put(txn, target(2, 3), Seq(1), &row(10))?;
+            put(txn, target(1, 1), Seq(2), &row(40))
+        });
+        agrees(&store, 1, &[(40, 1, 2), (40, 2, 1), (50, 1, 1)]);
+        agrees(&store, 2, &[(10, 3, 1)]);
+        store.write(|txn| {
+            put(txn, target(1, 1), Seq(1), &row(60))?;
+            remove(txn, target(1, 1), Seq(2))?;
+            remove(txn, target(1, 1), Seq(2))?;
+            remove(txn, target(1, 1), Seq(99))
+        });
+        agrees(&store, 1, &[(40, 2, 1), (60, 1, 1)]);
+        // A row that two requests of one commit remove is counted once.
+        store.write(|txn| {
+            remove(txn, target(1, 2), Seq(1))?;
+            assert_eq!(sweep(txn, None, UnixMs(55), 100)?.removed, 1, "that of application 2");
+            Ok(())
+        });
+        agrees(&store, 1, &[(60, 1, 1)]);
+        agrees(&store, 2, &[]);
+        store.write(|txn| remove(txn, target(1, 1), Seq(1)));
+        assert_eq!(store.row_count(), 0);
     }
 
     #[test]

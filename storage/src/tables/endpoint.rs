@@ -7,7 +7,7 @@
 use crate::keys::{KeyKind, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::counter::{self, Counted};
+use crate::tables::count::{self, Counted};
 use crate::tables::{count_rows, delivery, get_row, log, put_row, scan_rows};
 use crate::txn::{Change, Txn};
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs};
@@ -33,7 +33,7 @@ pub fn by_uid(read: &(impl Read + ?Sized), app: AppId, uid: &str) -> Result<Opti
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<u32, StoreError> {
-    match counter::count(read, Counted::Endpoints(app))? {
+    match count::count(read, Counted::Endpoints(app))? {
         Some(count) => Ok(count),
         None => count_rows(read, &endpoint::of_app(app)),
     }
@@ -85,7 +85,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     put_row(txn, endpoint::encode(row.target()), &row)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
-        counter::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
+        count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
     }
     match (was_disabled, &row.disabled) {
         (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
@@ -166,7 +166,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let stored = get(txn, target)?;
     if stored.is_some() {
         let count = count(txn, target.app)?;
-        counter::set_count(txn, Counted::Endpoints(target.app), count.saturating_sub(1))?;
+        count::set_count(txn, Counted::Endpoints(target.app), count.saturating_sub(1))?;
     }
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
@@ -220,7 +220,7 @@ mod tests {
         let counts = |txn: &Txn<'_>| (count(txn, AppId(1)).unwrap(), count(txn, AppId(2)).unwrap());
         store.write(|txn| {
             assert_eq!(counts(txn), (600, 1));
-            counter::forget_counts(txn, 10)?;
+            count::forget_counts(txn, 10)?;
             // Counted anew: what this transaction removes and adds is seen.
             remove(txn, &endpoint(1, 600, None))?;
             assert_eq!(counts(txn), (599, 1));

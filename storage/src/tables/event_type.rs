@@ -3,7 +3,7 @@
 use crate::keys::{KeyKind, event_type};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::counter::{self, Counted};
+use crate::tables::count::{self, Counted};
 use crate::tables::{count_rows, get_row, put_row, scan_rows};
 use crate::txn::Txn;
 use model::EventType;
@@ -35,7 +35,7 @@ pub fn list(
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn count(read: &(impl Read + ?Sized)) -> Result<u32, StoreError> {
-    match counter::count(read, Counted::EventTypes)? {
+    match count::count(read, Counted::EventTypes)? {
         Some(count) => Ok(count),
         None => count_rows(read, &event_type::all()),
     }
@@ -49,7 +49,7 @@ pub fn put(txn: &mut Txn<'_>, row: &EventType) -> Result<(), StoreError> {
     let key = event_type::encode(&row.name);
     if txn.get(&key)?.is_none() {
         let count = count(txn)?;
-        counter::set_count(txn, Counted::EventTypes, count.saturating_add(1))?;
+        count::set_count(txn, Counted::EventTypes, count.saturating_add(1))?;
     }
     put_row(txn, key, row)
 }
@@ -62,7 +62,7 @@ pub fn remove(txn: &mut Txn<'_>, name: &str) -> Result<(), StoreError> {
     let key = event_type::encode(name);
     if txn.get(&key)?.is_some() {
         let count = count(txn)?;
-        counter::set_count(txn, Counted::EventTypes, count.saturating_sub(1))?;
+        count::set_count(txn, Counted::EventTypes, count.saturating_sub(1))?;
     }
     txn.delete(key);
     Ok(())

@@ -6,6 +6,7 @@ use crate::codec;
 use crate::keys::{KeyKind, digest, idempotency};
 use crate::read::Read;
 use crate::store::StoreError;
+use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row};
 use crate::txn::Txn;
@@ -25,21 +26,59 @@ pub struct Row {
     pub expires_at: UnixMs,
 }
 
-/// The row of `key` unless it has expired by `now`.
+/// A key that was looked up, and its row if there is one.
+#[derive(Debug)]
+pub struct Found {
+    app: AppId,
+    key: Vec<u8>,
+    row: Option<Row>,
+}
+
+/// Looks a key up.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
-pub fn get(read: &(impl Read + ?Sized), app: AppId, key: &str, now: UnixMs) -> Result<Option<Row>, StoreError> {
-    let row: Option<Row> = get_row(read, KeyKind::Idempotency, &idempotency::encode(app, digest(key)))?;
-    Ok(row.filter(|row| now < row.expires_at))
+pub fn find(read: &(impl Read + ?Sized), app: AppId, key: &str) -> Result<Found, StoreError> {
+    let key = idempotency::encode(app, digest(key));
+    let row = get_row(read, KeyKind::Idempotency, &key)?;
+    Ok(Found { app, key, row })
 }
 
-/// Remembers a request; replaces an expired row.
+impl Found {
+    /// The row, unless it has expired by `now`.
+    #[must_use]
+    pub fn row(&self, now: UnixMs) -> Option<&Row> {
+        self.row.as_ref().filter(|row| now < row.expires_at)
+    }
+
+    /// Remembers a request; replaces an expired row. Answers `false`, and writes nothing, where the key would be one more
+    /// than the `most` that its application may have: a key is a promise, so none is dropped for another. Call it in the
+    /// transaction that the key was looked up in, and once.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn remember(self, txn: &mut Txn<'_>, row: &Row, most: u32) -> Result<bool, StoreError> {
+        // An expired row is counted until a sweep removes it.
+        if self.row.is_none() {
+            let counted = Counted::IdempotencyKeys(self.app);
+            let count = count::count_kept(txn, counted)?;
+            if count >= most {
+                return Ok(false);
+            }
+            count::set_count(txn, counted, count + 1)?;
+        }
+        put_row(txn, self.key, row)?;
+        Ok(true)
+    }
+}
+
+/// How many keys of an application are remembered, expired ones that no sweep has come to included. The number is kept
+/// beside them.
 ///
 /// # Errors
-/// None today.
-pub fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), StoreError> {
-    put_row(txn, idempotency::encode(app, digest(key)), row)
+/// Whatever the store reports.
+pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<u32, StoreError> {
+    count::count_kept(read, Counted::IdempotencyKeys(app))
 }
 
 /// Looks at the next `limit` rows of all applications and removes those expired by `now`.
@@ -52,16 +91,30 @@ pub fn sweep(
     now: UnixMs,
     limit: usize,
 ) -> Result<Swept, StoreError> {
-    sweep::sweep(txn, idempotency::all(), position, limit, |_, _, value| {
+    let (swept, gone) = sweep::sweep_rows(txn, idempotency::all(), position, limit, |_, _, value| {
         let row: Row = codec::decode(KeyKind::Idempotency.name(), value)?;
         Ok(row.expires_at <= now)
-    })
+    })?;
+    for (key, _) in gone {
+        let (app, _) = idempotency::decode(&key)?;
+        count::add(txn, Counted::IdempotencyKeys(app), -1)?;
+    }
+    Ok(swept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tables::testing::TestStore;
+
+    fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), StoreError> {
+        assert!(find(txn, app, key)?.remember(txn, row, u32::MAX)?);
+        Ok(())
+    }
+
+    fn get(store: &TestStore, app: AppId, key: &str, now: UnixMs) -> Result<Option<Row>, StoreError> {
+        Ok(find(store, app, key)?.row(now).copied())
+    }
 
     fn row(seq: u64, expires_at: u64) -> Row {
         Row { seq: Seq(seq), accepted_at: UnixMs(1), fingerprint: [3; 16], expires_at: UnixMs(expires_at) }
@@ -93,7 +146,8 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(store.row_count(), 10);
+        let counts = [0, 1, 2].map(|app| count(&store, AppId(app)).unwrap());
+        assert_eq!((store.row_count(), counts), (10 + 3, [3, 4, 3]));
         for n in 10..20 {
             assert!(get(&store, AppId(n % 3), &format!("key {n}"), UnixMs(9)).unwrap().is_some());
         }
@@ -108,5 +162,6 @@ mod tests {
             sweep(txn, None, UnixMs(9), 10).map(|_| ())
         });
         assert_eq!(get(&store, AppId(1), "key", UnixMs(9)).unwrap(), Some(row(2, 50)));
+        assert_eq!(count(&store, AppId(1)).unwrap(), 1);
     }
 }

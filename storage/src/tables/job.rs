@@ -4,14 +4,11 @@ use crate::codec;
 use crate::keys::{KeyKind, job};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::counter::{self, Counted};
+use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Job, JobKind, JobStatus, UnixMs};
-
-/// Rows that a search reads at once.
-const PAGE: usize = 256;
 
 /// One job.
 ///
@@ -19,25 +16,6 @@ const PAGE: usize = 256;
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), number: u32) -> Result<Option<Job>, StoreError> {
     get_row(read, KeyKind::Job, &job::encode(number))
-}
-
-/// Every job that has more to do, oldest first. Reads all jobs there ever were: for a start, not for a request.
-///
-/// # Errors
-/// Whatever the store reports, or a corrupt row.
-pub fn list_running(read: &(impl Read + ?Sized)) -> Result<Vec<Job>, StoreError> {
-    let mut running = Vec::new();
-    let mut after = None;
-    loop {
-        let range = job::all().beyond(after.map(job::encode), Direction::Forward);
-        let page: Vec<Job> = scan_rows(read, KeyKind::Job, &range, PAGE, Direction::Forward)?;
-        after = page.last().map(|job| job.number);
-        let more = page.len() == PAGE;
-        running.extend(page.into_iter().filter(is_running));
-        if !more {
-            return Ok(running);
-        }
-    }
 }
 
 /// Jobs by number, from the one beyond `after`.
@@ -60,7 +38,7 @@ pub fn list(
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<(u32, u32), StoreError> {
-    let count = |counted| Ok(counter::count(read, counted)?.unwrap_or(0));
+    let count = |counted| Ok(count::count(read, counted)?.unwrap_or(0));
     Ok((count(Counted::RunningJobs(app))?, count(Counted::Jobs(app))?))
 }
 
@@ -87,11 +65,8 @@ fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), 
     }
     let app = row.target.app;
     for (counted, delta) in [(Counted::RunningJobs(app), running), (Counted::Jobs(app), kept)] {
-        if delta != 0 {
-            let count = i64::from(counter::count(txn, counted)?.unwrap_or(0)) + delta;
-            // One that was there before jobs were counted goes without having come.
-            counter::set_count(txn, counted, u32::try_from(count.max(0)).unwrap_or(u32::MAX))?;
-        }
+        // One that was there before jobs were counted goes without having come.
+        count::add(txn, counted, delta)?;
     }
     Ok(())
 }
@@ -140,19 +115,6 @@ mod tests {
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
         }
-    }
-
-    #[test]
-    fn running_jobs_are_found_among_pages_of_finished_ones() {
-        let store = TestStore::default();
-        let status = |number| if number % 300 == 1 { JobStatus::Running } else { JobStatus::Finished };
-        // Two whole pages, so that the search must also see that nothing follows.
-        store.write(|txn| (1..=512).try_for_each(|number| put(txn, &row(number, status(number)))));
-        let running: Vec<u32> = list_running(&store).unwrap().iter().map(|job| job.number).collect();
-        assert_eq!(running, [1, 301]);
-        assert_eq!(get(&store, 301).unwrap(), Some(row(301, JobStatus::Running)));
-        store.write(|txn| put(txn, &row(301, JobStatus::Failed)));
-        assert_eq!(list_running(&store).unwrap().len(), 1);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //!
 //! Every write of a row that could grow passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
 
+pub mod census;
+pub mod count;
 pub mod counter;
 
 pub mod api_key;

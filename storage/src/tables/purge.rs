@@ -5,7 +5,7 @@
 use crate::keys::{self, KeyKind};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{remove_retained, scan};
+use crate::tables::{count, remove_retained, scan};
 use crate::txn::{Growth, Txn};
 use model::AppId;
 
@@ -31,10 +31,11 @@ pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize,
             }
         }
         if removed == limit {
-            break;
+            return Ok(removed);
         }
     }
-    Ok(removed)
+    // The loop above removed rows by their keys alone, past the tables that count them.
+    Ok(removed + count::forget_kept(txn, app)?)
 }
 
 /// The first endpoint beyond `after` that has a row of this kind, whose keys begin with application and endpoint: one
@@ -55,13 +56,17 @@ pub fn next_endpoint(
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use crate::tables::{delivery, event_uid};
-    use model::{Pending, Seq, Trigger, UnixMs};
+    use crate::tables::{dead_letter, delivery, event_uid, idempotency};
+    use model::{DeadLetter, DeadLetterReason, Pending, Seq, Trigger, UnixMs};
 
     #[test]
     fn an_application_goes_in_steps_and_its_neighbour_stays() {
         let store = TestStore::default();
         let pending = Pending { attempts: 1, due: UnixMs(1), last_outcome: None, trigger: Trigger::Scheduled };
+        let reason = DeadLetterReason::Rejected;
+        let letter = DeadLetter { at: UnixMs(1), attempts: 1, reason, last_outcome: None, last_status: 400 };
+        let (accepted_at, expires_at) = (UnixMs(1), UnixMs(2));
+        let key = idempotency::Row { seq: Seq(1), accepted_at, fingerprint: [0; 16], expires_at };
         for app in [1, 2] {
             store.write(|txn| {
                 for seq in 1..=5 {
@@ -69,7 +74,8 @@ mod tests {
                     delivery::put_pending(txn, target(app, 1), Seq(seq), None, &pending);
                 }
                 delivery::put_routed(txn, AppId(app), Seq(5));
-                Ok(())
+                dead_letter::put(txn, target(app, 1), Seq(6), &letter)?;
+                idempotency::find(txn, AppId(app), "key")?.remember(txn, &key, 1).map(|taken| assert!(taken))
             });
         }
         let rows = store.row_count();
@@ -80,7 +86,7 @@ mod tests {
                 Ok(())
             });
         }
-        assert_eq!(steps, [6, 6, 4, 0]);
+        assert_eq!(steps, [6, 6, 6, 3, 0]);
         assert_eq!(store.row_count(), rows / 2);
         assert_eq!(delivery::routed(&store, AppId(1)).unwrap(), Seq(0));
         assert_eq!(next_endpoint(&store, KeyKind::Pending, None).unwrap(), Some(target(2, 1)));

@@ -28,11 +28,22 @@ pub(super) fn sweep(
     range: KeyRange,
     position: Option<SweepPosition>,
     limit: usize,
-    mut is_past: impl FnMut(&Txn<'_>, &[u8], &Bytes) -> Result<bool, StoreError>,
+    is_past: impl FnMut(&Txn<'_>, &[u8], &Bytes) -> Result<bool, StoreError>,
 ) -> Result<Swept, StoreError> {
+    sweep_rows(txn, range, position, limit, is_past).map(|(swept, _)| swept)
+}
+
+/// As [`sweep`], and answers the rows that it removed: their table keeps a count or an index of them.
+pub(super) fn sweep_rows(
+    txn: &mut Txn<'_>,
+    range: KeyRange,
+    position: Option<SweepPosition>,
+    limit: usize,
+    mut is_past: impl FnMut(&Txn<'_>, &[u8], &Bytes) -> Result<bool, StoreError>,
+) -> Result<(Swept, Vec<(Bytes, Bytes)>), StoreError> {
     let range = range.beyond(position.map(|position| position.0), Direction::Forward);
     let rows = scan(txn, &range, limit, Direction::Forward)?;
-    let mut removed = 0;
+    let mut removed = Vec::new();
     for (key, value) in &rows {
         // The scan shows the store; a row that this transaction has renewed stays.
         let past = match is_past(txn, key, value) {
@@ -45,10 +56,10 @@ pub(super) fn sweep(
         };
         if past && txn.get(key)?.as_ref() == Some(value) {
             txn.delete(key.clone());
-            removed += 1;
+            removed.push((key.clone(), value.clone()));
         }
     }
     let full = rows.len() == limit;
     let next = rows.last().filter(|_| full).map(|(key, _)| SweepPosition(key.to_vec()));
-    Ok(Swept { removed, next })
+    Ok((Swept { removed: removed.len() as u64, next }, removed))
 }

@@ -72,6 +72,11 @@ pub enum IngestOutcome {
     DuplicateEventId,
     /// The idempotency key was used for other content.
     KeyReused,
+    /// Its application has as many idempotency keys as it may: it is not taken.
+    TooManyKeys {
+        /// The quota.
+        most: u32,
+    },
     /// The row that would tell whether it was taken before is damaged: it is not taken.
     Damaged {
         /// What kind of row.
@@ -116,11 +121,12 @@ pub enum IngestError {
 pub(super) struct Ingest {
     heads: HashMap<AppId, Seq>,
     idempotency_ms: u64,
+    keys_most: u32,
 }
 
 impl Ingest {
-    pub(super) fn new(idempotency_ms: u64) -> Ingest {
-        Ingest { heads: HashMap::default(), idempotency_ms }
+    pub(super) fn new(idempotency_ms: u64, keys_most: u32) -> Ingest {
+        Ingest { heads: HashMap::default(), idempotency_ms, keys_most }
     }
 
     pub(super) fn forget(&mut self, app: AppId) {
@@ -169,23 +175,32 @@ impl Ingest {
         now: UnixMs,
     ) -> Result<IngestOutcome, StoreError> {
         let Marked { message, fingerprint } = message;
-        if let (Some(key), Some(fingerprint)) = (&message.idempotency_key, fingerprint)
-            && let Some(row) = idempotency::get(txn, app, key, now)?
+        let key = match (&message.idempotency_key, fingerprint) {
+            (Some(key), Some(fingerprint)) => Some((idempotency::find(txn, app, key)?, fingerprint)),
+            _ => None,
+        };
+        if let Some((found, fingerprint)) = &key
+            && let Some(row) = found.row(now)
         {
-            if row.fingerprint != fingerprint {
+            if row.fingerprint != *fingerprint {
                 return Ok(IngestOutcome::KeyReused);
             }
             return Ok(IngestOutcome::Repeated(event(app, row.seq, row.accepted_at, message)));
         }
-        if let Some(event_id) = &message.event_id {
-            if event_uid::get(txn, app, event_id)?.is_some() {
-                return Ok(IngestOutcome::DuplicateEventId);
-            }
-            event_uid::put(txn, app, event_id, seq)?;
+        if let Some(event_id) = &message.event_id
+            && event_uid::get(txn, app, event_id)?.is_some()
+        {
+            return Ok(IngestOutcome::DuplicateEventId);
         }
-        if let (Some(key), Some(fingerprint)) = (&message.idempotency_key, fingerprint) {
+        if let Some((found, fingerprint)) = key {
             let expires_at = now.plus_ms(self.idempotency_ms);
-            idempotency::put(txn, app, key, &idempotency::Row { seq, accepted_at: now, fingerprint, expires_at })?;
+            let row = idempotency::Row { seq, accepted_at: now, fingerprint, expires_at };
+            if !found.remember(txn, &row, self.keys_most)? {
+                return Ok(IngestOutcome::TooManyKeys { most: self.keys_most });
+            }
+        }
+        if let Some(event_id) = &message.event_id {
+            event_uid::put(txn, app, event_id, seq)?;
         }
         Ok(IngestOutcome::Accepted(event(app, seq, now, message)))
     }

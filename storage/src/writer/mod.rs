@@ -14,6 +14,7 @@
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
 mod busy;
+mod displaced;
 mod inbox;
 mod ingest;
 
@@ -25,8 +26,9 @@ use crate::store::StoreError;
 use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
 use crate::tables::retained::{self, Retained};
-use crate::tables::settle;
+use crate::tables::{dead_letter, settle};
 use crate::txn::{Change, Growth, Txn};
+use displaced::DisplacedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
 use model::{EndpointRef, Event, Settlement, UnixMs};
@@ -46,6 +48,23 @@ pub struct WriterConfig {
     pub commit_max_events: usize,
     /// How long an idempotency key is remembered.
     pub idempotency_ms: u64,
+    /// Quotas of an application that the writer keeps.
+    pub quotas: WriterQuotas,
+}
+
+/// Quotas of an application for rows that the writer itself adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterQuotas {
+    /// Dead letters; beyond, the oldest make room.
+    pub dead_letters: u32,
+    /// Idempotency keys that are remembered; beyond, messages with another one are refused.
+    pub idempotency_keys: u32,
+}
+
+impl Default for WriterQuotas {
+    fn default() -> WriterQuotas {
+        WriterQuotas { dead_letters: 100_000, idempotency_keys: 10_000_000 }
+    }
 }
 
 /// What comes after the log: told of every commit, on the writer thread, in commit order.
@@ -111,12 +130,14 @@ pub struct Writer<D> {
     /// What is retained, once known.
     retained: Option<Retained>,
     last_runs: LastRuns,
+    dead_letters_most: u32,
+    displaced: DisplacedLog,
 }
 
 impl<D: Downstream> Writer<D> {
     /// Has made no commit yet. `progress` is what [`Progress::load`] read.
     pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
-        let ingest = Ingest::new(config.idempotency_ms);
+        let ingest = Ingest::new(config.idempotency_ms, config.quotas.idempotency_keys);
         Writer {
             store,
             handle: WriterHandle::new(config),
@@ -126,6 +147,8 @@ impl<D: Downstream> Writer<D> {
             now,
             retained: None,
             last_runs: LastRuns::default(),
+            dead_letters_most: config.quotas.dead_letters,
+            displaced: DisplacedLog::new(),
         }
     }
 
@@ -186,6 +209,7 @@ impl<D: Downstream> Writer<D> {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
         self.progress.write(&mut txn);
+        let displaced = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
         if batch.is_empty() {
@@ -205,6 +229,7 @@ impl<D: Downstream> Writer<D> {
         for waiting in waiting {
             waiting.answer();
         }
+        self.displaced.note(&displaced);
         self.forget_deleted(&changes);
         if !events.is_empty() || !changes.is_empty() {
             self.downstream.committed(events, changes, &mut self.progress);

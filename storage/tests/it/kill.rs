@@ -14,7 +14,9 @@ use storage::store::SledStore;
 use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::tables::{application, delivery, event_uid, log};
-use storage::writer::{self, Downstream, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
+use storage::writer::{
+    self, Downstream, IngestOutcome, NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterHandle, WriterQuotas,
+};
 
 /// Set for the child: the data directory.
 const CHILD: &str = "PINION_TEST_KILL_CHILD";
@@ -59,6 +61,7 @@ fn start(data_dir: &Path) -> WriterHandle {
         settled_high_water: SETTLED_HIGH_WATER,
         commit_max_events: 1_000,
         idempotency_ms: 1_000,
+        quotas: WriterQuotas::default(),
     };
     let mut progress = Progress::load(&*store).unwrap();
     // The start's own part: what is in the log but not marked is offered again.

@@ -1,8 +1,9 @@
-//! What a peer may send on one HTTP/2 connection: frames that bring no answer further, and data.
+//! The allowance of a peer on one HTTP/2 connection: how many frames that bring no answer further it may send, and how
+//! much data.
 //!
 //! A peer can keep a client busy for ever with frames that cost nine bytes each: SETTINGS and PING are answered, 1xx
-//! heads are kept, RST_STREAM and CONTINUATION were the attacks of 2023 and 2024. What an honest receiver needs of them
-//! is a few for each request, so they are counted:
+//! heads are kept, RST_STREAM and CONTINUATION were the attacks of 2023 and 2024. An honest receiver needs a few of them
+//! for each request, so they are counted:
 //!
 //! | frame | cost |
 //! |---|---|
@@ -18,13 +19,13 @@ use super::frames::{Frame, Kind};
 
 /// Costs are counted in quarters of a frame.
 const FRAME: u32 = 4;
-/// What a connection has at its start, and what is left to it when no request is under way.
+/// Cost that a connection may spend from its start, and again whenever no request is under way.
 const AT_START: u32 = 64 * FRAME;
-/// What each request adds for as long as it is under way.
+/// Cost that each request adds for as long as it is under way.
 const PER_REQUEST: u32 = 16 * FRAME;
 /// Sent bytes for which one frame more is allowed: receivers open their window again as they read.
 const SENT_PER_FRAME: usize = 512;
-/// What comes back while a request is under way.
+/// Cost that comes back each second while a request is under way.
 const PER_SECOND: u32 = 32 * FRAME;
 /// HEADERS of a request at the ordinary cost.
 const HEADS_PER_REQUEST: u32 = 3;
@@ -33,7 +34,7 @@ const EXTRA_HEAD: u32 = 8 * FRAME;
 /// DATA of fewer bytes costs a quarter of a frame.
 const SMALL_DATA_LEN: usize = 64;
 
-/// What one request adds; taken away again when it is over.
+/// The part of an allowance that one request adds; taken away again when it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     frames: u32,
@@ -45,7 +46,7 @@ pub(super) struct Grant {
 #[error("the receiver sends HTTP/2 frames without need ({}): closed as a flood", .0.name())]
 pub(super) struct Flood(pub(super) Kind);
 
-/// What is left.
+/// The rest of what a peer may send.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     frames: u32,
@@ -96,7 +97,7 @@ impl Allowance {
         grant
     }
 
-    /// That request is over. What it had left is not saved up.
+    /// That request is over. Its unspent part is not saved up.
     pub(super) fn end(&mut self, grant: Grant, now_ms: u64) {
         self.refill(now_ms);
         self.requests = self.requests.saturating_sub(1);

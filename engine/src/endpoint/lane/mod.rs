@@ -20,6 +20,7 @@ mod types;
 
 pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Room, Ruled};
 
+use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, State, Transition};
@@ -54,6 +55,8 @@ pub struct Lane {
     slow_down_until: UnixMs,
     /// No attempts before: there was nothing to make one with.
     lacking_until: UnixMs,
+    /// The last attempt was not made because this was short; and the time from which on that has been so.
+    lacking: Option<(Lack, UnixMs)>,
     failing: Option<FailingSpell>,
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
@@ -88,6 +91,7 @@ impl Lane {
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
             slow_down_until: UnixMs::ZERO,
             lacking_until: UnixMs::ZERO,
+            lacking: None,
             failing: FailingSpell::restore(&start.health),
             flights: HashMap::default(),
             wake_at: None,
@@ -219,6 +223,7 @@ impl Lane {
     /// An attempt ended.
     pub fn finished(&mut self, finished: Finished, now: UnixMs, rng: &mut (impl Rng + ?Sized)) -> Option<Ruled> {
         let flight = self.flights.remove(&finished.seq)?;
+        self.lacking = None;
         let took_budget = flight.took_budget();
         let outcome = finished.outcome;
         let attempts_made = flight.attempts_before + 1;
@@ -259,12 +264,13 @@ impl Lane {
     /// An attempt was not made, for want of something of ours: a connection, a lookup, a descriptor. That says nothing
     /// about the endpoint and counts as no attempt: the delivery is back in line, and the endpoint pauses for a moment.
     /// Answers whether the shard's retry budget is owed a token.
-    pub fn not_made(&mut self, seq: Seq, now: UnixMs) -> bool {
+    pub fn not_made(&mut self, seq: Seq, lack: Lack, now: UnixMs) -> bool {
         let Some(flight) = self.flights.remove(&seq) else { return false };
         let took_budget = flight.took_budget();
         self.give_back(flight.ticket, flight.slot);
         self.back_in_line(seq, flight.was_due);
         self.lacking_until = now.plus_ms(LACK_PAUSE_MS);
+        self.lacking = self.lacking.filter(|(before, _)| *before == lack).or(Some((lack, now)));
         if took_budget {
             self.budget.give_back(now.0);
         }
@@ -293,6 +299,12 @@ impl Lane {
             State::Open { until } => until <= now,
             State::HalfOpen => false,
         }
+    }
+
+    /// The thing of ours that was short when an attempt was last due, and since when. None when there is nothing to send.
+    #[must_use]
+    pub fn lacking(&self, now: UnixMs) -> Option<(Lack, UnixMs)> {
+        self.lacking.filter(|_| self.has_work(now))
     }
 
     /// Attempts in flight, those included whose rows are being fetched. While there are some, the end of each leads to

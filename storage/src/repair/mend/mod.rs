@@ -16,8 +16,8 @@ use model::{AppId, EndpointId};
 use super::report::Report;
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::store::{Direction, Store, StoreError};
-use crate::tables::counter;
 use crate::tables::retained::{self, Retained};
+use crate::tables::{count, counter};
 use crate::txn::Txn;
 
 /// Rows looked at in one step.
@@ -45,7 +45,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
 fn counted_anew(store: &dyn Store) -> Result<bool, StoreError> {
     let mut forgotten = 0;
     commit(store, |txn| {
-        forgotten = counter::forget_counts(txn, PAGE)?;
+        forgotten = count::forget_counts(txn, PAGE)?;
         Ok(())
     })?;
     Ok(forgotten == PAGE)

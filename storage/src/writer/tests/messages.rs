@@ -3,9 +3,9 @@
 use super::world::{APP, CONFIG, OTHER, World, message, seq, start};
 use crate::keys::{digest, event_uid, idempotency};
 use crate::store::{MemoryStore, StoreError};
-use crate::tables::log;
+use crate::tables::{self, log};
 use crate::txn::Txn;
-use crate::writer::{IngestError, IngestOutcome, NewMessage};
+use crate::writer::{IngestError, IngestOutcome, NewMessage, WriterConfig, WriterQuotas};
 use model::{EndpointId, Seq, UnixMs};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -149,4 +149,36 @@ async fn a_request_that_is_too_large_is_refused_alone() {
     let stored = log::get(&world.store.rows, APP, Seq(2)).unwrap().unwrap();
     assert!(stored.payload == large.payload && stored.event_id.as_deref() == Some(id.as_str()));
     assert!(world.writer.failed().is_none() && world.end());
+}
+
+#[tokio::test]
+async fn one_key_too_many_is_refused_and_the_others_keep_their_promise() {
+    static NOW: AtomicU64 = AtomicU64::new(500);
+    let quotas = WriterQuotas { idempotency_keys: 2, ..CONFIG.quotas };
+    let world = World::on(MemoryStore::new(), WriterConfig { quotas, ..CONFIG }, || UnixMs(NOW.load(Ordering::SeqCst)));
+    let batch = vec![keyed("a", "x"), keyed("a", "x"), keyed("b", "x"), keyed("c", "x"), message("without a key")];
+    let outcomes = world.writer.ingest(APP, batch).await.unwrap();
+    assert!(matches!(outcomes[1], IngestOutcome::Repeated(_)));
+    assert_eq!(outcomes[3], IngestOutcome::TooManyKeys { most: 2 });
+    assert_eq!(seq(&outcomes[4]), Seq(3), "what is refused takes no position");
+    assert!(matches!(
+        world.writer.ingest(OTHER, vec![keyed("c", "x")]).await.unwrap()[..],
+        [IngestOutcome::Accepted(_)]
+    ));
+
+    // A refused message leaves nothing behind, neither its key nor its event id.
+    let both = NewMessage { idempotency_key: Some("c".to_owned()), ..named("e") };
+    assert_eq!(world.writer.ingest(APP, vec![both]).await.unwrap(), [IngestOutcome::TooManyKeys { most: 2 }]);
+    assert!(matches!(world.writer.ingest(APP, vec![named("e")]).await.unwrap()[..], [IngestOutcome::Accepted(_)]));
+
+    // A key that is there may be used again, also when it has expired; another finds room once a sweep removed some.
+    NOW.store(1_500, Ordering::SeqCst);
+    assert!(matches!(world.writer.ingest(APP, vec![keyed("a", "y")]).await.unwrap()[..], [IngestOutcome::Accepted(_)]));
+    let again = world.writer.ingest(APP, vec![keyed("c", "x")]).await.unwrap();
+    assert_eq!(again, [IngestOutcome::TooManyKeys { most: 2 }]);
+    let sweep =
+        |txn: &mut Txn<'_>| tables::idempotency::sweep(txn, None, UnixMs(1_500), 100).map(|swept| swept.removed);
+    assert_eq!(world.writer.change(sweep).await.unwrap(), 2, "that of the other application too");
+    assert!(matches!(world.writer.ingest(APP, vec![keyed("c", "x")]).await.unwrap()[..], [IngestOutcome::Accepted(_)]));
+    assert!(world.end());
 }

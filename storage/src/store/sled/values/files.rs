@@ -8,11 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::store::is_out_of_descriptors;
+
 /// Files open for reading at once. 16 MiB each: a backlog that is read goes through one after the other.
 const MAX_OPEN: usize = 64;
-
-/// ENFILE and EMFILE.
-const NO_DESCRIPTORS: [i32; 2] = [23, 24];
 
 /// Files by number, the one used last at the end.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ impl Files {
     /// must not end for want of what it can do without.
     pub(super) fn with_descriptor<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match open() {
-            Err(error) if error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code)) => {
+            Err(error) if is_out_of_descriptors(&error) => {
                 tracing::warn!(%error, "no file descriptor is left; value files give theirs");
                 self.lock().clear();
                 open()
