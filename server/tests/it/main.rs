@@ -44,5 +44,6 @@ mod power_cut;
 mod restart;
 mod retention_space;
 mod start_up;
+mod tls;
 #[cfg(target_os = "linux")]
 mod wall_clock;
