@@ -157,6 +157,12 @@ fn a_request_with_a_coding_and_a_length_ends_its_connection() {
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{both}: {answer}");
         assert!(answer.contains("connection: close\r\n"), "{both}: {answer}");
     }
+    // The coding is what counts: with a key, the request is as good as one without a length.
+    let head = format!("POST /api/v1/app HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n", server.root_key());
+    let request =
+        format!("{head}content-type: application/json\r\n{length}{coding}\r\nd\r\n{{\"name\": \"a\"}}\r\n{smuggled}");
+    let answer = String::from_utf8_lossy(&raw(server.api_address(), request.as_bytes()).unwrap()).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.matches("HTTP/1.1 ").count() == 1, "{answer}");
 }
 
 #[test]

@@ -35,6 +35,11 @@ fn silent_handshakes_make_room_for_new_clients() {
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
         slowest = slowest.max(asked.elapsed());
     }
+    // They lose the connection and not only the place.
+    let mut rest = [0];
+    held[0].set_read_timeout(Some(seconds(5))).unwrap();
+    let ended = held[0].read(&mut rest);
+    assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{ended:?}");
     let made_room = running.server.metric("pinion_http_connections_closed_total", &["api", "made_room"]);
     eprintln!("  {} silent handshakes, {made_room} pushed out, new clients {slowest:?} at most", held.len());
     assert!(slowest < ANSWERED_WITHIN && made_room >= 1_000.0, "{slowest:?}, {made_room}");
