@@ -20,7 +20,7 @@ fn both_versions_of_http_are_spoken_over_tls_and_the_client_chooses() {
     let new = running.client(&["h2", "http/1.1"]);
     let answer = new.post_http2("/api/v1/app", &running.server.root_key(), r#"{"name": "a"}"#);
     assert_eq!((answer.version, answer.status), (http::Version::HTTP_2, http::StatusCode::CREATED));
-    let strange = running.client(&["spdy/3"]).connect().err().expect("no protocol in common");
+    let strange = running.client(&["spdy/3"]).connect().expect_err("no protocol in common");
     assert!(strange.to_string().contains("NoApplicationProtocol"), "{strange}");
     // 2040-01-01, as the certificate says.
     assert_eq!(running.server.metric("pinion_tls_certificate_end_timestamp_seconds", &[]), 2_208_988_800.0);
