@@ -98,5 +98,9 @@ pub const CONNECTIONS_LIMIT: &str = "pinion_http_connections_limit";
 pub const CONNECTIONS_ACCEPTED: &str = "pinion_http_connections_accepted_total";
 /// Counter, labels `listener`, `reason`: connections that it closed by itself.
 pub const CONNECTIONS_CLOSED: &str = "pinion_http_connections_closed_total";
+/// Counter, label `outcome`: changed or asked-for certificates of the API listener that were read.
+pub const TLS_RELOADS: &str = "pinion_tls_reloads_total";
+/// Gauge: when the API listener's certificate ends, in Unix time.
+pub const TLS_CERTIFICATE_END: &str = "pinion_tls_certificate_end_timestamp_seconds";
 /// Gauge, label `setting`: a configured number in the unit of its name, to draw a bound beside what it bounds.
 pub const SETTING: &str = "pinion_setting";

@@ -1,15 +1,22 @@
 //! An HTTP listener: accepts connections within bounds and serves a router on each, until told to stop.
 //!
-//! HTTP/1.1 with keep-alive and HTTP/2 on one port. What is bounded: connections at once (when there are more, the idle
-//! ones of the address that has most make room), the request head in bytes and in time, the time without a request, the
+//! HTTP/1.1 with keep-alive and HTTP/2 on one port, in plain text or, with a certificate, over TLS only. What is bounded:
+//! connections at once (when there are more, the idle ones of the address that has most make room; a handshake is idle),
+//! the handshake in time, the request head in bytes and in time, the time without a request, the
 //! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, and how long a stop waits. Not
 //! bounded here: request bodies and handlers, which are the router's.
 
 mod connection;
 mod door;
+mod handshake;
 mod patience;
 mod places;
+mod reload;
+mod tls;
 mod wrong_keys;
+
+pub(crate) use self::reload::{Certificate, Reloader, first as first_certificate};
+pub(crate) use self::tls::{TlsError, TlsFiles};
 
 use self::door::{Door, Seat};
 use self::patience::Patience;
@@ -23,9 +30,11 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use model::metric;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +58,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     bounds: HttpBounds,
+    certificate: Option<Certificate>,
 }
 
 /// A connection that has a place.
@@ -83,7 +93,12 @@ impl Listener {
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         metrics::gauge!(metric::CONNECTIONS_LIMIT, "listener" => name).set(bounds.max_connections as f64);
-        Ok(Listener { name, socket, address, bounds })
+        Ok(Listener { name, socket, address, bounds, certificate: None })
+    }
+
+    /// Speaks TLS only, if there is a certificate.
+    pub(crate) fn with_certificate(self, certificate: Option<Certificate>) -> Listener {
+        Listener { certificate, ..self }
     }
 
     /// The address that was taken.
@@ -148,15 +163,49 @@ impl Listener {
             return;
         }
         let limit = Duration::from_millis(self.bounds.header_read_timeout_ms);
-        let io = Patience::new(TokioIo::new(stream), limit);
-        let protocol = builder.serve_connection(io, service).into_owned();
         let (name, connection) = (self.name, Arc::clone(seat.connection()));
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection::serve(protocol, &seat, stopping, limit).await {
-                tracing::debug!(listener = name, %error, "a connection ended early");
+        let task = match &self.certificate {
+            None => {
+                let io = Patience::new(TokioIo::new(stream), limit);
+                let protocol = builder.serve_connection(io, service).into_owned();
+                tokio::spawn(run(name, protocol, seat, stopping, limit))
             }
-        });
+            Some(certificate) => {
+                let (acceptor, builder) = (certificate.acceptor(), builder.clone());
+                tokio::spawn(async move {
+                    let mut stopping = stopping;
+                    match handshake::accept(acceptor, stream, &mut stopping, limit).await {
+                        Ok(stream) => {
+                            let io = Patience::new(TokioIo::new(stream), limit);
+                            let protocol = builder.serve_connection(io, service).into_owned();
+                            run(name, protocol, seat, stopping, limit).await;
+                        }
+                        Err(ended) => {
+                            if ended.is_late() {
+                                seat.count_idle();
+                            }
+                            tracing::debug!(listener = name, error = %ended, "a handshake failed");
+                        }
+                    }
+                })
+            }
+        };
         connection.is_run_by(task.abort_handle());
+    }
+}
+
+/// Serves a connection and keeps its place until it ends.
+async fn run<P: GracefulConnection>(
+    name: &'static str,
+    protocol: P,
+    seat: Seat,
+    stopping: watch::Receiver<()>,
+    limit: Duration,
+) where
+    P::Error: Display,
+{
+    if let Err(error) = connection::serve(protocol, &seat, stopping, limit).await {
+        tracing::debug!(listener = name, %error, "a connection ended early");
     }
 }
 

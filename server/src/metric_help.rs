@@ -77,6 +77,8 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),
     (Counter, metric::CONNECTIONS_ACCEPTED, "Connections that an HTTP listener accepted."),
     (Counter, metric::CONNECTIONS_CLOSED, "Connections that an HTTP listener closed by itself, by reason."),
+    (Counter, metric::TLS_RELOADS, "Readings of the API listener's certificate after the start, by outcome."),
+    (Gauge, metric::TLS_CERTIFICATE_END, "When the API listener's certificate ends, in Unix time."),
     (Gauge, metric::SETTING, "A configured number in the unit of its name; sizes in bytes."),
 ];
 

@@ -10,9 +10,9 @@
 //! it anew, and starting is recovery.
 
 use crate::ca_files::{self, CaFileError};
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::data_dir::{self, DataDirError};
-use crate::listen::{BindError, Listener};
+use crate::listen::{self, BindError, Certificate, Listener, Reloader, TlsError, TlsFiles};
 use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::ApiState;
 use engine::Engine;
@@ -36,6 +36,9 @@ pub(crate) enum StartError {
     /// A file with root certificates.
     #[error(transparent)]
     CaFile(#[from] CaFileError),
+    /// The certificate of the API.
+    #[error("TLS for the API: {0}")]
+    Tls(#[from] TlsError),
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -66,7 +69,7 @@ pub(crate) struct Running {
     stopping: Arc<AtomicBool>,
     api_served: Served,
     metrics_served: Served,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts everything; when this returns, events are taken.
@@ -84,14 +87,16 @@ pub(crate) async fn start(
         let loaded = Arc::clone(loaded);
         move || {
             let roots = ca_files::read(&loaded.config.ca_files, environment)?;
+            let tls = certificate(&loaded.config)?;
             let store = data_dir::open_store(&loaded)?;
             let keys = data_dir::keys(&loaded, &store, &environment)?;
-            Ok::<_, StartError>((roots, store, keys))
+            Ok::<_, StartError>((roots, tls, store, keys))
         }
     });
-    let (roots, store, (root_key_hash, master_key)) = opened.await??;
+    let (roots, tls, store, (root_key_hash, master_key)) = opened.await??;
     let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
-    let api_listener = Listener::bind("api", config.listen, config.http).await?;
+    let (certificate, reloader) = tls.unzip();
+    let api_listener = Listener::bind("api", config.listen, config.http).await?.with_certificate(certificate);
     let (api, metrics) = (api_listener.address(), metrics_listener.address());
 
     let engine_config = EngineConfig { extra_roots: roots, ..config.engine.clone() };
@@ -109,8 +114,20 @@ pub(crate) async fn start(
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
     let api_served = serve(api_listener, admin_api::router(state), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
-    let usage = tokio::spawn(usage);
-    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, tasks: [upkeep, usage] })
+    let mut tasks = vec![upkeep, tokio::spawn(usage)];
+    tasks.extend(reloader.map(|reloader| tokio::spawn(reloader.run())));
+    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, tasks })
+}
+
+/// The API's certificate and what replaces it; none when the API is to be plain.
+fn certificate(config: &Config) -> Result<Option<(Certificate, Reloader)>, TlsError> {
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => {
+            listen::first_certificate(TlsFiles { cert: cert.clone(), key: key.clone() }).map(Some)
+        }
+        // One without the other was refused with the configuration.
+        _ => Ok(None),
+    }
 }
 
 /// For what reads much from the disk: opening replays what the last run left behind.

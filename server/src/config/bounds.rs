@@ -61,6 +61,11 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
             return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
         }
     }
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(_), None) => return Err(out_of_bounds("tls_cert", "needs tls_key beside it".to_owned())),
+        (None, Some(_)) => return Err(out_of_bounds("tls_key", "needs tls_cert beside it".to_owned())),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
     if schedule::validate(&config.engine.retry_policy).is_err() {
         let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);
         return Err(out_of_bounds("retry_schedule", format!("must have 1 to {most} gaps of 1ms to {longest_d}d each")));

@@ -135,6 +135,8 @@ fn narrow<T: TryFrom<u64>>(value: u64, largest: T) -> T {
 pub(super) fn apply(config: &mut Config, settings: Settings) {
     let bytes = |size: Option<Size>| size.map(|Size(bytes)| narrow(bytes, usize::MAX));
     set(&mut config.listen, settings.listen);
+    config.tls_cert = settings.tls_cert.or(config.tls_cert.take());
+    config.tls_key = settings.tls_key.or(config.tls_key.take());
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir);
     set(&mut config.ca_files, settings.ca_files);
@@ -238,6 +240,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
     let retry_policy = &engine.retry_policy;
     Settings {
         listen: Some(config.listen),
+        tls_cert: config.tls_cert.clone(),
+        tls_key: config.tls_key.clone(),
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
         allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),

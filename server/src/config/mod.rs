@@ -5,7 +5,8 @@
 //! Settings (pinion.toml)          ─┼─ merge ─▶ Config + where each value came from ─▶ print
 //! Config::default()               ─┘
 //! ```
-//! Deliberately no reloading: a changed setting takes effect at the next start.
+//! Deliberately no reloading: a changed setting takes effect at the next start. (The files that `tls_cert` and `tls_key` name
+//! are read again while the server runs.)
 
 pub(crate) mod units;
 
@@ -34,6 +35,10 @@ use std::path::PathBuf;
 pub(crate) struct Config {
     /// Address of the HTTP API.
     pub(crate) listen: SocketAddr,
+    /// PEM file with the API's certificate; none for plain HTTP.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with its private key; there is one exactly when there is a certificate.
+    pub(crate) tls_key: Option<PathBuf>,
     /// Address of the metrics listener.
     pub(crate) metrics_listen: SocketAddr,
     /// Folder of the store and the generated keys.
@@ -98,6 +103,8 @@ impl Default for Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Config {
             listen: loopback(8071),
+            tls_cert: None,
+            tls_key: None,
             metrics_listen: loopback(9464),
             data_dir: PathBuf::from("./pinion-data"),
             ca_files: Vec::new(),

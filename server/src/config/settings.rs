@@ -53,7 +53,14 @@ pub(crate) struct Settings {
     /// Address of the HTTP API; port 0 takes a free one.
     #[arg(long, env = "PINION_LISTEN", value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Address of /metrics, /livez and /readyz.
+    /// PEM file with the certificate of the HTTP API, the server's own first; with it the API speaks TLS only. A changed
+    /// file is taken within 10 s, or at SIGHUP.
+    #[arg(long, env = "PINION_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of that certificate.
+    #[arg(long, env = "PINION_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Address of /metrics, /livez and /readyz; always without TLS.
     #[arg(long, env = "PINION_METRICS_LISTEN", value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Folder of the store and the generated keys; one process at a time.

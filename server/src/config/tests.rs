@@ -9,6 +9,8 @@ use std::path::Path;
 /// Every setting, none at its default.
 const EVERYTHING: &str = r#"
 listen = "127.0.0.2:1"
+tls_cert = "/etc/pinion/tls.pem"
+tls_key = "/etc/pinion/tls.key"
 metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]
@@ -167,6 +169,15 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
 }
 
 #[test]
+fn a_certificate_and_its_key_are_set_together() {
+    assert_eq!(message(load("tls_cert = \"a.pem\"", &[])), "pinion.toml:1: tls_cert needs tls_key beside it");
+    assert_eq!(message(load("", &["--tls-key", "a.key"])), "--tls-key: tls_key needs tls_cert beside it");
+    // Two layers may name one each.
+    let config = load("tls_cert = \"a.pem\"", &["--tls-key", "a.key"]).unwrap().config;
+    assert_eq!((config.tls_cert, config.tls_key), (Some("a.pem".into()), Some("a.key".into())));
+}
+
+#[test]
 fn a_file_that_was_named_must_exist() {
     let error = file::read(Some(Path::new("/nonexistent/pinion.toml"))).unwrap_err();
     assert!(error.to_string().starts_with("could not read /nonexistent/pinion.toml: "));
@@ -178,7 +189,7 @@ fn what_is_printed_is_a_file_that_gives_the_same_configuration() {
     let text = print(&loaded, |_| false);
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("").to_owned();
     assert!(line("shards").ends_with("# --shards"), "{text}");
-    assert!(line("data_dir").ends_with("# pinion.toml:4"), "{text}");
+    assert!(line("data_dir").ends_with("# pinion.toml:6"), "{text}");
     let again = merge(Some(parse(&text).unwrap()), Settings::default(), |_| None).unwrap();
     assert_eq!(settings_of(&again.config), settings_of(&loaded.config));
 }
@@ -201,6 +212,8 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
     assert_eq!(numbers["max_in_flight"], 64.0);
     let words = [
         "listen",
+        "tls_cert",
+        "tls_key",
         "metrics_listen",
         "data_dir",
         "allow_targets",

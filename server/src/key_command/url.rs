@@ -1,7 +1,7 @@
 //! Where the API of a running server is.
 //!
-//! Deliberately plain HTTP only, as the server itself speaks: whoever is behind a proxy with TLS runs this where the
-//! server is.
+//! Deliberately plain HTTP only: behind a proxy with TLS, the operator runs this where the server is. A server that speaks
+//! TLS itself is not reached.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

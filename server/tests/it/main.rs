@@ -44,6 +44,7 @@ mod power_cut;
 mod restart;
 mod retention_space;
 mod start_up;
+mod tls;
 mod waiting;
 #[cfg(target_os = "linux")]
 mod wall_clock;

@@ -1,6 +1,7 @@
 //! What a scrape shows, what `docs/METRICS.md` promises, and what Prometheus' own checker thinks of it.
 
 use crate::harness::{Receiver, Server, poll_until, seconds};
+use crate::tls::TlsServer;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -58,7 +59,10 @@ fn scrape_after_traffic() -> (String, Vec<String>) {
         .all(|name| text.contains(&format!("\n{name}")))
         .then_some(())
     });
-    (server.monitor("/metrics").text(), ids)
+    // A server has these with TLS alone.
+    let with_tls = TlsServer::start(&[]).server.monitor("/metrics").text();
+    let of_tls = with_tls.lines().filter(|line| line.contains("pinion_tls_")).map(|line| format!("{line}\n"));
+    (server.monitor("/metrics").text() + &of_tls.collect::<String>(), ids)
 }
 
 fn samples(text: &str) -> Vec<Sample<'_>> {

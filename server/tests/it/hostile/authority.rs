@@ -1,8 +1,9 @@
-//! A certificate authority of a test's own, and a receiver's certificate from it for 127.0.0.1.
+//! A certificate authority of a test's own, and certificates from it for receivers and for the API.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,15 +24,30 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let body = STANDARD.encode(certificate.der());
-        let text = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-        std::fs::write(folder.path().join("ca.pem"), text).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), pem("CERTIFICATE", certificate.der())).unwrap();
         Authority { issuer: Issuer::new(params, key), folder }
     }
 
     /// Where its own certificate is.
     pub(crate) fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
+    }
+
+    /// Those who trust it alone.
+    pub(crate) fn roots(&self) -> rustls::RootCertStore {
+        let text = std::fs::read(self.file()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&text).unwrap()).unwrap();
+        roots
+    }
+
+    /// A new certificate for 127.0.0.1, which ends at the start of `end_year`, and its private key, in PEM.
+    pub(crate) fn pair(&self, end_year: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(end_year, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
     /// TLS for a receiver that the certificate names so, with these protocols.
@@ -50,4 +66,8 @@ impl Authority {
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }

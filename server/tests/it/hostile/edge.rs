@@ -144,6 +144,27 @@ fn a_body_with_an_unclear_end_is_refused_and_its_connection_closed() {
     }
 }
 
+/// A proxy in front may have gone by the length. What it took for a body would be a request here.
+#[test]
+fn a_request_with_a_coding_and_a_length_ends_its_connection() {
+    let server = Server::start(&[]);
+    let (length, coding) = ("content-length: 60\r\n", "transfer-encoding: chunked\r\n");
+    let smuggled = "0\r\n\r\nGET /api/v1/health HTTP/1.1\r\nhost: smuggled\r\n\r\n";
+    for both in [format!("{length}{coding}"), format!("{coding}{length}"), format!("{coding}content-length: x\r\n")] {
+        let request = format!("POST /api/v1/app HTTP/1.1\r\nhost: x\r\n{both}\r\n{smuggled}");
+        let answer = raw(server.api_address(), request.as_bytes()).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{both}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{both}: {answer}");
+    }
+    // The coding is what counts: with a key, the request is as good as one without a length.
+    let head = format!("POST /api/v1/app HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n", server.root_key());
+    let request =
+        format!("{head}content-type: application/json\r\n{length}{coding}\r\nd\r\n{{\"name\": \"a\"}}\r\n{smuggled}");
+    let answer = String::from_utf8_lossy(&raw(server.api_address(), request.as_bytes()).unwrap()).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.matches("HTTP/1.1 ").count() == 1, "{answer}");
+}
+
 #[test]
 fn wrong_keys_are_counted_and_logged_with_the_address_and_without_the_key() {
     let server = Server::start(&[]);

@@ -3,12 +3,13 @@
 //! One file for each kind of attack. Each prints what the neighbour got, alone and beside the attack, and fails when that
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
-mod authority;
+pub(crate) mod authority;
 #[cfg(target_os = "linux")]
 mod bodies;
 #[cfg(target_os = "linux")]
 mod edge;
 mod h2_receiver;
+mod handshakes;
 mod http2;
 #[cfg(target_os = "linux")]
 mod jobs;
