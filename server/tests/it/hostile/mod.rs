@@ -19,6 +19,7 @@ mod places;
 mod quotas;
 #[cfg(target_os = "linux")]
 mod slow_clients;
+mod tls_floods;
 #[cfg(target_os = "linux")]
 mod work;
 
