@@ -24,6 +24,8 @@ pub const ATTEMPTS: &str = "pinion_attempts_total";
 pub const ATTEMPTS_NOT_MADE: &str = "pinion_attempts_not_made_total";
 /// Counter, label `frame`: HTTP/2 connections closed because their receiver flooded them.
 pub const HTTP2_ABUSE: &str = "pinion_http2_abuse_total";
+/// Counter: connections to receivers that were closed because TLS brought too little of a message.
+pub const TLS_ABUSE: &str = "pinion_tls_abuse_total";
 /// Histogram: one attempt.
 pub const ATTEMPT_SECONDS: &str = "pinion_attempt_duration_seconds";
 /// Counter: deliveries that succeeded.

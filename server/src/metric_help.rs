@@ -35,6 +35,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     ),
     (Histogram, metric::ATTEMPT_SECONDS, "One attempt, from name lookup to the last byte of the answer."),
     (Counter, metric::HTTP2_ABUSE, "HTTP/2 connections closed as floods, by the frame that went too far."),
+    (Counter, metric::TLS_ABUSE, "TLS connections to receivers closed because they carried too little of a message."),
     (Gauge, metric::IN_FLIGHT, "Attempts under way."),
     (Counter, metric::DELIVERED, "Deliveries that ended well."),
     (Histogram, metric::DELIVERY_SECONDS, "From acceptance to success, retries included."),

@@ -1,7 +1,7 @@
 //! The connector: **the only place of the engine that opens a socket.**
 //!
 //! ```text
-//! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
+//! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ wire ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
 //! ```
 //! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between, which is
 //! what DNS rebinding needs. Of a name with several addresses those are dialled that the guard lets pass, so that
@@ -18,6 +18,7 @@ use super::http2::{self, Http2, Shunned};
 use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
 use super::tls;
+use super::wire::Wire;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
@@ -141,7 +142,8 @@ impl Dialler {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
         let is_shunned = self.shunned.contains(target.origin(), Instant::now());
         let connector = if is_shunned { &self.tls_http1 } else { &self.tls };
-        let secured = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+        let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
+        secured.get_mut().0.secured();
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
         let stream = VettedStream { io: Io::Tls(Box::new(secured)), _slot: slot };
         if chosen_http2 {
@@ -196,7 +198,7 @@ pub(super) struct VettedStream {
 
 enum Io {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Wire<TcpStream>>>),
 }
 
 impl VettedStream {
@@ -219,7 +221,12 @@ impl AsyncRead for VettedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+            Io::Tls(tls) => {
+                let before = buf.filled().len();
+                let read = Pin::new(&mut *tls).poll_read(cx, buf);
+                tls.get_mut().0.passed(buf.filled().len().saturating_sub(before));
+                read
+            }
         }
     }
 }
@@ -228,7 +235,7 @@ impl AsyncWrite for VettedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Io::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+            Io::Tls(tls) => passed(Pin::new(&mut *tls).poll_write(cx, buf), tls),
         }
     }
 
@@ -257,7 +264,15 @@ impl AsyncWrite for VettedStream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Io::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+            Io::Tls(tls) => passed(Pin::new(&mut *tls).poll_write_vectored(cx, bufs), tls),
         }
     }
+}
+
+/// Counts what was written as bytes of messages.
+fn passed(written: Poll<io::Result<usize>>, tls: &mut TlsStream<Wire<TcpStream>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(bytes)) = &written {
+        tls.get_mut().0.passed(*bytes);
+    }
+    written
 }

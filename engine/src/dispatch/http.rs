@@ -22,7 +22,7 @@ use super::guard::Guard;
 use super::pool::{Lease, Pool};
 use super::resolve::{Caller, LookupFn, Resolver, system_lookup};
 use super::tls::RootCertificate;
-use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls};
+use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls, wire};
 use crate::outcome::classify::outcome_of_status;
 use std::pin::pin;
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl HttpDispatcher {
     /// When TLS cannot be set up.
     pub fn new(config: DispatchConfig, guard: Arc<Guard>) -> Result<HttpDispatcher, DispatchSetupError> {
         http2::show_metrics();
+        wire::show_metrics();
         let tls = tls::client_config(&config.extra_roots)?;
         Ok(HttpDispatcher::with_parts(config, guard, Arc::new(system_lookup), tls))
     }

@@ -27,6 +27,7 @@ mod lack;
 pub mod guard;
 pub mod resolve;
 mod tls;
+mod wire;
 
 pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};

@@ -34,6 +34,8 @@ use tokio::time::Instant;
 const ROOM_WITHIN: Duration = Duration::from_millis(1_500);
 /// Dials to one host that go on without an attempt.
 const BACKGROUND_DIALS_MAX: usize = 16;
+/// So few that wait are not looked at.
+const WAITING_LOOK_MIN: usize = 64;
 
 type Dial = Pin<Box<dyn Future<Output = Result<Dialled, DialError>> + Send>>;
 
@@ -70,6 +72,9 @@ struct Host {
     http2: Option<SharedHttp2>,
     /// Attempts without a connection; those that have left are skipped.
     waiting: VecDeque<oneshot::Sender<Lease>>,
+    /// How many wait when those that have left are next taken out: looking at each of them for each that comes would cost
+    /// the square of their number.
+    waiting_look_at: usize,
     background_dials: usize,
 }
 
@@ -178,8 +183,11 @@ impl Shared {
         let (sender, receiver) = oneshot::channel();
         let mut hosts = self.lock();
         let host = hosts.host(origin);
-        // Those that have left, so that there are no more than attempts in flight.
-        host.waiting.retain(|waiting| !waiting.is_closed());
+        // Those that have left, so that there are no more than twice the attempts in flight.
+        if host.waiting.len() >= host.waiting_look_at {
+            host.waiting.retain(|waiting| !waiting.is_closed());
+            host.waiting_look_at = WAITING_LOOK_MIN.max(2 * host.waiting.len());
+        }
         host.waiting.push_back(sender);
         // Also a host that never answers is forgotten when nobody tries it any more.
         self.sweep_later(&mut hosts);
@@ -353,6 +361,15 @@ mod tests {
 
     fn caller() -> Caller {
         Caller { app: model::AppId(1), until: Instant::now() + Duration::from_secs(1) }
+    }
+
+    #[tokio::test]
+    async fn those_that_no_longer_wait_are_taken_out_in_the_end() {
+        let (pool, origin) = (pool(), Arc::from("http://there"));
+        let waits: Vec<_> = (0..100).map(|_| pool.0.wait(&origin)).collect();
+        (0..1_000).for_each(|_| drop(pool.0.wait(&origin)));
+        let len = pool.0.lock().by_origin[&origin].waiting.len();
+        assert!((waits.len()..=2 * waits.len() + WAITING_LOOK_MIN).contains(&len), "{len} in line");
     }
 
     #[tokio::test]

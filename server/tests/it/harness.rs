@@ -23,7 +23,7 @@ pub(crate) use self::behaviour::Behaviour;
 pub(crate) use self::client::{Client, Response, raw};
 pub(crate) use self::random::{Random, from_environment, seed};
 pub(crate) use self::receiver::{Received, Receiver};
-pub(crate) use self::server::{Exited, Server, pinion, repair};
+pub(crate) use self::server::{Exited, Server, is_release, pinion, repair};
 pub(crate) use self::signature::verify;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

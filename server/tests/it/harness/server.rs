@@ -55,9 +55,18 @@ struct Launch {
     open_files_max: Option<u32>,
 }
 
-/// The binary with a clean environment: no variable of ours from outside.
+/// Names a release build, which is tested then in place of the test's own.
+const RELEASE: &str = "PINION_TEST_BINARY";
+
+/// Whether a release build is tested.
+pub(crate) fn is_release() -> bool {
+    std::env::var_os(RELEASE).is_some() || !cfg!(debug_assertions)
+}
+
+/// The binary with a clean environment: no variable of ours from outside but [`RELEASE`].
 pub(crate) fn pinion() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
+    let binary = std::env::var_os(RELEASE).unwrap_or_else(|| env!("CARGO_BIN_EXE_pinion").into());
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PINION_")) {
         command.env_remove(name);
     }

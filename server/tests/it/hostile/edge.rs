@@ -19,7 +19,7 @@ const SAY: [&[u8]; 3] =
     [b"", b"GET /api/v1/health HTTP/1.1\r\nx-slow: ", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
 
 /// Ends the attack when dropped.
-struct Ends<'a>(&'a AtomicBool);
+pub(super) struct Ends<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

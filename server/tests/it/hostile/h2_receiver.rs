@@ -3,15 +3,19 @@
 //! A flood is bounded in bytes and in time, and stops by itself.
 
 use super::authority::Authority;
+use super::tls_floods;
 use crate::harness::Watched;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 const PREFACE_LEN: usize = 24;
+/// About what a piece of a flood below HTTP has.
+const PIECE_LEN: usize = 16 * 1024;
 const FLOOD_LEN_MAX: usize = 256 << 20;
 const FLOOD_TIME_MAX: Duration = Duration::from_secs(6);
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -32,6 +36,14 @@ pub(crate) enum Attack {
     RstStream,
     /// Answers well, and then talks on a connection without a request.
     TalkAfterwards,
+    /// Talks from the handshake on, and reads no request.
+    TalkBefore,
+    /// An answer whose bytes come in a TLS record each.
+    TinyRecords,
+    /// TLS 1.3 key updates.
+    KeyUpdates,
+    /// TLS 1.3 session tickets, megabytes of them.
+    Tickets,
 }
 
 /// What happened on the receiver's connections.
@@ -55,7 +67,8 @@ impl H2Receivers {
     /// So many, each on a port of its own: to Pinion they are strangers to each other.
     pub(crate) fn start(authority: &Authority, attack: Attack, count: usize) -> H2Receivers {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let acceptor = TlsAcceptor::from(authority.receiver("127.0.0.1", &["h2", "http/1.1"]));
+        let config = authority.receiver("127.0.0.1", &["h2", "http/1.1"]);
+        let acceptor = TlsAcceptor::from(tls_floods::config(config, attack));
         let record = Arc::new(Watched::<Record>::default());
         let ports = (0..count).map(|_| {
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -79,14 +92,25 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, attack: Attack, re
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, record) = (acceptor.clone(), Arc::clone(&record));
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let started = Instant::now();
+            let accepted = acceptor.accept(stream).await;
+            if attack == Attack::Tickets {
+                // They are the last part of its handshake.
+                return after_tickets(accepted.ok(), started, &record).await;
+            }
+            let Ok(stream) = accepted else { return };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let (reader, writer) = tokio::io::split(stream);
             // A client that leaves in the middle is what is tested.
-            let _ = if is_http2 {
-                http2(reader, writer, attack, &record).await
-            } else {
-                http1(reader, writer, &record).await
+            let _ = match attack {
+                Attack::TinyRecords | Attack::KeyUpdates => below_http(stream, attack, &record).await,
+                _ => {
+                    let (reader, writer) = tokio::io::split(stream);
+                    if is_http2 {
+                        http2(reader, writer, attack, &record).await
+                    } else {
+                        http1(reader, writer, &record).await
+                    }
+                }
             };
         });
     }
@@ -130,6 +154,9 @@ fn frames(attack: Attack, stream: u32) -> (Vec<u8>, Vec<u8>) {
         Attack::Continuation => (frame(1, 0, stream, &[0x88]), frame(9, 0, stream, &[])),
         Attack::RstStream => (Vec::new(), frame(3, 0, stream, &[0, 0, 0, 8])),
         Attack::TalkAfterwards => (answer(0x1), frame(8, 0, 0, &1u32.to_be_bytes())),
+        Attack::TalkBefore => (Vec::new(), frame(6, 0, 0, &[7; 8])),
+        Attack::TinyRecords => ([answer(0), frame(0, 0, stream, &[])].concat(), Vec::new()),
+        Attack::KeyUpdates | Attack::Tickets => (Vec::new(), Vec::new()),
     }
 }
 
@@ -139,11 +166,14 @@ async fn http2(
     attack: Attack,
     record: &Watched<Record>,
 ) -> io::Result<()> {
-    reader.read_exact(&mut [0; PREFACE_LEN]).await?;
     writer.write_all(&frame(4, 0, 0, &[])).await?;
     writer.flush().await?;
-    let stream = first_request(&mut reader).await?;
-    record.change(|record| record.http2_requests += 1);
+    let mut stream = 1;
+    if attack != Attack::TalkBefore {
+        reader.read_exact(&mut [0; PREFACE_LEN]).await?;
+        stream = first_request(&mut reader).await?;
+        record.change(|record| record.http2_requests += 1);
+    }
     // What the client says is read and thrown away, so that its answers do not stop the flood.
     tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.ok() });
     let (first, repeated) = frames(attack, stream);
@@ -153,24 +183,89 @@ async fn http2(
         writer.flush().await?;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let piece = repeated.repeat(16 * 1024 / repeated.len());
-    let (started, mut sent) = (Instant::now(), 0);
-    while sent < FLOOD_LEN_MAX && started.elapsed() < FLOOD_TIME_MAX {
+    let piece = repeated.repeat(16 * 1024 / repeated.len().max(1));
+    let mut flood = Flood::begin(record);
+    while !piece.is_empty() && flood.goes_on(piece.len()) {
         let written = async {
             writer.write_all(&piece).await?;
             writer.flush().await
         };
-        match tokio::time::timeout(FLOOD_TIME_MAX, written).await {
-            Ok(Ok(())) => sent += piece.len(),
-            Ok(Err(_)) => {
-                record.change(|record| record.cut_off.push(started.elapsed()));
-                return Ok(());
-            }
-            Err(_) => break,
-        }
+        flood.note(tokio::time::timeout(FLOOD_TIME_MAX, written).await.ok());
     }
-    record.change(|record| record.not_cut_off += 1);
     Ok(())
+}
+
+/// All the tickets are sent, or it is closed already: notes when the client closed.
+async fn after_tickets(stream: Option<TlsStream<TcpStream>>, started: Instant, record: &Watched<Record>) {
+    let ended = async {
+        let Some(mut stream) = stream else { return };
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|len| len > 0) {}
+    };
+    let is_cut_off = tokio::time::timeout(FLOOD_TIME_MAX, ended).await.is_ok();
+    record.change(|record| match is_cut_off {
+        true => record.cut_off.push(started.elapsed()),
+        false => record.not_cut_off += 1,
+    });
+}
+
+/// A flood of TLS records, after the first request where an answer is to be begun.
+async fn below_http(mut stream: TlsStream<TcpStream>, attack: Attack, record: &Watched<Record>) -> io::Result<()> {
+    if attack == Attack::TinyRecords {
+        stream.write_all(&frame(4, 0, 0, &[])).await?;
+        stream.read_exact(&mut [0; PREFACE_LEN]).await?;
+        let number = first_request(&mut stream).await?;
+        record.change(|record| record.http2_requests += 1);
+        let (mut first, _) = frames(attack, number);
+        // Its data frame is to have 16,384 bytes.
+        let len_at = first.len() - 9;
+        first[len_at..len_at + 3].copy_from_slice(&[0, 0x40, 0]);
+        stream.write_all(&first).await?;
+    }
+    let mut flood = Flood::begin(record);
+    while flood.goes_on(PIECE_LEN) {
+        let written = async {
+            tls_floods::piece(stream.get_mut().1, attack)?;
+            stream.flush().await
+        };
+        flood.note(tokio::time::timeout(FLOOD_TIME_MAX, written).await.ok());
+    }
+    Ok(())
+}
+
+/// A flood that is under way: it ends when the client closes, or at its own bounds.
+struct Flood<'a> {
+    record: &'a Watched<Record>,
+    started: Instant,
+    sent: usize,
+    is_over: bool,
+}
+
+impl Flood<'_> {
+    fn begin(record: &Watched<Record>) -> Flood<'_> {
+        Flood { record, started: Instant::now(), sent: 0, is_over: false }
+    }
+
+    /// Whether so many bytes more are to be sent.
+    fn goes_on(&mut self, len: usize) -> bool {
+        self.sent += len;
+        let is_at_its_bound = self.sent > FLOOD_LEN_MAX || self.started.elapsed() > FLOOD_TIME_MAX;
+        if is_at_its_bound && !self.is_over {
+            self.is_over = true;
+            self.record.change(|record| record.not_cut_off += 1);
+        }
+        !self.is_over
+    }
+
+    /// What came of sending; none when it took too long.
+    fn note(&mut self, sent: Option<io::Result<()>>) {
+        let lasted = self.started.elapsed();
+        match sent {
+            Some(Ok(())) => return,
+            Some(Err(_)) => self.record.change(|record| record.cut_off.push(lasted)),
+            None => self.record.change(|record| record.not_cut_off += 1),
+        }
+        self.is_over = true;
+    }
 }
 
 /// Reads frames up to the first HEADERS; answers its stream.

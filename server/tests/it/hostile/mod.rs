@@ -3,6 +3,8 @@
 //! One file for each kind of attack. Each prints what the neighbour got, alone and beside the attack, and fails when that
 //! is less than docs/GUARANTEES.md promises. The short forms run in CI.
 
+#[cfg(target_os = "linux")]
+mod attackers;
 pub(crate) mod authority;
 #[cfg(target_os = "linux")]
 mod bodies;
@@ -14,12 +16,19 @@ mod http2;
 #[cfg(target_os = "linux")]
 mod jobs;
 #[cfg(target_os = "linux")]
+mod moody;
+#[cfg(target_os = "linux")]
 mod names;
 mod places;
 #[cfg(target_os = "linux")]
 mod quotas;
 #[cfg(target_os = "linux")]
 mod slow_clients;
+#[cfg(target_os = "linux")]
+mod strangers;
+mod tls_floods;
+#[cfg(target_os = "linux")]
+mod together;
 #[cfg(target_os = "linux")]
 mod work;
 

@@ -5,11 +5,19 @@ use crate::harness::{Receiver, Server, poll_until, seconds};
 use crate::preload;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 const SILENT: usize = 300;
 const NEAR: usize = 25;
+
+/// The library to preload, compiled once.
+pub(super) fn library() -> &'static str {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| preload::compile("hostile/names/names.c"));
+    library.to_str().expect("paths of tests are text")
+}
 
 fn endpoints(server: &Server, app: &str, urls: impl Iterator<Item = String>) {
     server.api_expect(201, "POST", "/api/v1/app", json!({"name": app, "uid": app}));
@@ -26,8 +34,7 @@ fn push(server: &Server, app: &str) {
 
 #[test]
 fn names_that_never_answer_cost_a_neighbour_who_needs_lookups_nothing() {
-    let library = preload::compile("hostile/names/names.c");
-    let preload = library.to_str().expect("paths of tests are text");
+    let preload = library();
     let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
     let arguments = ["--shards", "1", "--retry-schedule", "60s"];
     let server = Server::try_start_in(data, &arguments, &[("LD_PRELOAD", preload)]).expect("the server starts");

@@ -1,8 +1,10 @@
 /* Preloaded in front of the C library: names that end in ".silent.test" are not answered for SILENT_S seconds, names
- * that end in ".near.test" are loopback. All other names are the C library's. */
+ * that end in ".near.test" are loopback. All other names are the C library's. Once the file exists that the variable
+ * NAMES_ANSWERED names, silent names are loopback too. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,12 +18,19 @@ static int ends_in(const char *text, const char *end)
     return text_len >= end_len && strcmp(text + text_len - end_len, end) == 0;
 }
 
+static int are_answered(void)
+{
+    const char *file = getenv("NAMES_ANSWERED");
+    return file != NULL && access(file, F_OK) == 0;
+}
+
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
     lookup_fn real = (lookup_fn)dlsym(RTLD_NEXT, "getaddrinfo");
     if (node != NULL && ends_in(node, ".silent.test")) {
-        sleep(SILENT_S);
-        return EAI_AGAIN;
+        for (int second = 0; second < SILENT_S && !are_answered(); second++)
+            sleep(1);
+        return are_answered() ? real("127.0.0.1", service, hints, found) : EAI_AGAIN;
     }
     if (node != NULL && ends_in(node, ".near.test"))
         return real("127.0.0.1", service, hints, found);
