@@ -59,6 +59,7 @@ pub(crate) fn first(files: TlsFiles) -> Result<(Certificate, Reloader), TlsError
     }
     let text = files.read()?;
     let Identity { config, ends_at_s } = files.check(&text)?;
+    files.warn_if_open();
     show_end(ends_at_s);
     let (current, certificate) = watch::channel(config);
     let hangup = signal(SignalKind::hangup()).map_err(TlsError::Signal)?;

@@ -11,6 +11,7 @@ use rustls::{CertificateError, Error as RustlsError, InconsistentKeys, RootCertS
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,16 @@ impl TlsFiles {
             read_file(path).map_err(|source| TlsError::Read { path: path.to_owned(), source }).map(Zeroizing::new)
         };
         Ok(PairText { cert: read(&self.cert)?.to_vec(), key: read(&self.key)? })
+    }
+
+    /// Warns when others than its owner may read the key, as for Pinion's own keys.
+    pub(super) fn warn_if_open(&self) {
+        // A file that is not there was an error before.
+        let mode = std::fs::metadata(&self.key).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o077 != 0 {
+            let mode = format!("{:o}", mode & 0o777);
+            tracing::warn!(path = %self.key.display(), mode, "a key file is open to others");
+        }
     }
 
     /// Checks what was read as a pair.

@@ -22,6 +22,8 @@ fn both_versions_of_http_are_spoken_over_tls_and_the_client_chooses() {
     assert_eq!((answer.version, answer.status), (http::Version::HTTP_2, http::StatusCode::CREATED));
     let strange = running.client(&["spdy/3"]).connect().expect_err("no protocol in common");
     assert!(strange.to_string().contains("NoApplicationProtocol"), "{strange}");
+    let is_open = |line: &str| line.contains("a key file is open to others") && line.contains("key.pem");
+    assert!(running.server.wait_for_log(seconds(5), is_open).contains("640"));
     // 2040-01-01, as the certificate says.
     assert_eq!(running.server.metric("pinion_tls_certificate_end_timestamp_seconds", &[]), 2_208_988_800.0);
 }

@@ -7,8 +7,10 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +87,7 @@ fn write(folder: &Path, cert: &str, key: &str) {
     for (path, text) in [(cert_path, cert), (key_path, key)] {
         let beside = path.with_extension("new");
         std::fs::write(&beside, text).unwrap();
+        std::fs::set_permissions(&beside, Permissions::from_mode(0o640)).unwrap();
         std::fs::rename(beside, path).unwrap();
     }
 }
