@@ -20,7 +20,6 @@ pub(crate) use self::tls::{TlsError, TlsFiles};
 
 use self::door::{Door, Seat};
 use self::patience::Patience;
-use self::wrong_keys::WrongKeys;
 use crate::config::HttpBounds;
 use axum::Router;
 use axum::body::Body;
@@ -64,7 +63,6 @@ pub(crate) struct Listener {
 /// A connection that has a place.
 struct Accepted {
     stream: TcpStream,
-    peer: SocketAddr,
     seat: Seat,
 }
 
@@ -113,14 +111,13 @@ impl Listener {
         let door = Arc::new(Door::new(self.name, self.bounds.max_connections));
         let (stopping, _) = watch::channel(());
         let builder = builder(self.bounds);
-        let wrong_keys = Arc::new(WrongKeys::new());
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
                 accepted = self.accept(&door) => accepted,
             };
-            let service = service(accepted.peer, &accepted.seat, self.bounds, router.clone(), Arc::clone(&wrong_keys));
+            let service = service(&accepted.seat, self.bounds, router.clone());
             self.spawn_connection(accepted, &builder, service, stopping.subscribe());
         }
         drop(self.socket);
@@ -133,8 +130,8 @@ impl Listener {
         loop {
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
-                    if let Some(seat) = door.admit(peer.ip()) {
-                        return Accepted { stream, peer, seat };
+                    if let Some(seat) = door.admit(peer) {
+                        return Accepted { stream, seat };
                     }
                 }
                 Err(error) => {
@@ -157,7 +154,7 @@ impl Listener {
         S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
-        let Accepted { stream, seat, .. } = accepted;
+        let Accepted { stream, seat } = accepted;
         // An answer is one write: waiting for more to send with it only delays it.
         if stream.set_nodelay(true).is_err() {
             return;
@@ -211,30 +208,27 @@ async fn run<P: GracefulConnection>(
 
 /// What is done with the requests of one connection.
 fn service(
-    peer: SocketAddr,
     seat: &Seat,
     bounds: HttpBounds,
     router: Router,
-    wrong_keys: Arc<WrongKeys>,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<> {
     let router = TowerToHyperService::new(router);
     let connection = Arc::clone(seat.connection());
     service_fn(move |request: Request<Incoming>| {
         let in_progress = connection.begin();
-        let wrong_keys = Arc::clone(&wrong_keys);
         let answer = match refused(&request, bounds) {
             Some(refused) => Err(refused),
             None => Ok(router.call(request)),
         };
         async move {
-            let _in_progress = in_progress;
             let response = match answer {
                 Ok(handled) => handled.await?,
                 Err(refused) => refused,
             };
             if response.status() == StatusCode::UNAUTHORIZED {
-                wrong_keys.note(peer);
+                in_progress.note_wrong_key();
             }
+            drop(in_progress);
             Ok::<Response, Infallible>(response)
         }
     })

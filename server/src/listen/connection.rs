@@ -7,19 +7,26 @@
 
 use super::door::Seat;
 use super::places::Standing;
+use super::wrong_keys::WrongKeys;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper_util::server::graceful::GracefulConnection;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// How a connection stands; its task and the listener share it.
 #[derive(Debug)]
 pub(super) struct Connection {
     /// The zero of the clock.
     epoch: Instant,
+    peer: SocketAddr,
+    /// Of the listener. Here, because a request has the connection anyway: a count that all requests share is slower.
+    wrong_keys: Arc<WrongKeys>,
     /// Requests in progress.
     requests: AtomicU32,
     /// When the last of them was answered.
@@ -35,9 +42,10 @@ pub(super) struct InProgress(Arc<Connection>);
 
 impl Connection {
     /// One that was just accepted.
-    pub(super) fn new(epoch: Instant) -> Connection {
+    pub(super) fn new(epoch: Instant, peer: SocketAddr, wrong_keys: Arc<WrongKeys>) -> Connection {
         let now_ms = AtomicU64::new(ms_since(epoch));
-        Connection { epoch, requests: AtomicU32::new(0), idle_since_ms: now_ms, task: OnceLock::new() }
+        let (requests, task) = (AtomicU32::new(0), OnceLock::new());
+        Connection { epoch, peer, wrong_keys, requests, idle_since_ms: now_ms, task }
     }
 
     /// Tells which task [`Connection::close`] is to end.
@@ -57,6 +65,15 @@ impl Connection {
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         self.requests.fetch_add(1, Ordering::AcqRel);
         InProgress(Arc::clone(self))
+    }
+}
+
+// === impl InProgress ===
+
+impl InProgress {
+    /// It came without a key that is known.
+    pub(super) fn note_wrong_key(&self) {
+        self.0.wrong_keys.note(self.0.peer);
     }
 }
 
@@ -85,27 +102,55 @@ pub(super) fn ms_since(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What ends a connection from outside.
+struct Outside {
+    stopping: watch::Receiver<()>,
+    is_stopping: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What came from outside.
+enum Call {
+    /// The listener stops.
+    Stop,
+    /// It is time to look how long the connection has been idle.
+    Look,
+}
+
+impl Outside {
+    async fn next(mut self) -> (Outside, Call) {
+        let call = tokio::select! {
+            _ = self.stopping.changed(), if !self.is_stopping => Call::Stop,
+            () = &mut self.timer => Call::Look,
+        };
+        self.is_stopping |= matches!(call, Call::Stop);
+        (self, call)
+    }
+}
+
 /// Serves a connection until it ends, or is idle for `limit`, or the listener stops and its requests are answered.
 pub(super) async fn serve<P: GracefulConnection>(
     protocol: P,
     seat: &Seat,
-    mut stopping: watch::Receiver<()>,
+    stopping: watch::Receiver<()>,
     limit: Duration,
 ) -> Result<(), P::Error> {
     let connection = seat.connection();
     tokio::pin!(protocol);
-    let timer = tokio::time::sleep(limit);
-    tokio::pin!(timer);
-    let (mut is_stopping, mut is_ending) = (false, false);
+    let outside = Outside { stopping, is_stopping: false, timer: Box::pin(tokio::time::sleep(limit)) };
+    // A set of one: its member is asked only when it was woken itself. Each request wakes this task several times, and a
+    // timer and a channel that are asked each time are a noticeable part of what a request costs.
+    let mut calls: FuturesUnordered<_> = std::iter::once(outside.next()).collect();
+    let mut is_ending = false;
     loop {
-        tokio::select! {
+        let (mut outside, call) = tokio::select! {
             biased;
             result = &mut protocol => return result,
-            _ = stopping.changed(), if !is_stopping => {
-                is_stopping = true;
-                protocol.as_mut().graceful_shutdown();
-            }
-            () = &mut timer => {
+            Some(called) = calls.next() => called,
+        };
+        match call {
+            Call::Stop => protocol.as_mut().graceful_shutdown(),
+            Call::Look => {
                 let next = match connection.idle_since_ms() {
                     None => Instant::now() + limit,
                     Some(since_ms) => connection.epoch + Duration::from_millis(since_ms) + limit,
@@ -119,8 +164,9 @@ pub(super) async fn serve<P: GracefulConnection>(
                     seat.count_idle();
                     protocol.as_mut().graceful_shutdown();
                 }
-                timer.as_mut().reset(if is_over { Instant::now() + limit } else { next });
+                outside.timer.as_mut().reset(if is_over { Instant::now() + limit } else { next });
             }
         }
+        calls.push(outside.next());
     }
 }

@@ -4,8 +4,9 @@
 
 use super::connection::{Connection, ms_since};
 use super::places::{Number, Origin, Places};
+use super::wrong_keys::WrongKeys;
 use model::metric;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ pub(super) struct Door {
     listener: &'static str,
     epoch: Instant,
     places: Mutex<Places<Arc<Connection>>>,
+    wrong_keys: Arc<WrongKeys>,
 }
 
 /// The place of a connection, given back when dropped.
@@ -41,13 +43,14 @@ impl Door {
         for reason in CLOSED_REASONS {
             metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => listener, "reason" => reason).increment(0);
         }
-        Door { listener, epoch: Instant::now(), places: Mutex::new(Places::new(max_connections)) }
+        let places = Mutex::new(Places::new(max_connections));
+        Door { listener, epoch: Instant::now(), places, wrong_keys: Arc::new(WrongKeys::new()) }
     }
 
     /// A place for a client, for which another connection may be closed; none when all others are answered just now.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
-        let connection = Arc::new(Connection::new(self.epoch));
-        let origin = Origin::from(address);
+    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Seat> {
+        let connection = Arc::new(Connection::new(self.epoch, peer, Arc::clone(&self.wrong_keys)));
+        let origin = Origin::from(peer.ip());
         let given = self.places().admit(ms_since(self.epoch), origin, Arc::clone(&connection));
         let Some(given) = given else {
             self.count_closed(ALL_BUSY);
