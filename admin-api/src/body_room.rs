@@ -26,7 +26,7 @@ use engine::fairness::{Answer, Shares};
 use metrics::Gauge;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a unit stands for: a lock for each of them, so not much smaller than what is read at once.
+/// Bytes of a unit. Each unit takes the lock once, so it is not much smaller than one read.
 pub(crate) const UNIT_BYTES: usize = 16 * 1024;
 
 /// Memory in units of [`UNIT_BYTES`].
@@ -36,7 +36,7 @@ pub(crate) struct Room {
     in_use: Gauge,
 }
 
-/// What a request, or an answer, holds of a [`Room`]; given back when dropped.
+/// The part of a [`Room`] that a request or an answer holds; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     room: Arc<Room>,

@@ -1,10 +1,10 @@
-//! What happens to every request before and after its handler: bounds, deadline, counting, the last resort.
+//! The steps of every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
 //! panic → 500 ─▶ counted ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
 //!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
-//! Requests at once and memory for bodies and answers are shared by key. How fast deliveries go is for the engine, which knows the backlogs.
+//! Requests at once and memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
 
 use crate::auth::{self, Scope};
 use crate::body_room::{BodyTicket, Full};
@@ -54,7 +54,7 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
                     request.extensions_mut().insert(ticket.clone());
                 }
                 let response = next.run(request).await;
-                // What the handler did not keep of the body is gone.
+                // The handler is done with the body.
                 drop(ticket);
                 let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
                 match bytes.filter(|bytes| *bytes > SMALL_BODY_BYTES_MAX) {
@@ -93,7 +93,7 @@ async fn counted_answer(state: &ApiState, scope: Scope, response: Response, byte
 async fn counted<F: Future<Output = Response>>(request: Request, handle: impl FnOnce(Request) -> F) -> Response {
     let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let started = Instant::now();
-    // What a panic leaves in disorder is the request's own.
+    // A panic leaves only the request's own state in disorder.
     let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
     let response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
     meters::count(&method, path.as_ref().map(MatchedPath::as_str), response.status(), started.elapsed());

@@ -117,8 +117,8 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     QueryParams(query): QueryParams<ContentQuery>,
     InMessage(event): InMessage,
-) -> Json<MessageOut> {
-    Json(MessageOut::of(&event, query.with_content))
+) -> Result<JsonBytes, ApiError> {
+    answer_of(&event, query.with_content).map(JsonBytes).map_err(|_| ApiError::Internal)
 }
 
 /// Forgets the payload of a message. What is still to be delivered of it goes out as `{}`.

@@ -102,14 +102,14 @@ pub(super) fn ms_since(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What ends a connection from outside.
+/// The two things that end a connection from outside.
 struct Outside {
     stopping: watch::Receiver<()>,
     is_stopping: bool,
     timer: Pin<Box<Sleep>>,
 }
 
-/// What came from outside.
+/// One of them.
 enum Call {
     /// The listener stops.
     Stop,
