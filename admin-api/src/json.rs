@@ -153,6 +153,13 @@ fn invalid(root: &str, mut path: Vec<String>, mut msg: String, mut kind: &'stati
         path.push(missing.to_owned());
         (msg, kind) = ("field required".to_owned(), "value_error.missing");
     }
+    // So it does with one that is not known, or else it names the field already.
+    if let Some(unknown) = msg.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+        if path.last().is_none_or(|last| last != unknown) {
+            path.push(unknown.to_owned());
+        }
+        kind = "value_error.extra";
+    }
     let loc = std::iter::once(root.to_owned()).chain(path).collect();
     ApiError::Invalid(vec![ValidationItem { loc, msg, kind: Cow::Borrowed(kind) }])
 }
@@ -210,6 +217,18 @@ mod tests {
     #[test]
     fn a_wrong_type_is_named_with_its_whole_path() {
         assert_eq!(loc(from_body::<Outer>(br#"{"retryPolicy":{"delays":[1,"x"]}}"#)), "body.retryPolicy.delays.1");
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_named_where_it_is_refused() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            #[allow(dead_code)]
+            inner: Option<Box<Strict>>,
+        }
+        assert_eq!(loc(from_body::<Strict>(br#"{"app":"a"}"#)), "body.app");
+        assert_eq!(loc(from_body::<Strict>(br#"{"inner":{"inner":{"app":1}}}"#)), "body.inner.inner.app");
     }
 
     #[test]

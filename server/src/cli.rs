@@ -105,8 +105,8 @@ pub(crate) enum KeyAction {
         #[arg(long, value_name = "NAME")]
         name: String,
         /// The application that it is limited to, by id or uid. Default: all of them.
-        #[arg(long, value_name = "ID_OR_UID")]
-        app: Option<String>,
+        #[arg(long, alias = "app", value_name = "ID_OR_UID")]
+        app_id: Option<String>,
     },
     /// Lists keys: id, name, application, time of creation.
     List,

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// A key to create.
+/// A key to create. A field that is not known is refused: a limit under another name would make a key for everything.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApiKeyIn {
     /// For people, unique.
     #[schema(min_length = 1, max_length = 200)]

@@ -14,7 +14,7 @@ const MAX_DELAY_MS_DEFAULT: u64 = 86_400_000;
 
 /// When, how often and how evenly failures are tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RetryPolicyBody {
     /// What the gaps are made of.
     #[serde(rename = "type")]

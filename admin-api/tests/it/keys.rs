@@ -82,6 +82,17 @@ async fn a_key_is_shown_once_works_at_once_and_stops_at_once() {
 }
 
 #[tokio::test]
+async fn a_key_is_not_made_when_its_limit_has_another_name() {
+    let api = Api::start();
+    api.app("own").await;
+    for other in ["app", "app_id", "application"] {
+        let refused = api.post("/api-key", json!({"name": "p", other: "own"})).await.expect(422);
+        assert_eq!(refused["detail"][0]["loc"], json!(["body", other]), "{refused}");
+    }
+    assert_eq!(api.all("/api-key").await.0.len(), 0);
+}
+
+#[tokio::test]
 async fn a_key_may_revoke_itself_and_has_done_its_last() {
     let api = Api::start();
     let created = api.post("/api-key", json!({"name": "all", "appId": null})).await.expect(201);

@@ -140,8 +140,8 @@ pub(crate) fn run(
     }
     let place = find_place(loaded, environment, url)?;
     match action {
-        KeyAction::Create { name, app } => {
-            let mut text = place.create(name, app, loaded.config.api.quotas.api_keys)?;
+        KeyAction::Create { name, app_id } => {
+            let mut text = place.create(name, app_id, loaded.config.api.quotas.api_keys)?;
             text.push('\n');
             Ok(text)
         }

@@ -119,6 +119,13 @@ fn malformed_and_mistyped(client: &Client) {
             r#"{"url": "http://example.com", "retryPolicy": {"type": "never"}}"#,
             "body.retryPolicy.type",
         ),
+        (
+            "PATCH",
+            hook,
+            r#"{"retryPolicy": {"type": "fixed", "delayMs": 1, "maxDelay": 2}}"#,
+            "body.retryPolicy.maxDelay",
+        ),
+        ("POST", "/api/v1/api-key", r#"{"name": "p", "app": "acme"}"#, "body.app"),
         ("PATCH", hook, r#"{"onClientError": "explode"}"#, "body.onClientError"),
         ("POST", message, r#"{"eventType": "a", "payload": "text"}"#, "body.payload"),
         ("POST", message, r#"{"eventType": "a", "payload": {"broken": tru}}"#, "body.payload"),

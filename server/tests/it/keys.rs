@@ -47,7 +47,7 @@ fn another_master_key_is_refused_and_the_right_one_taken() {
 
 /// Does with keys what can be done with them, and returns all that was printed, ids and times and keys made alike.
 fn life_of_a_key(run: impl Fn(&[&str]) -> (i32, String, String)) -> (String, Vec<String>) {
-    let (code, key, stderr) = run(&["create", "--name", "backend", "--app", "tenant"]);
+    let (code, key, stderr) = run(&["create", "--name", "backend", "--app-id", "tenant"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let key = key.strip_suffix('\n').expect("a line").to_owned();
     assert!(key.starts_with("pk_"), "{key}");
