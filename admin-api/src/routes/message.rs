@@ -16,7 +16,6 @@ use crate::json::{self, JsonBytes};
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
-use axum::Json;
 use axum::extract::State;
 use engine::IngestOutcome;
 use http::StatusCode;

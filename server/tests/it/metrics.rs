@@ -61,7 +61,9 @@ fn scrape_after_traffic() -> (String, Vec<String>) {
     });
     // A server has these with TLS alone.
     let with_tls = TlsServer::start(&[]).server.monitor("/metrics").text();
-    let of_tls = with_tls.lines().filter(|line| line.contains("pinion_tls_")).map(|line| format!("{line}\n"));
+    let is_of_listener =
+        |line: &&str| ["pinion_tls_reloads_", "pinion_tls_certificate_"].iter().any(|name| line.contains(name));
+    let of_tls = with_tls.lines().filter(is_of_listener).map(|line| format!("{line}\n"));
     (server.monitor("/metrics").text() + &of_tls.collect::<String>(), ids)
 }
 
