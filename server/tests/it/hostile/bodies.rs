@@ -186,8 +186,9 @@ fn lists_in(document: &Value, schema: &Value, at: &mut Vec<String>, found: &mut 
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let Some(field) = resolved(document, field) else { continue };
         at.push(name.clone());
-        let is_map =
-            field.get("additionalProperties").is_some() || is(field, "object") && field.get("properties").is_none();
+        // `false` says that there are no other fields.
+        let is_map = field.get("additionalProperties").is_some_and(|more| *more != false)
+            || is(field, "object") && field.get("properties").is_none();
         if is(field, "array") || is_map {
             found(at, is_map);
         } else if at.len() < 4 {
