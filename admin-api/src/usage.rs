@@ -1,7 +1,7 @@
 //! How much of each quota an application uses, and how much the application uses that uses most.
 //!
-//! The store keeps the counts, so a look is a few reads. Deliberately no metric with a label for each application: the
-//! metric shows the fullest one, and the route shows any one.
+//! The store keeps the counts, so a look is a few reads. A metric with a label for each application would have too many
+//! series: the metric shows the fullest application, and the route shows any.
 
 use crate::error::ApiError;
 use crate::limits::Quotas;

@@ -1,8 +1,8 @@
 //! Things of Pinion's own that an endpoint may wait for: places, lookups, connections, the writer.
 //!
 //! A lane and its shard note it when something is short, and a caller may ask them. A delivery for which nothing is short
-//! costs nothing more. Deliberately not the endpoint's own bounds (its window, its rate, its breaker): its settings and its
-//! state tell of those.
+//! costs nothing more. The endpoint's own bounds (its window, its rate, its breaker) are not among them: its settings and its
+//! state show those.
 
 use crate::dispatch::Lack;
 use model::UnixMs;
@@ -33,7 +33,7 @@ impl WaitingFor {
 /// A wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// What the endpoint waits for.
+    /// The thing that is short.
     pub wanted: WaitingFor,
     /// When the wait began.
     pub since: UnixMs,

@@ -8,7 +8,7 @@
 //! that HTTP sees. So a connection has a [`Credit`] of bytes. Each byte from the socket takes one of it, and each byte of
 //! a message, sent or received, gives back [`PER_BYTE`].
 //!
-//! Deliberately nothing of HTTP: what messages may cost is `http2::allowance`'s and the bounds of an answer.
+//! Nothing of HTTP is looked at here: `http2::allowance` and the bounds of an answer limit the messages.
 
 use model::metric;
 use std::io::{self, IoSlice};
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const HANDSHAKE: usize = 128 * 1024;
 /// Bytes from the socket that may come without a byte of a message: two of the largest records, and as much again.
 const CREDIT_MAX: usize = 64 * 1024;
-/// What a byte of a message gives back: records of eight bytes pay for themselves.
+/// Credit that each byte of a message gives back. With it, records of eight bytes pay for themselves.
 const PER_BYTE: usize = 4;
 
 /// The peer sends bytes that carry no message.
@@ -54,7 +54,7 @@ impl Credit {
     }
 
     fn passed(&mut self, bytes: usize) {
-        // What a handshake left over is not taken away by the first message.
+        // Credit left over from the handshake stays, though it may exceed the cap.
         let most = CREDIT_MAX.max(self.left);
         self.left = self.left.saturating_add(bytes.saturating_mul(PER_BYTE)).min(most);
     }
@@ -85,7 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let read = Pin::new(&mut self.socket).poll_read(cx, buf);
         if let Err(flood) = self.credit.came(buf.filled().len().saturating_sub(before)) {
             metrics::counter!(metric::TLS_ABUSE).increment(1);
-            // Whoever gets an error is promised that nothing was read.
+            // The contract of `AsyncRead`: when an error is returned, nothing was read.
             buf.set_filled(before);
             return Poll::Ready(Err(io::Error::other(flood)));
         }

@@ -33,7 +33,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
         requeued(shard, target, now);
     }
     for Question { target, reply } in news.questions {
-        // Whoever asked may have left.
+        // The caller may have given up waiting.
         let _left = reply.send(shard.waiting(target, now));
     }
     if news.resume && shard.holding.replace(false) {

@@ -130,19 +130,9 @@ fn commit(store: &dyn Store, txn: Txn<'_>) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::testing::{TestStore, target};
+    use crate::tables::testing::{TestStore, letter, target};
     use crate::tables::{dead_letter, idempotency};
-    use model::{DeadLetterReason, Seq, UnixMs};
-
-    fn letter(at: u64) -> DeadLetter {
-        DeadLetter {
-            at: UnixMs(at),
-            attempts: 1,
-            reason: DeadLetterReason::Rejected,
-            last_outcome: None,
-            last_status: 400,
-        }
-    }
+    use model::{Seq, UnixMs};
 
     fn all(store: &TestStore) -> Vec<(Bytes, Bytes)> {
         Store::scan(store, &[0], &[0xff], usize::MAX, Direction::Forward).unwrap()

@@ -3,7 +3,7 @@
 use crate::store::{Batch, Direction, MemoryStore, Store, StoreError};
 use crate::txn::{Change, Txn};
 use bytes::Bytes;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, UnixMs};
+use model::{AppId, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 
 /// A store in memory with what transactions wrote.
 #[derive(Default)]
@@ -68,4 +68,9 @@ pub(crate) fn plain_endpoint(target: EndpointRef) -> Endpoint {
         updated_at: UnixMs(2),
         ..Endpoint::plain(target, UnixMs(1))
     }
+}
+
+/// A dead letter of a delivery that was given up at that time.
+pub(crate) fn letter(at: u64) -> DeadLetter {
+    DeadLetter { at: UnixMs(at), attempts: 1, reason: DeadLetterReason::Rejected, last_outcome: None, last_status: 400 }
 }

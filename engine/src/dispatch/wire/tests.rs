@@ -1,9 +1,9 @@
-//! What ends as a flood, and what honest receivers do.
+//! Floods that are ended, and honest receivers that are not.
 
 use super::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-/// What a record of TLS 1.3 has besides its message: a head, the type and the tag.
+/// Bytes of a TLS 1.3 record besides its message: a head, the type and the tag.
 const RECORD_LEN: usize = 22;
 
 /// How many records, each with so many bytes of a message, pass before the end; none when `count` did.

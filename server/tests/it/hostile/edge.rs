@@ -27,11 +27,11 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Opens so many connections. One that is refused or closed is the server's right.
-fn strangers(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+/// Opens so many connections, and sends on each one of the texts of `say` in turn. The server may refuse or close any.
+pub(super) fn strangers(address: SocketAddr, say: &[&[u8]], count: usize) -> Vec<TcpStream> {
     let connect = |nth: usize| {
         let mut stream = TcpStream::connect_timeout(&address, seconds(5)).ok()?;
-        let _ = stream.write_all(SAY[nth % SAY.len()]);
+        let _ = stream.write_all(say[nth % say.len()]);
         Some(stream)
     };
     (0..count).filter_map(connect).collect()
@@ -62,7 +62,7 @@ fn silent_connections_and_slow_heads_make_room_for_new_clients() {
             // As many again and again: what was pushed out comes back.
             let mut held = Vec::new();
             while !ended.load(Ordering::SeqCst) {
-                held.extend(strangers(server.api_address(), PLACES));
+                held.extend(strangers(server.api_address(), &SAY, PLACES));
                 held.drain(..held.len().saturating_sub(3 * PLACES));
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -86,7 +86,7 @@ fn silent_connections_and_slow_heads_make_room_for_new_clients() {
 #[test]
 fn the_metrics_listener_makes_room_too() {
     let server = Server::start(&[]);
-    let _held = strangers(server.metrics_address(), 200);
+    let _held = strangers(server.metrics_address(), &SAY, 200);
     let asked = Instant::now();
     assert_eq!(server.monitor("/readyz").status, 200);
     assert!(asked.elapsed() < ANSWERED_WITHIN, "{:?}", asked.elapsed());
@@ -107,7 +107,7 @@ fn strangers_and_silent_receivers_leave_the_store_its_descriptors() {
     }
     let messages: Vec<Value> = (0..30).map(|n| json!({"eventType": "a.b", "payload": {"n": n}})).collect();
     server.api_expect(202, "POST", "/api/v1/app/silent/msg/batch", Value::Array(messages));
-    let held = strangers(server.api_address(), 4_296);
+    let held = strangers(server.api_address(), &SAY, 4_296);
     assert!(held.len() > 4_000, "{} connections", held.len());
     let open = server.metric("process_open_fds", &[]);
     let checkpoints = server.metric("pinion_checkpoint_duration_seconds_count", &[]);

@@ -1,9 +1,9 @@
 //! Strangers at a listener with TLS: handshakes that are not begun, or not finished.
 
+use super::edge::strangers;
 use crate::harness::{poll_until, seconds};
 use crate::tls::TlsServer;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 /// A new client has its answer within this, its own handshake included.
@@ -12,16 +12,6 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Nothing, and the beginning of a record that would be a first message.
 const SAY: [&[u8]; 2] = [b"", b"\x16\x03\x01\x02\x00\x01\x00"];
 
-fn strangers(address: SocketAddr, count: usize) -> Vec<TcpStream> {
-    let connect = |nth: usize| {
-        let mut stream = TcpStream::connect_timeout(&address, seconds(5)).ok()?;
-        // It may have been closed meanwhile.
-        let _ = stream.write_all(SAY[nth % SAY.len()]);
-        Some(stream)
-    };
-    (0..count).filter_map(connect).collect()
-}
-
 #[test]
 fn silent_handshakes_make_room_for_new_clients() {
     let running = TlsServer::start(&["--max-connections", "100"]);
@@ -29,7 +19,7 @@ fn silent_handshakes_make_room_for_new_clients() {
     let mut slowest = Duration::ZERO;
     let mut held = Vec::new();
     for _ in 0..10 {
-        held.extend(strangers(running.server.api_address(), 150));
+        held.extend(strangers(running.server.api_address(), &SAY, 150));
         let asked = Instant::now();
         let answer = client.get("/api/v1/health").expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
@@ -48,7 +38,7 @@ fn silent_handshakes_make_room_for_new_clients() {
 #[test]
 fn a_handshake_that_is_not_finished_is_closed() {
     let running = TlsServer::start(&["--header-read-timeout-ms", "300"]);
-    let held = strangers(running.server.api_address(), 2);
+    let held = strangers(running.server.api_address(), &SAY, 2);
     for mut stream in held {
         stream.set_read_timeout(Some(seconds(5))).unwrap();
         let mut rest = Vec::new();

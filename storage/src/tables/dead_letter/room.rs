@@ -102,18 +102,8 @@ fn remove_entry(txn: &mut Txn<'_>, entry: &Bytes) -> Result<bool, StoreError> {
 mod tests {
     use super::super::{count, list, put};
     use super::*;
-    use crate::tables::testing::{TestStore, target};
-    use model::{DeadLetter, DeadLetterReason, Seq, UnixMs};
-
-    fn letter(at: u64) -> DeadLetter {
-        DeadLetter {
-            at: UnixMs(at),
-            attempts: 1,
-            reason: DeadLetterReason::Rejected,
-            last_outcome: None,
-            last_status: 400,
-        }
-    }
+    use crate::tables::testing::{TestStore, letter, target};
+    use model::{Seq, UnixMs};
 
     /// The positions that are left of an endpoint of application 1.
     fn left(store: &TestStore, endpoint: u32) -> Vec<u64> {
