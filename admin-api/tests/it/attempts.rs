@@ -18,6 +18,7 @@ fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
         status,
         response: b"said \xff".to_vec(),
         next_attempt_at: None,
+        note: None,
     }
 }
 
