@@ -10,7 +10,7 @@ use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// A URL of an application with everything that decides what is sent to it and how.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Endpoint {
     /// Its number.
     pub id: EndpointId,
@@ -20,7 +20,8 @@ pub struct Endpoint {
     pub salt: u64,
     /// The tenant's own name for it, unique within the application.
     pub uid: Option<String>,
-    /// `http` or `https`, with a host; checked when it was set.
+    /// `http` or `https`, with a host; checked when it was set. User name and password are masked in it; a row from before
+    /// they were sealed has them in the clear.
     pub url: String,
     /// For people.
     pub description: String,
@@ -52,6 +53,39 @@ pub struct Endpoint {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// User name and password of the URL, as they stand in it, sealed.
+    pub sealed_user_info: Option<SealedBytes>,
+    /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
+    pub ca_pem: String,
+}
+
+impl<Context> Decode<Context> for Endpoint {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Endpoint, DecodeError> {
+        Ok(Endpoint {
+            id: Decode::decode(decoder)?,
+            app: Decode::decode(decoder)?,
+            salt: Decode::decode(decoder)?,
+            uid: Decode::decode(decoder)?,
+            url: Decode::decode(decoder)?,
+            description: Decode::decode(decoder)?,
+            event_types: Decode::decode(decoder)?,
+            channels: Decode::decode(decoder)?,
+            rate_limit: Decode::decode(decoder)?,
+            max_in_flight: Decode::decode(decoder)?,
+            timeout_ms: Decode::decode(decoder)?,
+            retry_policy: Decode::decode(decoder)?,
+            on_client_error: Decode::decode(decoder)?,
+            disabled: Decode::decode(decoder)?,
+            active_from: Decode::decode(decoder)?,
+            secrets: Decode::decode(decoder)?,
+            sealed_headers: Decode::decode(decoder)?,
+            metadata: Decode::decode(decoder)?,
+            created_at: Decode::decode(decoder)?,
+            updated_at: Decode::decode(decoder)?,
+            sealed_user_info: appended(decoder)?,
+            ca_pem: appended(decoder)?,
+        })
+    }
 }
 
 impl Endpoint {
@@ -79,6 +113,8 @@ impl Endpoint {
             metadata: "{}".to_owned(),
             created_at,
             updated_at: created_at,
+            sealed_user_info: None,
+            ca_pem: String::new(),
         }
     }
 

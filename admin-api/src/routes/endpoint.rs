@@ -5,6 +5,7 @@
 use super::application::remove_endpoint;
 use super::endpoint_headers::seal_headers;
 use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
+use super::endpoint_url::seal_user_info;
 use super::once::Once;
 use super::params::{AppPath, EndpointPath};
 use super::rows::{check_quota, number_of, save_endpoint};
@@ -96,6 +97,7 @@ pub(crate) async fn update(
             Some(current) => {
                 let (wanted, now) = (new.body.disabled.unwrap_or(false), new.now);
                 let mut row = new.body.replace(&current, now)?;
+                seal_user_info(&state, &mut row, Some(&current))?;
                 set_disabled(&mut row, wanted, now);
                 save_endpoint(txn, &row)?;
                 Ok((OK, row))
@@ -127,7 +129,8 @@ pub(crate) async fn patch(
         move |txn: &mut Txn<'_>| {
             let current = endpoint::get(txn, found.target())?.ok_or(ApiError::NotFound("endpoint"))?;
             let wanted = body.disabled.unwrap_or(current.disabled.is_some());
-            let mut row = body.apply(current, now)?;
+            let mut row = body.apply(current.clone(), now)?;
+            seal_user_info(&state, &mut row, Some(&current))?;
             if let Some(secret) = &secret {
                 row.secrets = vec![seal_secret(&state, row.target(), secret)?];
             }
@@ -200,6 +203,7 @@ impl Checked {
         check_quota("endpoints", "endpoints of an application", count, most)?;
         let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
+        seal_user_info(state, &mut row, None)?;
         row.secrets = vec![seal_secret(state, row.target(), &self.secret)?];
         row.sealed_headers = self.headers.map(|headers| seal_headers(state, row.target(), &headers)).transpose()?;
         save_endpoint(txn, &row)?;
