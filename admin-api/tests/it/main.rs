@@ -16,3 +16,6 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod messages;
+mod once;
+mod paging;
+mod unknown_fields;
