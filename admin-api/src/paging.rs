@@ -132,6 +132,16 @@ impl<K> Page<K> {
             done: self.is_done(has_more, rows.is_empty()),
         }
     }
+
+    /// Says of a page that rows behind `last_seen` were not looked at: it is gone on with from there.
+    pub(crate) fn cut_short<T: ToSchema>(&self, list: &mut ListResponse<T>, last_seen: &str) {
+        list.done = false;
+        if self.is_back {
+            list.prev_iterator = Some(format!("{BACK}{last_seen}"));
+        } else {
+            list.iterator = Some(last_seen.to_owned());
+        }
+    }
 }
 
 #[cfg(test)]
