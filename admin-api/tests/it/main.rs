@@ -19,3 +19,4 @@ mod messages;
 mod once;
 mod paging;
 mod unknown_fields;
+mod wire;
