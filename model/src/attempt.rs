@@ -1,8 +1,9 @@
 //! An attempt: one HTTP request for a delivery, and what it showed.
 
+use crate::appended::appended;
 use crate::id::Seq;
 use crate::time::UnixMs;
-use bincode::de::{Decoder, read::Reader};
+use bincode::de::Decoder;
 use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
@@ -175,14 +176,4 @@ impl<Context> Decode<Context> for AttemptRecord {
             note: appended(decoder)?,
         })
     }
-}
-
-/// A field that was added behind all others: a row written before ends where it would begin, and has its default. Holds
-/// for a value that is decoded from a slice of its own, as rows are.
-pub(crate) fn appended<Context, D, T>(decoder: &mut D) -> Result<T, DecodeError>
-where
-    D: Decoder<Context = Context>,
-    T: Decode<Context> + Default,
-{
-    if decoder.reader().peek_read(1).is_none() { Ok(T::default()) } else { T::decode(decoder) }
 }

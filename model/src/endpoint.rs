@@ -1,6 +1,6 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
-use crate::attempt::appended;
+use crate::appended::appended;
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
@@ -53,6 +53,8 @@ pub struct Endpoint {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// The number that clients of the first generation give their endpoints; none means 1. Shown, and of no effect.
+    pub version: Option<u16>,
     /// User name and password of the URL, as they stand in it, sealed.
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
@@ -82,6 +84,7 @@ impl<Context> Decode<Context> for Endpoint {
             metadata: Decode::decode(decoder)?,
             created_at: Decode::decode(decoder)?,
             updated_at: Decode::decode(decoder)?,
+            version: appended(decoder)?,
             sealed_user_info: appended(decoder)?,
             ca_pem: appended(decoder)?,
         })
@@ -113,6 +116,7 @@ impl Endpoint {
             metadata: "{}".to_owned(),
             created_at,
             updated_at: created_at,
+            version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
         }
@@ -196,5 +200,27 @@ impl<Context> Decode<Context> for EndpointHealth {
             breaker_openings: Decode::decode(decoder)?,
             paused_until: appended(decoder)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SealedBytes;
+    use bincode::config::standard;
+
+    #[test]
+    fn rows_from_before_a_field_was_added_read_as_ones_without_it() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let headers = Some(SealedBytes(vec![1, 2, 3]));
+        let row = Endpoint { uid: Some("u".to_owned()), sealed_headers: headers, ..Endpoint::plain(target, UnixMs(5)) };
+        let mut bytes = bincode::encode_to_vec(&row, standard()).unwrap();
+        for field in ["certificates of its own", "a user name", "a version"] {
+            assert_eq!(bytes.pop(), Some(0), "without {field}");
+            assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row.clone(), bytes.len()));
+        }
+        let row = Endpoint { version: Some(3), ..row };
+        let bytes = bincode::encode_to_vec(&row, standard()).unwrap();
+        assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row, bytes.len()));
     }
 }

@@ -3,6 +3,8 @@
 //! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: what is decided with
 //! these words is decided in `engine`, what is kept of them is kept by `storage`.
 
+mod appended;
+
 pub mod id;
 pub mod time;
 

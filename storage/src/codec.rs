@@ -84,7 +84,7 @@ mod tests {
         let paused = EndpointHealth { paused_until: Some(UnixMs(5)), ..health };
         assert_eq!(decode::<EndpointHealth>("row", &encode(&paused)).unwrap(), paused);
         let endpoint = plain_endpoint(target(1, 2));
-        assert_eq!(read_without_its_end(&endpoint, 2), endpoint);
+        assert_eq!(read_without_its_end(&endpoint, 3), endpoint);
         let sealed_user_info = Some(SealedBytes(vec![1, 2, 3]));
         let private = Endpoint { sealed_user_info, ca_pem: "PEM".to_owned(), ..endpoint };
         assert_eq!(decode::<Endpoint>("row", &encode(&private)).unwrap(), private);
