@@ -68,7 +68,7 @@ impl Settings {
         now: UnixMs,
     ) -> Settings {
         Settings {
-            target: target(row, master, guard, now).map(Arc::new),
+            target: target(row, config, master, guard, now).map(Arc::new),
             filter: Arc::new(Filter::of(row)),
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
             policy: LanePolicy {
@@ -100,7 +100,13 @@ fn checked_url(row: &Endpoint, master: &MasterKey, guard: &Guard) -> Result<Chec
 }
 
 /// The request's unchanging parts.
-fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, Unmakeable> {
+fn target(
+    row: &Endpoint,
+    config: &EngineConfig,
+    master: &MasterKey,
+    guard: &Guard,
+    now: UnixMs,
+) -> Result<Target, Unmakeable> {
     let url = checked_url(row, master, guard)?;
     let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
     let mut keys = Vec::with_capacity(row.secrets.len());
@@ -119,5 +125,5 @@ fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Res
         None => BTreeMap::new(),
     };
     let custom = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Target::new(&url, custom, keys).map_err(Unmakeable::here)
+    Target::new(&url, custom, keys, config.signature_headers).map_err(Unmakeable::here)
 }
