@@ -34,7 +34,7 @@ pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDis
 pub use self::lack::Lack;
 pub use self::request::{BuildTargetError, HeaderError, SignatureHeaders, Target, check_headers};
 pub use self::sign::{SecretKind, SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
-pub use self::tls::{RootCertificate, RootsError, read_roots};
+pub use self::tls::{OwnRoots, RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
 use bytes::Bytes;

@@ -7,6 +7,7 @@
 //! Pure. Deliberately nothing about connections; that is `http`.
 
 use super::sign::{self, SigningKey};
+use super::tls::OwnRoots;
 use super::url::CheckedUrl;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
@@ -179,7 +180,7 @@ pub enum BuildTargetError {
 /// keys. Built anew when the endpoint changes or one of its secrets expires.
 pub struct Target {
     uri: Uri,
-    /// Scheme, host and port: what connections are shared by.
+    /// Scheme, host and port, and which roots of its own it has: what connections are shared by.
     origin: Arc<str>,
     /// Every header of a request, those of a single message with a stand-in value: a clone only replaces values.
     headers: HeaderMap,
@@ -188,6 +189,7 @@ pub struct Target {
     head: String,
     families: &'static [[&'static str; 3]],
     keys: Vec<SigningKey>,
+    own_roots: Option<OwnRoots>,
 }
 
 impl fmt::Debug for Target {
@@ -229,7 +231,19 @@ impl Target {
         }
         let scheme = url.uri().scheme_str().unwrap_or_default();
         let origin = format!("{scheme}://{}", url.host_and_port()).into();
-        Ok(Target { uri: url.uri().clone(), origin, headers, head, families, keys })
+        Ok(Target { uri: url.uri().clone(), origin, headers, head, families, keys, own_roots: None })
+    }
+
+    /// The same, whose receiver's certificate may lead to roots of its own too. Its connections are shared with no target
+    /// that has other roots.
+    #[must_use]
+    pub fn with_own_roots(self, own_roots: OwnRoots) -> Target {
+        let origin = format!("{} {}", self.origin, own_roots.digest).into();
+        Target { origin, own_roots: Some(own_roots), ..self }
+    }
+
+    pub(super) fn own_roots(&self) -> Option<&OwnRoots> {
+        self.own_roots.as_ref()
     }
 
     /// What is requested. May hold secrets in its path or query.
@@ -244,7 +258,7 @@ impl Target {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
     }
 
-    /// Scheme, host and port.
+    /// What connections are shared by.
     pub(super) fn origin(&self) -> &Arc<str> {
         &self.origin
     }

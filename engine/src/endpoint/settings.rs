@@ -3,7 +3,7 @@
 //! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
 
 use crate::config::EngineConfig;
-use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url, join_user_info};
+use crate::dispatch::{CheckedUrl, Guard, OwnRoots, SigningKey, Target, TargetError, check_url, join_user_info};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
 use crate::seal::{MasterKey, SealContext, SealPurpose};
@@ -125,5 +125,9 @@ fn target(
         None => BTreeMap::new(),
     };
     let custom = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Target::new(&url, custom, keys, config.signature_headers).map_err(Unmakeable::here)
+    let target = Target::new(&url, custom, keys, config.signature_headers).map_err(Unmakeable::here)?;
+    if row.ca_pem.is_empty() {
+        return Ok(target);
+    }
+    Ok(target.with_own_roots(OwnRoots::new(&row.ca_pem, &config.extra_roots).map_err(Unmakeable::here)?))
 }

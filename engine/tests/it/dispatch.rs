@@ -8,8 +8,8 @@ mod tls;
 use crate::receiver::{Receiver, read_request};
 use bytes::Bytes;
 use engine::dispatch::{
-    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, SignatureHeaders, SigningKey,
-    Target, check_url,
+    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, OwnRoots, SignatureHeaders,
+    SigningKey, Target, check_url,
 };
 use model::{AppId, Event, Seq, UnixMs};
 use std::io;
