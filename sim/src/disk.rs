@@ -4,10 +4,12 @@
 
 use crate::plant::Plant;
 use bytes::Bytes;
+use model::{Job, Skipped};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::keys::KeyKind;
 use storage::store::memory::FaultOutcome;
 use storage::store::{MemoryStore, Write};
+use storage::tables::job;
 use storage::{Batch, Direction, Store, StoreError};
 
 /// One commit in so many is struck by a planted bug.
@@ -98,6 +100,9 @@ impl State {
                 ],
             )),
             Some(Plant::LostRetryRow) if struck => Some(without(&batch, &[KeyKind::Pending, KeyKind::Due])),
+            // Each of them: the next one would make up for it.
+            Some(Plant::LostRouted) => Some(without(&batch, &[KeyKind::Routed])),
+            Some(Plant::LostCount) => Some(without_skipped(&batch)),
             _ => Some(batch),
         }
     }
@@ -109,6 +114,22 @@ fn without(batch: &Batch, kinds: &[KeyKind]) -> Batch {
     for (key, write) in batch.iter() {
         match write {
             Write::Put(_) if kinds.iter().any(|kind| key.first() == Some(&(*kind as u8))) => {}
+            Write::Put(value) => left.put(key.clone(), value.clone()),
+            Write::Delete => left.delete(key.clone()),
+        }
+    }
+    left
+}
+
+/// A batch whose jobs say that they left nothing as it is.
+fn without_skipped(batch: &Batch) -> Batch {
+    let mut left = Batch::new();
+    for (key, write) in batch.iter() {
+        match write {
+            Write::Put(value) if key.first() == Some(&(KeyKind::Job as u8)) => {
+                let row = job::decode(value).map(|row| Job { skipped: Skipped::default(), ..row });
+                left.put(key.clone(), row.map_or(value.clone(), |row| job::encode(&row)));
+            }
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),
         }

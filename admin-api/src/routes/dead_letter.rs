@@ -19,7 +19,7 @@ use axum::extract::State;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, message_id};
 use model::{DeadLetter, Endpoint, Event, JobKind, Seq, UnixMs};
-use storage::tables::{dead_letter, delivery, log};
+use storage::tables::{dead_letter, delivery, endpoint, log};
 use storage::txn::Txn;
 
 /// Lists the dead letters of an endpoint, in the order of their messages.
@@ -64,6 +64,7 @@ pub(crate) async fn redrive(
     refuse_disabled(&row)?;
     let now = state.now();
     let change = move |txn: &mut Txn<'_>| {
+        refuse_disabled(&endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?)?;
         dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
         Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
     };

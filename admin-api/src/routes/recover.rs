@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use http::StatusCode;
-use model::{Endpoint, EndpointRef, Job, JobKind, JobStatus, Seq, Span};
+use model::{Endpoint, EndpointRef, Job, JobKind, Seq, Span};
 use storage::tables::{counter, endpoint, log};
 use storage::txn::Txn;
 
@@ -81,23 +81,17 @@ pub(super) async fn run(
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let (now, quotas) = (state.now(), state.limits.quotas);
     let change = move |txn: &mut Txn<'_>| {
-        endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
+        let endpoint = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
+        // Again, where nothing can race.
+        if endpoint.disabled.is_some() && kind != JobKind::PurgeDeadLetters {
+            return Err(ApiError::EndpointDisabled);
+        }
         check_jobs(txn, target.app, &quotas)?;
-        let (position, last) = match positions {
+        let positions = match positions {
             Some(positions) => positions,
             None => (Seq::ZERO, log::head(txn, target.app)?),
         };
-        let job = Job {
-            number: counter::next_job_number(txn)?,
-            target,
-            kind,
-            status: JobStatus::Running,
-            position,
-            last,
-            affected: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let job = Job::new(counter::next_job_number(txn)?, target, kind, positions, now);
         start_job(txn, &job)?;
         Ok(job)
     };

@@ -1,7 +1,9 @@
 //! Resend: one message to one endpoint, once more, by hand.
 //!
-//! It gets a fresh round of attempts under the endpoint's policy. Deliberately no matter whether the filter matches: who
-//! asks for it by name gets it.
+//! An order: it is put in line whatever the endpoint's filter and the state of the delivery, and gets a fresh round of
+//! attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and in its turn.
+//! Deliberately nothing is left out because it may be on its way: what is on its way can still be dropped, by a change of
+//! the filter for one, and then a 202 would have been an order for nothing.
 
 use super::params::DeliveryPath;
 use crate::dto::fields::EmptyResponse;
@@ -10,12 +12,12 @@ use crate::extract::{InEndpoint, InMessage};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use engine::DeliveryState;
 use http::StatusCode;
 use storage::tables::{delivery, endpoint};
 use storage::txn::Txn;
 
-/// Sends a message to an endpoint once more.
+/// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
+/// the endpoint is disabled.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", tag = "Message Attempt",
     operation_id = "v1.message-attempt.resend", params(DeliveryPath),
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
@@ -24,17 +26,15 @@ pub(crate) async fn resend(
     InMessage(event): InMessage,
     InEndpoint(row): InEndpoint,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    if row.disabled.is_some() {
-        return Err(ApiError::EndpointDisabled);
-    }
-    // What is on its way gets there without a second request.
-    if !matches!(state.delivery_state(&row, &event)?, DeliveryState::Queued) {
-        let now = state.now();
-        let change = move |txn: &mut Txn<'_>| {
-            endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
-            Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
-        };
-        state.change(change).await?;
-    }
+    let now = state.now();
+    let change = move |txn: &mut Txn<'_>| {
+        // Where nothing can race: what is put in line for a disabled endpoint only becomes a dead letter.
+        let endpoint = endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
+        if endpoint.disabled.is_some() {
+            return Err(ApiError::EndpointDisabled);
+        }
+        Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
+    };
+    state.change(change).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }

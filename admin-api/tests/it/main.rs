@@ -16,3 +16,4 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod messages;
+mod standing;

@@ -3,6 +3,7 @@
 //!
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
@@ -12,6 +13,7 @@
 
 mod bounds;
 mod deliveries;
+mod jobs;
 mod ledger;
 mod quotas;
 mod rest;
@@ -21,11 +23,12 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use model::{Cursor, EndpointRef, Job, Pending, Seq, Trigger, UnixMs};
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
+use storage::tables::delivery;
 use storage::writer::IngestOutcome;
 use storage::{Batch, StoreError, codec};
 
@@ -62,6 +65,8 @@ pub struct Oracle {
     /// Deliveries.
     pub deliveries: Deliveries,
     quotas: Quotas,
+    /// Jobs as they were last seen.
+    jobs: BTreeMap<u32, Job>,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -76,6 +81,7 @@ impl Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
+            jobs: BTreeMap::new(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -90,7 +96,9 @@ impl Oracle {
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = keys::endpoint::decode(key)?;
             match write {
-                Write::Put(value) => self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger),
+                Write::Put(value) => {
+                    self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger, rows)?;
+                }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
@@ -115,6 +123,7 @@ impl Oracle {
                 self.deliveries.given_up(target, seq)?;
             }
         }
+        jobs::check(batch, &mut self.jobs)?;
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {
@@ -197,7 +206,7 @@ pub fn marks_in_words(batch: &Batch) -> Result<Vec<String>, Violation> {
     for (key, write) in of_kind(batch, KeyKind::Gap) {
         let (target, first) = keys::gap::decode(key)?;
         if let Write::Put(value) = write {
-            let gap: Gap = codec::decode("gap", value)?;
+            let gap = delivery::decode_gap(value)?;
             lines.push(format!("{} does not get {first} to {:?}", target.endpoint, gap.last.map(|last| last.0)));
         }
     }

@@ -5,10 +5,10 @@ use super::{Ledger, Oracle, Violation, ensure, named};
 use crate::node::Node;
 use engine::DeliveryState;
 use engine::delivery_state::delivery_state;
-use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Gap, Seq};
+use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Seq};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, log, settle};
-use storage::{Direction, Store, codec, keys};
+use storage::{Direction, Store, keys};
 
 /// Longer than any breaker holds, and than any `Retry-After` is honoured.
 const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
@@ -53,7 +53,7 @@ fn open_gaps(rows: &MemoryStore, target: EndpointRef) -> Result<usize, Violation
     let range = keys::gap::of_endpoint(target);
     let mut open = 0;
     for (_, value) in Store::scan(rows, &range.start, &range.end, usize::MAX, Direction::Forward)? {
-        let gap: Gap = codec::decode("gap", &value)?;
+        let gap = delivery::decode_gap(&value)?;
         open += usize::from(gap.last.is_none());
     }
     Ok(open)
@@ -83,19 +83,22 @@ fn check_delivery(
         DeliveryState::Discarded => ensure!(facts.ended > 0, "{} was discarded: {facts:?}", name()),
         DeliveryState::Waiting(row) => return Err(Violation(format!("{} waits for ever: {row:?}", name()))),
         DeliveryState::Cancelled(_) => {
-            let reason = facts.disabled_since || facts.passed_by || !facts.owed;
+            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since;
             ensure!(reason, "{} was cancelled: {facts:?}", name());
         }
-        DeliveryState::Queued => {
-            let excused = !facts.owed || facts.unwanted_since || facts.displaced;
-            ensure!(excused, "{} is lost: {facts:?}", name());
-        }
+        // Everything is passed by now: nothing can be ahead of its endpoint.
+        DeliveryState::Queued => return Err(Violation(format!("{} shows as queued: {facts:?}", name()))),
         DeliveryState::NotMatched => {
-            ensure!(!facts.owed || facts.unwanted_since || facts.displaced, "{} is forgotten: {facts:?}", name());
+            ensure!(!facts.owed || facts.unwanted_since, "{} is forgotten: {facts:?}", name());
         }
+        // No run forgets attempts for their age.
+        DeliveryState::HistoryGone => return Err(Violation(format!("{} lost its history: {facts:?}", name()))),
     }
     let done = facts.ended > 0 || facts.disabled_since || facts.unwanted_since;
     ensure!(!facts.owed || done, "{} never ended: {state:?} {facts:?}", name());
+    // Two orders of one commit are one place in line.
+    ensure!(!facts.ordered || facts.requeued > 0, "{} was ordered and is not in line: {facts:?}", name());
+    ensure!(!facts.order_open, "{} was ordered and never sent: {facts:?}", name());
     Ok(())
 }
 

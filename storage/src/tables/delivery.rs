@@ -10,20 +10,23 @@
 //! health (endpoint)        → its failures, so that a restart does not start over
 //! ```
 //!
+//! Layout 2 of a gap has the endpoint's filter behind the fields of layout 1.
+//!
 //! `due` is kept by endpoint, not globally: an endpoint with a million overdue retries is then nobody else's business.
 //! Deliberately rows only: what a settlement does to them is in [`super::settle`].
 
-use crate::codec::{decode, encode};
+use crate::codec::{self, decode, encode};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::log;
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::txn::Txn;
+use bincode::Decode;
 use bytes::Bytes;
 use model::{
-    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
-    UnixMs,
+    AppId, Cursor, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, EndpointRef, Expired, Gap, Pending,
+    Seq, Trigger, UnixMs,
 };
 
 /// Value of a row of the due index: a retry of the schedule.
@@ -195,9 +198,31 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
     }
 }
 
+/// The layout of a gap that is written. Persisted: never reuse a number.
+const GAP_LAYOUT: u8 = 2;
+
+/// Layout 1 of a gap. Persisted: never change.
+#[derive(Decode)]
+#[cfg_attr(test, derive(bincode::Encode))]
+struct GapV1 {
+    last: Option<Seq>,
+    reason: DisabledReason,
+}
+
+/// Reads the value of a gap.
+///
+/// # Errors
+/// [`StoreError::CorruptRow`] for anything that no version has written.
+pub fn decode_gap(value: &[u8]) -> Result<Gap, StoreError> {
+    match codec::version_of(value) {
+        Some(GAP_LAYOUT) => codec::decode_as(GAP_LAYOUT, "gap", value),
+        _ => decode::<GapV1>("gap", value).map(|row| Gap { last: row.last, reason: row.reason, wanted: None }),
+    }
+}
+
 /// Opens or closes a gap that begins at `first`.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
-    txn.put(keys::gap::encode(target, first), encode(gap));
+    txn.put(keys::gap::encode(target, first), codec::encode_as(GAP_LAYOUT, gap));
 }
 
 /// The gap that begins last at or before `seq`.
@@ -211,7 +236,7 @@ pub fn gap_before(
 ) -> Result<Option<(Seq, Gap)>, StoreError> {
     let range = keys::gap::of_endpoint(target).up_to(keys::gap::encode(target, seq));
     let rows = read.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
+    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode_gap(value)?))).transpose()
 }
 
 /// The gap that begins last, one of this very transaction included.
@@ -220,7 +245,7 @@ pub fn gap_before(
 /// Whatever the store reports.
 pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>, StoreError> {
     let row = txn.last_in(&keys::gap::of_endpoint(target))?;
-    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode("gap", &value)?))).transpose()
+    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode_gap(&value)?))).transpose()
 }
 
 /// What an endpoint did not get because retention removed it first, if there was any.
@@ -265,7 +290,7 @@ pub fn sweep_gaps(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usi
     let mut begin: Option<(AppId, Seq)> = None;
     sweep::sweep(txn, keys::gap::all(), position, limit, |txn, key, value| {
         let (target, _) = keys::gap::decode(key)?;
-        let gap: Gap = decode("gap", value)?;
+        let gap = decode_gap(value)?;
         let Some(last) = gap.last else { return Ok(false) };
         let first = match begin {
             Some((app, first)) if app == target.app => first,
@@ -311,11 +336,15 @@ pub fn expire_pending(
 
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
+/// An attempt that is in flight belongs to the place in line that it was taken from;
+/// so a second order of the same millisecond gets another place, or that attempt would end it too.
+///
 /// # Errors
 /// Whatever the store reports.
 pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
     let was = pending(txn, target, seq)?.map(|row| row.due);
-    let row = Pending { attempts: 0, due: now, last_outcome: None, trigger: Trigger::Manual };
+    let due = if was == Some(now) { now.plus_ms(1) } else { now };
+    let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Manual };
     put_pending(txn, target, seq, was, &row);
     super::dead_letter::remove(txn, target, seq)?;
     txn.tell(crate::txn::Change::Requeued(target));
@@ -343,4 +372,42 @@ pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usi
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use model::Wanted;
+
+    #[test]
+    fn a_gap_of_the_version_before_reads_as_one_whose_filter_is_not_known() {
+        let (store, target) = (TestStore::default(), target(1, 1));
+        let old = GapV1 { last: Some(Seq(9)), reason: DisabledReason::Gone };
+        store.write(|txn| {
+            txn.put(keys::gap::encode(target, Seq(3)), encode(&old));
+            Ok(())
+        });
+        let read = |seq| gap_before(&store, target, Seq(seq)).unwrap();
+        let expected = Gap { last: Some(Seq(9)), reason: DisabledReason::Gone, wanted: None };
+        assert_eq!(read(5), Some((Seq(3), expected.clone())));
+        let wanted = Wanted { event_types: vec!["a".to_owned()], channels: vec!["c".to_owned()] };
+        let newer = Gap { wanted: Some(wanted), ..expected };
+        store.write(|txn| {
+            put_gap(txn, target, Seq(3), &newer);
+            Ok(())
+        });
+        assert_eq!(read(5), Some((Seq(3), newer)));
+    }
+
+    #[test]
+    fn two_orders_of_one_millisecond_have_two_places_in_line() {
+        let (store, target) = (TestStore::default(), target(1, 1));
+        let due = || list_due(&store, target, None, 9).unwrap().iter().map(|(due, _, _)| due.0).collect::<Vec<_>>();
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
+        assert_eq!(due(), [50]);
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
+        assert_eq!(due(), [51]);
+        assert_eq!(pending(&store, target, Seq(1)).unwrap().map(|row| row.due), Some(UnixMs(51)));
+    }
 }
