@@ -1,11 +1,14 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
+use crate::appended::appended;
 use crate::id::{EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// One job. It continues after a restart from where it was.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
@@ -29,6 +32,27 @@ pub struct Job {
     pub looked_at: u64,
     /// Deliveries it left as they are, by reason.
     pub skipped: Skipped,
+}
+
+impl<Context> Decode<Context> for Job {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Job, DecodeError> {
+        let mut job = Job {
+            number: Decode::decode(decoder)?,
+            target: Decode::decode(decoder)?,
+            kind: Decode::decode(decoder)?,
+            status: Decode::decode(decoder)?,
+            position: Decode::decode(decoder)?,
+            last: Decode::decode(decoder)?,
+            affected: Decode::decode(decoder)?,
+            created_at: Decode::decode(decoder)?,
+            updated_at: Decode::decode(decoder)?,
+            looked_at: appended(decoder)?,
+            skipped: appended(decoder)?,
+        };
+        // A job of the version before knows only of those it put in line.
+        job.looked_at = job.looked_at.max(job.affected);
+        Ok(job)
+    }
 }
 
 impl Job {

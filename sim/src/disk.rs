@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::keys::KeyKind;
 use storage::store::memory::FaultOutcome;
 use storage::store::{MemoryStore, Write};
-use storage::tables::job;
-use storage::{Batch, Direction, Store, StoreError};
+use storage::{Batch, Direction, Store, StoreError, codec};
 
 /// One commit in so many is struck by a planted bug.
 const STRUCK_EVERY: u64 = 5;
@@ -127,8 +126,8 @@ fn without_skipped(batch: &Batch) -> Batch {
     for (key, write) in batch.iter() {
         match write {
             Write::Put(value) if key.first() == Some(&(KeyKind::Job as u8)) => {
-                let row = job::decode(value).map(|row| Job { skipped: Skipped::default(), ..row });
-                left.put(key.clone(), row.map_or(value.clone(), |row| job::encode(&row)));
+                let row = codec::decode("job", value).map(|row| Job { skipped: Skipped::default(), ..row });
+                left.put(key.clone(), row.map_or(value.clone(), |row| codec::encode(&row)));
             }
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),

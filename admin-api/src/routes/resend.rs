@@ -5,10 +5,12 @@
 //! Deliberately nothing is left out because it may be on its way: what is on its way can still be dropped, by a change of
 //! the filter for one, and then a 202 would have been an order for nothing.
 
+use super::once::{Once, perform};
 use super::params::DeliveryPath;
+use super::recover::kind_of;
 use crate::dto::fields::EmptyResponse;
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::{InEndpoint, InMessage};
+use crate::extract::{IdempotencyKey, InEndpoint, InMessage};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -19,22 +21,27 @@ use storage::txn::Txn;
 /// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
 /// the endpoint is disabled.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", tag = "Message Attempt",
-    operation_id = "v1.message-attempt.resend", params(DeliveryPath),
+    operation_id = "v1.message-attempt.resend", params(DeliveryPath,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn resend(
     State(state): State<ApiState>,
     InMessage(event): InMessage,
     InEndpoint(row): InEndpoint,
+    IdempotencyKey(key): IdempotencyKey,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
+    let kind = format!("{}/{}", kind_of("resend", row.target()), event.seq.0);
+    let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
     let now = state.now();
-    let change = move |txn: &mut Txn<'_>| {
+    let act = move |txn: &mut Txn<'_>| {
         // Where nothing can race: what is put in line for a disabled endpoint only becomes a dead letter.
         let endpoint = endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
         if endpoint.disabled.is_some() {
             return Err(ApiError::EndpointDisabled);
         }
-        Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
+        delivery::requeue(txn, row.target(), event.seq, now)?;
+        Ok((Some(event.seq.0), ()))
     };
-    state.change(change).await?;
+    state.change(move |txn| perform(once.as_ref(), txn, |_, _| Ok(Some(())), act)).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }

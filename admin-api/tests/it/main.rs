@@ -16,4 +16,8 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod messages;
+mod once;
+mod paging;
 mod standing;
+mod unknown_fields;
+mod wire;

@@ -120,6 +120,7 @@ impl World {
             status: 0,
             response: Vec::new(),
             next_attempt_at: None,
+            note: None,
         };
         self.write(|txn| history::put_first(txn, &mut LastRuns::default(), TARGET, vec![record]));
     }

@@ -5,7 +5,6 @@ use model::{EndpointRef, Job, JobKind, Pending, Trigger};
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
 use storage::store::Write;
-use storage::tables::job;
 use storage::{Batch, codec};
 
 /// Checks the jobs that a batch moves; `known` is how they were before.
@@ -16,7 +15,7 @@ pub(super) fn check(batch: &Batch, known: &mut BTreeMap<u32, Job>) -> Result<(),
             known.remove(&number);
             continue;
         };
-        let row = job::decode(value)?;
+        let row: Job = codec::decode("job", value)?;
         let skipped = row.skipped.total();
         ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
         let before = known.get(&number).map_or(0, |before| before.affected);

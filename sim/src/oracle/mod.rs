@@ -23,12 +23,11 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Job, Pending, Seq, Trigger, UnixMs};
+use model::{Cursor, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
-use storage::tables::delivery;
 use storage::writer::IngestOutcome;
 use storage::{Batch, StoreError, codec};
 
@@ -206,7 +205,7 @@ pub fn marks_in_words(batch: &Batch) -> Result<Vec<String>, Violation> {
     for (key, write) in of_kind(batch, KeyKind::Gap) {
         let (target, first) = keys::gap::decode(key)?;
         if let Write::Put(value) = write {
-            let gap = delivery::decode_gap(value)?;
+            let gap: Gap = codec::decode("gap", value)?;
             lines.push(format!("{} does not get {first} to {:?}", target.endpoint, gap.last.map(|last| last.0)));
         }
     }

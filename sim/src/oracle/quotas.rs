@@ -2,11 +2,11 @@
 //! remove goes only where a newer one needs its room.
 
 use super::{Violation, ensure, named, of_kind};
-use model::{AppId, DeadLetter, EndpointRef, JobKind, Seq, UnixMs};
+use model::{AppId, DeadLetter, EndpointRef, Job, JobKind, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
-use storage::tables::{dead_letter, idempotency, job};
+use storage::tables::{dead_letter, idempotency};
 use storage::writer::WriterQuotas;
 use storage::{Batch, Direction, Store, codec};
 
@@ -121,7 +121,7 @@ fn purged(batch: &Batch) -> Result<BTreeSet<EndpointRef>, Violation> {
     let mut purged = BTreeSet::new();
     for (_, write) in of_kind(batch, KeyKind::Job) {
         if let Write::Put(value) = write {
-            let row = job::decode(value)?;
+            let row: Job = codec::decode("job", value)?;
             purged.extend((row.kind == JobKind::PurgeDeadLetters).then_some(row.target));
         }
     }

@@ -5,10 +5,10 @@ use super::{Ledger, Oracle, Violation, ensure, named};
 use crate::node::Node;
 use engine::DeliveryState;
 use engine::delivery_state::delivery_state;
-use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Seq};
+use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Gap, Seq};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, log, settle};
-use storage::{Direction, Store, keys};
+use storage::{Direction, Store, codec, keys};
 
 /// Longer than any breaker holds, and than any `Retry-After` is honoured.
 const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
@@ -53,7 +53,7 @@ fn open_gaps(rows: &MemoryStore, target: EndpointRef) -> Result<usize, Violation
     let range = keys::gap::of_endpoint(target);
     let mut open = 0;
     for (_, value) in Store::scan(rows, &range.start, &range.end, usize::MAX, Direction::Forward)? {
-        let gap = delivery::decode_gap(&value)?;
+        let gap: Gap = codec::decode("gap", &value)?;
         open += usize::from(gap.last.is_none());
     }
     Ok(open)

@@ -10,23 +10,20 @@
 //! health (endpoint)        → its failures, so that a restart does not start over
 //! ```
 //!
-//! Layout 2 of a gap has the endpoint's filter behind the fields of layout 1.
-//!
 //! `due` is kept by endpoint, not globally: an endpoint with a million overdue retries is then nobody else's business.
 //! Deliberately rows only: what a settlement does to them is in [`super::settle`].
 
-use crate::codec::{self, decode, encode};
+use crate::codec::{decode, encode};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::log;
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::txn::Txn;
-use bincode::Decode;
 use bytes::Bytes;
 use model::{
-    AppId, Cursor, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, EndpointRef, Expired, Gap, Pending,
-    Seq, Trigger, UnixMs,
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
+    UnixMs,
 };
 
 /// Value of a row of the due index: a retry of the schedule.
@@ -198,31 +195,9 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
     }
 }
 
-/// The layout of a gap that is written. Persisted: never reuse a number.
-const GAP_LAYOUT: u8 = 2;
-
-/// Layout 1 of a gap. Persisted: never change.
-#[derive(Decode)]
-#[cfg_attr(test, derive(bincode::Encode))]
-struct GapV1 {
-    last: Option<Seq>,
-    reason: DisabledReason,
-}
-
-/// Reads the value of a gap.
-///
-/// # Errors
-/// [`StoreError::CorruptRow`] for anything that no version has written.
-pub fn decode_gap(value: &[u8]) -> Result<Gap, StoreError> {
-    match codec::version_of(value) {
-        Some(GAP_LAYOUT) => codec::decode_as(GAP_LAYOUT, "gap", value),
-        _ => decode::<GapV1>("gap", value).map(|row| Gap { last: row.last, reason: row.reason, wanted: None }),
-    }
-}
-
 /// Opens or closes a gap that begins at `first`.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
-    txn.put(keys::gap::encode(target, first), codec::encode_as(GAP_LAYOUT, gap));
+    txn.put(keys::gap::encode(target, first), encode(gap));
 }
 
 /// The gap that begins last at or before `seq`.
@@ -236,7 +211,7 @@ pub fn gap_before(
 ) -> Result<Option<(Seq, Gap)>, StoreError> {
     let range = keys::gap::of_endpoint(target).up_to(keys::gap::encode(target, seq));
     let rows = read.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode_gap(value)?))).transpose()
+    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
 }
 
 /// The gap that begins last, one of this very transaction included.
@@ -245,7 +220,7 @@ pub fn gap_before(
 /// Whatever the store reports.
 pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>, StoreError> {
     let row = txn.last_in(&keys::gap::of_endpoint(target))?;
-    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode_gap(&value)?))).transpose()
+    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode("gap", &value)?))).transpose()
 }
 
 /// What an endpoint did not get because retention removed it first, if there was any.
@@ -290,7 +265,7 @@ pub fn sweep_gaps(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usi
     let mut begin: Option<(AppId, Seq)> = None;
     sweep::sweep(txn, keys::gap::all(), position, limit, |txn, key, value| {
         let (target, _) = keys::gap::decode(key)?;
-        let gap = decode_gap(value)?;
+        let gap: Gap = decode("gap", value)?;
         let Some(last) = gap.last else { return Ok(false) };
         let first = match begin {
             Some((app, first)) if app == target.app => first,
@@ -378,14 +353,14 @@ pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usi
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::Wanted;
+    use model::{DisabledReason, Wanted};
 
     #[test]
     fn a_gap_of_the_version_before_reads_as_one_whose_filter_is_not_known() {
         let (store, target) = (TestStore::default(), target(1, 1));
-        let old = GapV1 { last: Some(Seq(9)), reason: DisabledReason::Gone };
+        // The same without its last field.
         store.write(|txn| {
-            txn.put(keys::gap::encode(target, Seq(3)), encode(&old));
+            txn.put(keys::gap::encode(target, Seq(3)), encode(&(Some(Seq(9)), DisabledReason::Gone)));
             Ok(())
         });
         let read = |seq| gap_before(&store, target, Seq(seq)).unwrap();

@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(gap_of(99), Some((13, Some(15))));
         // It reports late, from before.
         store.write(|txn| {
-            delivery::put_cursor(txn, target(1, 1), &model::Cursor { upto: Seq(11), holes: Vec::new() });
+            delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(11), holes: Vec::new() });
             put(txn, &off)
         });
         assert_eq!((gap_of(14), gap_of(99)), (Some((13, Some(15))), Some((16, None))));
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(gap_of(99), Some((9, Some(9), "c".to_owned())));
         // Another filter and disabled in one commit: what is not settled yet was taken under the filter before.
         store.write(|txn| {
-            delivery::put_cursor(txn, target(1, 1), &model::Cursor { upto: Seq(9), holes: Vec::new() });
+            delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(9), holes: Vec::new() });
             delivery::put_routed(txn, AppId(1), Seq(12));
             Ok(())
         });

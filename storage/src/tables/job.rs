@@ -1,6 +1,4 @@
 //! Jobs, by number. A finished one stays, so that whoever asked for it can still ask how it went.
-//!
-//! Layout 2 has what was looked at and skipped behind the fields of layout 1.
 
 use crate::codec;
 use crate::keys::{KeyKind, job};
@@ -8,72 +6,16 @@ use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{put_value, scan};
+use crate::tables::{get_row, put_row, scan_rows};
 use crate::txn::Txn;
-use bincode::Decode;
-use bytes::Bytes;
-use model::{AppId, EndpointRef, Job, JobKind, JobStatus, Seq, Skipped, UnixMs};
-
-/// The layout that is written. Persisted: never reuse a number.
-const LAYOUT: u8 = 2;
-
-/// Layout 1: a job that does not know how many it looked at. Persisted: never change.
-#[derive(Decode)]
-#[cfg_attr(test, derive(bincode::Encode))]
-struct JobV1 {
-    number: u32,
-    target: EndpointRef,
-    kind: JobKind,
-    status: JobStatus,
-    position: Seq,
-    last: Seq,
-    affected: u64,
-    created_at: UnixMs,
-    updated_at: UnixMs,
-}
-
-impl From<JobV1> for Job {
-    fn from(row: JobV1) -> Job {
-        Job {
-            number: row.number,
-            target: row.target,
-            kind: row.kind,
-            status: row.status,
-            position: row.position,
-            last: row.last,
-            affected: row.affected,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            looked_at: row.affected,
-            skipped: Skipped::default(),
-        }
-    }
-}
-
-/// The value of a job.
-#[must_use]
-pub fn encode(row: &Job) -> Bytes {
-    codec::encode_as(LAYOUT, row)
-}
-
-/// Reads the value of a job.
-///
-/// # Errors
-/// [`StoreError::CorruptRow`] for anything that no version has written.
-pub fn decode(value: &[u8]) -> Result<Job, StoreError> {
-    let kind = KeyKind::Job.name();
-    match codec::version_of(value) {
-        Some(LAYOUT) => codec::decode_as(LAYOUT, kind, value),
-        _ => codec::decode::<JobV1>(kind, value).map(Job::from),
-    }
-}
+use model::{AppId, Job, JobKind, JobStatus, UnixMs};
 
 /// One job.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), number: u32) -> Result<Option<Job>, StoreError> {
-    read.get(&job::encode(number))?.map(|value| decode(&value)).transpose()
+    get_row(read, KeyKind::Job, &job::encode(number))
 }
 
 /// Jobs by number, from the one beyond `after`.
@@ -87,7 +29,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<Job>, StoreError> {
     let range = job::all().beyond(after.map(job::encode), direction);
-    scan(read, &range, limit, direction)?.iter().map(|(_, value)| decode(value)).collect()
+    scan_rows(read, KeyKind::Job, &range, limit, direction)
 }
 
 /// How many jobs of an application a caller asked for: those that have more to do, and all that are kept. Those of a store
@@ -109,7 +51,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
     let (was_running, is_running) = (before.as_ref().is_some_and(is_running), is_running(row));
     let delta = i64::from(is_running) - i64::from(was_running);
     recount(txn, row, delta, i64::from(before.is_none()))?;
-    put_value(txn, job::encode(row.number), encode(row))
+    put_row(txn, job::encode(row.number), row)
 }
 
 fn is_running(row: &Job) -> bool {
@@ -141,7 +83,7 @@ pub fn sweep(
 ) -> Result<Swept, StoreError> {
     let mut gone: Vec<Job> = Vec::new();
     let swept = sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
-        let row = decode(value)?;
+        let row: Job = codec::decode(KeyKind::Job.name(), value)?;
         let is_past = !is_running(&row) && row.updated_at < before;
         gone.extend(is_past.then_some(row));
         Ok(is_past)
@@ -168,26 +110,17 @@ mod tests {
     #[test]
     fn a_job_of_the_version_before_reads_as_one_that_skipped_nothing() {
         let store = TestStore::default();
-        let old = JobV1 {
-            number: 7,
-            target: target(1, 1),
-            kind: JobKind::RedriveDeadLetters,
-            status: JobStatus::Running,
-            position: Seq(3),
-            last: Seq(9),
-            affected: 2,
-            created_at: UnixMs(1),
-            updated_at: UnixMs(1),
-        };
+        let new = Job { position: Seq(3), affected: 2, looked_at: 2, ..row(7, JobStatus::Running) };
+        // The same without its last two fields, which are a byte each.
+        let value = codec::encode(&new);
         store.write(|txn| {
-            txn.put(job::encode(7), codec::encode(&old));
+            txn.put(job::encode(7), value.slice(..value.len() - 2));
             Ok(())
         });
-        let expected = Job { position: Seq(3), affected: 2, looked_at: 2, ..row(7, JobStatus::Running) };
-        assert_eq!(get(&store, 7).unwrap(), Some(expected.clone()));
-        let mut skipped = Skipped::default();
+        assert_eq!(get(&store, 7).unwrap(), Some(new.clone()));
+        let mut skipped = model::Skipped::default();
         skipped.count(model::SkipReason::Delivered);
-        let newer = Job { looked_at: 3, skipped, ..expected };
+        let newer = Job { looked_at: 3, skipped, ..new };
         store.write(|txn| put(txn, &newer));
         assert_eq!(list(&store, None, 10, Direction::Forward).unwrap(), [newer]);
     }
