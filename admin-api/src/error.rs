@@ -58,6 +58,9 @@ pub(crate) enum ApiError {
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
+    /// The message's payload was expunged, so nothing of it can be sent.
+    #[error("the payload of this message was expunged")]
+    MissingPayload,
     /// There is as much as there may be.
     #[error("there may be at most {most} {of}")]
     QuotaExceeded {
@@ -200,7 +203,7 @@ impl ApiError {
             }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            ApiError::BodyBroken | ApiError::MissingPayload => StatusCode::BAD_REQUEST,
             ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
@@ -221,6 +224,7 @@ impl ApiError {
             ApiError::Invalid(_) => "validation_error",
             ApiError::Conflict(_) => "conflict",
             ApiError::EndpointDisabled => "endpoint_disabled",
+            ApiError::MissingPayload => "missing_payload",
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::QuotaExceeded { .. } => "quota_exceeded",
             ApiError::BodyTooLarge { .. } => "payload_too_large",

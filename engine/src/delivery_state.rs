@@ -3,7 +3,7 @@
 //! A delivery on the happy path has no row, so its state is what is left when no row says otherwise.
 
 use crate::endpoint::filter::Filter;
-use model::{DeadLetter, DisabledReason, Endpoint, Event, OutcomeClass, Pending};
+use model::{DeadLetter, DeadLetterReason, DisabledReason, Endpoint, Event, OutcomeClass, Pending, UnixMs};
 use storage::tables::{dead_letter, delivery, history};
 use storage::{Read, StoreError};
 
@@ -37,7 +37,7 @@ pub fn delivery_state(
 ) -> Result<DeliveryState, StoreError> {
     let (target, seq) = (endpoint.target(), event.seq);
     if let Some(row) = delivery::pending(read, target, seq)? {
-        return Ok(DeliveryState::Waiting(row));
+        return Ok(if event.is_expunged() { expunged(row.due, row.attempts) } else { DeliveryState::Waiting(row) });
     }
     if let Some(letter) = dead_letter::get(read, target, seq)? {
         return Ok(DeliveryState::DeadLettered(letter));
@@ -61,5 +61,15 @@ pub fn delivery_state(
         return Ok(DeliveryState::Cancelled(gap.reason));
     }
     let for_it = seq > endpoint.active_from;
-    Ok(if for_it { DeliveryState::Queued } else { DeliveryState::NotMatched })
+    Ok(match for_it {
+        true if event.is_expunged() => expunged(event.accepted_at, 0),
+        true => DeliveryState::Queued,
+        false => DeliveryState::NotMatched,
+    })
+}
+
+/// Nothing is left to send: what the delivery becomes when its turn comes.
+fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
+    let reason = DeadLetterReason::Expunged;
+    DeliveryState::DeadLettered(DeadLetter { at, attempts, reason, last_outcome: None, last_status: 0 })
 }

@@ -140,7 +140,9 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
         JobKind::PurgeApplication => purge_application(txn, &mut row)?,
-        JobKind::PurgeDeadLetters => dead_letters(txn, &mut row, |txn, seq| dead_letter::remove(txn, target, seq))?,
+        JobKind::PurgeDeadLetters => {
+            dead_letters(txn, &mut row, |txn, seq| dead_letter::remove(txn, target, seq).map(|()| true))?
+        }
         kind => match endpoint::get(txn, target)? {
             None => {
                 row.status = JobStatus::Failed;
@@ -149,7 +151,7 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
                 return Ok(false);
             }
             Some(_) if kind == JobKind::RedriveDeadLetters => {
-                dead_letters(txn, &mut row, |txn, seq| delivery::requeue(txn, target, seq, now))?
+                dead_letters(txn, &mut row, |txn, seq| redrive(txn, target, seq, now))?
             }
             Some(endpoint) => span_of_events(txn, &mut row, &endpoint, now)?,
         },
@@ -162,20 +164,29 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     Ok(!finished)
 }
 
-/// A chunk of dead letters, ascending, up to the last there was when the job began.
+/// Puts a dead letter back in line, and says so. One whose event was expunged stays: nothing is left to send of it.
+fn redrive(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<bool, StoreError> {
+    if log::get_undamaged(txn, target.app, seq)?.is_some_and(|event| event.is_expunged()) {
+        return Ok(false);
+    }
+    delivery::requeue(txn, target, seq, now)?;
+    Ok(true)
+}
+
+/// A chunk of dead letters, ascending, up to the last there was when the job began. Counts those that `each` did something
+/// with.
 fn dead_letters(
     txn: &mut Txn<'_>,
     row: &mut Job,
-    mut each: impl FnMut(&mut Txn<'_>, Seq) -> Result<(), StoreError>,
+    mut each: impl FnMut(&mut Txn<'_>, Seq) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
     let letters = dead_letter::list(txn, row.target, Some(row.position), CHUNK, Direction::Forward)?;
     for (seq, _) in &letters {
         if *seq > row.last {
             return Ok(true);
         }
-        each(txn, *seq)?;
+        row.affected += u64::from(each(txn, *seq)?);
         row.position = *seq;
-        row.affected += 1;
     }
     Ok(letters.len() < CHUNK)
 }
@@ -197,7 +208,8 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
         }
         row.position = event.seq;
         let within = event.accepted_at >= since && event.accepted_at <= until;
-        if within && wanted.matches(event) && is_for(txn, row.kind, endpoint, event)? {
+        // Nothing is left to send of one that was expunged.
+        if within && !event.is_expunged() && wanted.matches(event) && is_for(txn, row.kind, endpoint, event)? {
             delivery::requeue(txn, row.target, event.seq, now)?;
             row.affected += 1;
         }

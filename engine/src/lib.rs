@@ -15,6 +15,8 @@ pub mod retention;
 
 pub mod delivery_state;
 
+mod erasing;
+
 mod observe;
 
 mod room;

@@ -4,7 +4,7 @@
 
 use crate::node::Reply;
 use bytes::Bytes;
-use model::{AppId, EndpointId};
+use model::{AppId, EndpointId, Seq};
 use storage::StoreError;
 use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
 
@@ -41,6 +41,8 @@ pub type Taken = Result<Vec<IngestOutcome>, IngestError>;
 pub enum Request {
     /// Messages.
     Send(Parcel, Reply<Taken>),
+    /// That a message is expunged.
+    Expunge(AppId, Seq, Reply<Changed>),
     /// Anything else, in words.
     Change(String, Reply<Changed>),
 }
@@ -49,6 +51,8 @@ pub enum Request {
 pub enum Answer {
     /// To messages.
     Taken(Parcel, Taken),
+    /// A message is expunged, or not.
+    Expunged(AppId, Seq, Changed),
     /// To anything else.
     Changed(String, Changed),
 }
@@ -108,6 +112,7 @@ impl Clients {
         for index in 0..self.waiting.len() {
             let taken = match &mut self.waiting[index] {
                 Request::Send(parcel, reply) => reply.poll().map(|taken| Answer::Taken(parcel.clone(), taken)),
+                Request::Expunge(app, seq, reply) => reply.poll().map(|changed| Answer::Expunged(*app, *seq, changed)),
                 Request::Change(words, reply) => reply.poll().map(|changed| Answer::Changed(words.clone(), changed)),
             };
             if taken.is_some() {

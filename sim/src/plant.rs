@@ -36,11 +36,13 @@ pub enum Plant {
     WrongId,
     /// A second attempt of the same delivery starts beside the first.
     TwiceInFlight,
+    /// Shards are not told that an event was expunged.
+    LostExpunge,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 15] = [
+    pub const ALL: [Plant; 16] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -56,5 +58,6 @@ impl Plant {
         Plant::EarlyRetry,
         Plant::WrongId,
         Plant::TwiceInFlight,
+        Plant::LostExpunge,
     ];
 }

@@ -62,6 +62,9 @@ pub(crate) async fn redrive(
     InMessage(event): InMessage,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     refuse_disabled(&row)?;
+    if event.is_expunged() {
+        return Err(ApiError::MissingPayload);
+    }
     let now = state.now();
     let change = move |txn: &mut Txn<'_>| {
         dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;

@@ -27,6 +27,9 @@ pub(crate) async fn resend(
     if row.disabled.is_some() {
         return Err(ApiError::EndpointDisabled);
     }
+    if event.is_expunged() {
+        return Err(ApiError::MissingPayload);
+    }
     // What is on its way gets there without a second request.
     if !matches!(state.delivery_state(&row, &event)?, DeliveryState::Queued) {
         let now = state.now();
