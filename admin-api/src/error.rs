@@ -55,6 +55,9 @@ pub(crate) enum ApiError {
     /// Something of that name exists.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
+    /// An endpoint has as many secrets that still sign as it may.
+    #[error("too many old secrets are still valid")]
+    TooManySecrets,
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
@@ -119,6 +122,10 @@ pub(crate) enum ApiError {
     #[error("internal error")]
     Internal,
 }
+
+/// The code of an error that is ours to look into, on the answer: the edge logs which request had it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed(pub(crate) &'static str);
 
 /// One thing wrong with the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -203,7 +210,7 @@ impl ApiError {
             }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ApiError::BodyBroken | ApiError::MissingPayload => StatusCode::BAD_REQUEST,
+            ApiError::BodyBroken | ApiError::TooManySecrets | ApiError::MissingPayload => StatusCode::BAD_REQUEST,
             ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
@@ -223,6 +230,7 @@ impl ApiError {
             ApiError::Forbidden(_) => "permission_denied",
             ApiError::Invalid(_) => "validation_error",
             ApiError::Conflict(_) => "conflict",
+            ApiError::TooManySecrets => "limit_reached",
             ApiError::EndpointDisabled => "endpoint_disabled",
             ApiError::MissingPayload => "missing_payload",
             ApiError::KeyReused => "idempotency_key_reused",
@@ -238,6 +246,11 @@ impl ApiError {
             ApiError::Damaged { .. } => "data_damaged",
             ApiError::Internal => "internal_error",
         }
+    }
+
+    /// Whether the cause is the process or its store, and not the request or how much there is to do.
+    fn is_failure(&self) -> bool {
+        matches!(self, ApiError::Internal | ApiError::Damaged { .. } | ApiError::StorageFailed | ApiError::ShuttingDown)
     }
 
     /// What is wrong with the input, if that is what this error is about.
@@ -288,6 +301,9 @@ impl IntoResponse for ApiError {
             None => (status, Json(HttpErrorOut { code, detail: cut(&self.to_string()).into_owned() })).into_response(),
         };
         self.count_refusal();
+        if self.is_failure() {
+            response.extensions_mut().insert(Failed(code));
+        }
         let retry_after_s = match self {
             ApiError::QuotaExceeded { again_after_s, .. } => again_after_s,
             ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),

@@ -26,6 +26,7 @@ const DEAD_LETTERS_COUNTED: u64 = 10_000;
 /// The period of statistics.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StatsQuery {
     /// From when on messages were taken.
     #[param(inline)]

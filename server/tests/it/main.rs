@@ -50,3 +50,4 @@ mod tls;
 mod waiting;
 #[cfg(target_os = "linux")]
 mod wall_clock;
+mod wire;
