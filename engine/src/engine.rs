@@ -9,6 +9,7 @@
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
 use crate::dispatch::Guard;
+use crate::erasing;
 use crate::jobs;
 use crate::observe;
 use crate::retention::janitor;
@@ -90,7 +91,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
+    tasks: [tokio::task::JoinHandle<()>; 5],
 }
 
 impl Engine {
@@ -142,7 +143,8 @@ impl Engine {
         let room = Arc::new(Room::new(config.disk_reserve_bytes));
         room.look(&store);
         let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone(), clock));
-        let tasks = [jobs, observer, janitor, watch];
+        let eraser = tokio::spawn(erasing::run(store.clone(), writer.clone()));
+        let tasks = [jobs, observer, janitor, watch, eraser];
         let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, room, clock, threads }) })
     }

@@ -42,11 +42,13 @@ pub enum Plant {
     LostRouted,
     /// A job does not count what it leaves as it is.
     LostCount,
+    /// Shards are not told that an event was expunged.
+    LostExpunge,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 18] = [
+    pub const ALL: [Plant; 19] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -65,5 +67,6 @@ impl Plant {
         Plant::ForgottenOrder,
         Plant::LostRouted,
         Plant::LostCount,
+        Plant::LostExpunge,
     ];
 }

@@ -21,7 +21,8 @@ pub(crate) struct MessageAttemptOut {
     msg_id: String,
     endpoint_id: String,
     url: String,
-    /// The start of the response body, or the error in words; empty when not asked for or expunged.
+    /// The start of the response body, or the error in words; empty when not asked for, `EXPUNGED` when it
+    /// was expunged.
     response: String,
     /// 0 when there was no answer.
     response_status_code: u16,

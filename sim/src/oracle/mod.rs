@@ -23,7 +23,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
@@ -118,8 +118,9 @@ impl Oracle {
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = keys::dead_letter::decode(key)?;
-            if let Write::Put(_) = write {
-                self.deliveries.given_up(target, seq)?;
+            if let Write::Put(value) = write {
+                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
             }
         }
         jobs::check(batch, &mut self.jobs)?;
@@ -183,6 +184,14 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// Applications of which a batch writes events.
+///
+/// # Errors
+/// A key that cannot be read.
+pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
+    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(keys::event::decode(key)?.0)).collect()
 }
 
 /// Where endpoints stand and what they do not get, as a batch says it.
