@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// A message to deliver.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MessageIn<'a> {
     /// What happened, e.g. `invoice.paid`.
     #[serde(borrow)]
