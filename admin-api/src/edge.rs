@@ -8,7 +8,7 @@
 
 use crate::auth::{self, Scope};
 use crate::body_room::{BodyTicket, Full};
-use crate::error::ApiError;
+use crate::error::{ApiError, Failed};
 use crate::limits::{REQUEST_URI_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 use crate::meters;
 use crate::state::ApiState;
@@ -17,10 +17,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
+
+/// The id of a request: the server that accepts connections sees to it that there is one.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Seconds that a caller who found no room is told to wait.
 pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
@@ -89,15 +92,29 @@ async fn counted_answer(state: &ApiState, scope: Scope, response: Response, byte
     }
 }
 
-/// Counts and times a request by its route, and answers for a handler that panicked.
+/// Counts and times a request by its route, logs it, and answers for a handler that panicked.
 async fn counted<F: Future<Output = Response>>(request: Request, handle: impl FnOnce(Request) -> F) -> Response {
     let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
+    let id = request.headers().get(REQUEST_ID).cloned();
     let started = Instant::now();
     // A panic leaves only the request's own state in disorder.
     let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
     let response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
-    meters::count(&method, path.as_ref().map(MatchedPath::as_str), response.status(), started.elapsed());
+    let (path, took) = (path.as_ref().map(MatchedPath::as_str), started.elapsed());
+    meters::count(&method, path, response.status(), took);
+    logged(id.as_ref(), &method, path, &response, took);
     response
+}
+
+/// Logs a request that failed for a reason of ours, which stands in a line of its own; all others for who asks for them.
+fn logged(id: Option<&HeaderValue>, method: &Method, route: Option<&str>, response: &Response, took: Duration) {
+    let request_id = || id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let status = response.status().as_u16();
+    if let Some(Failed(code)) = response.extensions().get() {
+        tracing::error!(request_id = request_id(), %method, route, status, code, "a request failed");
+    } else {
+        tracing::debug!(request_id = request_id(), %method, route, status, ?took, "a request was answered");
+    }
 }
 
 /// The answer to a panic: ours to find in the log, nothing of it for the caller.

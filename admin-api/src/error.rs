@@ -120,6 +120,10 @@ pub(crate) enum ApiError {
     Internal,
 }
 
+/// The code of an error that is ours to look into, on the answer: the edge logs which request had it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed(pub(crate) &'static str);
+
 /// One thing wrong with the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct ValidationItem {
@@ -240,6 +244,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the cause is the process or its store, and not the request or how much there is to do.
+    fn is_failure(&self) -> bool {
+        matches!(self, ApiError::Internal | ApiError::Damaged { .. } | ApiError::StorageFailed | ApiError::ShuttingDown)
+    }
+
     /// What is wrong with the input, if that is what this error is about.
     pub(crate) fn items(&self) -> Option<Cow<'_, [ValidationItem]>> {
         match self {
@@ -288,6 +297,9 @@ impl IntoResponse for ApiError {
             None => (status, Json(HttpErrorOut { code, detail: cut(&self.to_string()).into_owned() })).into_response(),
         };
         self.count_refusal();
+        if self.is_failure() {
+            response.extensions_mut().insert(Failed(code));
+        }
         let retry_after_s = match self {
             ApiError::QuotaExceeded { again_after_s, .. } => again_after_s,
             ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),

@@ -1,18 +1,21 @@
 //! The HTTP surface: Svix's API shape, and what Pinion adds to it in the same style.
 //!
 //! ```text
-//! connection ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ state ─▶ engine
-//!                                                        extract, json, validate ┘   └ dto, paging, error ─▶ answer
+//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ state ─▶ engine
+//!                                                                   extract, json, validate ┘   └ dto, paging, error ─▶ answer
 //! ```
-//! [`router`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
+//! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
 //! Our own status codes appear in `error` only.
 
 pub mod limits;
 pub mod state;
 
+mod cors;
 mod edge;
 mod error;
 mod meters;
+mod path;
+mod service;
 
 mod app_names;
 pub mod auth;
@@ -30,14 +33,26 @@ mod dto;
 mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
+pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use limits::{ApiLimits, Quotas};
+pub use service::ApiService;
 pub use state::ApiState;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use cors::Cors;
+use std::sync::Arc;
 
-/// Every route of the API over this state.
-pub fn router(state: ApiState) -> Router {
+/// The API over this state. Pages of `cors_origins` may call it from a browser; usually there are none.
+#[must_use]
+pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
+    let router = router(state);
+    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router) };
+    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)))
+}
+
+/// Every route.
+fn router(state: ApiState) -> Router {
     let (guarded, open, _) = routes::all();
     // Health answers however busy the rest is, so it stays outside the bounds. One layer does it all: each one more
     // allocates for every request.
@@ -51,7 +66,7 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// The OpenAPI 3.1 document of [`router`], as JSON.
+/// The OpenAPI 3.1 document of [`service`], as JSON.
 #[must_use]
 pub fn openapi_json() -> String {
     routes::openapi::document_json(&routes::all().2)

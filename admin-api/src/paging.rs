@@ -196,13 +196,19 @@ impl<K> Page<K> {
     ) -> ListResponse<T> {
         let mut list = self.respond(found.rows, key, show);
         if let Some(at) = found.stopped_at {
-            list.done = false;
-            match self.is_back {
-                true => list.prev_iterator = Some(format!("{BACK}{at}")),
-                false => list.iterator = Some(at),
-            }
+            self.cut_short(&mut list, &at);
         }
         list
+    }
+
+    /// Says of a page that rows behind `last_seen` were not looked at: it is gone on with from there.
+    pub(crate) fn cut_short<T: ToSchema>(&self, list: &mut ListResponse<T>, last_seen: &str) {
+        list.done = false;
+        if self.is_back {
+            list.prev_iterator = Some(format!("{BACK}{last_seen}"));
+        } else {
+            list.iterator = Some(last_seen.to_owned());
+        }
     }
 }
 

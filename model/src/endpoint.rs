@@ -168,7 +168,7 @@ impl DisabledReason {
 }
 
 /// What is remembered of an endpoint's failures, so that a restart does not start over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode)]
 pub struct EndpointHealth {
     /// The first failure since the last success.
     pub failing_since: Option<UnixMs>,
@@ -178,6 +178,20 @@ pub struct EndpointHealth {
     pub breaker_open_until: Option<UnixMs>,
     /// How often the breaker opened since it was last closed: the exponent of its hold.
     pub breaker_openings: u32,
+    /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
+    pub paused_until: Option<UnixMs>,
+}
+
+impl<Context> Decode<Context> for EndpointHealth {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<EndpointHealth, DecodeError> {
+        Ok(EndpointHealth {
+            failing_since: Decode::decode(decoder)?,
+            failing_seen_at: Decode::decode(decoder)?,
+            breaker_open_until: Decode::decode(decoder)?,
+            breaker_openings: Decode::decode(decoder)?,
+            paused_until: appended(decoder)?,
+        })
+    }
 }
 
 #[cfg(test)]

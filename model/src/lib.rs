@@ -25,7 +25,7 @@ pub mod metric;
 
 pub use api_key::ApiKeyRow;
 pub use application::Application;
-pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
+pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
 pub use event::Event;

@@ -1,10 +1,10 @@
-//! An HTTP listener: accepts connections within bounds and serves a router on each, until told to stop.
+//! An HTTP listener: accepts connections within bounds and answers requests by a service, until told to stop.
 //!
 //! HTTP/1.1 with keep-alive and HTTP/2 on one port, in plain text or, with a certificate, over TLS only. What is bounded:
 //! connections at once (when there are more, the idle ones of the address that has most make room; a handshake is idle),
 //! the handshake in time, the request head in bytes and in time, the time without a request, the
-//! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, and how long a stop waits. Not
-//! bounded here: request bodies and handlers, which are the router's.
+//! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, what is read of a body after the answer, and
+//! how long a stop waits. Not bounded here: request bodies and handlers, which are the service's.
 
 mod connection;
 mod door;
@@ -12,7 +12,9 @@ mod handshake;
 mod patience;
 mod places;
 mod reload;
+mod request_id;
 mod tls;
+mod unread;
 mod wrong_keys;
 
 pub(crate) use self::reload::{Certificate, Reloader, first as first_certificate};
@@ -20,8 +22,9 @@ pub(crate) use self::tls::{TlsError, TlsFiles};
 
 use self::door::{Door, Seat};
 use self::patience::Patience;
+use self::request_id::X_REQUEST_ID;
+use self::unread::Watched;
 use crate::config::HttpBounds;
-use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode, header};
@@ -66,6 +69,20 @@ struct Accepted {
     seat: Seat,
 }
 
+/// Answers requests; each connection has a clone.
+pub(crate) trait Handler:
+    Service<Request<Watched>, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static
+{
+}
+
+impl<H> Handler for H where
+    H: Service<Request<Watched>, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Why an address could not be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("could not listen on {address} for {name}: {source}")]
@@ -104,10 +121,14 @@ impl Listener {
         self.address
     }
 
-    /// Serves `router` until `stop` resolves; then lets requests in flight finish, for `drain` at most.
+    /// Answers by `handler` until `stop` resolves; then lets requests in flight finish, for `drain` at most.
     ///
     /// Returns whether all of them did.
-    pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>, drain: Duration) -> bool {
+    pub(crate) async fn serve<S>(self, handler: S, stop: impl Future<Output = ()>, drain: Duration) -> bool
+    where
+        TowerToHyperService<S>: Handler,
+    {
+        let handler = TowerToHyperService::new(handler);
         let door = Arc::new(Door::new(self.name, self.bounds.max_connections));
         let (stopping, _) = watch::channel(());
         let builder = builder(self.bounds);
@@ -117,7 +138,7 @@ impl Listener {
                 () = &mut stop => break,
                 accepted = self.accept(&door) => accepted,
             };
-            let service = service(&accepted.seat, self.bounds, router.clone());
+            let service = service(&accepted.seat, self.bounds, handler.clone());
             self.spawn_connection(accepted, &builder, service, stopping.subscribe());
         }
         drop(self.socket);
@@ -207,35 +228,42 @@ async fn run<P: GracefulConnection>(
 }
 
 /// What is done with the requests of one connection.
-fn service(
+fn service<H: Handler>(
     seat: &Seat,
     bounds: HttpBounds,
-    router: Router,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<> {
-    let router = TowerToHyperService::new(router);
+    handler: H,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<H> {
     let connection = Arc::clone(seat.connection());
     service_fn(move |request: Request<Incoming>| {
         let in_progress = connection.begin();
+        let (parts, body) = request.into_parts();
+        let (body, unread) = unread::watch(body);
+        let mut request = Request::from_parts(parts, body);
+        let id = connection.request_id(request.headers_mut());
         let answer = match refused(&request, bounds) {
             Some(refused) => Err(refused),
-            None => Ok(router.call(request)),
+            None => Ok(handler.call(request)),
         };
         async move {
-            let response = match answer {
+            let mut response = match answer {
                 Ok(handled) => handled.await?,
                 Err(refused) => refused,
             };
             if response.status() == StatusCode::UNAUTHORIZED {
-                in_progress.note_wrong_key();
+                in_progress.note_wrong_key(&id);
             }
             drop(in_progress);
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            if let Some(unread) = unread {
+                unread.read_on();
+            }
             Ok::<Response, Infallible>(response)
         }
     })
 }
 
 /// The answer to a request that no handler is to see.
-fn refused(request: &Request<Incoming>, bounds: HttpBounds) -> Option<Response> {
+fn refused(request: &Request<Watched>, bounds: HttpBounds) -> Option<Response> {
     if target_bytes(request) > bounds.max_url_bytes {
         return Some(url_too_long(bounds.max_url_bytes));
     }
@@ -263,7 +291,7 @@ fn builder(bounds: HttpBounds) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn target_bytes(request: &Request<Incoming>) -> usize {
+fn target_bytes(request: &Request<Watched>) -> usize {
     request.uri().path_and_query().map_or(0, |target| target.as_str().len())
 }
 

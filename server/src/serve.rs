@@ -12,11 +12,12 @@
 use crate::ca_files::{self, CaFileError};
 use crate::config::{Config, Loaded};
 use crate::data_dir::{self, DataDirError};
-use crate::listen::{self, BindError, Certificate, Listener, Reloader, TlsError, TlsFiles};
+use crate::listen::{self, BindError, Certificate, Handler, Listener, Reloader, TlsError, TlsFiles};
 use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::ApiState;
 use engine::Engine;
 use engine::config::EngineConfig;
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +113,7 @@ pub(crate) async fn start(
     let state = ApiState::new(engine.clone(), root_key_hash, config.api.clone());
     let usage = admin_api::usage::watch(state.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
-    let api_served = serve(api_listener, admin_api::router(state), drain);
+    let api_served = serve(api_listener, admin_api::service(state, config.cors_origins.clone()), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
     let mut tasks = vec![upkeep, tokio::spawn(usage)];
     tasks.extend(reloader.map(|reloader| tokio::spawn(reloader.run())));
@@ -135,9 +136,13 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Joi
     tokio::task::spawn_blocking(work)
 }
 
-fn serve(listener: Listener, router: axum::Router, drain: Duration) -> Served {
+fn serve<S>(listener: Listener, service: S, drain: Duration) -> Served
+where
+    TowerToHyperService<S>: Handler,
+    S: Send + 'static,
+{
     let (stop, stopped) = oneshot::channel();
-    let ended = tokio::spawn(listener.serve(router, async { drop(stopped.await) }, drain));
+    let ended = tokio::spawn(listener.serve(service, async { drop(stopped.await) }, drain));
     Served { stop, ended }
 }
 

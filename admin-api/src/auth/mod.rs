@@ -1,7 +1,10 @@
 //! Who calls, and how far their key reaches.
 //!
 //! A caller shows `Authorization: Bearer <key>`. Its SHA-256 is looked up and compared in constant time; the key itself
-//! is never kept or logged. A key may be limited to one application: then only paths below that application answer.
+//! is never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
+//!
+//! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
+//! for reading.
 //! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
 //! sessions: a key is all there is.
 
@@ -10,7 +13,8 @@ pub mod registry;
 
 use crate::error::ApiError;
 use crate::state::ApiState;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
+use http::Method;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use key::KeyHash;
@@ -19,6 +23,18 @@ use storage::tables::api_key;
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
+
+/// The longest suffix of a key, in bytes.
+const SUFFIX_BYTES_MAX: usize = 64;
+
+/// Routes outside an application that a key for one may read. Event types are a catalogue that all applications share;
+/// of background tasks the handlers show those of the key's own application only.
+const READ_BY_ALL: [&str; 4] = [
+    "/api/v1/event-type",
+    "/api/v1/event-type/{event_type_name}",
+    "/api/v1/background-task",
+    "/api/v1/background-task/{task_id}",
+];
 
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
@@ -64,15 +80,30 @@ pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, 
 /// Looks the caller's key up.
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    let hash = KeyHash::of(text.ok_or(ApiError::Unauthenticated)?);
-    if hash.matches(&state.root_key) {
-        return Ok(Scope::All);
+    for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?).into_iter().flatten() {
+        let hash = KeyHash::of(candidate);
+        if hash.matches(&state.root_key) {
+            return Ok(Scope::All);
+        }
+        let row = api_key::get(&**state.store(), &hash.to_bytes())?;
+        if let Some(row) = row.filter(|row| hash.matches(&KeyHash::from_bytes(row.hash))) {
+            return Ok(row.app.map_or(Scope::All, Scope::Application));
+        }
     }
-    let row = api_key::get(&**state.store(), &hash.to_bytes())?.ok_or(ApiError::Unauthenticated)?;
-    if !hash.matches(&KeyHash::from_bytes(row.hash)) {
-        return Err(ApiError::Unauthenticated);
-    }
-    Ok(row.app.map_or(Scope::All, Scope::Application))
+    Err(ApiError::Unauthenticated)
+}
+
+/// The texts that may be the key, in the order in which they are tried: all of it, then without what clients add to it.
+/// That is `|ENVIRONMENT` (Terraform's provider) and `.REGION` (keys of a hosted service name one). A root key of the
+/// operator's own making may hold either sign, so the whole text is tried first.
+fn candidates(text: &str) -> [Option<&str>; 3] {
+    let without = |text, sign| {
+        let (key, suffix): (&str, &str) = str::rsplit_once(text, sign)?;
+        let is_name = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        (!key.is_empty() && suffix.len() <= SUFFIX_BYTES_MAX && is_name).then_some(key)
+    };
+    let no_environment = without(text, '|');
+    [Some(text), no_environment, without(no_environment.unwrap_or(text), '.')]
 }
 
 /// The key in an `Authorization` header (RFC 6750, 2.1). The scheme's case does not matter.
@@ -83,8 +114,12 @@ fn bearer(header: &str) -> Option<&str> {
     is_key.then_some(key)
 }
 
-/// Refuses every path that is not below the key's own application: others alike, whether they exist or not.
+/// Refuses every path that is not below the key's own application, but for reading what all may read: others alike,
+/// whether they exist or not.
 async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(), ApiError> {
+    if is_read_by_all(&parts.method, parts.extensions.get()) {
+        return Ok(());
+    }
     let params =
         RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
@@ -95,9 +130,33 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
     if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
+fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && route.is_some_and(|route| READ_BY_ALL.contains(&route.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_clients_add_to_a_key_is_taken_off_after_the_whole_was_tried() {
+        let table: [(&str, &[&str]); 9] = [
+            ("pk_1", &["pk_1"]),
+            ("pk_1|env_2x", &["pk_1|env_2x", "pk_1"]),
+            ("pk_1|", &["pk_1|", "pk_1"]),
+            ("pk_1.eu", &["pk_1.eu", "pk_1"]),
+            ("pk_1.eu|prod", &["pk_1.eu|prod", "pk_1.eu", "pk_1"]),
+            ("own.root.key", &["own.root.key", "own.root"]),
+            ("|env", &["|env"]),
+            ("pk_1|a b", &["pk_1|a b"]),
+            ("pk_1|a/b", &["pk_1|a/b"]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(candidates(text).into_iter().flatten().collect::<Vec<_>>(), expected, "{text}");
+        }
+        let long = format!("pk_1|{}", "e".repeat(65));
+        assert_eq!(candidates(&long), [Some(&*long), None, None]);
+    }
 
     #[test]
     fn only_a_bearer_key_of_sane_length_is_taken() {

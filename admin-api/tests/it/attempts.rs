@@ -18,6 +18,7 @@ pub(crate) fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> Attempt
         status,
         response: b"said \xff".to_vec(),
         next_attempt_at: None,
+        note: None,
     }
 }
 

@@ -39,7 +39,7 @@ async fn a_request_that_never_ends_is_given_up() {
 #[tokio::test]
 async fn what_is_no_route_or_no_method_of_one_is_answered_in_json() {
     let api = Api::start();
-    for path in ["/none", "/app/acme/none", "/poller", "/app/"] {
+    for path in ["/none", "/app/acme/none", "/poller", "/apps/"] {
         api.get(path).await.expect_error(404, "not_found");
     }
     let request = Request::get("/").body(Body::empty()).unwrap();

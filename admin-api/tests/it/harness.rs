@@ -1,7 +1,6 @@
 //! The router with a key, and answers taken apart.
 
-use admin_api::{ApiLimits, ApiState, KeyHash, router};
-use axum::Router;
+use admin_api::{ApiLimits, ApiService, ApiState, KeyHash, Origin, service};
 use axum::body::Body;
 use engine::retention::Limits;
 use engine::seal::MasterKey;
@@ -23,7 +22,7 @@ pub(crate) const ROOT_KEY: &str = "pk_test_root";
 
 /// The API under test.
 pub(crate) struct Api {
-    pub(crate) router: Router,
+    service: ApiService,
     pub(crate) engine: Engine,
     /// Takes connections and never answers: no delivery of a test ever ends.
     hole: TcpListener,
@@ -76,6 +75,12 @@ impl Api {
 
     /// With these bounds.
     pub(crate) fn with(limits: ApiLimits) -> Api {
+        Api::with_origins(limits, &[])
+    }
+
+    /// With these bounds, for pages of these origins too.
+    pub(crate) fn with_origins(limits: ApiLimits, origins: &[&str]) -> Api {
+        let origins: Vec<Origin> = origins.iter().map(|text| text.parse().unwrap()).collect();
         let hole = TcpListener::bind("127.0.0.1:0").unwrap();
         let config = EngineConfig {
             shards: 1,
@@ -88,7 +93,7 @@ impl Api {
         };
         let engine = Engine::start(config, Arc::new(MemoryStore::new()), MasterKey::new([7; 32])).unwrap();
         let state = ApiState::new(engine.clone(), KeyHash::of(ROOT_KEY), limits);
-        Api { router: router(state), engine, hole }
+        Api { service: service(state, origins), engine, hole }
     }
 
     /// Where endpoints of tests are.
@@ -98,7 +103,7 @@ impl Api {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };

@@ -48,7 +48,7 @@ async fn a_key_for_one_application_reaches_only_that() {
         api.request("GET", path, &headers, "").await.expect(200);
     }
     api.request("POST", "/app/own/msg", &headers, r#"{"eventType":"a","payload":{}}"#).await.expect(202);
-    for path in ["/app", "/app/other", "/app/other/msg", "/app/none", "/event-type", "/background-task"] {
+    for path in ["/app", "/app/other", "/app/other/msg", "/app/none", "/api-key"] {
         api.request("GET", path, &headers, "").await.expect_error(403, "permission_denied");
     }
     let body = json!({"eventType": "a", "payload": {}, "application": {"name": "n", "uid": "new"}}).to_string();

@@ -20,3 +20,4 @@ mod messages;
 mod once;
 mod paging;
 mod unknown_fields;
+mod wire;

@@ -3,6 +3,7 @@
 //! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
 
 use super::{ConfigError, Loaded};
+use admin_api::CORS_ORIGINS_MAX;
 use engine::retry::schedule;
 
 /// The setting behind a field of the engine's configuration.
@@ -65,6 +66,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         (Some(_), None) => return Err(out_of_bounds("tls_cert", "needs tls_key beside it".to_owned())),
         (None, Some(_)) => return Err(out_of_bounds("tls_key", "needs tls_cert beside it".to_owned())),
         (Some(_), Some(_)) | (None, None) => {}
+    }
+    if config.cors_origins.len() > CORS_ORIGINS_MAX {
+        return Err(out_of_bounds("cors_origins", format!("must have at most {CORS_ORIGINS_MAX} entries")));
     }
     if schedule::validate(&config.engine.retry_policy).is_err() {
         let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);

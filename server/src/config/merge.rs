@@ -5,7 +5,7 @@
 
 use super::file::{self, FileSettings};
 use super::settings::{OnClientError, RetryJitter, Settings};
-use super::units::{PortRange, Range, Size, Span};
+use super::units::{CorsOrigin, PortRange, Range, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -88,6 +88,7 @@ fn flag_name(setting: &str) -> String {
     match setting {
         "allow_targets" => "allow-target".to_owned(),
         "ca_files" => "ca-file".to_owned(),
+        "cors_origins" => "cors-origin".to_owned(),
         _ => setting.replace('_', "-"),
     }
 }
@@ -137,6 +138,8 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut config.listen, settings.listen);
     config.tls_cert = settings.tls_cert.or(config.tls_cert.take());
     config.tls_key = settings.tls_key.or(config.tls_key.take());
+    let origins = settings.cors_origins.map(|list| list.into_iter().map(|CorsOrigin(origin)| origin).collect());
+    set(&mut config.cors_origins, origins);
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir);
     set(&mut config.ca_files, settings.ca_files);
@@ -242,6 +245,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         listen: Some(config.listen),
         tls_cert: config.tls_cert.clone(),
         tls_key: config.tls_key.clone(),
+        cors_origins: Some(config.cors_origins.iter().cloned().map(CorsOrigin).collect()),
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
         allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),

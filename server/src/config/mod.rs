@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) tls_cert: Option<PathBuf>,
     /// PEM file with its private key; there is one exactly when there is a certificate.
     pub(crate) tls_key: Option<PathBuf>,
+    /// Origins of pages that may call the API from a browser; at most [`admin_api::CORS_ORIGINS_MAX`].
+    pub(crate) cors_origins: Vec<admin_api::Origin>,
     /// Address of the metrics listener.
     pub(crate) metrics_listen: SocketAddr,
     /// Folder of the store and the generated keys.
@@ -105,6 +107,7 @@ impl Default for Config {
             listen: loopback(8071),
             tls_cert: None,
             tls_key: None,
+            cors_origins: Vec::new(),
             metrics_listen: loopback(9464),
             data_dir: PathBuf::from("./pinion-data"),
             ca_files: Vec::new(),

@@ -3,7 +3,7 @@
 //! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
 //! [`super::Config`]'s and the engine's.
 
-use super::units::{Gap, Hours, Millis, PortRange, Range, Size};
+use super::units::{CorsOrigin, Gap, Hours, Millis, PortRange, Range, Size};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,6 +60,10 @@ pub(crate) struct Settings {
     /// PEM file with the private key of that certificate.
     #[arg(long, env = "PINION_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Origins of pages that may call the API from a browser with a key (CORS), such as https://dashboard.example.com; `*`
+    /// for any. Never with cookies. Default: none.
+    #[arg(long = "cors-origin", env = "PINION_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) cors_origins: Option<Vec<CorsOrigin>>,
     /// Address of /metrics, /livez and /readyz; always without TLS.
     #[arg(long, env = "PINION_METRICS_LISTEN", value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,

@@ -11,6 +11,7 @@ const EVERYTHING: &str = r#"
 listen = "127.0.0.2:1"
 tls_cert = "/etc/pinion/tls.pem"
 tls_key = "/etc/pinion/tls.key"
+cors_origins = ["https://a.example", "http://localhost:3000"]
 metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]

@@ -34,6 +34,9 @@ pub(crate) enum UnitError {
     /// Not an address or a range.
     #[error("expected an address or a range such as 10.0.0.0/8")]
     NotARange,
+    /// Not an origin of pages.
+    #[error(transparent)]
+    NotAnOrigin(#[from] admin_api::NotAnOrigin),
 }
 
 /// A duration in milliseconds. `BARE_MS` is what a number without a unit counts in; 0 refuses one.
@@ -58,6 +61,10 @@ pub(crate) struct Range(pub(crate) IpNet);
 /// A range of ports, both ends included; a single port is a range of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
+
+/// An origin of pages that may call the API from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CorsOrigin(pub(crate) admin_api::Origin);
 
 /// Reads `<digits><unit>`, with or without a space between; `bare` is the unit of a number alone, 0 for none.
 fn parse(text: &str, units: &[(&str, u64)], bare: u64, expected: &'static str) -> Result<u64, UnitError> {
@@ -159,6 +166,22 @@ impl fmt::Display for PortRange {
     }
 }
 
+// === impl CorsOrigin ===
+
+impl FromStr for CorsOrigin {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        Ok(CorsOrigin(text.parse()?))
+    }
+}
+
+impl fmt::Display for CorsOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 // === serde, the same for all: text, or a number read as text ===
 
 /// Takes a string or a non-negative whole number and reads it by [`FromStr`].
@@ -199,6 +222,18 @@ impl<'de> Deserialize<'de> for Size {
 impl<'de> Deserialize<'de> for Range {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for CorsOrigin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for CorsOrigin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

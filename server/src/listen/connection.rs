@@ -7,8 +7,10 @@
 
 use super::door::Seat;
 use super::places::Standing;
+use super::request_id::RequestIds;
 use super::wrong_keys::WrongKeys;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http::{HeaderMap, HeaderValue};
 use hyper_util::server::graceful::GracefulConnection;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,6 +29,7 @@ pub(super) struct Connection {
     peer: SocketAddr,
     /// Of the listener. Here, because a request has the connection anyway: a count that all requests share is slower.
     wrong_keys: Arc<WrongKeys>,
+    request_ids: RequestIds,
     /// Requests in progress.
     requests: AtomicU32,
     /// When the last of them was answered.
@@ -42,10 +45,20 @@ pub(super) struct InProgress(Arc<Connection>);
 
 impl Connection {
     /// One that was just accepted.
-    pub(super) fn new(epoch: Instant, peer: SocketAddr, wrong_keys: Arc<WrongKeys>) -> Connection {
+    pub(super) fn new(
+        epoch: Instant,
+        peer: SocketAddr,
+        wrong_keys: Arc<WrongKeys>,
+        request_ids: RequestIds,
+    ) -> Connection {
         let now_ms = AtomicU64::new(ms_since(epoch));
         let (requests, task) = (AtomicU32::new(0), OnceLock::new());
-        Connection { epoch, peer, wrong_keys, requests, idle_since_ms: now_ms, task }
+        Connection { epoch, peer, wrong_keys, request_ids, requests, idle_since_ms: now_ms, task }
+    }
+
+    /// The id of the next request, which is among its headers then.
+    pub(super) fn request_id(&self, headers: &mut HeaderMap) -> HeaderValue {
+        self.request_ids.take_or_make(headers)
     }
 
     /// Tells which task [`Connection::close`] is to end.
@@ -72,8 +85,8 @@ impl Connection {
 
 impl InProgress {
     /// It came without a key that is known.
-    pub(super) fn note_wrong_key(&self) {
-        self.0.wrong_keys.note(self.0.peer);
+    pub(super) fn note_wrong_key(&self, request_id: &HeaderValue) {
+        self.0.wrong_keys.note(self.0.peer, request_id);
     }
 }
 

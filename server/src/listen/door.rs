@@ -4,9 +4,12 @@
 
 use super::connection::{Connection, ms_since};
 use super::places::{Number, Origin, Places};
+use super::request_id::RequestIds;
 use super::wrong_keys::WrongKeys;
 use model::metric;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -25,6 +28,10 @@ pub(super) struct Door {
     epoch: Instant,
     places: Mutex<Places<Arc<Connection>>>,
     wrong_keys: Arc<WrongKeys>,
+    /// Of this process and listener, for ids of requests.
+    process: u32,
+    /// Connections that came so far.
+    connections: AtomicU32,
 }
 
 /// The place of a connection, given back when dropped.
@@ -44,12 +51,17 @@ impl Door {
             metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => listener, "reason" => reason).increment(0);
         }
         let places = Mutex::new(Places::new(max_connections));
-        Door { listener, epoch: Instant::now(), places, wrong_keys: Arc::new(WrongKeys::new()) }
+        // The standard library's seed: these numbers are to differ, not to be secret.
+        let process = RandomState::new().hash_one(listener) as u32;
+        let (wrong_keys, connections) = (Arc::new(WrongKeys::new()), AtomicU32::new(0));
+        Door { listener, epoch: Instant::now(), places, wrong_keys, process, connections }
     }
 
     /// A place for a client, for which another connection may be closed; none when all others are answered just now.
     pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Seat> {
-        let connection = Arc::new(Connection::new(self.epoch, peer, Arc::clone(&self.wrong_keys)));
+        let request_ids = RequestIds::new(self.process, self.connections.fetch_add(1, Ordering::Relaxed));
+        let connection = Connection::new(self.epoch, peer, Arc::clone(&self.wrong_keys), request_ids);
+        let connection = Arc::new(connection);
         let origin = Origin::from(peer.ip());
         let given = self.places().admit(ms_since(self.epoch), origin, Arc::clone(&connection));
         let Some(given) = given else {

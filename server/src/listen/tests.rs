@@ -1,6 +1,7 @@
 //! The bounds of a listener, each over a real connection.
 
 use super::*;
+use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;

@@ -1,8 +1,9 @@
 //! Requests without a key that is known: all are counted, some are logged.
 //!
-//! The log names the address and never the key, a line a second at most: a stranger must not fill the disk with it.
+//! The log names the address and the request's id and never the key, a line a second at most: a stranger must not fill the disk with it.
 
 use super::connection::ms_since;
+use http::HeaderValue;
 use model::metric;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,10 +30,11 @@ impl WrongKeys {
     }
 
     /// A request from `peer` was refused.
-    pub(super) fn note(&self, peer: SocketAddr) {
+    pub(super) fn note(&self, peer: SocketAddr, request_id: &HeaderValue) {
         metrics::counter!(metric::API_UNAUTHORIZED).increment(1);
         if let Some(requests) = self.to_say(ms_since(self.epoch)) {
-            tracing::warn!(%peer, requests, "requests without a known key were refused; the peer is that of the last");
+            let request_id = request_id.to_str().unwrap_or_default();
+            tracing::warn!(%peer, request_id, requests, "requests without a known key were refused; this is the last");
         }
     }
 

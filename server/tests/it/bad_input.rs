@@ -259,8 +259,9 @@ fn a_key_for_one_application_cannot_reach_another() {
         ("DELETE", "/app/acme/endpoint/hook"),
         ("GET", "/app/own%2f..%2facme"),
         ("GET", "/app/acme/../own"),
-        ("GET", "/event-type"),
-        ("GET", "/background-task"),
+        ("POST", "/event-type"),
+        ("DELETE", "/event-type/a"),
+        ("GET", "/background-task/none"),
     ] {
         let response = client.send(method, &format!("/api/v1{path}"), &[], None).unwrap();
         let code = if response.status == 403 { "permission_denied" } else { "not_found" };

@@ -48,3 +48,4 @@ mod tls;
 mod waiting;
 #[cfg(target_os = "linux")]
 mod wall_clock;
+mod wire;

@@ -119,12 +119,12 @@ impl TlsClient {
     }
 
     /// One request over HTTP/2.
-    pub(crate) fn post_http2(&self, path: &str, key: &str, body: &str) -> Http2Answer {
+    pub(crate) fn post_http2(&self, path: &str, key: &str, body: impl Into<bytes::Bytes>) -> Http2Answer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let request = Request::post(format!("https://{}{path}", self.address))
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes())))
+            .body(Full::new(body.into()))
             .unwrap();
         let exchange = async {
             let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();

@@ -1,0 +1,131 @@
+//! What of a request's body was not read when the answer was there.
+//!
+//! A request may be refused before its body has come: no key, too large, no room. A client that sends all of it before it
+//! reads would then find its connection reset and never see the answer: a socket that is closed with unread data in it
+//! sends a reset, which overtakes the answer. So the rest is read and thrown away, while the answer is on its way (RFC 9112,
+//! 9.6), and then the connection goes on. The same holds for a stream of HTTP/2, whose early end some clients take for
+//! an error.
+//!
+//! - *Who owns the state:* a task for each such body.
+//! - *What bounds it:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
+//!   not read, and the connection (the stream) ends.
+//! - *When the input is hostile:* no memory is held, no place for a request, and no share of a key; the request has been
+//!   answered, so the connection counts as idle and makes room for a new client.
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes that are read after the answer: twice the largest batch by default.
+const BYTES_MAX: usize = 32 << 20;
+/// How long they may come as slowly as they like.
+const GRACE: Duration = Duration::from_secs(5);
+/// The pace that is asked for afterwards, in bytes per second.
+const BYTES_PER_S_MIN: usize = 128 * 1024;
+/// How long it may take at most.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The body of a request. When it is dropped before its end, what is left goes to its [`Unread`].
+pub(crate) struct Watched {
+    /// None once it has ended or failed.
+    incoming: Option<Incoming>,
+    unread: Option<Unread>,
+}
+
+/// What is left of a body that was dropped.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
+
+/// The body to give to a handler, and what to [`Unread::read_on`] once there is an answer; none for an empty body.
+pub(super) fn watch(incoming: Incoming) -> (Watched, Option<Unread>) {
+    let unread = (!incoming.is_end_stream()).then(|| Unread(Arc::default()));
+    (Watched { incoming: Some(incoming), unread: unread.clone() }, unread)
+}
+
+/// How long it may have taken to read so many bytes.
+fn allowed(bytes: usize) -> Duration {
+    (GRACE + Duration::from_secs_f64(bytes as f64 / BYTES_PER_S_MIN as f64)).min(TIME_MAX)
+}
+
+// === impl Unread ===
+
+impl Unread {
+    /// Reads on, if anything is left, in a task of its own. Call it with the answer there: a client that waits for `100
+    /// Continue` is not to get one any more, and hyper sends it for a body that is read before the answer is.
+    pub(super) fn read_on(&self) {
+        if let Some(rest) = self.take() {
+            tokio::spawn(discard(rest));
+        }
+    }
+
+    fn take(&self) -> Option<Incoming> {
+        // Each change is one move: a panic leaves it in order.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, rest: Incoming) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+    }
+}
+
+/// Reads until the end or a bound. Dropped before its end, the body ends its connection or stream.
+async fn discard(mut rest: Incoming) {
+    let (started, mut bytes) = (Instant::now(), 0);
+    while bytes <= BYTES_MAX {
+        let frame = tokio::time::timeout_at(started + allowed(bytes), rest.frame()).await;
+        let Ok(Some(Ok(frame))) = frame else { return };
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+// === impl Watched ===
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.incoming = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let (Some(unread), Some(incoming)) = (&self.unread, self.incoming.take())
+            && !incoming.is_end_stream()
+        {
+            unread.put(incoming);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_goes_on_to_send_has_longer_and_nobody_has_for_ever() {
+        assert_eq!(allowed(0), GRACE);
+        assert_eq!(allowed(BYTES_PER_S_MIN), GRACE + Duration::from_secs(1));
+        assert_eq!(allowed(BYTES_MAX), TIME_MAX);
+        assert!(allowed(usize::MAX) == TIME_MAX);
+    }
+}
