@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// A message to deliver.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MessageIn<'a> {
     /// What happened, e.g. `invoice.paid`.
     #[serde(borrow)]
@@ -44,7 +44,12 @@ pub(crate) struct MessageIn<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     deliver_at: Option<&'a RawValue>,
+    /// 90, which clients of the first generation always send; no other.
+    payload_retention_period: Option<u64>,
 }
+
+/// Days that clients of the first generation ask for unless told otherwise: the longest.
+const RETENTION_LONGEST_DAYS: u64 = 90;
 
 /// What the clients' raw-payload form puts beside an empty payload.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -69,6 +74,10 @@ impl MessageIn<'_> {
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
         if self.deliver_at.is_some() {
             checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
+        }
+        if self.payload_retention_period.is_some_and(|days| days != RETENTION_LONGEST_DAYS) {
+            let msg = "is not supported: all messages are kept for the same time";
+            checks.wrong(&["payloadRetentionPeriod"], msg, "value_error.unsupported");
         }
         let raw = self.transformations_params.and_then(|params| params.raw_payload);
         let payload = match raw {

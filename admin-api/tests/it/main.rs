@@ -10,6 +10,7 @@ mod applications;
 mod attempts;
 mod batches;
 mod bounds;
+mod compatibility;
 mod dead_letters;
 mod documents;
 mod endpoints;

@@ -223,3 +223,22 @@ async fn an_example_is_a_message_for_one_endpoint() {
     let own = api.post(path, json!({"eventType": "c.d", "payload": {"own": 1}})).await.expect(200);
     assert_eq!(own["payload"], json!({"own": 1}));
 }
+
+#[tokio::test]
+async fn what_a_message_asks_for_and_does_not_get_is_named() {
+    let api = Api::start();
+    api.app("acme").await;
+    for (field, value) in [
+        ("tags", json!(["t"])),
+        ("payloadRetentionHours", json!(5)),
+        ("payloadRetentionPeriod", json!(5)),
+        ("deliverAt", json!("2030-01-01T00:00:00Z")),
+    ] {
+        let body = json!({"eventType": "a", "payload": {}, field: value});
+        api.post("/app/acme/msg", body).await.expect_invalid(&format!("body.{field}"));
+    }
+    assert_eq!(api.all("/app/acme/msg").await.0.len(), 0);
+    // The clients before 1.59 always say this.
+    let body = json!({"eventType": "a", "payload": {}, "payloadRetentionPeriod": 90});
+    api.post("/app/acme/msg", body).await.expect(202);
+}
