@@ -104,7 +104,8 @@ impl Engine {
     pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
         config.validate()?;
         let (clock, master) = (Clock::start(), Arc::new(master));
-        let guard = Arc::new(Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone()));
+        let guard = Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone());
+        let guard = Arc::new(guard.with_https_only(config.https_only));
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
