@@ -215,6 +215,7 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "listen",
         "tls_cert",
         "tls_key",
+        "cors_origins",
         "metrics_listen",
         "data_dir",
         "allow_targets",
