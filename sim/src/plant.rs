@@ -36,11 +36,13 @@ pub enum Plant {
     WrongId,
     /// A second attempt of the same delivery starts beside the first.
     TwiceInFlight,
+    /// Each shard paces an application for itself.
+    PaceOfEachShard,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 15] = [
+    pub const ALL: [Plant; 16] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -56,5 +58,6 @@ impl Plant {
         Plant::EarlyRetry,
         Plant::WrongId,
         Plant::TwiceInFlight,
+        Plant::PaceOfEachShard,
     ];
 }

@@ -4,6 +4,7 @@
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
@@ -13,6 +14,7 @@
 mod bounds;
 mod deliveries;
 mod ledger;
+mod pace;
 mod quotas;
 mod rest;
 
@@ -22,6 +24,7 @@ use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
 use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use pace::Paces;
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
@@ -62,6 +65,7 @@ pub struct Oracle {
     /// Deliveries.
     pub deliveries: Deliveries,
     quotas: Quotas,
+    paces: Paces,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -76,6 +80,7 @@ impl Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
+            paces: Paces::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -95,8 +100,9 @@ impl Oracle {
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
-            if *write == Write::Delete {
-                self.ledger.app_deleted(keys::application::decode(key)?);
+            match write {
+                Write::Put(value) => self.paces.put(&codec::decode("application", value)?),
+                Write::Delete => self.ledger.app_deleted(keys::application::decode(key)?),
             }
         }
         for event in self.ledger.durable(batch, rows)? {
@@ -141,7 +147,9 @@ impl Oracle {
     ///
     /// # Errors
     /// A promise broken.
-    pub fn acted(&mut self, shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+    pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
+        let target = seen.mailbox.cell.target;
+        self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
@@ -167,6 +175,7 @@ impl Oracle {
     pub fn crashed<'a>(&mut self, flights: impl Iterator<Item = &'a Flight>) {
         self.tried_upto.clear();
         self.probes.clear();
+        self.paces.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }
