@@ -55,6 +55,9 @@ pub(crate) enum ApiError {
     /// Something of that name exists.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
+    /// An endpoint has as many secrets that still sign as it may.
+    #[error("too many old secrets are still valid")]
+    TooManySecrets,
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
@@ -204,7 +207,7 @@ impl ApiError {
             }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ApiError::BodyBroken => StatusCode::BAD_REQUEST,
+            ApiError::BodyBroken | ApiError::TooManySecrets => StatusCode::BAD_REQUEST,
             ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
@@ -224,6 +227,7 @@ impl ApiError {
             ApiError::Forbidden(_) => "permission_denied",
             ApiError::Invalid(_) => "validation_error",
             ApiError::Conflict(_) => "conflict",
+            ApiError::TooManySecrets => "limit_reached",
             ApiError::EndpointDisabled => "endpoint_disabled",
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::QuotaExceeded { .. } => "quota_exceeded",

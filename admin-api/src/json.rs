@@ -58,7 +58,8 @@ pub(crate) fn any_from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T,
     })
 }
 
-/// Reads a query string. A parameter that comes more than once counts as one list, its values joined by commas.
+/// Reads a query string. A parameter that comes more than once counts as one list, its values joined by commas; so do
+/// `name[]` and `name[0]`, which are how some clients write a list.
 ///
 /// # Errors
 /// 422 with the name of the parameter that does not fit.
@@ -76,6 +77,13 @@ fn joined(query: &str) -> Cow<'_, str> {
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     let (mut repeated, mut places) = (false, HashMap::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let name = match list_name(&name) {
+            Some(plain) => {
+                repeated = true;
+                Cow::Owned(plain.to_owned())
+            }
+            None => name,
+        };
         match places.get(&name) {
             Some(place) => {
                 let (_, values): &mut (_, Cow<'_, str>) = &mut pairs[*place];
@@ -93,6 +101,12 @@ fn joined(query: &str) -> Cow<'_, str> {
         return Cow::Borrowed(query);
     }
     Cow::Owned(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+/// The name of a list whose item is written `name[]` or `name[0]`.
+fn list_name(name: &str) -> Option<&str> {
+    let (plain, index) = name.strip_suffix(']')?.split_once('[')?;
+    index.bytes().all(|byte| byte.is_ascii_digit()).then_some(plain)
 }
 
 /// The items of a JSON list as text, at most `most` of them: reading stops there.
@@ -247,5 +261,27 @@ mod tests {
         assert_eq!(once, repeated);
         assert_eq!(loc(from_query::<Query>(Some("limit=x"))), "query.limit");
         assert_eq!(from_query::<Query>(None).unwrap(), Query { limit: None, types: None });
+    }
+
+    #[test]
+    fn a_list_may_be_written_with_brackets() {
+        let plain: Query = from_query(Some("types=a,b&limit=3")).unwrap();
+        for query in
+            ["types[]=a&limit=3&types[]=b", "types%5B0%5D=a&types%5B1%5D=b&limit=3", "types[0]=a&limit=3&types=b"]
+        {
+            assert_eq!(from_query::<Query>(Some(query)).unwrap(), plain, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_named() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            #[allow(dead_code)]
+            limit: Option<u32>,
+        }
+        assert_eq!(loc(from_query::<Strict>(Some("limit=1&tag=x"))), "query.tag");
+        assert_eq!(loc(from_query::<Strict>(Some("a[b]=x"))), "query.a[b]");
     }
 }

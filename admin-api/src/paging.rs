@@ -1,12 +1,15 @@
 //! Pages of lists: `limit`, `iterator`, `order` in, `{data, iterator, prevIterator, done}` out.
 //!
 //! An iterator is the key of the item that a page ended (or, led by `-`, began) with. It carries its place itself: it
-//! stays good when items come and go, and the server keeps nothing between pages. Deliberately no total counts: no page
+//! stays good when items come and go, and the server keeps nothing between pages. There are no total counts: no page
 //! costs more than its own rows.
+//!
+//! A page that a filter thins out looks at a bounded number of rows: [`PAGE_SCAN_MAX`] once it has found something, and
+//! [`PAGE_SEARCH_MAX`] while it has not. One that ends for this reason says `done: false`.
 
 use crate::dto::fields::ListResponse;
 use crate::error::ApiError;
-use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
+use crate::limits::{PAGE_DEFAULT, PAGE_MAX, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
 use serde::Deserialize;
 use storage::Direction;
 use utoipa::{IntoParams, ToSchema};
@@ -28,13 +31,14 @@ pub(crate) enum Ordering {
 /// The parameters of a list that can be had from either end.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// What the page before gave, or an item's id: the page begins behind it. Led by `-`, the page ends before it.
     iterator: Option<String>,
-    /// Default: `ascending`.
+    /// Default: `ascending`; of endpoints `descending`.
     #[param(inline)]
     order: Option<Ordering>,
 }
@@ -43,7 +47,19 @@ impl PageQuery {
     /// # Errors
     /// 422 for a limit out of bounds or an iterator that is none.
     pub(crate) fn page<K>(&self, read_key: impl FnOnce(&str) -> Option<K>) -> Result<Page<K>, ApiError> {
-        Page::new(self.limit, self.iterator.as_deref(), self.order.unwrap_or_default(), read_key)
+        self.page_in(Ordering::Ascending, read_key)
+    }
+
+    /// As [`PageQuery::page`], of a list that is in this order when the caller does not say.
+    ///
+    /// # Errors
+    /// 422 for a limit out of bounds or an iterator that is none.
+    pub(crate) fn page_in<K>(
+        &self,
+        default: Ordering,
+        read_key: impl FnOnce(&str) -> Option<K>,
+    ) -> Result<Page<K>, ApiError> {
+        Page::new(self.limit, self.iterator.as_deref(), self.order.unwrap_or(default), read_key)
     }
 }
 
@@ -94,10 +110,9 @@ impl<K> Page<K> {
         last.or_else(|| self.given.clone())
     }
 
-    /// Whether the answer is the last page. One that was gone back to has the one that it was reached from behind it,
-    /// unless there is nothing to go on from.
-    pub(crate) fn is_done(&self, has_more: bool, is_empty: bool) -> bool {
-        !has_more && (!self.is_back || is_empty)
+    /// Whether it is a page before rather than behind its iterator.
+    pub(crate) fn is_back(&self) -> bool {
+        self.is_back
     }
 
     /// Which way rows are read.
@@ -129,8 +144,61 @@ impl<K> Page<K> {
             iterator: self.next_iterator(rows.last().map(&key)),
             prev_iterator: rows.first().map(|row| format!("{BACK}{}", key(row))),
             data: rows.iter().map(show).collect(),
-            done: self.is_done(has_more, rows.is_empty()),
+            done: !has_more,
         }
+    }
+
+    /// Finds the rows of this page that a filter keeps, within the bound on rows that are looked at. `source` reads a step
+    /// of rows behind a key in [`Page::direction`], and `place` gives a row's key and iterator.
+    ///
+    /// # Errors
+    /// Those of `source` and `keeps`.
+    pub(crate) fn find<R>(
+        &self,
+        mut source: impl FnMut(Option<&K>, usize) -> Result<Vec<R>, ApiError>,
+        place: impl Fn(&R) -> (K, String),
+        mut keeps: impl FnMut(&R) -> Result<bool, ApiError>,
+    ) -> Result<Found<R>, ApiError>
+    where
+        K: Clone,
+    {
+        let mut found = Found { rows: Vec::new(), stopped_at: None };
+        let (mut seen, mut after, mut last) = (0, self.after.clone(), None);
+        loop {
+            let step = source(after.as_ref(), self.read_limit())?;
+            let is_end = step.len() < self.read_limit();
+            for row in step {
+                if seen >= if found.rows.is_empty() { PAGE_SEARCH_MAX } else { PAGE_SCAN_MAX } {
+                    return Ok(Found { stopped_at: last, ..found });
+                }
+                seen += 1;
+                let (key, iterator) = place(&row);
+                (after, last) = (Some(key), Some(iterator));
+                if keeps(&row)? {
+                    found.rows.push(row);
+                    if found.rows.len() == self.read_limit() {
+                        return Ok(found);
+                    }
+                }
+            }
+            if is_end {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// As [`Page::respond`], of rows that were found.
+    pub(crate) fn respond_found<R, T: ToSchema>(
+        &self,
+        found: Found<R>,
+        key: impl Fn(&R) -> String,
+        show: impl FnMut(&R) -> T,
+    ) -> ListResponse<T> {
+        let mut list = self.respond(found.rows, key, show);
+        if let Some(at) = found.stopped_at {
+            self.cut_short(&mut list, &at);
+        }
+        list
     }
 
     /// Says of a page that rows behind `last_seen` were not looked at: it is gone on with from there.
@@ -142,6 +210,14 @@ impl<K> Page<K> {
             list.iterator = Some(last_seen.to_owned());
         }
     }
+}
+
+/// What a page found of the rows that it looked at.
+#[derive(Debug)]
+pub(crate) struct Found<R> {
+    rows: Vec<R>,
+    /// The iterator of the last row that was looked at, when the page ended for having looked at so many.
+    stopped_at: Option<String>,
 }
 
 #[cfg(test)]
@@ -194,7 +270,57 @@ mod tests {
         let (_, second) = list(2, first.iterator.as_deref(), Ordering::Descending);
         let (data, back) = list(2, second.prev_iterator.as_deref(), Ordering::Descending);
         assert_eq!(data, first.data);
-        assert!(!back.done);
+        assert!(back.done, "this is the very start");
+        let (_, third) = list(2, second.iterator.as_deref(), Ordering::Descending);
+        let (data, back) = list(2, third.prev_iterator.as_deref(), Ordering::Descending);
+        assert_eq!((data, back.done), (second.data, false));
+    }
+
+    /// The page of `numbers` that `keeps` passes, and how many rows were looked at for it.
+    fn found(iterator: Option<&str>, count: u32, keeps: impl Fn(u32) -> bool) -> (ListResponse<u32>, usize) {
+        let page = Page::new(Some(2), iterator, Ordering::Ascending, |text| text.parse::<u32>().ok()).unwrap();
+        let mut seen = 0;
+        let source = |after: Option<&u32>, limit: usize| {
+            let behind = |row: &u32| {
+                let after = after.copied();
+                match page.direction() {
+                    Direction::Forward => after.is_none_or(|after| *row > after),
+                    Direction::Reverse => after.is_none_or(|after| *row < after),
+                }
+            };
+            let all: Vec<u32> = match page.direction() {
+                Direction::Forward => (1..=count).filter(behind).take(limit).collect(),
+                Direction::Reverse => (1..=count).rev().filter(behind).take(limit).collect(),
+            };
+            Ok(all)
+        };
+        let kept = |row: &u32| {
+            seen += 1;
+            Ok(keeps(*row))
+        };
+        let found = page.find(source, |row| (*row, row.to_string()), kept).unwrap();
+        (page.respond_found(found, ToString::to_string, |row| *row), seen)
+    }
+
+    #[test]
+    fn a_filter_that_keeps_little_is_looked_for_within_a_bound() {
+        let rare = 1_000 + PAGE_SCAN_MAX as u32;
+        let (list, _) = found(None, rare + 10, |row| row == rare);
+        assert_eq!((list.data, list.done), (vec![rare], false), "the first page is not empty");
+        let (list, _) = found(list.iterator.as_deref(), rare + 10, |row| row == rare);
+        assert_eq!((list.data.len(), list.done), (0, true));
+
+        let many = PAGE_SEARCH_MAX as u32 + 10;
+        let (list, seen) = found(None, many, |row| row == many);
+        assert_eq!((list.data.len(), list.done, seen), (0, false, PAGE_SEARCH_MAX));
+        let (list, _) = found(list.iterator.as_deref(), many, |row| row == many);
+        assert_eq!((list.data, list.done), (vec![many], true));
+
+        let back = format!("-{many}");
+        let (list, _) = found(Some(&back), many, |row| row == 1);
+        assert_eq!((list.data.len(), list.done, list.prev_iterator.as_deref()), (0, false, Some("-10")));
+        let (list, _) = found(list.prev_iterator.as_deref(), many, |row| row == 1);
+        assert_eq!((list.data, list.done), (vec![1], true));
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Delivering {
                 status: 200,
                 retry_after_ms: None,
                 response: Vec::new(),
+                note: None,
                 lack: None,
             };
             black_box(self.lane.finished(finished, self.now, &mut self.rng));

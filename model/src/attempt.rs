@@ -1,7 +1,10 @@
 //! An attempt: one HTTP request for a delivery, and what it showed.
 
+use crate::appended::appended;
 use crate::id::Seq;
 use crate::time::UnixMs;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// Why an attempt was made. Persisted: never reorder.
@@ -87,8 +90,54 @@ impl OutcomeClass {
     }
 }
 
+/// What was wrong with an answer whose status counts all the same. Persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum AnswerNote {
+    /// The status line came, but its headers did not end within the bound.
+    HeadTooLong,
+    /// A line of the head is malformed.
+    HeadMalformed,
+    /// `Content-Length` and `Transfer-Encoding` contradict each other, themselves or the version.
+    LengthContradicts,
+    /// A chunk of the body is malformed.
+    BodyMalformed,
+    /// More came than the answer said.
+    Surplus,
+    /// The connection or the stream ended before the answer did.
+    BrokenOff,
+    /// The deadline passed before the answer ended.
+    TooLate,
+}
+
+impl AnswerNote {
+    /// Every note, in the order of their numbers.
+    pub const ALL: [AnswerNote; 7] = [
+        AnswerNote::HeadTooLong,
+        AnswerNote::HeadMalformed,
+        AnswerNote::LengthContradicts,
+        AnswerNote::BodyMalformed,
+        AnswerNote::Surplus,
+        AnswerNote::BrokenOff,
+        AnswerNote::TooLate,
+    ];
+
+    /// The sentence that the API shows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AnswerNote::HeadTooLong => "the head of the answer is too long: its status counts",
+            AnswerNote::HeadMalformed => "the head of the answer is malformed: its status counts",
+            AnswerNote::LengthContradicts => "the answer contradicts itself about its length: its status counts",
+            AnswerNote::BodyMalformed => "a chunk of the answer is malformed: its status counts",
+            AnswerNote::Surplus => "more came than the answer's length: its status counts",
+            AnswerNote::BrokenOff => "the answer broke off before its end: its status counts",
+            AnswerNote::TooLate => "the answer was not complete within the deadline: its status counts",
+        }
+    }
+}
+
 /// One attempt as the history keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct AttemptRecord {
     /// The event it was for.
     pub seq: Seq,
@@ -108,4 +157,23 @@ pub struct AttemptRecord {
     pub response: Vec<u8>,
     /// When the next attempt is due, if one is.
     pub next_attempt_at: Option<UnixMs>,
+    /// What was wrong with an answer whose status counts.
+    pub note: Option<AnswerNote>,
+}
+
+impl<Context> Decode<Context> for AttemptRecord {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<AttemptRecord, DecodeError> {
+        Ok(AttemptRecord {
+            seq: Decode::decode(decoder)?,
+            started_at: Decode::decode(decoder)?,
+            duration_ms: Decode::decode(decoder)?,
+            attempt: Decode::decode(decoder)?,
+            trigger: Decode::decode(decoder)?,
+            outcome: Decode::decode(decoder)?,
+            status: Decode::decode(decoder)?,
+            response: Decode::decode(decoder)?,
+            next_attempt_at: Decode::decode(decoder)?,
+            note: appended(decoder)?,
+        })
+    }
 }

@@ -1,13 +1,16 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
+use crate::appended::appended;
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::time::UnixMs;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// A URL of an application with everything that decides what is sent to it and how.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Endpoint {
     /// Its number.
     pub id: EndpointId,
@@ -49,6 +52,36 @@ pub struct Endpoint {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// The number that clients of the first generation give their endpoints; none means 1. Shown, and of no effect.
+    pub version: Option<u16>,
+}
+
+impl<Context> Decode<Context> for Endpoint {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Endpoint, DecodeError> {
+        Ok(Endpoint {
+            id: Decode::decode(decoder)?,
+            app: Decode::decode(decoder)?,
+            salt: Decode::decode(decoder)?,
+            uid: Decode::decode(decoder)?,
+            url: Decode::decode(decoder)?,
+            description: Decode::decode(decoder)?,
+            event_types: Decode::decode(decoder)?,
+            channels: Decode::decode(decoder)?,
+            rate_limit: Decode::decode(decoder)?,
+            max_in_flight: Decode::decode(decoder)?,
+            timeout_ms: Decode::decode(decoder)?,
+            retry_policy: Decode::decode(decoder)?,
+            on_client_error: Decode::decode(decoder)?,
+            disabled: Decode::decode(decoder)?,
+            active_from: Decode::decode(decoder)?,
+            secrets: Decode::decode(decoder)?,
+            sealed_headers: Decode::decode(decoder)?,
+            metadata: Decode::decode(decoder)?,
+            created_at: Decode::decode(decoder)?,
+            updated_at: Decode::decode(decoder)?,
+            version: appended(decoder)?,
+        })
+    }
 }
 
 impl Endpoint {
@@ -76,6 +109,7 @@ impl Endpoint {
             metadata: "{}".to_owned(),
             created_at,
             updated_at: created_at,
+            version: None,
         }
     }
 
@@ -134,7 +168,7 @@ impl DisabledReason {
 }
 
 /// What is remembered of an endpoint's failures, so that a restart does not start over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode)]
 pub struct EndpointHealth {
     /// The first failure since the last success.
     pub failing_since: Option<UnixMs>,
@@ -144,4 +178,38 @@ pub struct EndpointHealth {
     pub breaker_open_until: Option<UnixMs>,
     /// How often the breaker opened since it was last closed: the exponent of its hold.
     pub breaker_openings: u32,
+    /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
+    pub paused_until: Option<UnixMs>,
+}
+
+impl<Context> Decode<Context> for EndpointHealth {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<EndpointHealth, DecodeError> {
+        Ok(EndpointHealth {
+            failing_since: Decode::decode(decoder)?,
+            failing_seen_at: Decode::decode(decoder)?,
+            breaker_open_until: Decode::decode(decoder)?,
+            breaker_openings: Decode::decode(decoder)?,
+            paused_until: appended(decoder)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SealedBytes;
+    use bincode::config::standard;
+
+    #[test]
+    fn a_row_of_before_versions_reads_as_one_without_version() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let headers = Some(SealedBytes(vec![1, 2, 3]));
+        let row = Endpoint { uid: Some("u".to_owned()), sealed_headers: headers, ..Endpoint::plain(target, UnixMs(5)) };
+        let mut bytes = bincode::encode_to_vec(&row, standard()).unwrap();
+        assert_eq!(bytes.pop(), Some(0), "the version, which is none");
+        assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row.clone(), bytes.len()));
+        let row = Endpoint { version: Some(3), ..row };
+        let bytes = bincode::encode_to_vec(&row, standard()).unwrap();
+        assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row, bytes.len()));
+    }
 }

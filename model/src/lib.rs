@@ -3,6 +3,8 @@
 //! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: what is decided with
 //! these words is decided in `engine`, what is kept of them is kept by `storage`.
 
+mod appended;
+
 pub mod id;
 pub mod time;
 
@@ -23,7 +25,7 @@ pub mod metric;
 
 pub use api_key::ApiKeyRow;
 pub use application::Application;
-pub use attempt::{AttemptRecord, OutcomeClass, Trigger};
+pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
 pub use event::Event;

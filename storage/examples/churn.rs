@@ -100,6 +100,7 @@ fn record(seq: Seq) -> AttemptRecord {
         status: 200,
         response: Vec::new(),
         next_attempt_at: None,
+        note: None,
     }
 }
 

@@ -10,6 +10,7 @@
 //! A key carries 256 random bits, so one round of SHA-256 is enough to keep it: there is nothing to guess.
 //! Deliberately no lookup and no rights: those are in [`crate::auth`].
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -77,6 +78,21 @@ pub fn generate_key() -> Result<Zeroizing<String>, NoRandomness> {
     Ok(key_from_random(&random))
 }
 
+/// The key that a request with an `Idempotency-Key` makes, the same each time it is asked for: HMAC-SHA256 under a hash of
+/// the root key, which is not stored, of a random number and the request's key. Who knows either of these two, as the
+/// store does, is no nearer to it.
+#[must_use]
+pub(crate) fn derived_key(root: &KeyHash, number: u64, idempotency_key: &str) -> Zeroizing<String> {
+    const DOMAIN: &[u8] = b"pinion.api-key";
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(&root.0).expect("a key of any length");
+    mac.update(DOMAIN);
+    mac.update(&number.to_be_bytes());
+    mac.update(idempotency_key.as_bytes());
+    let random = Zeroizing::new(<[u8; RANDOM_LEN]>::from(mac.finalize().into_bytes()));
+    key_from_random(&random)
+}
+
 /// The key with these random bytes.
 #[must_use]
 pub fn key_from_random(random: &[u8; RANDOM_LEN]) -> Zeroizing<String> {
@@ -136,6 +152,21 @@ mod tests {
         assert!(key.starts_with("pk_") && !key.contains('.'));
         assert!(is_key(&key));
         assert_ne!(*key, *generate_key().unwrap());
+    }
+
+    #[test]
+    fn a_derived_key_is_one_of_its_root_number_and_request_and_of_no_other() {
+        let root = KeyHash::of("pk_root");
+        let key = derived_key(&root, 7, "auto_1");
+        assert!(is_key(&key));
+        assert_eq!(*key, *derived_key(&root, 7, "auto_1"));
+        for other in [
+            derived_key(&root, 8, "auto_1"),
+            derived_key(&root, 7, "auto_2"),
+            derived_key(&KeyHash::of("pk_other"), 7, "auto_1"),
+        ] {
+            assert_ne!(*key, *other);
+        }
     }
 
     #[test]

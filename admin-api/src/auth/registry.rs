@@ -102,6 +102,14 @@ pub fn create(txn: &mut Txn<'_>, new: NewKey) -> Result<KeyInfo, RegistryError> 
     Ok(info_of(txn, row)?)
 }
 
+/// The key of a hash, if there is one.
+///
+/// # Errors
+/// Whatever the store reports.
+pub(crate) fn find(read: &(impl Read + ?Sized), hash: &KeyHash) -> Result<Option<KeyInfo>, StoreError> {
+    api_key::get(read, &hash.to_bytes())?.map(|row| info_of(read, row)).transpose()
+}
+
 /// Keys by age, behind `after` in `direction`, at most `limit` of them.
 ///
 /// # Errors

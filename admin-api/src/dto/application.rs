@@ -1,6 +1,6 @@
 //! Applications: `ApplicationIn`, `ApplicationPatch`, `ApplicationOut`.
 //!
-//! Deliberately no storing: see [`crate::routes::application`].
+//! Storing is [`crate::routes::application`]'s.
 
 use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
@@ -11,14 +11,14 @@ use model::{AppId, Application, UnixMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An application to create, or to replace by.
+/// An application to create, or to replace by: what is left out is cleared.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationIn {
     /// For people.
     #[schema(min_length = 1, max_length = 512)]
     pub(crate) name: String,
-    /// Your own identifier for it, unique. Left out of a PUT: stays as it is.
+    /// Your own identifier for it, unique. A PUT without it clears it.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-zA-Z0-9\\-_.]+$", min_length = 1, max_length = 256)]
     pub(crate) uid: Patch<String>,
@@ -35,7 +35,7 @@ pub(crate) struct ApplicationIn {
 
 /// Changes to an application: what is left out stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationPatch {
     name: Option<String>,
     #[serde(default)]
@@ -95,11 +95,10 @@ impl ApplicationIn {
         })
     }
 
-    /// What `current` becomes: everything is replaced, but for a uid that is left out.
+    /// What `current` becomes: everything is replaced.
     pub(crate) fn replace(self, current: &Application, now: UnixMs) -> Result<Application, ApiError> {
-        let uid = self.uid.clone().apply(current.uid.clone());
         let created = self.create(current.id, current.salt, now)?;
-        Ok(Application { uid, created_at: current.created_at, ..created })
+        Ok(Application { created_at: current.created_at, ..created })
     }
 }
 
@@ -107,6 +106,11 @@ impl ApplicationIn {
     /// Whether it says anything of the rate.
     pub(crate) fn names_rate(&self) -> bool {
         self.throttle_rate.is_some() || self.rate_limit.is_some()
+    }
+
+    /// Whether it says anything of the uid.
+    pub(crate) fn names_uid(&self) -> bool {
+        !matches!(self.uid, Patch::Keep)
     }
 }
 
@@ -168,11 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_put_replaces_everything_but_a_uid_left_out() {
+    fn a_put_replaces_everything() {
         let after = read(r#"{"name":"new"}"#).replace(&existing(), UnixMs(6)).unwrap();
-        assert_eq!((after.uid.as_deref(), after.rate_limit, after.metadata.as_str()), (Some("u"), None, "{}"));
+        assert_eq!((after.uid, after.rate_limit, after.metadata.as_str()), (None, None, "{}"));
         assert_eq!((after.created_at, after.updated_at), (UnixMs(5), UnixMs(6)));
-        assert_eq!(read(r#"{"name":"new","uid":null}"#).replace(&existing(), UnixMs(6)).unwrap().uid, None);
+        let kept = read(r#"{"name":"new","uid":"u"}"#).replace(&existing(), UnixMs(6)).unwrap();
+        assert_eq!(kept.uid.as_deref(), Some("u"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
 use model::id::attempt_id;
-use model::{AttemptRecord, Endpoint, Event};
+use model::{AnswerNote, AttemptRecord, Endpoint, Event};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,6 +34,9 @@ pub(crate) struct MessageAttemptOut {
     attempt: u16,
     /// What it showed, in our words.
     outcome: &'static str,
+    /// What was wrong with an answer whose status counts all the same (it broke off, came too late, is malformed behind
+    /// its status line); null when nothing was, or there was no answer.
+    note: Option<&'static str>,
     /// When the next attempt is due, if one is.
     next_attempt: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,7 @@ impl MessageAttemptOut {
             timestamp: Timestamp(record.started_at),
             attempt: record.attempt,
             outcome: record.outcome.as_str(),
+            note: record.note.map(AnswerNote::as_str),
             next_attempt: record.next_attempt_at.map(Timestamp),
             msg: None,
         }

@@ -2,7 +2,7 @@
 //!
 //! `filterTypes`, `rateLimit` and `version` are what clients of the first generation call `eventTypes` and
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
-//! custom headers come with a new endpoint but never go out with one. Deliberately no storing and no sealing.
+//! custom headers come with an endpoint but never go out with one. Storing and sealing are [`crate::routes`]'.
 
 use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
@@ -15,15 +15,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// An endpoint to create, or to replace by. `secret` and `headers` only count for a new one.
+/// An endpoint to create, or to replace by: what is left out is cleared, but for the secret and the headers, which stay.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointIn {
     /// `http` or `https`.
     #[schema(max_length = 2048)]
     pub(crate) url: String,
     description: Option<String>,
-    /// Your own identifier for it, unique in the application. Left out of a PUT: stays as it is.
+    /// Your own identifier for it, unique in the application. A PUT without it clears it.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-zA-Z0-9\\-_.]+$", min_length = 1, max_length = 256)]
     pub(crate) uid: Patch<String>,
@@ -46,15 +46,19 @@ pub(crate) struct EndpointIn {
     max_in_flight: Option<u16>,
     retry_policy: Option<RetryPolicyBody>,
     on_client_error: Option<OnClientError>,
-    /// The signing secret; one is made when left out.
+    /// A number of your own, shown again and of no effect. Default: 1.
+    #[schema(minimum = 1)]
+    version: Option<u16>,
+    /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the present
+    /// one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
-    /// Custom headers.
+    /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
 }
 
 /// Changes to an endpoint: what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
     pub(crate) url: Option<String>,
     description: Option<String>,
@@ -91,6 +95,8 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<OnClientError>)]
     on_client_error: Patch<OnClientError>,
+    #[schema(minimum = 1)]
+    version: Option<u16>,
     /// A new signing secret, at once and without overlap.
     pub(crate) secret: Option<String>,
 }
@@ -101,8 +107,8 @@ pub(crate) struct EndpointPatch {
 pub(crate) struct EndpointOut {
     pub(crate) id: String,
     pub(crate) url: String,
-    /// Always 1; clients of the first generation require it.
-    version: u8,
+    /// As it was given, or 1; clients of the first generation require it.
+    version: u16,
     description: String,
     uid: Option<String>,
     disabled: bool,
@@ -131,6 +137,7 @@ impl EndpointIn {
         self.channels.iter().for_each(|names| checks.channels(names, limits::ENDPOINT_CHANNELS_MAX, false));
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         check_pace(checks, rate, self.timeout_ms, self.max_in_flight);
+        check_version(checks, self.version);
         self.retry_policy.iter().for_each(|policy| policy.check(checks));
     }
 
@@ -160,16 +167,15 @@ impl EndpointIn {
             metadata,
             created_at: place.now,
             updated_at: place.now,
+            version: self.version,
         })
     }
 
-    /// What `current` becomes: everything is replaced, but for a uid left out, its secrets, headers and whether it is
-    /// disabled, which [`crate::routes::endpoint`] decides.
+    /// What `current` becomes: everything is replaced, but for its secrets, headers and whether it is disabled, which
+    /// [`crate::routes::endpoint`] decides.
     pub(crate) fn replace(self, current: &Endpoint, now: UnixMs) -> Result<Endpoint, ApiError> {
-        let uid = self.uid.clone().apply(current.uid.clone());
         let place = NewEndpoint { id: current.id, app: current.app, salt: current.salt, now };
         Ok(Endpoint {
-            uid,
             active_from: current.active_from,
             disabled: current.disabled,
             secrets: current.secrets.clone(),
@@ -203,6 +209,7 @@ impl EndpointPatch {
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(checks, ("throttleRate", new), ("rateLimit", old));
         check_pace(checks, rate, self.timeout_ms.as_set().copied(), self.max_in_flight.as_set().copied());
+        check_version(checks, self.version);
         self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
     }
 
@@ -222,6 +229,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).apply(current.retry_policy),
             on_client_error: self.on_client_error.map(Into::into).apply(current.on_client_error),
             metadata: metadata.unwrap_or(current.metadata),
+            version: self.version.or(current.version),
             updated_at: now,
             ..current
         })
@@ -261,6 +269,10 @@ fn check_pace(checks: &mut Checks, rate: Option<u32>, timeout_ms: Option<u32>, m
     max_in_flight.iter().for_each(|count| checks.within("maxInFlight", *count, &limits::MAX_IN_FLIGHT));
 }
 
+fn check_version(checks: &mut Checks, version: Option<u16>) {
+    version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
+}
+
 /// An empty filter goes out as null, which is how clients write "all".
 fn all_as_null(names: &[String]) -> Option<Vec<String>> {
     (!names.is_empty()).then(|| names.to_vec())
@@ -271,7 +283,7 @@ impl From<&Endpoint> for EndpointOut {
         EndpointOut {
             id: endpoint.public_id(),
             url: endpoint.url.clone(),
-            version: 1,
+            version: endpoint.version.unwrap_or(1),
             description: endpoint.description.clone(),
             uid: endpoint.uid.clone(),
             disabled: endpoint.disabled.is_some(),
@@ -322,6 +334,9 @@ mod tests {
             assert_eq!((&out["filterTypes"][0], &out["eventTypes"][0]), (&"a".into(), &"a".into()));
             assert_eq!(out["version"], 1);
         }
+        let own = created(r#"{"url":"x","version":3}"#);
+        assert_eq!(serde_json::to_value(EndpointOut::from(&own)).unwrap()["version"], 3);
+        assert_eq!(wrong(r#"{"url":"x","version":0}"#), ["body.version"]);
         assert_eq!(wrong(r#"{"url":"x","eventTypes":["a"],"filterTypes":["b"]}"#), ["body.filterTypes"]);
         assert!(wrong(r#"{"url":"x","eventTypes":["a","b"],"filterTypes":["b","a"]}"#).is_empty());
     }
@@ -347,7 +362,7 @@ mod tests {
     fn a_put_keeps_what_is_not_in_its_body_by_nature() {
         let current = created(r#"{"url":"x","uid":"u","description":"d"}"#);
         let after = read(r#"{"url":"y"}"#).replace(&current, UnixMs(9)).unwrap();
-        assert_eq!((after.uid.as_deref(), after.description.as_str(), after.url.as_str()), (Some("u"), "", "y"));
+        assert_eq!((after.uid, after.description.as_str(), after.url.as_str()), (None, "", "y"));
         assert_eq!((after.created_at, after.active_from), (UnixMs(5), Seq(4)));
     }
 

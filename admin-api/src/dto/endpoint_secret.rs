@@ -1,6 +1,7 @@
 //! Signing secrets: shown, given, and rotated with an overlap.
 //!
-//! Deliberately neither sealing nor storing. A secret leaves this crate in one answer only, to the holder of a key.
+//! Sealing and storing are [`crate::routes`]'. A secret leaves this crate in one answer only, to the holder of a key; of an
+//! ed25519 one only the public half does.
 
 use crate::limits::{GRACE_PERIOD_DEFAULT_S, GRACE_PERIOD_MAX_S, OLD_SECRETS_MAX};
 use crate::validate::Checks;
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 /// The current secret.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EndpointSecretOut {
-    /// `whsec_` and base64, or `whsk_` for ed25519.
+    /// What receivers verify with: `whsec_` and base64, or of an ed25519 secret the public key, `whpk_` and base64.
     pub(crate) key: String,
 }
 
@@ -25,7 +26,7 @@ impl fmt::Debug for EndpointSecretOut {
 
 /// A rotation.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointSecretRotateIn {
     /// The new secret; one is made when left out.
     pub(crate) key: Option<String>,
@@ -46,6 +47,17 @@ impl EndpointSecretRotateIn {
     pub(crate) fn grace_period_ms(&self) -> u64 {
         self.grace_period_seconds.unwrap_or(GRACE_PERIOD_DEFAULT_S) * 1_000
     }
+}
+
+/// Whether a client takes 204 and nothing else for an answer to a rotation, as the contract said until it named the key.
+/// Official clients name themselves `svix-libs/VERSION/LANGUAGE`; those before 1.59 fail on 200, and those of 2.x on 204.
+pub(crate) fn wants_no_content(user_agent: Option<&str>) -> bool {
+    const FIRST_WITH_BODY: (u32, u32) = (1, 59);
+    let version = user_agent.and_then(|agent| agent.trim_start().strip_prefix("svix-libs/")).map(|rest| {
+        let mut numbers = rest.split(['.', '/']).map(|part| part.parse::<u32>().ok());
+        (numbers.next().flatten(), numbers.next().flatten())
+    });
+    matches!(version, Some((Some(major), Some(minor))) if (major, minor) < FIRST_WITH_BODY)
 }
 
 /// The secrets after `new` took over: those that expired are gone, the replaced one ends after the grace period.
@@ -91,6 +103,30 @@ mod tests {
     fn without_grace_the_replaced_secret_ends_at_once() {
         let after = rotated(vec![secret(1, None)], secret(2, None), 0, UnixMs(100)).unwrap();
         assert_eq!(after, [secret(2, None)]);
+    }
+
+    #[test]
+    fn the_answer_to_a_rotation_is_what_the_client_takes() {
+        for (agent, no_content) in [
+            ("svix-libs/0.85.1/python", true),
+            ("svix-libs/1.22.0/python", true),
+            ("svix-libs/1.56.0/python", true),
+            ("svix-libs/1.58.9/ruby", true),
+            ("svix-libs/1.59.0/python", false),
+            ("svix-libs/1.99.1/javascript", false),
+            ("svix-libs/2.0.0/rust", false),
+            ("svix-libs/2.9.1/python httpx/0.28", false),
+            ("svix-libs/10.1.0/go", false),
+            ("svix-libs/1.56", true),
+            ("svix-libs/1", false),
+            ("svix-libs/x.y/python", false),
+            ("svix-libs/", false),
+            ("curl/8.5.0", false),
+            ("", false),
+        ] {
+            assert_eq!(wants_no_content(Some(agent)), no_content, "{agent}");
+        }
+        assert!(!wants_no_content(None));
     }
 
     #[test]

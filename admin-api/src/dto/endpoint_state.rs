@@ -18,6 +18,8 @@ pub(crate) struct EndpointStateOut {
     breaker_open_until: Option<Timestamp>,
     /// How often it opened since it was last closed.
     breaker_openings: u32,
+    /// Until when it asked to be left alone, by `Retry-After`; null when that is over, or was a second at most.
+    paused_until: Option<Timestamp>,
     /// The first failure since the last success.
     failing_since: Option<Timestamp>,
     disabled: bool,
@@ -81,6 +83,7 @@ impl EndpointStateOut {
             breaker,
             breaker_open_until: health.breaker_open_until.map(Timestamp),
             breaker_openings: health.breaker_openings,
+            paused_until: health.paused_until.filter(|until| *until > now).map(Timestamp),
             failing_since: health.failing_since.map(Timestamp),
             disabled: endpoint.disabled.is_some(),
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),

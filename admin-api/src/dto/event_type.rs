@@ -1,6 +1,6 @@
 //! Event types of the catalogue: `EventTypeIn`, `EventTypeUpdate`, `EventTypePatch`, `EventTypeOut`.
 //!
-//! Deliberately no check of payloads against the schemas: the catalogue documents.
+//! Payloads are not checked against the schemas: the catalogue documents.
 
 use crate::dto::fields::{JsonText, Patch};
 use crate::dto::timestamp::Timestamp;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 /// An event type to create.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypeIn {
     /// Its identity.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
@@ -29,11 +29,14 @@ pub(crate) struct EventTypeIn {
     feature_flag: Option<String>,
     /// What newer clients call `featureFlag`: at most one.
     feature_flags: Option<Vec<String>>,
+    /// The group that it is shown in.
+    #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
+    group_name: Option<String>,
 }
 
 /// What an event type becomes; created when it is not there.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypeUpdate {
     description: String,
     archived: Option<bool>,
@@ -44,11 +47,14 @@ pub(crate) struct EventTypeUpdate {
     feature_flag: Option<String>,
     /// What newer clients call `featureFlag`: at most one.
     feature_flags: Option<Vec<String>>,
+    /// The group that it is shown in.
+    #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
+    group_name: Option<String>,
 }
 
 /// Changes to an event type: what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypePatch {
     description: Option<String>,
     archived: Option<bool>,
@@ -63,6 +69,10 @@ pub(crate) struct EventTypePatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     feature_flags: Patch<Vec<String>>,
+    /// The group that it is shown in.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    group_name: Patch<String>,
 }
 
 /// An event type.
@@ -78,6 +88,7 @@ pub(crate) struct EventTypeOut {
     schemas: Option<JsonText>,
     feature_flag: Option<String>,
     feature_flags: Option<Vec<String>>,
+    group_name: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -97,6 +108,7 @@ impl EventTypeIn {
             schemas: self.schemas,
             feature_flag: self.feature_flag,
             feature_flags: self.feature_flags,
+            group_name: self.group_name,
         };
         update.check(&mut checks);
         checks.finish()?;
@@ -108,6 +120,7 @@ impl EventTypeUpdate {
     fn check(&self, checks: &mut Checks) {
         checks.text("description", &self.description, 0, limits::DESCRIPTION_BYTES_MAX);
         check_flags(checks, self.feature_flag.as_ref(), self.feature_flags.as_ref());
+        checks.name_if_any("groupName", self.group_name.as_deref());
         check_schemas(checks, self.schemas.as_ref());
     }
 
@@ -121,6 +134,7 @@ impl EventTypeUpdate {
             schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()),
             created_at: now,
             updated_at: now,
+            group_name: self.group_name,
         }
     }
 
@@ -148,6 +162,7 @@ impl EventTypePatch {
         let mut checks = Checks::of("body");
         self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
         check_flags(&mut checks, self.feature_flag.as_set(), self.feature_flags.as_set());
+        checks.name_if_any("groupName", self.group_name.as_set().map(String::as_str));
         check_schemas(&mut checks, self.schemas.as_set());
         checks.finish()
     }
@@ -166,6 +181,7 @@ impl EventTypePatch {
             deprecated: self.deprecated.unwrap_or(current.deprecated),
             schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()).apply(current.schemas),
             feature_flag,
+            group_name: self.group_name.apply(current.group_name),
             updated_at: now,
             ..current
         }
@@ -204,6 +220,7 @@ impl EventTypeOut {
             schemas: schemas.map(|text| JsonText(Bytes::copy_from_slice(text.as_bytes()))),
             feature_flag: event_type.feature_flag.clone(),
             feature_flags: event_type.feature_flag.clone().map(|flag| vec![flag]),
+            group_name: event_type.group_name.clone(),
             created_at: Timestamp(event_type.created_at),
             updated_at: Timestamp(event_type.updated_at),
         }

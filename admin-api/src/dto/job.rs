@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 /// A span of time to recover or replay.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RecoverIn {
     /// From when on messages were taken.
     pub(crate) since: Timestamp,
@@ -21,7 +22,7 @@ pub(crate) struct RecoverIn {
 
 /// A span of time to replay, delivered or not.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BulkReplayIn {
     /// From when on messages were taken.
     since: Timestamp,

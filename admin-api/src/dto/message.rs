@@ -168,7 +168,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
 
 /// An example to send to one endpoint.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventExampleIn {
     pub(crate) event_type: String,
     /// Which of the examples in the event type's schema. Default: the first.

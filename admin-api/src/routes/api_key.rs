@@ -1,24 +1,26 @@
 //! API keys: create, list, revoke.
 //!
-//! Below no application, so only the root key and keys for everything reach these. Deliberately no `Idempotency-Key`: a
-//! key is shown once, so a repetition could not be given the first one's answer. A name is unique, so it makes no second
-//! key either: it is answered 409.
+//! Below no application, so only the root key and keys for everything reach these. A key is shown in one answer, and only its
+//! hash is kept; one that is asked for with an `Idempotency-Key` is derived from that, so that a repetition has the same
+//! answer.
 
+use super::once::{ALL_APPLICATIONS, Keyed, perform};
 use super::params::ApiKeyPath;
-use crate::auth::key::{KeyHash, NoRandomness, generate_key};
+use crate::auth::key::{KeyHash, NoRandomness, derived_key, generate_key};
 use crate::auth::registry::{self, KeyInfo, KeyPlace, NewKey, RegistryError};
 use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT};
-use crate::extract::{JsonBody, PathTexts, QueryParams};
+use crate::extract::{PathTexts, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::PageQuery;
 use crate::reader::Reader;
-use crate::state::ApiState;
+use crate::state::{ApiState, random};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::UnixMs;
+use storage::txn::Txn;
 
 /// Lists API keys, oldest first, without their text.
 #[utoipa::path(get, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.list",
@@ -45,15 +47,30 @@ fn place_of(text: &str) -> Option<KeyPlace> {
 
 /// Creates an API key. The answer is the only one that ever has the key itself.
 #[utoipa::path(post, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.create",
+    params(("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     request_body = ApiKeyIn, responses((status = 201, body = ApiKeyCreatedOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    JsonBody(body): JsonBody<ApiKeyIn>,
+    request: Keyed<ApiKeyIn>,
 ) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
-    let key = generate_key()?;
+    let (number, idempotency_key) = (u64::from_be_bytes(random()?), request.key.clone());
+    let (body, once) = request.once(&state, ALL_APPLICATIONS, "api-key");
+    let key = match &idempotency_key {
+        Some(once) => derived_key(&state.root_key, number, once),
+        None => generate_key()?,
+    };
     let most_of_app = state.limits.quotas.api_keys;
     let new = NewKey { hash: KeyHash::of(&key), name: body.name, app: body.app_id, now: state.now(), most_of_app };
-    let info = state.change(move |txn| Ok(registry::create(txn, new)?)).await?;
+    let root_key = state.root_key;
+    let again = move |txn: &mut Txn<'_>, number| {
+        let key = derived_key(&root_key, number, idempotency_key.as_deref().unwrap_or_default());
+        // Revoked since, or made under another root key: it is not made anew, its name tells that it was there.
+        let gone = ApiError::Conflict("the key that this request made is not there any more".into());
+        let info = registry::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
+        Ok(Some((info, key)))
+    };
+    let act = move |txn: &mut Txn<'_>| Ok((Some(number), (registry::create(txn, new)?, key)));
+    let (info, key) = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
     tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
     Ok((CREATED, Json(ApiKeyCreatedOut::of(info, &key))))
 }

@@ -2,17 +2,17 @@
 //!
 //! Deliberately no removal of their events and histories here: that outlives a request and is the engine's job.
 
-use super::once::{ALL_APPLICATIONS, Once};
+use super::exclusion::Exclusion;
+use super::once::{ALL_APPLICATIONS, Keyed, perform};
 use super::params::AppPath;
 use super::rows::{number_of, save_application, start_job};
 use crate::auth::{Scope, registry};
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{IdempotencyKey, InApp, JsonBody, PathTexts, QueryParams, RawBody, find_application};
+use crate::extract::{InApp, JsonBody, PathTexts, QueryParams, find_application};
 use crate::json::JsonBytes;
-use crate::json::from_body;
-use crate::paging::PageQuery;
+use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{is_name, looks_like_id};
@@ -30,9 +30,44 @@ use utoipa::IntoParams;
 /// Endpoints removed in one step of a deletion.
 const ENDPOINTS_PER_STEP: usize = 256;
 
+/// The parameters of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Without applications that have no endpoints.
+    #[serde(default)]
+    exclude_apps_with_no_endpoints: bool,
+    /// Without applications whose endpoints are all disabled.
+    #[serde(default)]
+    exclude_apps_with_disabled_endpoints: bool,
+    /// Without applications whose endpoints are all at Svix Play.
+    #[serde(default)]
+    exclude_apps_with_svix_play_endpoints: bool,
+    /// Items of a page. Default: 50.
+    #[param(minimum = 1, maximum = 250)]
+    limit: Option<u64>,
+    /// What the page before gave, or an application's id.
+    iterator: Option<String>,
+    /// Default: `ascending`.
+    #[param(inline)]
+    order: Option<Ordering>,
+}
+
+impl ListQuery {
+    fn exclusion(&self) -> Exclusion {
+        Exclusion {
+            without_endpoints: self.exclude_apps_with_no_endpoints,
+            disabled: self.exclude_apps_with_disabled_endpoints,
+            svix_play: self.exclude_apps_with_svix_play_endpoints,
+        }
+    }
+}
+
 /// Whether an existing application is a fine answer.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CreateQuery {
     /// Answer with the application of this uid when there is one, rather than 409.
     #[serde(default)]
@@ -41,12 +76,17 @@ pub(crate) struct CreateQuery {
 
 /// Lists applications.
 #[utoipa::path(get, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.list",
-    params(PageQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
-pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
-    let page = query.page(|text| number_of(IdKind::Application, text).map(AppId))?;
+    params(ListQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
+pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
+    let read_key = |text: &str| number_of(IdKind::Application, text).map(AppId);
+    let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
     let list = state.answer(move |state| {
-        let rows = application::list(&**state.store(), page.after, page.read_limit(), page.direction())?;
-        Ok(page.respond(rows, Application::public_id, |row| ApplicationOut::from(row)))
+        let read = &**state.store();
+        let source =
+            |after: Option<&AppId>, limit| Ok(application::list(read, after.copied(), limit, page.direction())?);
+        let place = |row: &Application| (row.id, row.public_id());
+        let found = page.find(source, place, |row| Ok(query.exclusion().keeps(read, row.id)?))?;
+        Ok(page.respond_found(found, Application::public_id, |row| ApplicationOut::from(row)))
     });
     list.await
 }
@@ -59,30 +99,25 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuer
 pub(crate) async fn create(
     State(state): State<ApiState>,
     QueryParams(query): QueryParams<CreateQuery>,
-    IdempotencyKey(key): IdempotencyKey,
-    RawBody(bytes): RawBody,
+    request: Keyed<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
-    let body: ApplicationIn = from_body(&bytes)?;
+    let (body, once) = request.once(&state, ALL_APPLICATIONS, "application");
     body.validate()?;
     let (salt, now) = (random_salt()?, state.now());
-    let once = key.map(|key| Once::new(&state, ALL_APPLICATIONS, "application", &key, &bytes));
-    let (status, row) = state
-        .change(move |txn| {
-            if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?
-                && let Some(existing) = application::get(txn, AppId(number))?
-            {
-                return Ok((CREATED, existing));
-            }
-            if query.get_if_exists
-                && let Some(existing) = with_uid(txn, &body.uid)?
-            {
-                return Ok((OK, existing));
-            }
-            let row = insert(txn, body, salt, now)?;
-            once.map_or(Ok(()), |once| once.remember(txn, row.id.0))?;
-            Ok((CREATED, row))
-        })
-        .await?;
+    let again = |txn: &mut Txn<'_>, number| match u32::try_from(number) {
+        Ok(number) => Ok(application::get(txn, AppId(number))?.map(|row| (CREATED, row))),
+        Err(_) => Ok(None),
+    };
+    let act = move |txn: &mut Txn<'_>| {
+        if query.get_if_exists
+            && let Some(existing) = with_uid(txn, &body.uid)?
+        {
+            return Ok((None, (OK, existing)));
+        }
+        let row = insert(txn, body, salt, now)?;
+        Ok((Some(u64::from(row.id.0)), (CREATED, row)))
+    };
+    let (status, row) = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
     Ok((status, Json((&row).into())))
 }
 
@@ -159,8 +194,8 @@ pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
     Json((&row).into())
 }
 
-/// Replaces an application, or creates it under the uid of the path. A key that is limited to it may change neither its
-/// uid nor its rate, which stays as it is when it is left out.
+/// Replaces an application, or creates it under the uid of the path. What is left out is cleared, its uid too. A key that
+/// is limited to it may change neither its uid nor its rate, which stay as they are when they are left out.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.update",
     params(AppPath), request_body = ApplicationIn,
     responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]
@@ -175,10 +210,14 @@ pub(crate) async fn update(
     let (status, row) = state
         .change(move |txn| match find_application(txn, &text)? {
             Some(current) => {
-                let keeps_rate = scope != Scope::All && !body.names_rate();
+                let is_limited = scope != Scope::All;
+                let (keeps_rate, keeps_uid) = (is_limited && !body.names_rate(), is_limited && !body.names_uid());
                 let mut row = body.replace(&current, now)?;
                 if keeps_rate {
                     row.rate_limit = current.rate_limit;
+                }
+                if keeps_uid {
+                    row.uid.clone_from(&current.uid);
                 }
                 check_scope(scope, &current, &row)?;
                 save_application(txn, &row)?;

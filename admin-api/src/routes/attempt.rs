@@ -14,7 +14,7 @@ use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
+use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
@@ -22,9 +22,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, attempt_id};
-use model::{AttemptRecord, Endpoint, EndpointId, EndpointRef, Event};
+use model::{AttemptRecord, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use serde::Deserialize;
-use storage::Direction;
 use storage::read::Read;
 use storage::tables::history::{self, HistoryPosition};
 use storage::tables::{endpoint, log};
@@ -33,11 +32,12 @@ use utoipa::IntoParams;
 /// The parameters of both lists.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// What the page before gave, or an attempt's id: the page begins behind it. Led by `-`, the page ends before it.
     iterator: Option<String>,
     /// 0 succeeded, 2 failed.
     #[param(inline)]
@@ -49,10 +49,10 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only of messages with this channel.
     channel: Option<String>,
-    /// Only started before.
+    /// Only started before this.
     #[param(inline)]
     before: Option<Timestamp>,
-    /// Only started after.
+    /// Only started then or after.
     #[param(inline)]
     after: Option<Timestamp>,
     /// Of a message's attempts: only at this endpoint.
@@ -106,36 +106,53 @@ pub(crate) async fn by_endpoint(
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let read_key = HistoryPosition::from_text;
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, read_key)?;
+    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Start::of(row.id))?;
     state.answer(move |state| page_of_endpoint(&**state.store(), &row, &query, &page)).await
+}
+
+/// Where a page of an endpoint's attempts begins.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// At the end of another page.
+    Cut(HistoryPosition),
+    /// Beside an attempt of this id.
+    Beside(IdParts),
+}
+
+impl Start {
+    fn of(endpoint: EndpointId) -> impl Fn(&str) -> Option<Start> {
+        move |text| {
+            let attempt = || IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.number == endpoint.0);
+            HistoryPosition::from_text(text).map(Start::Cut).or_else(|| attempt().map(Start::Beside))
+        }
+    }
 }
 
 fn page_of_endpoint(
     read: &(impl Read + ?Sized),
     row: &Endpoint,
     query: &ListQuery,
-    page: &Page<HistoryPosition>,
+    page: &Page<Start>,
 ) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
     let filter = query.filter();
     let (mut data, mut seen, mut bytes, mut ended) = (Vec::new(), 0, 0, false);
-    let mut position = match (page.after, query.before) {
-        (Some(position), _) => Some(position),
-        // No first attempt before a time is for a message taken at that time or later.
-        (None, Some(Timestamp(before))) => Some(HistoryPosition {
-            first_below: log::before_time(read, row.app, before)?.next(),
-            later_before: (before, model::Seq::ZERO),
-        }),
-        (None, None) => None,
+    let start = match page.after {
+        Some(Start::Cut(cut)) => cut,
+        Some(Start::Beside(id)) => history::position_at(read, row.target(), (Seq(id.low), id.at), page.is_back())?,
+        None => newest_of(read, row, query)?,
     };
-    while data.len() < page.limit && seen < PAGE_SCAN_MAX && bytes < PAGE_PAYLOAD_BYTES && !ended {
+    let mut position = start;
+    while data.len() < page.limit && bytes < PAGE_PAYLOAD_BYTES && !ended {
+        if seen >= if data.is_empty() { PAGE_SEARCH_MAX } else { PAGE_SCAN_MAX } {
+            break;
+        }
         // One at a time where each may be large: a page ends between two steps.
         let wanted = if query.shows_payloads() { 1 } else { page.limit - data.len() };
-        let (records, next) = history::list(read, row.target(), position, wanted, Direction::Reverse)?;
-        seen += records.len();
-        ended = next.is_none() || is_past(&records, query);
-        position = next.or(position);
-        for record in records.iter().filter(|record| query.keeps(record, &filter)) {
+        let listed = history::list_from(read, row.target(), position, wanted, page.direction())?;
+        seen += listed.records.len();
+        ended = listed.is_end || is_past(&listed.records, query, page.is_back());
+        position = listed.position;
+        for record in listed.records.iter().filter(|record| query.keeps(record, &filter)) {
             // An event past its retention takes its attempts with it.
             if let Some(event) = log::get(read, row.app, record.seq)?.filter(|event| filter.fits(event)) {
                 bytes += if query.shows_payloads() { event.payload.len() } else { 0 };
@@ -143,15 +160,38 @@ fn page_of_endpoint(
             }
         }
     }
-    Ok(ListResponse { data, iterator: position.map(HistoryPosition::to_text), prev_iterator: None, done: ended })
+    let (newest, oldest) = if page.is_back() { (position, start) } else { (start, position) };
+    if page.is_back() {
+        data.reverse();
+    }
+    let some = |text: String| (seen > 0).then_some(text);
+    Ok(ListResponse {
+        data,
+        iterator: page.next_iterator(some(oldest.to_text())),
+        prev_iterator: some(format!("-{}", newest.to_text())),
+        done: ended,
+    })
 }
 
-/// Whether everything further on is older than asked for. First attempts are in order of their messages, not quite of
-/// their time, so this waits until they are older by more than attempts in flight can overlap.
-fn is_past(records: &[AttemptRecord], query: &ListQuery) -> bool {
+/// Where the first page begins: above all attempts that there are, or that there were before a time.
+fn newest_of(read: &(impl Read + ?Sized), row: &Endpoint, query: &ListQuery) -> Result<HistoryPosition, ApiError> {
+    let newest = history::newest(read, row.target())?;
+    let Some(Timestamp(before)) = query.before else { return Ok(newest) };
+    Ok(HistoryPosition {
+        // No first attempt before a time is for a message taken at that time or later.
+        first_below: log::before_time(read, row.app, before)?.next().min(newest.first_below),
+        later_before: (before, Seq::ZERO).min(newest.later_before),
+    })
+}
+
+/// Whether everything further on is older than asked for, or newer when going back. First attempts are in order of their
+/// messages, not quite of their time, so this waits until they are beyond by more than attempts in flight can overlap.
+fn is_past(records: &[AttemptRecord], query: &ListQuery, is_back: bool) -> bool {
     const OVERLAP_MS: u64 = 10 * 60_000;
-    match (query.after, records.last()) {
-        (Some(Timestamp(after)), Some(last)) => last.started_at.plus_ms(OVERLAP_MS) < after,
+    let Some(last) = records.last() else { return false };
+    match (is_back, query.after, query.before) {
+        (false, Some(Timestamp(after)), _) => last.started_at.plus_ms(OVERLAP_MS) < after,
+        (true, _, Some(Timestamp(before))) => before.plus_ms(OVERLAP_MS) < last.started_at,
         _ => false,
     }
 }
@@ -166,6 +206,11 @@ pub(crate) async fn by_message(
     InMessage(event): InMessage,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
+    list_of_message(state, event, query).await
+}
+
+/// A page of the attempts of a message.
+pub(super) async fn list_of_message(state: Reader, event: Event, query: ListQuery) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Place::from_text)?;
     state.answer(move |state| page_of_message(&**state.store(), &event, &query, &page)).await
 }

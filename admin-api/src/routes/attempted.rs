@@ -30,6 +30,7 @@ const ENDPOINTS_PER_STEP: usize = 256;
 /// The parameters of the messages of an endpoint.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct MessagesQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
@@ -43,10 +44,10 @@ pub(crate) struct MessagesQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
-    /// Only taken before.
+    /// Only taken before this.
     #[param(inline)]
     before: Option<Timestamp>,
-    /// Only taken after.
+    /// Only taken then or after.
     #[param(inline)]
     after: Option<Timestamp>,
     /// With payloads. Default: true.

@@ -27,6 +27,7 @@ use utoipa::IntoParams;
 /// The parameters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]

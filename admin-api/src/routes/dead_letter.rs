@@ -3,13 +3,14 @@
 //! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
 //! endpoint redrives that endpoint.
 
+use super::once::{Once, perform};
 use super::params::{DeliveryPath, EndpointPath};
-use super::recover::run;
+use super::recover::{kind_of, run};
 use crate::dto::dead_letter::DeadLetterOut;
 use crate::dto::fields::{EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::extract::{IdempotencyKey, InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::PageQuery;
 use crate::reader::Reader;
@@ -54,33 +55,40 @@ pub(crate) async fn list(
 
 /// Puts one dead letter back in line.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/{msg_id}/redrive",
-    tag = "Dead Letter", operation_id = "v1.dead-letter.redrive", params(DeliveryPath),
+    tag = "Dead Letter", operation_id = "v1.dead-letter.redrive", params(DeliveryPath,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn redrive(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
     InMessage(event): InMessage,
+    IdempotencyKey(key): IdempotencyKey,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    refuse_disabled(&row)?;
+    let kind = format!("{}/{}", kind_of("redrive", row.target()), event.seq.0);
+    let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
     let now = state.now();
-    let change = move |txn: &mut Txn<'_>| {
+    let act = move |txn: &mut Txn<'_>| {
+        refuse_disabled(&row)?;
         dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
-        Ok(delivery::requeue(txn, row.target(), event.seq, now)?)
+        delivery::requeue(txn, row.target(), event.seq, now)?;
+        Ok((Some(event.seq.0), ()))
     };
-    state.change(change).await?;
+    state.change(move |txn| perform(once.as_ref(), txn, |_, _| Ok(Some(())), act)).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }
 
 /// Puts every dead letter of an endpoint back in line.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/redrive", tag = "Dead Letter",
-    operation_id = "v1.dead-letter.redrive-all", params(EndpointPath),
+    operation_id = "v1.dead-letter.redrive-all", params(EndpointPath,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn redrive_all(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
+    IdempotencyKey(key): IdempotencyKey,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    refuse_disabled(&row)?;
-    run(&state, row.target(), JobKind::RedriveDeadLetters, None).await
+    let once = key.map(|key| Once::new(&state, row.app, &kind_of("redrive-all", row.target()), &key, b""));
+    run(&state, row.target(), JobKind::RedriveDeadLetters, None, once).await
 }
 
 /// Forgets one dead letter.
@@ -108,7 +116,7 @@ pub(crate) async fn purge(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    run(&state, row.target(), JobKind::PurgeDeadLetters, None).await
+    run(&state, row.target(), JobKind::PurgeDeadLetters, None, None).await
 }
 
 /// What is put in line for a disabled endpoint would only become a dead letter again.

@@ -3,31 +3,31 @@
 //! Deliberately nothing about how they fare: see [`super::endpoint_state`].
 
 use super::application::remove_endpoint;
-use super::endpoint_headers::seal_headers;
+use super::endpoint_headers::sealed;
 use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
-use super::once::Once;
+use super::once::{Keyed, perform};
 use super::params::{AppPath, EndpointPath};
 use super::rows::{check_quota, number_of, save_endpoint};
 use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
-use crate::dto::endpoint_header::Headers;
+use crate::dto::endpoint_header::{Headers, check_names};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{IdempotencyKey, InApp, InEndpoint, JsonBody, PathTexts, QueryParams, RawBody, find_endpoint};
+use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, find_endpoint};
 use crate::json::JsonBytes;
-use crate::json::from_body;
-use crate::paging::PageQuery;
+use crate::paging::{Ordering, PageQuery};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use crate::validate::{Checks, is_name, looks_like_id};
 use axum::Json;
 use axum::extract::State;
+use engine::seal::SealPurpose;
 use http::StatusCode;
 use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 use storage::tables::{application, counter, endpoint};
 use storage::txn::Txn;
 
-/// Lists the endpoints of an application.
+/// Lists the endpoints of an application, newest first unless asked otherwise.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.list",
     params(AppPath, PageQuery), responses((status = 200, body = ListResponse<EndpointOut>)))]
 pub(crate) async fn list(
@@ -35,7 +35,7 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
     InApp(app): InApp,
 ) -> Result<JsonBytes, ApiError> {
-    let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
+    let page = query.page_in(Ordering::Descending, |text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
     let list = state.answer(move |state| {
         let rows = endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?;
         Ok(page.respond(rows, Endpoint::public_id, |row| EndpointOut::from(row)))
@@ -50,25 +50,23 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     State(state): State<ApiState>,
     InApp(app): InApp,
-    IdempotencyKey(key): IdempotencyKey,
-    RawBody(bytes): RawBody,
+    request: Keyed<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
-    let new = checked(&state, from_body(&bytes)?)?;
-    let once = key.map(|key| Once::new(&state, app.id, "endpoint", &key, &bytes));
-    let insert = {
+    let (body, once) = request.once(&state, app.id, "endpoint");
+    let new = checked(&state, body)?;
+    let again = move |txn: &mut Txn<'_>, number| match u32::try_from(number) {
+        Ok(number) => Ok(endpoint::get(txn, EndpointRef { app: app.id, endpoint: EndpointId(number) })?),
+        Err(_) => Ok(None),
+    };
+    let act = {
         let state = state.clone();
         move |txn: &mut Txn<'_>| {
-            if let Some(number) = once.as_ref().map_or(Ok(None), |once| once.earlier(txn))?
-                && let Some(existing) = endpoint::get(txn, EndpointRef { app: app.id, endpoint: EndpointId(number) })?
-            {
-                return Ok(existing);
-            }
             let row = new.insert(&state, txn, app.id)?;
-            once.map_or(Ok(()), |once| once.remember(txn, row.id.0))?;
-            Ok(row)
+            Ok((Some(u64::from(row.id.0)), row))
         }
     };
-    Ok((CREATED, Json((&state.change(insert).await?).into())))
+    let row = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
+    Ok((CREATED, Json((&row).into())))
 }
 
 /// Gets an endpoint.
@@ -78,7 +76,8 @@ pub(crate) async fn get(InEndpoint(row): InEndpoint) -> Json<EndpointOut> {
     Json((&row).into())
 }
 
-/// Replaces an endpoint, or creates it under the uid of the path. Its secret and headers stay.
+/// Replaces an endpoint, or creates it under the uid of the path. What is left out is cleared, its uid too; its secret and
+/// headers stay.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
     operation_id = "v1.endpoint.update", params(EndpointPath), request_body = EndpointIn,
     responses((status = 200, body = EndpointOut), (status = 201, description = "Created", body = EndpointOut)))]
@@ -94,8 +93,13 @@ pub(crate) async fn update(
         let state = state.clone();
         move |txn: &mut Txn<'_>| match find_endpoint(txn, app.id, &text)? {
             Some(current) => {
-                let (wanted, now) = (new.body.disabled.unwrap_or(false), new.now);
-                let mut row = new.body.replace(&current, now)?;
+                let Checked { body, secret, headers, now, .. } = new;
+                let wanted = body.disabled.unwrap_or(false);
+                let mut row = body.replace(&current, now)?;
+                set_secret(&state, &mut row, secret.as_ref())?;
+                if let Some(headers) = headers {
+                    row.sealed_headers = sealed(&state, &row, &headers)?;
+                }
                 set_disabled(&mut row, wanted, now);
                 save_endpoint(txn, &row)?;
                 Ok((OK, row))
@@ -128,9 +132,7 @@ pub(crate) async fn patch(
             let current = endpoint::get(txn, found.target())?.ok_or(ApiError::NotFound("endpoint"))?;
             let wanted = body.disabled.unwrap_or(current.disabled.is_some());
             let mut row = body.apply(current, now)?;
-            if let Some(secret) = &secret {
-                row.secrets = vec![seal_secret(&state, row.target(), secret)?];
-            }
+            set_secret(&state, &mut row, secret.as_ref())?;
             set_disabled(&mut row, wanted, now);
             save_endpoint(txn, &row)?;
             Ok(row)
@@ -159,7 +161,8 @@ pub(crate) async fn delete(
 /// A new endpoint with everything that can be checked and made outside a transaction.
 struct Checked {
     body: EndpointIn,
-    secret: SecretText,
+    /// None when the caller gave none.
+    secret: Option<SecretText>,
     headers: Option<Headers>,
     salt: u64,
     now: UnixMs,
@@ -169,13 +172,13 @@ fn checked(state: &ApiState, mut body: EndpointIn) -> Result<Checked, ApiError> 
     let mut checks = Checks::of("body");
     body.check(&mut checks);
     check_target(state, &mut checks, &body.url);
-    let headers = body.headers.take().filter(|headers| !headers.is_empty());
-    headers.iter().for_each(|headers| super::endpoint_headers::check(&mut checks, headers));
+    let headers = body.headers.take();
+    headers.iter().for_each(|headers| {
+        check_names(&mut checks, headers.keys());
+        super::endpoint_headers::check(&mut checks, headers);
+    });
     checks.finish()?;
-    let secret = match body.secret.take() {
-        Some(text) => read_secret("secret", &text)?,
-        None => new_secret()?,
-    };
+    let secret = body.secret.take().map(|text| read_secret("secret", &text)).transpose()?;
     Ok(Checked { body, secret, headers, salt: random_salt()?, now: state.now() })
 }
 
@@ -200,11 +203,24 @@ impl Checked {
         check_quota("endpoints", "endpoints of an application", count, most)?;
         let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
-        row.secrets = vec![seal_secret(state, row.target(), &self.secret)?];
-        row.sealed_headers = self.headers.map(|headers| seal_headers(state, row.target(), &headers)).transpose()?;
+        let secret = self.secret.map_or_else(new_secret, Ok)?;
+        row.secrets = vec![seal_secret(state, row.target(), &secret)?];
+        row.sealed_headers = sealed(state, &row, &self.headers.unwrap_or_default())?;
         save_endpoint(txn, &row)?;
         Ok(row)
     }
+}
+
+/// Gives an endpoint a secret in place of all that it has, unless it is the current one already: then those that still
+/// sign beside it stay.
+fn set_secret(state: &ApiState, row: &mut Endpoint, secret: Option<&SecretText>) -> Result<(), ApiError> {
+    let Some(secret) = secret else { return Ok(()) };
+    let current =
+        row.secrets.first().map(|current| state.open(row.target(), SealPurpose::SigningSecret, &current.sealed));
+    if current.transpose()?.is_none_or(|current| current.expose() != secret.as_bytes()) {
+        row.secrets = vec![seal_secret(state, row.target(), secret)?];
+    }
+    Ok(())
 }
 
 /// Notes what is wrong with a URL as a target.

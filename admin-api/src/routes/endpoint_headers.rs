@@ -1,6 +1,6 @@
 //! Custom headers of an endpoint: get, replace, change. They lie on the disk sealed.
 //!
-//! Deliberately no rules of its own on names and values: the engine that sends them has the rules.
+//! The engine that sends them has the rules on names and values.
 
 use super::params::EndpointPath;
 use super::rows::save_endpoint;
@@ -31,7 +31,8 @@ pub(crate) async fn get(
     Ok(Json(open_headers(&state, &row)?.into()))
 }
 
-/// Replaces all custom headers.
+/// Replaces all custom headers. A name that is listed as `sensitive` and comes without a value keeps its value, so that what
+/// was read can be put back.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
     operation_id = "v1.endpoint.update-headers", params(EndpointPath), request_body = EndpointHeadersIn,
     responses((status = 204, description = "Replaced")))]
@@ -40,15 +41,10 @@ pub(crate) async fn put(
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersIn>,
 ) -> Result<StatusCode, ApiError> {
-    // All that does not depend on what is there is done here, and not where all writes are.
     let mut checks = Checks::of("body");
-    check(&mut checks, &body.headers);
+    body.check(&mut checks);
     checks.finish()?;
-    let sealed = match body.headers.is_empty() {
-        true => None,
-        false => Some(seal_headers(&state, row.target(), &body.headers)?),
-    };
-    change(state, row.target(), move |_, _| Ok(sealed)).await
+    change(state, row.target(), move |current| body.apply(&current)).await
 }
 
 /// Sets some custom headers and removes others.
@@ -63,32 +59,25 @@ pub(crate) async fn patch(
     let mut checks = Checks::of("body");
     body.check(&mut checks);
     checks.finish()?;
-    let target = row.target();
-    let after = move |state: &ApiState, row: &Endpoint| {
-        let headers = body.apply(open_headers(state, row)?);
-        let mut checks = Checks::of("body");
-        check(&mut checks, &headers);
-        checks.finish()?;
-        Ok(match headers.is_empty() {
-            true => None,
-            false => Some(seal_headers(state, target, &headers)?),
-        })
-    };
-    change(state, target, after).await
+    change(state, row.target(), move |current| body.apply(current)).await
 }
 
-/// Sets an endpoint's sealed headers to what `after` makes of it as it is by then.
+/// Sets an endpoint's headers to what `after` makes of those that it has by then.
 async fn change(
     state: ApiState,
     target: EndpointRef,
-    after: impl FnOnce(&ApiState, &Endpoint) -> Result<Option<SealedBytes>, ApiError> + Send + 'static,
+    after: impl FnOnce(Headers) -> Result<Headers, ApiError> + Send + 'static,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let change = {
         let state = state.clone();
         move |txn: &mut Txn<'_>| {
             let mut row = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
-            row.sealed_headers = after(&state, &row)?;
+            let headers = after(open_headers(&state, &row)?)?;
+            let mut checks = Checks::of("body");
+            check(&mut checks, &headers);
+            checks.finish()?;
+            row.sealed_headers = sealed(&state, &row, &headers)?;
             row.updated_at = now;
             save_endpoint(txn, &row)
         }
@@ -108,13 +97,16 @@ pub(super) fn check(checks: &mut Checks, headers: &Headers) {
     }
 }
 
-/// Custom headers as they lie on the disk.
-pub(super) fn seal_headers(state: &ApiState, target: EndpointRef, headers: &Headers) -> Result<SealedBytes, ApiError> {
+/// Custom headers of an endpoint as they lie on the disk; none when there are none.
+pub(super) fn sealed(state: &ApiState, row: &Endpoint, headers: &Headers) -> Result<Option<SealedBytes>, ApiError> {
+    if headers.is_empty() {
+        return Ok(None);
+    }
     let json = serde_json::to_vec(headers).map(Zeroizing::new).map_err(|error| {
         tracing::error!(%error, "headers could not be written");
         ApiError::Internal
     })?;
-    state.seal(target, SealPurpose::Headers, &json)
+    state.seal(row.target(), SealPurpose::Headers, &json).map(Some)
 }
 
 fn open_headers(state: &ApiState, row: &Endpoint) -> Result<Headers, ApiError> {

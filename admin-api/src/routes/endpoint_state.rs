@@ -30,6 +30,7 @@ const BACKLOG_LOOKED_AT: usize = 256;
 /// The period of statistics.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StatsQuery {
     /// From when on messages were taken.
     #[param(inline)]

@@ -1,11 +1,12 @@
 //! Event types of the catalogue: create, list, get, replace, change, archive or expunge.
 //!
-//! Deliberately without effect on delivery: a message and a filter may name types that are not here.
+//! The catalogue has no effect on delivery: a message and a filter may name types that are not here.
 
+use super::once::{ALL_APPLICATIONS, Keyed, perform};
 use super::params::EventTypePath;
 use super::rows::save_event_type;
 use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTypeUpdate};
-use crate::dto::fields::{ListResponse, yes};
+use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
@@ -25,11 +26,12 @@ use utoipa::IntoParams;
 /// The parameters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// What the page before gave, or a name.
     iterator: Option<String>,
     /// Default: `ascending`, by name.
     #[param(inline)]
@@ -37,14 +39,15 @@ pub(crate) struct ListQuery {
     /// Archived ones too.
     #[serde(default)]
     include_archived: bool,
-    /// With schemas. Default: true.
-    #[serde(default = "yes")]
+    /// With schemas. Default: false.
+    #[serde(default)]
     with_content: bool,
 }
 
 /// The parameters of a deletion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct DeleteQuery {
     /// Remove it for good rather than archive it.
     #[serde(default)]
@@ -58,46 +61,39 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     let read_key = |text: &str| is_name(text).then(|| text.to_owned());
     let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
     let list = state.answer(move |state| {
-        let rows = visible(state, &page, query.include_archived)?;
+        let read = &**state.store();
+        let source = |after: Option<&String>, limit| {
+            Ok(event_type::list(read, after.map(String::as_str), limit, page.direction())?)
+        };
+        let place = |row: &EventType| (row.name.clone(), row.name.clone());
+        let found = page.find(source, place, |row| Ok(query.include_archived || !row.archived))?;
         let show = |row: &EventType| EventTypeOut::of(row, query.with_content);
-        Ok(page.respond(rows, |row| row.name.clone(), show))
+        Ok(page.respond_found(found, |row| row.name.clone(), show))
     });
     list.await
 }
 
-/// The rows of a page, archived ones left out unless asked for.
-fn visible(state: &ApiState, page: &Page<String>, with_archived: bool) -> Result<Vec<EventType>, ApiError> {
-    let mut rows: Vec<EventType> = Vec::new();
-    let mut after = page.after.clone();
-    loop {
-        let step = event_type::list(&**state.store(), after.as_deref(), page.read_limit(), page.direction())?;
-        let is_last = step.len() < page.read_limit();
-        after = step.last().map(|row| row.name.clone());
-        rows.extend(step.into_iter().filter(|row| with_archived || !row.archived));
-        if is_last || rows.len() >= page.read_limit() {
-            rows.truncate(page.read_limit());
-            return Ok(rows);
-        }
-    }
-}
-
 /// Creates an event type. One that is archived is created anew.
 #[utoipa::path(post, path = "/api/v1/event-type", tag = "Event Type", operation_id = "v1.event-type.create",
+    params(("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     request_body = EventTypeIn, responses((status = 201, body = EventTypeOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    JsonBody(body): JsonBody<EventTypeIn>,
+    request: Keyed<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
+    let (body, once) = request.once(&state, ALL_APPLICATIONS, "event-type");
     let (row, most) = (body.create(state.now())?, state.limits.quotas.event_types);
-    let row = state
-        .change(move |txn| {
-            if event_type::get(txn, &row.name)?.is_some_and(|existing| !existing.archived) {
-                return Err(ApiError::Conflict("an event type of this name exists".into()));
-            }
-            save_event_type(txn, &row, most)?;
-            Ok(row)
-        })
-        .await?;
+    let name = row.name.clone();
+    let again = move |txn: &mut Txn<'_>, _| Ok(event_type::get(txn, &name)?.filter(|existing| !existing.archived));
+    let act = move |txn: &mut Txn<'_>| {
+        if event_type::get(txn, &row.name)?.is_some_and(|existing| !existing.archived) {
+            return Err(ApiError::Conflict("an event type of this name exists".into()));
+        }
+        save_event_type(txn, &row, most)?;
+        // Its name, which the body has, is all that tells it from others.
+        Ok((Some(0), row))
+    };
+    let row = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
     Ok((CREATED, Json(EventTypeOut::of(&row, true))))
 }
 

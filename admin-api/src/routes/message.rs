@@ -27,6 +27,7 @@ use utoipa::IntoParams;
 /// Whether the payload comes back.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ContentQuery {
     /// With the payload. Default: true.
     #[serde(default = "yes")]
@@ -36,6 +37,7 @@ pub(crate) struct ContentQuery {
 /// The parameters of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
@@ -46,10 +48,10 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
-    /// Only taken before.
+    /// Only taken before this.
     #[param(inline)]
     before: Option<Timestamp>,
-    /// Only taken after.
+    /// Only taken then or after.
     #[param(inline)]
     after: Option<Timestamp>,
     /// With payloads. Default: true.

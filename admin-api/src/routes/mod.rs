@@ -24,11 +24,13 @@ pub(crate) mod message;
 pub(crate) mod send_example;
 
 pub(crate) mod attempt;
+pub(crate) mod attempt_lists;
 pub(crate) mod attempted;
 pub(crate) mod dead_letter;
 pub(crate) mod recover;
 pub(crate) mod resend;
 
+mod exclusion;
 mod message_attempts;
 mod once;
 mod params;
@@ -97,6 +99,8 @@ fn deliveries() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(attempt::by_endpoint))
         .routes(routes!(attempt::by_message))
+        .routes(routes!(attempt_lists::by_message))
+        .routes(routes!(attempt_lists::by_endpoint))
         .routes(routes!(attempt::get))
         .routes(routes!(attempt::expunge))
         .routes(routes!(attempted::messages))

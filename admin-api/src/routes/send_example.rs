@@ -1,6 +1,6 @@
 //! Sends an example to one endpoint, whatever its filter.
 //!
-//! Deliberately an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
+//! It is an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
 
 use super::message::accepted;
 use super::params::EndpointPath;
@@ -8,7 +8,7 @@ use crate::dto::event_type::example_of;
 use crate::dto::message::{EventExampleIn, MessageOut};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
-use crate::extract::{InEndpoint, JsonBody};
+use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
 use crate::state::ApiState;
 use crate::validate::Checks;
 use axum::Json;
@@ -19,13 +19,19 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use storage::tables::event_type;
 
-/// Sends an example to one endpoint.
+/// The type of the example that asks for nothing but to be received. It is in no catalogue.
+const PING: &str = "svix.ping";
+
+/// Sends an example to one endpoint: of an event type of the catalogue, of `svix.ping`, or a payload of the caller's own.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example", tag = "Endpoint",
-    operation_id = "v1.endpoint.send-example", params(EndpointPath), request_body = EventExampleIn,
+    operation_id = "v1.endpoint.send-example", params(EndpointPath,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
+    request_body = EventExampleIn,
     responses((status = 200, body = MessageOut)))]
 pub(crate) async fn send(
     State(state): State<ApiState>,
     InEndpoint(endpoint): InEndpoint,
+    IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<EventExampleIn>,
 ) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
     let mut checks = Checks::of("body");
@@ -43,7 +49,8 @@ pub(crate) async fn send(
         event_id: None,
         channels: Vec::new(),
         payload: Bytes::from(Value::Object(payload).to_string()),
-        idempotency_key: None,
+        // Apart from the keys of messages that were pushed.
+        idempotency_key: key.map(|key| format!("send-example/{key}")),
         only_for: Some(endpoint.id),
     };
     let mut outcomes = state.ingest(endpoint.app, vec![message]).await?;
@@ -51,10 +58,16 @@ pub(crate) async fn send(
     Ok((OK, Json(MessageOut::of(&event, true))))
 }
 
-/// The example of the event type's schema, or a plain one.
+/// The example of the event type's schema, or a plain one. The same each time, so that one key means one message.
+///
+/// # Errors
+/// 404 for a type that is not in the catalogue, 422 for an example that its schema does not have.
 fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<String, Value>, ApiError> {
-    let schemas = event_type::get(&**state.store(), name)?.and_then(|row| row.schemas);
-    let from_schema = schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
+    if name == PING && index.is_none() {
+        return Ok(Map::from_iter([("success".to_owned(), true.into())]));
+    }
+    let row = event_type::get(&**state.store(), name)?.ok_or(ApiError::NotFound("event type"))?;
+    let from_schema = row.schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
     match (from_schema, index) {
         (Some(example), _) => Ok(example),
         (None, Some(_)) => {
@@ -62,7 +75,7 @@ fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<Str
         }
         (None, None) => Ok(Map::from_iter([
             ("type".to_owned(), name.into()),
-            ("timestamp".to_owned(), Timestamp(state.now()).to_string().into()),
+            ("timestamp".to_owned(), Timestamp(row.updated_at).to_string().into()),
             ("data".to_owned(), Value::Object(Map::from_iter([("example".to_owned(), true.into())]))),
         ])),
     }

@@ -1,13 +1,14 @@
 //! Walking an application's log for a page of messages, with filters and bounds.
 //!
 //! The log is in order of time, so a span of time is a span of positions, found by bisection. A page looks at a bounded
-//! number of messages whether or not they pass the filter: a filter that lets nothing through gives short pages with
-//! `done: false`, not a request that reads a year of messages. Deliberately no index by type or channel.
+//! number of messages whether or not they pass the filter, more of them while it has found nothing: a filter that lets
+//! nothing through gives short pages with `done: false`, not a request that reads a year of messages. There is no index by
+//! type or channel.
 
 use crate::dto::fields::ListResponse;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX};
+use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_BYTES, PAGE_SEARCH_MAX};
 use crate::paging::Page;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Event, Seq, UnixMs};
@@ -31,9 +32,9 @@ pub(super) struct MessageFilter {
     event_types: HashSet<String>,
     /// With this channel.
     channel: Option<String>,
-    /// Taken before.
+    /// Taken before this.
     before: Option<UnixMs>,
-    /// Taken after.
+    /// Taken then or after.
     after: Option<UnixMs>,
 }
 
@@ -61,9 +62,9 @@ impl MessageFilter {
         is_type && is_channel
     }
 
-    /// Whether a time lies between the bounds, both exclusive.
+    /// Whether a time lies between the bounds: at `after` is, at `before` is not.
     pub(super) fn is_within(&self, at: UnixMs) -> bool {
-        self.before.is_none_or(|before| at < before) && self.after.is_none_or(|after| at > after)
+        self.before.is_none_or(|before| at < before) && self.after.is_none_or(|after| at >= after)
     }
 
     /// Whether everything fits.
@@ -75,7 +76,7 @@ impl MessageFilter {
     pub(super) fn span(&self, read: &(impl Read + ?Sized), app: AppId) -> Result<Span, ApiError> {
         Ok(Span {
             floor: match self.after {
-                Some(after) => log::before_time(read, app, after.plus_ms(1))?,
+                Some(after) => log::before_time(read, app, after)?,
                 None => Seq::ZERO,
             },
             ceiling: match self.before {
@@ -154,14 +155,19 @@ pub(super) fn page_of<T: ToSchema>(
     page: &Page<Seq>,
     mut show: impl FnMut(&Event) -> Result<Option<T>, ApiError>,
 ) -> Result<ListResponse<T>, ApiError> {
-    let is_back = page.direction() == Direction::Forward;
+    let is_back = page.is_back();
     let (mut data, mut ids) = (Vec::new(), Vec::new());
-    let (mut seen, mut bytes, mut farthest) = (0, 0, None);
+    let (mut seen, mut read_bytes, mut bytes, mut farthest) = (0, 0, 0, None);
     let look = |event: &Event| {
-        if data.len() == page.limit || seen == PAGE_SCAN_MAX || bytes >= PAGE_PAYLOAD_BYTES {
+        let has_looked_enough = match data.is_empty() {
+            true => seen >= PAGE_SEARCH_MAX || read_bytes >= PAGE_SEARCH_BYTES,
+            false => seen >= PAGE_SCAN_MAX,
+        };
+        if data.len() == page.limit || has_looked_enough || bytes >= PAGE_PAYLOAD_BYTES {
             return Ok(Step::Stop);
         }
         seen += 1;
+        read_bytes += event.payload.len();
         farthest = Some(event.message_id());
         if filter.keeps(event)
             && let Some(item) = show(event)?
@@ -179,7 +185,7 @@ pub(super) fn page_of<T: ToSchema>(
     }
     let (newest, oldest) = if is_back { (farthest, nearest) } else { (nearest, farthest) };
     Ok(ListResponse {
-        done: page.is_done(!ended, oldest.is_none()),
+        done: ended,
         iterator: page.next_iterator(oldest),
         prev_iterator: newest.map(|id| format!("-{id}")),
         data,

@@ -15,10 +15,12 @@ async fn an_application_is_created_read_replaced_patched_and_deleted() {
         assert_eq!(api.get(&format!("/app/{name}")).await.expect(200), created);
     }
     let replaced = api.put("/app/acme", json!({"name": "Acme 2"})).await.expect(200);
-    assert_eq!((&replaced["uid"], &replaced["rateLimit"], &replaced["id"]), (&"acme".into(), &json!(null), &id.into()));
-    let patched = api.patch("/app/acme", json!({"uid": "acme-2"})).await.expect(200);
-    assert_eq!((&patched["uid"], &patched["name"]), (&"acme-2".into(), &"Acme 2".into()));
+    assert_eq!((&replaced["uid"], &replaced["rateLimit"], &replaced["id"]), (&json!(null), &json!(null), &id.into()));
     api.get("/app/acme").await.expect_error(404, "not_found");
+    let patched = api.patch(&format!("/app/{id}"), json!({"uid": "acme-2"})).await.expect(200);
+    assert_eq!((&patched["uid"], &patched["name"]), (&"acme-2".into(), &"Acme 2".into()));
+    let kept = api.put("/app/acme-2", json!({"name": "Acme 3", "uid": "acme-2"})).await.expect(200);
+    assert_eq!((&kept["uid"], &kept["name"]), (&"acme-2".into(), &"Acme 3".into()));
     assert!(api.delete("/app/acme-2").await.expect(204).is_null());
     api.get(&format!("/app/{id}")).await.expect_error(404, "not_found");
 }
@@ -41,7 +43,8 @@ async fn a_put_creates_under_the_uid_of_its_path() {
     let api = Api::start();
     let created = api.put("/app/acme", json!({"name": "Acme"})).await.expect(201);
     assert_eq!(created["uid"], "acme");
-    assert_eq!(api.put("/app/acme", json!({"name": "Acme"})).await.expect(200)["id"], created["id"]);
+    let body = json!({"name": "Acme", "uid": "acme"});
+    assert_eq!(api.put("/app/acme", body).await.expect(200)["id"], created["id"]);
     api.put("/app/app_01jd3k0000000000000000000a", json!({"name": "Acme"})).await.expect_error(404, "not_found");
 }
 
@@ -101,4 +104,42 @@ async fn creating_again_under_one_key_gives_the_first_one() {
     let endpoint = api.request("POST", &path, &headers, &body).await.expect(201);
     assert_eq!(api.request("POST", &path, &headers, &body).await.expect(201), endpoint);
     assert_eq!((api.all("/app").await.0.len(), api.all(&path).await.0.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_put_with_a_key_for_the_application_keeps_the_uid_that_it_may_not_change() {
+    let api = Api::start();
+    api.app("acme").await;
+    let key = api.post("/api-key", json!({"name": "own", "appId": "acme"})).await.expect(201);
+    let bearer = format!("Bearer {}", key["key"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str())];
+    let put = api.request("PUT", "/app/acme", &headers, r#"{"name":"x"}"#).await.expect(200);
+    assert_eq!((&put["uid"], &put["name"]), (&"acme".into(), &"x".into()));
+    let cleared = api.request("PUT", "/app/acme", &headers, r#"{"name":"x","uid":null}"#).await;
+    cleared.expect_error(403, "permission_denied");
+}
+
+#[tokio::test]
+async fn a_list_leaves_out_applications_for_what_their_endpoints_are() {
+    let api = Api::start();
+    for (app, urls, disabled) in [
+        ("none", &[][..], false),
+        ("off", &["https://example.com/"], true),
+        ("play", &["https://play.svix.com/in/x/", "https://PLAY.svix.com/in/y/"], false),
+        ("mixed", &["https://play.svix.com/in/x/", "https://example.com/"], false),
+    ] {
+        api.app(app).await;
+        for url in urls {
+            let body = json!({"url": url, "disabled": disabled});
+            api.post(&format!("/app/{app}/endpoint"), body).await.expect(201);
+        }
+    }
+    let uids = async |query: &str| column(&api.all(&format!("/app?{query}")).await.0, "uid").join(" ");
+    assert_eq!(uids("limit=1").await, "none off play mixed");
+    assert_eq!(uids("exclude_apps_with_no_endpoints=true").await, "off play mixed");
+    assert_eq!(uids("exclude_apps_with_disabled_endpoints=true&limit=1").await, "none play mixed");
+    assert_eq!(uids("exclude_apps_with_svix_play_endpoints=true&limit=2&order=descending").await, "mixed off none");
+    let play = "exclude_apps_with_svix_play_endpoints=true";
+    let all = format!("{play}&exclude_apps_with_no_endpoints=true&exclude_apps_with_disabled_endpoints=true");
+    assert_eq!(uids(&all).await, "mixed");
 }

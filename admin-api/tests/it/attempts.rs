@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use storage::tables::endpoint;
 use storage::tables::history::{self, LastRuns};
 
-fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
+pub(crate) fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
     AttemptRecord {
         seq,
         started_at: at,
@@ -18,11 +18,12 @@ fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> AttemptRecord {
         status,
         response: b"said \xff".to_vec(),
         next_attempt_at: None,
+        note: None,
     }
 }
 
 /// Two messages; the first failed once and then succeeded, the second failed.
-async fn with_history(api: &Api) -> (Value, Value) {
+pub(crate) async fn with_history(api: &Api) -> (Value, Value) {
     let app = api.app("acme").await;
     let endpoint = api.endpoint("acme", "one").await;
     let first = api.message("acme", "a.x").await;

@@ -26,9 +26,13 @@ async fn an_endpoint_is_created_replaced_patched_and_deleted() {
     let id = created["id"].as_str().unwrap();
     assert_eq!(api.get(&format!("/app/acme/endpoint/{id}")).await.expect(200), created);
 
-    let replaced = api.put("/app/acme/endpoint/one", json!({"url": "https://example.com/2"})).await.expect(200);
+    let body = json!({"url": "https://example.com/2", "uid": "one"});
+    let replaced = api.put("/app/acme/endpoint/one", body).await.expect(200);
     assert_eq!((&replaced["id"], &replaced["uid"], &replaced["eventTypes"]), (&id.into(), &"one".into(), &json!(null)));
-    let patched = api.patch("/app/acme/endpoint/one", json!({"throttleRate": 9, "uid": null})).await.expect(200);
+    let cleared = api.put("/app/acme/endpoint/one", json!({"url": "https://example.com/2"})).await.expect(200);
+    assert_eq!((&cleared["id"], &cleared["uid"]), (&id.into(), &json!(null)));
+    let path = format!("/app/acme/endpoint/{id}");
+    let patched = api.patch(&path, json!({"throttleRate": 9, "uid": null})).await.expect(200);
     assert_eq!(
         (&patched["rateLimit"], &patched["uid"], &patched["url"]),
         (&9.into(), &json!(null), &"https://example.com/2".into())
@@ -129,7 +133,7 @@ async fn only_so_many_old_secrets_stay_valid() {
     for _ in 0..10 {
         api.post(path, json!({})).await.expect(200);
     }
-    api.post(path, json!({})).await.expect_error(409, "conflict");
+    api.post(path, json!({})).await.expect_error(400, "limit_reached");
 }
 
 #[tokio::test]
@@ -164,4 +168,126 @@ async fn too_many_fields_at_their_bounds_do_not_make_one_row_too_large() {
     let body = json!({"url": URL, "eventTypes": types});
     api.post("/app/acme/endpoint", body).await.expect_invalid("body");
     assert_eq!(column(&api.all("/app/acme/endpoint").await.0, "id").len(), 0);
+}
+
+#[tokio::test]
+async fn a_put_with_a_secret_or_headers_sets_them_and_one_without_leaves_them() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
+    let given = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
+    let body = json!({"url": URL, "uid": "one", "secret": given, "headers": {"x-id": "7"}});
+    let kept = || storage::tables::endpoint::get(&**api.engine.store(), target(&app, &endpoint)).unwrap().unwrap();
+    api.put("/app/acme/endpoint/one", body.clone()).await.expect(200);
+    assert_eq!(api.get("/app/acme/endpoint/one/secret").await.expect(200)["key"], given);
+    assert_eq!(api.get("/app/acme/endpoint/one/headers").await.expect(200)["headers"], json!({"x-id": "7"}));
+    let secrets = kept().secrets;
+    api.put("/app/acme/endpoint/one", body).await.expect(200);
+    assert_eq!(kept().secrets, secrets, "the same secret again is no rotation");
+    api.put("/app/acme/endpoint/one", json!({"url": URL, "uid": "one"})).await.expect(200);
+    assert_eq!(kept().secrets, secrets);
+    assert_eq!(api.get("/app/acme/endpoint/one/headers").await.expect(200)["headers"], json!({"x-id": "7"}));
+    api.put("/app/acme/endpoint/one", json!({"url": URL, "uid": "one", "headers": {}})).await.expect(200);
+    assert_eq!(api.get("/app/acme/endpoint/one/headers").await.expect(200)["headers"], json!({}));
+    for (field, value) in [("secret", json!("short")), ("headers", json!({"host": "x"}))] {
+        let body = json!({"url": URL, "uid": "one", field: value});
+        api.put("/app/acme/endpoint/one", body).await.expect_invalid(&format!("body.{field}"));
+    }
+}
+
+#[tokio::test]
+async fn headers_can_be_put_back_as_they_were_read() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"url": URL, "uid": "one", "headers": {"Authorization": "Bearer canary", "x-id": "7"}});
+    api.post("/app/acme/endpoint", body).await.expect(201);
+    let path = "/app/acme/endpoint/one/headers";
+    let read = api.get(path).await.expect(200);
+    api.put(path, read.clone()).await.expect(204);
+    assert_eq!(api.get(path).await.expect(200), read);
+    api.patch(path, read.clone()).await.expect(204);
+    assert_eq!(api.get(path).await.expect(200), read);
+    api.put(path, json!({"headers": {}, "sensitive": ["x-none"]})).await.expect_invalid("body.sensitive.0");
+    api.put(path, json!({"headers": {"x-id": "7"}})).await.expect(204);
+    assert_eq!(api.get(path).await.expect(200), json!({"headers": {"x-id": "7"}, "sensitive": []}));
+}
+
+#[tokio::test]
+async fn endpoints_are_listed_newest_first() {
+    let api = Api::start();
+    api.app("acme").await;
+    for uid in ["one", "two", "three"] {
+        api.endpoint("acme", uid).await;
+    }
+    assert_eq!(column(&api.all("/app/acme/endpoint?limit=2").await.0, "uid").join(" "), "three two one");
+    let ascending = api.all("/app/acme/endpoint?order=ascending").await.0;
+    assert_eq!(column(&ascending, "uid").join(" "), "one two three");
+}
+
+#[tokio::test]
+async fn a_version_is_shown_as_it_was_given() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = json!({"url": URL, "uid": "one", "version": 3});
+    assert_eq!(api.post("/app/acme/endpoint", body).await.expect(201)["version"], 3);
+    assert_eq!(api.patch("/app/acme/endpoint/one", json!({"description": "d"})).await.expect(200)["version"], 3);
+    assert_eq!(api.get("/app/acme/endpoint/one").await.expect(200)["version"], 3);
+    api.post("/app/acme/endpoint", json!({"url": URL, "version": 0})).await.expect_invalid("body.version");
+    api.patch("/app/acme/endpoint/one", json!({"version": 0})).await.expect_invalid("body.version");
+}
+
+#[tokio::test]
+async fn of_an_ed25519_secret_only_the_public_key_is_shown() {
+    let api = Api::start();
+    let app = api.app("acme").await;
+    // RFC 8032, 7.1, test 1: the seed, and the public key that belongs to it.
+    let private = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+    let public = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    let body = json!({"url": URL, "uid": "one", "secret": private});
+    let endpoint = api.post("/app/acme/endpoint", body).await.expect(201);
+    assert!(!endpoint.to_string().contains("whsk_"));
+    let path = "/app/acme/endpoint/one/secret";
+    assert_eq!(api.get(path).await.expect(200), json!({"key": public}));
+    let rotated = api.post(&format!("{path}/rotate"), json!({})).await.expect(200);
+    assert!(rotated["key"].as_str().unwrap().starts_with("whpk_"), "its kind stays, and the private key unseen");
+    assert_ne!(rotated["key"], public);
+    assert_eq!(api.get(path).await.expect(200), rotated);
+    let given = api.post(&format!("{path}/rotate"), json!({"key": private})).await.expect(200);
+    assert_eq!(given, json!({"key": public}));
+    api.post(&format!("{path}/rotate"), json!({"key": public})).await.expect_invalid("body.key");
+    let row = storage::tables::endpoint::get(&**api.engine.store(), target(&app, &endpoint)).unwrap().unwrap();
+    assert_eq!(row.secrets.len(), 3);
+}
+
+#[tokio::test]
+async fn a_rotation_is_answered_as_the_client_takes_it() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    let path = "/app/acme/endpoint/one/secret";
+    let old = [("user-agent", "svix-libs/1.56.0/python"), ("idempotency-key", "auto_1")];
+    let before = api.get(path).await.expect(200);
+    for _ in 0..2 {
+        assert!(api.request("POST", &format!("{path}/rotate"), &old, "{}").await.expect(204).is_null());
+    }
+    assert_ne!(api.get(path).await.expect(200), before);
+    let new = [("user-agent", "svix-libs/2.9.1/python")];
+    let rotated = api.request("POST", &format!("{path}/rotate"), &new, "{}").await.expect(200);
+    assert_eq!(api.get(path).await.expect(200), rotated);
+}
+
+#[tokio::test]
+async fn names_that_clouds_read_as_their_own_cannot_be_set_and_those_from_before_can_go() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    let path = "/app/acme/endpoint/one/headers";
+    for name in ["x-svix-a", "X-Amzn-Trace-Id", "x-amz-date", "x-google-id"] {
+        let loc = format!("body.headers.{name}");
+        api.put(path, json!({"headers": {name: "1"}})).await.expect_invalid(&loc);
+        api.patch(path, json!({"headers": {name: "1"}})).await.expect_invalid(&loc);
+        api.post("/app/acme/endpoint", json!({"url": URL, "headers": {name: "1"}})).await.expect_invalid(&loc);
+        api.patch(path, json!({"headers": {name: null}})).await.expect(204);
+    }
+    api.put(path, json!({"headers": {"x-amazon": "1", "x-google": "2"}})).await.expect(204);
 }

@@ -24,12 +24,14 @@ async fn an_event_type_is_created_replaced_patched_archived_and_expunged() {
 }
 
 #[tokio::test]
-async fn lists_leave_schemas_out_on_request() {
+async fn lists_show_schemas_on_request() {
     let api = Api::start();
     let body = json!({"name": "a.b", "description": "", "schemas": {"1": {"type": "object"}}});
     api.post("/event-type", body).await.expect(201);
+    assert!(api.get("/event-type").await.expect(200)["data"][0]["schemas"].is_null());
     assert!(api.get("/event-type?with_content=false").await.expect(200)["data"][0]["schemas"].is_null());
-    assert_eq!(api.get("/event-type").await.expect(200)["data"][0]["schemas"]["1"]["type"], "object");
+    let with = api.get("/event-type?with_content=true").await.expect(200);
+    assert_eq!(with["data"][0]["schemas"]["1"]["type"], "object");
 }
 
 #[tokio::test]
@@ -38,4 +40,16 @@ async fn a_name_has_an_alphabet() {
     api.post("/event-type", json!({"name": "a b", "description": ""})).await.expect_invalid("body.name");
     api.put("/event-type/a%20b", json!({"description": ""})).await.expect_invalid("path.event_type_name");
     api.post("/event-type", json!({"name": "a"})).await.expect_invalid("body.description");
+}
+
+#[tokio::test]
+async fn a_group_is_kept_shown_and_cleared() {
+    let api = Api::start();
+    let body = json!({"name": "a.b", "description": "", "groupName": "orders"});
+    assert_eq!(api.post("/event-type", body).await.expect(201)["groupName"], "orders");
+    assert_eq!(api.get("/event-type").await.expect(200)["data"][0]["groupName"], "orders");
+    assert_eq!(api.patch("/event-type/a.b", json!({"description": "d"})).await.expect(200)["groupName"], "orders");
+    assert_eq!(api.patch("/event-type/a.b", json!({"groupName": "bills"})).await.expect(200)["groupName"], "bills");
+    assert!(api.put("/event-type/a.b", json!({"description": "d"})).await.expect(200)["groupName"].is_null());
+    api.patch("/event-type/a.b", json!({"groupName": "a b"})).await.expect_invalid("body.groupName");
 }

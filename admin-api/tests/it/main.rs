@@ -17,4 +17,7 @@ mod endpoints;
 mod event_types;
 mod keys;
 mod messages;
+mod once;
+mod paging;
+mod unknown_fields;
 mod wire;

@@ -113,8 +113,12 @@ async fn lists_filter_by_type_channel_and_time() {
     assert_eq!(kinds("event_types=a.x&event_types=a.y".to_owned()).await, ["a.y", "a.x"]);
     assert_eq!(kinds("channel=c2".to_owned()).await, ["a.y"]);
     assert_eq!(kinds(format!("before={}", at(2))).await, ["a.y", "a.x"]);
-    assert_eq!(kinds(format!("after={}", at(0))).await, ["b.x", "a.y"]);
-    assert_eq!(kinds(format!("after={}&before={}", at(0), at(2))).await, ["a.y"]);
+    assert_eq!(kinds(format!("after={}", at(0))).await, ["b.x", "a.y", "a.x"], "the very time is not before it");
+    assert_eq!(kinds(format!("after={}", at(1))).await, ["b.x", "a.y"]);
+    assert_eq!(kinds(format!("after={}&before={}", at(1), at(2))).await, ["a.y"]);
+    for list in ["event_types[]=a.x&event_types[]=a.y", "event_types%5B0%5D=a.x&event_types%5B1%5D=a.y"] {
+        assert_eq!(kinds(list.to_owned()).await, ["a.y", "a.x"], "{list}");
+    }
     assert_eq!(kinds("before=2000-01-01T00%3A00%3A00%2B00%3A00".to_owned()).await, [""; 0]);
     api.get("/app/acme/msg?before=yesterday").await.expect_invalid("query.before");
 }
@@ -148,8 +152,12 @@ async fn an_example_is_a_message_for_one_endpoint() {
     api.app("acme").await;
     api.endpoint("acme", "one").await;
     let path = "/app/acme/endpoint/one/send-example";
+    api.post(path, json!({"eventType": "a.b"})).await.expect_error(404, "not_found");
+    api.post("/event-type", json!({"name": "a.b", "description": ""})).await.expect(201);
     let plain = api.post(path, json!({"eventType": "a.b"})).await.expect(200);
     assert_eq!(plain["payload"]["type"], "a.b");
+    let ping = api.post(path, json!({"eventType": "svix.ping"})).await.expect(200);
+    assert_eq!(ping["payload"], json!({"success": true}));
     let schemas = json!({"1": {"type": "object", "examples": [{"v": 1}]}});
     api.post("/event-type", json!({"name": "c.d", "description": "", "schemas": schemas})).await.expect(201);
     assert_eq!(api.post(path, json!({"eventType": "c.d"})).await.expect(200)["payload"], json!({"v": 1}));

@@ -137,6 +137,7 @@ fn success(seq: Seq) -> Finished {
         status: 200,
         retry_after_ms: None,
         response: Vec::new(),
+        note: None,
         lack: None,
     }
 }

@@ -1,11 +1,12 @@
 //! What came of an answer so far, and why there is no whole one.
 //!
-//! Pure, and the same for every version of HTTP. Deliberately not how an answer is read.
+//! Once there is a status, it counts: a failure behind it is a note. Pure, and the same for every version of HTTP; how an
+//! answer is read is not here.
 
 use super::connect::DialError;
 use super::lack::Lack;
 use bytes::Bytes;
-use model::OutcomeClass;
+use model::{AnswerNote, OutcomeClass};
 use std::error::Error as StdError;
 
 /// Longest error in words, in bytes: some of it can come from the peer.
@@ -21,6 +22,8 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Bytes>,
     /// The start of the body.
     pub(super) kept: Vec<u8>,
+    /// What is wrong with it: the first thing that was.
+    pub(super) note: Option<AnswerNote>,
     kept_len_max: usize,
     read_len_left: usize,
 }
@@ -28,10 +31,16 @@ pub(super) struct Answer {
 impl Answer {
     /// Nothing yet. Of the body so much is kept, and so much is read before the connection is closed instead.
     pub(super) fn new(kept_len_max: usize, read_len_max: usize) -> Answer {
-        Answer { status: 0, retry_after: None, kept: Vec::new(), kept_len_max, read_len_left: read_len_max }
+        let (kept, read_len_left) = (Vec::new(), read_len_max);
+        Answer { status: 0, retry_after: None, kept, note: None, kept_len_max, read_len_left }
     }
 
-    /// The head came.
+    /// Something is wrong with it.
+    pub(super) fn note(&mut self, note: AnswerNote) {
+        self.note.get_or_insert(note);
+    }
+
+    /// The head came, or as much of it as says this.
     pub(super) fn take_head(&mut self, status: u16, retry_after: Option<&[u8]>) {
         self.status = status;
         // Copied: it shares a buffer with the rest of the head.
@@ -46,13 +55,16 @@ impl Answer {
         self.read_len_left > 0
     }
 
-    /// The deadline has passed.
-    pub(super) fn too_late(&self, timeout_ms: u32) -> Failure {
-        let text = match self.status {
-            0 => format!("no answer within {timeout_ms} ms"),
-            status => format!("the answer {status} was not complete within {timeout_ms} ms"),
-        };
-        Failure { outcome: OutcomeClass::Timeout, text, lack: None }
+    /// The failure, unless the status counts: then that is noted.
+    pub(super) fn or_failure(&mut self, failure: Failure) -> Option<Failure> {
+        if self.status == 0 {
+            return Some(failure);
+        }
+        self.note(match failure.outcome {
+            OutcomeClass::Timeout => AnswerNote::TooLate,
+            _ => AnswerNote::BrokenOff,
+        });
+        None
     }
 }
 
@@ -66,6 +78,12 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// The deadline has passed.
+    pub(super) fn too_late(timeout_ms: u32) -> Failure {
+        let text = format!("no answer within {timeout_ms} ms");
+        Failure { outcome: OutcomeClass::Timeout, text, lack: None }
+    }
+
     /// There is no connection.
     pub(super) fn of_dial(error: &DialError) -> Failure {
         let outcome = match error {

@@ -1,12 +1,14 @@
 //! Attempts over HTTP: a connection from the pool, one deadline per attempt, one bounded answer.
 //!
-//! What counts as delivered, where it is not obvious:
+//! The status line decides as soon as it is read: a receiver that said 2xx must not get the message again, and one that
+//! said 429 is to be heard. Where that is not obvious:
 //!
 //! | the receiver | outcome |
 //! |---|---|
-//! | answers 2xx, then more body than is read | delivered: it decided; the connection is closed instead of drained |
-//! | answers 2xx, then stalls or drips past the deadline | timeout: it has not finished answering |
-//! | answers 2xx, then breaks off inside the body | transport error: an answer cut short is no answer |
+//! | sends a status, then more body than is read | by its status; the connection is closed instead of drained |
+//! | sends a status, then stalls or drips past the deadline | by its status, with a note; the connection is closed |
+//! | sends a status, then breaks off, or what is no HTTP | the same |
+//! | sends a status line, then a head longer than its bound | the same; over HTTP/2 a transport error, as no status is seen |
 //! | closed a pooled connection before any of the request was written | tried again at once on another |
 //! | closed it after some was written, without an answer | transport error: it may have the message; the schedule retries |
 //!
@@ -48,8 +50,7 @@ pub struct DispatchConfig {
     pub connections_max: usize,
     /// Name lookups running at once, each on a thread of its own.
     pub lookups_max: usize,
-    /// Bytes of an answer's head (status and headers). At least 8192. Not generous, since a head that drips in is
-    /// parsed from its start at every drop.
+    /// Bytes of an answer's head (status and headers), of which an attempt keeps so many while it comes. At least 8192.
     pub response_head_len_max: usize,
     /// Bytes of an answer's body that are read before the connection is closed instead.
     pub response_read_len_max: usize,
@@ -67,7 +68,7 @@ impl Default for DispatchConfig {
             pool_idle_per_host_max: 128,
             connections_max: 4096,
             lookups_max: 64,
-            response_head_len_max: 16 * 1024,
+            response_head_len_max: 64 * 1024,
             response_read_len_max: 64 * 1024,
             response_kept_len_max: 1024,
             extra_roots: Vec::new(),
@@ -222,8 +223,8 @@ impl Dispatch for HttpDispatcher {
         };
         let failure = match exchanged {
             Some(Ok(())) => None,
-            Some(Err(failure)) => Some(failure),
-            None => Some(answer.too_late(request.timeout_ms)),
+            Some(Err(failure)) => answer.or_failure(failure),
+            None => answer.or_failure(Failure::too_late(request.timeout_ms)),
         };
         let lack = failure.as_ref().and_then(|failure| failure.lack);
         let (outcome, response) = match failure {
@@ -231,7 +232,7 @@ impl Dispatch for HttpDispatcher {
             Some(failure) => (failure.outcome, failure.words(request.target.host_and_port())),
         };
         let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let Answer { status, retry_after, .. } = answer;
-        AttemptResult { outcome, status, retry_after, response, duration_ms, lack }
+        let Answer { status, retry_after, note, .. } = answer;
+        AttemptResult { outcome, status, retry_after, response, note, duration_ms, lack }
     }
 }

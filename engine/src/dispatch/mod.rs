@@ -38,7 +38,7 @@ pub use self::tls::{RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, TargetError, check_url};
 
 use bytes::Bytes;
-use model::{Event, OutcomeClass, UnixMs};
+use model::{AnswerNote, Event, OutcomeClass, UnixMs};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -70,12 +70,14 @@ pub struct AttemptRequest {
 pub struct AttemptResult {
     /// What it comes to.
     pub outcome: OutcomeClass,
-    /// The status; 0 when there was none. An answer that broke off or came too late has a status but is no success.
+    /// The status; 0 when there was none. One that came counts, whatever came of the rest of the answer.
     pub status: u16,
     /// `Retry-After` as it came, at most 64 bytes.
     pub retry_after: Option<Bytes>,
     /// The start of the answer's body as it came (never decompressed), or the error in words. Holds no secret of ours.
     pub response: Vec<u8>,
+    /// What was wrong with an answer whose status counts.
+    pub note: Option<AnswerNote>,
     /// From start to the last byte read or the error.
     pub duration_ms: u32,
     /// Set when no attempt was made for want of something of ours: then nothing of the rest says anything.

@@ -8,13 +8,12 @@
 //! | client error, if the policy says so | dead letter `rejected` | |
 //! | any other failure | retried by the policy, then dead letter `attempts_exhausted` | |
 //!
-//! 429, 502, 503 and 504 also ask to slow the endpoint down: until `Retry-After`, or for one second.
+//! 429, 502, 503 and 504 also ask to slow the endpoint down: until `Retry-After`, and for one second at least.
 //!
-//! **`Retry-After`** is honoured on 408, 425, 429 and 5xx. A wait longer than the policy's gap always wins: the endpoint
-//! is not asked again before the time it named. A shorter wait wins only in the first half of the attempts. Many load
-//! balancers put `Retry-After: 1` on every 503; honoured to the end, that would spend eight attempts in eight seconds
-//! and turn an outage of a minute into dead letters. As gaps grow, the second half holds most of the time that the
-//! policy gives a delivery, and keeps it.
+//! **`Retry-After`** is honoured on 408, 425, 429 and 5xx: the retry comes at the later of the policy's gap and the time that
+//! the endpoint named. It never shortens a gap. Many load balancers put `Retry-After: 0` or `1` on every 503, and every
+//! date is past to a receiver whose clock is slow: followed, that would spend all attempts within seconds and turn an
+//! outage of a minute into dead letters.
 //!
 //! Deliberately no I/O and no bookkeeping: the caller makes the ruling durable. The retry budget and the breaker come
 //! later, when a retry is due: they delay attempts, they never spend them.
@@ -25,7 +24,7 @@ use crate::retry::schedule::next_delay_ms;
 use model::{ClientErrorPolicy, DeadLetterReason, DisabledReason, OutcomeClass, RetryPolicy, UnixMs};
 use rand::Rng;
 
-/// How long an endpoint that asked for less without a time is left alone: 1 s. Lasting trouble is the breaker's.
+/// How long an endpoint that asked for less is left alone at least: 1 s. Lasting trouble is the breaker's.
 pub const DEFAULT_SLOW_DOWN_MS: u64 = 1_000;
 
 /// Everything that a decision depends on.
@@ -100,12 +99,9 @@ fn decision(input: &Input<'_>, rng: &mut (impl Rng + ?Sized)) -> Decision {
     }
 }
 
-/// The policy's gap or the endpoint's `Retry-After`.
+/// The later of the policy's gap and the endpoint's `Retry-After`.
 fn wait_ms(input: &Input<'_>, gap_ms: u64) -> u64 {
-    match retry_after_ms(input) {
-        Some(asked_ms) if asked_ms > gap_ms || input.attempts_made <= input.policy.max_attempts / 2 => asked_ms,
-        _ => gap_ms,
-    }
+    retry_after_ms(input).unwrap_or(0).max(gap_ms)
 }
 
 /// `Retry-After` where it is honoured. Held to its bound here too, so that no caller can exceed it.
@@ -118,11 +114,10 @@ fn retry_after_ms(input: &Input<'_>) -> Option<u64> {
 }
 
 fn slow_down_until(input: &Input<'_>) -> Option<UnixMs> {
-    // The outcome too: an answer with such a status whose body never ended is a timeout, and its headers are no promise.
     let asked =
         matches!(input.outcome, OutcomeClass::Throttled | OutcomeClass::ServerError) && asks_to_slow_down(input.status);
-    let pause_ms = retry_after_ms(input).unwrap_or(DEFAULT_SLOW_DOWN_MS);
-    (asked && pause_ms > 0).then(|| input.now.plus_ms(pause_ms))
+    let pause_ms = retry_after_ms(input).unwrap_or(0).max(DEFAULT_SLOW_DOWN_MS);
+    asked.then(|| input.now.plus_ms(pause_ms))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The `Retry-After` header (RFC 9110, section 10.2.3): seconds, or a date.
 //!
-//! Deliberately lenient about absence and strict about form: what is neither is ignored, never guessed. Which answers
-//! it is honoured on is `outcome::decide`'s.
+//! A fraction of a second, which the RFC does not have and some receivers send, is rounded up. What is neither seconds nor
+//! a date is ignored, never guessed. Which answers it is honoured on is `outcome::decide`'s.
 
 use model::UnixMs;
 use std::time::UNIX_EPOCH;
@@ -20,14 +20,24 @@ pub fn parse(value: &[u8], now: UnixMs) -> Option<u64> {
         return None;
     }
     let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All digits, so the only failure is a number too large for the type: a very long wait.
-        let seconds = text.parse().unwrap_or(u64::MAX);
+    if let Some(seconds) = seconds(text) {
         return Some(seconds.saturating_mul(1_000).min(MAX_RETRY_AFTER_MS));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     let at_ms = date.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     Some(UnixMs(at_ms).since_ms(now).min(MAX_RETRY_AFTER_MS))
+}
+
+/// Whole seconds; of a decimal fraction, the next more.
+fn seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    // All digits, so the only failure is a number too large for the type: a very long wait.
+    let seconds: u64 = whole.parse().unwrap_or(u64::MAX);
+    Some(seconds.saturating_add(u64::from(fraction.bytes().any(|digit| digit != b'0'))))
 }
 
 #[cfg(test)]
@@ -52,6 +62,10 @@ mod tests {
         check("86401", Some(MAX_RETRY_AFTER_MS));
         check("18446744073709551615", Some(MAX_RETRY_AFTER_MS));
         check("99999999999999999999999", Some(MAX_RETRY_AFTER_MS));
+        check("1.5", Some(2_000));
+        check("0.001", Some(1_000));
+        check("3.0", Some(3_000));
+        check("3.", Some(3_000));
     }
 
     #[test]
@@ -66,7 +80,24 @@ mod tests {
 
     #[test]
     fn garbage_is_ignored() {
-        for value in ["", " ", "-1", "+5", "1.5", "5s", "1e3", "0x10", "soon", "5, 10", "٣", "Sun, 06 Nov 1994"] {
+        for value in [
+            "",
+            " ",
+            "-1",
+            "+5",
+            "-1.5",
+            ".5",
+            ".",
+            "1.5.2",
+            "1,5",
+            "5s",
+            "1e3",
+            "0x10",
+            "soon",
+            "5, 10",
+            "٣",
+            "Sun, 06 Nov 1994",
+        ] {
             check(value, None);
         }
         check(&"1".repeat(65), None);

@@ -132,6 +132,7 @@ fn attempt(seq: u64, at: u64) -> AttemptRecord {
         status: 500,
         response: b"no".to_vec(),
         next_attempt_at: None,
+        note: None,
     }
 }
 

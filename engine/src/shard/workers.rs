@@ -15,7 +15,7 @@ use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher, L
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
-use model::{OutcomeClass, UnixMs};
+use model::{AnswerNote, OutcomeClass, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -130,6 +130,7 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         attempt = number,
         outcome = result.outcome.as_str(),
         status = result.status,
+        note = result.note.map(AnswerNote::as_str),
         duration_ms = result.duration_ms,
         lack = result.lack.map(Lack::as_str),
         "attempt"
@@ -148,6 +149,7 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         status: result.status,
         retry_after_ms,
         response: result.response,
+        note: result.note,
         lack: result.lack,
     };
     shard.attempt_over(&cell, finished);
@@ -160,6 +162,7 @@ fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
         status: 0,
         retry_after: None,
         response: words.as_bytes().to_vec(),
+        note: None,
         duration_ms: 0,
         lack: None,
     }

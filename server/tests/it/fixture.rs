@@ -79,12 +79,23 @@ fn difference(at: &str, expected: &Value, there: &Value) -> Option<String> {
     }
 }
 
-/// Everything that the API showed of it then, it shows now.
+/// How that is asked for today which a path showed when it was written: defaults have changed since.
+fn asked_today(path: &str) -> String {
+    match path {
+        "/api/v1/event-type" => format!("{path}?with_content=true"),
+        "/api/v1/app/acme/endpoint" => format!("{path}?order=ascending"),
+        _ => path.to_owned(),
+    }
+}
+
+/// Everything that the API showed of it then, it shows now. Where a page goes on is the server's own to write.
 fn everything_is_there(server: &Server, expected: &Value) {
     for (path, body) in expected["get"].as_object().unwrap() {
-        let (status, there) = server.api("GET", path, Value::Null);
+        let (status, there) = server.api("GET", &asked_today(path), Value::Null);
         assert_eq!(status, 200, "{path}: {there}");
-        assert_eq!(difference("", body, &there), None, "{path}");
+        let mut body = body.clone();
+        body.as_object_mut().unwrap().retain(|name, _| !matches!(name.as_str(), "iterator" | "prevIterator"));
+        assert_eq!(difference("", &body, &there), None, "{path}");
     }
     let state = server.api_expect(200, "GET", &format!("{APP}/endpoint/behind/state"), Value::Null);
     assert!(state["breakerOpenings"].as_u64() >= Some(1), "{state}");

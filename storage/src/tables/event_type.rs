@@ -84,6 +84,7 @@ mod tests {
             schemas: Some("{}".to_owned()),
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
+            group_name: None,
         }
     }
 

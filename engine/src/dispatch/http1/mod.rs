@@ -152,7 +152,7 @@ fn poll_answer(
             return Poll::Ready(Err(Failure::of_transport(&error)));
         }
         let step = match read.filled() {
-            [] => decoder.end().map(|()| Step::Complete { reusable: false }),
+            [] => decoder.end(answer),
             bytes => decoder.feed(bytes, answer),
         };
         match step {

@@ -29,9 +29,12 @@ use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
+use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
-use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
+use model::{
+    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs,
+};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use types::{Departed, Flight};
@@ -53,6 +56,8 @@ pub struct Lane {
     rate: Option<RateLimit>,
     budget: RetryBudget,
     slow_down_until: UnixMs,
+    /// What of that is in the health that a restart finds, roughly.
+    noted_pause: UnixMs,
     /// No attempts before: there was nothing to make one with.
     lacking_until: UnixMs,
     /// The last attempt was not made because this was short; and the time from which on that has been so.
@@ -81,6 +86,8 @@ impl Lane {
         start: LaneStart,
         now: UnixMs,
     ) -> Lane {
+        // Cut to the longest that there is: the clock may have been set back since.
+        let paused_until = start.health.paused_until.unwrap_or_default().min(now.plus_ms(MAX_RETRY_AFTER_MS));
         Lane {
             target,
             backlog: Backlog::new(start.cursor.clone(), bounds.mailbox_capacity),
@@ -89,7 +96,8 @@ impl Lane {
             window: Window::new(policy.max_in_flight),
             rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
-            slow_down_until: UnixMs::ZERO,
+            slow_down_until: paused_until,
+            noted_pause: paused_until,
             lacking_until: UnixMs::ZERO,
             lacking: None,
             failing: FailingSpell::restore(&start.health),
@@ -125,7 +133,7 @@ impl Lane {
 
     /// The endpoint is somewhere else now: whoever mends one does not wait for the end of a hold.
     pub fn moved(&mut self) -> Option<Transition> {
-        self.slow_down_until = UnixMs::ZERO;
+        (self.slow_down_until, self.noted_pause) = (UnixMs::ZERO, UnixMs::ZERO);
         self.forget_failures()
     }
 
@@ -240,7 +248,11 @@ impl Lane {
             },
             rng,
         );
-        let feedback = Feedback::of(outcome);
+        let feedback = match finished.note {
+            // Its status counts, but it did not keep up.
+            Some(AnswerNote::TooLate) => Feedback::Congested,
+            _ => Feedback::of(outcome),
+        };
         self.keeps_up = feedback != Feedback::Congested;
         self.window.release(flight.slot, feedback);
         let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
@@ -248,7 +260,7 @@ impl Lane {
             self.window.restart();
         }
         let disabled = self.note_health(outcome, ruling.disable, transition, now);
-        self.slow_down_until = self.slow_down_until.max(ruling.slow_down_until.unwrap_or_default());
+        self.pause(ruling.slow_down_until, outcome, now);
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {

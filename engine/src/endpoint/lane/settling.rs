@@ -6,7 +6,7 @@ use super::Lane;
 use super::types::{Departed, Fetch, Finished};
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::breaker::Transition;
-use crate::outcome::decide::Decision;
+use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
 use model::{
     AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, OutcomeClass, Pending, Seq, Settled,
     Settlement, Trigger, UnixMs, Verdict,
@@ -64,6 +64,7 @@ impl Lane {
             status: finished.status,
             response: finished.response,
             next_attempt_at,
+            note: finished.note,
         };
         self.leave_line(seq, was_due);
         if let Some(due) = next_attempt_at {
@@ -148,6 +149,19 @@ impl Lane {
         None
     }
 
+    /// Leaves the endpoint alone until then. A pause that it asked for is noted where a restart finds it; the second that
+    /// any 503 leads to is not worth a row, nor is each second that one pause is put off by.
+    pub(super) fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
+        let until = until.unwrap_or_default();
+        self.slow_down_until = self.slow_down_until.max(until);
+        let is_over = self.noted_pause != UnixMs::ZERO && self.slow_down_until <= now;
+        if until.since_ms(now) > DEFAULT_SLOW_DOWN_MS && until > self.noted_pause.plus_ms(DEFAULT_SLOW_DOWN_MS) {
+            (self.noted_pause, self.health_changed) = (until, true);
+        } else if is_over && outcome == OutcomeClass::Success {
+            (self.noted_pause, self.health_changed) = (UnixMs::ZERO, true);
+        }
+    }
+
     /// Disabled: what has not been tried is skipped (a gap tells which), what waits for a retry is given up.
     pub(super) fn drop_everything(&mut self, now: UnixMs) {
         self.backlog.skip_all();
@@ -169,6 +183,7 @@ impl Lane {
         EndpointHealth {
             failing_since: self.failing.map(|spell| spell.since),
             failing_seen_at: self.failing.map(|spell| spell.seen_at),
+            paused_until: Some(self.noted_pause).filter(|until| *until != UnixMs::ZERO),
             ..self.breaker.snapshot()
         }
     }

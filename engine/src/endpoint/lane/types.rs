@@ -7,7 +7,8 @@ use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
 use model::{
-    ClientErrorPolicy, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, RetryPolicy, Seq, Trigger, UnixMs,
+    AnswerNote, ClientErrorPolicy, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, RetryPolicy, Seq,
+    Trigger, UnixMs,
 };
 
 /// What an endpoint's settings mean to its lane.
@@ -108,6 +109,8 @@ pub struct Finished {
     pub retry_after_ms: Option<u64>,
     /// The start of the body, or the error in words.
     pub response: Vec<u8>,
+    /// What was wrong with an answer whose status counts.
+    pub note: Option<AnswerNote>,
     /// Set when there was no attempt, for want of something of ours.
     pub lack: Option<Lack>,
 }

@@ -1,7 +1,7 @@
 //! What receivers answer, well or badly, and what an attempt makes of it.
 
 use super::*;
-use model::OutcomeClass;
+use model::{AnswerNote, OutcomeClass};
 use tokio::io::AsyncReadExt;
 
 #[tokio::test]
@@ -82,22 +82,85 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_stalls_or_drips_past_the_deadline_is_a_timeout() {
+async fn no_status_line_by_the_deadline_is_a_timeout() {
     const FOREVER: Duration = Duration::from_secs(3600);
     const DRIP: Duration = Duration::from_millis(50);
-    for (head, piece, pause, status) in [
-        ("", "", FOREVER, 0),
-        ("HTTP/1.1 200 OK\r\nx: ", "y", DRIP, 0),
-        ("", "HTTP/1.1 100 Continue\r\n\r\n", DRIP, 0),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", "", FOREVER, 200),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", "y", DRIP, 200),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "1\r\ny\r\n", DRIP, 200),
+    for (head, piece, pause) in [
+        ("", "", FOREVER),
+        ("HTTP/1.1 200 O", "y", DRIP),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n", DRIP),
+        ("HTTP/1.1 103 Early Hints\r\nlink: ", "x", DRIP),
     ] {
         let receiver = repeating(head, piece.as_bytes(), pause).await;
         let result = attempt(&receiver.url("/"), SHORT_MS).await;
-        assert_eq!((result.outcome, result.status), (OutcomeClass::Timeout, status), "{head:?} {piece:?}");
+        assert_eq!((result.outcome, result.status), (OutcomeClass::Timeout, 0), "{head:?} {piece:?}");
         assert!((SHORT_MS..SHORT_MS + 1_000).contains(&result.duration_ms), "{} ms", result.duration_ms);
         assert!(text(&result).contains("within 300 ms"), "{}", text(&result));
+    }
+}
+
+#[tokio::test]
+async fn a_status_counts_though_the_rest_stalls_or_drips_past_the_deadline() {
+    const FOREVER: Duration = Duration::from_secs(3600);
+    const DRIP: Duration = Duration::from_millis(50);
+    for (head, piece, pause, body) in [
+        ("\r\nx: ", "y", DRIP, ""),
+        ("\r\n", "a: b\r\n", DRIP, ""),
+        ("\r\ncontent-length: 9\r\n\r\nhalf", "", FOREVER, "half"),
+        ("\r\ncontent-length: 1000\r\n\r\n", "y", DRIP, "y"),
+        ("\r\ntransfer-encoding: chunked\r\n\r\n", "1\r\ny\r\n", DRIP, "y"),
+    ] {
+        for (status, outcome) in
+            [(200, OutcomeClass::Success), (410, OutcomeClass::Gone), (503, OutcomeClass::ServerError)]
+        {
+            let head = format!("HTTP/1.1 {status} S\r\nretry-after: 9{head}");
+            let receiver = repeating(head.clone().leak(), piece.as_bytes(), pause).await;
+            let dispatcher = dispatcher();
+            let result = attempt_by(&dispatcher, &receiver.url("/"), SHORT_MS).await;
+            assert_eq!((result.outcome, result.status), (outcome, status), "{head:?} {piece:?}");
+            assert_eq!(result.note, Some(AnswerNote::TooLate), "{head:?} {piece:?}");
+            assert!((SHORT_MS..SHORT_MS + 1_000).contains(&result.duration_ms), "{} ms", result.duration_ms);
+            assert!(text(&result).starts_with(body), "{}", text(&result));
+            assert_eq!(result.retry_after.as_deref(), Some(b"9".as_slice()), "{head:?} {piece:?}");
+            assert_eq!(dispatcher.gauges().connections_open, 0, "the connection is not kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_counts_though_what_follows_is_broken() {
+    const COOKIES: &str = "set-cookie: session=0123456789012345678901234567890123456789012345678901234567890\r\n";
+    let many = (0..150).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
+    let cookies = COOKIES.repeat(20 * 1024 / COOKIES.len());
+    for (rest, note) in [
+        (format!("{many}content-length: 2\r\n\r\nok"), None),
+        (format!("{cookies}content-length: 2\r\n\r\nok"), None),
+        ("content-length: 9\r\n\r\nok".to_owned(), Some(AnswerNote::BrokenOff)),
+        ("content-length: 1\r\n\r\nok".to_owned(), Some(AnswerNote::Surplus)),
+        ("content-length: 2, 3\r\n\r\nok".to_owned(), Some(AnswerNote::LengthContradicts)),
+        ("content-length : 2\r\n\r\nok".to_owned(), Some(AnswerNote::HeadMalformed)),
+        ("transfer-encoding: chunked\r\n\r\n2\r\nok\r\n".to_owned(), Some(AnswerNote::BrokenOff)),
+        ("transfer-encoding: chunked\r\n\r\nzz\r\n".to_owned(), Some(AnswerNote::BodyMalformed)),
+        (String::new(), Some(AnswerNote::BrokenOff)),
+        (format!("x: {}", "h".repeat(100_000)), Some(AnswerNote::HeadTooLong)),
+        ("a: b\r\n".repeat(20_000), Some(AnswerNote::HeadTooLong)),
+    ] {
+        for (status, outcome) in [(200, OutcomeClass::Success), (429, OutcomeClass::Throttled)] {
+            let answer = format!("HTTP/1.1 {status} S\r\nretry-after: 9\r\n{rest}");
+            let receiver = Receiver::start(move |mut stream, _| {
+                let answer = answer.clone();
+                async move {
+                    let _ = read_request(&mut stream).await;
+                    // Ends early when the rest is not wanted.
+                    drop(stream.write_all(answer.as_bytes()).await);
+                }
+            })
+            .await;
+            let result = attempt(&receiver.url("/"), LONG_MS).await;
+            let shown = &rest[..rest.len().min(40)];
+            assert_eq!((result.outcome, result.status, result.note), (outcome, status, note), "{shown:?}");
+            assert_eq!(result.retry_after.as_deref(), Some(b"9".as_slice()), "{shown:?}");
+        }
     }
 }
 
@@ -140,18 +203,16 @@ async fn of_an_endless_body_the_status_decides_and_the_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn what_is_broken_off_or_not_http_is_a_transport_error() {
+async fn what_ends_before_a_status_line_or_is_not_http_is_a_transport_error() {
     const HUGE: &[u8] = &[b'h'; 4096];
-    for (head, piece, status) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", None, 200),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", None, 200),
-        ("HTTP/1.1 200 O", None, 0),
-        ("", None, 0),
-        ("220 smtp.example.com ESMTP\r\n\r\n", None, 0),
-        ("\x16\x03\x01\r\n\r\n", None, 0),
-        ("HTTP/1.1 99999 Z\r\n\r\n", None, 0),
-        ("HTTP/1.1 200 OK\r\nx: ", Some(HUGE), 0),
-        ("HTTP/1.1 200 OK\r\n", Some(b"a: b\r\n".as_slice()), 0),
+    for (head, piece) in [
+        ("HTTP/1.1 200 O", None),
+        ("", None),
+        ("220 smtp.example.com ESMTP\r\n\r\n", None),
+        ("\x16\x03\x01\r\n\r\n", None),
+        ("HTTP/1.1 99999 Z\r\n\r\n", None),
+        ("HTTP/1.1 103 Early Hints\r\nx: ", Some(HUGE)),
+        ("HTTP/1.1 103 Early Hints\r\n", Some(b"a: b\r\n".as_slice())),
     ] {
         let receiver = match piece {
             Some(piece) => repeating(head, piece, Duration::ZERO).await,
@@ -164,7 +225,7 @@ async fn what_is_broken_off_or_not_http_is_a_transport_error() {
             }
         };
         let result = attempt(&receiver.url("/?token=canary"), LONG_MS).await;
-        assert_eq!((result.outcome, result.status), (OutcomeClass::TransportError, status), "{head:?}");
+        assert_eq!((result.outcome, result.status), (OutcomeClass::TransportError, 0), "{head:?}");
         assert!(text(&result).starts_with(&receiver.address.to_string()) && !text(&result).contains("canary"));
     }
 }

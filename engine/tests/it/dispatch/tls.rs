@@ -2,12 +2,17 @@
 
 use super::*;
 use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use model::OutcomeClass;
+use model::{AnswerNote, OutcomeClass};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio_rustls::TlsAcceptor;
 
 const NAME: &str = "receiver.example";
@@ -25,6 +30,18 @@ pub(super) fn client(trusted: Option<CertificateDer<'static>>) -> rustls::Client
 
 /// A TLS receiver for `NAME` that speaks these protocols and answers with the version it was asked in.
 async fn tls_receiver(alpn: &[&str]) -> (Receiver, CertificateDer<'static>) {
+    tls_receiver_answering(alpn, |request| Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
+        .await
+}
+
+/// The same with other answers.
+async fn tls_receiver_answering<B>(
+    alpn: &[&str],
+    answer: fn(&Request<Incoming>) -> Response<B>,
+) -> (Receiver, CertificateDer<'static>)
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
     let certificate = issued.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
@@ -40,10 +57,8 @@ async fn tls_receiver(alpn: &[&str]) -> (Receiver, CertificateDer<'static>) {
         let acceptor = acceptor.clone();
         async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
-                let version = Bytes::from(format!("{:?}", request.version()));
-                Ok::<_, Infallible>(hyper::Response::new(Full::new(version)))
-            });
+            let service =
+                service_fn(move |request: Request<Incoming>| async move { Ok::<_, Infallible>(answer(&request)) });
             let server = auto::Builder::new(TokioExecutor::new());
             // Ends as the client likes.
             server.serve_connection(TokioIo::new(stream), service).await.ok();
@@ -70,6 +85,59 @@ async fn http2_and_http1_are_spoken_as_the_receiver_chooses() {
             assert_eq!((result.outcome, text(&result)), (OutcomeClass::Success, version));
         }
         assert_eq!(receiver.accepted(), 1);
+    }
+}
+
+/// A body that begins and does not end as it should.
+struct Unfinished {
+    how: &'static str,
+    begun: bool,
+    /// A reset drops what was not sent before it: it waits until head and beginning are.
+    resets: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Body for Unfinished {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if std::mem::replace(&mut self.begun, true) {
+            match self.how {
+                "reset" => return self.resets.as_mut().poll(cx).map(|()| Some(Err(io::ErrorKind::BrokenPipe.into()))),
+                "silent" => return Poll::Pending,
+                _ => cx.waker().wake_by_ref(),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 4_096])))))
+    }
+}
+
+#[tokio::test]
+async fn over_http2_too_a_status_counts_whatever_becomes_of_the_body() {
+    let (receiver, certificate) = tls_receiver_answering(&["h2"], |request| {
+        let mut parts = request.uri().path().trim_start_matches('/').split('/');
+        let status = parts.next().unwrap().parse::<u16>().unwrap();
+        let how = match parts.next().unwrap() {
+            "reset" => "reset",
+            "silent" => "silent",
+            _ => "endless",
+        };
+        let resets = Box::pin(tokio::time::sleep(Duration::from_millis(100)));
+        let answer = Response::builder().status(status).header("retry-after", "9");
+        let many = (0..150).fold(answer, |answer, number| answer.header(format!("x-{number}"), "y"));
+        many.body(Unfinished { how, begun: false, resets }).unwrap()
+    })
+    .await;
+    let dispatcher = dispatcher_trusting(Some(certificate));
+    for (how, note) in
+        [("reset", Some(AnswerNote::BrokenOff)), ("silent", Some(AnswerNote::TooLate)), ("endless", None)]
+    {
+        for (status, outcome) in [(200, OutcomeClass::Success), (503, OutcomeClass::ServerError)] {
+            let url = format!("https://{NAME}:{}/{status}/{how}", receiver.address.port());
+            let result = attempt_by(&dispatcher, &url, 2 * SHORT_MS).await;
+            assert_eq!((result.outcome, result.status, result.note), (outcome, status, note), "{how}");
+            assert_eq!(result.retry_after.as_deref(), Some(b"9".as_slice()), "{how}");
+        }
     }
 }
 

@@ -6,12 +6,15 @@
 //! |---|---|
 //! | `/status/503` | answers 503 (any status) |
 //! | `/retry-after/429/2` · `/retry-after-date/503/2` | with `Retry-After` in seconds, or as a date that far ahead |
+//! | `/retry-after-past/503/60` · `/retry-after-fraction/503/1` | as a date that far back, or as 1.5 seconds |
 //! | `/redirect/…` | 301 to `/…` of the same receiver |
 //! | `/delay/200` | answers 200 after 200 ms |
 //! | `/reset` · `/close` | resets, or closes, the connection without an answer |
 //! | `/stall` · `/stall-body` | never answers; answers the head and never the body |
 //! | `/endless/500` · `/drip` · `/drip-body` | a body without end; an answer, or only its body, of one byte per second |
 //! | `/garbage` | something that is not HTTP |
+//! | `/many-headers/150` · `/cookies/20000` | 200 with so many headers, or so many bytes of cookies |
+//! | `/too-short` · `/bad-chunk` · `/no-last-chunk` · `/old-chunks` · `/spaced-colon` | 200, then what HTTP forbids |
 //! | anything else | 200 |
 //!
 //! A path that was given a script ([`super::Receiver::script`]) follows that instead.
@@ -35,8 +38,8 @@ pub(crate) enum Behaviour {
         /// Before it.
         delay: Duration,
     },
-    /// `Retry-After` as a date this far after the request.
-    RetryAfterDate { status: u16, seconds: u64 },
+    /// `Retry-After` as a date this far after the request, or before it.
+    RetryAfterDate { status: u16, seconds: i64 },
     /// A reset (RST) without an answer.
     Reset,
     /// An orderly close without an answer.
@@ -53,6 +56,8 @@ pub(crate) enum Behaviour {
     DripBody,
     /// Not HTTP.
     Garbage,
+    /// These bytes, then the end of the connection.
+    Raw(String),
 }
 
 /// Whether the connection takes another request.
@@ -82,6 +87,10 @@ impl Behaviour {
         Behaviour::Answer { status, headers, body: Vec::new(), delay: Duration::ZERO }
     }
 
+    fn raw(headers: &str, body: &str) -> Behaviour {
+        Behaviour::Raw(format!("HTTP/1.1 200 OK\r\n{headers}\r\n{body}"))
+    }
+
     /// What a path stands for, see the table above.
     pub(super) fn of_path(path: &str) -> Behaviour {
         let path = path.split('?').next().unwrap_or_default();
@@ -95,7 +104,13 @@ impl Behaviour {
                 Behaviour::with_header(status as u16, "retry-after", &seconds.to_string())
             }
             ("retry-after-date", Some(status), Some(seconds)) => {
-                Behaviour::RetryAfterDate { status: status as u16, seconds }
+                Behaviour::RetryAfterDate { status: status as u16, seconds: seconds as i64 }
+            }
+            ("retry-after-past", Some(status), Some(seconds)) => {
+                Behaviour::RetryAfterDate { status: status as u16, seconds: -(seconds as i64) }
+            }
+            ("retry-after-fraction", Some(status), Some(seconds)) => {
+                Behaviour::with_header(status as u16, "retry-after", &format!("{seconds}.5"))
             }
             ("redirect", _, _) => Behaviour::with_header(301, "location", &format!("/{rest}")),
             ("delay", Some(ms), _) => Behaviour::delayed(200, Duration::from_millis(ms)),
@@ -107,6 +122,20 @@ impl Behaviour {
             ("drip", _, _) => Behaviour::Drip,
             ("drip-body", _, _) => Behaviour::DripBody,
             ("garbage", _, _) => Behaviour::Garbage,
+            ("many-headers", Some(count), _) => {
+                Behaviour::raw(&(0..count).map(|n| format!("x-{n}: y\r\n")).collect::<String>(), "ok")
+            }
+            ("cookies", Some(bytes), _) => {
+                Behaviour::raw(&"set-cookie: a=0123456789\r\n".repeat(bytes as usize / 26), "")
+            }
+            ("too-short", _, _) => Behaviour::Raw("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_owned()),
+            ("bad-chunk", _, _) => Behaviour::raw("transfer-encoding: chunked\r\n", "2\r\nok\r\nzz\r\n"),
+            ("no-last-chunk", _, _) => Behaviour::raw("transfer-encoding: chunked\r\n", "2\r\nok\r\n"),
+            ("old-chunks", _, _) => {
+                let chunks = "2\r\nok\r\n0\r\n\r\n";
+                Behaviour::Raw(format!("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"))
+            }
+            ("spaced-colon", _, _) => Behaviour::raw("content-length : 2\r\n", "ok"),
             _ => Behaviour::status(200),
         }
     }
@@ -130,7 +159,8 @@ impl Behaviour {
                 return Ok(Then::Next);
             }
             Behaviour::RetryAfterDate { status, seconds } => {
-                let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
+                let (now, by) = (SystemTime::now(), Duration::from_secs(seconds.unsigned_abs()));
+                let date = httpdate::fmt_http_date(if seconds < 0 { now - by } else { now + by });
                 stream.write_all(&answer(status, &[("retry-after".to_owned(), date)], b"")).await?;
                 return Ok(Then::Next);
             }
@@ -153,6 +183,8 @@ impl Behaviour {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n").await?;
                 drip(stream, &[b'.'; 60]).await?;
             }
+            // Ends early when the sender has read enough.
+            Behaviour::Raw(text) => drop(stream.write_all(text.as_bytes()).await),
             Behaviour::Garbage => stream.write_all(b"220 mail.example.org ESMTP\r\n").await?,
         }
         Ok(Then::End)

@@ -34,6 +34,8 @@ pub(crate) enum Attack {
     TinyData,
     Continuation,
     RstStream,
+    /// Answers well and is silent then: the control, to be told apart from a flood.
+    Honest,
     /// Answers well, and then talks on a connection without a request.
     TalkAfterwards,
     /// Talks from the handshake on, and reads no request.
@@ -153,6 +155,7 @@ fn frames(attack: Attack, stream: u32) -> (Vec<u8>, Vec<u8>) {
         Attack::TinyData => (answer(0), frame(0, 0, stream, b"x")),
         Attack::Continuation => (frame(1, 0, stream, &[0x88]), frame(9, 0, stream, &[])),
         Attack::RstStream => (Vec::new(), frame(3, 0, stream, &[0, 0, 0, 8])),
+        Attack::Honest => (answer(0x1), Vec::new()),
         Attack::TalkAfterwards => (answer(0x1), frame(8, 0, 0, &1u32.to_be_bytes())),
         Attack::TalkBefore => (Vec::new(), frame(6, 0, 0, &[7; 8])),
         Attack::TinyRecords => ([answer(0), frame(0, 0, stream, &[])].concat(), Vec::new()),
@@ -178,9 +181,9 @@ async fn http2(
     tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.ok() });
     let (first, repeated) = frames(attack, stream);
     writer.write_all(&first).await?;
+    writer.flush().await?;
     if attack == Attack::TalkAfterwards {
         // The answer arrives by itself, and the connection is without a request then.
-        writer.flush().await?;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let piece = repeated.repeat(16 * 1024 / repeated.len().max(1));

@@ -11,6 +11,7 @@
 
 mod forget;
 mod last_runs;
+mod place;
 mod position;
 mod run;
 mod streams;
@@ -31,6 +32,7 @@ use streams::{Firsts, Laters};
 
 pub use forget::{Forgotten, forget, trim};
 pub use last_runs::LastRuns;
+pub use place::{newest, position_at};
 pub use position::HistoryPosition;
 
 /// The most further attempts of one delivery that [`of_message`] shows: the newest.
@@ -146,16 +148,42 @@ pub fn list(
     limit: usize,
     direction: Direction,
 ) -> Result<(Vec<AttemptRecord>, Option<HistoryPosition>), StoreError> {
-    let mut position = position.unwrap_or(match direction {
+    let start = position.unwrap_or(match direction {
         Direction::Forward => HistoryPosition::OLDEST,
         Direction::Reverse => HistoryPosition::NEWEST,
     });
+    let listed = list_from(read, target, start, limit, direction)?;
+    Ok((listed.records, (!listed.is_end).then_some(listed.position)))
+}
+
+/// A part of a list of attempts.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The attempts, in the order that was asked for.
+    pub records: Vec<AttemptRecord>,
+    /// The cut behind them: the list goes on from here, and one the other way begins here.
+    pub position: HistoryPosition,
+    /// Whether nothing follows.
+    pub is_end: bool,
+}
+
+/// As [`list`], from a cut that the caller names, and with the cut behind the last attempt even where nothing follows.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn list_from(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    mut position: HistoryPosition,
+    limit: usize,
+    direction: Direction,
+) -> Result<Listed, StoreError> {
     let mut firsts = Firsts::new(read, target, position.first_below, direction);
     let mut laters = Laters::new(read, target, position, direction);
-    let mut page = Vec::new();
+    let mut records = Vec::new();
     loop {
         let take_first = match (firsts.peek()?, laters.peek()?) {
-            (None, None) => return Ok((page, None)),
+            (None, None) => return Ok(Listed { records, position, is_end: true }),
             (Some(_), None) => true,
             (None, Some(_)) => false,
             // Of one millisecond, the first attempt counts as the older.
@@ -164,11 +192,11 @@ pub fn list(
                 Direction::Reverse => first.started_at > later.started_at,
             },
         };
-        if page.len() >= limit {
-            return Ok((page, Some(position)));
+        if records.len() >= limit {
+            return Ok(Listed { records, position, is_end: false });
         }
         let Some(record) = (if take_first { firsts.pop() } else { laters.pop() }) else {
-            return Ok((page, None));
+            return Ok(Listed { records, position, is_end: true });
         };
         // The cut moves past it: just below it in reverse, just above it forward.
         let seq = match direction {
@@ -180,7 +208,7 @@ pub fn list(
         } else {
             position.later_before = (record.started_at, seq);
         }
-        page.push(record);
+        records.push(record);
     }
 }
 

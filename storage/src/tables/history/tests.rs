@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tables::testing::{TestStore, target};
-use model::{OutcomeClass, Trigger};
+use model::{AnswerNote, OutcomeClass, Trigger};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::ops::Range;
@@ -18,6 +18,7 @@ pub(super) fn record(seq: u64, started_at: u64) -> AttemptRecord {
         status: 200,
         response: Vec::new(),
         next_attempt_at: None,
+        note: None,
     }
 }
 
@@ -46,6 +47,7 @@ fn any_record() -> impl Strategy<Value = AttemptRecord> {
             status: attempt ^ 77,
             response: vec![b'x'; response],
             next_attempt_at: next.map(UnixMs),
+            note: AnswerNote::ALL.get(usize::from(attempt % 16)).copied(),
             ..record(seq, started_at)
         })
 }

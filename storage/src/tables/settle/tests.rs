@@ -46,6 +46,7 @@ fn record(seq: Seq, trigger: Trigger) -> AttemptRecord {
         status: 500,
         response: b"no".to_vec(),
         next_attempt_at: None,
+        note: None,
     }
 }
 

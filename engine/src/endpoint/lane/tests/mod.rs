@@ -8,7 +8,8 @@ use super::*;
 use crate::endpoint::backlog::LogRead;
 use bytes::Bytes;
 use model::{
-    AppId, ClientErrorPolicy, DeadLetter, EndpointId, Jitter, OutcomeClass, RetryPolicy, Settlement, Spacing, Trigger,
+    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, Jitter, OutcomeClass, RetryPolicy, Settlement,
+    Spacing, Trigger,
 };
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ pub(super) fn answer(seq: Seq, at: UnixMs, outcome: OutcomeClass, status: u16) -
         status,
         retry_after_ms: None,
         response: Vec::new(),
+        note: None,
         lack: None,
     }
 }

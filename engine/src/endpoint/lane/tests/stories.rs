@@ -112,6 +112,38 @@ fn an_endpoint_that_asks_for_less_is_left_alone_for_so_long() {
 }
 
 #[test]
+fn a_pause_that_an_endpoint_asked_for_outlives_a_restart() {
+    let mut world = world();
+    world.ingest(1, true, false);
+    world.serve();
+    world.finish(0, Answer { retry_after_ms: Some(600_000), ..Answer::of(OutcomeClass::ServerError, 503) });
+    world.serve();
+    let until = world.now.plus_ms(600_000);
+    world.crash(|_| false);
+    world.ingest(1, true, false);
+    world.serve();
+    assert_eq!((world.under_way().len(), world.lane.wake_at()), (0, Some(until)));
+    world.now = until;
+    world.serve();
+    assert_eq!(world.under_way().len(), 2);
+    (0..2).for_each(|_| world.finish(0, Answer::OK));
+    let health = world.lane.report().and_then(|report| report.health);
+    assert_eq!(health, Some(EndpointHealth::default()), "a pause that is over is not kept");
+}
+
+#[test]
+fn the_second_after_any_503_costs_no_row() {
+    let mut world = world();
+    world.ingest(2, true, false);
+    world.serve();
+    world.finish(0, Answer::of(OutcomeClass::ServerError, 503));
+    let health = world.lane.report().and_then(|report| report.health).expect("it fails now");
+    assert_eq!(health.paused_until, None);
+    world.finish(0, Answer::of(OutcomeClass::ServerError, 503));
+    assert_eq!(world.lane.report().and_then(|report| report.health), None);
+}
+
+#[test]
 fn gone_disables_the_endpoint_and_gives_up_what_waits() {
     let mut world = with_one_retry();
     world.ingest(3, true, false);
@@ -339,7 +371,7 @@ fn who_mends_an_endpoint_does_not_wait_for_the_end_of_a_hold() {
     assert!(world.under_way().is_empty());
     assert_eq!(world.lane.moved(), Some(Transition::Closed));
     let health = world.lane.report().and_then(|report| report.health);
-    assert_eq!(health, Some(model::EndpointHealth::default()));
+    assert_eq!(health, Some(EndpointHealth::default()));
     world.serve();
     assert_eq!(world.under_way(), [6]);
 }

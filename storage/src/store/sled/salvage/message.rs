@@ -172,6 +172,24 @@ impl Message {
         }
     }
 
+    /// The page among `known` that this message is of, if the number of its page is all that is damaged. Its number ends
+    /// the header, which the sum covers last, so each of them costs a few bytes.
+    pub(super) fn page_by_sum(&self, bytes: &[u8], known: impl Iterator<Item = u64>) -> Option<u64> {
+        let (_, stored) = Self::head(bytes)?;
+        let number_bytes = encoded(self.page).len();
+        let mut before = crc32fast::Hasher::new();
+        before.update(&bytes[self.head_bytes..self.bytes()]);
+        before.update(&bytes[4..self.head_bytes - number_bytes]);
+        let is_right = |page: &u64| {
+            let number = encoded(*page);
+            let mut hasher = before.clone();
+            hasher.update(&number);
+            number.len() == number_bytes && !hasher.finalize() == stored
+        };
+        let mut right = known.filter(is_right);
+        right.next().filter(|_| right.next().is_none())
+    }
+
     fn makes_sense(&self, bytes: &[u8]) -> bool {
         let body = &bytes[self.head_bytes..self.bytes()];
         match self.kind {
@@ -280,6 +298,19 @@ impl Leaf {
     }
 }
 
+/// A number as [`Reader::number`] reads it.
+fn encoded(number: u64) -> Vec<u8> {
+    match number {
+        0..=240 => vec![number as u8],
+        241..=2_287 => vec![241 + ((number - 240) / 256) as u8, (number - 240) as u8],
+        2_288..=67_823 => [&[249][..], &((number - 2_288) as u16).to_be_bytes()].concat(),
+        _ => {
+            let count = (8 - number.leading_zeros() as usize / 8).max(3);
+            [&[247 + count as u8][..], &number.to_le_bytes()[..count]].concat()
+        }
+    }
+}
+
 /// What is left to read.
 struct Reader<'a>(&'a [u8]);
 
@@ -328,5 +359,35 @@ impl<'a> Reader<'a> {
         };
         let rows = usize::try_from(self.number()?).ok()?;
         Some(NodeHead { next, prefix: low.get(..prefix_bytes)?, low, high, is_leaf, rows })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_as_it_was_written() {
+        for number in [0, 1, 240, 241, 495, 496, 2_287, 2_288, 67_823, 67_824, 1 << 24, 1 << 32, u64::MAX] {
+            let bytes = encoded(number);
+            let mut reader = Reader(&bytes);
+            assert_eq!((reader.number(), reader.0.len()), (Some(number), 0), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_number_of_a_page_is_found_by_the_sum() {
+        for (page, other) in [(9, 72), (300, 301), (70_000, 70_001)] {
+            let body = b"\0\x01a\x01b";
+            let header = [&[10, body.len() as u8, 3][..], &encoded(page)].concat();
+            let sum = !crc32fast::hash(&[body, &header[..]].concat());
+            let damaged = [&sum.to_le_bytes()[..], &[10, body.len() as u8, 3], &encoded(other), body].concat();
+            let (head, _) = Message::head(&damaged).unwrap();
+            assert_eq!((Message::read(&damaged), head.page), (None, other));
+            assert_eq!(head.page_by_sum(&damaged, 0..100_000), Some(page));
+            let mut wrong_body = damaged.clone();
+            *wrong_body.last_mut().unwrap() ^= 1;
+            assert_eq!(head.page_by_sum(&wrong_body, 0..1_000), None);
+        }
     }
 }

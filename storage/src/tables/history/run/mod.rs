@@ -12,10 +12,10 @@
 //! 5       2      number of records, little-endian
 //! 7       ...    records
 //!
-//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due) · 1 byte outcome · varint position, less that of
+//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due, 4: a note) · 1 byte outcome · varint position, less that of
 //! the record before (the first: from 0) · signed varint start, less that of the record before (the first: from 0) ·
-//! varint duration · varint attempt · varint status · [signed varint next attempt, less the start] · varint length of
-//! the response · the response
+//! varint duration · varint attempt · varint status · [signed varint next attempt, less the start] · [1 byte note] ·
+//! varint length of the response · the response
 //! ```
 //!
 //! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is folded
@@ -34,7 +34,7 @@ mod tests;
 use crate::keys::KeyKind;
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use bytes::Bytes;
-use model::{AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{AnswerNote, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
 
 /// The positions that one run may span. Large enough that runs of an endpoint that gets one event in a hundred still hold
 /// ten records, small enough that a lookup reads 1024 values at the very worst.
@@ -49,6 +49,7 @@ const HEADER_BYTES: usize = CRC_BYTES + 3;
 
 const FLAG_MANUAL: u8 = 1;
 const FLAG_NEXT: u8 = 2;
+const FLAG_NOTE: u8 = 4;
 
 /// Packs records until one does not fit.
 pub(super) struct RunBuilder {
@@ -126,7 +127,8 @@ fn corrupt(detail: &str) -> StoreError {
 fn write_record(bytes: &mut Vec<u8>, previous: (Seq, UnixMs), record: &AttemptRecord) {
     let manual = if record.trigger == Trigger::Manual { FLAG_MANUAL } else { 0 };
     let next = if record.next_attempt_at.is_some() { FLAG_NEXT } else { 0 };
-    bytes.push(manual | next);
+    let note = if record.note.is_some() { FLAG_NOTE } else { 0 };
+    bytes.push(manual | next | note);
     bytes.push(record.outcome as u8);
     write_varint(bytes, record.seq.0.wrapping_sub(previous.0.0));
     write_difference(bytes, record.started_at, previous.1);
@@ -136,13 +138,14 @@ fn write_record(bytes: &mut Vec<u8>, previous: (Seq, UnixMs), record: &AttemptRe
     if let Some(next) = record.next_attempt_at {
         write_difference(bytes, next, record.started_at);
     }
+    bytes.extend(record.note.map(|note| note as u8));
     write_varint(bytes, record.response.len() as u64);
     bytes.extend_from_slice(&record.response);
 }
 
 fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecord> {
     let flags = read_byte(rest)?;
-    if flags & !(FLAG_MANUAL | FLAG_NEXT) != 0 {
+    if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE) != 0 {
         return None;
     }
     // The order of `ALL` is the order of declaration, which is persisted.
@@ -153,6 +156,10 @@ fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecor
     let attempt = read_varint(rest)?.try_into().ok()?;
     let status = read_varint(rest)?.try_into().ok()?;
     let next_attempt_at = if flags & FLAG_NEXT != 0 { Some(read_difference(rest, started_at)?) } else { None };
+    let note = match flags & FLAG_NOTE {
+        0 => None,
+        _ => Some(*AnswerNote::ALL.get(usize::from(read_byte(rest)?))?),
+    };
     let length = read_varint(rest)?.try_into().ok()?;
     let (response, after) = rest.split_at_checked(length)?;
     *rest = after;
@@ -166,6 +173,7 @@ fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecor
         status,
         response: response.to_vec(),
         next_attempt_at,
+        note,
     })
 }
 

@@ -36,6 +36,23 @@ fn the_layout_is_the_one_written_above() {
 }
 
 #[test]
+fn a_note_takes_one_byte_behind_the_next_attempt() {
+    let mut noted = record(300, 1_005);
+    (noted.note, noted.next_attempt_at) = (Some(AnswerNote::TooLate), Some(UnixMs(1_008)));
+    let (value, _) = encode(std::slice::from_ref(&noted));
+    let expected = [&[1, 1, 0][..], &[6, 0, 0xac, 0x02, 0xda, 0x0f, 5, 1, 0xc8, 0x01, 6, 6, 0]].concat();
+    assert_eq!(value[4..], expected);
+    assert_eq!(decode(&value).unwrap(), [noted]);
+}
+
+#[test]
+fn notes_are_numbered_in_the_order_of_the_list() {
+    for (index, note) in AnswerNote::ALL.iter().enumerate() {
+        assert_eq!(*note as usize, index);
+    }
+}
+
+#[test]
 fn a_success_takes_about_ten_bytes() {
     let successes: Vec<_> = (0..500).map(|n| record(1_000_000 + n, 1_700_000_000_000 + 3 * n)).collect();
     let (value, fitting) = encode(&successes);
@@ -55,6 +72,7 @@ fn the_longest_record_fits_a_run_of_its_own() {
         status: u16::MAX,
         response: vec![0; MAX_RESPONSE_BYTES],
         next_attempt_at: Some(UnixMs(0)),
+        note: Some(AnswerNote::TooLate),
     };
     let (value, fitting) = encode(std::slice::from_ref(&longest));
     assert_eq!(fitting, 1);

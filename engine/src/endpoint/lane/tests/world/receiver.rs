@@ -40,7 +40,7 @@ impl World {
             self.shard_budget.give_back(self.now.0);
         }
         if matches!(status, 429 | 503) {
-            self.slow_until = self.slow_until.max(self.now.plus_ms(retry_after_ms.unwrap_or(1_000)));
+            self.slow_until = self.slow_until.max(self.now.plus_ms(retry_after_ms.unwrap_or(0).max(1_000)));
         }
         self.note_skips();
     }

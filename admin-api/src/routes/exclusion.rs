@@ -1,0 +1,59 @@
+//! Applications that a list leaves out for what their endpoints are.
+//!
+//! An application's endpoints are read only while all of them so far would leave it out: one that does not ends the look.
+
+use model::{AppId, Endpoint};
+use storage::read::Read;
+use storage::tables::endpoint;
+use storage::{Direction, StoreError};
+
+/// Endpoints read in one step.
+const ENDPOINTS_PER_STEP: usize = 64;
+
+/// The host of Svix's public playground.
+const SVIX_PLAY_HOST: &str = "play.svix.com";
+
+/// Which applications are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exclusion {
+    /// Those that have no endpoints.
+    pub(super) without_endpoints: bool,
+    /// Those that have some, all disabled.
+    pub(super) disabled: bool,
+    /// Those that have some, all at Svix Play.
+    pub(super) svix_play: bool,
+}
+
+impl Exclusion {
+    /// Whether the list shows an application.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub(super) fn keeps(self, read: &(impl Read + ?Sized), app: AppId) -> Result<bool, StoreError> {
+        if self == Exclusion::default() {
+            return Ok(true);
+        }
+        let (mut are_disabled, mut are_at_play) = (self.disabled, self.svix_play);
+        let mut after = None;
+        loop {
+            let rows = endpoint::list(read, app, after, ENDPOINTS_PER_STEP, Direction::Forward)?;
+            if after.is_none() && rows.is_empty() {
+                return Ok(!self.without_endpoints);
+            }
+            are_disabled &= rows.iter().all(|row| row.disabled.is_some());
+            are_at_play &= rows.iter().all(is_at_play);
+            if !are_disabled && !are_at_play {
+                return Ok(true);
+            }
+            if rows.len() < ENDPOINTS_PER_STEP {
+                return Ok(false);
+            }
+            after = rows.last().map(|row| row.id);
+        }
+    }
+}
+
+fn is_at_play(row: &Endpoint) -> bool {
+    let host = row.url.parse::<http::Uri>().ok();
+    host.as_ref().and_then(http::Uri::host).is_some_and(|host| host.eq_ignore_ascii_case(SVIX_PLAY_HOST))
+}
