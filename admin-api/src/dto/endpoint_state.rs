@@ -38,7 +38,8 @@ pub(crate) struct EndpointStateOut {
     expired: Option<ExpiredOut>,
 }
 
-/// Messages of the application that the endpoint has not come to, as far as is durable: a little more while it is busy.
+/// Messages of the application that the endpoint has not come to, as far as is durable: a little more while it is busy, and
+/// attempts in flight are among them.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BacklogOut {

@@ -15,7 +15,7 @@ use crate::limits::{PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX};
 use crate::reader::Reader;
 use axum::Json;
 use engine::endpoint::filter::Filter;
-use model::{Endpoint, Event, Expired, UnixMs};
+use model::{Cursor, Endpoint, Event, Expired, UnixMs};
 use serde::Deserialize;
 use storage::tables::{dead_letter, delivery, log};
 use storage::{Direction, Read};
@@ -89,20 +89,30 @@ pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<
     Ok(Json(shown.await?))
 }
 
-/// What the endpoint has not come to: between its cursor, or the first hole of it, and what was routed.
+/// What the endpoint has not come to: between its cursor, or the first hole of it, and the end of the log.
 fn backlog(read: &(impl Read + ?Sized), row: &Endpoint, now: UnixMs) -> Result<BacklogOut, ApiError> {
-    // One without a cursor owes nothing.
-    let Some(cursor) = delivery::cursor(read, row.target())? else { return Ok(BacklogOut::default()) };
-    let routed = delivery::routed(read, row.app)?;
-    let behind = routed.0.saturating_sub(cursor.upto.0);
+    if row.disabled.is_some() {
+        // It is passed over, not waited for.
+        return Ok(BacklogOut::default());
+    }
+    let noted = delivery::cursor(read, row.target())?;
+    // One without a cursor owes nothing of what was routed.
+    let cursor = match &noted {
+        Some(cursor) => cursor.clone(),
+        None => Cursor { upto: delivery::routed(read, row.app)?, holes: Vec::new() },
+    };
     let first = cursor.holes.first().copied().unwrap_or(cursor.upto.next());
     let next = log::read_after(read, row.app, first.previous(), BACKLOG_LOOKED_AT, PAGE_PAYLOAD_BYTES)?;
     let filter = Filter::of(row);
     let is_owed = |event: &&Event| {
         let not_tried = event.seq > cursor.upto || cursor.holes.contains(&event.seq);
-        not_tried && event.seq <= routed && filter.matches(event)
+        not_tried && filter.matches(event)
     };
     let oldest_at = next.iter().find(is_owed).map(|event| event.accepted_at);
+    if noted.is_none() && oldest_at.is_none() {
+        return Ok(BacklogOut::default());
+    }
+    let behind = log::head(read, row.app)?.0.saturating_sub(cursor.upto.0);
     Ok(BacklogOut {
         messages: behind + cursor.holes.len() as u64,
         oldest_at: oldest_at.map(Timestamp),

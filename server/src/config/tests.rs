@@ -190,7 +190,7 @@ fn what_is_printed_is_a_file_that_gives_the_same_configuration() {
     let text = print(&loaded, |_| false);
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("").to_owned();
     assert!(line("shards").ends_with("# --shards"), "{text}");
-    assert!(line("data_dir").ends_with("# pinion.toml:6"), "{text}");
+    assert!(line("data_dir").ends_with("# pinion.toml:7"), "{text}");
     let again = merge(Some(parse(&text).unwrap()), Settings::default(), |_| None).unwrap();
     assert_eq!(settings_of(&again.config), settings_of(&loaded.config));
 }
