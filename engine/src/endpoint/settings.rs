@@ -6,6 +6,7 @@ use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, SigningKey, Target, TargetError, check_url, join_user_info};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
+use crate::pace::AppPace;
 use crate::seal::{MasterKey, SealContext, SealPurpose};
 use http::Uri;
 use model::{Endpoint, OutcomeClass, UnixMs};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub timeout_ms: u32,
     /// What its lane is to keep to.
     pub policy: LanePolicy,
+    /// The pace of its application as a whole, if that has one.
+    pub pace: Option<Arc<AppPace>>,
     /// When these settings are to be built again: the next secret expires.
     pub stale_at: Option<UnixMs>,
 }
@@ -56,12 +59,11 @@ impl From<TargetError> for Unmakeable {
 }
 
 impl Settings {
-    /// Builds them from a row and its application's pace, which each of its endpoints keeps to: a message counts once,
-    /// to however many endpoints it goes.
+    /// Builds them from a row and its application's pace.
     #[must_use]
     pub fn of(
         row: &Endpoint,
-        app_rate_limit: Option<u32>,
+        pace: Option<Arc<AppPace>>,
         config: &EngineConfig,
         master: &MasterKey,
         guard: &Guard,
@@ -75,10 +77,11 @@ impl Settings {
                 retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
                 on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
                 disable_after_failing_ms: config.disable_after_failing_ms,
-                rate_limit: row.rate_limit.into_iter().chain(app_rate_limit).min(),
+                rate_limit: row.rate_limit,
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
             },
+            pace,
             stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
         }
     }
