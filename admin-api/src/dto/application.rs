@@ -2,7 +2,7 @@
 //!
 //! Storing is [`crate::routes::application`]'s.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
@@ -37,11 +37,12 @@ pub(crate) struct ApplicationIn {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationPatch {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
-    #[serde(default, deserialize_with = "bounded_metadata")]
+    #[serde(default, deserialize_with = "given_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]

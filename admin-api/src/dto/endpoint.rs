@@ -4,7 +4,7 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
 //! custom headers come with an endpoint but never go out with one. Storing and sealing are [`crate::routes`]'.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
@@ -60,11 +60,14 @@ pub(crate) struct EndpointIn {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
+    #[serde(default, deserialize_with = "given")]
     pub(crate) url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     description: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) disabled: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -75,7 +78,7 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     channels: Patch<Vec<String>>,
-    #[serde(default, deserialize_with = "bounded_metadata")]
+    #[serde(default, deserialize_with = "given_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -98,6 +101,7 @@ pub(crate) struct EndpointPatch {
     #[schema(minimum = 1)]
     version: Option<u16>,
     /// A new signing secret, at once and without overlap.
+    #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
 }
 

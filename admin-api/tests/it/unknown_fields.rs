@@ -91,3 +91,28 @@ async fn a_query_parameter_that_is_not_known_is_refused_rather_than_all_shown() 
         api.get(&format!("{path}?nonsense=1")).await.expect_invalid("query.nonsense");
     }
 }
+
+#[tokio::test]
+async fn null_clears_what_can_be_empty_and_is_refused_for_the_rest() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    api.post("/event-type", json!({"name": "a.b", "description": "d"})).await.expect(201);
+    for (path, refused, cleared) in [
+        ("/app/acme", &["name", "metadata"][..], &["throttleRate", "rateLimit"][..]),
+        (
+            "/app/acme/endpoint/one",
+            &["url", "description", "disabled", "metadata", "secret"],
+            &["channels", "eventTypes", "filterTypes", "throttleRate", "timeoutMs", "retryPolicy", "onClientError"],
+        ),
+        ("/event-type/a.b", &["description", "archived", "deprecated"], &["schemas", "featureFlag", "groupName"]),
+    ] {
+        for field in refused {
+            let answer = api.patch(path, json!({*field: null})).await;
+            answer.expect_invalid(&format!("body.{field}"));
+        }
+        for field in cleared {
+            assert!(api.patch(path, json!({*field: null})).await.expect(200)[*field].is_null(), "{path} {field}");
+        }
+    }
+}
