@@ -8,8 +8,8 @@
 
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
-use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::dispatch::Guard;
+use crate::erasing;
 use crate::jobs;
 use crate::observe;
 use crate::retention::janitor;
@@ -20,7 +20,7 @@ use crate::shard::inbox::{Question, ShardInbox};
 use crate::shard::{self, ShardParts, ShardThread};
 use crate::waiting::Waiting;
 use crate::watch;
-use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, EndpointRef, SealedBytes, SecretBytes, UnixMs};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -91,7 +91,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
+    tasks: [tokio::task::JoinHandle<()>; 5],
 }
 
 impl Engine {
@@ -143,7 +143,8 @@ impl Engine {
         let room = Arc::new(Room::new(config.disk_reserve_bytes));
         room.look(&store);
         let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone(), clock));
-        let tasks = [jobs, observer, janitor, watch];
+        let eraser = tokio::spawn(erasing::run(store.clone(), writer.clone()));
+        let tasks = [jobs, observer, janitor, watch, eraser];
         let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, room, clock, threads }) })
     }
@@ -225,14 +226,6 @@ impl Engine {
         sealed: &SealedBytes,
     ) -> Result<SecretBytes, OpenError> {
         self.inner.master.open(sealed, context(target, purpose))
-    }
-
-    /// Where a delivery stands.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, StoreError> {
-        delivery_state(&*self.inner.store, endpoint, event)
     }
 
     /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer

@@ -13,7 +13,11 @@ pub mod jobs;
 
 pub mod retention;
 
+pub mod orders;
+
 pub mod delivery_state;
+
+mod erasing;
 
 mod observe;
 
@@ -40,7 +44,7 @@ pub mod retry;
 pub mod seal;
 
 pub use config::EngineConfig;
-pub use delivery_state::DeliveryState;
+pub use delivery_state::{DeliveryState, Standings};
 pub use engine::{Engine, StartError};
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

@@ -120,7 +120,7 @@ pub(crate) struct MessageOut {
     event_type: String,
     event_id: Option<String>,
     channels: Option<Vec<String>>,
-    /// `{}` when it was not asked for or is expunged.
+    /// `{}` when it was not asked for, `{"expired": true}` when it was expunged.
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
@@ -135,9 +135,18 @@ impl MessageOut {
             event_type: event.event_type.to_string(),
             event_id: event.event_id.as_deref().map(str::to_owned),
             channels: (!channels.is_empty()).then_some(channels),
-            payload: if with_content { JsonText(event.payload.clone()) } else { JsonText::EMPTY },
+            payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
         }
+    }
+}
+
+/// What a message shows as its payload.
+fn shown_payload(event: &Event, with_content: bool) -> JsonText {
+    match (with_content, event.is_expunged()) {
+        (false, _) => JsonText::EMPTY,
+        (true, true) => JsonText::EXPIRED,
+        (true, false) => JsonText(event.payload.clone()),
     }
 }
 
@@ -158,7 +167,7 @@ const HEAD_BYTES: usize = 256;
 /// The same text as a [`MessageOut`], for the answer to a push. It is written without reading the payload once more,
 /// which was found to be an object when it came in: that reading took as long as the rest of the answer.
 pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, serde_json::Error> {
-    let payload: &[u8] = if with_content && !event.payload.is_empty() { &event.payload } else { b"{}" };
+    let JsonText(payload) = shown_payload(event, with_content);
     let mut text = Vec::with_capacity(HEAD_BYTES + payload.len());
     let head = Head {
         id: event.message_id(),
@@ -170,7 +179,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
     text.extend_from_slice(br#","payload":"#);
-    text.extend_from_slice(payload);
+    text.extend_from_slice(&payload);
     text.push(b'}');
     Ok(text)
 }

@@ -6,11 +6,13 @@
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
-use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
+use crate::endpoint::lane::{Action, Attempt, Fetch, Finished, Room, Ruled};
 use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
-use model::{Expired, Seq, UnixMs};
+use model::{Event, Expired, Seq, UnixMs};
 use std::rc::Rc;
+use storage::StoreError;
+use storage::tables::log;
 
 /// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
 /// came in, so one that brings few keeps far more in memory than it counts for.
@@ -48,7 +50,14 @@ pub fn take_input(
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
-            let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
+            let attempt = match as_stored_now(shard, cell, event) {
+                Ok(event) => cell.lane.borrow_mut().fetched(asked, event, row, now),
+                Err(error) => {
+                    tracing::error!(%error, "a message cannot be read");
+                    cell.lane.borrow_mut().fetch_failed(asked);
+                    None
+                }
+            };
             match attempt {
                 Some(attempt) => {
                     count_start(shard, &attempt, now);
@@ -104,6 +113,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
             let enabled = lane.configure(settings.policy.clone(), now);
             let moved = cell.settings.borrow().uri() != settings.uri();
             let transition = if moved { lane.moved().or(enabled) } else { enabled };
+            if cell.settings.borrow().filter != settings.filter {
+                lane.filter_changed();
+            }
             transition.iter().for_each(|transition| tell(shard, cell, *transition));
             *cell.settings.borrow_mut() = settings;
         }
@@ -119,6 +131,7 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         let Some(action) = action else { break };
+        let action = unless_expunged(shard, cell, action);
         match &action {
             Action::Start(attempt) => {
                 shard.take_place(cell.target.app);
@@ -140,6 +153,28 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
     shard.set_timer(cell, wake_at);
     shard.metrics.show(shard, cell);
     shard.report_soon(cell);
+}
+
+/// A first try whose event may have been expunged since it came into memory is read from the store, as one that a crash
+/// interrupted: its lane then ends it.
+fn unless_expunged(shard: &ShardCore, cell: &LaneCell, action: Action) -> Action {
+    match action {
+        Action::Start(attempt) if shard.inbox.may_be_expunged(cell.target.app, attempt.event.seq) => {
+            Action::Fetch(Fetch { seq: attempt.event.seq, due: attempt.due })
+        }
+        other => other,
+    }
+}
+
+/// An event that was read for an attempt, as the store has it now if it may have been expunged since. The read is short,
+/// and needed only for what was expunged while the other one was under way.
+fn as_stored_now(shard: &ShardCore, cell: &LaneCell, event: Option<Event>) -> Result<Option<Event>, StoreError> {
+    match event {
+        Some(event) if !event.is_expunged() && shard.inbox.may_be_expunged(event.app, event.seq) => {
+            log::get_undamaged(&*shard.store, cell.target.app, event.seq)
+        }
+        other => Ok(other),
+    }
 }
 
 /// An attempt starts.

@@ -28,6 +28,8 @@ mod crash;
 mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
+mod expunged;
+#[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
 mod harness_itself;
@@ -43,6 +45,7 @@ mod overload;
 mod power_cut;
 mod restart;
 mod retention_space;
+mod standing;
 mod start_up;
 mod tls;
 mod waiting;

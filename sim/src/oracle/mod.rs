@@ -3,6 +3,7 @@
 //!
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
@@ -12,6 +13,7 @@
 
 mod bounds;
 mod deliveries;
+mod jobs;
 mod ledger;
 mod quotas;
 mod rest;
@@ -21,7 +23,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
@@ -62,6 +64,8 @@ pub struct Oracle {
     /// Deliveries.
     pub deliveries: Deliveries,
     quotas: Quotas,
+    /// Jobs as they were last seen.
+    jobs: BTreeMap<u32, Job>,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -76,6 +80,7 @@ impl Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
+            jobs: BTreeMap::new(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -90,7 +95,9 @@ impl Oracle {
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = keys::endpoint::decode(key)?;
             match write {
-                Write::Put(value) => self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger),
+                Write::Put(value) => {
+                    self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger, rows)?;
+                }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
@@ -111,10 +118,12 @@ impl Oracle {
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = keys::dead_letter::decode(key)?;
-            if let Write::Put(_) = write {
-                self.deliveries.given_up(target, seq)?;
+            if let Write::Put(value) = write {
+                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
             }
         }
+        jobs::check(batch, &mut self.jobs)?;
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {
@@ -175,6 +184,14 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// Applications of which a batch writes events.
+///
+/// # Errors
+/// A key that cannot be read.
+pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
+    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(keys::event::decode(key)?.0)).collect()
 }
 
 /// Where endpoints stand and what they do not get, as a batch says it.

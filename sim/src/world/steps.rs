@@ -68,6 +68,17 @@ impl World {
                 note!(self, "  {line}");
             }
             self.oracle.durable(batch, &rows)?;
+            if self.plant == Some(Plant::LostExpunge) {
+                self.forget_expunged(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every shard forgets what was expunged of the applications of a batch.
+    fn forget_expunged(&self, batch: &storage::Batch) -> Result<(), Violation> {
+        for app in crate::oracle::apps_with_events(batch)? {
+            self.node.shards.iter().for_each(|shard| shard.core.inbox.forget_expunged(app));
         }
         Ok(())
     }
@@ -202,8 +213,17 @@ impl World {
                         self.clients.repeat(parcel);
                     }
                 }
-                Answer::Changed(words, changed) => {
-                    note!(self, "client hears of «{words}»: {}", if changed.is_ok() { "done" } else { "no" });
+                Answer::Expunged(app, seq, changed) => {
+                    note!(self, "client hears of {app}/{seq}: {}", if changed.is_ok() { "expunged" } else { "no" });
+                    if changed.is_ok() {
+                        self.oracle.ledger.told_expunged(app, seq);
+                    }
+                }
+                Answer::Changed(asked, changed) => {
+                    note!(self, "client hears of «{}»: {}", asked.words, if changed.is_ok() { "done" } else { "no" });
+                    if let (Some((target, seq)), Ok(())) = (asked.order, &changed) {
+                        self.oracle.deliveries.ordered(target, seq);
+                    }
                 }
             }
         }
@@ -215,7 +235,7 @@ impl World {
     }
 
     /// Whether a planted bug strikes now.
-    fn strikes(&mut self, plant: Plant) -> bool {
+    pub(super) fn strikes(&mut self, plant: Plant) -> bool {
         if self.plant != Some(plant) {
             return false;
         }

@@ -47,6 +47,11 @@ fn a_leaked_slot_or_place_is_seen() {
 }
 
 #[test]
+fn an_attempt_of_an_expunged_event_is_seen() {
+    check(Plant::LostExpunge, &["is sent and was expunged"]);
+}
+
+#[test]
 fn a_lost_timer_is_seen() {
     check(Plant::LostTimer, &["nothing will", "never settles", "bytes queued"]);
 }
@@ -66,4 +71,11 @@ fn a_lost_requeue_is_seen() {
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);
+}
+
+#[test]
+fn a_standing_that_is_not_what_happens_is_seen() {
+    check(Plant::ForgottenOrder, &["was ordered"]);
+    check(Plant::LostRouted, &["shows as queued"]);
+    check(Plant::LostCount, &["do not add up"]);
 }
