@@ -178,6 +178,11 @@ pub(crate) struct ListResponse<T: ToSchema> {
     pub(crate) done: bool,
 }
 
+/// The body of a request that has nothing to say: none, `null` or `{}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmptyIn {}
+
 /// `{}`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EmptyResponse {}
