@@ -12,6 +12,7 @@ use crate::dispatch::Guard;
 use crate::erasing;
 use crate::jobs;
 use crate::observe;
+use crate::pace::Paces;
 use crate::retention::janitor;
 use crate::room::Room;
 use crate::router::{Router, shard_of};
@@ -104,8 +105,10 @@ impl Engine {
     pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
         config.validate()?;
         let (clock, master) = (Clock::start(), Arc::new(master));
-        let guard = Arc::new(Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone()));
+        let guard = Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone());
+        let guard = Arc::new(guard.with_https_only(config.https_only));
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
+        let paces = Arc::new(Paces::default());
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
         census::take(&*store)?;
@@ -132,6 +135,7 @@ impl Engine {
                 writer: writer.clone(),
                 master: master.clone(),
                 guard: guard.clone(),
+                paces: paces.clone(),
                 seed: u64::from_le_bytes(seed),
             };
             shards.push(shard::spawn(parts, clock)?);

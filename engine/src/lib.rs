@@ -9,6 +9,8 @@ pub mod engine;
 
 pub mod fairness;
 
+pub mod pace;
+
 pub mod jobs;
 
 pub mod retention;

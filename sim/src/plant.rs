@@ -44,11 +44,13 @@ pub enum Plant {
     LostCount,
     /// Shards are not told that an event was expunged.
     LostExpunge,
+    /// Each shard paces an application for itself.
+    PaceOfEachShard,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 19] = [
+    pub const ALL: [Plant; 20] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -68,5 +70,6 @@ impl Plant {
         Plant::LostRouted,
         Plant::LostCount,
         Plant::LostExpunge,
+        Plant::PaceOfEachShard,
     ];
 }

@@ -247,6 +247,13 @@ impl Backlog {
         self.queued_bytes
     }
 
+    /// The position from which on the event that waits longest is found, when that is not in memory.
+    #[must_use]
+    pub fn first_on_disk(&self) -> Option<Seq> {
+        let unread = || (self.queue.is_empty() && self.is_behind()).then(|| self.position.next());
+        self.holes.front().copied().or_else(unread)
+    }
+
     /// The event that waits longest in memory.
     #[must_use]
     pub fn oldest(&self) -> Option<&Event> {

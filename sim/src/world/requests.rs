@@ -99,9 +99,10 @@ impl World {
         let (now, count) = (self.node.clock.now(), self.plan.endpoints);
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
+        let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &new_application(id, now))?;
+            application::put(txn, &Application { rate_limit, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }

@@ -88,7 +88,7 @@ impl World {
         let Some(seen) = self.node.shards[index].act(serial, now) else { return Ok(()) };
         let endpoint = seen.mailbox.cell.target.endpoint;
         note!(self, "{endpoint} takes: {}", seen.input);
-        self.oracle.acted(&self.node.shards[index], &seen)?;
+        self.oracle.acted(&self.node.shards[index], &seen, now)?;
         let Seen { mailbox, actions, .. } = seen;
         for (action, _) in actions {
             match action {

@@ -68,6 +68,11 @@ fn a_lost_requeue_is_seen() {
 }
 
 #[test]
+fn a_pace_for_each_shard_is_seen() {
+    check(Plant::PaceOfEachShard, &["its pace is"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);

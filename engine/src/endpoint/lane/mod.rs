@@ -383,6 +383,12 @@ impl Lane {
         self.window.room() == self.window.limit()
     }
 
+    /// The position from which on the delivery that waits longest is found, when that is not in memory; for metrics.
+    #[must_use]
+    pub fn oldest_on_disk(&self) -> Option<Seq> {
+        self.backlog.first_on_disk()
+    }
+
     /// When the delivery that waits longest in memory was accepted, for metrics.
     #[must_use]
     pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
