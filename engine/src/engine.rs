@@ -8,7 +8,6 @@
 
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
-use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::dispatch::Guard;
 use crate::jobs;
 use crate::observe;
@@ -21,7 +20,7 @@ use crate::shard::inbox::{Question, ShardInbox};
 use crate::shard::{self, ShardParts, ShardThread};
 use crate::waiting::Waiting;
 use crate::watch;
-use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, EndpointRef, SealedBytes, SecretBytes, UnixMs};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -228,14 +227,6 @@ impl Engine {
         sealed: &SealedBytes,
     ) -> Result<SecretBytes, OpenError> {
         self.inner.master.open(sealed, context(target, purpose))
-    }
-
-    /// Where a delivery stands.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, StoreError> {
-        delivery_state(&*self.inner.store, endpoint, event)
     }
 
     /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer

@@ -15,6 +15,8 @@ pub mod jobs;
 
 pub mod retention;
 
+pub mod orders;
+
 pub mod delivery_state;
 
 mod observe;
@@ -42,7 +44,7 @@ pub mod retry;
 pub mod seal;
 
 pub use config::EngineConfig;
-pub use delivery_state::DeliveryState;
+pub use delivery_state::{DeliveryState, Standings};
 pub use engine::{Engine, StartError};
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

@@ -4,7 +4,7 @@
 
 use crate::node::Reply;
 use bytes::Bytes;
-use model::{AppId, EndpointId};
+use model::{AppId, EndpointId, EndpointRef, Seq};
 use storage::StoreError;
 use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
 
@@ -41,8 +41,17 @@ pub type Taken = Result<Vec<IngestOutcome>, IngestError>;
 pub enum Request {
     /// Messages.
     Send(Parcel, Reply<Taken>),
-    /// Anything else, in words.
-    Change(String, Reply<Changed>),
+    /// Anything else.
+    Change(Asked, Reply<Changed>),
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// In words.
+    pub words: String,
+    /// The delivery that was asked for once more, if it was that.
+    pub order: Option<(EndpointRef, Seq)>,
 }
 
 /// An answer.
@@ -50,7 +59,7 @@ pub enum Answer {
     /// To messages.
     Taken(Parcel, Taken),
     /// To anything else.
-    Changed(String, Changed),
+    Changed(Asked, Changed),
 }
 
 /// All clients.
@@ -108,7 +117,7 @@ impl Clients {
         for index in 0..self.waiting.len() {
             let taken = match &mut self.waiting[index] {
                 Request::Send(parcel, reply) => reply.poll().map(|taken| Answer::Taken(parcel.clone(), taken)),
-                Request::Change(words, reply) => reply.poll().map(|changed| Answer::Changed(words.clone(), changed)),
+                Request::Change(asked, reply) => reply.poll().map(|changed| Answer::Changed(asked.clone(), changed)),
             };
             if taken.is_some() {
                 drop(self.waiting.swap_remove(index));

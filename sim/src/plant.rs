@@ -38,11 +38,17 @@ pub enum Plant {
     TwiceInFlight,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// A delivery that was asked for by hand is acknowledged and left as it is.
+    ForgottenOrder,
+    /// How far the log was routed does not reach the disk: what was passed shows as on its way.
+    LostRouted,
+    /// A job does not count what it leaves as it is.
+    LostCount,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 16] = [
+    pub const ALL: [Plant; 19] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -59,5 +65,8 @@ impl Plant {
         Plant::WrongId,
         Plant::TwiceInFlight,
         Plant::PaceOfEachShard,
+        Plant::ForgottenOrder,
+        Plant::LostRouted,
+        Plant::LostCount,
     ];
 }

@@ -63,7 +63,7 @@ pub(crate) struct ListQuery {
     /// With the message inside.
     #[serde(default)]
     with_msg: bool,
-    /// Distinguish sending and canceled.
+    /// Distinguish canceled from given up: an attempt is neither.
     #[serde(default)]
     expanded_statuses: bool,
 }

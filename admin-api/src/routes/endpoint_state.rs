@@ -7,7 +7,6 @@ use super::params::EndpointPath;
 use super::walk::{MessageFilter, Step, each};
 use crate::dto::attempt::EndpointStats;
 use crate::dto::endpoint_state::{BacklogOut, EndpointStateOut};
-use crate::dto::status::MessageStatus;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::extract::{InEndpoint, QueryParams};
@@ -55,14 +54,13 @@ pub(crate) async fn stats(
         let after = query.since.map(|since| Timestamp(UnixMs(since.0.0.saturating_sub(1))));
         let before = query.until.map(|until| Timestamp(until.0.plus_ms(1)));
         let filter = MessageFilter::new(None, None, before, after);
+        let standings = state.standings(&row)?;
         let look = |event: &Event| {
             if seen == STATS_EVENTS_MAX {
                 return Ok(Step::Stop);
             }
             seen += 1;
-            if let Some((status, _)) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
-                stats.count(status);
-            }
+            stats.count(&standings.of(read, event)?);
             Ok(Step::On)
         };
         let span = filter.span(read, row.app)?;

@@ -19,5 +19,6 @@ mod keys;
 mod messages;
 mod once;
 mod paging;
+mod standing;
 mod unknown_fields;
 mod wire;

@@ -105,6 +105,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
             let enabled = lane.configure(settings.policy.clone(), now);
             let moved = cell.settings.borrow().uri() != settings.uri();
             let transition = if moved { lane.moved().or(enabled) } else { enabled };
+            if cell.settings.borrow().filter != settings.filter {
+                lane.filter_changed();
+            }
             transition.iter().for_each(|transition| tell(shard, cell, *transition));
             *cell.settings.borrow_mut() = settings;
         }

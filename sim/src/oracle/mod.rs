@@ -3,6 +3,7 @@
 //!
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
@@ -13,6 +14,7 @@
 
 mod bounds;
 mod deliveries;
+mod jobs;
 mod ledger;
 mod pace;
 mod quotas;
@@ -23,7 +25,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use model::{Cursor, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
 use quotas::Quotas;
 use std::collections::BTreeMap;
@@ -66,6 +68,8 @@ pub struct Oracle {
     pub deliveries: Deliveries,
     quotas: Quotas,
     paces: Paces,
+    /// Jobs as they were last seen.
+    jobs: BTreeMap<u32, Job>,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -81,6 +85,7 @@ impl Oracle {
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
             paces: Paces::default(),
+            jobs: BTreeMap::new(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -95,7 +100,9 @@ impl Oracle {
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = keys::endpoint::decode(key)?;
             match write {
-                Write::Put(value) => self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger),
+                Write::Put(value) => {
+                    self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger, rows)?;
+                }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
@@ -121,6 +128,7 @@ impl Oracle {
                 self.deliveries.given_up(target, seq)?;
             }
         }
+        jobs::check(batch, &mut self.jobs)?;
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {

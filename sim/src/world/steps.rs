@@ -202,8 +202,11 @@ impl World {
                         self.clients.repeat(parcel);
                     }
                 }
-                Answer::Changed(words, changed) => {
-                    note!(self, "client hears of «{words}»: {}", if changed.is_ok() { "done" } else { "no" });
+                Answer::Changed(asked, changed) => {
+                    note!(self, "client hears of «{}»: {}", asked.words, if changed.is_ok() { "done" } else { "no" });
+                    if let (Some((target, seq)), Ok(())) = (asked.order, &changed) {
+                        self.oracle.deliveries.ordered(target, seq);
+                    }
                 }
             }
         }
@@ -215,7 +218,7 @@ impl World {
     }
 
     /// Whether a planted bug strikes now.
-    fn strikes(&mut self, plant: Plant) -> bool {
+    pub(super) fn strikes(&mut self, plant: Plant) -> bool {
         if self.plant != Some(plant) {
             return false;
         }

@@ -72,3 +72,10 @@ fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);
 }
+
+#[test]
+fn a_standing_that_is_not_what_happens_is_seen() {
+    check(Plant::ForgottenOrder, &["was ordered"]);
+    check(Plant::LostRouted, &["shows as queued"]);
+    check(Plant::LostCount, &["do not add up"]);
+}
