@@ -19,6 +19,8 @@ pub mod orders;
 
 pub mod delivery_state;
 
+mod erasing;
+
 mod observe;
 
 mod room;

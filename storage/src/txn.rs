@@ -8,7 +8,7 @@ use crate::keys::KeyRange;
 use crate::read::Read;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
-use model::{AppId, Endpoint, EndpointRef};
+use model::{AppId, Endpoint, EndpointRef, Seq};
 
 /// What the engine must be told once a commit is durable.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub enum Change {
     Requeued(EndpointRef),
     /// A job was created.
     JobStarted,
+    /// An event's payload was removed: no attempt of it is to start from a copy in memory.
+    Expunged(AppId, Seq),
 }
 
 /// How much more (or less) of what is retained a transaction leaves, in bytes of keys and values.

@@ -8,6 +8,7 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
 use engine::DeliveryState;
+use engine::dispatch::masked;
 use model::id::attempt_id;
 use model::{AnswerNote, AttemptRecord, Endpoint, Event};
 use serde::Serialize;
@@ -21,7 +22,8 @@ pub(crate) struct MessageAttemptOut {
     msg_id: String,
     endpoint_id: String,
     url: String,
-    /// The start of the response body, or the error in words; empty when not asked for or expunged.
+    /// The start of the response body, or the error in words; empty when not asked for, `EXPUNGED` when it
+    /// was expunged.
     response: String,
     /// 0 when there was no answer.
     response_status_code: u16,
@@ -54,7 +56,7 @@ impl MessageAttemptOut {
             id: attempt_id(endpoint.id, record.seq, record.started_at),
             msg_id: event.message_id(),
             endpoint_id: endpoint.public_id(),
-            url: endpoint.url.clone(),
+            url: masked(&endpoint.url).into_owned(),
             response,
             response_status_code: record.status,
             response_duration_ms: record.duration_ms,

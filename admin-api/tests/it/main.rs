@@ -11,6 +11,7 @@ mod attempts;
 mod backlog;
 mod batches;
 mod bounds;
+mod compatibility;
 mod dead_letters;
 mod documents;
 mod endpoints;

@@ -172,6 +172,12 @@ impl Backlog {
         Some(event)
     }
 
+    /// Whether the next event to try has lost its payload.
+    #[must_use]
+    pub fn next_is_expunged(&self) -> bool {
+        self.queue.front().is_some_and(Event::is_expunged)
+    }
+
     /// A first attempt ended and its delivery is settled.
     pub fn settled(&mut self, seq: Seq) {
         self.in_flight.remove(&seq);

@@ -3,7 +3,7 @@
 //! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
 
 use crate::config::EngineConfig;
-use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url};
+use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url, join_user_info};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
 use crate::pace::AppPace;
@@ -50,7 +50,7 @@ impl From<TargetError> for Unmakeable {
     /// An address that is refused now, though it was allowed when the URL was set, is as good as refused when dialled.
     fn from(error: TargetError) -> Unmakeable {
         match error {
-            TargetError::Refused(_) | TargetError::RefusedPort(_) => {
+            TargetError::Refused(_) | TargetError::RefusedPort(_) | TargetError::NotHttps => {
                 Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() }
             }
             other => Unmakeable::here(other),
@@ -93,9 +93,18 @@ impl Settings {
     }
 }
 
+/// The URL with its user name and password, if it has some.
+fn checked_url(row: &Endpoint, master: &MasterKey, guard: &Guard) -> Result<CheckedUrl, Unmakeable> {
+    let Some(sealed) = &row.sealed_user_info else { return Ok(check_url(&row.url, guard)?) };
+    let context = SealContext { app: row.app, endpoint: row.id, purpose: SealPurpose::UserInfo };
+    let opened = master.open(sealed, context).map_err(Unmakeable::here)?;
+    let user_info = std::str::from_utf8(opened.expose()).map_err(|_| Unmakeable::here("a user name is not text"))?;
+    Ok(check_url(&join_user_info(&row.url, user_info), guard)?)
+}
+
 /// The request's unchanging parts.
 fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, Unmakeable> {
-    let url: CheckedUrl = check_url(&row.url, guard)?;
+    let url = checked_url(row, master, guard)?;
     let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
     let mut keys = Vec::with_capacity(row.secrets.len());
     for secret in row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)) {

@@ -3,6 +3,7 @@
 //! Nothing is shared between shards but the paces of applications ([`crate::pace`]); what reaches one comes through its
 //! [`inbox`], what leaves it goes to the writer in batches. Declared in the order of the flow.
 
+mod expunged;
 pub mod inbox;
 
 mod run;

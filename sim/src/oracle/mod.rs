@@ -25,7 +25,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
 use quotas::Quotas;
 use std::collections::BTreeMap;
@@ -67,9 +67,9 @@ pub struct Oracle {
     /// Deliveries.
     pub deliveries: Deliveries,
     quotas: Quotas,
-    paces: Paces,
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
+    paces: Paces,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -84,8 +84,8 @@ impl Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
-            paces: Paces::default(),
             jobs: BTreeMap::new(),
+            paces: Paces::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -124,8 +124,9 @@ impl Oracle {
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = keys::dead_letter::decode(key)?;
-            if let Write::Put(_) = write {
-                self.deliveries.given_up(target, seq)?;
+            if let Write::Put(value) = write {
+                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
             }
         }
         jobs::check(batch, &mut self.jobs)?;
@@ -192,6 +193,14 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// Applications of which a batch writes events.
+///
+/// # Errors
+/// A key that cannot be read.
+pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
+    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(keys::event::decode(key)?.0)).collect()
 }
 
 /// Where endpoints stand and what they do not get, as a batch says it.

@@ -71,7 +71,8 @@ fn check_delivery(
     if ledger.is_gone(target.app, seq) {
         return check_expired(rows, target, seq, facts);
     }
-    ensure!(log::get(rows, target.app, seq)?.as_ref() == Some(event), "event {}/{seq} is lost", target.app);
+    let stored = log::get(rows, target.app, seq)?;
+    ensure!(ledger.is_stored_as(event, stored.as_ref()), "event {}/{seq} is lost", target.app);
     let state = delivery_state(rows, endpoint, event)?;
     match &state {
         DeliveryState::Delivered => ensure!(facts.delivered > 0, "{} shows as delivered: {facts:?}", name()),

@@ -68,6 +68,17 @@ impl World {
                 note!(self, "  {line}");
             }
             self.oracle.durable(batch, &rows)?;
+            if self.plant == Some(Plant::LostExpunge) {
+                self.forget_expunged(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every shard forgets what was expunged of the applications of a batch.
+    fn forget_expunged(&self, batch: &storage::Batch) -> Result<(), Violation> {
+        for app in crate::oracle::apps_with_events(batch)? {
+            self.node.shards.iter().for_each(|shard| shard.core.inbox.forget_expunged(app));
         }
         Ok(())
     }
@@ -200,6 +211,12 @@ impl World {
                     self.oracle.answered(&parcel, &taken)?;
                     if taken.is_err() {
                         self.clients.repeat(parcel);
+                    }
+                }
+                Answer::Expunged(app, seq, changed) => {
+                    note!(self, "client hears of {app}/{seq}: {}", if changed.is_ok() { "expunged" } else { "no" });
+                    if changed.is_ok() {
+                        self.oracle.ledger.told_expunged(app, seq);
                     }
                 }
                 Answer::Changed(asked, changed) => {

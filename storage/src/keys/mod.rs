@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod application;
 pub mod application_uid;
 pub mod endpoint;
+pub mod endpoint_part;
 pub mod endpoint_uid;
 pub mod event_type;
 pub mod meta;
@@ -100,17 +101,20 @@ pub enum KeyKind {
     Expired = 31,
     /// Dead letters by application and age: an index without values.
     DeadLetterByTime = 32,
+    /// Pieces of an endpoint's row beyond the first.
+    EndpointPart = 36,
 }
 
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 19] = [
+    pub(crate) const OF_APPS: [KeyKind; 20] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
         KeyKind::EventUid,
         KeyKind::Endpoint,
+        KeyKind::EndpointPart,
         KeyKind::EndpointUid,
         KeyKind::Cursor,
         KeyKind::Pending,
@@ -159,6 +163,7 @@ impl KeyKind {
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
+            KeyKind::EndpointPart => "endpoint_part",
         }
     }
 }

@@ -27,6 +27,7 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
+        self.end_expunged(now);
         if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }
@@ -133,11 +134,25 @@ impl Lane {
             }
         }
         let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
+        if event.is_expunged() {
+            // Behind one that was in flight already. The next look goes on.
+            self.end_untried(&event, now);
+            self.wake_no_later_than(now);
+            return None;
+        }
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
         let (seq, accepted_at) = (event.seq, event.accepted_at);
         let action = Action::Start(Attempt { event, number: 1, due: None });
         Some(Chosen { action, seq, was_due: None, accepted_at })
+    }
+
+    /// Ends the deliveries next in line whose events have no payload: they need neither a slot nor a token.
+    fn end_expunged(&mut self, now: UnixMs) {
+        while self.backlog.next_is_expunged() {
+            let Some(event) = self.backlog.pop() else { return };
+            self.end_untried(&event, now);
+        }
     }
 
     /// What was asked for by hand goes first and spends no budget.

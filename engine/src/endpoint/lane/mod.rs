@@ -221,6 +221,10 @@ impl Lane {
             self.end_unmade(asked, give_up(DeadLetterReason::Expired, now));
             return None;
         };
+        if event.is_expunged() {
+            self.end_unmade(asked, give_up(DeadLetterReason::Expunged, now));
+            return None;
+        }
         let flight = self.flights.get_mut(&asked.seq)?;
         flight.accepted_at = event.accepted_at;
         if let Some(row) = row {

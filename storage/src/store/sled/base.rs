@@ -179,7 +179,20 @@ impl Base {
 
     /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
     pub(super) fn sweep(&self) -> Result<bool, StoreError> {
-        self.guarded("write", || self.apart.sweep())
+        self.guarded("write", || self.apart.sweep(&self.commits))
+    }
+
+    /// Ends sweeps that are under way: values that they moved are in two places until then. A bounded number of files.
+    pub(super) fn finish_sweeps(&self) -> Result<(), StoreError> {
+        while self.apart.values().is_sweeping() {
+            self.sweep()?;
+        }
+        Ok(())
+    }
+
+    /// Wipes values that a process that died left where nothing leads to them. For opening, once all of the log is here.
+    pub(super) fn wipe_unsealed(&self) -> Result<(), StoreError> {
+        self.guarded("write", || self.apart.wipe_unsealed())
     }
 
     /// Rows of an older format, whose values were not apart yet, are brought to where they belong. Killed in between, it
