@@ -95,8 +95,6 @@ pub(crate) const PAGE_SEARCH_MAX: usize = 20_000;
 pub(crate) const PAGE_SEARCH_BYTES: usize = 64 << 20;
 /// Endpoints looked at for one page of the attempts of one message; a page that ends for this reason says `done: false`.
 pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
-/// Jobs looked at for one page of background tasks; a page that ends for this reason says `done: false`.
-pub(crate) const JOBS_SCAN_MAX: usize = 10_000;
 /// Bytes of payload after which a page ends early, with `done: false`.
 pub(crate) const PAGE_PAYLOAD_BYTES: usize = 1 << 20;
 /// Newest messages that an endpoint's statistics are counted over.

@@ -4,13 +4,14 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
 //! custom headers come with an endpoint but never go out with one. Storing and sealing are [`crate::routes`]'.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
 use crate::validate::{Checks, either};
 use engine::dispatch::{masked, read_roots};
+use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Seq, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,12 +69,15 @@ pub(crate) struct EndpointIn {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
     /// A new URL. One that is exactly as it was read keeps the user name and password behind its `***`.
+    #[serde(default, deserialize_with = "given")]
     #[schema(max_length = 8192)]
     pub(crate) url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     description: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) disabled: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -84,7 +88,7 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     channels: Patch<Vec<String>>,
-    #[serde(default, deserialize_with = "bounded_metadata")]
+    #[serde(default, deserialize_with = "given_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -110,6 +114,7 @@ pub(crate) struct EndpointPatch {
     #[schema(minimum = 1)]
     version: Option<u16>,
     /// A new signing secret, at once and without overlap.
+    #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
 }
 
@@ -278,7 +283,7 @@ fn check_filter(checks: &mut Checks, new: Option<&[String]>, old: Option<&[Strin
 
 fn check_common(checks: &mut Checks, description: Option<&str>, uid: Option<&String>, metadata: Option<&Metadata>) {
     description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-    checks.path_name_if_any("uid", uid.map(String::as_str));
+    checks.path_name_if_any("uid", IdKind::Endpoint, uid.map(String::as_str));
     metadata.iter().for_each(|metadata| checks.metadata(metadata));
 }
 

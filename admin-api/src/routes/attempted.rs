@@ -130,7 +130,8 @@ fn page_of_destinations(
     };
     let show = |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, *status, *next);
     let mut list = page.respond(found, |(row, _)| row.public_id(), show);
-    list.done &= !has_more;
-    list.iterator = last_seen.map(|row| row.public_id()).or(list.iterator);
+    if let Some(row) = last_seen {
+        page.cut_short(&mut list, &row.public_id());
+    }
     Ok(list)
 }
