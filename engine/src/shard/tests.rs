@@ -267,6 +267,8 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
     let mut txn = Txn::new(&*shard.store);
     endpoint::put(&mut txn, &row).unwrap();
     log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
     let offer = Offer { events: Arc::from([event.clone()]), targets: vec![(target(4), 0)] };
