@@ -44,5 +44,5 @@ pub mod seal;
 pub use config::EngineConfig;
 pub use delivery_state::DeliveryState;
 pub use engine::{Engine, StartError};
-pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
+pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

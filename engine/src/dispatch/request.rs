@@ -29,6 +29,9 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 /// Bytes of a head that differ from message to message, but for signatures, and the names of their headers: at most.
 const EACH_LEN: usize = 192;
+/// How every head says that the payload is JSON, but for a message that names another type. Only that line can be it: a
+/// tenant's headers have other names, and nothing in front of it ends a line.
+const JSON_LINE: &str = "content-type: application/json\r\n";
 /// What receivers see in their logs.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Pinion/", env!("CARGO_PKG_VERSION")));
 
@@ -247,6 +250,9 @@ pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri.clone();
     *request.headers_mut() = target.headers.clone();
+    if let Some(content_type) = event.content_type().and_then(|text| HeaderValue::try_from(text).ok()) {
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
     request.headers_mut().insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.seconds()));
     for (name, text) in [(WEBHOOK_ID, id), (WEBHOOK_SIGNATURE, signature)] {
         // Ids and signatures are ASCII by construction; a stand-in would fail verification, not slip through.
@@ -261,7 +267,12 @@ pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full
 pub(super) fn write_head(target: &Target, event: &Event, now: UnixMs, out: &mut String) {
     let mut digits = itoa::Buffer::new();
     out.reserve(target.head.len() + target.keys.len() * sign::SIGNATURE_TEXT_LEN + EACH_LEN);
-    out.push_str(&target.head);
+    match event.content_type().filter(|text| HeaderValue::try_from(*text).is_ok()) {
+        None => out.push_str(&target.head),
+        Some(content_type) => {
+            out.push_str(&target.head.replacen(JSON_LINE, &format!("{CONTENT_TYPE}: {content_type}\r\n"), 1))
+        }
+    }
     let id_at = out.len();
     event.append_message_id(out);
     let signed = sign::signed_prefix(&out[id_at..], now.seconds());

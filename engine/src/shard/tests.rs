@@ -148,6 +148,7 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
@@ -201,6 +202,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event(1)]), targets: vec![(target(4), 0)] };
@@ -260,6 +262,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let (shard, _) = shard(9, News::default());

@@ -66,7 +66,7 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            assert_eq!(named.is_some(), (1..=7).contains(&first) || (16..=32).contains(&first), "{first}");
+            assert_eq!(named.is_some(), (1..=7).contains(&first) || (16..=33).contains(&first), "{first}");
         }
     }
 }
