@@ -12,9 +12,9 @@ use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
 use engine::seal::SealPurpose;
-use engine::{DeliveryState, Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
+use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Standings, Waiting};
 use model::metric;
-use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, SealedBytes, SecretBytes, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
 use storage::StoreError;
@@ -115,9 +115,9 @@ impl ApiState {
         engine::dispatch::check_url(url, self.engine.guard()).map(drop)
     }
 
-    /// How a delivery stands.
-    pub(crate) fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, ApiError> {
-        Ok(self.engine.delivery_state(endpoint, event)?)
+    /// Reads how deliveries of an endpoint stand.
+    pub(crate) fn standings<'a>(&self, endpoint: &'a Endpoint) -> Result<Standings<'a>, ApiError> {
+        Ok(Standings::read(&**self.store(), endpoint)?)
     }
 
     /// Encrypts for the disk.

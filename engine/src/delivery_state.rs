@@ -1,10 +1,14 @@
-//! Where one delivery stands, read from what is stored: for the API, never for a decision.
+//! Where one delivery stands, told from what is stored: for the API, and for what is asked for by hand.
 //!
-//! A delivery on the happy path has no row, so its state is what is left when no row says otherwise.
+//! A delivery on the happy path has no row, so its state is told by where its endpoint stands. Up to there the endpoint
+//! has passed: what has neither a row nor an attempt was not for it, whatever its filter says today. The present filter
+//! says only what will become of what lies ahead. See docs/adr/0012-delivery-standing.md.
+//!
+//! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
 use crate::endpoint::filter::Filter;
-use model::{DeadLetter, DeadLetterReason, DisabledReason, Endpoint, Event, OutcomeClass, Pending, UnixMs};
-use storage::tables::{dead_letter, delivery, history};
+use model::{Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, Event, OutcomeClass, Pending, UnixMs};
+use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
 
 /// The state of one delivery.
@@ -12,18 +16,189 @@ use storage::{Read, StoreError};
 pub enum DeliveryState {
     /// It was delivered.
     Delivered,
-    /// It waits for another attempt.
+    /// It waits for an attempt: another one, or one that was asked for by hand.
     Waiting(Pending),
-    /// It was not tried yet, or is being tried for the first time.
+    /// Its endpoint has not come to it, or is making the first attempt.
     Queued,
     /// It was given up.
     DeadLettered(DeadLetter),
-    /// It was given up, and its dead letter was deleted.
+    /// It was given up, and its dead letter is gone: deleted, displaced, or past its retention.
     Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
-    /// The event was not for this endpoint.
+    /// The event was not for this endpoint when the endpoint came to it.
     NotMatched,
+    /// The endpoint has passed it, and attempts of that time are forgotten: what became of it is not known any more.
+    HistoryGone,
+}
+
+/// What attempts have shown of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// None is known.
+    No,
+    /// All that are known failed.
+    Failed,
+    /// One succeeded.
+    Succeeded,
+}
+
+/// What is stored about one delivery and its endpoint.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its row, while it waits for an attempt.
+    pub pending: Option<Pending>,
+    /// Its dead letter.
+    pub letter: Option<DeadLetter>,
+    /// Its attempts.
+    pub tried: Tried,
+    /// The endpoint's cursor has passed it.
+    pub passed: bool,
+    /// It lies in a stretch that the endpoint did not get: why, and whether the endpoint wanted it then.
+    pub gap: Option<(DisabledReason, bool)>,
+    /// Attempts of its time may have been forgotten.
+    pub forgotten: bool,
+    /// The endpoint is enabled and its filter lets the event pass now: what will happen when the endpoint comes to it.
+    pub will_be_sent: bool,
+    /// Set when the event's payload was removed: then nothing is left to send. When the event was accepted.
+    pub expunged: Option<UnixMs>,
+}
+
+/// Tells where a delivery stands.
+///
+/// What waits shows as waiting, also when it was delivered before: it was asked for again. Else a success stays one,
+/// whatever a later resend came to. The filter of today decides about what lies ahead, and about nothing else.
+#[must_use]
+pub fn decide(facts: Facts) -> DeliveryState {
+    if let Some(row) = facts.pending {
+        return match facts.expunged {
+            Some(_) => expunged(row.due, row.attempts),
+            None => DeliveryState::Waiting(row),
+        };
+    }
+    if facts.tried == Tried::Succeeded {
+        return DeliveryState::Delivered;
+    }
+    if let Some(letter) = facts.letter {
+        return DeliveryState::DeadLettered(letter);
+    }
+    if facts.tried == Tried::Failed {
+        return DeliveryState::Discarded;
+    }
+    match facts.gap {
+        // A gap may begin a little before the place that the endpoint stood at: some of it may have been tried.
+        Some(_) if facts.forgotten => DeliveryState::HistoryGone,
+        Some((reason, true)) => DeliveryState::Cancelled(reason),
+        Some((_, false)) => DeliveryState::NotMatched,
+        None if !facts.passed && facts.will_be_sent => match facts.expunged {
+            Some(accepted_at) => expunged(accepted_at, 0),
+            None => DeliveryState::Queued,
+        },
+        None if facts.passed && facts.forgotten => DeliveryState::HistoryGone,
+        None => DeliveryState::NotMatched,
+    }
+}
+
+/// Nothing is left to send: what the delivery becomes when its turn comes.
+fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
+    let reason = DeadLetterReason::Expunged;
+    DeliveryState::DeadLettered(DeadLetter { at, attempts, reason, last_outcome: None, last_status: 0 })
+}
+
+/// Reads where deliveries of one endpoint stand. Made anew for each page: it holds where the endpoint stood then.
+#[derive(Clone, Debug)]
+pub struct Standings<'a> {
+    endpoint: &'a Endpoint,
+    /// As it is now: for what lies ahead.
+    filter: Filter,
+    /// The same for events of any age: for replays.
+    ever: Filter,
+    cursor: Cursor,
+    forgotten_before: UnixMs,
+}
+
+impl<'a> Standings<'a> {
+    /// Reads where the endpoint stands.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn read(read: &(impl Read + ?Sized), endpoint: &'a Endpoint) -> Result<Standings<'a>, StoreError> {
+        let target = endpoint.target();
+        // In this order: whoever has no mark of its own now has settled all that had been routed before.
+        let routed = delivery::routed(read, target.app)?;
+        let cursor = delivery::cursor(read, target)?.unwrap_or(Cursor { upto: routed, holes: Vec::new() });
+        Ok(Standings {
+            endpoint,
+            filter: Filter::of(endpoint),
+            ever: Filter::ever(endpoint),
+            cursor,
+            forgotten_before: retained::attempts_forgotten_before(read)?,
+        })
+    }
+
+    /// Whether the endpoint's filter lets an event pass now, however old it is.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        self.ever.matches(event)
+    }
+
+    /// Where the delivery of `event` stands.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn of(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<DeliveryState, StoreError> {
+        let (target, seq) = (self.endpoint.target(), event.seq);
+        let facts = self.facts(read, event)?;
+        let state = decide(facts.clone());
+        if matches!(state, DeliveryState::Discarded | DeliveryState::NotMatched | DeliveryState::HistoryGone) {
+            // It may have been put back in line since its row was looked for.
+            let pending = delivery::pending(read, target, seq)?;
+            return Ok(if pending.is_some() { decide(Facts { pending, ..facts }) } else { state });
+        }
+        Ok(state)
+    }
+
+    fn facts(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<Facts, StoreError> {
+        let (target, seq) = (self.endpoint.target(), event.seq);
+        let mut facts = Facts {
+            pending: delivery::pending(read, target, seq)?,
+            letter: None,
+            tried: Tried::No,
+            passed: seq <= self.cursor.upto && self.cursor.holes.binary_search(&seq).is_err(),
+            gap: None,
+            forgotten: event.accepted_at < self.forgotten_before,
+            will_be_sent: false,
+            expunged: event.is_expunged().then_some(event.accepted_at),
+        };
+        if facts.pending.is_some() {
+            return Ok(facts);
+        }
+        facts.letter = dead_letter::get(read, target, seq)?;
+        let attempts = history::of_message(read, target, seq)?;
+        if attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success) {
+            facts.tried = Tried::Succeeded;
+        } else if !attempts.is_empty() {
+            facts.tried = Tried::Failed;
+        }
+        if facts.tried == Tried::No && facts.letter.is_none() {
+            facts.will_be_sent = self.endpoint.disabled.is_none() && self.filter.matches(event);
+            facts.gap = self.gap(read, event)?;
+        }
+        Ok(facts)
+    }
+
+    /// The gap that an event lies in. In one of a version that did not keep the filter, the present one stands in.
+    fn gap(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<Option<(DisabledReason, bool)>, StoreError> {
+        let Some((_, gap)) = delivery::gap_before(read, self.endpoint.target(), event.seq)? else { return Ok(None) };
+        if gap.last.is_some_and(|last| event.seq > last) {
+            return Ok(None);
+        }
+        let wanted = match gap.wanted {
+            Some(wanted) => Filter::then(self.endpoint.id, &wanted).matches(event),
+            None => self.ever.matches(event),
+        };
+        Ok(Some((gap.reason, wanted)))
+    }
 }
 
 /// Reads where the delivery of `event` to `endpoint` stands.
@@ -35,41 +210,8 @@ pub fn delivery_state(
     endpoint: &Endpoint,
     event: &Event,
 ) -> Result<DeliveryState, StoreError> {
-    let (target, seq) = (endpoint.target(), event.seq);
-    if let Some(row) = delivery::pending(read, target, seq)? {
-        return Ok(if event.is_expunged() { expunged(row.due, row.attempts) } else { DeliveryState::Waiting(row) });
-    }
-    if let Some(letter) = dead_letter::get(read, target, seq)? {
-        return Ok(DeliveryState::DeadLettered(letter));
-    }
-    let attempts = history::of_message(read, target, seq)?;
-    if attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success) {
-        return Ok(DeliveryState::Delivered);
-    }
-    if !attempts.is_empty() {
-        // Its dead letter is gone: deleted, or put back in line since its row was looked for.
-        let again = delivery::pending(read, target, seq)?;
-        return Ok(again.map_or(DeliveryState::Discarded, DeliveryState::Waiting));
-    }
-    let ever_wanted = Filter::of(&Endpoint { active_from: model::Seq::ZERO, ..endpoint.clone() }).matches(event);
-    if !ever_wanted {
-        return Ok(DeliveryState::NotMatched);
-    }
-    if let Some((_, gap)) = delivery::gap_before(read, target, seq)?
-        && gap.last.is_none_or(|last| seq <= last)
-    {
-        return Ok(DeliveryState::Cancelled(gap.reason));
-    }
-    let for_it = seq > endpoint.active_from;
-    Ok(match for_it {
-        true if event.is_expunged() => expunged(event.accepted_at, 0),
-        true => DeliveryState::Queued,
-        false => DeliveryState::NotMatched,
-    })
+    Standings::read(read, endpoint)?.of(read, event)
 }
 
-/// Nothing is left to send: what the delivery becomes when its turn comes.
-fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
-    let reason = DeadLetterReason::Expunged;
-    DeliveryState::DeadLettered(DeadLetter { at, attempts, reason, last_outcome: None, last_status: 0 })
-}
+#[cfg(test)]
+mod tests;

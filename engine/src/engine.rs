@@ -8,11 +8,11 @@
 
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
-use crate::delivery_state::{DeliveryState, delivery_state};
 use crate::dispatch::Guard;
 use crate::erasing;
 use crate::jobs;
 use crate::observe;
+use crate::pace::Paces;
 use crate::retention::janitor;
 use crate::room::Room;
 use crate::router::{Router, shard_of};
@@ -21,7 +21,7 @@ use crate::shard::inbox::{Question, ShardInbox};
 use crate::shard::{self, ShardParts, ShardThread};
 use crate::waiting::Waiting;
 use crate::watch;
-use model::{AppId, Endpoint, EndpointRef, Event, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, EndpointRef, SealedBytes, SecretBytes, UnixMs};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -105,8 +105,10 @@ impl Engine {
     pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
         config.validate()?;
         let (clock, master) = (Clock::start(), Arc::new(master));
-        let guard = Arc::new(Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone()));
+        let guard = Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone());
+        let guard = Arc::new(guard.with_https_only(config.https_only));
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
+        let paces = Arc::new(Paces::default());
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
         census::take(&*store)?;
@@ -133,6 +135,7 @@ impl Engine {
                 writer: writer.clone(),
                 master: master.clone(),
                 guard: guard.clone(),
+                paces: paces.clone(),
                 seed: u64::from_le_bytes(seed),
             };
             shards.push(shard::spawn(parts, clock)?);
@@ -227,14 +230,6 @@ impl Engine {
         sealed: &SealedBytes,
     ) -> Result<SecretBytes, OpenError> {
         self.inner.master.open(sealed, context(target, purpose))
-    }
-
-    /// Where a delivery stands.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn delivery_state(&self, endpoint: &Endpoint, event: &Event) -> Result<DeliveryState, StoreError> {
-        delivery_state(&*self.inner.store, endpoint, event)
     }
 
     /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer

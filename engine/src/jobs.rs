@@ -9,13 +9,14 @@
 //! - *What bounds it:* jobs that run, which the API bounds for each application.
 //! - *When the process dies here:* the line is read again at the start; each chunk was one commit.
 //!
-//! Deliberately no attempts: a job puts deliveries in line, lanes take them from there.
+//! Every delivery that a job looks at is counted: as put in line, or as left as it is, with the reason
+//! ([`crate::orders`] decides). Deliberately no attempts: lanes take them from the line.
 
 use crate::clock::Clock;
-use crate::delivery_state::{DeliveryState, delivery_state};
-use crate::endpoint::filter::Filter;
+use crate::delivery_state::Standings;
 use crate::fairness::Turns;
-use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, Span, UnixMs};
+use crate::orders::Order;
+use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, Span, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::read::Read;
@@ -140,9 +141,10 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
         JobKind::PurgeApplication => purge_application(txn, &mut row)?,
-        JobKind::PurgeDeadLetters => {
-            dead_letters(txn, &mut row, |txn, seq| dead_letter::remove(txn, target, seq).map(|()| true))?
-        }
+        JobKind::PurgeDeadLetters => dead_letters(txn, &mut row, |txn, seq| {
+            dead_letter::remove(txn, target, seq)?;
+            Ok(Ok(()))
+        })?,
         kind => match endpoint::get(txn, target)? {
             None => {
                 row.status = JobStatus::Failed;
@@ -150,9 +152,14 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
                 job::put(txn, &row)?;
                 return Ok(false);
             }
-            Some(_) if kind == JobKind::RedriveDeadLetters => {
-                dead_letters(txn, &mut row, |txn, seq| redrive(txn, target, seq, now))?
-            }
+            Some(endpoint) if kind == JobKind::RedriveDeadLetters => dead_letters(txn, &mut row, |txn, seq| {
+                let event = log::get_undamaged(txn, target.app, seq)?;
+                if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref()) {
+                    return Ok(Err(reason));
+                }
+                delivery::requeue(txn, target, seq, now)?;
+                Ok(Ok(()))
+            })?,
             Some(endpoint) => span_of_events(txn, &mut row, &endpoint, now)?,
         },
     };
@@ -164,29 +171,40 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     Ok(!finished)
 }
 
-/// Puts a dead letter back in line, and says so. One whose event was expunged stays: nothing is left to send of it.
-fn redrive(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<bool, StoreError> {
-    if log::get_undamaged(txn, target.app, seq)?.is_some_and(|event| event.is_expunged()) {
-        return Ok(false);
+/// Why what would be put in line now could not be sent: it would only become a dead letter.
+fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
+    if endpoint.disabled.is_some() {
+        return Some(SkipReason::EndpointDisabled);
     }
-    delivery::requeue(txn, target, seq, now)?;
-    Ok(true)
+    match event {
+        None => Some(SkipReason::MessageGone),
+        Some(event) => event.is_expunged().then_some(SkipReason::PayloadGone),
+    }
 }
 
-/// A chunk of dead letters, ascending, up to the last there was when the job began. Counts those that `each` did something
-/// with.
+/// Counts one delivery that a job looked at.
+fn note(row: &mut Job, seq: Seq, ruling: Result<(), SkipReason>) {
+    row.position = seq;
+    row.looked_at += 1;
+    match ruling {
+        Ok(()) => row.affected += 1,
+        Err(reason) => row.skipped.count(reason),
+    }
+}
+
+/// A chunk of dead letters, ascending, up to the last there was when the job began.
 fn dead_letters(
     txn: &mut Txn<'_>,
     row: &mut Job,
-    mut each: impl FnMut(&mut Txn<'_>, Seq) -> Result<bool, StoreError>,
+    mut each: impl FnMut(&mut Txn<'_>, Seq) -> Result<Result<(), SkipReason>, StoreError>,
 ) -> Result<bool, StoreError> {
     let letters = dead_letter::list(txn, row.target, Some(row.position), CHUNK, Direction::Forward)?;
     for (seq, _) in &letters {
         if *seq > row.last {
             return Ok(true);
         }
-        row.affected += u64::from(each(txn, *seq)?);
-        row.position = *seq;
+        let ruling = each(txn, *seq)?;
+        note(row, *seq, ruling);
     }
     Ok(letters.len() < CHUNK)
 }
@@ -196,39 +214,31 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
     let (JobKind::Recover(span) | JobKind::ReplayMissing(span) | JobKind::Replay(span)) = row.kind else {
         return Ok(true);
     };
+    let Some(order) = Order::of(row.kind) else { return Ok(true) };
     let Span { since, until } = span;
     if row.position == Seq::ZERO {
         row.position = log::before_time(txn, row.target.app, since)?;
     }
-    let wanted = Filter::of(&Endpoint { active_from: Seq::ZERO, ..endpoint.clone() });
+    let standings = Standings::read(txn, endpoint)?;
     let events = log::read_after(txn, row.target.app, row.position, CHUNK, CHUNK_BYTES)?;
     for event in &events {
         if event.seq > row.last {
             return Ok(true);
         }
-        row.position = event.seq;
-        let within = event.accepted_at >= since && event.accepted_at <= until;
-        // Nothing is left to send of one that was expunged.
-        if within && !event.is_expunged() && wanted.matches(event) && is_for(txn, row.kind, endpoint, event)? {
-            delivery::requeue(txn, row.target, event.seq, now)?;
-            row.affected += 1;
+        if event.accepted_at < since || event.accepted_at > until {
+            row.position = event.seq;
+            continue;
         }
+        let ruling = match cannot_be_sent(endpoint, Some(event)) {
+            Some(reason) => Err(reason),
+            None => order.rule(&standings.of(txn, event)?, standings.wants(event)),
+        };
+        if ruling.is_ok() {
+            delivery::requeue(txn, row.target, event.seq, now)?;
+        }
+        note(row, event.seq, ruling);
     }
     Ok(events.is_empty() || row.position >= row.last)
-}
-
-/// Whether a job of this kind puts this delivery back in line.
-fn is_for(txn: &Txn<'_>, kind: JobKind, endpoint: &Endpoint, event: &Event) -> Result<bool, StoreError> {
-    let state = delivery_state(txn, endpoint, event)?;
-    Ok(match kind {
-        JobKind::Recover(_) => matches!(state, DeliveryState::DeadLettered(_) | DeliveryState::Cancelled(_)),
-        JobKind::ReplayMissing(_) => matches!(state, DeliveryState::Cancelled(_) | DeliveryState::NotMatched),
-        JobKind::Replay(_) => !matches!(state, DeliveryState::Queued | DeliveryState::Waiting(_)),
-        JobKind::RedriveDeadLetters
-        | JobKind::PurgeDeadLetters
-        | JobKind::PurgeEndpoint
-        | JobKind::PurgeApplication => false,
-    })
 }
 
 /// A chunk of a deleted endpoint's rows.
@@ -241,6 +251,7 @@ fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> 
     }
     let more = history::trim(txn, target, Seq(u64::MAX), UnixMs(u64::MAX), CHUNK)?;
     row.affected += (removed + letters.len()) as u64;
+    row.looked_at = row.affected;
     Ok(removed == 0 && letters.is_empty() && !more)
 }
 
@@ -249,6 +260,7 @@ fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> 
 fn purge_application(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
     let removed = purge::application(txn, row.target.app, ROWS_PURGED)?;
     row.affected += removed as u64;
+    row.looked_at = row.affected;
     Ok(removed == 0)
 }
 
@@ -262,18 +274,9 @@ mod tests {
     fn add(store: &MemoryStore, app: u32, numbers: std::ops::RangeInclusive<u32>, status: JobStatus) {
         let mut txn = Txn::new(store);
         for number in numbers {
-            let row = Job {
-                number,
-                target: EndpointRef { app: AppId(app), endpoint: EndpointId(app) },
-                kind: JobKind::RedriveDeadLetters,
-                status,
-                position: Seq::ZERO,
-                last: Seq::MAX,
-                affected: 0,
-                created_at: UnixMs(1),
-                updated_at: UnixMs(1),
-            };
-            job::put(&mut txn, &row).unwrap();
+            let target = EndpointRef { app: AppId(app), endpoint: EndpointId(app) };
+            let row = Job::new(number, target, JobKind::RedriveDeadLetters, (Seq::ZERO, Seq::MAX), UnixMs(1));
+            job::put(&mut txn, &Job { status, ..row }).unwrap();
         }
         store.apply(txn.into_parts().0).unwrap();
     }

@@ -9,9 +9,13 @@ pub mod engine;
 
 pub mod fairness;
 
+pub mod pace;
+
 pub mod jobs;
 
 pub mod retention;
+
+pub mod orders;
 
 pub mod delivery_state;
 
@@ -42,7 +46,7 @@ pub mod retry;
 pub mod seal;
 
 pub use config::EngineConfig;
-pub use delivery_state::DeliveryState;
+pub use delivery_state::{DeliveryState, Standings};
 pub use engine::{Engine, StartError};
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

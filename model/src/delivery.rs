@@ -3,10 +3,13 @@
 //! A delivery on the happy path has no row of its own: it is part of its endpoint's [`Cursor`]. Only one that did not
 //! succeed at first try becomes a [`Pending`], and only one that was given up becomes a [`DeadLetter`].
 
+use crate::appended::appended;
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
-use crate::endpoint::{DisabledReason, EndpointHealth};
+use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth};
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// How far an endpoint has come in its application's log.
@@ -91,13 +94,40 @@ impl DeadLetterReason {
     }
 }
 
-/// A stretch of the log that an endpoint did not get because it was disabled: those deliveries are cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// A stretch of the log that an endpoint did not get because it was disabled: of its events, those that the endpoint
+/// wanted then are cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Gap {
     /// The last position of the stretch; none while it is still growing.
     pub last: Option<Seq>,
     /// Why.
     pub reason: DisabledReason,
+    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None in a row
+    /// of a version that did not keep it.
+    pub wanted: Option<Wanted>,
+}
+
+impl<Context> Decode<Context> for Gap {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Gap, DecodeError> {
+        Ok(Gap { last: Decode::decode(decoder)?, reason: Decode::decode(decoder)?, wanted: appended(decoder)? })
+    }
+}
+
+/// The filter of an endpoint at some time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Wanted {
+    /// Exact names and `prefix.*`; empty means every type.
+    pub event_types: Vec<String>,
+    /// Empty means every channel.
+    pub channels: Vec<String>,
+}
+
+impl Wanted {
+    /// The filter that an endpoint has.
+    #[must_use]
+    pub fn by(endpoint: &Endpoint) -> Wanted {
+        Wanted { event_types: endpoint.event_types.clone(), channels: endpoint.channels.clone() }
+    }
 }
 
 /// What an endpoint did not get because retention removed events before their turn came: one row, however many there

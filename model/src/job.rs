@@ -1,11 +1,14 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
+use crate::appended::appended;
 use crate::id::{EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
+use bincode::de::Decoder;
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 /// One job. It continues after a restart from where it was.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
@@ -25,13 +28,124 @@ pub struct Job {
     pub created_at: UnixMs,
     /// When it last made progress.
     pub updated_at: UnixMs,
+    /// Deliveries it has looked at so far: each is counted in `affected` or in `skipped`.
+    pub looked_at: u64,
+    /// Deliveries it left as they are, by reason.
+    pub skipped: Skipped,
+}
+
+impl<Context> Decode<Context> for Job {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Job, DecodeError> {
+        let mut job = Job {
+            number: Decode::decode(decoder)?,
+            target: Decode::decode(decoder)?,
+            kind: Decode::decode(decoder)?,
+            status: Decode::decode(decoder)?,
+            position: Decode::decode(decoder)?,
+            last: Decode::decode(decoder)?,
+            affected: Decode::decode(decoder)?,
+            created_at: Decode::decode(decoder)?,
+            updated_at: Decode::decode(decoder)?,
+            looked_at: appended(decoder)?,
+            skipped: appended(decoder)?,
+        };
+        // A job of the version before knows only of those it put in line.
+        job.looked_at = job.looked_at.max(job.affected);
+        Ok(job)
+    }
 }
 
 impl Job {
+    /// One that has done nothing yet; it looks at positions after `position`, up to `last`.
+    #[must_use]
+    pub fn new(number: u32, target: EndpointRef, kind: JobKind, (position, last): (Seq, Seq), now: UnixMs) -> Job {
+        Job {
+            number,
+            target,
+            kind,
+            status: JobStatus::Running,
+            position,
+            last,
+            affected: 0,
+            created_at: now,
+            updated_at: now,
+            looked_at: 0,
+            skipped: Skipped::default(),
+        }
+    }
+
     /// The text id, `qtask_…`.
     #[must_use]
     pub fn public_id(&self) -> String {
         IdParts { at: self.created_at, number: self.number, low: 0 }.to_text(IdKind::Job)
+    }
+}
+
+/// Why a job left a delivery as it is. The numbers are persisted: never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// It was delivered.
+    Delivered,
+    /// It waits for its first attempt or for another one.
+    OnItsWay,
+    /// It was tried, and given up.
+    GivenUp,
+    /// The endpoint does not want this message now.
+    NotMatched,
+    /// It was not for the endpoint when it was taken.
+    NeverForIt,
+    /// Its attempts are past their retention: whether it was delivered is not known any more.
+    HistoryGone,
+    /// The message is past its retention.
+    MessageGone,
+    /// The payload of the message was removed on request.
+    PayloadGone,
+    /// The endpoint was disabled while the job ran.
+    EndpointDisabled,
+}
+
+impl SkipReason {
+    /// Every reason.
+    pub const ALL: [SkipReason; 9] = [
+        SkipReason::Delivered,
+        SkipReason::OnItsWay,
+        SkipReason::GivenUp,
+        SkipReason::NotMatched,
+        SkipReason::NeverForIt,
+        SkipReason::HistoryGone,
+        SkipReason::MessageGone,
+        SkipReason::PayloadGone,
+        SkipReason::EndpointDisabled,
+    ];
+}
+
+/// How many deliveries a job left as they are, by [`SkipReason`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Skipped(
+    /// By the number of the reason; reasons at the end that nobody counted are left out.
+    Vec<u64>,
+);
+
+impl Skipped {
+    /// Counts one.
+    pub fn count(&mut self, reason: SkipReason) {
+        let index = reason as usize;
+        if self.0.len() <= index {
+            self.0.resize(index + 1, 0);
+        }
+        self.0[index] = self.0[index].saturating_add(1);
+    }
+
+    /// How many for this reason.
+    #[must_use]
+    pub fn of(&self, reason: SkipReason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// How many in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().copied().fold(0, u64::saturating_add)
     }
 }
 
@@ -72,4 +186,21 @@ pub struct Span {
     pub since: UnixMs,
     /// Until when, inclusive.
     pub until: UnixMs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_deliveries_are_counted_by_reason_and_all_reasons_have_their_own_number() {
+        let mut skipped = Skipped::default();
+        for (times, reason) in SkipReason::ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| skipped.count(reason));
+        }
+        let counts: Vec<u64> = SkipReason::ALL.into_iter().map(|reason| skipped.of(reason)).collect();
+        assert_eq!(counts, (1..=SkipReason::ALL.len() as u64).collect::<Vec<_>>());
+        assert_eq!(skipped.total(), counts.iter().sum());
+        assert_eq!(Skipped::default().of(SkipReason::Delivered), 0);
+    }
 }

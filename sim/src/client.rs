@@ -4,7 +4,7 @@
 
 use crate::node::Reply;
 use bytes::Bytes;
-use model::{AppId, EndpointId, Seq};
+use model::{AppId, EndpointId, EndpointRef, Seq};
 use storage::StoreError;
 use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
 
@@ -43,8 +43,17 @@ pub enum Request {
     Send(Parcel, Reply<Taken>),
     /// That a message is expunged.
     Expunge(AppId, Seq, Reply<Changed>),
-    /// Anything else, in words.
-    Change(String, Reply<Changed>),
+    /// Anything else.
+    Change(Asked, Reply<Changed>),
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// In words.
+    pub words: String,
+    /// The delivery that was asked for once more, if it was that.
+    pub order: Option<(EndpointRef, Seq)>,
 }
 
 /// An answer.
@@ -54,7 +63,7 @@ pub enum Answer {
     /// A message is expunged, or not.
     Expunged(AppId, Seq, Changed),
     /// To anything else.
-    Changed(String, Changed),
+    Changed(Asked, Changed),
 }
 
 /// All clients.
@@ -114,7 +123,7 @@ impl Clients {
             let taken = match &mut self.waiting[index] {
                 Request::Send(parcel, reply) => reply.poll().map(|taken| Answer::Taken(parcel.clone(), taken)),
                 Request::Expunge(app, seq, reply) => reply.poll().map(|changed| Answer::Expunged(*app, *seq, changed)),
-                Request::Change(words, reply) => reply.poll().map(|changed| Answer::Changed(words.clone(), changed)),
+                Request::Change(asked, reply) => reply.poll().map(|changed| Answer::Changed(asked.clone(), changed)),
             };
             if taken.is_some() {
                 drop(self.waiting.swap_remove(index));

@@ -4,11 +4,12 @@
 
 use crate::plant::Plant;
 use bytes::Bytes;
+use model::{Job, Skipped};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::keys::KeyKind;
 use storage::store::memory::FaultOutcome;
 use storage::store::{MemoryStore, Write};
-use storage::{Batch, Direction, Store, StoreError};
+use storage::{Batch, Direction, Store, StoreError, codec};
 
 /// One commit in so many is struck by a planted bug.
 const STRUCK_EVERY: u64 = 5;
@@ -98,6 +99,9 @@ impl State {
                 ],
             )),
             Some(Plant::LostRetryRow) if struck => Some(without(&batch, &[KeyKind::Pending, KeyKind::Due])),
+            // Each of them: the next one would make up for it.
+            Some(Plant::LostRouted) => Some(without(&batch, &[KeyKind::Routed])),
+            Some(Plant::LostCount) => Some(without_skipped(&batch)),
             _ => Some(batch),
         }
     }
@@ -109,6 +113,22 @@ fn without(batch: &Batch, kinds: &[KeyKind]) -> Batch {
     for (key, write) in batch.iter() {
         match write {
             Write::Put(_) if kinds.iter().any(|kind| key.first() == Some(&(*kind as u8))) => {}
+            Write::Put(value) => left.put(key.clone(), value.clone()),
+            Write::Delete => left.delete(key.clone()),
+        }
+    }
+    left
+}
+
+/// A batch whose jobs say that they left nothing as it is.
+fn without_skipped(batch: &Batch) -> Batch {
+    let mut left = Batch::new();
+    for (key, write) in batch.iter() {
+        match write {
+            Write::Put(value) if key.first() == Some(&(KeyKind::Job as u8)) => {
+                let row = codec::decode("job", value).map(|row| Job { skipped: Skipped::default(), ..row });
+                left.put(key.clone(), row.map_or(value.clone(), |row| codec::encode(&row)));
+            }
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),
         }

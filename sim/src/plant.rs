@@ -36,13 +36,21 @@ pub enum Plant {
     WrongId,
     /// A second attempt of the same delivery starts beside the first.
     TwiceInFlight,
+    /// A delivery that was asked for by hand is acknowledged and left as it is.
+    ForgottenOrder,
+    /// How far the log was routed does not reach the disk: what was passed shows as on its way.
+    LostRouted,
+    /// A job does not count what it leaves as it is.
+    LostCount,
     /// Shards are not told that an event was expunged.
     LostExpunge,
+    /// Each shard paces an application for itself.
+    PaceOfEachShard,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 16] = [
+    pub const ALL: [Plant; 20] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -58,6 +66,10 @@ impl Plant {
         Plant::EarlyRetry,
         Plant::WrongId,
         Plant::TwiceInFlight,
+        Plant::ForgottenOrder,
+        Plant::LostRouted,
+        Plant::LostCount,
         Plant::LostExpunge,
+        Plant::PaceOfEachShard,
     ];
 }

@@ -7,6 +7,8 @@ use crate::dto::endpoint::EndpointOut;
 use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
+use engine::DeliveryState;
+use engine::dispatch::masked;
 use model::id::attempt_id;
 use model::{AnswerNote, AttemptRecord, Endpoint, Event};
 use serde::Serialize;
@@ -54,7 +56,7 @@ impl MessageAttemptOut {
             id: attempt_id(endpoint.id, record.seq, record.started_at),
             msg_id: event.message_id(),
             endpoint_id: endpoint.public_id(),
-            url: endpoint.url.clone(),
+            url: masked(&endpoint.url).into_owned(),
             response,
             response_status_code: record.status,
             response_duration_ms: record.duration_ms,
@@ -112,28 +114,34 @@ impl MessageEndpointOut {
     }
 }
 
-/// How the deliveries of an endpoint stand.
+/// How the deliveries of an endpoint stand: each message that is listed for the endpoint counts under the status that it
+/// is listed with.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointStats {
     pub(crate) success: u64,
+    /// Always 0: what waits for an attempt is `sending`.
     pub(crate) pending: u64,
     pub(crate) sending: u64,
     pub(crate) fail: u64,
     pub(crate) canceled: u64,
+    /// Messages whose attempts are past their retention: whether they were for the endpoint, and what became of them, is
+    /// not known any more. They are not listed.
+    pub(crate) history_gone: u64,
     /// Whether older messages of the period were left out: only the newest 10,000 are counted.
     pub(crate) truncated: bool,
 }
 
 impl EndpointStats {
     /// Counts one delivery.
-    pub(crate) fn count(&mut self, status: MessageStatus) {
-        match status {
-            MessageStatus::Success => self.success += 1,
-            MessageStatus::Pending => self.pending += 1,
-            MessageStatus::Fail => self.fail += 1,
-            MessageStatus::Sending => self.sending += 1,
-            MessageStatus::Canceled => self.canceled += 1,
+    pub(crate) fn count(&mut self, state: &DeliveryState) {
+        match MessageStatus::of_delivery(state) {
+            Some((MessageStatus::Success, _)) => self.success += 1,
+            Some((MessageStatus::Pending, _)) => self.pending += 1,
+            Some((MessageStatus::Fail, _)) => self.fail += 1,
+            Some((MessageStatus::Sending, _)) => self.sending += 1,
+            Some((MessageStatus::Canceled, _)) => self.canceled += 1,
+            None => self.history_gone += u64::from(*state == DeliveryState::HistoryGone),
         }
     }
 }

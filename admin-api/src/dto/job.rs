@@ -2,11 +2,11 @@
 //!
 //! Deliberately no way to cancel one yet.
 
-use crate::dto::status::{BackgroundTaskStatus, job_word, task_name};
+use crate::dto::status::{BackgroundTaskStatus, job_word, puts_in_line, task_name};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::validate::Checks;
-use model::Job;
+use model::{Job, SkipReason, Skipped};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,11 +28,16 @@ pub(crate) struct BulkReplayIn {
     since: Timestamp,
     /// Until when. Default: now.
     until: Option<Timestamp>,
-    /// Filters of clients that Pinion does not have: refused rather than ignored.
+    // Filters of clients that Pinion does not have: refused rather than ignored.
+    /// Not supported.
     event_types: Option<Vec<String>>,
+    /// Not supported.
     channel: Option<String>,
+    /// Not supported.
     tag: Option<String>,
+    /// Not supported.
     status: Option<u8>,
+    /// Not supported.
     status_code_class: Option<u16>,
 }
 
@@ -83,7 +88,54 @@ pub(crate) struct JobProgress {
     last: u64,
     /// Deliveries put back in line, or removed.
     affected: u64,
+    /// Deliveries looked at: those in `affected` and those in `skipped`.
+    looked_at: u64,
+    /// Deliveries put back in line; 0 for a task that removes.
+    queued: u64,
+    skipped: SkippedOut,
     created_at: Timestamp,
+}
+
+/// Deliveries that a task left as they are, by reason.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SkippedOut {
+    total: u64,
+    /// They were delivered.
+    delivered: u64,
+    /// They wait for their first attempt or for another one.
+    on_its_way: u64,
+    /// They were tried and given up: `recover` sends them.
+    given_up: u64,
+    /// The endpoint's filter does not let the message pass now.
+    not_matched: u64,
+    /// The message was not for the endpoint when it was taken.
+    never_for_it: u64,
+    /// The attempts are past their retention: whether it was delivered is not known any more.
+    history_gone: u64,
+    /// The message is past its retention.
+    message_gone: u64,
+    /// The payload was removed on request.
+    payload_gone: u64,
+    /// The endpoint was disabled while the task ran.
+    endpoint_disabled: u64,
+}
+
+impl From<&Skipped> for SkippedOut {
+    fn from(skipped: &Skipped) -> SkippedOut {
+        SkippedOut {
+            total: skipped.total(),
+            delivered: skipped.of(SkipReason::Delivered),
+            on_its_way: skipped.of(SkipReason::OnItsWay),
+            given_up: skipped.of(SkipReason::GivenUp),
+            not_matched: skipped.of(SkipReason::NotMatched),
+            never_for_it: skipped.of(SkipReason::NeverForIt),
+            history_gone: skipped.of(SkipReason::HistoryGone),
+            message_gone: skipped.of(SkipReason::MessageGone),
+            payload_gone: skipped.of(SkipReason::PayloadGone),
+            endpoint_disabled: skipped.of(SkipReason::EndpointDisabled),
+        }
+    }
 }
 
 impl From<&Job> for BackgroundTaskOut {
@@ -98,6 +150,9 @@ impl From<&Job> for BackgroundTaskOut {
                 position: job.position.0,
                 last: job.last.0,
                 affected: job.affected,
+                looked_at: job.looked_at,
+                queued: if puts_in_line(job.kind) { job.affected } else { 0 },
+                skipped: (&job.skipped).into(),
                 created_at: Timestamp(job.created_at),
             },
         }

@@ -41,7 +41,7 @@ pub(crate) struct MessageIn<'a> {
     pub(crate) application: Option<ApplicationIn>,
     /// Words to find it by in lists, at most 10 of at most 128 bytes.
     tags: Option<Vec<String>>,
-    /// Days after which the payload is expunged. Not together with hours.
+    /// Days after which the payload is expunged. Not together with hours. Clients of the first generation always say 90.
     #[schema(minimum = 5, maximum = 90)]
     payload_retention_period: Option<i64>,
     /// Hours after which the payload is expunged.

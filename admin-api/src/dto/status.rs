@@ -16,11 +16,11 @@ use utoipa::{PartialSchema, ToSchema};
 pub(crate) enum MessageStatus {
     /// 0: delivered.
     Success,
-    /// 1: waits for an attempt.
+    /// 1: among the endpoints of a message: no attempt yet, or one that was asked for by hand is to come.
     Pending,
-    /// 2: given up; an attempt: failed.
+    /// 2: given up; an attempt: failed; among the endpoints of a message: the last attempt failed.
     Fail,
-    /// 3: on its way. Only for clients that ask for expanded statuses.
+    /// 3: among the messages of an endpoint: on its way, with the time of the next attempt once there was one.
     Sending,
     /// 4: not sent, because the endpoint was disabled. Only for clients that ask for expanded statuses.
     Canceled,
@@ -50,10 +50,9 @@ impl MessageStatus {
         }
     }
 
-    /// As clients see it that know only the first three.
+    /// As clients see it that do not know the last one.
     pub(crate) fn plain(self) -> MessageStatus {
         match self {
-            MessageStatus::Sending => MessageStatus::Pending,
             MessageStatus::Canceled => MessageStatus::Fail,
             other => other,
         }
@@ -69,16 +68,28 @@ impl MessageStatus {
         wanted.is_none_or(|wanted| self.shown(expanded) == wanted.shown(expanded))
     }
 
-    /// How a delivery stands and when its next attempt is due; none when the endpoint does not get the message.
+    /// How a delivery stands, among the messages of an endpoint and in its statistics, and when its next attempt is due.
+    /// None when the message was not for the endpoint, or when that is not known any more.
     pub(crate) fn of_delivery(state: &DeliveryState) -> Option<(MessageStatus, Option<Timestamp>)> {
         match state {
             DeliveryState::Delivered => Some((MessageStatus::Success, None)),
-            DeliveryState::Waiting(pending) => Some((MessageStatus::Pending, Some(Timestamp(pending.due)))),
+            DeliveryState::Waiting(pending) => Some((MessageStatus::Sending, Some(Timestamp(pending.due)))),
             DeliveryState::Queued => Some((MessageStatus::Sending, None)),
             DeliveryState::DeadLettered(_) | DeliveryState::Discarded => Some((MessageStatus::Fail, None)),
             DeliveryState::Cancelled(_) => Some((MessageStatus::Canceled, None)),
-            DeliveryState::NotMatched => None,
+            DeliveryState::NotMatched | DeliveryState::HistoryGone => None,
         }
+    }
+
+    /// The same among the endpoints of a message, where clients expect what the last attempt came to.
+    pub(crate) fn of_destination(state: &DeliveryState) -> Option<(MessageStatus, Option<Timestamp>)> {
+        let (status, next_attempt) = MessageStatus::of_delivery(state)?;
+        let status = match state {
+            DeliveryState::Waiting(pending) if pending.last_outcome.is_some() => MessageStatus::Fail,
+            DeliveryState::Waiting(_) | DeliveryState::Queued => MessageStatus::Pending,
+            _ => status.plain(),
+        };
+        Some((status, next_attempt))
     }
 
     /// What an attempt showed.
@@ -175,6 +186,14 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
     }
 }
 
+/// Whether a job puts deliveries back in line; else it removes rows.
+pub(crate) fn puts_in_line(kind: JobKind) -> bool {
+    match kind {
+        JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_) | JobKind::RedriveDeadLetters => true,
+        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => false,
+    }
+}
+
 /// What a job does, in our words.
 pub(crate) fn job_word(kind: JobKind) -> &'static str {
     match kind {
@@ -191,12 +210,37 @@ pub(crate) fn job_word(kind: JobKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::{Pending, UnixMs};
 
     #[test]
-    fn clients_that_know_three_statuses_see_three() {
+    fn a_delivery_between_two_attempts_is_sending_from_one_side_and_failed_from_the_other() {
+        let waits = |last_outcome| {
+            DeliveryState::Waiting(Pending { attempts: 1, due: UnixMs(5), last_outcome, trigger: Trigger::Scheduled })
+        };
+        let (sending, due) = (MessageStatus::Sending, Some(Timestamp(UnixMs(5))));
+        for (state, of_endpoint, of_message) in [
+            (waits(Some(OutcomeClass::Timeout)), Some((sending, due)), Some((MessageStatus::Fail, due))),
+            (waits(None), Some((sending, due)), Some((MessageStatus::Pending, due))),
+            (DeliveryState::Queued, Some((sending, None)), Some((MessageStatus::Pending, None))),
+            (DeliveryState::NotMatched, None, None),
+            (DeliveryState::HistoryGone, None, None),
+        ] {
+            assert_eq!(MessageStatus::of_delivery(&state), of_endpoint, "{state:?}");
+            assert_eq!(MessageStatus::of_destination(&state), of_message, "{state:?}");
+            // What is shown is what a filter finds, and nothing else.
+            for wanted in MessageStatus::ALL.into_iter().filter(|_| of_endpoint.is_some()) {
+                for expanded in [true, false] {
+                    assert_eq!(sending.passes(Some(wanted), expanded), wanted == sending, "{wanted:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn canceled_is_told_from_failed_to_clients_that_ask_for_it() {
         let numbers = |expanded| MessageStatus::ALL.map(|status| status.shown(expanded).number());
         assert_eq!(numbers(true), [0, 1, 2, 3, 4]);
-        assert_eq!(numbers(false), [0, 1, 2, 1, 2]);
+        assert_eq!(numbers(false), [0, 1, 2, 3, 2]);
         assert!(MessageStatus::Canceled.passes(Some(MessageStatus::Fail), false));
         assert!(!MessageStatus::Canceled.passes(Some(MessageStatus::Fail), true));
     }

@@ -20,7 +20,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::id::IdKind;
-use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, JobStatus, Seq, UnixMs};
+use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, Seq, UnixMs};
 use serde::Deserialize;
 use storage::tables::{application, counter, endpoint};
 use storage::txn::{Change, Txn};
@@ -297,16 +297,6 @@ pub(super) fn remove_endpoint(txn: &mut Txn<'_>, row: &Endpoint, now: UnixMs) ->
 }
 
 fn purge(txn: &mut Txn<'_>, target: EndpointRef, kind: JobKind, now: UnixMs) -> Result<(), ApiError> {
-    let job = Job {
-        number: counter::next_job_number(txn)?,
-        target,
-        kind,
-        status: JobStatus::Running,
-        position: Seq::ZERO,
-        last: Seq::MAX,
-        affected: 0,
-        created_at: now,
-        updated_at: now,
-    };
+    let job = Job::new(counter::next_job_number(txn)?, target, kind, (Seq::ZERO, Seq::MAX), now);
     start_job(txn, &job)
 }

@@ -37,7 +37,7 @@ pub(crate) struct MessagesQuery {
     limit: Option<u64>,
     /// What the page before gave.
     iterator: Option<String>,
-    /// 0 delivered, 1 waiting, 2 given up; with expanded statuses also 3 on its way, 4 canceled.
+    /// 0 delivered, 2 given up, 3 on its way; with expanded statuses also 4 canceled, which is 2 without them.
     #[param(inline)]
     status: Option<MessageStatus>,
     /// Only of these event types, joined by commas.
@@ -55,12 +55,13 @@ pub(crate) struct MessagesQuery {
     /// With payloads. Default: true.
     #[serde(default = "yes")]
     with_content: bool,
-    /// Distinguish sending and canceled.
+    /// Distinguish canceled from given up.
     #[serde(default)]
     expanded_statuses: bool,
 }
 
-/// Lists the messages of an endpoint, newest first.
+/// Lists the messages of an endpoint, newest first, those that were for it when it came to them, or were sent by hand. One
+/// whose attempts are past their retention is left out: what became of it is not known.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg", tag = "Message Attempt",
     operation_id = "v1.message-attempt.list-attempted-messages", params(EndpointPath, MessagesQuery),
     responses((status = 200, body = ListResponse<EndpointMessageOut>)))]
@@ -73,9 +74,9 @@ pub(crate) async fn messages(
     let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after)
         .with_tag(query.tag.clone());
     let list = state.answer(move |state| {
-        page_of(&**state.store(), row.app, &filter, &page, |event| {
-            let delivery = state.delivery_state(&row, event)?;
-            let standing = MessageStatus::of_delivery(&delivery)
+        let (read, standings) = (&**state.store(), state.standings(&row)?);
+        page_of(read, row.app, &filter, &page, |event| {
+            let standing = MessageStatus::of_delivery(&standings.of(read, event)?)
                 .filter(|(status, _)| status.passes(query.status, query.expanded_statuses));
             Ok(standing.map(|(status, next_attempt)| {
                 let message = MessageOut::of(event, query.with_content);
@@ -117,7 +118,8 @@ fn page_of_destinations(
             }
             seen += 1;
             after = Some(row.id);
-            if let Some(standing) = MessageStatus::of_delivery(&state.delivery_state(&row, event)?) {
+            let delivery = state.standings(&row)?.of(&**state.store(), event)?;
+            if let Some(standing) = MessageStatus::of_destination(&delivery) {
                 found.push((row, standing));
             }
         }
@@ -129,8 +131,7 @@ fn page_of_destinations(
         (true, Some(id)) => endpoint::get(&**state.store(), model::EndpointRef { app: event.app, endpoint: id })?,
         _ => None,
     };
-    let show =
-        |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, status.plain(), *next);
+    let show = |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, *status, *next);
     let mut list = page.respond(found, |(row, _)| row.public_id(), show);
     list.done &= !has_more;
     list.iterator = last_seen.map(|row| row.public_id()).or(list.iterator);

@@ -20,7 +20,7 @@ use axum::extract::State;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, message_id};
 use model::{DeadLetter, Endpoint, Event, JobKind, Seq, UnixMs};
-use storage::tables::{dead_letter, delivery, log};
+use storage::tables::{dead_letter, delivery, endpoint, log};
 use storage::txn::Txn;
 
 /// Lists the dead letters of an endpoint, in the order of their messages.
@@ -68,8 +68,9 @@ pub(crate) async fn redrive(
     let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
     let now = state.now();
     let act = move |txn: &mut Txn<'_>| {
-        refuse_disabled(&row)?;
-        if event.is_expunged() {
+        // Where nothing can race.
+        refuse_disabled(&endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?)?;
+        if log::get_undamaged(txn, event.app, event.seq)?.is_some_and(|event| event.is_expunged()) {
             return Err(ApiError::MissingPayload);
         }
         dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;

@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use http::StatusCode;
-use model::{Endpoint, EndpointRef, Job, JobKind, JobStatus, Seq, Span};
+use model::{Endpoint, EndpointRef, Job, JobKind, Seq, Span};
 use storage::tables::{counter, endpoint, job, log};
 use storage::txn::Txn;
 
@@ -98,21 +98,11 @@ pub(super) async fn run(
             return Err(ApiError::EndpointDisabled);
         }
         check_jobs(txn, target.app, &quotas)?;
-        let (position, last) = match positions {
+        let positions = match positions {
             Some(positions) => positions,
             None => (Seq::ZERO, log::head(txn, target.app)?),
         };
-        let job = Job {
-            number: counter::next_job_number(txn)?,
-            target,
-            kind,
-            status: JobStatus::Running,
-            position,
-            last,
-            affected: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let job = Job::new(counter::next_job_number(txn)?, target, kind, positions, now);
         start_job(txn, &job)?;
         Ok((Some(u64::from(job.number)), job))
     };

@@ -1,7 +1,9 @@
 //! Resend: one message to one endpoint, once more, by hand.
 //!
-//! It gets a fresh round of attempts under the endpoint's policy. Deliberately no matter whether the filter matches: who
-//! asks for it by name gets it.
+//! An order: it is put in line whatever the endpoint's filter and the state of the delivery, and gets a fresh round of
+//! attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and in its turn.
+//! Deliberately nothing is left out because it may be on its way: what is on its way can still be dropped, by a change of
+//! the filter for one, and then a 202 would have been an order for nothing.
 
 use super::once::{Once, perform};
 use super::params::DeliveryPath;
@@ -12,12 +14,12 @@ use crate::extract::{IdempotencyKey, InEndpoint, InMessage};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use engine::DeliveryState;
 use http::StatusCode;
-use storage::tables::{delivery, endpoint};
+use storage::tables::{delivery, endpoint, log};
 use storage::txn::Txn;
 
-/// Sends a message to an endpoint once more.
+/// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
+/// the endpoint is disabled, 400 `missing_payload` when the payload was removed.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", tag = "Message Attempt",
     operation_id = "v1.message-attempt.resend", params(DeliveryPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
@@ -30,20 +32,17 @@ pub(crate) async fn resend(
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     let kind = format!("{}/{}", kind_of("resend", row.target()), event.seq.0);
     let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
-    // What is on its way gets there without a second request.
-    let is_on_its_way = matches!(state.delivery_state(&row, &event)?, DeliveryState::Queued);
     let now = state.now();
     let act = move |txn: &mut Txn<'_>| {
-        if row.disabled.is_some() {
+        // Where nothing can race: what is put in line for a disabled endpoint only becomes a dead letter.
+        let endpoint = endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
+        if endpoint.disabled.is_some() {
             return Err(ApiError::EndpointDisabled);
         }
-        if event.is_expunged() {
+        if log::get_undamaged(txn, event.app, event.seq)?.is_some_and(|event| event.is_expunged()) {
             return Err(ApiError::MissingPayload);
         }
-        endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
-        if !is_on_its_way {
-            delivery::requeue(txn, row.target(), event.seq, now)?;
-        }
+        delivery::requeue(txn, row.target(), event.seq, now)?;
         Ok((Some(event.seq.0), ()))
     };
     state.change(move |txn| perform(once.as_ref(), txn, |_, _| Ok(Some(())), act)).await?;

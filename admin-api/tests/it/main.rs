@@ -8,8 +8,10 @@ mod harness;
 
 mod applications;
 mod attempts;
+mod backlog;
 mod batches;
 mod bounds;
+mod compatibility;
 mod dead_letters;
 mod documents;
 mod endpoints;
@@ -18,5 +20,6 @@ mod keys;
 mod messages;
 mod once;
 mod paging;
+mod standing;
 mod unknown_fields;
 mod wire;

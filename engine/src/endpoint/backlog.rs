@@ -28,6 +28,8 @@ pub struct Backlog {
     /// First attempts in flight, holes being fetched included.
     in_flight: BTreeSet<Seq>,
     reading: bool,
+    /// The read under way was made with another filter: it is made again.
+    stale: bool,
 }
 
 /// What to read from the log next.
@@ -65,6 +67,7 @@ impl Backlog {
             holes: cursor.holes.into(),
             in_flight: BTreeSet::new(),
             reading: false,
+            stale: false,
         }
     }
 
@@ -97,9 +100,29 @@ impl Backlog {
         self.offered_upto = self.offered_upto.max(upto);
     }
 
+    /// The endpoint's filter changed: what has not been tried is read from the log once more, so that the filter of its
+    /// turn decides. Whoever asks where such a delivery stands is told by that filter too.
+    pub fn read_again(&mut self) {
+        if let Some(first) = self.queue.front() {
+            self.position = first.seq.previous();
+            self.queue.clear();
+            self.queued_bytes = 0;
+        }
+        self.stale = self.reading;
+    }
+
+    /// Whether the read under way will be made again.
+    #[must_use]
+    pub fn read_is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// Takes what a read found: matching events, ascending, and up to where the log was looked at.
     pub fn read_done(&mut self, events: Vec<Event>, upto: Seq) {
         self.reading = false;
+        if std::mem::take(&mut self.stale) {
+            return;
+        }
         for event in events {
             if event.seq > self.position {
                 self.push(event);
@@ -111,6 +134,7 @@ impl Backlog {
     /// A read failed or was dropped: it may be asked for again.
     pub fn read_failed(&mut self) {
         self.reading = false;
+        self.stale = false;
     }
 
     /// The read to make now, if one is due: behind, none under way, and the queue at most half full, of what a read may fill
@@ -221,6 +245,13 @@ impl Backlog {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// The position from which on the event that waits longest is found, when that is not in memory.
+    #[must_use]
+    pub fn first_on_disk(&self) -> Option<Seq> {
+        let unread = || (self.queue.is_empty() && self.is_behind()).then(|| self.position.next());
+        self.holes.front().copied().or_else(unread)
     }
 
     /// The event that waits longest in memory.

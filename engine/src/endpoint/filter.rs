@@ -2,7 +2,7 @@
 //!
 //! Pure. One endpoint at a time; the index over all endpoints of an application is the router's (`router::routes`).
 
-use model::{Endpoint, EndpointId, Event, Seq};
+use model::{Endpoint, EndpointId, Event, Seq, Wanted};
 
 /// What an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,12 +83,28 @@ impl Filter {
     /// Reads it off an endpoint.
     #[must_use]
     pub fn of(endpoint: &Endpoint) -> Filter {
+        Filter::new(endpoint.id, endpoint.active_from, &endpoint.event_types, &endpoint.channels)
+    }
+
+    /// The same for events of any age.
+    #[must_use]
+    pub fn ever(endpoint: &Endpoint) -> Filter {
+        Filter { active_from: Seq::ZERO, ..Filter::of(endpoint) }
+    }
+
+    /// Reads off what an endpoint wanted at some time, of events of any age.
+    #[must_use]
+    pub fn then(endpoint: EndpointId, wanted: &Wanted) -> Filter {
+        Filter::new(endpoint, Seq::ZERO, &wanted.event_types, &wanted.channels)
+    }
+
+    fn new(endpoint: EndpointId, active_from: Seq, event_types: &[String], channels: &[String]) -> Filter {
         Filter {
-            endpoint: endpoint.id,
-            active_from: endpoint.active_from,
-            types: without_covered(endpoint.event_types.iter().map(|text| TypePattern::of(text)).collect()),
+            endpoint,
+            active_from,
+            types: without_covered(event_types.iter().map(|text| TypePattern::of(text)).collect()),
             channels: {
-                let mut channels: Vec<Box<str>> = endpoint.channels.iter().map(|text| text.as_str().into()).collect();
+                let mut channels: Vec<Box<str>> = channels.iter().map(|text| text.as_str().into()).collect();
                 channels.sort_unstable();
                 channels.dedup();
                 channels.into_boxed_slice()

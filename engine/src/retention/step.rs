@@ -110,6 +110,10 @@ impl Step {
             Step::Attempts { target, begin } => {
                 let forgotten = history::forget(txn, *target, cutoffs.attempts, *begin, ROWS_PER_STEP)?;
                 (tally.attempts, tally.attempt_bytes) = (forgotten.attempts, forgotten.bytes);
+                if forgotten.attempts > 0 {
+                    // In the commit that forgets: from now on the lack of an attempt says nothing about older messages.
+                    retained::note_attempts_forgotten(txn, cutoffs.attempts)?;
+                }
             }
             Step::Sweep(kind, position) => {
                 let Swept { removed, next } = sweep(txn, *kind, position.clone(), cutoffs)?;

@@ -368,9 +368,9 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
             job::put(txn, &finished(number, status, updated_at))?;
         }
         let reason = model::DisabledReason::Operator;
-        delivery::put_gap(txn, target(1, 1), Seq(1), &model::Gap { last: Some(Seq(1)), reason });
-        delivery::put_gap(txn, target(1, 2), Seq(1), &model::Gap { last: Some(Seq(2)), reason });
-        delivery::put_gap(txn, target(1, 3), Seq(1), &model::Gap { last: None, reason });
+        delivery::put_gap(txn, target(1, 1), Seq(1), &model::Gap { last: Some(Seq(1)), reason, wanted: None });
+        delivery::put_gap(txn, target(1, 2), Seq(1), &model::Gap { last: Some(Seq(2)), reason, wanted: None });
+        delivery::put_gap(txn, target(1, 3), Seq(1), &model::Gap { last: None, reason, wanted: None });
         delivery::add_expired(txn, target(1, 1), model::Expired::stretch(Seq(1), Seq(9), UnixMs(1)))?;
         delivery::add_expired(txn, target(1, 2), model::Expired::stretch(Seq(1), Seq(9), UnixMs(99 * HOUR)))?;
         delivery::put_cursor(txn, target(1, 9), &cursor);
@@ -391,17 +391,8 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
 }
 
 fn finished(number: u32, status: JobStatus, updated_at: u64) -> Job {
-    Job {
-        number,
-        target: target(1, 1),
-        kind: JobKind::PurgeApplication,
-        status,
-        position: Seq::ZERO,
-        last: Seq::MAX,
-        affected: 0,
-        created_at: UnixMs(1),
-        updated_at: UnixMs(updated_at),
-    }
+    let new = Job::new(number, target(1, 1), JobKind::PurgeApplication, (Seq::ZERO, Seq::MAX), UnixMs(1));
+    Job { status, updated_at: UnixMs(updated_at), ..new }
 }
 
 #[test]

@@ -59,7 +59,23 @@ impl Router {
 
     /// Adds or replaces an endpoint.
     pub fn put(&mut self, endpoint: &Endpoint) {
-        self.apps.entry(endpoint.app).or_default().put(endpoint.id, Filter::of(endpoint), endpoint.disabled.is_none());
+        self.replace(endpoint);
+    }
+
+    /// The same. Answers whether an endpoint that was and is enabled wants other events now.
+    fn replace(&mut self, endpoint: &Endpoint) -> bool {
+        let routes = self.apps.entry(endpoint.app).or_default();
+        routes.put(endpoint.id, Filter::of(endpoint), endpoint.disabled.is_none())
+    }
+
+    /// An endpoint wants other events now. If it has not come to all that was offered, it reads the rest of the log with
+    /// its new filter, whoever that was offered to before: as after a restart, the filter of its turn decides.
+    fn wants_others(&self, target: EndpointRef, progress: &mut Progress) {
+        if progress.owes(target) {
+            let (from, upto) = (progress.position(target), progress.routed(target.app));
+            progress.offered(target, from.upto.next(), upto);
+            self.shard(target).behind(target, Behind { from, upto });
+        }
     }
 
     /// Events of one application, ascending, are durable: finds who gets which, and says so to `progress`.
@@ -124,10 +140,13 @@ impl Router {
         &self.shards[shard_of(target, self.shards.len())]
     }
 
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change, progress: &mut Progress) {
         match change {
             Change::EndpointPut(endpoint) => {
-                self.put(&endpoint);
+                // Told first how far to read: of what is offered until it hears of the change, it then takes nothing.
+                if self.replace(&endpoint) {
+                    self.wants_others(endpoint.target(), progress);
+                }
                 self.shard(endpoint.target()).changed(endpoint.target());
             }
             Change::EndpointDeleted(target) => {
@@ -215,7 +234,7 @@ impl Downstream for Router {
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress) {
         // Changes first: an endpoint created in this commit gets its events, one deleted in it gets none of them.
         for change in changes {
-            self.apply(change);
+            self.apply(change, progress);
         }
         self.clear_scratch();
         let mut from = 0;
@@ -312,5 +331,31 @@ mod tests {
         assert!(news.behind.values().all(|behind| behind.upto == Seq(600)));
         let other = EndpointRef { app: APP, endpoint: EndpointId(2_001) };
         assert_eq!(progress.position(other).upto.next(), news.behind[&other].from.upto.next());
+    }
+
+    #[test]
+    fn an_endpoint_with_a_backlog_that_wants_others_reads_the_rest_with_its_new_filter() {
+        let (mut router, inbox) = router(1);
+        let mut progress = Progress::default();
+        let wants = |types: &[&str]| {
+            let mut row = Endpoint::plain(EndpointRef { app: APP, endpoint: EndpointId(1) }, UnixMs(0));
+            row.event_types = types.iter().map(|text| (*text).to_owned()).collect();
+            vec![Change::EndpointPut(Box::new(row))]
+        };
+        let target = EndpointRef { app: APP, endpoint: EndpointId(1) };
+        router.committed(Vec::new(), wants(&["a"]), &mut progress);
+        router.committed(events_of_two_types(4), Vec::new(), &mut progress);
+        assert!(inbox.take().behind.is_empty(), "2 and 4 were offered");
+        router.committed(Vec::new(), wants(&["a"]), &mut progress);
+        assert!(inbox.take().behind.is_empty(), "the same filter");
+        progress.settled(target, Cursor { upto: Seq(2), holes: Vec::new() });
+        router.committed(Vec::new(), wants(&["a", "b"]), &mut progress);
+        let news = inbox.take();
+        assert_eq!((news.behind[&target].from.upto, news.behind[&target].upto), (Seq(2), Seq(4)));
+        assert!(news.changed.contains(&target));
+        // One that has settled all is not sent back: what it has passed it has passed.
+        progress.settled(target, Cursor { upto: Seq(4), holes: Vec::new() });
+        router.committed(Vec::new(), wants(&["b"]), &mut progress);
+        assert!(inbox.take().behind.is_empty());
     }
 }

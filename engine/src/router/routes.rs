@@ -45,8 +45,10 @@ struct Route {
 }
 
 impl AppRoutes {
-    /// Adds or replaces an endpoint.
-    pub(super) fn put(&mut self, id: EndpointId, filter: Filter, enabled: bool) {
+    /// Adds or replaces an endpoint. Answers whether one that was and is enabled wants other events now.
+    pub(super) fn put(&mut self, id: EndpointId, filter: Filter, enabled: bool) -> bool {
+        let before = self.endpoints.get(&id).filter(|route| route.enabled && enabled);
+        let wants_others = before.is_some_and(|route| route.filter != filter);
         self.remove(id);
         if enabled {
             let patterns: Vec<Pattern> = match filter.types() {
@@ -62,6 +64,7 @@ impl AppRoutes {
             }
         }
         self.endpoints.insert(id, Route { filter, enabled });
+        wants_others
     }
 
     /// Forgets an endpoint, if it is known.

@@ -1,7 +1,7 @@
 //! A shard: one thread with its endpoint actors, its timing wheel and its connections.
 //!
-//! Nothing is shared between shards; what reaches one comes through its [`inbox`], what leaves it goes to the writer in
-//! batches. Declared in the order of the flow.
+//! Nothing is shared between shards but the paces of applications ([`crate::pace`]); what reaches one comes through its
+//! [`inbox`], what leaves it goes to the writer in batches. Declared in the order of the flow.
 
 mod expunged;
 pub mod inbox;
@@ -10,6 +10,7 @@ mod run;
 pub mod seats;
 
 pub mod core;
+mod pacing;
 pub mod places;
 pub mod work;
 pub mod workers;

@@ -2,7 +2,7 @@
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
 use super::inbox::{Behind, News, Question};
-use super::{reads, seats, work};
+use super::{housekeeping, reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
 use crate::endpoint::backlog::LogFound;
@@ -82,6 +82,7 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         writer: writer.handle(),
         master: Arc::new(MasterKey::new([1; 32])),
         guard: Arc::new(Guard::new(Vec::new())),
+        paces: Arc::default(),
         seed: 1,
     };
     let actors = ByHand::default();
@@ -158,6 +159,32 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
     let asked = give(&shard, &cells[0], Input::Poke);
     let hole = |action: &Action| matches!(action, Action::Fetch(fetch) if fetch.seq == Seq(1) && fetch.due.is_none());
     assert!(asked.iter().any(hole), "{asked:?}");
+}
+
+#[test]
+fn the_age_of_what_waits_on_disk_alone_is_seen_and_looked_up_once() {
+    let behind = Behind { from: Cursor::default(), upto: Seq(1) };
+    let (shard, cells) = shard(9, News { behind: BTreeMap::from([(target(1), behind)]), ..News::default() });
+    let event = Event {
+        app: AppId(1),
+        seq: Seq(1),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        more: None,
+        payload: Bytes::new(),
+    };
+    let mut txn = Txn::new(&*shard.store);
+    log::append(&mut txn, AppId(1), &[event]).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    // It knows that there is something, and has not read it.
+    give(&shard, &cells[0], Input::Poke);
+    assert_eq!(cells[0].lane.borrow().oldest_accepted_at(), None);
+    assert_eq!(housekeeping::retire(&shard, NOW.plus_ms(5_000)), 5_000);
+    assert_eq!(cells[0].oldest_on_disk.get(), Some((Seq(1), Some(NOW))));
+    assert_eq!(housekeeping::retire(&shard, NOW.plus_ms(9_000)), 9_000);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! [`super::shell`]'s.
 
 use super::core::{LaneCell, ShardCore, Watch};
+use super::pacing::Pacing;
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Fetch, Finished, Room, Ruled};
@@ -113,6 +114,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
             let enabled = lane.configure(settings.policy.clone(), now);
             let moved = cell.settings.borrow().uri() != settings.uri();
             let transition = if moved { lane.moved().or(enabled) } else { enabled };
+            if cell.settings.borrow().filter != settings.filter {
+                lane.filter_changed();
+            }
             transition.iter().for_each(|transition| tell(shard, cell, *transition));
             *cell.settings.borrow_mut() = settings;
         }
@@ -120,11 +124,13 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 }
 
 fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
+    let mut pacing = Pacing::of(cell);
     loop {
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
         let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
-        let room = Room { attempt: shard.has_place_for(cell.target.app, &lane, now), bytes };
+        let attempt = shard.has_place_for(cell.target.app, &lane, now) && pacing.allows(&mut lane, now);
+        let room = Room { attempt, bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         let Some(action) = action else { break };
@@ -132,16 +138,20 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         match &action {
             Action::Start(attempt) => {
                 shard.take_place(cell.target.app);
+                pacing.take();
                 count_start(shard, attempt, now);
             }
-            Action::Fetch(_) => shard.take_place(cell.target.app),
+            Action::Fetch(_) => {
+                shard.take_place(cell.target.app);
+                pacing.take();
+            }
             Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
         carry_out(action);
     }
     let (wake_at, has_work) = {
         let lane = cell.lane.borrow();
-        (lane.wake_at(), lane.has_work(now))
+        (pacing.end(lane.wake_at()), lane.has_work(now))
     };
     if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
         shard.wait_for_room(cell, now);

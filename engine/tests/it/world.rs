@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::endpoint::EndpointSecret;
 use model::{
     AppId, Application, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, Expired, Jitter, Job, JobKind,
-    JobStatus, RetryPolicy, Seq, Spacing, UnixMs,
+    RetryPolicy, Seq, Spacing, UnixMs,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -242,17 +242,8 @@ fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: E
 }
 
 fn purge_job(number: u32) -> Job {
-    Job {
-        number,
-        target: EndpointRef { app: APP, endpoint: EndpointId(0) },
-        kind: JobKind::PurgeApplication,
-        status: JobStatus::Running,
-        position: Seq::ZERO,
-        last: Seq::MAX,
-        affected: 0,
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    let target = EndpointRef { app: APP, endpoint: EndpointId(0) };
+    Job::new(number, target, JobKind::PurgeApplication, (Seq::ZERO, Seq::MAX), UnixMs(1))
 }
 
 fn message() -> NewMessage {

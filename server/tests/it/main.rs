@@ -45,6 +45,7 @@ mod overload;
 mod power_cut;
 mod restart;
 mod retention_space;
+mod standing;
 mod start_up;
 mod tls;
 mod waiting;

@@ -3,7 +3,7 @@
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
 use engine::endpoint::filter::Filter;
-use model::{Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use model::{Cursor, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history};
@@ -17,8 +17,10 @@ pub struct Facts {
     pub passed_by: bool,
     /// The endpoint was disabled before it had ended.
     pub disabled_since: bool,
-    /// The endpoint changed and did not want it any more.
+    /// The endpoint changed and did not want it any more, before it had passed it.
     pub unwanted_since: bool,
+    /// The endpoint changed and wanted it, before it had passed it.
+    pub wanted_since: bool,
     /// Attempts that started.
     pub started: u32,
     /// Successes that the engine saw.
@@ -27,6 +29,10 @@ pub struct Facts {
     pub lost: u32,
     /// Times it was durably put back in line by hand.
     pub requeued: u32,
+    /// A client was told that it will be sent once more.
+    pub ordered: bool,
+    /// It was put in line by hand and neither tried nor given up since.
+    pub order_open: bool,
     /// Rounds whose end is durable.
     pub ended: u32,
     /// Its dead letter made room for another.
@@ -74,13 +80,24 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn endpoint_put(&mut self, row: Endpoint, ledger: &Ledger) {
+    pub(super) fn endpoint_put(&mut self, row: Endpoint, ledger: &Ledger, rows: &MemoryStore) -> Result<(), Violation> {
         let target = row.target();
         let attempts = row.retry_policy.as_ref().map_or(self.default_attempts, |policy| policy.max_attempts);
-        let wants = Filter::of(&Endpoint { active_from: Seq::ZERO, ..row.clone() });
-        for ((_, seq), facts) in self.facts.range_mut((target, Seq::ZERO)..=(target, Seq::MAX)) {
+        let wants = Filter::ever(&row);
+        for (_, facts) in self.facts.range_mut((target, Seq::ZERO)..=(target, Seq::MAX)) {
             facts.disabled_since |= facts.ended == 0 && row.disabled.is_some();
-            facts.unwanted_since |= ledger.event(target.app, *seq).is_none_or(|event| !wants.matches(event));
+        }
+        // The filter decides about what the endpoint has not passed, and about nothing else. What it has passed in memory
+        // only may go either way.
+        let routed = delivery::routed(rows, target.app)?;
+        let cursor = delivery::cursor(rows, target)?.unwrap_or(Cursor { upto: routed, holes: Vec::new() });
+        if self.endpoints.contains_key(&target) {
+            let ahead = |seq: Seq| seq > cursor.upto || cursor.holes.contains(&seq);
+            for event in ledger.all().filter(|event| event.app == target.app && ahead(event.seq)) {
+                let facts = self.facts.entry((target, event.seq)).or_default();
+                facts.unwanted_since |= !wants.matches(event);
+                facts.wanted_since |= wants.matches(event);
+            }
         }
         let filter = Filter::of(&row);
         match self.endpoints.get_mut(&target) {
@@ -90,6 +107,14 @@ impl Deliveries {
                 known.row = row;
             }
             None => drop(self.endpoints.insert(target, Known { row, filters: vec![filter], max_attempts: attempts })),
+        }
+        Ok(())
+    }
+
+    /// A client was told that a delivery will be sent once more.
+    pub fn ordered(&mut self, target: EndpointRef, seq: Seq) {
+        if !self.deleted.contains(&target) {
+            self.facts.entry((target, seq)).or_default().ordered = true;
         }
     }
 
@@ -118,7 +143,9 @@ impl Deliveries {
             return Ok(());
         }
         if by_hand {
-            self.facts.entry((target, seq)).or_default().requeued += 1;
+            let facts = self.facts.entry((target, seq)).or_default();
+            facts.requeued += 1;
+            facts.order_open = true;
             return Ok(());
         }
         let facts = self.facts.get(&(target, seq));
@@ -138,6 +165,7 @@ impl Deliveries {
         ensure!(facts.is_some(), "{} is a dead letter and was never owed", named(target, seq));
         if let Some(facts) = facts {
             facts.ended += 1;
+            facts.order_open = false;
         }
         Ok(())
     }
@@ -150,6 +178,7 @@ impl Deliveries {
             // A dead letter that makes room in the commit that brings it never shows on disk.
             facts.ended = facts.ended.max(1);
             facts.displaced = true;
+            facts.order_open = false;
         }
         Ok(())
     }
@@ -189,6 +218,7 @@ impl Deliveries {
         ensure!((1..=known.max_attempts).contains(&flight.number), "{name} starts as attempt {}", flight.number);
         facts.in_flight += 1;
         facts.started += 1;
+        facts.order_open &= flight.due.is_none();
         let allowed = u32::from(known.max_attempts) * (1 + facts.requeued) + facts.lost;
         ensure!(facts.started <= allowed, "{name} is attempted more often than its policy allows: {facts:?}");
         Ok(())

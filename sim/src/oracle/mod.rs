@@ -3,7 +3,9 @@
 //!
 //! - `ledger`: what was accepted is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
@@ -12,7 +14,9 @@
 
 mod bounds;
 mod deliveries;
+mod jobs;
 mod ledger;
+mod pace;
 mod quotas;
 mod rest;
 
@@ -21,7 +25,8 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use pace::Paces;
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
@@ -62,6 +67,9 @@ pub struct Oracle {
     /// Deliveries.
     pub deliveries: Deliveries,
     quotas: Quotas,
+    /// Jobs as they were last seen.
+    jobs: BTreeMap<u32, Job>,
+    paces: Paces,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -76,6 +84,8 @@ impl Oracle {
             ledger: Ledger::new(config.idempotency_ms),
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
+            jobs: BTreeMap::new(),
+            paces: Paces::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -90,13 +100,16 @@ impl Oracle {
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = keys::endpoint::decode(key)?;
             match write {
-                Write::Put(value) => self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger),
+                Write::Put(value) => {
+                    self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger, rows)?;
+                }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
-            if *write == Write::Delete {
-                self.ledger.app_deleted(keys::application::decode(key)?);
+            match write {
+                Write::Put(value) => self.paces.put(&codec::decode("application", value)?),
+                Write::Delete => self.ledger.app_deleted(keys::application::decode(key)?),
             }
         }
         for event in self.ledger.durable(batch, rows)? {
@@ -116,6 +129,7 @@ impl Oracle {
                 self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
             }
         }
+        jobs::check(batch, &mut self.jobs)?;
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {
@@ -142,7 +156,9 @@ impl Oracle {
     ///
     /// # Errors
     /// A promise broken.
-    pub fn acted(&mut self, shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+    pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
+        let target = seen.mailbox.cell.target;
+        self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
@@ -168,6 +184,7 @@ impl Oracle {
     pub fn crashed<'a>(&mut self, flights: impl Iterator<Item = &'a Flight>) {
         self.tried_upto.clear();
         self.probes.clear();
+        self.paces.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

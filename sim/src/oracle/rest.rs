@@ -86,20 +86,23 @@ fn check_delivery(
         DeliveryState::Discarded => ensure!(facts.ended > 0, "{} was discarded: {facts:?}", name()),
         DeliveryState::Waiting(row) => return Err(Violation(format!("{} waits for ever: {row:?}", name()))),
         DeliveryState::Cancelled(_) => {
-            let reason = facts.disabled_since || facts.passed_by || !facts.owed || ended_untold;
+            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since || ended_untold;
             ensure!(reason, "{} was cancelled: {facts:?}", name());
         }
-        DeliveryState::Queued => {
-            let excused = !facts.owed || facts.unwanted_since || facts.displaced || ended_untold;
-            ensure!(excused, "{} is lost: {facts:?}", name());
-        }
+        // Everything is passed by now: nothing can be ahead of its endpoint.
+        DeliveryState::Queued => return Err(Violation(format!("{} shows as queued: {facts:?}", name()))),
         DeliveryState::NotMatched => {
-            let excused = !facts.owed || facts.unwanted_since || facts.displaced || ended_untold;
+            let excused = !facts.owed || facts.unwanted_since || ended_untold;
             ensure!(excused, "{} is forgotten: {facts:?}", name());
         }
+        // No run forgets attempts for their age.
+        DeliveryState::HistoryGone => return Err(Violation(format!("{} lost its history: {facts:?}", name()))),
     }
     let done = facts.ended > 0 || facts.disabled_since || facts.unwanted_since;
     ensure!(!facts.owed || done, "{} never ended: {state:?} {facts:?}", name());
+    // Two orders of one commit are one place in line.
+    ensure!(!facts.ordered || facts.requeued > 0, "{} was ordered and is not in line: {facts:?}", name());
+    ensure!(!facts.order_open, "{} was ordered and never sent: {facts:?}", name());
     Ok(())
 }
 

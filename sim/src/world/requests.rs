@@ -3,15 +3,15 @@
 //! Deliberately no validation: what comes here is what the API would let through.
 
 use super::{World, note};
-use crate::client::{Parcel, Refusal, Request, Taken};
+use crate::client::{Asked, Parcel, Refusal, Request, Taken};
 use crate::network::pick;
 use crate::node::Reply;
-use engine::DeliveryState;
+use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, JobStatus,
-    Seq, Span, UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Seq, Span,
+    UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, delivery, endpoint, expunge, job, log};
@@ -81,12 +81,16 @@ impl World {
 
     /// Makes a change as the API does.
     fn change(&mut self, words: String, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
-        note!(self, "client asks: {words}");
+        self.ask(Asked { words, order: None }, change);
+    }
+
+    fn ask(&mut self, asked: Asked, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
+        note!(self, "client asks: {}", asked.words);
         let handle = self.node.handle.clone();
         let (reply, answer) = Reply::ask(async move { handle.change(change).await });
         match answer {
-            None => self.clients.wait(Request::Change(words, reply)),
-            Some(_) => note!(self, "client hears at once of «{words}»: no"),
+            None => self.clients.wait(Request::Change(asked, reply)),
+            Some(_) => note!(self, "client hears at once of «{}»: no", asked.words),
         }
     }
 
@@ -95,9 +99,10 @@ impl World {
         let (now, count) = (self.node.clock.now(), self.plan.endpoints);
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
+        let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &new_application(id, now))?;
+            application::put(txn, &Application { rate_limit, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }
@@ -212,18 +217,20 @@ impl World {
         }
     }
 
-    /// Asks for one delivery once more.
+    /// Asks for one delivery once more, whatever became of it and whether or not the endpoint wants it.
     pub(super) fn resend(&mut self) {
         let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
         let Some(event) = self.some_event(row.app) else { return };
         let (target, seq) = (row.target(), event.seq);
-        let state = engine::delivery_state::delivery_state(&*self.node.disk, &row, &event);
-        if row.disabled.is_some() || event.is_expunged() || !state.is_ok_and(|state| state != DeliveryState::Queued) {
-            return;
-        }
-        self.change(format!("{seq} to {} once more", row.id), move |txn| {
-            endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
-            Ok(delivery::requeue(txn, target, seq, now)?)
+        let asked = Asked { words: format!("{seq} to {} once more", row.id), order: Some((target, seq)) };
+        let forgets = self.strikes(Plant::ForgottenOrder);
+        self.ask(asked, move |txn| {
+            let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            let event = log::get(txn, target.app, seq)?;
+            if row.disabled.is_some() || event.is_none_or(|event| event.is_expunged()) {
+                return Err(Refusal::NotPossible);
+            }
+            if forgets { Ok(()) } else { Ok(delivery::requeue(txn, target, seq, now)?) }
         });
     }
 
@@ -308,13 +315,11 @@ fn start_job(
     txn: &mut Txn<'_>,
     target: EndpointRef,
     kind: JobKind,
-    (position, last): (Seq, Seq),
+    positions: (Seq, Seq),
     now: UnixMs,
 ) -> Result<(), Refusal> {
     let number = counter::next_job_number(txn)?;
-    let status = JobStatus::Running;
-    let row = Job { number, target, kind, status, position, last, affected: 0, created_at: now, updated_at: now };
-    job::put(txn, &row)?;
+    job::put(txn, &Job::new(number, target, kind, positions, now))?;
     txn.tell(Change::JobStarted);
     Ok(())
 }

@@ -88,7 +88,7 @@ impl World {
         let Some(seen) = self.node.shards[index].act(serial, now) else { return Ok(()) };
         let endpoint = seen.mailbox.cell.target.endpoint;
         note!(self, "{endpoint} takes: {}", seen.input);
-        self.oracle.acted(&self.node.shards[index], &seen)?;
+        self.oracle.acted(&self.node.shards[index], &seen, now)?;
         let Seen { mailbox, actions, .. } = seen;
         for (action, _) in actions {
             match action {
@@ -219,8 +219,11 @@ impl World {
                         self.oracle.ledger.told_expunged(app, seq);
                     }
                 }
-                Answer::Changed(words, changed) => {
-                    note!(self, "client hears of «{words}»: {}", if changed.is_ok() { "done" } else { "no" });
+                Answer::Changed(asked, changed) => {
+                    note!(self, "client hears of «{}»: {}", asked.words, if changed.is_ok() { "done" } else { "no" });
+                    if let (Some((target, seq)), Ok(())) = (asked.order, &changed) {
+                        self.oracle.deliveries.ordered(target, seq);
+                    }
                 }
             }
         }
@@ -232,7 +235,7 @@ impl World {
     }
 
     /// Whether a planted bug strikes now.
-    fn strikes(&mut self, plant: Plant) -> bool {
+    pub(super) fn strikes(&mut self, plant: Plant) -> bool {
         if self.plant != Some(plant) {
             return false;
         }

@@ -68,7 +68,19 @@ fn a_lost_requeue_is_seen() {
 }
 
 #[test]
+fn a_pace_for_each_shard_is_seen() {
+    check(Plant::PaceOfEachShard, &["its pace is"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);
+}
+
+#[test]
+fn a_standing_that_is_not_what_happens_is_seen() {
+    check(Plant::ForgottenOrder, &["was ordered"]);
+    check(Plant::LostRouted, &["shows as queued"]);
+    check(Plant::LostCount, &["do not add up"]);
 }

@@ -28,6 +28,7 @@ pub(crate) fn describe(key: &[u8]) -> String {
             seq.map(|seq| format!(", position {seq}"))
         }
         KeyKind::Endpoint
+        | KeyKind::EndpointPart
         | KeyKind::Cursor
         | KeyKind::Pending
         | KeyKind::Due
@@ -66,7 +67,11 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            assert_eq!(named.is_some(), (1..=7).contains(&first) || (16..=33).contains(&first), "{first}");
+            assert_eq!(
+                named.is_some(),
+                (1..=7).contains(&first) || (16..=33).contains(&first) || first == 36,
+                "{first}"
+            );
         }
     }
 }

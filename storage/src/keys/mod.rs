@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod application;
 pub mod application_uid;
 pub mod endpoint;
+pub mod endpoint_part;
 pub mod endpoint_uid;
 pub mod event_type;
 pub mod meta;
@@ -103,17 +104,20 @@ pub enum KeyKind {
     DeadLetterByTime = 32,
     /// Payloads that are to be expunged, by when: an index without values.
     ExpungeAt = 33,
+    /// Pieces of an endpoint's row beyond the first.
+    EndpointPart = 36,
 }
 
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 19] = [
+    pub(crate) const OF_APPS: [KeyKind; 20] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
         KeyKind::EventUid,
         KeyKind::Endpoint,
+        KeyKind::EndpointPart,
         KeyKind::EndpointUid,
         KeyKind::Cursor,
         KeyKind::Pending,
@@ -163,6 +167,7 @@ impl KeyKind {
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
             KeyKind::ExpungeAt => "expunge_at",
+            KeyKind::EndpointPart => "endpoint_part",
         }
     }
 }

@@ -311,11 +311,15 @@ pub fn expire_pending(
 
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
+/// An attempt that is in flight belongs to the place in line that it was taken from;
+/// so a second order of the same millisecond gets another place, or that attempt would end it too.
+///
 /// # Errors
 /// Whatever the store reports.
 pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
     let was = pending(txn, target, seq)?.map(|row| row.due);
-    let row = Pending { attempts: 0, due: now, last_outcome: None, trigger: Trigger::Manual };
+    let due = if was == Some(now) { now.plus_ms(1) } else { now };
+    let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Manual };
     put_pending(txn, target, seq, was, &row);
     super::dead_letter::remove(txn, target, seq)?;
     txn.tell(crate::txn::Change::Requeued(target));
@@ -343,4 +347,42 @@ pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usi
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use model::{DisabledReason, Wanted};
+
+    #[test]
+    fn a_gap_of_the_version_before_reads_as_one_whose_filter_is_not_known() {
+        let (store, target) = (TestStore::default(), target(1, 1));
+        // The same without its last field.
+        store.write(|txn| {
+            txn.put(keys::gap::encode(target, Seq(3)), encode(&(Some(Seq(9)), DisabledReason::Gone)));
+            Ok(())
+        });
+        let read = |seq| gap_before(&store, target, Seq(seq)).unwrap();
+        let expected = Gap { last: Some(Seq(9)), reason: DisabledReason::Gone, wanted: None };
+        assert_eq!(read(5), Some((Seq(3), expected.clone())));
+        let wanted = Wanted { event_types: vec!["a".to_owned()], channels: vec!["c".to_owned()] };
+        let newer = Gap { wanted: Some(wanted), ..expected };
+        store.write(|txn| {
+            put_gap(txn, target, Seq(3), &newer);
+            Ok(())
+        });
+        assert_eq!(read(5), Some((Seq(3), newer)));
+    }
+
+    #[test]
+    fn two_orders_of_one_millisecond_have_two_places_in_line() {
+        let (store, target) = (TestStore::default(), target(1, 1));
+        let due = || list_due(&store, target, None, 9).unwrap().iter().map(|(due, _, _)| due.0).collect::<Vec<_>>();
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
+        assert_eq!(due(), [50]);
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
+        assert_eq!(due(), [51]);
+        assert_eq!(pending(&store, target, Seq(1)).unwrap().map(|row| row.due), Some(UnixMs(51)));
+    }
 }

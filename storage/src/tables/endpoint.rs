@@ -1,23 +1,32 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor,
+//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor,
 //! waiting deliveries and history are removed by a job. A name that is taken moves to the endpoint put last; whether it
 //! may is for the caller, who asks [`by_uid`] first.
 
-use crate::keys::{KeyKind, endpoint, endpoint_uid};
+mod pieces;
+
+pub use pieces::ROW_BYTES_MAX;
+pub(crate) use pieces::of_scan;
+
+use crate::codec;
+use crate::keys::{KeyKind, KeyRange, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, get_row, log, put_row, scan_rows};
+use crate::tables::{count_rows, delivery, get_row, log, put_row, scan};
 use crate::txn::{Change, Txn};
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs};
+use model::{
+    AppId, Cursor, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs,
+    Wanted,
+};
 
 /// One endpoint.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
-    get_row(read, KeyKind::Endpoint, &endpoint::encode(target))
+    pieces::get(read, target)
 }
 
 /// The number of the endpoint that the tenant calls `uid`.
@@ -51,7 +60,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let after = after.map(|id| endpoint::encode(EndpointRef { app, endpoint: id }));
-    scan_rows(read, KeyKind::Endpoint, &endpoint::of_app(app).beyond(after, direction), limit, direction)
+    scan_endpoints(read, &endpoint::of_app(app).beyond(after, direction), limit, direction)
 }
 
 /// Endpoints of every application, at most `limit`, those beyond `after`: how a start reads them all.
@@ -64,14 +73,25 @@ pub fn scan_all(
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let range = endpoint::all().beyond(after.map(endpoint::encode), Direction::Forward);
-    scan_rows(read, KeyKind::Endpoint, &range, limit, Direction::Forward)
+    scan_endpoints(read, &range, limit, Direction::Forward)
+}
+
+fn scan_endpoints(
+    read: &(impl Read + ?Sized),
+    range: &KeyRange,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let rows = scan(read, range, limit, direction)?;
+    rows.iter().filter_map(|(key, value)| of_scan(read, key, value).transpose()).collect()
 }
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
 ///
 /// What is new or newly enabled gets only what is accepted from here on: `active_from` is set here, not by the caller.
-/// What is newly disabled gets a gap that says what it does not get; enabling closes it. What is newly enabled or has
-/// a new URL has its failures forgotten: they say nothing about it any more.
+/// What is newly disabled gets a gap that says what it does not get, with its filter; another filter ends that gap and
+/// begins the next one, and enabling closes it. What is newly enabled or has a new URL has its failures forgotten: they
+/// say nothing about it any more.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -82,7 +102,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
-    put_row(txn, endpoint::encode(row.target()), &row)?;
+    pieces::put(txn, &row)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -90,9 +110,10 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     match (was_disabled, &row.disabled) {
         (Some(true), None) => close_gap(txn, row.target(), row.active_from)?,
         (None | Some(false), Some(disabled)) => {
-            let first = gap_begin(txn, row.target())?;
-            delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason: disabled.reason });
+            open_gap(txn, &row, disabled.reason)?;
+            split_gap(txn, &row)?;
         }
+        (Some(true), Some(_)) if before.as_ref().map(Wanted::by) != Some(Wanted::by(&row)) => split_gap(txn, &row)?,
         _ => {}
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
@@ -127,20 +148,19 @@ pub fn disable(txn: &mut Txn<'_>, target: EndpointRef, reason: DisabledReason, n
     }
 }
 
-/// A position that everything before is settled at, as far as is durable: a little low while it is busy, which is
-/// harmless, as a delivery that has an outcome shows that and not the gap it may also lie in.
-fn position(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Seq, StoreError> {
+/// Where an endpoint stands, as far as is durable.
+fn stands_at(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Cursor, StoreError> {
     match delivery::cursor(read, target)? {
-        Some(cursor) => Ok(cursor.holes.first().map_or(cursor.upto, |hole| hole.previous())),
-        None => delivery::routed(read, target.app),
+        Some(cursor) => Ok(cursor),
+        None => Ok(Cursor { upto: delivery::routed(read, target.app)?, holes: Vec::new() }),
     }
 }
 
 /// Where a gap that opens now begins: behind where the endpoint stands. Gaps lie one behind the other, so that the last
 /// one to begin before a position is the one that tells. Where an earlier gap begins beyond that, all before it had been
 /// settled then, and where the endpoint stands is only noted too low.
-fn gap_begin(txn: &Txn<'_>, target: EndpointRef) -> Result<Seq, StoreError> {
-    let first = position(txn, target)?.next();
+fn gap_begin(txn: &Txn<'_>, target: EndpointRef, upto: Seq) -> Result<Seq, StoreError> {
+    let first = upto.next();
     Ok(match delivery::last_gap(txn, target)? {
         Some((earlier, gap)) if earlier >= first => gap.last.map_or(earlier, |last| last.next().max(earlier)),
         _ => first,
@@ -153,6 +173,58 @@ fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), St
     {
         delivery::put_gap(txn, target, first, &Gap { last: Some(last), ..gap });
     }
+    Ok(())
+}
+
+/// Opens a gap. What was accepted up to here and is not settled was judged by the filter that is committed.
+fn open_gap(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
+    let committed = txn.committed(&endpoint::encode(row.target()))?;
+    let committed = committed.map(|value| codec::decode::<Endpoint>(KeyKind::Endpoint.name(), &value)).transpose()?;
+    let (first, wanted) = match committed {
+        Some(before) => {
+            let cursor = stands_at(txn, row.target())?;
+            cancel_holes(txn, row.target(), &cursor.holes, reason)?;
+            (gap_begin(txn, row.target(), cursor.upto)?, Wanted::by(&before))
+        }
+        // Nothing that was accepted before there was an endpoint was ever for it.
+        None => (log::head(txn, row.app)?.next(), Wanted::by(row)),
+    };
+    delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason, wanted: Some(wanted) });
+    Ok(())
+}
+
+/// Deliveries that were overtaken, and that the endpoint wanted: each is a gap of its own, since what lies between them is
+/// settled. One in flight shows what it comes to, and its gap tells nothing then.
+fn cancel_holes(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    holes: &[Seq],
+    reason: DisabledReason,
+) -> Result<(), StoreError> {
+    for hole in holes {
+        let before = delivery::gap_before(txn, target, *hole)?;
+        if before.is_none_or(|(_, gap)| gap.last.is_some_and(|last| last < *hole)) {
+            let gap = Gap { last: Some(*hole), reason, wanted: Some(Wanted::default()) };
+            delivery::put_gap(txn, target, *hole, &gap);
+        }
+    }
+    Ok(())
+}
+
+/// The filter of a disabled endpoint changed, or may have: it wants what it says now of what is accepted from here on.
+fn split_gap(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
+    let head = log::head(txn, row.app)?;
+    let Some((first, gap)) = delivery::last_gap(txn, row.target())?.filter(|(_, gap)| gap.last.is_none()) else {
+        return Ok(());
+    };
+    if gap.wanted.as_ref() == Some(&Wanted::by(row)) {
+        return Ok(());
+    }
+    let next = Gap { wanted: Some(Wanted::by(row)), ..gap.clone() };
+    if first <= head {
+        delivery::put_gap(txn, row.target(), first, &Gap { last: Some(head), ..gap });
+    }
+    delivery::put_gap(txn, row.target(), first.max(head.next()), &next);
     Ok(())
 }
 
@@ -171,7 +243,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
     }
-    txn.delete(endpoint::encode(target));
+    pieces::remove(txn, target)?;
     txn.tell(Change::EndpointDeleted(target));
     Ok(())
 }
@@ -304,13 +376,84 @@ mod tests {
         assert_eq!(gap_of(99), Some((13, Some(15))));
         // It reports late, from before.
         store.write(|txn| {
-            delivery::put_cursor(txn, target(1, 1), &model::Cursor { upto: Seq(11), holes: Vec::new() });
+            delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(11), holes: Vec::new() });
             put(txn, &off)
         });
         assert_eq!((gap_of(14), gap_of(99)), (Some((13, Some(15))), Some((16, None))));
         stand(20);
         store.write(|txn| put(txn, &on));
         assert_eq!(gap_of(99), Some((16, Some(20))));
+    }
+
+    #[test]
+    fn a_gap_keeps_the_filter_that_it_was_passed_by_with() {
+        let store = TestStore::default();
+        let wants = |types: &[&str], off: bool| Endpoint {
+            event_types: types.iter().map(|text| (*text).to_owned()).collect(),
+            disabled: off.then_some(Disabled { at: UnixMs(3), reason: DisabledReason::Operator }),
+            ..plain_endpoint(target(1, 1))
+        };
+        let stand = |upto| {
+            store.write(|txn| {
+                delivery::put_routed(txn, AppId(1), Seq(upto));
+                Ok(())
+            });
+        };
+        let gap_of = |seq| {
+            let gap = delivery::gap_before(&store, target(1, 1), Seq(seq)).unwrap();
+            gap.map(|(first, gap)| (first.0, gap.last.map(|last| last.0), gap.wanted.unwrap().event_types.join(",")))
+        };
+        stand(4);
+        store.write(|txn| put(txn, &wants(&["a"], true)));
+        store.write(|txn| put(txn, &wants(&["b"], true)));
+        assert_eq!(gap_of(99), Some((5, None, "b".to_owned())), "made disabled: from the head on");
+        stand(8);
+        store.write(|txn| put(txn, &wants(&["c"], true)));
+        stand(9);
+        store.write(|txn| put(txn, &wants(&["d"], false)));
+        assert_eq!(gap_of(8), Some((5, Some(8), "b".to_owned())));
+        assert_eq!(gap_of(99), Some((9, Some(9), "c".to_owned())));
+        // Another filter and disabled in one commit: what is not settled yet was taken under the filter before.
+        store.write(|txn| {
+            delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(9), holes: Vec::new() });
+            delivery::put_routed(txn, AppId(1), Seq(12));
+            Ok(())
+        });
+        store.write(|txn| put(txn, &wants(&["e"], false)).and_then(|()| put(txn, &wants(&["e"], true))));
+        assert_eq!(gap_of(12), Some((10, Some(12), "d".to_owned())));
+        assert_eq!(gap_of(99), Some((13, None, "e".to_owned())));
+    }
+
+    #[test]
+    fn of_what_an_endpoint_has_passed_only_its_holes_are_cancelled() {
+        let store = TestStore::default();
+        let off = Some(Disabled { at: UnixMs(3), reason: DisabledReason::Gone });
+        let row = Endpoint { event_types: vec!["a".to_owned()], ..plain_endpoint(target(1, 1)) };
+        store.write(|txn| put(txn, &row));
+        let stand = |upto, holes: &[u64]| {
+            let cursor = Cursor { upto: Seq(upto), holes: holes.iter().map(|hole| Seq(*hole)).collect() };
+            store.write(|txn| {
+                delivery::put_cursor(txn, target(1, 1), &cursor);
+                delivery::put_routed(txn, AppId(1), Seq(12));
+                Ok(())
+            });
+        };
+        let covered = || -> Vec<u64> {
+            let covers = |seq: &u64| {
+                let gap = delivery::gap_before(&store, target(1, 1), Seq(*seq)).unwrap();
+                gap.is_some_and(|(_, gap)| gap.last.is_none_or(|last| last.0 >= *seq))
+            };
+            (1..=14).filter(covers).collect()
+        };
+        stand(9, &[2, 5]);
+        store.write(|txn| put(txn, &Endpoint { disabled: off, ..row.clone() }));
+        assert_eq!(covered(), [2, 5, 10, 11, 12, 13, 14]);
+        store.write(|txn| put(txn, &row));
+        assert_eq!(covered(), [2, 5, 10, 11, 12]);
+        // A hole that an earlier gap covers, and one between two gaps.
+        stand(12, &[3, 11]);
+        store.write(|txn| put(txn, &Endpoint { disabled: off, ..row.clone() }));
+        assert_eq!(covered(), [2, 3, 5, 10, 11, 12, 13, 14]);
     }
 
     #[test]

@@ -104,17 +104,25 @@ mod tests {
     use model::Seq;
 
     fn row(number: u32, status: JobStatus) -> Job {
-        Job {
-            number,
-            target: target(1, 1),
-            kind: JobKind::RedriveDeadLetters,
-            status,
-            position: Seq(0),
-            last: Seq(9),
-            affected: 0,
-            created_at: UnixMs(1),
-            updated_at: UnixMs(1),
-        }
+        Job { status, ..Job::new(number, target(1, 1), JobKind::RedriveDeadLetters, (Seq(0), Seq(9)), UnixMs(1)) }
+    }
+
+    #[test]
+    fn a_job_of_the_version_before_reads_as_one_that_skipped_nothing() {
+        let store = TestStore::default();
+        let new = Job { position: Seq(3), affected: 2, looked_at: 2, ..row(7, JobStatus::Running) };
+        // The same without its last two fields, which are a byte each.
+        let value = codec::encode(&new);
+        store.write(|txn| {
+            txn.put(job::encode(7), value.slice(..value.len() - 2));
+            Ok(())
+        });
+        assert_eq!(get(&store, 7).unwrap(), Some(new.clone()));
+        let mut skipped = model::Skipped::default();
+        skipped.count(model::SkipReason::Delivered);
+        let newer = Job { looked_at: 3, skipped, ..new };
+        store.write(|txn| put(txn, &newer));
+        assert_eq!(list(&store, None, 10, Direction::Forward).unwrap(), [newer]);
     }
 
     #[test]

@@ -114,6 +114,12 @@ impl Progress {
         }
     }
 
+    /// Whether an endpoint was offered something that it has not settled.
+    #[must_use]
+    pub fn owes(&self, target: EndpointRef) -> bool {
+        self.apps.get(&target.app).is_some_and(|app| app.owing.contains_key(&target.endpoint))
+    }
+
     /// Endpoints that owe something, for start-up.
     pub fn owing(&self) -> impl Iterator<Item = EndpointRef> + '_ {
         self.apps.iter().flat_map(|(app, progress)| {

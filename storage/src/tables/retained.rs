@@ -1,4 +1,5 @@
-//! How much is retained, and the time that retention goes by: facts about the whole store, a row each.
+//! How much is retained, the time that retention goes by, and how far attempts were forgotten: facts about the whole
+//! store, a row each.
 //!
 //! The bytes are those of keys and values, kept by the writer as the sum of what each transaction says it adds and takes
 //! away. Deliberately only events and attempts, nearly all there is: other rows are few, or expire by themselves.
@@ -14,6 +15,7 @@ use model::UnixMs;
 // Names of rows. Persisted: never rename.
 const RETAINED: &str = "retained_bytes";
 const CLOCK: &str = "retention_clock";
+const FORGOTTEN: &str = "attempts_forgotten_before";
 
 /// Bytes of what is retained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -68,4 +70,24 @@ pub fn clock(read: &(impl Read + ?Sized)) -> Result<Option<UnixMs>, StoreError> 
 /// None today.
 pub fn put_clock(txn: &mut Txn<'_>, time: UnixMs) -> Result<(), StoreError> {
     put_row(txn, meta::encode(CLOCK), &time)
+}
+
+/// Attempts that started before this time may have been forgotten; [`UnixMs::ZERO`] when none was for its age.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn attempts_forgotten_before(read: &(impl Read + ?Sized)) -> Result<UnixMs, StoreError> {
+    Ok(get_row(read, KeyKind::Meta, &meta::encode(FORGOTTEN))?.unwrap_or(UnixMs::ZERO))
+}
+
+/// Notes that attempts that started before this time are being forgotten. The mark never goes back: what is forgotten
+/// stays so, whatever limits are set later.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn note_attempts_forgotten(txn: &mut Txn<'_>, before: UnixMs) -> Result<(), StoreError> {
+    if before > attempts_forgotten_before(txn)? {
+        put_row(txn, meta::encode(FORGOTTEN), &before)?;
+    }
+    Ok(())
 }

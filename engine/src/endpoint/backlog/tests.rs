@@ -56,6 +56,26 @@ fn an_offer_that_was_lost_on_the_way_is_noticed_by_the_next() {
 }
 
 #[test]
+fn with_another_filter_all_that_was_not_tried_is_read_again() {
+    let mut backlog = fresh(10);
+    offer(&mut backlog, 0, &[1, 2, 4]);
+    backlog.pop();
+    backlog.read_again();
+    assert_eq!((backlog.cursor().upto, backlog.queued_bytes()), (Seq(0), 0), "the first is in flight");
+    backlog.missed(Seq(5));
+    let read = backlog.next_read(usize::MAX).unwrap();
+    assert_eq!((read.after, read.upto), (Seq(1), Seq(5)));
+    // Another change while it reads: what it finds was found with the filter before.
+    backlog.read_again();
+    assert!(backlog.read_is_stale());
+    backlog.read_done(vec![event(2)], Seq(5));
+    assert_eq!((backlog.queued(), backlog.next_read(usize::MAX)), (0, Some(read)));
+    backlog.read_done(vec![event(3)], Seq(5));
+    backlog.settled(Seq(1));
+    assert_eq!((backlog.pop().unwrap().seq, backlog.cursor()), (Seq(3), Cursor { upto: Seq(5), holes: vec![Seq(3)] }));
+}
+
+#[test]
 fn without_room_only_an_empty_queue_is_refilled() {
     let mut backlog = fresh(8);
     offer(&mut backlog, 0, &[1]);
@@ -127,7 +147,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_repeated_or_claimed_early(
         capacity in 1usize..6,
-        steps in proptest::collection::vec((0u8..5, 1u64..4, any::<prop::sample::Index>()), 1..200),
+        steps in proptest::collection::vec((0u8..6, 1u64..4, any::<prop::sample::Index>()), 1..200),
     ) {
         let mut backlog = fresh(capacity);
         let (mut log, mut tried, mut open) = (Vec::<u64>::new(), Vec::new(), Vec::<u64>::new());
@@ -149,6 +169,7 @@ proptest! {
                     backlog.settled(Seq(seq));
                     settled.insert(seq);
                 },
+                4 => backlog.read_again(),
                 _ => match read.take() {
                     None => read = backlog.next_read(usize::MAX),
                     Some(LogRead { after, upto, max_events }) => {

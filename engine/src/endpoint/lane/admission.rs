@@ -6,7 +6,7 @@
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
 use crate::endpoint::backlog::Backlog;
-use crate::endpoint::breaker::{Admission, Ticket};
+use crate::endpoint::breaker::{Admission, State, Ticket};
 use crate::endpoint::retries::DueKey;
 use crate::endpoint::window::{Feedback, Slot};
 use crate::retry::budget::{RetryBudget, withdraw_both};
@@ -44,6 +44,22 @@ impl Lane {
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
         self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
+    }
+
+    /// Whether an attempt would start now if there were room for it on the shard, as far as this endpoint alone decides.
+    /// It may still not start (the budgets of retries are not looked at), but it never does when this says no.
+    pub fn would_start(&mut self, now: UnixMs) -> bool {
+        let breaker_lets_one = match self.breaker.state() {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen => false,
+        };
+        breaker_lets_one
+            && !self.policy.disabled
+            && self.window.room() > 0
+            && self.slow_down_until.max(self.lacking_until) <= now
+            && self.has_work(now)
+            && self.rate.as_mut().is_none_or(|rate| rate.check(now.0).is_ok())
     }
 
     /// When to ask again, if nothing happens before.

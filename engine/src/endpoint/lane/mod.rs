@@ -148,6 +148,11 @@ impl Lane {
         transition
     }
 
+    /// The endpoint wants other events now: those that were not tried are looked at again.
+    pub fn filter_changed(&mut self) {
+        self.backlog.read_again();
+    }
+
     /// Events that match were offered; `previous` is what was offered before them. Answers how many found no room.
     pub fn offer<'a>(&mut self, previous: Seq, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
         self.backlog.offer(previous, events, room_bytes)
@@ -172,6 +177,10 @@ impl Lane {
     /// The read that comes next found that the log begins behind where this endpoint stands: what lies between was
     /// removed by retention before its turn came.
     pub fn log_removed(&mut self, stretch: Expired) {
+        if self.backlog.read_is_stale() {
+            // The read that is made again finds it once more.
+            return;
+        }
         self.expired = Some(self.expired.map_or(stretch, |before| before.and(stretch)));
     }
 
@@ -372,6 +381,12 @@ impl Lane {
     #[must_use]
     pub fn all_slots_back(&self) -> bool {
         self.window.room() == self.window.limit()
+    }
+
+    /// The position from which on the delivery that waits longest is found, when that is not in memory; for metrics.
+    #[must_use]
+    pub fn oldest_on_disk(&self) -> Option<Seq> {
+        self.backlog.first_on_disk()
     }
 
     /// When the delivery that waits longest in memory was accepted, for metrics.

@@ -219,7 +219,9 @@ impl Base {
 
     /// Room on the disk of sled's files.
     pub(super) fn free_bytes(&self) -> std::io::Result<u64> {
-        fs2::available_space(self.data_file.parent().unwrap_or(&self.data_file))
+        let disk = rustix::fs::statvfs(self.data_file.parent().unwrap_or(&self.data_file))?;
+        // What is left to others than the superuser.
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Bytes of sled's files.
