@@ -49,6 +49,14 @@ impl Checks {
         }
     }
 
+    /// A uid, when there is one: as [`Checks::path_name_if_any`], and not led by what the ids of its kind are led by.
+    pub(crate) fn uid_if_any(&mut self, id_prefix: &str, value: Option<&str>) {
+        self.path_name_if_any("uid", value);
+        if value.is_some_and(|value| value.starts_with(id_prefix) && !looks_like_id(value)) {
+            self.wrong(&["uid"], format!("must not begin with '{id_prefix}', as ids do"), "value_error.reserved");
+        }
+    }
+
     /// As [`Checks::name`], when there is one.
     pub(crate) fn name_if_any(&mut self, field: &str, value: Option<&str>) {
         if let Some(value) = value {
@@ -144,6 +152,16 @@ pub(crate) fn either<T: PartialEq>(
     new.or(old)
 }
 
+/// What the ids of applications begin with.
+pub(crate) const APPLICATION_PREFIX: &str = "app_";
+/// What the ids of endpoints begin with.
+pub(crate) const ENDPOINT_PREFIX: &str = "ep_";
+
+/// Whether a path may give a new thing this name as its uid.
+pub(crate) fn may_be_uid(id_prefix: &str, text: &str) -> bool {
+    is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") && !text.starts_with(id_prefix)
+}
+
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
@@ -169,6 +187,22 @@ mod tests {
         assert!(wrong_with(|checks| checks.name("uid", "a-B_9.z")).is_empty());
         for bad in ["", "a b", "ä", "a/b", &"x".repeat(257)] {
             assert_eq!(wrong_with(|checks| checks.name("uid", bad)), ["body.uid"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_uid_does_not_begin_as_an_id_of_its_kind_does() {
+        let id = |kind| model::id::IdParts { at: model::UnixMs(1), number: 1, low: 1 }.to_text(kind);
+        for (kind, prefix) in [(IdKind::Application, APPLICATION_PREFIX), (IdKind::Endpoint, ENDPOINT_PREFIX)] {
+            assert!(id(kind).starts_with(prefix));
+            for bad in [&format!("{prefix}1"), prefix, ".", &id(kind)] {
+                assert_eq!(wrong_with(|checks| checks.uid_if_any(prefix, Some(bad))), ["body.uid"], "{bad}");
+                assert!(!may_be_uid(prefix, bad), "{bad}");
+            }
+            for good in ["msg_1", "apps_1", "app"] {
+                assert!(wrong_with(|checks| checks.uid_if_any(prefix, Some(good))).is_empty(), "{good}");
+                assert!(may_be_uid(prefix, good));
+            }
         }
     }
 
