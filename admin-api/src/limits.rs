@@ -122,6 +122,8 @@ pub(crate) const TARGET_HEADERS_MAX: usize = 32;
 pub(crate) const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
 /// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
 pub(crate) const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
+/// Bytes of an endpoint's own root certificates in PEM.
+pub(crate) const CA_PEM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Messages per second, of an endpoint or application.

@@ -17,7 +17,7 @@ use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
 use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
-use super::tls;
+use super::tls::{self, ALPN_HTTP2, Connectors};
 use super::wire::Wire;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
@@ -31,15 +31,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Most addresses of one name that are tried.
 const DIALLED_MAX: usize = 8;
-
-/// HTTP/2 as TLS names it (RFC 9113, 3.2), and HTTP/1.1.
-const ALPN_HTTP2: &[u8] = b"h2";
-const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +78,7 @@ pub(super) struct Dialler {
     resolver: Resolver,
     /// One permit per open connection.
     slots: Arc<Semaphore>,
-    /// Offers HTTP/2 and HTTP/1.1.
-    tls: TlsConnector,
-    /// Offers HTTP/1.1 alone, to those who flooded HTTP/2.
-    tls_http1: TlsConnector,
+    tls: Connectors,
     http2: http2::Bounds,
     shunned: Shunned,
     connect_timeout: Duration,
@@ -98,15 +90,12 @@ impl Dialler {
         guard: Arc<Guard>,
         resolver: Resolver,
         slots: Arc<Semaphore>,
-        mut tls: rustls::ClientConfig,
+        tls: rustls::ClientConfig,
         http2: http2::Bounds,
         connect_timeout: Duration,
     ) -> Dialler {
-        tls.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
-        let tls_http1 = TlsConnector::from(Arc::new(tls.clone()));
-        tls.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-        let (tls, shunned) = (TlsConnector::from(Arc::new(tls)), Shunned::default());
-        Dialler { guard, resolver, slots, tls, tls_http1, http2, shunned, connect_timeout }
+        let (tls, shunned) = (Connectors::new(tls), Shunned::default());
+        Dialler { guard, resolver, slots, tls, http2, shunned, connect_timeout }
     }
 
     /// The right to one more connection, if there may be one.
@@ -141,7 +130,8 @@ impl Dialler {
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
         let is_shunned = self.shunned.contains(target.origin(), Instant::now());
-        let connector = if is_shunned { &self.tls_http1 } else { &self.tls };
+        let connectors = target.own_roots().map_or(&self.tls, |own| &own.connectors);
+        let connector = if is_shunned { &connectors.http1 } else { &connectors.all };
         let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
         secured.get_mut().0.secured();
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);

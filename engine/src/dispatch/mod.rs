@@ -32,9 +32,9 @@ mod wire;
 pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
 pub use self::lack::Lack;
-pub use self::request::{BuildTargetError, HeaderError, Target, check_headers};
-pub use self::sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
-pub use self::tls::{RootCertificate, RootsError, read_roots};
+pub use self::request::{BuildTargetError, HeaderError, SignatureHeaders, Target, check_headers};
+pub use self::sign::{SecretKind, SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+pub use self::tls::{OwnRoots, RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
 use bytes::Bytes;

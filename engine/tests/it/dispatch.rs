@@ -8,7 +8,8 @@ mod tls;
 use crate::receiver::{Receiver, read_request};
 use bytes::Bytes;
 use engine::dispatch::{
-    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, SigningKey, Target, check_url,
+    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, OwnRoots, SignatureHeaders,
+    SigningKey, Target, check_url,
 };
 use model::{AppId, Event, Seq, UnixMs};
 use std::io;
@@ -43,7 +44,8 @@ fn dispatcher_resolving(
 
 fn target(url: &str, guard: &Guard) -> Arc<Target> {
     let url = check_url(url, guard).unwrap();
-    Arc::new(Target::new(&url, [("x-tenant", "7")], vec![SigningKey::parse(SECRET).unwrap()]).unwrap())
+    let keys = vec![SigningKey::parse(SECRET).unwrap()];
+    Arc::new(Target::new(&url, [("x-tenant", "7")], keys, SignatureHeaders::Both).unwrap())
 }
 
 fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {

@@ -72,7 +72,10 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     }
     if schedule::validate(&config.engine.retry_policy).is_err() {
         let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);
-        return Err(out_of_bounds("retry_schedule", format!("must have 1 to {most} gaps of 1ms to {longest_d}d each")));
+        return Err(out_of_bounds(
+            "retry_schedule",
+            format!("must have at most {most} gaps of 1ms to {longest_d}d each"),
+        ));
     }
     if crate::logging::filter(&config.log_level).is_none() {
         let problem = "must be a level (error, warn, info, debug, trace) or directives such as info,engine=debug";

@@ -50,6 +50,11 @@ pub(crate) type Hours = Span<3_600_000>;
 /// An element of a schedule: always with a unit.
 pub(crate) type Gap = Span<0>;
 
+/// The gaps of a retry schedule; none means a single attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Schedule(pub(crate) Vec<Gap>);
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -107,6 +112,19 @@ impl<const BARE_MS: u64> FromStr for Span<BARE_MS> {
 impl<const BARE_MS: u64> fmt::Display for Span<BARE_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show(self.0, &TIME_UNITS, f)
+    }
+}
+
+// === impl Schedule ===
+
+impl FromStr for Schedule {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.trim() {
+            "" | "none" => Ok(Schedule(Vec::new())),
+            gaps => gaps.split(',').map(str::parse).collect::<Result<_, _>>().map(Schedule),
+        }
     }
 }
 
@@ -292,6 +310,13 @@ mod tests {
         assert_eq!("99999999999999999999s".parse::<Millis>(), Err(UnitError::TooLarge));
         assert_eq!("999999999999999999d".parse::<Millis>(), Err(UnitError::TooLarge));
         assert!("5".parse::<Gap>().is_err(), "a schedule names its units");
+    }
+
+    #[test]
+    fn a_schedule_may_have_no_gap() {
+        assert_eq!("5s, 2m".parse(), Ok(Schedule(vec![Span(5_000), Span(120_000)])));
+        assert_eq!(("none".parse(), "".parse()), (Ok(Schedule(vec![])), Ok(Schedule(vec![]))));
+        assert!("5s,,2m".parse::<Schedule>().is_err() && "5".parse::<Schedule>().is_err());
     }
 
     #[test]

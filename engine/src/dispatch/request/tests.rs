@@ -23,7 +23,44 @@ fn event() -> Event {
 
 fn target(url: &str, custom: &[(&str, &str)]) -> Result<Target, BuildTargetError> {
     let url = check_url(url, &Guard::default()).unwrap();
-    Target::new(&url, custom.iter().copied(), vec![SigningKey::parse(SECRET).unwrap()])
+    Target::new(&url, custom.iter().copied(), vec![SigningKey::parse(SECRET).unwrap()], SignatureHeaders::Both)
+}
+
+/// Over either version of HTTP the receiver gets the names that were asked for, all with the same values, and no others.
+#[test]
+fn id_timestamp_and_signature_come_under_the_names_that_were_asked_for() {
+    for (names, families) in [
+        (SignatureHeaders::Webhook, ["webhook"].as_slice()),
+        (SignatureHeaders::Svix, &["svix"]),
+        (SignatureHeaders::Both, &["webhook", "svix"]),
+    ] {
+        let url = check_url("https://example.com/", &Guard::default()).unwrap();
+        let keys = || vec![SigningKey::parse(SECRET).unwrap(), SigningKey::parse(SECRET).unwrap()];
+        let target = Target::new(&url, [], keys(), names).unwrap();
+        let (event, now) = (event(), UnixMs(1_700_000_123_456));
+        let signature = sign::sign(&keys(), &event.message_id(), 1_700_000_123, &event.payload);
+        let expected: Vec<(String, String)> = families
+            .iter()
+            .flat_map(|family| {
+                let id = (format!("{family}-id"), event.message_id());
+                let timestamp = (format!("{family}-timestamp"), "1700000123".to_owned());
+                [id, timestamp, (format!("{family}-signature"), signature.clone())]
+            })
+            .collect();
+        let is_ours = |name: &str| name.starts_with("webhook-") || name.starts_with("svix-");
+        let mut head = String::new();
+        write_head(&target, &event, now, &mut head);
+        let lines = head.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| is_ours(name));
+        assert_eq!(lines.map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>(), expected);
+        let request = build(&target, &event, now);
+        let headers = request.headers().iter().filter(|(name, _)| is_ours(name.as_str()));
+        let mut headers: Vec<_> =
+            headers.map(|(n, v)| (n.as_str().to_owned(), v.to_str().unwrap().to_owned())).collect();
+        let mut sorted = expected;
+        headers.sort();
+        sorted.sort();
+        assert_eq!(headers, sorted);
+    }
 }
 
 #[test]
@@ -110,7 +147,7 @@ fn a_stored_header_that_folds_into_ours_is_left_out_and_the_rest_is_sent() {
 #[test]
 fn nothing_is_sent_unsigned() {
     let url = check_url("https://example.com/", &Guard::default()).unwrap();
-    assert_eq!(Target::new(&url, [], vec![]).unwrap_err(), BuildTargetError::NoKey);
+    assert_eq!(Target::new(&url, [], vec![], SignatureHeaders::Both).unwrap_err(), BuildTargetError::NoKey);
 }
 
 /// Names near ours and plain noise.
