@@ -44,7 +44,7 @@ impl Checks {
     pub(crate) fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
-        if matches!(value, "." | "..") || value.starts_with(kind.prefix()) || looks_like_id(value) {
+        if means_another(kind, value) {
             let prefix = kind.prefix();
             let msg = format!("must be neither '.' nor '..', nor begin with '{prefix}', nor look like an id");
             self.wrong(&[field], msg, "value_error.reserved");
@@ -104,6 +104,22 @@ impl Checks {
         is_right
     }
 
+    /// Tags: distinct texts without control characters.
+    pub(crate) fn tags(&mut self, values: &[String]) {
+        if self.count("tags", values.len(), 0, limits::MESSAGE_TAGS_MAX) {
+            for (index, value) in values.iter().enumerate() {
+                let path = ["tags", &index.to_string()];
+                if value.is_empty() || value.len() > limits::TAG_BYTES_MAX {
+                    let msg = format!("must have 1 to {} bytes", limits::TAG_BYTES_MAX);
+                    self.wrong(&path, msg, "value_error.any_str.length");
+                } else if value.chars().any(char::is_control) {
+                    self.wrong(&path, "must not have control characters", "value_error.str.regex");
+                }
+            }
+            self.distinct("tags", values);
+        }
+    }
+
     fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
         let mut seen = HashSet::with_capacity(values.len());
         if let Some(value) = values.iter().map(AsRef::as_ref).find(|value| !seen.insert(*value)) {
@@ -144,6 +160,16 @@ pub(crate) fn either<T: PartialEq>(
         checks.wrong(&[old_name], format!("differs from {new_name}"), "value_error.conflict");
     }
     new.or(old)
+}
+
+/// Whether a path may give a new thing this name as its uid.
+pub(crate) fn may_be_uid(kind: IdKind, text: &str) -> bool {
+    is_name(text) && !means_another(kind, text)
+}
+
+/// Whether a path with this name would mean something else than the thing of this kind that is called so.
+fn means_another(kind: IdKind, text: &str) -> bool {
+    matches!(text, "." | "..") || text.starts_with(kind.prefix()) || looks_like_id(text)
 }
 
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
@@ -188,9 +214,10 @@ mod tests {
             (IdKind::Application, &long),
         ] {
             assert_eq!(check(kind, bad), ["body.uid"], "{bad}");
+            assert!(!may_be_uid(kind, bad), "{bad}");
         }
         for (kind, good) in [(IdKind::Application, "ep_1"), (IdKind::Endpoint, "app-1"), (IdKind::Message, "evt_1")] {
-            assert!(check(kind, good).is_empty(), "{good}");
+            assert!(check(kind, good).is_empty() && may_be_uid(kind, good), "{good}");
         }
     }
 
