@@ -39,21 +39,15 @@ impl Checks {
         self.name_at(&[field], value, limits::NAME_MAX);
     }
 
-    /// A name that a path may call something by: a uid or an event id. One that looks like an id of ours would be taken for
-    /// that id, and `.` and `..` do not survive in a path.
-    pub(crate) fn path_name_if_any(&mut self, field: &str, value: Option<&str>) {
+    /// A name that a path may call a thing of this kind by: a uid or an event id. One that begins as the ids of its kind do,
+    /// or looks like any id of ours, would be taken for that id, and `.` and `..` do not survive in a path.
+    pub(crate) fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
-        if matches!(value, "." | "..") || looks_like_id(value) {
-            self.wrong(&[field], "must be neither '.' nor '..' nor look like an id", "value_error.reserved");
-        }
-    }
-
-    /// A uid, when there is one: as [`Checks::path_name_if_any`], and not led by what the ids of its kind are led by.
-    pub(crate) fn uid_if_any(&mut self, id_prefix: &str, value: Option<&str>) {
-        self.path_name_if_any("uid", value);
-        if value.is_some_and(|value| value.starts_with(id_prefix) && !looks_like_id(value)) {
-            self.wrong(&["uid"], format!("must not begin with '{id_prefix}', as ids do"), "value_error.reserved");
+        if matches!(value, "." | "..") || value.starts_with(kind.prefix()) || looks_like_id(value) {
+            let prefix = kind.prefix();
+            let msg = format!("must be neither '.' nor '..', nor begin with '{prefix}', nor look like an id");
+            self.wrong(&[field], msg, "value_error.reserved");
         }
     }
 
@@ -152,14 +146,9 @@ pub(crate) fn either<T: PartialEq>(
     new.or(old)
 }
 
-/// What the ids of applications begin with.
-pub(crate) const APPLICATION_PREFIX: &str = "app_";
-/// What the ids of endpoints begin with.
-pub(crate) const ENDPOINT_PREFIX: &str = "ep_";
-
-/// Whether a path may give a new thing this name as its uid.
-pub(crate) fn may_be_uid(id_prefix: &str, text: &str) -> bool {
-    is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") && !text.starts_with(id_prefix)
+/// Whether a path may give a new thing of this kind the name that it called it by.
+pub(crate) fn may_be_uid(kind: IdKind, text: &str) -> bool {
+    is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") && !text.starts_with(kind.prefix())
 }
 
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
@@ -191,18 +180,23 @@ mod tests {
     }
 
     #[test]
-    fn a_uid_does_not_begin_as_an_id_of_its_kind_does() {
-        let id = |kind| model::id::IdParts { at: model::UnixMs(1), number: 1, low: 1 }.to_text(kind);
-        for (kind, prefix) in [(IdKind::Application, APPLICATION_PREFIX), (IdKind::Endpoint, ENDPOINT_PREFIX)] {
-            assert!(id(kind).starts_with(prefix));
-            for bad in [&format!("{prefix}1"), prefix, ".", &id(kind)] {
-                assert_eq!(wrong_with(|checks| checks.uid_if_any(prefix, Some(bad))), ["body.uid"], "{bad}");
-                assert!(!may_be_uid(prefix, bad), "{bad}");
-            }
-            for good in ["msg_1", "apps_1", "app"] {
-                assert!(wrong_with(|checks| checks.uid_if_any(prefix, Some(good))).is_empty(), "{good}");
-                assert!(may_be_uid(prefix, good));
-            }
+    fn a_name_in_a_path_is_neither_dots_nor_like_an_id() {
+        let check = |kind, text: &str| wrong_with(|checks| checks.path_name_if_any("uid", kind, Some(text)));
+        let long = format!("ep_{}", "0".repeat(26));
+        for (kind, bad) in [
+            (IdKind::Application, "app_123"),
+            (IdKind::Application, "app_"),
+            (IdKind::Endpoint, "ep_1"),
+            (IdKind::Message, "msg_x"),
+            (IdKind::Application, ".."),
+            (IdKind::Endpoint, "."),
+            (IdKind::Application, &long),
+        ] {
+            assert_eq!(check(kind, bad), ["body.uid"], "{bad}");
+            assert!(!may_be_uid(kind, bad), "{bad}");
+        }
+        for (kind, good) in [(IdKind::Application, "ep_1"), (IdKind::Endpoint, "app-1"), (IdKind::Message, "evt_1")] {
+            assert!(check(kind, good).is_empty(), "{good}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
-use crate::dispatch::{RootCertificate, SecretKind, SignatureHeaders};
+use crate::dispatch::{Egress, RootCertificate, SecretKind, SignatureHeaders};
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub https_only: bool,
     /// Root certificates that are trusted for targets besides Mozilla's; [`crate::dispatch::read_roots`] reads them.
     pub extra_roots: Vec<RootCertificate>,
+    /// The proxy that targets are reached through; none means directly.
+    pub egress: Option<Egress>,
     /// For endpoints without a policy of their own.
     pub retry_policy: RetryPolicy,
     /// What a 4xx without a meaning of its own leads to, for endpoints that do not say.
@@ -85,6 +87,7 @@ impl Default for EngineConfig {
             secret_kind: SecretKind::default(),
             https_only: false,
             extra_roots: Vec::new(),
+            egress: None,
             retry_policy: RetryPolicy::standard(),
             on_client_error: ClientErrorPolicy::Retry,
             attempt_timeout_ms: 15_000,

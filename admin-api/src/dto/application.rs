@@ -6,7 +6,8 @@ use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadat
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
-use crate::validate::{APPLICATION_PREFIX, Checks, either};
+use crate::validate::{Checks, either};
+use model::id::IdKind;
 use model::{AppId, Application, UnixMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -74,7 +75,7 @@ impl ApplicationIn {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         checks.text("name", &self.name, 1, limits::LABEL_BYTES_MAX);
-        checks.uid_if_any(APPLICATION_PREFIX, self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let rate = either(&mut checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
@@ -123,7 +124,7 @@ impl ApplicationPatch {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
-        checks.uid_if_any(APPLICATION_PREFIX, self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(&mut checks, ("throttleRate", new), ("rateLimit", old));

@@ -9,8 +9,9 @@ use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
-use crate::validate::{Checks, ENDPOINT_PREFIX, either};
+use crate::validate::{Checks, either};
 use engine::dispatch::{masked, read_roots};
+use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Seq, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -282,7 +283,7 @@ fn check_filter(checks: &mut Checks, new: Option<&[String]>, old: Option<&[Strin
 
 fn check_common(checks: &mut Checks, description: Option<&str>, uid: Option<&String>, metadata: Option<&Metadata>) {
     description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-    checks.uid_if_any(ENDPOINT_PREFIX, uid.map(String::as_str));
+    checks.path_name_if_any("uid", IdKind::Endpoint, uid.map(String::as_str));
     metadata.iter().for_each(|metadata| checks.metadata(metadata));
 }
 

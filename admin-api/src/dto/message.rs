@@ -13,6 +13,7 @@ use crate::validate::Checks;
 use bytes::Bytes;
 use engine::NewMessage;
 use model::Event;
+use model::id::IdKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -70,7 +71,7 @@ impl MessageIn<'_> {
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
         let mut checks = Checks::of("body");
         checks.name("eventType", &self.event_type);
-        checks.path_name_if_any("eventId", self.event_id.as_deref());
+        checks.path_name_if_any("eventId", IdKind::Message, self.event_id.as_deref());
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
         if self.deliver_at.is_some() {
             checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");

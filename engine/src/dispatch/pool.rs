@@ -354,6 +354,7 @@ mod tests {
             resolver,
             slots,
             tls,
+            None,
             Bounds { head_len_max: 8192, body_len_max: 8192 },
             Duration::from_secs(5),
         );

@@ -2,6 +2,7 @@
 
 mod answers;
 mod connections;
+mod proxy;
 mod refusals;
 mod tls;
 

@@ -2,6 +2,7 @@
 //!
 //! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
 
+use super::units::ProxyUrl;
 use super::{ConfigError, Loaded};
 use admin_api::CORS_ORIGINS_MAX;
 use engine::retry::schedule;
@@ -61,6 +62,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         if value < least || value > most {
             return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
         }
+    }
+    if let Some(Err(error)) = config.egress_proxy.as_ref().map(ProxyUrl::read) {
+        return Err(out_of_bounds("egress_proxy", format!("is no proxy: {error}")));
     }
     match (&config.tls_cert, &config.tls_key) {
         (Some(_), None) => return Err(out_of_bounds("tls_cert", "needs tls_key beside it".to_owned())),

@@ -5,7 +5,7 @@
 
 use super::file::{self, FileSettings};
 use super::settings::{Kind, Names, OnClientError, RetryJitter, Settings};
-use super::units::{CorsOrigin, PortRange, Range, Schedule, Size, Span};
+use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -144,6 +144,9 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir);
     set(&mut config.ca_files, settings.ca_files);
+    config.egress_proxy = settings.egress_proxy.or(config.egress_proxy.take());
+    let except = settings.egress_proxy_except.map(|list| list.into_iter().map(|Exception(except)| except).collect());
+    set(&mut config.egress_proxy_except, except);
     config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
     config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
     set(&mut config.log_format, settings.log_format);
@@ -268,6 +271,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
         allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        egress_proxy: config.egress_proxy.clone(),
+        egress_proxy_except: Some(config.egress_proxy_except.iter().cloned().map(Exception).collect()),
         https_only: Some(engine.https_only),
         signature_headers: Some(match engine.signature_headers {
             SignatureHeaders::Webhook => Names::Webhook,

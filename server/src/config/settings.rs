@@ -3,7 +3,7 @@
 //! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
 //! [`super::Config`]'s and the engine's.
 
-use super::units::{CorsOrigin, Hours, Millis, PortRange, Range, Schedule, Size};
+use super::units::{CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -98,6 +98,14 @@ pub(crate) struct Settings {
     /// Ports that endpoints may be on, such as `443,8000-8999`. Default: any.
     #[arg(long, env = "PINION_TARGET_PORTS", value_name = "PORT", value_delimiter = ',')]
     pub(crate) target_ports: Option<Vec<PortRange>>,
+    /// Proxy that endpoints are reached through: http://, socks5:// (Pinion resolves names) or socks5h:// (the proxy does),
+    /// with user name and password if it wants them.
+    #[arg(long, env = "PINION_EGRESS_PROXY", value_name = "URL", hide_env_values = true)]
+    pub(crate) egress_proxy: Option<ProxyUrl>,
+    /// Endpoints that are reached directly all the same: a range for those given as an address, or a host name with all
+    /// below it.
+    #[arg(long, env = "PINION_EGRESS_PROXY_EXCEPT", value_name = "CIDR|HOST", value_delimiter = ',')]
+    pub(crate) egress_proxy_except: Option<Vec<Exception>>,
     /// Endpoints must be https://.
     #[arg(long, env = "PINION_HTTPS_ONLY", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) https_only: Option<bool>,

@@ -16,6 +16,8 @@ metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]
 target_ports = ["443", "8000-8999"]
+egress_proxy = "socks5://proxy.internal:1080"
+egress_proxy_except = ["10.0.0.0/8", "internal"]
 https_only = true
 signature_headers = "svix"
 secret_kind = "ed25519"
@@ -177,6 +179,21 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
 }
 
 #[test]
+fn the_password_of_a_proxy_is_in_no_text() {
+    let good = load("egress_proxy = \"http://user:canary@proxy.internal:3128\"", &[]).unwrap();
+    let printed = print(&good, |_| false);
+    assert!(printed.contains("http://***@proxy.internal:3128"), "{printed}");
+    let shown = format!("{printed} {:?} {:?}", good.config, settings_of(&good.config));
+    assert!(!shown.contains("canary"), "{shown}");
+    for wrong in
+        ["ftp://user:canary@x:1", "http://user:canary@", "http://user:canary@x/path", "canary", "http://can%zary@x"]
+    {
+        let text = message(load("", &["--egress-proxy", wrong]));
+        assert!(text.starts_with("--egress-proxy: egress_proxy is no proxy") && !text.contains("canary"), "{text}");
+    }
+}
+
+#[test]
 fn a_certificate_and_its_key_are_set_together() {
     assert_eq!(message(load("tls_cert = \"a.pem\"", &[])), "pinion.toml:1: tls_cert needs tls_key beside it");
     assert_eq!(message(load("", &["--tls-key", "a.key"])), "--tls-key: tls_key needs tls_cert beside it");
@@ -244,6 +261,8 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "retry_jitter",
         "on_client_error",
         "https_only",
+        "egress_proxy",
+        "egress_proxy_except",
         "signature_headers",
         "secret_kind",
     ];

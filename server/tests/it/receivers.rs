@@ -3,8 +3,10 @@
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const APP: &str = "/api/v1/app/shop";
 
@@ -111,6 +113,54 @@ fn a_pause_that_a_receiver_asks_for_outlives_a_restart() {
     push(&server);
     receiver.wait_for(3, seconds(20));
     assert!(asked_at.elapsed() >= seconds(4), "asked again after {:?}", asked_at.elapsed());
+}
+
+/// A proxy that leads every target to `to` and remembers what it was asked for, until the test ends.
+fn connect_proxy(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    client.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                log.lock().unwrap().push(String::from_utf8(head).unwrap());
+                client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").unwrap();
+                let mut target = TcpStream::connect(to).unwrap();
+                let (mut back, mut from_target) = (client.try_clone().unwrap(), target.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from_target, &mut back));
+                // Either end may leave first.
+                let _ = std::io::copy(&mut client, &mut target);
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn receivers_are_reached_through_an_egress_proxy_whose_password_nobody_sees() {
+    let receiver = Receiver::start();
+    let (proxy, asked) = connect_proxy(receiver.address());
+    let url = format!("http://user:canary@{proxy}");
+    // Loopback stays refused: the proxy is the operator's, the target is not.
+    let server = Server::try_start_in(
+        Arc::new(tempfile::tempdir().unwrap()),
+        &["--egress-proxy", &url, "--allow-target", "192.0.2.1"],
+        &[],
+    )
+    .unwrap();
+    shop(&server, json!({"url": "http://receiver.example/hook", "uid": "hook"}));
+    let message = push(&server);
+    assert_eq!(receiver.wait_for(1, seconds(20))[0].id(), message);
+    let head = asked.lock().unwrap().join("");
+    assert!(head.starts_with("CONNECT receiver.example:80 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpjYW5hcnk=\r\n"), "{head}");
+    assert!(!server.logs().join("\n").contains("canary"));
 }
 
 #[test]
