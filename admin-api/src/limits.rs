@@ -106,6 +106,16 @@ pub(crate) const NAME_MAX: usize = 256;
 pub(crate) const CHANNEL_MAX: usize = 128;
 /// Channels of a message.
 pub(crate) const MESSAGE_CHANNELS_MAX: usize = 5;
+/// Tags of a message.
+pub(crate) const MESSAGE_TAGS_MAX: usize = 10;
+/// Bytes of a tag.
+pub(crate) const TAG_BYTES_MAX: usize = 128;
+/// Bytes of the content type of a raw payload.
+pub(crate) const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// Days that a message may ask its payload to be kept.
+pub(crate) const PAYLOAD_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
+/// The same in hours.
+pub(crate) const PAYLOAD_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
 /// Channels of an endpoint.
 pub(crate) const ENDPOINT_CHANNELS_MAX: usize = 10;
 /// Entries of an endpoint's filter by event type.

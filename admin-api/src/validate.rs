@@ -104,6 +104,22 @@ impl Checks {
         is_right
     }
 
+    /// Tags: distinct texts without control characters.
+    pub(crate) fn tags(&mut self, values: &[String]) {
+        if self.count("tags", values.len(), 0, limits::MESSAGE_TAGS_MAX) {
+            for (index, value) in values.iter().enumerate() {
+                let path = ["tags", &index.to_string()];
+                if value.is_empty() || value.len() > limits::TAG_BYTES_MAX {
+                    let msg = format!("must have 1 to {} bytes", limits::TAG_BYTES_MAX);
+                    self.wrong(&path, msg, "value_error.any_str.length");
+                } else if value.chars().any(char::is_control) {
+                    self.wrong(&path, "must not have control characters", "value_error.str.regex");
+                }
+            }
+            self.distinct("tags", values);
+        }
+    }
+
     fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
         let mut seen = HashSet::with_capacity(values.len());
         if let Some(value) = values.iter().map(AsRef::as_ref).find(|value| !seen.insert(*value)) {

@@ -44,6 +44,8 @@ pub(crate) struct MessagesQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
+    /// Only with this tag.
+    tag: Option<String>,
     /// Only taken before this.
     #[param(inline)]
     before: Option<Timestamp>,
@@ -69,7 +71,8 @@ pub(crate) async fn messages(
     QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
-    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
+    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after)
+        .with_tag(query.tag.clone());
     let list = state.answer(move |state| {
         let (read, standings) = (&**state.store(), state.standings(&row)?);
         page_of(read, row.app, &filter, &page, |event| {

@@ -32,6 +32,9 @@ const FAMILIES: [[&str; 3]; 2] =
 /// Bytes of a head that differ from message to message, but for signatures, and the names of their headers: at most, for
 /// each family.
 const EACH_LEN: usize = 192;
+/// How every head says that the payload is JSON, but for a message that names another type. Only that line can be it: a
+/// tenant's headers have other names, and nothing in front of it ends a line.
+const JSON_LINE: &str = "content-type: application/json\r\n";
 /// What receivers see in their logs.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Pinion/", env!("CARGO_PKG_VERSION")));
 
@@ -288,6 +291,9 @@ pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri.clone();
     *request.headers_mut() = target.headers.clone();
+    if let Some(content_type) = event.content_type().and_then(|text| HeaderValue::try_from(text).ok()) {
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
     // Ids and signatures are ASCII by construction; a stand-in would fail verification, not slip through.
     let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     let values = [text(id), HeaderValue::from(now.seconds()), text(signature)];
@@ -306,7 +312,12 @@ pub(super) fn write_head(target: &Target, event: &Event, now: UnixMs, out: &mut 
     let [first, further @ ..] = target.families else { return };
     let each_len = target.keys.len() * sign::SIGNATURE_TEXT_LEN + EACH_LEN;
     out.reserve(target.head.len() + target.families.len() * each_len);
-    out.push_str(&target.head);
+    match event.content_type().filter(|text| HeaderValue::try_from(*text).is_ok()) {
+        None => out.push_str(&target.head),
+        Some(content_type) => {
+            out.push_str(&target.head.replacen(JSON_LINE, &format!("{CONTENT_TYPE}: {content_type}\r\n"), 1))
+        }
+    }
     let id_at = out.len();
     event.append_message_id(out);
     let id = id_at..out.len();

@@ -58,6 +58,7 @@ fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {
         event_id: None,
         channels: vec![],
         only_for: None,
+        more: None,
         payload: Bytes::from_static(PAYLOAD),
     };
     AttemptRequest { target, event, now: UnixMs(1_700_000_123_000), timeout_ms }

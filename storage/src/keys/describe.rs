@@ -69,7 +69,7 @@ mod tests {
             assert!(named.is_none_or(|kind| kind as u8 == first));
             assert_eq!(
                 named.is_some(),
-                (1..=7).contains(&first) || (16..=32).contains(&first) || first == 36,
+                (1..=7).contains(&first) || (16..=33).contains(&first) || first == 36,
                 "{first}"
             );
         }

@@ -26,6 +26,7 @@ pub mod dead_letter;
 pub mod dead_letter_by_time;
 pub mod due;
 pub mod expired;
+pub mod expunge_at;
 pub mod gap;
 pub mod health;
 pub mod pending;
@@ -101,6 +102,8 @@ pub enum KeyKind {
     Expired = 31,
     /// Dead letters by application and age: an index without values.
     DeadLetterByTime = 32,
+    /// Payloads that are to be expunged, by when: an index without values.
+    ExpungeAt = 33,
     /// Pieces of an endpoint's row beyond the first.
     EndpointPart = 36,
 }
@@ -132,8 +135,8 @@ impl KeyKind {
     ];
 
     /// Those whose keys do not.
-    const OF_THE_STORE: [KeyKind; 5] =
-        [KeyKind::Meta, KeyKind::ApplicationUid, KeyKind::EventType, KeyKind::ApiKey, KeyKind::Job];
+    const OF_THE_STORE: [KeyKind; 6] =
+        [KeyKind::Meta, KeyKind::ApplicationUid, KeyKind::EventType, KeyKind::ApiKey, KeyKind::Job, KeyKind::ExpungeAt];
 
     /// The word that errors show.
     #[must_use]
@@ -163,6 +166,7 @@ impl KeyKind {
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
+            KeyKind::ExpungeAt => "expunge_at",
             KeyKind::EndpointPart => "endpoint_part",
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::guard::Guard;
 use crate::dispatch::url::check_url;
-use model::{AppId, Seq};
+use model::{AppId, EventMore, Seq};
 use proptest::prelude::*;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -17,6 +17,7 @@ fn event() -> Event {
         event_id: None,
         channels: vec![],
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{\"a\":1}"),
     }
 }
@@ -81,6 +82,31 @@ fn a_request_carries_id_timestamp_signature_and_the_payload_itself() {
     assert_eq!(header("x-tenant"), "42");
     assert!(!request.headers().contains_key("accept-encoding"));
     assert!(!format!("{target:?}").contains("dTpw"));
+}
+
+#[test]
+fn a_payload_of_another_type_goes_out_as_that_and_the_rest_is_as_ever() {
+    let target = target("https://example.com/hook", &[("X-Tenant", "content-type: application/json")]).unwrap();
+    let (plain, now) = (event(), UnixMs(1_700_000_123_456));
+    let more = EventMore { content_type: Some("application/xml; charset=utf-8".to_owned()), ..EventMore::default() };
+    let xml = Event { more: Some(more.into()), payload: Bytes::from_static(b"<a/>"), ..event() };
+    let request = build(&target, &xml, now);
+    assert_eq!(request.headers()["content-type"], "application/xml; charset=utf-8");
+    let keys = [SigningKey::parse(SECRET).unwrap()];
+    let signature = sign::sign(&keys, &xml.message_id(), 1_700_000_123, b"<a/>");
+    assert_eq!(request.headers()["webhook-signature"], signature);
+    let head = |event: &Event| {
+        let mut head = String::new();
+        write_head(&target, event, now, &mut head);
+        head
+    };
+    let lines = |head: &str| head.split("\r\n").map(str::to_owned).collect::<Vec<_>>();
+    let (plain, xml) = (lines(&head(&plain)), lines(&head(&xml)));
+    let differ: Vec<_> =
+        plain.iter().zip(&xml).filter(|(one, other)| one != other).map(|(_, other)| &other[..]).collect();
+    assert_eq!(differ[0], "content-type: application/xml; charset=utf-8");
+    assert!(differ[1].starts_with("webhook-signature: ") && differ[2] == "content-length: 4", "{differ:?}");
+    assert_eq!((plain.len(), differ.len()), (xml.len(), 3));
 }
 
 /// Both versions of HTTP carry the same, in whatever order.
