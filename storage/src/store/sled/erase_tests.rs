@@ -70,13 +70,13 @@ fn a_value_of_any_length_is_gone_from_every_file_wherever_it_had_come_to() {
             assert!(!files_with(subject.dir.path(), &marker(1)).is_empty(), "{name}: it is on the disk before");
             subject.store.apply(put(1, REPLACED)).unwrap();
             subject.store.erase().unwrap();
-            assert_eq!(files_with(subject.dir.path(), &marker(1)), [PathBuf::new(); 0], "{name}, {bytes} bytes");
+            assert_eq!(files_with(subject.dir.path(), &marker(1)), Vec::<PathBuf>::new(), "{name}, {bytes} bytes");
             assert_eq!(subject.store.get(&[1, 1]).unwrap().as_deref(), Some(REPLACED));
             let neighbour = Bytes::from(marked(2, bytes));
             assert_eq!(subject.store.get(&[1, 2]).unwrap(), Some(neighbour.clone()), "{name}, {bytes} bytes");
             let subject = subject.again();
             assert_eq!(subject.store.get(&[1, 2]).unwrap(), Some(neighbour));
-            assert_eq!(files_with(subject.dir.path(), &marker(1)), [PathBuf::new(); 0]);
+            assert_eq!(files_with(subject.dir.path(), &marker(1)), Vec::<PathBuf>::new());
         }
     }
 }
@@ -105,7 +105,7 @@ fn commits_and_reads_go_on_while_values_are_erased() {
             std::thread::yield_now();
             subject.store.apply(put(1, REPLACED)).unwrap();
             subject.store.erase().unwrap();
-            assert_eq!(files_with(&subject.dir.path().join("store"), &marker(number)), [PathBuf::new(); 0]);
+            assert_eq!(files_with(&subject.dir.path().join("store"), &marker(number)), Vec::<PathBuf>::new());
         }
         over.store(true, Ordering::SeqCst);
     });
@@ -195,7 +195,7 @@ proptest! {
                 Step::Erase => {
                     subject.store.erase().unwrap();
                     for marker in replaced.drain(..).map(marker) {
-                        prop_assert_eq!(files_with(subject.dir.path(), &marker), [PathBuf::new(); 0]);
+                        prop_assert_eq!(files_with(subject.dir.path(), &marker), Vec::<PathBuf>::new());
                     }
                 }
             }
