@@ -7,7 +7,7 @@
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
 use crate::endpoint::filter::Filter;
-use model::{Cursor, DeadLetter, DisabledReason, Endpoint, Event, OutcomeClass, Pending, UnixMs};
+use model::{Cursor, DeadLetter, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq, UnixMs};
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
 
@@ -157,12 +157,7 @@ impl<'a> Standings<'a> {
             return Ok(facts);
         }
         facts.letter = dead_letter::get(read, target, seq)?;
-        let attempts = history::of_message(read, target, seq)?;
-        if attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success) {
-            facts.tried = Tried::Succeeded;
-        } else if !attempts.is_empty() {
-            facts.tried = Tried::Failed;
-        }
+        facts.tried = tried(read, target, seq)?;
         if facts.tried == Tried::No && facts.letter.is_none() {
             facts.will_be_sent = self.endpoint.disabled.is_none() && self.filter.matches(event);
             facts.gap = self.gap(read, event)?;
@@ -182,6 +177,32 @@ impl<'a> Standings<'a> {
         };
         Ok(Some((gap.reason, wanted)))
     }
+}
+
+/// Reads what became of a delivery to an endpoint that was deleted: nothing is left of it but its attempts.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn delivery_state_of_deleted(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+) -> Result<DeliveryState, StoreError> {
+    Ok(match tried(read, target, seq)? {
+        Tried::Succeeded => DeliveryState::Delivered,
+        Tried::Failed => DeliveryState::Discarded,
+        Tried::No => DeliveryState::NotMatched,
+    })
+}
+
+fn tried(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Tried, StoreError> {
+    let attempts = history::of_message(read, target, seq)?;
+    let succeeded = attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success);
+    Ok(match (attempts.is_empty(), succeeded) {
+        (true, _) => Tried::No,
+        (false, true) => Tried::Succeeded,
+        (false, false) => Tried::Failed,
+    })
 }
 
 /// Reads where the delivery of `event` to `endpoint` stands.

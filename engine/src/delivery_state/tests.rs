@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
-use model::{AppId, AttemptRecord, DeadLetterReason, Disabled, EndpointId, EndpointRef, Seq, Trigger};
+use model::{AppId, AttemptRecord, DeadLetterReason, Disabled, EndpointId, Trigger};
 use std::sync::Arc;
 use storage::store::MemoryStore;
 use storage::tables::endpoint;
@@ -121,6 +121,7 @@ impl World {
             response: Vec::new(),
             next_attempt_at: None,
             note: None,
+            url_number: 0,
         };
         self.write(|txn| history::put_first(txn, &mut LastRuns::default(), TARGET, vec![record]));
     }

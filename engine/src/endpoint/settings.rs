@@ -23,6 +23,8 @@ pub struct Settings {
     pub timeout_ms: u32,
     /// What its lane is to keep to.
     pub policy: LanePolicy,
+    /// Which of the endpoint's URLs the target has.
+    pub url_number: u32,
     /// When these settings are to be built again: the next secret expires.
     pub stale_at: Option<UnixMs>,
 }
@@ -79,6 +81,7 @@ impl Settings {
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
             },
+            url_number: 0,
             stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
         }
     }

@@ -11,6 +11,7 @@ pub mod application;
 pub mod application_uid;
 pub mod endpoint;
 pub mod endpoint_uid;
+pub mod endpoint_url;
 pub mod event_type;
 pub mod meta;
 
@@ -23,6 +24,7 @@ pub mod routed;
 pub mod cursor;
 pub mod dead_letter;
 pub mod dead_letter_by_time;
+pub mod deleted_endpoint;
 pub mod due;
 pub mod expired;
 pub mod gap;
@@ -100,12 +102,16 @@ pub enum KeyKind {
     Expired = 31,
     /// Dead letters by application and age: an index without values.
     DeadLetterByTime = 32,
+    /// URLs that an endpoint had before its present one, by endpoint and number.
+    EndpointUrl = 40,
+    /// Endpoints that were deleted and have attempts yet.
+    DeletedEndpoint = 41,
 }
 
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 19] = [
+    pub(crate) const OF_APPS: [KeyKind; 21] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
@@ -124,6 +130,8 @@ impl KeyKind {
         KeyKind::Health,
         KeyKind::Idempotency,
         KeyKind::Expired,
+        KeyKind::EndpointUrl,
+        KeyKind::DeletedEndpoint,
         KeyKind::Routed,
     ];
 
@@ -159,6 +167,8 @@ impl KeyKind {
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
+            KeyKind::EndpointUrl => "endpoint_url",
+            KeyKind::DeletedEndpoint => "deleted_endpoint",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor,
-//! waiting deliveries and history are removed by a job. A name that is taken moves to the endpoint put last; whether it
+//! Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor and
+//! waiting deliveries are removed by a job, its history by retention. A name that is taken moves to the endpoint put last; whether it
 //! may is for the caller, who asks [`by_uid`] first.
 
 use crate::codec;
@@ -9,7 +9,7 @@ use crate::keys::{KeyKind, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, get_row, log, put_row, scan_rows};
+use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_row, scan_rows};
 use crate::txn::{Change, Txn};
 use model::{
     AppId, Cursor, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs,
@@ -103,6 +103,9 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
     let moved = before.as_ref().is_some_and(|before| before.url != row.url);
+    if let Some(before) = before.as_ref().filter(|_| moved) {
+        endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?;
+    }
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
