@@ -61,6 +61,9 @@ pub(crate) enum ApiError {
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
+    /// The message's payload was expunged, so nothing of it can be sent.
+    #[error("the payload of this message was expunged")]
+    MissingPayload,
     /// There is as much as there may be.
     #[error("there may be at most {most} {of}")]
     QuotaExceeded {
@@ -207,7 +210,7 @@ impl ApiError {
             }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ApiError::BodyBroken | ApiError::TooManySecrets => StatusCode::BAD_REQUEST,
+            ApiError::BodyBroken | ApiError::TooManySecrets | ApiError::MissingPayload => StatusCode::BAD_REQUEST,
             ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
             ApiError::Busy { .. } | ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => {
@@ -229,6 +232,7 @@ impl ApiError {
             ApiError::Conflict(_) => "conflict",
             ApiError::TooManySecrets => "limit_reached",
             ApiError::EndpointDisabled => "endpoint_disabled",
+            ApiError::MissingPayload => "missing_payload",
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::QuotaExceeded { .. } => "quota_exceeded",
             ApiError::BodyTooLarge { .. } => "payload_too_large",

@@ -41,11 +41,13 @@ pub use state::ApiState;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use cors::Cors;
+use error::NO_CONTENT;
 use std::sync::Arc;
 
 /// The API over this state. Pages of `cors_origins` may call it from a browser; usually there are none.
 #[must_use]
 pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
+    meters::register("GET", "/api/v1/health", NO_CONTENT);
     let router = router(state);
     let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router) };
     ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)))

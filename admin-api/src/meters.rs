@@ -33,7 +33,7 @@ pub(crate) fn count(method: &Method, path: Option<&str>, status: StatusCode, too
         }
         let Some(of_path) = met.get_mut(path) else { return };
         let index = of_path.iter().position(|meters| meters.method == method).unwrap_or_else(|| {
-            let seconds = metrics::histogram!(metric::API_SECONDS, "route" => route(method, path));
+            let seconds = metrics::histogram!(metric::API_SECONDS, "method" => method, "route" => path.to_owned());
             of_path.push(Meters { method, seconds, by_status: Vec::new() });
             of_path.len() - 1
         });
@@ -42,15 +42,22 @@ pub(crate) fn count(method: &Method, path: Option<&str>, status: StatusCode, too
         if let Some((_, counter)) = meters.by_status.iter().find(|(known, _)| *known == status) {
             return counter.increment(1);
         }
-        let (route, text) = (route(method, path), status.as_str().to_owned());
-        let counter = metrics::counter!(metric::API_REQUESTS, "route" => route, "status" => text);
+        let counter = requests(method, path, status);
         counter.increment(1);
         meters.by_status.push((status, counter));
     });
 }
 
-fn route(method: &str, path: &str) -> String {
-    format!("{method} {path}")
+/// Has the series of one route there from the start, so that the metrics exist; those of others come with their first
+/// request.
+pub(crate) fn register(method: &'static str, path: &'static str, status: StatusCode) {
+    requests(method, path, status).increment(0);
+    drop(metrics::histogram!(metric::API_SECONDS, "method" => method, "route" => path));
+}
+
+fn requests(method: &'static str, path: &str, status: StatusCode) -> Counter {
+    let (route, code) = (path.to_owned(), status.as_str().to_owned());
+    metrics::counter!(metric::API_REQUESTS, "method" => method, "route" => route, "code" => code)
 }
 
 /// The method as a label; callers may invent methods, labels may not.

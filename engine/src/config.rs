@@ -18,6 +18,8 @@ pub struct EngineConfig {
     pub allow_targets: Vec<IpNet>,
     /// Ports that targets may be on; none means any.
     pub target_ports: Vec<RangeInclusive<u16>>,
+    /// Targets must be `https`.
+    pub https_only: bool,
     /// Root certificates that are trusted for targets besides Mozilla's; [`crate::dispatch::read_roots`] reads them.
     pub extra_roots: Vec<RootCertificate>,
     /// For endpoints without a policy of their own.
@@ -75,6 +77,7 @@ impl Default for EngineConfig {
             shards: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(256),
             allow_targets: Vec::new(),
             target_ports: Vec::new(),
+            https_only: false,
             extra_roots: Vec::new(),
             retry_policy: RetryPolicy::standard(),
             on_client_error: ClientErrorPolicy::Retry,

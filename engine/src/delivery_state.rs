@@ -7,7 +7,10 @@
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
 use crate::endpoint::filter::Filter;
-use model::{Cursor, DeadLetter, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq, UnixMs};
+use model::{
+    Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq,
+    UnixMs,
+};
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
 
@@ -28,7 +31,8 @@ pub enum DeliveryState {
     Cancelled(DisabledReason),
     /// The event was not for this endpoint when the endpoint came to it.
     NotMatched,
-    /// The endpoint has passed it, and attempts of that time are forgotten: what became of it is not known any more.
+    /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have been
+    /// given up for that: what became of it is not known any more.
     HistoryGone,
 }
 
@@ -60,6 +64,8 @@ pub struct Facts {
     pub forgotten: bool,
     /// The endpoint is enabled and its filter lets the event pass now: what will happen when the endpoint comes to it.
     pub will_be_sent: bool,
+    /// Set when the event's payload was removed: then nothing is left to send. When the event was accepted.
+    pub expunged: Option<UnixMs>,
 }
 
 /// Tells where a delivery stands.
@@ -69,7 +75,10 @@ pub struct Facts {
 #[must_use]
 pub fn decide(facts: Facts) -> DeliveryState {
     if let Some(row) = facts.pending {
-        return DeliveryState::Waiting(row);
+        return match facts.expunged {
+            Some(_) => expunged(row.due, row.attempts),
+            None => DeliveryState::Waiting(row),
+        };
     }
     if facts.tried == Tried::Succeeded {
         return DeliveryState::Delivered;
@@ -85,10 +94,20 @@ pub fn decide(facts: Facts) -> DeliveryState {
         Some(_) if facts.forgotten => DeliveryState::HistoryGone,
         Some((reason, true)) => DeliveryState::Cancelled(reason),
         Some((_, false)) => DeliveryState::NotMatched,
-        None if !facts.passed && facts.will_be_sent => DeliveryState::Queued,
-        None if facts.passed && facts.forgotten => DeliveryState::HistoryGone,
+        None if !facts.passed && facts.will_be_sent => match facts.expunged {
+            Some(accepted_at) => expunged(accepted_at, 0),
+            None => DeliveryState::Queued,
+        },
+        // Of an expunged message a delivery may have been given up without an attempt, and its dead letter be gone too.
+        None if facts.passed && (facts.forgotten || facts.expunged.is_some()) => DeliveryState::HistoryGone,
         None => DeliveryState::NotMatched,
     }
+}
+
+/// Nothing is left to send: what the delivery becomes when its turn comes.
+fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
+    let reason = DeadLetterReason::Expunged;
+    DeliveryState::DeadLettered(DeadLetter { at, attempts, reason, last_outcome: None, last_status: 0 })
 }
 
 /// Reads where deliveries of one endpoint stand. Made anew for each page: it holds where the endpoint stood then.
@@ -134,10 +153,12 @@ impl<'a> Standings<'a> {
     /// Whatever the store reports.
     pub fn of(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<DeliveryState, StoreError> {
         let (target, seq) = (self.endpoint.target(), event.seq);
-        let state = decide(self.facts(read, event)?);
+        let facts = self.facts(read, event)?;
+        let state = decide(facts.clone());
         if matches!(state, DeliveryState::Discarded | DeliveryState::NotMatched | DeliveryState::HistoryGone) {
             // It may have been put back in line since its row was looked for.
-            return Ok(delivery::pending(read, target, seq)?.map_or(state, DeliveryState::Waiting));
+            let pending = delivery::pending(read, target, seq)?;
+            return Ok(if pending.is_some() { decide(Facts { pending, ..facts }) } else { state });
         }
         Ok(state)
     }
@@ -152,6 +173,7 @@ impl<'a> Standings<'a> {
             gap: None,
             forgotten: event.accepted_at < self.forgotten_before,
             will_be_sent: false,
+            expunged: event.is_expunged().then_some(event.accepted_at),
         };
         if facts.pending.is_some() {
             return Ok(facts);

@@ -9,8 +9,10 @@
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
 use crate::dispatch::Guard;
+use crate::erasing;
 use crate::jobs;
 use crate::observe;
+use crate::pace::Paces;
 use crate::retention::janitor;
 use crate::room::Room;
 use crate::router::{Router, shard_of};
@@ -90,7 +92,7 @@ struct Inner {
 struct Threads {
     shards: Vec<ShardThread>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
+    tasks: [tokio::task::JoinHandle<()>; 5],
 }
 
 impl Engine {
@@ -103,8 +105,10 @@ impl Engine {
     pub fn start(config: EngineConfig, store: SharedStore, master: MasterKey) -> Result<Engine, StartError> {
         config.validate()?;
         let (clock, master) = (Clock::start(), Arc::new(master));
-        let guard = Arc::new(Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone()));
+        let guard = Guard::new(config.allow_targets.clone()).with_ports(config.target_ports.clone());
+        let guard = Arc::new(guard.with_https_only(config.https_only));
         let inboxes: Vec<Arc<ShardInbox>> = (0..config.shards).map(|_| Arc::default()).collect();
+        let paces = Arc::new(Paces::default());
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
         census::take(&*store)?;
@@ -131,6 +135,7 @@ impl Engine {
                 writer: writer.clone(),
                 master: master.clone(),
                 guard: guard.clone(),
+                paces: paces.clone(),
                 seed: u64::from_le_bytes(seed),
             };
             shards.push(shard::spawn(parts, clock)?);
@@ -142,7 +147,8 @@ impl Engine {
         let room = Arc::new(Room::new(config.disk_reserve_bytes));
         room.look(&store);
         let watch = tokio::spawn(watch::run(room.clone(), store.clone(), writer.clone(), clock));
-        let tasks = [jobs, observer, janitor, watch];
+        let eraser = tokio::spawn(erasing::run(store.clone(), writer.clone()));
+        let tasks = [jobs, observer, janitor, watch, eraser];
         let threads = Mutex::new(Some(Threads { shards, writer: writer_thread, tasks }));
         Ok(Engine { inner: Arc::new(Inner { config, store, writer, master, guard, room, clock, threads }) })
     }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::delivery_state::Standings;
 use crate::fairness::Turns;
 use crate::orders::Order;
-use model::{AppId, Endpoint, EndpointRef, Job, JobKind, JobStatus, Seq, SkipReason, Span, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, Span, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::read::Read;
@@ -152,16 +152,14 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
                 job::put(txn, &row)?;
                 return Ok(false);
             }
-            Some(endpoint) if kind == JobKind::RedriveDeadLetters => {
-                let begin = log::begin(txn, target.app)?;
-                dead_letters(txn, &mut row, |txn, seq| {
-                    if let Some(reason) = cannot_be_sent(&endpoint, seq < begin) {
-                        return Ok(Err(reason));
-                    }
-                    delivery::requeue(txn, target, seq, now)?;
-                    Ok(Ok(()))
-                })?
-            }
+            Some(endpoint) if kind == JobKind::RedriveDeadLetters => dead_letters(txn, &mut row, |txn, seq| {
+                let event = log::get_undamaged(txn, target.app, seq)?;
+                if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref()) {
+                    return Ok(Err(reason));
+                }
+                delivery::requeue(txn, target, seq, now)?;
+                Ok(Ok(()))
+            })?,
             Some(endpoint) => span_of_events(txn, &mut row, &endpoint, now)?,
         },
     };
@@ -174,11 +172,14 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
 }
 
 /// Why what would be put in line now could not be sent: it would only become a dead letter.
-fn cannot_be_sent(endpoint: &Endpoint, event_is_gone: bool) -> Option<SkipReason> {
+fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
     if endpoint.disabled.is_some() {
         return Some(SkipReason::EndpointDisabled);
     }
-    event_is_gone.then_some(SkipReason::MessageGone)
+    match event {
+        None => Some(SkipReason::MessageGone),
+        Some(event) => event.is_expunged().then_some(SkipReason::PayloadGone),
+    }
 }
 
 /// Counts one delivery that a job looked at.
@@ -228,7 +229,7 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
             row.position = event.seq;
             continue;
         }
-        let ruling = match cannot_be_sent(endpoint, false) {
+        let ruling = match cannot_be_sent(endpoint, Some(event)) {
             Some(reason) => Err(reason),
             None => order.rule(&standings.of(txn, event)?, standings.wants(event)),
         };

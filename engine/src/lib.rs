@@ -9,6 +9,8 @@ pub mod engine;
 
 pub mod fairness;
 
+pub mod pace;
+
 pub mod jobs;
 
 pub mod retention;
@@ -16,6 +18,8 @@ pub mod retention;
 pub mod orders;
 
 pub mod delivery_state;
+
+mod erasing;
 
 mod observe;
 

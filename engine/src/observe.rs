@@ -3,7 +3,7 @@
 //! Deliberately not those of deliveries: a shard keeps its own, see [`crate::shard::metrics`].
 
 use metrics::Counter;
-use model::metric;
+use model::{DisabledReason, metric};
 use std::time::Duration;
 use storage::SharedStore;
 use storage::writer::{IngestError, IngestOutcome};
@@ -17,6 +17,9 @@ pub(crate) async fn run(store: SharedStore) {
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
     metrics::counter!(metric::DAMAGED_READS).increment(0);
+    for reason in [DisabledReason::Gone, DisabledReason::Failing] {
+        metrics::counter!(metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(0);
+    }
     for reason in [
         "busy",
         "stopping",

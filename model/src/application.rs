@@ -15,7 +15,7 @@ pub struct Application {
     pub uid: Option<String>,
     /// For people.
     pub name: String,
-    /// Messages per second that may be taken for it; none means no limit of its own.
+    /// Messages per second that are sent to all its endpoints together; none means no limit of its own.
     pub rate_limit: Option<u32>,
     /// A JSON object, kept as the text that came in.
     pub metadata: String,

@@ -65,16 +65,19 @@ pub enum DeadLetterReason {
     EndpointDisabled,
     /// The event was past its retention when its turn came.
     Expired,
+    /// The event's payload was expunged before the delivery succeeded.
+    Expunged,
 }
 
 impl DeadLetterReason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [DeadLetterReason; 5] = [
+    pub const ALL: [DeadLetterReason; 6] = [
         DeadLetterReason::AttemptsExhausted,
         DeadLetterReason::Rejected,
         DeadLetterReason::Gone,
         DeadLetterReason::EndpointDisabled,
         DeadLetterReason::Expired,
+        DeadLetterReason::Expunged,
     ];
 
     /// The word that the API, logs and metrics show.
@@ -86,6 +89,7 @@ impl DeadLetterReason {
             DeadLetterReason::Gone => "gone",
             DeadLetterReason::EndpointDisabled => "endpoint_disabled",
             DeadLetterReason::Expired => "expired",
+            DeadLetterReason::Expunged => "expunged",
         }
     }
 }

@@ -20,7 +20,8 @@ pub struct Endpoint {
     pub salt: u64,
     /// The tenant's own name for it, unique within the application.
     pub uid: Option<String>,
-    /// `http` or `https`, with a host; checked when it was set.
+    /// `http` or `https`, with a host; checked when it was set. User name and password are masked in it; a row from before
+    /// they were sealed has them in the clear.
     pub url: String,
     /// For people.
     pub description: String,
@@ -54,6 +55,10 @@ pub struct Endpoint {
     pub updated_at: UnixMs,
     /// The number that clients of the first generation give their endpoints; none means 1. Shown, and of no effect.
     pub version: Option<u16>,
+    /// User name and password of the URL, as they stand in it, sealed.
+    pub sealed_user_info: Option<SealedBytes>,
+    /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
+    pub ca_pem: String,
 }
 
 impl<Context> Decode<Context> for Endpoint {
@@ -80,6 +85,8 @@ impl<Context> Decode<Context> for Endpoint {
             created_at: Decode::decode(decoder)?,
             updated_at: Decode::decode(decoder)?,
             version: appended(decoder)?,
+            sealed_user_info: appended(decoder)?,
+            ca_pem: appended(decoder)?,
         })
     }
 }
@@ -110,6 +117,8 @@ impl Endpoint {
             created_at,
             updated_at: created_at,
             version: None,
+            sealed_user_info: None,
+            ca_pem: String::new(),
         }
     }
 
@@ -201,13 +210,15 @@ mod tests {
     use bincode::config::standard;
 
     #[test]
-    fn a_row_of_before_versions_reads_as_one_without_version() {
+    fn rows_from_before_a_field_was_added_read_as_ones_without_it() {
         let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
         let headers = Some(SealedBytes(vec![1, 2, 3]));
         let row = Endpoint { uid: Some("u".to_owned()), sealed_headers: headers, ..Endpoint::plain(target, UnixMs(5)) };
         let mut bytes = bincode::encode_to_vec(&row, standard()).unwrap();
-        assert_eq!(bytes.pop(), Some(0), "the version, which is none");
-        assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row.clone(), bytes.len()));
+        for field in ["certificates of its own", "a user name", "a version"] {
+            assert_eq!(bytes.pop(), Some(0), "without {field}");
+            assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row.clone(), bytes.len()));
+        }
         let row = Endpoint { version: Some(3), ..row };
         let bytes = bincode::encode_to_vec(&row, standard()).unwrap();
         assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row, bytes.len()));

@@ -22,7 +22,8 @@ pub struct Event {
     pub channels: Vec<Arc<str>>,
     /// Set when it goes to this one endpoint whatever its filter says: an example sent on request.
     pub only_for: Option<EndpointId>,
-    /// The JSON text exactly as it came in; exactly what is signed and sent.
+    /// The JSON text exactly as it came in; exactly what is signed and sent. Never empty when it comes in: an empty one
+    /// says that it was expunged.
     pub payload: Bytes,
 }
 
@@ -36,6 +37,12 @@ impl Event {
     /// Appends the text id to `out`.
     pub fn append_message_id(&self, out: &mut String) {
         IdParts { at: self.accepted_at, number: self.app.0, low: self.seq.0 }.append_text(IdKind::Message, out);
+    }
+
+    /// Whether the payload was removed, on request or at its time. Such an event is never sent.
+    #[must_use]
+    pub fn is_expunged(&self) -> bool {
+        self.payload.is_empty()
     }
 
     /// Bytes this event holds in memory, near enough to budget by.

@@ -40,7 +40,7 @@ pub const IN_FLIGHT: &str = "pinion_attempts_in_flight";
 pub const MAILBOX_FULL: &str = "pinion_mailbox_full_total";
 /// Gauge: endpoints that read their deliveries from disk.
 pub const BEHIND: &str = "pinion_endpoints_behind";
-/// Gauge: the age of the oldest delivery not yet attempted, over all endpoints with an actor.
+/// Gauge, label `shard`: the age of the oldest delivery that waits for its first try, in memory or on disk.
 pub const OLDEST_SECONDS: &str = "pinion_oldest_undelivered_age_seconds";
 /// Gauge, label `state`: endpoints with an actor by the state of their breaker.
 pub const BREAKERS: &str = "pinion_breaker_endpoints";
@@ -78,9 +78,9 @@ pub const RETAINED_BYTES: &str = "pinion_retained_bytes";
 pub const RETENTION_LAG_SECONDS: &str = "pinion_retention_clock_lag_seconds";
 /// Gauge, always 1, label `version`.
 pub const BUILD_INFO: &str = "pinion_build_info";
-/// Counter, labels `route`, `status`: API requests.
+/// Counter, labels `method`, `route`, `code`: API requests.
 pub const API_REQUESTS: &str = "pinion_api_requests_total";
-/// Histogram, label `route`: API requests.
+/// Histogram, labels `method`, `route`: API requests.
 pub const API_SECONDS: &str = "pinion_api_request_duration_seconds";
 /// Counter: API requests refused for want of a known key.
 pub const API_UNAUTHORIZED: &str = "pinion_api_unauthorized_total";
@@ -104,5 +104,11 @@ pub const CONNECTIONS_CLOSED: &str = "pinion_http_connections_closed_total";
 pub const TLS_RELOADS: &str = "pinion_tls_reloads_total";
 /// Gauge: when the API listener's certificate ends, in Unix time.
 pub const TLS_CERTIFICATE_END: &str = "pinion_tls_certificate_end_timestamp_seconds";
-/// Gauge, label `setting`: a configured number in the unit of its name, to draw a bound beside what it bounds.
-pub const SETTING: &str = "pinion_setting";
+/// Gauge, label `setting`: a configured time, to draw a bound beside what it bounds.
+pub const SETTING_SECONDS: &str = "pinion_setting_seconds";
+/// Gauge, label `setting`: a configured size.
+pub const SETTING_BYTES: &str = "pinion_setting_bytes";
+/// Gauge, label `setting`: a configured speed.
+pub const SETTING_BYTES_PER_SECOND: &str = "pinion_setting_bytes_per_second";
+/// Gauge, label `setting`: a configured number of things.
+pub const SETTING_NUMBER: &str = "pinion_setting_number";

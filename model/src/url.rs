@@ -8,6 +8,9 @@ pub fn mask_user_info(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("//") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
+        // Nobody's.
+        Some(0) => url.to_owned(),
+        Some(1) if rest.starts_with(':') => url.to_owned(),
         Some(at) => format!("{scheme}//***{}", &rest[at..]),
         None => url.to_owned(),
     }
@@ -26,6 +29,7 @@ mod tests {
             ("https://example.com/a@b", "https://example.com/a@b"),
             ("https://example.com?a@b", "https://example.com?a@b"),
             ("https://example.com:443/", "https://example.com:443/"),
+            ("https://@example.com/", "https://@example.com/"),
             ("", ""),
         ] {
             assert_eq!(mask_user_info(url), masked);

@@ -35,7 +35,9 @@ pub(crate) enum Command {
     Key(KeyArgs),
     /// Saves what a damaged data directory still holds, and says what is lost. No server may run on it.
     #[command(
-        after_help = "Reads the damaged store without changing it, writes what can be read into a new one beside it, and                             puts that in its place; the damaged one is kept in DIR/damaged-TIME/, with the report. Needs as                             much room on the disk again. Interrupted, it is simply run again."
+        after_help = "Reads the damaged store without changing it, writes what can be read into a new one beside it, and \
+                            puts that in its place; the damaged one is kept in DIR/damaged-TIME/, with the report. Needs as \
+                            much room on the disk again. Interrupted, it is simply run again."
     )]
     Repair(RepairArgs),
 }

@@ -3,7 +3,7 @@
 //! Deliberately one table for the whole process, although the counting is done everywhere: a metric that is missing here
 //! fails a test.
 
-use crate::config::{Loaded, numbers};
+use crate::config::{Loaded, Unit, numbers};
 use model::metric;
 
 /// The kinds of metrics.
@@ -52,7 +52,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::BEHIND, "Endpoints that read their deliveries from disk."),
     (Counter, metric::MAILBOX_FULL, "Deliveries that found no room in memory and wait on disk."),
     (Gauge, metric::QUEUED_BYTES, "Payloads that wait in memory."),
-    (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits in memory for its first try."),
+    (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits for its first try, in memory or on disk."),
     (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),
     (Counter, metric::BREAKER_TRANSITIONS, "Breaker transitions, by the state entered."),
     (
@@ -67,8 +67,8 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::RETAINED_BYTES, "Bytes of rows retained, by kind."),
     (Gauge, metric::RETENTION_LAG_SECONDS, "How far the time that retention goes by is behind the clock."),
     (Gauge, metric::BUILD_INFO, "Always 1; its label says which version runs."),
-    (Counter, metric::API_REQUESTS, "API requests by route and status."),
-    (Histogram, metric::API_SECONDS, "API requests by route."),
+    (Counter, metric::API_REQUESTS, "API requests by method, route and status code."),
+    (Histogram, metric::API_SECONDS, "API requests by method and route."),
     (Counter, metric::API_UNAUTHORIZED, "API requests refused for want of a known key."),
     (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
     (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
@@ -80,7 +80,19 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Counter, metric::CONNECTIONS_CLOSED, "Connections that an HTTP listener closed by itself, by reason."),
     (Counter, metric::TLS_RELOADS, "Readings of the API listener's certificate after the start, by outcome."),
     (Gauge, metric::TLS_CERTIFICATE_END, "When the API listener's certificate ends, in Unix time."),
-    (Gauge, metric::SETTING, "A configured number in the unit of its name; sizes in bytes."),
+    (Gauge, metric::SETTING_SECONDS, "A configured time."),
+    (Gauge, metric::SETTING_BYTES, "A configured size."),
+    (Gauge, metric::SETTING_BYTES_PER_SECOND, "A configured speed."),
+    (Gauge, metric::SETTING_NUMBER, "A configured number of things."),
+];
+
+/// Histograms that are recorded where something happens, which may be late.
+const HISTOGRAMS_WITHOUT_LABELS: [&str; 5] = [
+    metric::COMMIT_SECONDS,
+    metric::FDATASYNC_SECONDS,
+    metric::CHECKPOINT_SECONDS,
+    metric::CHECKPOINT_WAIT_SECONDS,
+    metric::COMMIT_EVENTS,
 ];
 
 /// Gives every metric its help text, and exports what is configured. The recorder must be in place.
@@ -93,8 +105,18 @@ pub(crate) fn describe(loaded: &Loaded) {
         }
     }
     metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    for (setting, value) in numbers(&loaded.config) {
-        metrics::gauge!(metric::SETTING, "setting" => setting).set(value);
+    for number in numbers(&loaded.config) {
+        let name = match number.unit {
+            Unit::Seconds => metric::SETTING_SECONDS,
+            Unit::Bytes => metric::SETTING_BYTES,
+            Unit::BytesPerSecond => metric::SETTING_BYTES_PER_SECOND,
+            Unit::Number => metric::SETTING_NUMBER,
+        };
+        metrics::gauge!(name, "setting" => number.label).set(number.value);
+    }
+    // A rate or a quantile needs a series that was seen before the first event.
+    for histogram in HISTOGRAMS_WITHOUT_LABELS {
+        drop(metrics::histogram!(histogram));
     }
 }
 

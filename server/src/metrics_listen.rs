@@ -11,12 +11,25 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use model::metric;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Bounds of histogram buckets in seconds, for every metric whose name ends in `_seconds`.
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
+
+/// For what the disk takes: an fdatasync of a fast one is well below a millisecond.
+const DISK_SECONDS_BUCKETS: [f64; 18] = [
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0,
+];
+
+/// For what waits for receivers and their retries: up to a day.
+const DELIVERY_SECONDS_BUCKETS: [f64; 20] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0,
+    36_000.0, 64_800.0, 86_400.0,
+];
 
 /// For every metric whose name ends in `_bytes`.
 const BYTES_BUCKETS: [f64; 9] =
@@ -55,11 +68,23 @@ pub(crate) type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
 /// # Errors
 /// When metrics are recorded already.
 pub(crate) fn install_recorder() -> Result<PrometheusHandle, RecorderError> {
-    let recorder = PrometheusBuilder::new()
+    let mut builder = PrometheusBuilder::new()
         .set_buckets(&COUNT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
-        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES_BUCKETS)?
-        .build_recorder();
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES_BUCKETS)?;
+    let of_the_disk = [
+        metric::COMMIT_SECONDS,
+        metric::FDATASYNC_SECONDS,
+        metric::CHECKPOINT_SECONDS,
+        metric::CHECKPOINT_WAIT_SECONDS,
+    ];
+    for name in of_the_disk {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &DISK_SECONDS_BUCKETS)?;
+    }
+    for name in [metric::DELIVERY_SECONDS, metric::SCHEDULE_LAG_SECONDS] {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &DELIVERY_SECONDS_BUCKETS)?;
+    }
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| RecorderError::Taken)?;
     Ok(handle)

@@ -1,7 +1,7 @@
 //! `pinion serve`: the parts put together, and taken apart again.
 //!
 //! ```text
-//! start: roots ─▶ store ─▶ keys ─▶ listeners bound ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
+//! start: roots ─▶ store ─▶ listeners bound ─▶ keys ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
 //! stop:  not ready ─▶ no new attempts; API takes no more, requests in flight finish ─▶ engine settles and commits
 //!        ─▶ metrics end
 //! ```
@@ -90,15 +90,20 @@ pub(crate) async fn start(
             let roots = ca_files::read(&loaded.config.ca_files, environment)?;
             let tls = certificate(&loaded.config)?;
             let store = data_dir::open_store(&loaded)?;
-            let keys = data_dir::keys(&loaded, &store, &environment)?;
-            Ok::<_, StartError>((roots, tls, store, keys))
+            Ok::<_, StartError>((roots, tls, store))
         }
     });
-    let (roots, tls, store, (root_key_hash, master_key)) = opened.await??;
+    let (roots, tls, store) = opened.await??;
     let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
     let (certificate, reloader) = tls.unzip();
     let api_listener = Listener::bind("api", config.listen, config.http).await?.with_certificate(certificate);
     let (api, metrics) = (api_listener.address(), metrics_listener.address());
+    // Not before both ports are ours: a start that fails for want of one leaves no keys that nobody was told of.
+    let keys = blocking({
+        let (loaded, store) = (Arc::clone(loaded), Arc::clone(&store));
+        move || data_dir::keys(&loaded, &store, &environment)
+    });
+    let (root_key_hash, master_key) = keys.await??;
 
     let engine_config = EngineConfig { extra_roots: roots, ..config.engine.clone() };
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);

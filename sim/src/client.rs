@@ -41,6 +41,8 @@ pub type Taken = Result<Vec<IngestOutcome>, IngestError>;
 pub enum Request {
     /// Messages.
     Send(Parcel, Reply<Taken>),
+    /// That a message is expunged.
+    Expunge(AppId, Seq, Reply<Changed>),
     /// Anything else.
     Change(Asked, Reply<Changed>),
 }
@@ -58,6 +60,8 @@ pub struct Asked {
 pub enum Answer {
     /// To messages.
     Taken(Parcel, Taken),
+    /// A message is expunged, or not.
+    Expunged(AppId, Seq, Changed),
     /// To anything else.
     Changed(Asked, Changed),
 }
@@ -117,6 +121,7 @@ impl Clients {
         for index in 0..self.waiting.len() {
             let taken = match &mut self.waiting[index] {
                 Request::Send(parcel, reply) => reply.poll().map(|taken| Answer::Taken(parcel.clone(), taken)),
+                Request::Expunge(app, seq, reply) => reply.poll().map(|changed| Answer::Expunged(*app, *seq, changed)),
                 Request::Change(asked, reply) => reply.poll().map(|changed| Answer::Changed(asked.clone(), changed)),
             };
             if taken.is_some() {

@@ -31,6 +31,8 @@ pub enum Surprise {
     DeleteEndpoint,
     /// An application is deleted, another one created.
     DeleteApplication,
+    /// The payload of a message is expunged.
+    Expunge,
     /// One delivery is asked for again.
     Resend,
     /// A job over many deliveries begins.
@@ -62,7 +64,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 21] = [
+const WEIGHTS: [(Surprise, u32); 22] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
@@ -70,6 +72,7 @@ const WEIGHTS: [(Surprise, u32); 21] = [
     (Surprise::Toggle, 3),
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
+    (Surprise::Expunge, 4),
     (Surprise::Resend, 6),
     (Surprise::StartJob, 3),
     (Surprise::Network, 8),

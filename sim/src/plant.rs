@@ -42,11 +42,15 @@ pub enum Plant {
     LostRouted,
     /// A job does not count what it leaves as it is.
     LostCount,
+    /// Shards are not told that an event was expunged.
+    LostExpunge,
+    /// Each shard paces an application for itself.
+    PaceOfEachShard,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 18] = [
+    pub const ALL: [Plant; 20] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -65,5 +69,7 @@ impl Plant {
         Plant::ForgottenOrder,
         Plant::LostRouted,
         Plant::LostCount,
+        Plant::LostExpunge,
+        Plant::PaceOfEachShard,
     ];
 }

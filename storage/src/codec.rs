@@ -52,7 +52,8 @@ pub fn decode<T: Decode<()>>(kind: &'static str, bytes: &[u8]) -> Result<T, Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{AnswerNote, AttemptRecord, EndpointHealth, OutcomeClass, Seq, Trigger, UnixMs};
+    use crate::tables::testing::{plain_endpoint, target};
+    use model::{AnswerNote, AttemptRecord, Endpoint, EndpointHealth, OutcomeClass, SealedBytes, Seq, Trigger, UnixMs};
 
     /// A row as it was written before a field was added behind all others: the same, without the end.
     fn read_without_its_end<T: Encode + Decode<()>>(row: &T, bytes: usize) -> T {
@@ -83,5 +84,10 @@ mod tests {
         assert_eq!(read_without_its_end(&health, 1), health);
         let paused = EndpointHealth { paused_until: Some(UnixMs(5)), ..health };
         assert_eq!(decode::<EndpointHealth>("row", &encode(&paused)).unwrap(), paused);
+        let endpoint = plain_endpoint(target(1, 2));
+        assert_eq!(read_without_its_end(&endpoint, 3), endpoint);
+        let sealed_user_info = Some(SealedBytes(vec![1, 2, 3]));
+        let private = Endpoint { sealed_user_info, ca_pem: "PEM".to_owned(), ..endpoint };
+        assert_eq!(decode::<Endpoint>("row", &encode(&private)).unwrap(), private);
     }
 }

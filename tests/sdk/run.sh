@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Starts `pinion serve` on a fresh data directory and holds the official Svix SDKs against it.
 #
-# Usage: tests/sdk/run.sh [CLIENT...]   clients: python-v2 python-v1 node-v2 node-v1 (default: all)
+# Usage: tests/sdk/run.sh [CLIENT...]
+# Clients: python-v2 python-v1 python-v1.56 python-v1.22 node-v2 node-v1 (default: all).
 # Environment: PINION_BIN (the binary), CARGO_TARGET_DIR, XDG_CACHE_HOME, PINION_SDK_STRICT.
 # It builds nothing of ours and leaves nothing behind but the cache of installed SDKs.
 set -euo pipefail
@@ -132,6 +133,10 @@ run_client() { # CLIENT
     dir="$(install_python "${1#python-}")" || return 1
     PYTHONDONTWRITEBYTECODE=1 "$dir/bin/python" "$here/python/check.py" "$server_url" "$root_key"
     ;;
+  python-v1.22 | python-v1.56)
+    dir="$(install_python "${1#python-}")" || return 1
+    PYTHONDONTWRITEBYTECODE=1 "$dir/bin/python" "$here/python/check_old.py" "$server_url" "$root_key"
+    ;;
   node-v1 | node-v2)
     dir="$(install_node "${1#node-}")" || return 1
     node "$here/node/check.mjs" "$server_url" "$root_key" "$dir"
@@ -141,9 +146,9 @@ run_client() { # CLIENT
 
 main() {
   local clients=("$@") client binary failed=()
-  [[ ${#clients[@]} -gt 0 ]] || clients=(python-v2 python-v1 node-v2 node-v1)
+  [[ ${#clients[@]} -gt 0 ]] || clients=(python-v2 python-v1 python-v1.56 python-v1.22 node-v2 node-v1)
   for client in "${clients[@]}"; do
-    [[ "$client" =~ ^(python|node)-v[12]$ ]] || fail "unknown client $client"
+    [[ "$client" =~ ^((python|node)-v[12]|python-v1\.(22|56))$ ]] || fail "unknown client $client"
   done
   binary="$(find_binary)"
   work="$(mktemp -d)"

@@ -25,7 +25,7 @@ pub(crate) struct ApplicationIn {
     /// Your own notes.
     #[serde(default, deserialize_with = "bounded_metadata")]
     metadata: Option<Metadata>,
-    /// Messages per second that may be taken for it.
+    /// Messages per second that are sent to all its endpoints together, retries included.
     #[schema(minimum = 1)]
     throttle_rate: Option<u32>,
     /// The same as `throttleRate`.

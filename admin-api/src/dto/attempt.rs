@@ -22,7 +22,8 @@ pub(crate) struct MessageAttemptOut {
     endpoint_id: String,
     /// What was called then, without user info; empty when that is not known any more.
     url: String,
-    /// The start of the response body, or the error in words; empty when not asked for or expunged.
+    /// The start of the response body, or the error in words; empty when not asked for, `EXPUNGED` when it
+    /// was expunged.
     response: String,
     /// 0 when there was no answer.
     response_status_code: u16,

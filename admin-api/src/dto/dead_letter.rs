@@ -21,7 +21,7 @@ pub(crate) struct DeadLetterOut {
     failed_at: Timestamp,
     /// Attempts made in its last round.
     attempts: u16,
-    /// `attempts_exhausted`, `rejected`, `gone`, `endpoint_disabled` or `expired`.
+    /// `attempts_exhausted`, `rejected`, `gone`, `endpoint_disabled`, `expired` or `expunged`.
     reason: &'static str,
     /// What the last attempt showed, if there was one.
     last_outcome: Option<&'static str>,

@@ -10,6 +10,7 @@ use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
 use crate::validate::{Checks, either};
+use engine::dispatch::masked;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Seq, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,8 +20,10 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointIn {
-    /// `http` or `https`.
-    #[schema(max_length = 2048)]
+    /// `http` or `https`, at most 8,192 bytes. A user name and password in it are sent as `Authorization: Basic`, kept
+    /// encrypted, and shown as `***`: `https://***@host/`. A PUT with the URL exactly as it was read keeps them; `***` with
+    /// anything else changed is refused.
+    #[schema(max_length = 8192)]
     pub(crate) url: String,
     description: Option<String>,
     /// Your own identifier for it, unique in the application. A PUT without it clears it.
@@ -60,6 +63,8 @@ pub(crate) struct EndpointIn {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
+    /// A new URL. One that is exactly as it was read keeps the user name and password behind its `***`.
+    #[schema(max_length = 8192)]
     pub(crate) url: Option<String>,
     description: Option<String>,
     #[serde(default)]
@@ -106,6 +111,7 @@ pub(crate) struct EndpointPatch {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointOut {
     pub(crate) id: String,
+    /// As it was sent, but for user name and password, which are shown as `***`.
     pub(crate) url: String,
     /// As it was given, or 1; clients of the first generation require it.
     version: u16,
@@ -168,6 +174,8 @@ impl EndpointIn {
             created_at: place.now,
             updated_at: place.now,
             version: self.version,
+            sealed_user_info: None,
+            ca_pem: String::new(),
         })
     }
 
@@ -282,7 +290,7 @@ impl From<&Endpoint> for EndpointOut {
     fn from(endpoint: &Endpoint) -> EndpointOut {
         EndpointOut {
             id: endpoint.public_id(),
-            url: endpoint.url.clone(),
+            url: masked(&endpoint.url).into_owned(),
             version: endpoint.version.unwrap_or(1),
             description: endpoint.description.clone(),
             uid: endpoint.uid.clone(),

@@ -32,8 +32,23 @@ pub(crate) struct EndpointStateOut {
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
+    /// What waits for its first try.
+    backlog: BacklogOut,
     /// What retention removed before this endpoint came to it; null when there was nothing.
     expired: Option<ExpiredOut>,
+}
+
+/// Messages of the application that the endpoint has not come to, as far as is durable: a little more while it is busy, and
+/// attempts in flight are among them.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BacklogOut {
+    /// How many positions of the application's log it is behind, those included that its filter does not let through.
+    pub(crate) messages: u64,
+    /// When the oldest of those that it is to get was taken; null when none of the next 256 is for it.
+    pub(crate) oldest_at: Option<Timestamp>,
+    /// How long ago that was, in seconds.
+    pub(crate) oldest_age_seconds: Option<u64>,
 }
 
 /// Messages past their retention that were never tried: at most so many deliveries, for those that its filter would have
@@ -55,6 +70,7 @@ impl EndpointStateOut {
         endpoint: &Endpoint,
         health: &EndpointHealth,
         dead_letters: u64,
+        backlog: BacklogOut,
         expired: Option<Expired>,
         waiting: Option<Waiting>,
         now: UnixMs,
@@ -76,6 +92,7 @@ impl EndpointStateOut {
             dead_letters,
             waiting_for: waiting.map(|waiting| waiting.wanted.as_str()),
             waiting_since: waiting.map(|waiting| Timestamp(waiting.since)),
+            backlog,
             expired: expired.map(|expired| ExpiredOut {
                 messages: expired.positions,
                 since: Timestamp(expired.since),

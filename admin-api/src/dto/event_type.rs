@@ -3,6 +3,7 @@
 //! Payloads are not checked against the schemas: the catalogue documents.
 
 use crate::dto::fields::{JsonText, Patch};
+use crate::dto::json_schema::{Flaw, flaw_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
@@ -23,7 +24,7 @@ pub(crate) struct EventTypeIn {
     description: String,
     archived: Option<bool>,
     deprecated: Option<bool>,
-    /// JSON Schemas by version.
+    /// JSON Schemas by version, of draft 7 or 2020-12.
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
@@ -202,9 +203,14 @@ fn check_flags(checks: &mut Checks, flag: Option<&String>, flags: Option<&Vec<St
 }
 
 fn check_schemas(checks: &mut Checks, schemas: Option<&Map<String, Value>>) {
-    let wrong = schemas.into_iter().flatten().find(|(_, schema)| !schema.is_object());
-    if let Some((version, _)) = wrong {
-        checks.wrong(&["schemas", version], "must be a JSON object", "type_error.dict");
+    // The first flaw alone: a body has room for a great many.
+    let flaw = schemas.into_iter().flatten().find_map(|(version, schema)| match schema.as_object() {
+        Some(schema) => flaw_of(schema).map(|flaw| (version, flaw)),
+        None => Some((version, Flaw { path: Vec::new(), msg: "must be a JSON object" })),
+    });
+    if let Some((version, flaw)) = flaw {
+        let path: Vec<&str> = ["schemas", version].into_iter().chain(flaw.path.iter().map(String::as_str)).collect();
+        checks.wrong(&path, format!("is no JSON Schema: {}", flaw.msg), "value_error.schema");
     }
 }
 

@@ -136,15 +136,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 pub(crate) struct JsonText(pub(crate) Bytes);
 
 impl JsonText {
-    /// `{}`: what stands for content that was not asked for or is gone.
+    /// `{}`: what stands for content that was not asked for.
     pub(crate) const EMPTY: JsonText = JsonText(Bytes::from_static(b"{}"));
+
+    /// The payload of a message that was expunged, as clients know it.
+    pub(crate) const EXPIRED: JsonText = JsonText(Bytes::from_static(br#"{"expired":true}"#));
 }
 
 impl Serialize for JsonText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_slice::<&RawValue>(&self.0) {
             Ok(raw) => raw.serialize(serializer),
-            // Expunged content has no bytes.
+            // Damaged, or no JSON: lists go on.
             Err(_) => serializer.collect_map(std::iter::empty::<((), ())>()),
         }
     }
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn json_text_goes_out_byte_for_byte_and_expunged_as_an_empty_object() {
+    fn json_text_goes_out_byte_for_byte_and_what_is_none_as_an_empty_object() {
         let text = JsonText(Bytes::from_static(b"{\"a\": 1.10,\"a\":2}"));
         assert_eq!(serde_json::to_string(&text).unwrap(), "{\"a\": 1.10,\"a\":2}");
         assert_eq!(serde_json::to_string(&JsonText(Bytes::new())).unwrap(), "{}");

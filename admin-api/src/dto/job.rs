@@ -28,11 +28,16 @@ pub(crate) struct BulkReplayIn {
     since: Timestamp,
     /// Until when. Default: now.
     until: Option<Timestamp>,
-    /// Filters of clients that Pinion does not have: refused rather than ignored.
+    // Filters of clients that Pinion does not have: refused rather than ignored.
+    /// Not supported.
     event_types: Option<Vec<String>>,
+    /// Not supported.
     channel: Option<String>,
+    /// Not supported.
     tag: Option<String>,
+    /// Not supported.
     status: Option<u8>,
+    /// Not supported.
     status_code_class: Option<u16>,
 }
 

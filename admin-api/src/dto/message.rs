@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 /// A message to deliver.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MessageIn<'a> {
     /// What happened, e.g. `invoice.paid`.
     #[serde(borrow)]
@@ -44,7 +44,12 @@ pub(crate) struct MessageIn<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     deliver_at: Option<&'a RawValue>,
+    /// 90, which clients of the first generation always send; no other.
+    payload_retention_period: Option<u64>,
 }
+
+/// Days that clients of the first generation ask for unless told otherwise: the longest.
+const RETENTION_LONGEST_DAYS: u64 = 90;
 
 /// What the clients' raw-payload form puts beside an empty payload.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -69,6 +74,10 @@ impl MessageIn<'_> {
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
         if self.deliver_at.is_some() {
             checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
+        }
+        if self.payload_retention_period.is_some_and(|days| days != RETENTION_LONGEST_DAYS) {
+            let msg = "is not supported: all messages are kept for the same time";
+            checks.wrong(&["payloadRetentionPeriod"], msg, "value_error.unsupported");
         }
         let raw = self.transformations_params.and_then(|params| params.raw_payload);
         let payload = match raw {
@@ -111,7 +120,7 @@ pub(crate) struct MessageOut {
     event_type: String,
     event_id: Option<String>,
     channels: Option<Vec<String>>,
-    /// `{}` when it was not asked for or is expunged.
+    /// `{}` when it was not asked for, `{"expired": true}` when it was expunged.
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
@@ -126,9 +135,18 @@ impl MessageOut {
             event_type: event.event_type.to_string(),
             event_id: event.event_id.as_deref().map(str::to_owned),
             channels: (!channels.is_empty()).then_some(channels),
-            payload: if with_content { JsonText(event.payload.clone()) } else { JsonText::EMPTY },
+            payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
         }
+    }
+}
+
+/// What a message shows as its payload.
+fn shown_payload(event: &Event, with_content: bool) -> JsonText {
+    match (with_content, event.is_expunged()) {
+        (false, _) => JsonText::EMPTY,
+        (true, true) => JsonText::EXPIRED,
+        (true, false) => JsonText(event.payload.clone()),
     }
 }
 
@@ -149,7 +167,7 @@ const HEAD_BYTES: usize = 256;
 /// The same text as a [`MessageOut`], for the answer to a push. It is written without reading the payload once more,
 /// which was found to be an object when it came in: that reading took as long as the rest of the answer.
 pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, serde_json::Error> {
-    let payload: &[u8] = if with_content && !event.payload.is_empty() { &event.payload } else { b"{}" };
+    let JsonText(payload) = shown_payload(event, with_content);
     let mut text = Vec::with_capacity(HEAD_BYTES + payload.len());
     let head = Head {
         id: event.message_id(),
@@ -161,7 +179,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
     text.extend_from_slice(br#","payload":"#);
-    text.extend_from_slice(payload);
+    text.extend_from_slice(&payload);
     text.push(b'}');
     Ok(text)
 }

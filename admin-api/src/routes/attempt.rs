@@ -68,6 +68,17 @@ pub(crate) struct ListQuery {
     expanded_statuses: bool,
 }
 
+/// The parameters of one attempt.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GetQuery {
+    /// Of no effect: an attempt succeeded or failed.
+    #[serde(default)]
+    #[expect(dead_code, reason = "taken, so that clients may say it")]
+    expanded_statuses: bool,
+}
+
 impl ListQuery {
     pub(super) fn filter(&self) -> MessageFilter {
         MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after)
@@ -242,11 +253,12 @@ pub(super) async fn list_of_message(state: Reader, event: Event, query: ListQuer
 
 /// Gets an attempt.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", tag = "Message Attempt",
-    operation_id = "v1.message-attempt.get", params(AttemptPath),
+    operation_id = "v1.message-attempt.get", params(AttemptPath, GetQuery),
     responses((status = 200, body = MessageAttemptOut)))]
 pub(crate) async fn get(
     state: Reader,
     InMessage(event): InMessage,
+    _: QueryParams<GetQuery>,
     path: PathTexts,
 ) -> Result<Json<MessageAttemptOut>, ApiError> {
     let text = path.get("attempt_id")?.to_owned();

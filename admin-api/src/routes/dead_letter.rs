@@ -70,6 +70,9 @@ pub(crate) async fn redrive(
     let act = move |txn: &mut Txn<'_>| {
         // Where nothing can race.
         refuse_disabled(&endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?)?;
+        if log::get_undamaged(txn, event.app, event.seq)?.is_some_and(|event| event.is_expunged()) {
+            return Err(ApiError::MissingPayload);
+        }
         dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
         delivery::requeue(txn, row.target(), event.seq, now)?;
         Ok((Some(event.seq.0), ()))

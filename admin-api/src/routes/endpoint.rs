@@ -5,6 +5,7 @@
 use super::application::remove_endpoint;
 use super::endpoint_headers::sealed;
 use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
+use super::endpoint_url::seal_user_info;
 use super::once::{Keyed, perform};
 use super::params::{AppPath, EndpointPath};
 use super::rows::{check_quota, number_of, save_endpoint};
@@ -96,6 +97,7 @@ pub(crate) async fn update(
                 let Checked { body, secret, headers, now, .. } = new;
                 let wanted = body.disabled.unwrap_or(false);
                 let mut row = body.replace(&current, now)?;
+                seal_user_info(&state, &mut row, Some(&current))?;
                 set_secret(&state, &mut row, secret.as_ref())?;
                 if let Some(headers) = headers {
                     row.sealed_headers = sealed(&state, &row, &headers)?;
@@ -131,7 +133,8 @@ pub(crate) async fn patch(
         move |txn: &mut Txn<'_>| {
             let current = endpoint::get(txn, found.target())?.ok_or(ApiError::NotFound("endpoint"))?;
             let wanted = body.disabled.unwrap_or(current.disabled.is_some());
-            let mut row = body.apply(current, now)?;
+            let mut row = body.apply(current.clone(), now)?;
+            seal_user_info(&state, &mut row, Some(&current))?;
             set_secret(&state, &mut row, secret.as_ref())?;
             set_disabled(&mut row, wanted, now);
             save_endpoint(txn, &row)?;
@@ -203,6 +206,7 @@ impl Checked {
         check_quota("endpoints", "endpoints of an application", count, most)?;
         let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
+        seal_user_info(state, &mut row, None)?;
         let secret = self.secret.map_or_else(new_secret, Ok)?;
         row.secrets = vec![seal_secret(state, row.target(), &secret)?];
         row.sealed_headers = sealed(state, &row, &self.headers.unwrap_or_default())?;

@@ -6,14 +6,15 @@
 use super::params::EndpointPath;
 use super::walk::{MessageFilter, Step, each};
 use crate::dto::attempt::EndpointStats;
-use crate::dto::endpoint_state::EndpointStateOut;
+use crate::dto::endpoint_state::{BacklogOut, EndpointStateOut};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::extract::{InEndpoint, QueryParams};
-use crate::limits::STATS_EVENTS_MAX;
+use crate::limits::{PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX};
 use crate::reader::Reader;
 use axum::Json;
-use model::{Endpoint, Event, Expired, UnixMs};
+use engine::endpoint::filter::Filter;
+use model::{Cursor, Endpoint, Event, Expired, UnixMs};
 use serde::Deserialize;
 use storage::tables::{dead_letter, delivery, log};
 use storage::{Direction, Read};
@@ -21,6 +22,9 @@ use utoipa::IntoParams;
 
 /// Dead letters are counted up to here.
 const DEAD_LETTERS_COUNTED: u64 = 10_000;
+
+/// Messages looked at for the oldest of a backlog.
+const BACKLOG_LOOKED_AT: usize = 256;
 
 /// The period of statistics.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -77,9 +81,41 @@ pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<
         let health = delivery::health(read, row.target())?;
         let dead_letters = dead_letter::count_upto(read, row.target(), DEAD_LETTERS_COUNTED)?;
         let expired = expired_so_far(read, &row, state.now())?;
-        Ok(EndpointStateOut::of(&row, &health, dead_letters, expired, waiting, state.now()))
+        let backlog = backlog(read, &row, state.now())?;
+        Ok(EndpointStateOut::of(&row, &health, dead_letters, backlog, expired, waiting, state.now()))
     });
     Ok(Json(shown.await?))
+}
+
+/// What the endpoint has not come to: between its cursor, or the first hole of it, and the end of the log.
+fn backlog(read: &(impl Read + ?Sized), row: &Endpoint, now: UnixMs) -> Result<BacklogOut, ApiError> {
+    if row.disabled.is_some() {
+        // It is passed over, not waited for.
+        return Ok(BacklogOut::default());
+    }
+    let noted = delivery::cursor(read, row.target())?;
+    // One without a cursor owes nothing of what was routed.
+    let cursor = match &noted {
+        Some(cursor) => cursor.clone(),
+        None => Cursor { upto: delivery::routed(read, row.app)?, holes: Vec::new() },
+    };
+    let first = cursor.holes.first().copied().unwrap_or(cursor.upto.next());
+    let next = log::read_after(read, row.app, first.previous(), BACKLOG_LOOKED_AT, PAGE_PAYLOAD_BYTES)?;
+    let filter = Filter::of(row);
+    let is_owed = |event: &&Event| {
+        let not_tried = event.seq > cursor.upto || cursor.holes.contains(&event.seq);
+        not_tried && filter.matches(event)
+    };
+    let oldest_at = next.iter().find(is_owed).map(|event| event.accepted_at);
+    if noted.is_none() && oldest_at.is_none() {
+        return Ok(BacklogOut::default());
+    }
+    let behind = log::head(read, row.app)?.0.saturating_sub(cursor.upto.0);
+    Ok(BacklogOut {
+        messages: behind + cursor.holes.len() as u64,
+        oldest_at: oldest_at.map(Timestamp),
+        oldest_age_seconds: oldest_at.map(|at| now.since_ms(at) / 1_000),
+    })
 }
 
 /// What is noted, and what will be once the endpoint gets there: it stands before the beginning of the log.

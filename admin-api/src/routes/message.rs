@@ -21,7 +21,7 @@ use engine::IngestOutcome;
 use http::StatusCode;
 use model::Event;
 use serde::Deserialize;
-use storage::tables::log;
+use storage::tables::expunge;
 use utoipa::IntoParams;
 
 /// Whether the payload comes back.
@@ -122,7 +122,8 @@ pub(crate) async fn get(
     answer_of(&event, query.with_content).map(JsonBytes).map_err(|_| ApiError::Internal)
 }
 
-/// Forgets the payload of a message. What is still to be delivered of it goes out as `{}`.
+/// Forgets the payload of a message. No attempt of it starts after the answer; one that is in flight may still end, within
+/// its timeout. Deliveries that were not made become dead letters with the reason `expunged`.
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}/msg/{msg_id}/content", tag = "Message",
     operation_id = "v1.message.expunge-content", params(MessagePath),
     responses((status = 204, description = "Forgotten")))]
@@ -130,6 +131,7 @@ pub(crate) async fn expunge(
     State(state): State<ApiState>,
     InMessage(event): InMessage,
 ) -> Result<StatusCode, ApiError> {
-    state.change(move |txn| Ok(log::expunge(txn, event.app, event.seq)?)).await?;
+    let now = state.now();
+    state.change(move |txn| Ok(expunge::message(txn, event.app, event.seq, now).map(drop)?)).await?;
     Ok(NO_CONTENT)
 }

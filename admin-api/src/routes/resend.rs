@@ -15,11 +15,11 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use storage::tables::{delivery, endpoint};
+use storage::tables::{delivery, endpoint, log};
 use storage::txn::Txn;
 
 /// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
-/// the endpoint is disabled.
+/// the endpoint is disabled, 400 `missing_payload` when the payload was removed.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", tag = "Message Attempt",
     operation_id = "v1.message-attempt.resend", params(DeliveryPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
@@ -38,6 +38,9 @@ pub(crate) async fn resend(
         let endpoint = endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?;
         if endpoint.disabled.is_some() {
             return Err(ApiError::EndpointDisabled);
+        }
+        if log::get_undamaged(txn, event.app, event.seq)?.is_some_and(|event| event.is_expunged()) {
+            return Err(ApiError::MissingPayload);
         }
         delivery::requeue(txn, row.target(), event.seq, now)?;
         Ok((Some(event.seq.0), ()))

@@ -44,7 +44,7 @@ pub(crate) fn save_endpoint(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), Api
     {
         return Err(ApiError::Conflict("an endpoint with this uid exists".into()));
     }
-    fits(row)?;
+    fits_in(row, endpoint::ROW_BYTES_MAX)?;
     Ok(endpoint::put(txn, row)?)
 }
 
@@ -82,10 +82,14 @@ pub(crate) fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(
 
 /// Every value of the store is bounded; each field alone may be within its own bound and the whole not.
 fn fits(row: &impl Encode) -> Result<(), ApiError> {
-    if codec::encode(row).len() <= MAX_VALUE_BYTES {
+    fits_in(row, MAX_VALUE_BYTES)
+}
+
+fn fits_in(row: &impl Encode, bytes_max: usize) -> Result<(), ApiError> {
+    if codec::encode(row).len() <= bytes_max {
         return Ok(());
     }
-    let msg = format!("all fields together must not have more than {MAX_VALUE_BYTES} bytes");
+    let msg = format!("all fields together must not have more than {bytes_max} bytes");
     Err(ApiError::invalid(["body"], msg, "value_error.any_str.max_length"))
 }
 

@@ -90,7 +90,7 @@ async fn attempts_are_listed_by_message_and_read_and_expunged_one_by_one() {
         let path = format!("/app/acme/msg/{id}/attempt/{attempt}");
         assert_eq!(api.get(&path).await.expect(200)["id"], attempt);
         api.delete(&format!("{path}/content")).await.expect(204);
-        assert_eq!(api.get(&path).await.expect(200)["response"], "");
+        assert_eq!(api.get(&path).await.expect(200)["response"], "EXPUNGED");
         let other = second["id"].as_str().unwrap();
         api.get(&format!("/app/acme/msg/{other}/attempt/{attempt}")).await.expect_error(404, "not_found");
     }

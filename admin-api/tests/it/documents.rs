@@ -6,9 +6,6 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What clients of Svix's API rely on and Pinion serves.
-const SVIX_OPERATIONS: &str = include_str!("svix_operations.txt");
-
 fn document() -> Value {
     serde_json::from_str(&admin_api::openapi_json()).unwrap()
 }
@@ -77,13 +74,6 @@ fn no_route_is_registered_without_a_description() {
         }
     }
     assert!(found.is_empty(), "{found:?}");
-}
-
-#[test]
-fn the_operations_that_clients_rely_on_are_there() {
-    let ours = operations(&document());
-    let missing: Vec<&str> = SVIX_OPERATIONS.lines().filter(|line| !line.is_empty() && !ours.contains(*line)).collect();
-    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

@@ -53,3 +53,17 @@ async fn a_group_is_kept_shown_and_cleared() {
     assert!(api.put("/event-type/a.b", json!({"description": "d"})).await.expect(200)["groupName"].is_null());
     api.patch("/event-type/a.b", json!({"groupName": "a b"})).await.expect_invalid("body.groupName");
 }
+
+#[tokio::test]
+async fn a_schema_that_is_none_is_refused_at_its_flaw() {
+    let api = Api::start();
+    let body = |schema| json!({"name": "a.b", "description": "", "schemas": {"1": {}, "2": schema}});
+    let wrong = json!({"type": "object", "properties": {"a": {"readOnly": 15}}});
+    api.post("/event-type", body(wrong.clone())).await.expect_invalid("body.schemas.2.properties.a.readOnly");
+    assert_eq!(api.all("/event-type").await.0.len(), 0);
+    api.post("/event-type", body(json!({"readOnly": true}))).await.expect(201);
+    let schemas = json!({"schemas": {"3": wrong}});
+    api.patch("/event-type/a.b", schemas).await.expect_invalid("body.schemas.3.properties.a.readOnly");
+    let schemas = json!({"description": "", "schemas": {"1": {"type": "nothing"}}});
+    api.put("/event-type/a.b", schemas).await.expect_invalid("body.schemas.1.type");
+}

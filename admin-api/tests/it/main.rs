@@ -8,8 +8,10 @@ mod harness;
 
 mod applications;
 mod attempts;
+mod backlog;
 mod batches;
 mod bounds;
+mod compatibility;
 mod dead_letters;
 mod documents;
 mod endpoints;

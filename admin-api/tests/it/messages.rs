@@ -1,7 +1,10 @@
 //! Messages: pushed, listed, filtered, forgotten.
 
-use crate::harness::{Api, column, place};
+use crate::harness::{Api, column, place, target};
+use model::{Pending, Trigger, UnixMs};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use storage::tables::delivery;
 
 #[tokio::test]
 async fn a_message_is_taken_and_read_back_by_either_id() {
@@ -103,7 +106,7 @@ async fn lists_filter_by_type_channel_and_time() {
     let mut taken: Vec<Value> = Vec::new();
     for (kind, channel) in [("a.x", "c1"), ("a.y", "c2"), ("b.x", "c1")] {
         // Apart in time, so that the bounds tell them apart.
-        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
         let body = json!({"eventType": kind, "channels": [channel], "payload": {}});
         taken.push(api.post("/app/acme/msg", body).await.expect(202));
     }
@@ -130,7 +133,62 @@ async fn an_expunged_payload_is_gone_and_the_message_stays() {
     let id = api.message("acme", "a").await["id"].as_str().unwrap().to_owned();
     api.delete(&format!("/app/acme/msg/{id}/content")).await.expect(204);
     let shown = api.get(&format!("/app/acme/msg/{id}")).await.expect(200);
-    assert_eq!((&shown["payload"], &shown["eventType"]), (&json!({}), &"a".into()));
+    assert_eq!((&shown["payload"], &shown["eventType"]), (&json!({"expired": true}), &"a".into()));
+    assert_eq!(api.all("/app/acme/msg").await.0[0]["payload"], json!({"expired": true}));
+    let path = format!("/app/acme/msg/{id}?with_content=false");
+    assert_eq!(api.get(&path).await.expect(200)["payload"], json!({}));
+    api.delete(&format!("/app/acme/msg/{id}/content")).await.expect(204);
+    // One that was sent so is not expunged.
+    let sent = api.post("/app/acme/msg", json!({"eventType": "a", "payload": {}})).await.expect(202);
+    assert_eq!(sent["payload"], json!({}));
+}
+
+#[tokio::test]
+async fn nothing_of_an_expunged_message_is_put_in_line_and_what_waited_ends_with_the_reason() {
+    let api = Api::start();
+    let (app, endpoint) = (api.app("acme").await, api.endpoint("acme", "one").await);
+    let first = api.message("acme", "a").await;
+    let ((_, seq, _), target) = (place(&first), target(&app, &endpoint));
+    let row = Pending { attempts: 2, due: UnixMs(u64::MAX / 2), last_outcome: None, trigger: Trigger::Scheduled };
+    api.rows(move |txn| {
+        delivery::put_pending(txn, target, seq, None, &row);
+        Ok(())
+    })
+    .await;
+    let id = first["id"].as_str().unwrap();
+    let status = async || {
+        let (shown, _) = api.all("/app/acme/endpoint/one/msg").await;
+        shown.iter().find(|shown| shown["id"] == id).unwrap()["status"].clone()
+    };
+    assert_ne!(status().await, json!(2));
+    api.delete(&format!("/app/acme/msg/{id}/content")).await.expect(204);
+    assert_eq!(status().await, json!(2), "given up");
+    let (letters, _) = api.all("/app/acme/endpoint/one/dead-letter").await;
+    assert_eq!(
+        (column(&letters, "msgId"), column(&letters, "reason")),
+        (vec![id.to_owned()], vec!["expunged".to_owned()])
+    );
+    for path in [format!("msg/{id}/endpoint/one/resend"), format!("endpoint/one/dead-letter/{id}/redrive")] {
+        api.request("POST", &format!("/app/acme/{path}"), &[], "").await.expect_error(400, "missing_payload");
+    }
+    // Jobs pass it by.
+    let since = "2000-01-01T00:00:00Z";
+    for (path, body) in [
+        ("recover", json!({"since": since})),
+        ("replay-missing", json!({"since": since})),
+        ("bulk-replay", json!({"since": since})),
+        ("dead-letter/redrive", Value::Null),
+    ] {
+        let job = api.post(&format!("/app/acme/endpoint/one/{path}"), body).await.expect(202);
+        let task = format!("/background-task/{}", job["id"].as_str().unwrap());
+        let started = Instant::now();
+        while api.get(&task).await.expect(200)["status"] == "running" {
+            assert!(started.elapsed() < Duration::from_secs(10), "{path} does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let waits = delivery::pending(&**api.engine.store(), target, seq).unwrap();
+        assert_eq!(waits, None, "{path} put it in line");
+    }
 }
 
 #[tokio::test]
@@ -164,4 +222,23 @@ async fn an_example_is_a_message_for_one_endpoint() {
     api.post(path, json!({"eventType": "c.d", "exampleIndex": 3})).await.expect_invalid("body.exampleIndex");
     let own = api.post(path, json!({"eventType": "c.d", "payload": {"own": 1}})).await.expect(200);
     assert_eq!(own["payload"], json!({"own": 1}));
+}
+
+#[tokio::test]
+async fn what_a_message_asks_for_and_does_not_get_is_named() {
+    let api = Api::start();
+    api.app("acme").await;
+    for (field, value) in [
+        ("tags", json!(["t"])),
+        ("payloadRetentionHours", json!(5)),
+        ("payloadRetentionPeriod", json!(5)),
+        ("deliverAt", json!("2030-01-01T00:00:00Z")),
+    ] {
+        let body = json!({"eventType": "a", "payload": {}, field: value});
+        api.post("/app/acme/msg", body).await.expect_invalid(&format!("body.{field}"));
+    }
+    assert_eq!(api.all("/app/acme/msg").await.0.len(), 0);
+    // The clients before 1.59 always say this.
+    let body = json!({"eventType": "a", "payload": {}, "payloadRetentionPeriod": 90});
+    api.post("/app/acme/msg", body).await.expect(202);
 }

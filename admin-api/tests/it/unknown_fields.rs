@@ -13,7 +13,7 @@ async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_cha
     api.post("/event-type", json!({"name": "a.b", "description": "d"})).await.expect(201);
     let since = "2020-01-01T00:00:00Z";
     let key = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
-    let bodies: [(&str, &str, Value); 20] = [
+    let bodies: [(&str, &str, Value); 21] = [
         ("POST", "/app", json!({"name": "x"})),
         ("PUT", "/app/acme", json!({"name": "x", "uid": "acme"})),
         ("PATCH", "/app/acme", json!({"name": "x"})),
@@ -31,6 +31,7 @@ async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_cha
         ("POST", "/app/acme/endpoint/one/replay-missing", json!({"since": since})),
         ("POST", "/app/acme/endpoint/one/bulk-replay", json!({"since": since})),
         ("POST", "/api-key", json!({"name": "x"})),
+        ("POST", "/app/acme/msg", json!({"eventType": "a", "payload": {}})),
         ("POST", "/app/new/msg", json!({"eventType": "a", "payload": {}, "application": {"name": "x", "uid": "new"}})),
         ("PUT", "/app/acme/endpoint/two", json!({"url": URL, "retryPolicy": {"type": "schedule", "delaysMs": [1]}})),
         ("PUT", "/app/new", json!({"name": "new"})),

@@ -31,12 +31,13 @@ fn facts() -> Facts {
         gap: None,
         forgotten: false,
         will_be_sent: true,
+        expunged: None,
     }
 }
 
 #[test]
 fn every_combination_of_facts_has_one_standing() {
-    let off = DisabledReason::Operator;
+    let (off, gone) = (DisabledReason::Operator, Some(UnixMs(7)));
     let (tried, waits) = (Tried::Failed, DeliveryState::Waiting(pending()));
     let table = [
         (facts(), DeliveryState::NotMatched),
@@ -56,6 +57,10 @@ fn every_combination_of_facts_has_one_standing() {
         (Facts { tried: Tried::Succeeded, letter: Some(letter()), ..facts() }, DeliveryState::Delivered),
         (Facts { tried: Tried::Succeeded, pending: Some(pending()), ..facts() }, waits.clone()),
         (Facts { pending: Some(pending()), letter: Some(letter()), passed: false, ..facts() }, waits),
+        (Facts { expunged: gone, ..facts() }, DeliveryState::HistoryGone),
+        (Facts { expunged: gone, passed: false, ..facts() }, expunged(UnixMs(7), 0)),
+        (Facts { expunged: gone, pending: Some(pending()), ..facts() }, expunged(UnixMs(9), 1)),
+        (Facts { expunged: gone, tried: Tried::Succeeded, ..facts() }, DeliveryState::Delivered),
     ];
     for (facts, expected) in table {
         assert_eq!(decide(facts.clone()), expected, "{facts:?}");

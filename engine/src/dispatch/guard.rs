@@ -129,19 +129,32 @@ pub struct Guard {
     allowed: Vec<IpNet>,
     /// None means any.
     ports: Vec<RangeInclusive<u16>>,
+    https_only: bool,
 }
 
 impl Guard {
     /// A guard that refuses every special address but those in `allowed`.
     #[must_use]
     pub fn new(allowed: Vec<IpNet>) -> Guard {
-        Guard { allowed, ports: Vec::new() }
+        Guard { allowed, ports: Vec::new(), https_only: false }
     }
 
     /// The same for targets on these ports only. An empty list means any port.
     #[must_use]
     pub fn with_ports(self, ports: Vec<RangeInclusive<u16>>) -> Guard {
         Guard { ports, ..self }
+    }
+
+    /// The same for `https` targets only, if `https_only` says so.
+    #[must_use]
+    pub fn with_https_only(self, https_only: bool) -> Guard {
+        Guard { https_only, ..self }
+    }
+
+    /// Whether a target may be of this scheme.
+    #[must_use]
+    pub fn allows_scheme(&self, is_https: bool) -> bool {
+        is_https || !self.https_only
     }
 
     /// Judges the port of a target.

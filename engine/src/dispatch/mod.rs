@@ -35,7 +35,7 @@ pub use self::lack::Lack;
 pub use self::request::{BuildTargetError, HeaderError, Target, check_headers};
 pub use self::sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
 pub use self::tls::{RootCertificate, RootsError, read_roots};
-pub use self::url::{CheckedUrl, TargetError, check_url};
+pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
 use bytes::Bytes;
 use model::{AnswerNote, Event, OutcomeClass, UnixMs};

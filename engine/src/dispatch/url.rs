@@ -1,25 +1,30 @@
-//! Endpoint URLs: what is accepted when an endpoint is configured, and its one normal form.
+//! Endpoint URLs: what is accepted when an endpoint is configured, and what is requested then.
 //!
-//! Written out rather than taken from the `url` crate: that crate brings the Unicode tables of idna and icu for the
-//! sake of international names, which can be given in their `xn--` form, and hyper wants an `http::Uri` in the end
-//! anyway. What matters for safety is read as the WHATWG URL standard has it: the odd forms of IPv4 that resolvers
-//! understand too (`http://2130706433/`, `http://0x7f.1/`).
+//! Read by the `url` crate, as the WHATWG URL standard has it: international names become A-labels, letters outside ASCII
+//! in a path are percent-encoded, and the odd forms of IPv4 that resolvers understand are addresses
+//! (`http://2130706433/`, `http://0x7f.1/`). The standard forgives much for the sake of browsers: white space, backslashes, missing
+//! slashes, escapes in a host. Where two readers could disagree about the host, a URL is refused before it is read.
 //!
-//! Deliberately resolves nothing. Literal addresses are judged here so that people hear at once; a name is judged when
-//! it is dialled, since it can lead anywhere by then.
+//! Nothing is resolved here. Literal addresses are judged so that people hear at once; a name is judged when it is
+//! dialled, since it can lead anywhere by then.
+
+mod credentials;
+
+pub use self::credentials::{MASK, UserInfo, join_user_info, masked, split_user_info};
 
 use super::guard::{Guard, GuardError, PortRefused};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use url::{Host, ParseError, Url};
 use zeroize::Zeroizing;
 
 #[cfg(test)]
 mod tests;
 
-/// The longest URL taken, in bytes: what common servers and proxies accept as a request line with room to spare.
-pub const URL_LEN_MAX: usize = 2048;
+/// The longest URL taken, in bytes.
+pub const URL_LEN_MAX: usize = 8 * 1024;
 /// The longest name, in bytes (RFC 1035, without the root's dot).
 const NAME_LEN_MAX: usize = 253;
 /// The longest label of a name, in bytes.
@@ -34,12 +39,15 @@ pub enum TargetError {
         /// Its length in bytes.
         len: usize,
     },
-    /// Holds white space, a control character, a backslash or a letter outside ASCII.
-    #[error("the URL holds a character that must be percent-encoded (in a host name: written in its xn-- form)")]
+    /// Holds white space, a control character or a backslash.
+    #[error("the URL holds white space, a control character or a backslash, which must be percent-encoded")]
     Character,
     /// Neither `http://` nor `https://`.
     #[error("the URL must begin with http:// or https://")]
     Scheme,
+    /// `http://` where the operator allows `https://` only.
+    #[error("the URL must begin with https://")]
+    NotHttps,
     /// No host, or one that is neither a name nor an address.
     #[error("the URL has no valid host")]
     Host,
@@ -60,8 +68,8 @@ pub enum TargetError {
     RefusedPort(#[from] PortRefused),
 }
 
-/// A URL that passed [`check_url`], in its normal form: lower-case host without a final dot, dotted IPv4, no default
-/// port, no user name or password, no fragment.
+/// A URL that passed [`check_url`], in its normal form: lower-case host in ASCII without a final dot, dotted IPv4, no
+/// default port, no user name or password, no fragment.
 #[derive(Clone, Debug)]
 pub struct CheckedUrl {
     uri: Uri,
@@ -97,7 +105,7 @@ pub fn check_url(text: &str, guard: &Guard) -> Result<CheckedUrl, TargetError> {
     if text.len() > URL_LEN_MAX {
         return Err(TargetError::TooLong { len: text.len() });
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(TargetError::Character);
     }
     let (scheme, rest) = text.split_once("://").ok_or(TargetError::Scheme)?;
@@ -106,24 +114,36 @@ pub fn check_url(text: &str, guard: &Guard) -> Result<CheckedUrl, TargetError> {
         "https" => ("https", 443),
         _ => return Err(TargetError::Scheme),
     };
-    let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (authority, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !guard.allows_scheme(scheme == "https") {
+        return Err(TargetError::NotHttps);
+    }
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (user_info, host_and_port) = match authority.rsplit_once('@') {
         Some((user_info, host)) => (Some(user_info), host),
         None => (None, authority),
     };
     let (host, port) = split_port(host_and_port)?;
-    let host = normal_host(host, guard)?;
+    // The standard would skip the slashes behind an empty host, and decode escapes in one.
+    if host.is_empty() || host.contains('%') {
+        return Err(TargetError::Host);
+    }
+    let url = Url::parse(&format!("{scheme}://{host}{tail}")).map_err(|error| match error {
+        ParseError::InvalidPort => TargetError::Port,
+        _ => TargetError::Host,
+    })?;
+    let host = normal_host(&url, guard)?;
     guard.check_port(port.unwrap_or(default_port))?;
     let authorization = user_info.map(basic_authorization).transpose()?.flatten();
 
     let port = port.filter(|port| *port != default_port).map_or_else(String::new, |port| format!(":{port}"));
-    let slash = if path_and_query.starts_with('/') { "" } else { "/" };
-    let uri = format!("{scheme}://{host}{port}{slash}{path_and_query}").parse().map_err(|_| TargetError::Path)?;
-    Ok(CheckedUrl { uri, authorization })
+    let mut uri = format!("{scheme}://{host}{port}{}", url.path());
+    if let Some(query) = url.query() {
+        uri.extend(["?", query]);
+    }
+    Ok(CheckedUrl { uri: uri.parse().map_err(|_| TargetError::Path)?, authorization })
 }
 
-/// Takes `host`, `host:port` or `[v6]:port` apart.
+/// Takes `host`, `host:port` or `[v6]:port` apart. An empty port is none.
 fn split_port(text: &str) -> Result<(&str, Option<u16>), TargetError> {
     let host_len = match text.strip_prefix('[') {
         Some(rest) => rest.find(']').ok_or(TargetError::Host)? + 2,
@@ -134,7 +154,10 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), TargetError> {
         return Ok((host, None));
     }
     let digits = port.strip_prefix(':').ok_or(TargetError::Host)?;
-    if digits.is_empty() || digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if digits.is_empty() {
+        return Ok((host, None));
+    }
+    if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(TargetError::Port);
     }
     match digits.parse() {
@@ -144,19 +167,18 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), TargetError> {
 }
 
 /// The normal form of a host. Judges it if it is an address.
-fn normal_host(host: &str, guard: &Guard) -> Result<String, TargetError> {
-    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        // Refuses zone ids (`%eth0`) by the way: they only mean something for link-local addresses.
-        let address: Ipv6Addr = inner.parse().map_err(|_| TargetError::Host)?;
-        guard.check_ip(IpAddr::V6(address))?;
-        return Ok(format!("[{address}]"));
-    }
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    if ends_in_number(&host) {
-        let address = parse_ipv4(&host).ok_or(TargetError::Host)?;
-        guard.check_ip(IpAddr::V4(address))?;
-        return Ok(address.to_string());
-    }
+fn normal_host(url: &Url, guard: &Guard) -> Result<String, TargetError> {
+    let host = match url.host().ok_or(TargetError::Host)? {
+        Host::Ipv4(address) => {
+            guard.check_ip(IpAddr::V4(address))?;
+            return Ok(address.to_string());
+        }
+        Host::Ipv6(address) => {
+            guard.check_ip(IpAddr::V6(address))?;
+            return Ok(format!("[{address}]"));
+        }
+        Host::Domain(name) => name.strip_suffix('.').unwrap_or(name),
+    };
     let label_is_valid = |label: &str| {
         (1..=LABEL_LEN_MAX).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -170,43 +192,7 @@ fn normal_host(host: &str, guard: &Guard) -> Result<String, TargetError> {
             .check_ip(Ipv4Addr::LOCALHOST.into())
             .or_else(|error| guard.check_ip(Ipv6Addr::LOCALHOST.into()).map_err(|_| error))?;
     }
-    Ok(host)
-}
-
-/// Whether a host is to be read as IPv4 (WHATWG URL, "ends in a number checker").
-fn ends_in_number(host: &str) -> bool {
-    let last = host.rsplit('.').next().unwrap_or(host);
-    (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())) || ipv4_number(last).is_some()
-}
-
-/// Reads IPv4 as the WHATWG URL standard and `inet_aton` do: one to four numbers, decimal, octal (`0`) or hexadecimal
-/// (`0x`), the last of which fills all remaining bytes.
-fn parse_ipv4(host: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<&str> = host.split('.').take(5).collect();
-    if parts.len() > 4 {
-        return None;
-    }
-    let (last, firsts) = parts.split_last()?;
-    let mut bits: u32 = 0;
-    for (index, part) in firsts.iter().enumerate() {
-        let byte = u8::try_from(ipv4_number(part)?).ok()?;
-        bits |= u32::from(byte) << (24 - 8 * index);
-    }
-    let last = u32::try_from(ipv4_number(last)?).ok()?;
-    let room = u32::MAX.checked_shr(8 * u32::try_from(firsts.len()).ok()?)?;
-    (last <= room).then(|| Ipv4Addr::from_bits(bits | last))
-}
-
-/// One number of an IPv4 address. `0x` alone is zero, as the standard has it.
-fn ipv4_number(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.strip_prefix("0x") {
-        Some("") => return Some(0),
-        Some(digits) => (digits, 16),
-        None if text.len() > 1 && text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    // `from_str_radix` would take a sign.
-    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, radix).ok())?
+    Ok(host.to_owned())
 }
 
 /// `user:password`, percent-decoded, as a Basic authorization. None when both are empty.
@@ -228,6 +214,7 @@ fn basic_authorization(user_info: &str) -> Result<Option<HeaderValue>, TargetErr
     Ok(Some(value))
 }
 
+/// As the `percent-encoding` crate does, but for what is broken: that is refused, not kept.
 fn percent_decode(text: &str, out: &mut Vec<u8>) -> Result<(), TargetError> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

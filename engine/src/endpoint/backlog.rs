@@ -172,6 +172,12 @@ impl Backlog {
         Some(event)
     }
 
+    /// Whether the next event to try has lost its payload.
+    #[must_use]
+    pub fn next_is_expunged(&self) -> bool {
+        self.queue.front().is_some_and(Event::is_expunged)
+    }
+
     /// A first attempt ended and its delivery is settled.
     pub fn settled(&mut self, seq: Seq) {
         self.in_flight.remove(&seq);
@@ -239,6 +245,13 @@ impl Backlog {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// The position from which on the event that waits longest is found, when that is not in memory.
+    #[must_use]
+    pub fn first_on_disk(&self) -> Option<Seq> {
+        let unread = || (self.queue.is_empty() && self.is_behind()).then(|| self.position.next());
+        self.holes.front().copied().or_else(unread)
     }
 
     /// The event that waits longest in memory.

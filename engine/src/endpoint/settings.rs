@@ -3,9 +3,10 @@
 //! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
 
 use crate::config::EngineConfig;
-use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url};
+use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url, join_user_info};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
+use crate::pace::AppPace;
 use crate::seal::{MasterKey, SealContext, SealPurpose};
 use http::Uri;
 use model::{Endpoint, OutcomeClass, UnixMs};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub policy: LanePolicy,
     /// Which of the endpoint's URLs the target has.
     pub url_number: u32,
+    /// The pace of its application as a whole, if that has one.
+    pub pace: Option<Arc<AppPace>>,
     /// When these settings are to be built again: the next secret expires.
     pub stale_at: Option<UnixMs>,
 }
@@ -49,7 +52,7 @@ impl From<TargetError> for Unmakeable {
     /// An address that is refused now, though it was allowed when the URL was set, is as good as refused when dialled.
     fn from(error: TargetError) -> Unmakeable {
         match error {
-            TargetError::Refused(_) | TargetError::RefusedPort(_) => {
+            TargetError::Refused(_) | TargetError::RefusedPort(_) | TargetError::NotHttps => {
                 Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() }
             }
             other => Unmakeable::here(other),
@@ -58,12 +61,11 @@ impl From<TargetError> for Unmakeable {
 }
 
 impl Settings {
-    /// Builds them from a row and its application's pace, which each of its endpoints keeps to: a message counts once,
-    /// to however many endpoints it goes.
+    /// Builds them from a row and its application's pace.
     #[must_use]
     pub fn of(
         row: &Endpoint,
-        app_rate_limit: Option<u32>,
+        pace: Option<Arc<AppPace>>,
         config: &EngineConfig,
         master: &MasterKey,
         guard: &Guard,
@@ -77,11 +79,12 @@ impl Settings {
                 retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
                 on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
                 disable_after_failing_ms: config.disable_after_failing_ms,
-                rate_limit: row.rate_limit.into_iter().chain(app_rate_limit).min(),
+                rate_limit: row.rate_limit,
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
             },
             url_number: 0,
+            pace,
             stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
         }
     }
@@ -93,9 +96,18 @@ impl Settings {
     }
 }
 
+/// The URL with its user name and password, if it has some.
+fn checked_url(row: &Endpoint, master: &MasterKey, guard: &Guard) -> Result<CheckedUrl, Unmakeable> {
+    let Some(sealed) = &row.sealed_user_info else { return Ok(check_url(&row.url, guard)?) };
+    let context = SealContext { app: row.app, endpoint: row.id, purpose: SealPurpose::UserInfo };
+    let opened = master.open(sealed, context).map_err(Unmakeable::here)?;
+    let user_info = std::str::from_utf8(opened.expose()).map_err(|_| Unmakeable::here("a user name is not text"))?;
+    Ok(check_url(&join_user_info(&row.url, user_info), guard)?)
+}
+
 /// The request's unchanging parts.
 fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, Unmakeable> {
-    let url: CheckedUrl = check_url(&row.url, guard)?;
+    let url = checked_url(row, master, guard)?;
     let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
     let mut keys = Vec::with_capacity(row.secrets.len());
     for secret in row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)) {

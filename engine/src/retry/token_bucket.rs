@@ -48,6 +48,11 @@ impl TokenBucket {
         taken
     }
 
+    /// Puts back what was taken and not used, up to the capacity.
+    pub(crate) fn put_back(&mut self, amount: u64) {
+        self.level = self.level.saturating_add(amount).min(self.capacity);
+    }
+
     /// When the bucket holds a whole token by its own rate alone; never before `now_ms`.
     pub(crate) fn next_token_at(&mut self, now_ms: u64) -> NextAt {
         let missing = TOKEN.saturating_sub(self.level(now_ms));

@@ -159,11 +159,14 @@ impl Router {
             Change::ApplicationDeleted(app) => {
                 let routes = self.apps.remove(&app);
                 self.tell_endpoints(app, routes.as_ref());
+                self.shards.iter().for_each(|shard| shard.forget_expunged(app));
             }
             Change::Requeued(target) => self.requeued(target),
             Change::JobStarted => self.jobs.notify_one(),
             // Nothing of it is kept here.
             Change::ApplicationPut(_) => {}
+            // Told before, by `expunged`.
+            Change::Expunged(..) => {}
         }
     }
 
@@ -240,6 +243,10 @@ impl Downstream for Router {
             from += run.len() as u32;
         }
         self.hand_out(events);
+    }
+
+    fn expunged(&mut self, app: AppId, seq: Seq) {
+        self.shards.iter().for_each(|shard| shard.expunged(app, seq));
     }
 
     fn settlements_taken(&mut self) {

@@ -45,6 +45,8 @@ pub enum SealPurpose {
     SigningSecret = 1,
     /// The custom headers of an endpoint.
     Headers = 2,
+    /// User name and password of an endpoint's URL.
+    UserInfo = 3,
 }
 
 /// What sealed bytes belong to. They open with exactly this, and with nothing else.

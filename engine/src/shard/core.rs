@@ -13,6 +13,7 @@ use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
 use crate::endpoint::settings::Settings;
+use crate::pace::{Paces, Turn};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
@@ -49,6 +50,8 @@ pub struct ShardCore {
     pub master: Arc<MasterKey>,
     /// Judges addresses.
     pub guard: Arc<Guard>,
+    /// The paces of applications.
+    pub paces: Arc<Paces>,
     /// Takes on actors.
     pub actors: Box<dyn Actors>,
     /// Endpoints with an actor.
@@ -97,6 +100,8 @@ pub struct ShardParts {
     pub master: Arc<MasterKey>,
     /// Judges addresses.
     pub guard: Arc<Guard>,
+    /// The paces of applications, shared with the other shards.
+    pub paces: Arc<Paces>,
     /// For jitter.
     pub seed: u64,
 }
@@ -140,12 +145,16 @@ pub struct LaneCell {
     pub timer: Cell<Option<(TimerKey, UnixMs)>>,
     /// Stands in [`ShardCore::dirty`].
     pub dirty: Cell<bool>,
+    /// When its application's pace lets it go on.
+    pub turn: Cell<Turn>,
     /// Stands in line for a place.
     pub waiting: Cell<bool>,
     /// When it came to stand there.
     pub waiting_since: Cell<UnixMs>,
     /// When something last happened to it.
     pub active_at: Cell<UnixMs>,
+    /// The position that it last stood at on disk, and when the event there was accepted; for metrics.
+    pub oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
     /// What the gauges were last told: bytes, behind, breaker.
     pub shown: Cell<super::metrics::Shown>,
     /// The endpoint is gone: what its attempts show interests nobody.
@@ -165,6 +174,7 @@ impl ShardCore {
             writer: parts.writer,
             master: parts.master,
             guard: parts.guard,
+            paces: parts.paces,
             actors,
             endpoints: RefCell::new(HashMap::default()),
             wheel: RefCell::new(Wheel::new(now.0)),
@@ -222,8 +232,9 @@ impl ShardCore {
             }
             url_number = behind;
         };
-        let app_rate_limit = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
-        let settings = Settings::of(&row, app_rate_limit, &self.config, &self.master, &self.guard, now);
+        let rate = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
+        let pace = rate.map(|rate| self.paces.of(target.app, rate, now));
+        let settings = Settings::of(&row, pace, &self.config, &self.master, &self.guard, now);
         Ok(Some(Settings { url_number, ..settings }))
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Deliberately nothing that a delivery waits for.
 
-use super::core::{Seat, ShardCore, Watch};
+use super::core::{LaneCell, Seat, ShardCore, Watch};
 use super::seats;
 use crate::clock::Clock;
 use metrics::Gauge;
 use model::{Seq, UnixMs};
 use std::rc::Rc;
 use std::time::Duration;
+use storage::tables::log;
 
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Looks into the log for the oldest deliveries in one pass. An endpoint that does not move is looked at once.
+const LOOKS_MAX: usize = 16;
 
 /// Looks after the shard. Never ends.
 pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
@@ -18,6 +22,7 @@ pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
     let oldest_seconds = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => shard.index.to_string());
     let wheel_timers = metrics::gauge!(model::metric::WHEEL_TIMERS);
     let mut timers_shown = 0.0;
+    oldest_seconds.set(0.0);
     loop {
         tokio::time::sleep(PERIOD).await;
         let oldest_ms = retire(&shard, clock.now());
@@ -28,11 +33,13 @@ pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
 
 /// Gives up actors that have been idle for long enough; answers the age of the oldest delivery that waits.
 pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
-    let mut oldest_ms = 0;
+    let (mut oldest_ms, mut looks_left) = (0, LOOKS_MAX);
     let mut idle: Vec<Seat> = Vec::new();
     for seat in shard.endpoints.borrow().values() {
         let lane = seat.cell.lane.borrow();
-        oldest_ms = oldest_ms.max(lane.oldest_accepted_at().map_or(0, |at| now.since_ms(at)));
+        let on_disk = lane.oldest_on_disk().and_then(|seq| accepted_at(shard, &seat.cell, seq, &mut looks_left));
+        let oldest = lane.oldest_accepted_at().into_iter().chain(on_disk).min();
+        oldest_ms = oldest_ms.max(oldest.map_or(0, |at| now.since_ms(at)));
         let long_ago = now.since_ms(seat.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
         let nothing_noted = !seat.cell.requeued.get() && !seat.cell.changed.get() && !seat.cell.dirty.get();
         // An offer that is still in the mailbox has been noted here, but not yet by the lane.
@@ -45,6 +52,19 @@ pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
         seats::leave(shard, &seat, false);
     }
     oldest_ms
+}
+
+/// When the event at a position of the log, or the next one after it, was accepted. None when this pass has looked often
+/// enough, or when the event cannot be read.
+fn accepted_at(shard: &ShardCore, cell: &LaneCell, seq: Seq, looks_left: &mut usize) -> Option<UnixMs> {
+    if let Some((_, known)) = cell.oldest_on_disk.get().filter(|(known, _)| *known == seq) {
+        return known;
+    }
+    *looks_left = looks_left.checked_sub(1)?;
+    let found = log::read_after(&*shard.store, cell.target.app, seq.previous(), 1, 1);
+    let at = found.ok().and_then(|events| events.first().map(|event| event.accepted_at));
+    cell.oldest_on_disk.set(Some((seq, at)));
+    at
 }
 
 /// Several shards share a gauge: each adds what its own part changed by.

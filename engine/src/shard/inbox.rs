@@ -6,9 +6,10 @@
 //!
 //! Deliberately no payloads of its own: an offer shares the commit's events.
 
+use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
 use crate::waiting::Waiting;
-use model::{Cursor, EndpointRef, Seq};
+use model::{AppId, Cursor, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
@@ -61,6 +62,7 @@ pub struct News {
 pub struct ShardInbox {
     offered_max: usize,
     state: Mutex<State>,
+    expunged: Expunged,
     wake: Notify,
 }
 
@@ -80,7 +82,7 @@ impl ShardInbox {
     /// One in which so many deliveries may wait, or those of one offer.
     #[must_use]
     pub fn with_capacity(offered_max: usize) -> ShardInbox {
-        ShardInbox { offered_max, state: Mutex::default(), wake: Notify::new() }
+        ShardInbox { offered_max, state: Mutex::default(), expunged: Expunged::default(), wake: Notify::new() }
     }
 
     /// Offers a commit's events; if they do not fit, their endpoints are marked as behind.
@@ -117,6 +119,22 @@ impl ShardInbox {
     pub fn requeued(&self, target: EndpointRef) {
         self.lock().news.requeued.insert(target);
         self.wake.notify_one();
+    }
+
+    /// The payload of an event is gone: copies of it in memory are not to be sent. Nobody is woken for it.
+    pub fn expunged(&self, app: AppId, seq: Seq) {
+        self.expunged.add(app, seq);
+    }
+
+    /// An application is gone: whatever was expunged of it interests nobody.
+    pub fn forget_expunged(&self, app: AppId) {
+        self.expunged.forget(app);
+    }
+
+    /// Whether a copy in memory of this event may be of before it was expunged: then the store tells.
+    #[must_use]
+    pub fn may_be_expunged(&self, app: AppId, seq: Seq) -> bool {
+        self.expunged.may_have(app, seq)
     }
 
     /// Asks what an endpoint waits for. A full inbox drops the question, and with it the caller's sender.

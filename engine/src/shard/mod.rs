@@ -1,14 +1,16 @@
 //! A shard: one thread with its endpoint actors, its timing wheel and its connections.
 //!
-//! Nothing is shared between shards; what reaches one comes through its [`inbox`], what leaves it goes to the writer in
-//! batches. Declared in the order of the flow.
+//! Nothing is shared between shards but the paces of applications ([`crate::pace`]); what reaches one comes through its
+//! [`inbox`], what leaves it goes to the writer in batches. Declared in the order of the flow.
 
+mod expunged;
 pub mod inbox;
 
 mod run;
 pub mod seats;
 
 pub mod core;
+mod pacing;
 pub mod places;
 pub mod work;
 pub mod workers;

@@ -172,9 +172,11 @@ fn open(
         ended: RefCell::default(),
         timer: Cell::new(None),
         dirty: Cell::new(false),
+        turn: Cell::default(),
         waiting: Cell::new(false),
         waiting_since: Cell::new(now),
         active_at: Cell::new(now),
+        oldest_on_disk: Cell::new(None),
         shown: Cell::new(Shown::default()),
         gone: Cell::new(false),
     }))

@@ -2,7 +2,7 @@
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
 use super::inbox::{Behind, News, Question};
-use super::{reads, seats, work};
+use super::{housekeeping, reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
 use crate::endpoint::backlog::LogFound;
@@ -13,14 +13,17 @@ use crate::router::Router;
 use crate::seal::MasterKey;
 use crate::waiting::{Waiting, WaitingFor};
 use bytes::Bytes;
-use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use model::{
+    AppId, Cursor, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, OutcomeClass, Seq, Settled, UnixMs,
+    Verdict,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::store::MemoryStore;
 use storage::tables::progress::Progress;
-use storage::tables::{delivery, endpoint};
+use storage::tables::{delivery, endpoint, expunge, log};
 use storage::writer::{SETTLED_HIGH_WATER, Writer, WriterConfig};
 use storage::{SharedStore, Txn};
 use tokio::sync::oneshot;
@@ -79,6 +82,7 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         writer: writer.handle(),
         master: Arc::new(MasterKey::new([1; 32])),
         guard: Arc::new(Guard::new(Vec::new())),
+        paces: Arc::default(),
         seed: 1,
     };
     let actors = ByHand::default();
@@ -145,7 +149,7 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
-        payload: Bytes::new(),
+        payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
     let mark = Behind { from: Cursor { upto: Seq(2), holes: vec![Seq(1)] }, upto: Seq(2) };
@@ -154,6 +158,31 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
     let asked = give(&shard, &cells[0], Input::Poke);
     let hole = |action: &Action| matches!(action, Action::Fetch(fetch) if fetch.seq == Seq(1) && fetch.due.is_none());
     assert!(asked.iter().any(hole), "{asked:?}");
+}
+
+#[test]
+fn the_age_of_what_waits_on_disk_alone_is_seen_and_looked_up_once() {
+    let behind = Behind { from: Cursor::default(), upto: Seq(1) };
+    let (shard, cells) = shard(9, News { behind: BTreeMap::from([(target(1), behind)]), ..News::default() });
+    let event = Event {
+        app: AppId(1),
+        seq: Seq(1),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::new(),
+    };
+    let mut txn = Txn::new(&*shard.store);
+    log::append(&mut txn, AppId(1), &[event]).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    // It knows that there is something, and has not read it.
+    give(&shard, &cells[0], Input::Poke);
+    assert_eq!(cells[0].lane.borrow().oldest_accepted_at(), None);
+    assert_eq!(housekeeping::retire(&shard, NOW.plus_ms(5_000)), 5_000);
+    assert_eq!(cells[0].oldest_on_disk.get(), Some((Seq(1), Some(NOW))));
+    assert_eq!(housekeeping::retire(&shard, NOW.plus_ms(9_000)), 9_000);
 }
 
 #[test]
@@ -198,7 +227,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
-        payload: Bytes::new(),
+        payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event(1)]), targets: vec![(target(4), 0)] };
     let (shard, _) = shard(9, News::default());
@@ -246,4 +275,42 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut |_| {});
     ends(None, later(1_500));
     assert_eq!(shard.waiting(target(4), later(1_500)), None);
+}
+
+#[test]
+fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
+    let event = Event {
+        app: AppId(1),
+        seq: Seq(1),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        payload: Bytes::from_static(b"{}"),
+    };
+    let (shard, _) = shard(9, News::default());
+    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
+    let mut txn = Txn::new(&*shard.store);
+    endpoint::put(&mut txn, &row).unwrap();
+    log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
+    expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    let offer = Offer { events: Arc::from([event.clone()]), targets: vec![(target(4), 0)] };
+    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
+    cell.lane.borrow_mut().missed(Seq(1));
+    give(&shard, &cell, Input::Poke);
+    shard.inbox.expunged(AppId(1), Seq(1));
+    let found = LogFound { events: vec![event.clone()], upto: Seq(1), removed: None };
+    let asked = give(&shard, &cell, Input::LogRead(Some(found)));
+    let [Action::Fetch(fetch)] = asked[..] else { panic!("{asked:?}") };
+    // That read began before the payload was gone, and ended after the client was told.
+    assert!(give(&shard, &cell, Input::Fetched(fetch, Some((Some(event), None)))).is_empty());
+    assert_eq!(shard.in_flight(), 0);
+    let settled = cell.lane.borrow_mut().report().unwrap().settled;
+    let [Settled { verdict: Verdict::DeadLetter(letter), record: None, .. }] = &settled[..] else {
+        panic!("{settled:?}")
+    };
+    assert_eq!(letter.reason, DeadLetterReason::Expunged);
 }

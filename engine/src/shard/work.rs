@@ -4,13 +4,16 @@
 //! [`super::shell`]'s.
 
 use super::core::{LaneCell, ShardCore, Watch};
+use super::pacing::Pacing;
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::breaker::Transition;
-use crate::endpoint::lane::{Action, Attempt, Finished, Room, Ruled};
+use crate::endpoint::lane::{Action, Attempt, Fetch, Finished, Room, Ruled};
 use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
-use model::{Expired, Seq, UnixMs};
+use model::{Event, Expired, Seq, UnixMs};
 use std::rc::Rc;
+use storage::StoreError;
+use storage::tables::log;
 
 /// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
 /// came in, so one that brings few keeps far more in memory than it counts for.
@@ -48,7 +51,14 @@ pub fn take_input(
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
         Input::Fetched(asked, Some((event, row))) => {
-            let attempt = cell.lane.borrow_mut().fetched(asked, event, row, now);
+            let attempt = match as_stored_now(shard, cell, event) {
+                Ok(event) => cell.lane.borrow_mut().fetched(asked, event, row, now),
+                Err(error) => {
+                    tracing::error!(%error, "a message cannot be read");
+                    cell.lane.borrow_mut().fetch_failed(asked);
+                    None
+                }
+            };
             match attempt {
                 Some(attempt) => {
                     count_start(shard, &attempt, now);
@@ -114,27 +124,34 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
 }
 
 fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
+    let mut pacing = Pacing::of(cell);
     loop {
         let mut lane = cell.lane.borrow_mut();
         let left = shard.room_bytes(lane.queued_bytes());
         let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
-        let room = Room { attempt: shard.has_place_for(cell.target.app, &lane, now), bytes };
+        let attempt = shard.has_place_for(cell.target.app, &lane, now) && pacing.allows(&mut lane, now);
+        let room = Room { attempt, bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
         let Some(action) = action else { break };
+        let action = unless_expunged(shard, cell, action);
         match &action {
             Action::Start(attempt) => {
                 shard.take_place(cell.target.app);
+                pacing.take();
                 count_start(shard, attempt, now);
             }
-            Action::Fetch(_) => shard.take_place(cell.target.app),
+            Action::Fetch(_) => {
+                shard.take_place(cell.target.app);
+                pacing.take();
+            }
             Action::ReadLog(_) | Action::LoadDue(_) => {}
         }
         carry_out(action);
     }
     let (wake_at, has_work) = {
         let lane = cell.lane.borrow();
-        (lane.wake_at(), lane.has_work(now))
+        (pacing.end(lane.wake_at()), lane.has_work(now))
     };
     if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
         shard.wait_for_room(cell, now);
@@ -143,6 +160,28 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
     shard.set_timer(cell, wake_at);
     shard.metrics.show(shard, cell);
     shard.report_soon(cell);
+}
+
+/// A first try whose event may have been expunged since it came into memory is read from the store, as one that a crash
+/// interrupted: its lane then ends it.
+fn unless_expunged(shard: &ShardCore, cell: &LaneCell, action: Action) -> Action {
+    match action {
+        Action::Start(attempt) if shard.inbox.may_be_expunged(cell.target.app, attempt.event.seq) => {
+            Action::Fetch(Fetch { seq: attempt.event.seq, due: attempt.due })
+        }
+        other => other,
+    }
+}
+
+/// An event that was read for an attempt, as the store has it now if it may have been expunged since. The read is short,
+/// and needed only for what was expunged while the other one was under way.
+fn as_stored_now(shard: &ShardCore, cell: &LaneCell, event: Option<Event>) -> Result<Option<Event>, StoreError> {
+    match event {
+        Some(event) if !event.is_expunged() && shard.inbox.may_be_expunged(event.app, event.seq) => {
+            log::get_undamaged(&*shard.store, cell.target.app, event.seq)
+        }
+        other => Ok(other),
+    }
 }
 
 /// An attempt starts.

@@ -101,3 +101,23 @@ async fn an_application_s_pace_is_kept_by_its_endpoints_also_when_it_changes_whi
     assert!(started.elapsed() >= Duration::from_millis(1_300), "{:?}", started.elapsed());
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_is_paced_as_a_whole_over_endpoints_of_two_shards() {
+    const PER_S: u32 = 20;
+    let world = World::start().await;
+    world.pace(PER_S).await;
+    let mut shards = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        shards.insert(engine::router::shard_of(world.endpoint(&[]).await, 2));
+    }
+    assert_eq!(shards.len(), 2, "its endpoints live on both");
+    let started = Instant::now();
+    world.push(20).await;
+    // 3 may go at once, 57 wait for their turn at 20 a second.
+    world.receiver.wait_for(SOON, |seen| seen.values().sum::<usize>() == 60).await;
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(2_800), "three times the rate: {took:?}");
+    assert!(took < Duration::from_millis(6_000), "much of the rate went unused: {took:?}");
+    world.stop().await;
+}

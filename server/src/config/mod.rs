@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use self::file::FileError;
 pub(crate) use self::merge::{Loaded, Source, load};
-pub(crate) use self::print::{defaults, numbers, print};
+pub(crate) use self::print::{Unit, defaults, numbers, print};
 pub(crate) use self::settings::{LogFormat, Settings};
 
 use admin_api::ApiLimits;

@@ -46,19 +46,62 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
-/// Every setting that is a number, in the unit of its name: what a metric can show.
-pub(crate) fn numbers(config: &Config) -> Vec<(String, f64)> {
-    let table = toml::Table::try_from(settings_of(config)).unwrap_or_default();
-    table.into_iter().filter_map(|(name, value)| number(&name, &value).map(|number| (name, number))).collect()
+/// What a setting that is a number counts, in the base unit that a metric has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Time.
+    Seconds,
+    /// Memory, sizes.
+    Bytes,
+    /// A speed.
+    BytesPerSecond,
+    /// Things.
+    Number,
 }
 
-fn number(name: &str, value: &toml::Value) -> Option<f64> {
-    const HOUR_MS: f64 = 3_600_000.0;
-    match value {
-        toml::Value::Integer(number) => Some(*number as f64),
-        toml::Value::String(text) if name.ends_with("_hours") => Some(text.parse::<Hours>().ok()?.0 as f64 / HOUR_MS),
-        toml::Value::String(text) if name.ends_with("_ms") => Some(text.parse::<Millis>().ok()?.0 as f64),
-        toml::Value::String(text) if name.contains("_bytes") => Some(text.parse::<Size>().ok()?.0 as f64),
-        _ => None,
-    }
+/// A setting that is a number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Number {
+    /// The setting, as the configuration names it.
+    pub(crate) setting: String,
+    /// The same without the unit, which the configuration may have in another size.
+    pub(crate) label: String,
+    /// Of the value.
+    pub(crate) unit: Unit,
+    /// In base units.
+    pub(crate) value: f64,
+}
+
+/// Every setting that is a number: what a metric can show.
+pub(crate) fn numbers(config: &Config) -> Vec<Number> {
+    let table = toml::Table::try_from(settings_of(config)).unwrap_or_default();
+    table.into_iter().filter_map(|(setting, value)| number(setting, &value)).collect()
+}
+
+fn number(setting: String, value: &toml::Value) -> Option<Number> {
+    const SECOND_MS: f64 = 1_000.0;
+    // The longest suffix first: each is the end or a part of the name.
+    let units = [
+        ("_bytes_per_s", Unit::BytesPerSecond),
+        ("_bytes", Unit::Bytes),
+        ("_hours", Unit::Seconds),
+        ("_ms", Unit::Seconds),
+    ];
+    let found = units.into_iter().find(|(suffix, unit)| match unit {
+        // Such as `queue_memory_bytes_per_shard`.
+        Unit::Bytes => setting.contains(suffix),
+        _ => setting.ends_with(suffix),
+    });
+    let (suffix, unit) = found.unwrap_or(("", Unit::Number));
+    let value = match (value, unit) {
+        (toml::Value::Integer(number), Unit::Number) => *number as f64,
+        (toml::Value::String(text), Unit::Bytes | Unit::BytesPerSecond) => text.parse::<Size>().ok()?.0 as f64,
+        (toml::Value::String(text), Unit::Seconds) if suffix == "_hours" => {
+            text.parse::<Hours>().ok()?.0 as f64 / SECOND_MS
+        }
+        (toml::Value::String(text), Unit::Seconds) => text.parse::<Millis>().ok()?.0 as f64 / SECOND_MS,
+        _ => return None,
+    };
+    let label = setting.replacen(suffix, "", 1);
+    Some(Number { setting, label, unit, value })
 }

@@ -2,7 +2,7 @@
 
 use super::merge::{apply, merge, names, settings_of};
 use super::settings::Settings;
-use super::{Config, ConfigError, Loaded, Source, file, numbers, print};
+use super::{Config, ConfigError, Loaded, Source, Unit, file, numbers, print};
 use clap::{Args as _, FromArgMatches as _};
 use std::path::Path;
 
@@ -190,7 +190,7 @@ fn what_is_printed_is_a_file_that_gives_the_same_configuration() {
     let text = print(&loaded, |_| false);
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("").to_owned();
     assert!(line("shards").ends_with("# --shards"), "{text}");
-    assert!(line("data_dir").ends_with("# pinion.toml:6"), "{text}");
+    assert!(line("data_dir").ends_with("# pinion.toml:7"), "{text}");
     let again = merge(Some(parse(&text).unwrap()), Settings::default(), |_| None).unwrap();
     assert_eq!(settings_of(&again.config), settings_of(&loaded.config));
 }
@@ -206,15 +206,21 @@ fn printing_says_where_keys_are_and_never_what_they_are() {
 
 #[test]
 fn every_bound_is_a_number_in_the_unit_of_its_name() {
-    let numbers: std::collections::BTreeMap<String, f64> = numbers(&Config::default()).into_iter().collect();
-    assert_eq!(numbers["attempt_timeout_ms"], 15_000.0);
-    assert_eq!(numbers["disable_after_failing_hours"], 120.0);
-    assert_eq!(numbers["queue_memory_bytes_per_shard"], f64::from(32 << 20));
-    assert_eq!(numbers["max_in_flight"], 64.0);
+    let numbers = numbers(&Config::default());
+    let shown = |label: &str| {
+        let number = numbers.iter().find(|number| number.label == label).unwrap();
+        (number.unit, number.value)
+    };
+    assert_eq!(shown("attempt_timeout"), (Unit::Seconds, 15.0));
+    assert_eq!(shown("disable_after_failing"), (Unit::Seconds, 432_000.0));
+    assert_eq!(shown("queue_memory_per_shard"), (Unit::Bytes, f64::from(32 << 20)));
+    assert_eq!(shown("min_body"), (Unit::BytesPerSecond, f64::from(16 << 10)));
+    assert_eq!(shown("max_in_flight"), (Unit::Number, 64.0));
     let words = [
         "listen",
         "tls_cert",
         "tls_key",
+        "cors_origins",
         "metrics_listen",
         "data_dir",
         "allow_targets",
@@ -226,6 +232,6 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
     let others = ["log_format", "log_level", "retry_schedule", "retry_jitter", "on_client_error"];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());
-        assert_ne!(numbers.contains_key(&name), is_word, "{name}");
+        assert_ne!(numbers.iter().any(|number| number.setting == name), is_word, "{name}");
     }
 }

@@ -50,6 +50,8 @@ impl Door {
         for reason in CLOSED_REASONS {
             metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => listener, "reason" => reason).increment(0);
         }
+        metrics::counter!(metric::CONNECTIONS_ACCEPTED, "listener" => listener).increment(0);
+        metrics::gauge!(metric::CONNECTIONS, "listener" => listener).increment(0.0);
         let places = Mutex::new(Places::new(max_connections));
         // The standard library's seed: these numbers are to differ, not to be secret.
         let process = RandomState::new().hash_one(listener) as u32;

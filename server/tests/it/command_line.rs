@@ -62,3 +62,18 @@ fn an_unknown_flag_ends_with_2() {
     assert_eq!(code, 2);
     assert!(stderr.contains("--frobnicate"), "{stderr}");
 }
+
+#[test]
+fn help_is_text_without_holes() {
+    for arguments in
+        [&["--help"][..], &["serve", "--help"], &["demo", "--help"], &["key", "--help"], &["repair", "--help"]]
+    {
+        let (code, stdout, _) = run(arguments, &[], None);
+        assert_eq!(code, 0);
+        let holed = stdout.lines().find(|line| line.trim().contains(&" ".repeat(20)));
+        assert_eq!(holed, None, "{arguments:?}");
+    }
+    let (_, stdout, _) = run(&["repair", "--help"], &[], None);
+    let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("a new one beside it, and puts that in its place"), "{stdout}");
+}

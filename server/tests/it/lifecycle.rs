@@ -16,7 +16,7 @@ fn a_started_server_is_live_ready_and_healthy() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(metrics.text().contains("# HELP pinion_build_info"), "{}", metrics.text());
     assert!(server.metric("process_open_fds", &[]) > 5.0);
-    assert_eq!(server.metric("pinion_setting", &["setting=\"max_in_flight\""]), 64.0);
+    assert_eq!(server.metric("pinion_setting_number", &["setting=\"max_in_flight\""]), 64.0);
     assert!(server.metric("pinion_http_connections_accepted_total", &["listener=\"api\""]) >= 2.0);
 }
 
@@ -87,5 +87,19 @@ fn no_key_is_ever_logged() {
     let logs = server.logs().join("\n");
     for secret in [key.as_str(), master.trim(), "canary-canary"] {
         assert!(!logs.contains(secret), "a key is in the log");
+    }
+}
+
+#[test]
+fn a_start_that_fails_for_a_port_makes_no_keys() {
+    let running = Server::start(&[]);
+    let taken = [running.api_address(), running.metrics_address()].map(|address| address.to_string());
+    for flags in [["--listen", &taken[0]], ["--metrics-listen", &taken[1]]] {
+        let data = std::sync::Arc::new(tempfile::tempdir().unwrap());
+        let exited = Server::try_start_in(std::sync::Arc::clone(&data), &flags, &[]).err().expect("the port is taken");
+        assert!(exited.stderr.contains("could not listen"), "{}", exited.stderr);
+        for key in ["root.key", "master.key"] {
+            assert!(!data.path().join("data").join(key).exists(), "{key} was made, with {flags:?}");
+        }
     }
 }

@@ -28,6 +28,8 @@ mod crash;
 mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
+mod expunged;
+#[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
 mod harness_itself;

@@ -131,6 +131,29 @@ fn a_scrape_is_what_the_document_says_and_names_nobody() {
     }
 }
 
+/// What only a server with a certificate has.
+const OF_TLS: [&str; 2] = ["pinion_tls_reloads_total", "pinion_tls_certificate_end_timestamp_seconds"];
+
+#[test]
+fn every_metric_is_there_before_anything_has_happened() {
+    let server = Server::start(&[]);
+    let missing = || {
+        let text = server.monitor("/metrics").text();
+        let there: BTreeSet<String> = samples(&text).iter().map(|sample| sample.family.to_owned()).collect();
+        let documented = documented().into_iter().map(|((name, _), _)| name);
+        documented.filter(|name| !there.contains(name) && !OF_TLS.contains(&name.as_str())).collect::<Vec<String>>()
+    };
+    // What is measured, and not counted, is measured at once.
+    poll_until("all metrics", seconds(5), || missing().is_empty().then_some(()));
+    let text = server.monitor("/metrics").text();
+    let has = |line: &str| assert!(text.lines().any(|each| each.starts_with(line)), "{line} is not in {text}");
+    has("pinion_fdatasync_duration_seconds_bucket{le=\"0.00005\"}");
+    has("pinion_delivery_latency_seconds_bucket{le=\"86400\"}");
+    has("pinion_schedule_lag_seconds_bucket{le=\"86400\"}");
+    has("pinion_setting_seconds{setting=\"attempt_timeout\"} 15");
+    has("pinion_setting_bytes{setting=\"disk_reserve\"} 268435456");
+}
+
 #[test]
 fn prometheus_own_checker_has_nothing_to_say() {
     let child = Command::new("promtool")

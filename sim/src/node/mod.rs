@@ -24,6 +24,7 @@ use crate::plant::Plant;
 use crate::time::{EngineClock, Time};
 use engine::config::EngineConfig;
 use engine::dispatch::Guard;
+use engine::pace::Paces;
 use engine::router::Router;
 use engine::seal::MasterKey;
 use engine::shard::ShardParts;
@@ -119,6 +120,7 @@ impl Node {
         let writer = Writer::new(store.clone(), config, progress, router, Box::new(move || writer_clock.now()));
         let (handle, master) = (writer.handle(), Arc::new(MasterKey::new(MASTER_KEY)));
         let guard = Arc::new(Guard::new(Vec::new()));
+        let paces = Arc::new(Paces::default());
         let shard = |(index, inbox)| {
             let parts = ShardParts {
                 index,
@@ -128,6 +130,8 @@ impl Node {
                 writer: handle.clone(),
                 master: master.clone(),
                 guard: guard.clone(),
+                // A part of its own for each shard is a bug: the whole would be as many times the rate.
+                paces: if plant == Some(Plant::PaceOfEachShard) { Arc::default() } else { paces.clone() },
                 seed: rng.random(),
             };
             Shard::new(parts, plan.mailbox_max, plant, clock.now())

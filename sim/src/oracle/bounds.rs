@@ -35,6 +35,15 @@ pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Attempts that a lane starts, and fetches for one. The attempt that a fetch led to was let through with the fetch.
+pub(super) fn let_through(seen: &Seen) -> usize {
+    let is_new = |action: &Action| match taken_on(action) {
+        Some(seq) => seen.fetched != Some(seq) || is_start(action).is_none(),
+        None => false,
+    };
+    seen.actions.iter().filter(|(action, _)| is_new(action)).count()
+}
+
 /// What holds of a lane after each message.
 pub(super) fn check_actions(
     tried_upto: &mut BTreeMap<(usize, u64), Seq>,

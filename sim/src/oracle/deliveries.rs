@@ -153,9 +153,13 @@ impl Deliveries {
         Ok(())
     }
 
-    pub(super) fn given_up(&mut self, target: EndpointRef, seq: Seq) -> Result<(), Violation> {
+    pub(super) fn given_up(&mut self, target: EndpointRef, seq: Seq, expunged: bool) -> Result<(), Violation> {
         if self.deleted.contains(&target) {
             return Ok(());
+        }
+        if expunged {
+            // Perhaps not owed when it was accepted, but found in the log after the endpoint's filter had changed.
+            self.facts.entry((target, seq)).or_default();
         }
         let facts = self.facts.get_mut(&(target, seq));
         ensure!(facts.is_some(), "{} is a dead letter and was never owed", named(target, seq));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use model::{AppId, Event, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::Batch;
+use storage::block::{self, PayloadAt};
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::tables::log;
@@ -27,6 +28,10 @@ pub struct Ledger {
     /// Where each log begins.
     begins: BTreeMap<AppId, Seq>,
     deleted: BTreeSet<AppId>,
+    /// Events whose payload is durably gone.
+    expunged: BTreeSet<(AppId, Seq)>,
+    /// Those of them that clients were told of.
+    told_expunged: BTreeSet<(AppId, Seq)>,
     /// Events that clients were told are accepted.
     pub acknowledged: u64,
 }
@@ -57,7 +62,13 @@ impl Ledger {
         for (key, write) in of_kind(batch, KeyKind::Event) {
             let (app, _) = keys::event::decode(key)?;
             match write {
-                Write::Put(_) => drop(touched.insert(app)),
+                Write::Put(block) => {
+                    touched.insert(app);
+                    let gone = block::read(app, block)?
+                        .into_iter()
+                        .filter(|record| record.payload_at == PayloadAt::Inline { length: 0 });
+                    self.expunged.extend(gone.map(|record| (app, record.event.seq)));
+                }
                 Write::Delete => drop(self.begins.insert(app, log::begin(rows, app)?)),
             }
         }
@@ -107,6 +118,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// A client was told that an event is expunged.
+    pub fn told_expunged(&mut self, app: AppId, seq: Seq) {
+        self.told_expunged.insert((app, seq));
+    }
+
+    /// What is stored of an event: without its payload once that is expunged.
+    pub(super) fn is_stored_as(&self, event: &Event, stored: Option<&Event>) -> bool {
+        match self.expunged.contains(&(event.app, event.seq)) {
+            true => stored == Some(&Event { payload: Bytes::new(), ..event.clone() }),
+            false => stored == Some(event),
+        }
+    }
+
     /// What a receiver is sent is what was accepted, under the same id.
     pub(super) fn check_sent(&self, event: &Event) -> Result<(), Violation> {
         let known = self.events.get(&(event.app, event.seq));
@@ -114,6 +138,8 @@ impl Ledger {
         let id = known.map(Event::message_id);
         ensure!(id == Some(event.message_id()), "event {}/{} changed its id", event.app, event.seq);
         ensure!(known == Some(event), "event {}/{} is sent with other content", event.app, event.seq);
+        let told = self.told_expunged.contains(&(event.app, event.seq));
+        ensure!(!told, "event {}/{} is sent and was expunged", event.app, event.seq);
         Ok(())
     }
 

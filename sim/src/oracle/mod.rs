@@ -5,6 +5,7 @@
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
@@ -15,6 +16,7 @@ mod bounds;
 mod deliveries;
 mod jobs;
 mod ledger;
+mod pace;
 mod quotas;
 mod rest;
 
@@ -23,7 +25,8 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{Cursor, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use pace::Paces;
 use quotas::Quotas;
 use std::collections::BTreeMap;
 use storage::keys::{self, KeyKind};
@@ -66,6 +69,7 @@ pub struct Oracle {
     quotas: Quotas,
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
+    paces: Paces,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -81,6 +85,7 @@ impl Oracle {
             deliveries: Deliveries::new(config.retry_policy.max_attempts),
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
+            paces: Paces::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -102,8 +107,9 @@ impl Oracle {
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
-            if *write == Write::Delete {
-                self.ledger.app_deleted(keys::application::decode(key)?);
+            match write {
+                Write::Put(value) => self.paces.put(&codec::decode("application", value)?),
+                Write::Delete => self.ledger.app_deleted(keys::application::decode(key)?),
             }
         }
         for event in self.ledger.durable(batch, rows)? {
@@ -118,8 +124,9 @@ impl Oracle {
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = keys::dead_letter::decode(key)?;
-            if let Write::Put(_) = write {
-                self.deliveries.given_up(target, seq)?;
+            if let Write::Put(value) = write {
+                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
             }
         }
         jobs::check(batch, &mut self.jobs)?;
@@ -149,7 +156,9 @@ impl Oracle {
     ///
     /// # Errors
     /// A promise broken.
-    pub fn acted(&mut self, shard: &Shard, seen: &Seen) -> Result<(), Violation> {
+    pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
+        let target = seen.mailbox.cell.target;
+        self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
@@ -175,6 +184,7 @@ impl Oracle {
     pub fn crashed<'a>(&mut self, flights: impl Iterator<Item = &'a Flight>) {
         self.tried_upto.clear();
         self.probes.clear();
+        self.paces.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }
@@ -183,6 +193,14 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+/// Applications of which a batch writes events.
+///
+/// # Errors
+/// A key that cannot be read.
+pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
+    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(keys::event::decode(key)?.0)).collect()
 }
 
 /// Where endpoints stand and what they do not get, as a batch says it.

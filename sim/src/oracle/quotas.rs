@@ -2,11 +2,11 @@
 //! remove goes only where a newer one needs its room.
 
 use super::{Violation, ensure, named, of_kind};
-use model::{AppId, DeadLetter, EndpointRef, Job, JobKind, Seq, UnixMs};
+use model::{AppId, DeadLetter, DeadLetterReason, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
-use storage::tables::{dead_letter, idempotency};
+use storage::tables::{dead_letter, history, idempotency};
 use storage::writer::WriterQuotas;
 use storage::{Batch, Direction, Store, codec};
 
@@ -16,13 +16,15 @@ pub(super) struct Quotas {
     most: WriterQuotas,
     /// Dead letters that are on disk, and when they were given up.
     letters: BTreeMap<(EndpointRef, Seq), UnixMs>,
+    /// Those of them whose event was expunged.
+    expunged: BTreeSet<(EndpointRef, Seq)>,
     /// Applications that have had as many keys as they may.
     once_full_of_keys: BTreeSet<AppId>,
 }
 
 impl Quotas {
     pub(super) fn new(most: WriterQuotas) -> Quotas {
-        Quotas { most, letters: BTreeMap::new(), once_full_of_keys: BTreeSet::new() }
+        Quotas { most, letters: BTreeMap::new(), expunged: BTreeSet::new(), once_full_of_keys: BTreeSet::new() }
     }
 
     /// A batch is durable. Answers the dead letters that made room for others, of endpoints that are there.
@@ -44,11 +46,17 @@ impl Quotas {
                 Write::Put(value) => {
                     let row: DeadLetter = codec::decode("dead_letter", value)?;
                     self.letters.insert((target, seq), row.at);
+                    if row.reason == DeadLetterReason::Expunged {
+                        self.expunged.insert((target, seq));
+                    }
                     new.insert((target, seq));
                 }
                 Write::Delete => {
                     let at = self.letters.remove(&(target, seq));
-                    let asked_for = purged.contains(&target) || is_put(batch, &keys::pending::encode(target, seq));
+                    let requeued = is_put(batch, &keys::pending::encode(target, seq));
+                    // An attempt was in flight when its event was expunged, and succeeded.
+                    let delivered = self.expunged.remove(&(target, seq)) && was_delivered(rows, target, seq)?;
+                    let asked_for = purged.contains(&target) || requeued || delivered;
                     if !asked_for {
                         displaced.push((target, seq, at));
                     }
@@ -56,6 +64,7 @@ impl Quotas {
             }
         }
         self.letters.retain(|(target, _), _| !is_gone(*target));
+        self.expunged.retain(|(target, _)| !is_gone(*target));
         for (target, seq, at) in &displaced {
             let left = dead_letter::count(rows, target.app)?;
             let name = named(*target, *seq);
@@ -114,6 +123,11 @@ impl Quotas {
         ensure!(full, "{app} was refused another key and never had as many as it may");
         Ok(())
     }
+}
+
+fn was_delivered(rows: &MemoryStore, target: EndpointRef, seq: Seq) -> Result<bool, Violation> {
+    let attempts = history::of_message(rows, target, seq)?;
+    Ok(attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success))
 }
 
 /// Endpoints of which a job removes dead letters in this batch.

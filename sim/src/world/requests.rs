@@ -14,7 +14,7 @@ use model::{
     UnixMs,
 };
 use rand::RngExt;
-use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, job, log};
+use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
 use storage::writer::IngestOutcome;
 use storage::{Change, Direction, Txn};
 
@@ -99,9 +99,10 @@ impl World {
         let (now, count) = (self.node.clock.now(), self.plan.endpoints);
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
+        let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &new_application(id, now))?;
+            application::put(txn, &Application { rate_limit, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }
@@ -200,6 +201,23 @@ impl World {
         });
     }
 
+    /// Expunges a message: mostly one of the last, which are on their way.
+    pub(super) fn expunge(&mut self) {
+        let Some(app) = self.some_app() else { return };
+        let recent = self.rng.random_ratio(3, 4);
+        let found = if recent { self.some_recent_event(app) } else { self.some_event(app) };
+        let (Some(event), now) = (found, self.node.clock.now()) else { return };
+        let seq = event.seq;
+        note!(self, "client asks: {app}/{seq} is expunged");
+        let handle = self.node.handle.clone();
+        let change = move |txn: &mut Txn<'_>| Ok(expunge::message(txn, app, seq, now).map(drop)?);
+        let (reply, answer) = Reply::ask(async move { handle.change(change).await });
+        match answer {
+            None => self.clients.wait(Request::Expunge(app, seq, reply)),
+            Some(_) => note!(self, "client hears at once of «{app}/{seq} is expunged»: no"),
+        }
+    }
+
     /// Asks for one delivery once more, whatever became of it and whether or not the endpoint wants it.
     pub(super) fn resend(&mut self) {
         let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
@@ -209,7 +227,8 @@ impl World {
         let forgets = self.strikes(Plant::ForgottenOrder);
         self.ask(asked, move |txn| {
             let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
-            if row.disabled.is_some() {
+            let event = log::get(txn, target.app, seq)?;
+            if row.disabled.is_some() || event.is_none_or(|event| event.is_expunged()) {
                 return Err(Refusal::NotPossible);
             }
             if forgets { Ok(()) } else { Ok(delivery::requeue(txn, target, seq, now)?) }
@@ -257,6 +276,12 @@ impl World {
     fn some_endpoint(&mut self) -> Option<Endpoint> {
         let rows = endpoint::scan_all(&*self.node.disk, None, 100).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).clone())
+    }
+
+    fn some_recent_event(&mut self, app: AppId) -> Option<Event> {
+        let head = log::head(&*self.node.disk, app).ok()?;
+        let seq = Seq(head.0.saturating_sub(self.rng.random_range(0..8)));
+        log::get(&*self.node.disk, app, seq).ok().flatten()
     }
 
     fn some_event(&mut self, app: AppId) -> Option<Event> {

@@ -68,6 +68,17 @@ impl World {
                 note!(self, "  {line}");
             }
             self.oracle.durable(batch, &rows)?;
+            if self.plant == Some(Plant::LostExpunge) {
+                self.forget_expunged(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every shard forgets what was expunged of the applications of a batch.
+    fn forget_expunged(&self, batch: &storage::Batch) -> Result<(), Violation> {
+        for app in crate::oracle::apps_with_events(batch)? {
+            self.node.shards.iter().for_each(|shard| shard.core.inbox.forget_expunged(app));
         }
         Ok(())
     }
@@ -77,7 +88,7 @@ impl World {
         let Some(seen) = self.node.shards[index].act(serial, now) else { return Ok(()) };
         let endpoint = seen.mailbox.cell.target.endpoint;
         note!(self, "{endpoint} takes: {}", seen.input);
-        self.oracle.acted(&self.node.shards[index], &seen)?;
+        self.oracle.acted(&self.node.shards[index], &seen, now)?;
         let Seen { mailbox, actions, .. } = seen;
         for (action, _) in actions {
             match action {
@@ -201,6 +212,12 @@ impl World {
                     self.oracle.answered(&parcel, &taken)?;
                     if taken.is_err() {
                         self.clients.repeat(parcel);
+                    }
+                }
+                Answer::Expunged(app, seq, changed) => {
+                    note!(self, "client hears of {app}/{seq}: {}", if changed.is_ok() { "expunged" } else { "no" });
+                    if changed.is_ok() {
+                        self.oracle.ledger.told_expunged(app, seq);
                     }
                 }
                 Answer::Changed(asked, changed) => {

@@ -40,6 +40,7 @@ impl World {
                 self.delete_application();
                 self.create_application();
             }
+            Surprise::Expunge => self.expunge(),
             Surprise::Resend => self.resend(),
             Surprise::StartJob => self.start_job(),
             Surprise::Network => self.change_network(),

@@ -47,6 +47,11 @@ fn a_leaked_slot_or_place_is_seen() {
 }
 
 #[test]
+fn an_attempt_of_an_expunged_event_is_seen() {
+    check(Plant::LostExpunge, &["is sent and was expunged"]);
+}
+
+#[test]
 fn a_lost_timer_is_seen() {
     check(Plant::LostTimer, &["nothing will", "never settles", "bytes queued"]);
 }
@@ -60,6 +65,11 @@ fn a_skipped_event_is_seen() {
 #[test]
 fn a_lost_requeue_is_seen() {
     check(Plant::LostRequeue, &["waits for ever", "still owes", "a restart made"]);
+}
+
+#[test]
+fn a_pace_for_each_shard_is_seen() {
+    check(Plant::PaceOfEachShard, &["its pace is"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn describe(key: &[u8]) -> String {
             seq.map(|seq| format!(", position {seq}"))
         }
         KeyKind::Endpoint
+        | KeyKind::EndpointPart
         | KeyKind::Cursor
         | KeyKind::Pending
         | KeyKind::Due
@@ -70,7 +71,7 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            let is_kind = (1..=7).contains(&first) || (16..=32).contains(&first) || (40..=41).contains(&first);
+            let is_kind = matches!(first, 1..=7 | 16..=32 | 36 | 40..=41);
             assert_eq!(named.is_some(), is_kind, "{first}");
         }
     }

@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod application;
 pub mod application_uid;
 pub mod endpoint;
+pub mod endpoint_part;
 pub mod endpoint_uid;
 pub mod endpoint_url;
 pub mod event_type;
@@ -102,6 +103,8 @@ pub enum KeyKind {
     Expired = 31,
     /// Dead letters by application and age: an index without values.
     DeadLetterByTime = 32,
+    /// Pieces of an endpoint's row beyond the first.
+    EndpointPart = 36,
     /// URLs that an endpoint had before its present one, by endpoint and number.
     EndpointUrl = 40,
     /// Endpoints that were deleted and have attempts yet.
@@ -111,12 +114,13 @@ pub enum KeyKind {
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 21] = [
+    pub(crate) const OF_APPS: [KeyKind; 22] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
         KeyKind::EventUid,
         KeyKind::Endpoint,
+        KeyKind::EndpointPart,
         KeyKind::EndpointUid,
         KeyKind::Cursor,
         KeyKind::Pending,
@@ -167,6 +171,7 @@ impl KeyKind {
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
+            KeyKind::EndpointPart => "endpoint_part",
             KeyKind::EndpointUrl => "endpoint_url",
             KeyKind::DeletedEndpoint => "deleted_endpoint",
         }

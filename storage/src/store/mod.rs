@@ -83,6 +83,17 @@ pub trait Store: Send + Sync + 'static {
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 
+    /// Overwrites what values leave behind in the store's files, of every value that was replaced by a shorter one of its own
+    /// key before this was called. For data that must be gone and not only hidden; blocks for a checkpoint. Deleted rows and
+    /// rows whose values are not kept apart are left to the store's own housekeeping. What keeps no file has nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Every error poisons the store.
+    fn erase(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Bytes the store takes on disk (in memory, for the model). Answers on a poisoned store too.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! Endpoints that were deleted and have attempts yet: what a message's history shows of them.
 //!
-//! The row is that of the endpoint without its secrets, its headers and the user info of its URL. It goes with the last
+//! The row is that of the endpoint without its secrets, headers, certificates and user info. It goes with the last
 //! attempt, and with the application. Names are free again: nobody finds such an endpoint by its uid.
 
 use crate::codec;
 use crate::keys::{KeyKind, attempt_first, attempt_later, deleted_endpoint};
 use crate::read::Read;
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{endpoint_url, get_row, put_row, scan, scan_rows};
 use crate::txn::Txn;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, mask_user_info};
+use model::{AppId, Endpoint, EndpointId, EndpointRef};
 
 /// Keeps what is shown of an endpoint that is being deleted, if it has attempts.
 ///
@@ -23,9 +23,26 @@ pub fn keep(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if !tried {
         return endpoint_url::forget(txn, target);
     }
-    let url = mask_user_info(&row.url);
-    let shown = Endpoint { url, secrets: Vec::new(), sealed_headers: None, ..row.clone() };
-    put_row(txn, deleted_endpoint::encode(target), &shown)
+    put_row(txn, deleted_endpoint::encode(target), &shown_of(row))
+}
+
+/// What may be shown, within one value: of a row that is longer, its filters and what people wrote are left out.
+fn shown_of(row: &Endpoint) -> Endpoint {
+    let shown = Endpoint {
+        url: endpoint_url::fitting(&row.url),
+        secrets: Vec::new(),
+        sealed_headers: None,
+        sealed_user_info: None,
+        ca_pem: String::new(),
+        ..row.clone()
+    };
+    if codec::encode(&shown).len() <= MAX_VALUE_BYTES {
+        return shown;
+    }
+    let mut url: String = shown.url.chars().take(1_024).collect();
+    url.push('…');
+    let (event_types, channels) = (Vec::new(), Vec::new());
+    Endpoint { url, event_types, channels, description: String::new(), metadata: "{}".to_owned(), ..shown }
 }
 
 /// What is shown of a deleted endpoint.
@@ -97,14 +114,6 @@ pub fn sweep(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usize) -
     Ok(swept)
 }
 
-/// The value of a row, decoded: for a repair.
-///
-/// # Errors
-/// [`StoreError::CorruptRow`] when it does not decode.
-pub fn decode(value: &[u8]) -> Result<Endpoint, StoreError> {
-    codec::decode(KeyKind::DeletedEndpoint.name(), value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +177,29 @@ mod tests {
         store.write(|txn| history::forget(txn, target(1, 1), UnixMs(9), Seq::ZERO, 10).map(drop));
         assert_eq!(sweep(), 1);
         assert_eq!(get(&store, target(1, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn of_an_endpoint_with_more_than_a_row_takes_the_short_part_is_kept() {
+        let long = Endpoint {
+            url: format!("https://example.com/{}", "x".repeat(8_000)),
+            event_types: (0..400).map(|number| format!("{number:0>64}")).collect(),
+            ca_pem: "c".repeat(30_000),
+            uid: Some("u".repeat(256)),
+            ..plain_endpoint(target(1, 1))
+        };
+        let shown = shown_of(&long);
+        assert!(codec::encode(&shown).len() <= MAX_VALUE_BYTES);
+        assert_eq!((shown.id, shown.uid, shown.ca_pem.as_str()), (long.id, long.uid.clone(), ""));
+        // Its filter does not fit a gap either: it is disabled, moved and deleted all the same.
+        let store = TestStore::default();
+        let off = Some(model::Disabled { at: UnixMs(1), reason: model::DisabledReason::Gone });
+        store.write(|txn| endpoint::put(txn, &long));
+        store.write(|txn| history::put_first(txn, &mut LastRuns::default(), target(1, 1), vec![attempt()]));
+        store.write(|txn| endpoint::put(txn, &Endpoint { disabled: off, ..long.clone() }));
+        store.write(|txn| endpoint::put(txn, &Endpoint { url: "https://b.example/".to_owned(), ..long.clone() }));
+        store.write(|txn| keep(txn, &long).and_then(|()| endpoint::remove(txn, &long)));
+        assert!(get(&store, target(1, 1)).unwrap().is_some());
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor and
-//! waiting deliveries are removed by a job, its history by retention. A name that is taken moves to the endpoint put last; whether it
+//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is durable.
+//! Deliberately only these rows: an endpoint's cursor and waiting deliveries are removed by a job, its history by
+//! retention. A name that is taken moves to the endpoint put last; whether it
 //! may is for the caller, who asks [`by_uid`] first.
 
-use crate::codec;
-use crate::keys::{KeyKind, endpoint, endpoint_uid};
+mod pieces;
+
+pub use pieces::ROW_BYTES_MAX;
+pub(crate) use pieces::of_scan;
+
+use crate::keys::{KeyKind, KeyRange, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_row, scan_rows};
+use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_row, scan};
 use crate::txn::{Change, Txn};
 use model::{
     AppId, Cursor, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs,
@@ -21,7 +26,7 @@ use model::{
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
-    get_row(read, KeyKind::Endpoint, &endpoint::encode(target))
+    pieces::get(read, target)
 }
 
 /// The number of the endpoint that the tenant calls `uid`.
@@ -55,7 +60,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let after = after.map(|id| endpoint::encode(EndpointRef { app, endpoint: id }));
-    scan_rows(read, KeyKind::Endpoint, &endpoint::of_app(app).beyond(after, direction), limit, direction)
+    scan_endpoints(read, &endpoint::of_app(app).beyond(after, direction), limit, direction)
 }
 
 /// Endpoints of every application, at most `limit`, those beyond `after`: how a start reads them all.
@@ -68,7 +73,17 @@ pub fn scan_all(
     limit: usize,
 ) -> Result<Vec<Endpoint>, StoreError> {
     let range = endpoint::all().beyond(after.map(endpoint::encode), Direction::Forward);
-    scan_rows(read, KeyKind::Endpoint, &range, limit, Direction::Forward)
+    scan_endpoints(read, &range, limit, Direction::Forward)
+}
+
+fn scan_endpoints(
+    read: &(impl Read + ?Sized),
+    range: &KeyRange,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<Endpoint>, StoreError> {
+    let rows = scan(read, range, limit, direction)?;
+    rows.iter().filter_map(|(key, value)| of_scan(read, key, value).transpose()).collect()
 }
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
@@ -87,7 +102,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
-    put_row(txn, endpoint::encode(row.target()), &row)?;
+    pieces::put(txn, &row)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -166,9 +181,7 @@ fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), St
 
 /// Opens a gap. What was accepted up to here and is not settled was judged by the filter that is committed.
 fn open_gap(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
-    let committed = txn.committed(&endpoint::encode(row.target()))?;
-    let committed = committed.map(|value| codec::decode::<Endpoint>(KeyKind::Endpoint.name(), &value)).transpose()?;
-    let (first, wanted) = match committed {
+    let (first, wanted) = match pieces::get(&txn.before(), row.target())? {
         Some(before) => {
             let cursor = stands_at(txn, row.target())?;
             cancel_holes(txn, row.target(), &cursor.holes, reason)?;
@@ -231,7 +244,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
     }
-    txn.delete(endpoint::encode(target));
+    pieces::remove(txn, target)?;
     txn.tell(Change::EndpointDeleted(target));
     Ok(())
 }

@@ -4,14 +4,14 @@
 //! are of past URLs only: the present one is in the endpoint's row, and its number is the one behind the last row. So an
 //! endpoint that never moved has none, and the last row stays for as long as the endpoint's attempts.
 //!
-//! No credentials: the user info of a URL is masked before it comes here.
+//! No credentials: the user info of a URL is masked. A URL that is too long for a row is cut, and ends in an ellipsis.
 //!
 //! - *Bound:* [`KEPT_MAX`] rows of an endpoint. Of attempts from before those the URL is not known.
 
 use crate::codec;
 use crate::keys::{KeyKind, endpoint_url};
 use crate::read::Read;
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, log, put_row, scan};
 use crate::txn::Txn;
@@ -23,6 +23,9 @@ const KEPT_MAX: u32 = 64;
 
 /// An attempt with a URL may begin so long after the URL was replaced: it had been taken for one before.
 const LATE_MS: u64 = 600_000;
+
+/// Bytes of a URL that are kept at most: with the rest of the row they fit a value.
+const URL_BYTES_MAX: usize = MAX_VALUE_BYTES - 64;
 
 /// A past URL.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -70,11 +73,22 @@ pub(super) fn keep(txn: &mut Txn<'_>, target: EndpointRef, url: &str, now: UnixM
         Some((key, _)) => endpoint_url::decode(&key)?.1.saturating_add(1),
         None => 0,
     };
-    put_row(txn, endpoint_url::encode(target, number), &PastUrl { url: mask_user_info(url), until: now })?;
+    put_row(txn, endpoint_url::encode(target, number), &PastUrl { url: fitting(url), until: now })?;
     if let Some(oldest) = number.checked_sub(KEPT_MAX) {
         txn.delete(endpoint_url::encode(target, oldest));
     }
     Ok(())
+}
+
+/// A URL as it is kept.
+pub(super) fn fitting(url: &str) -> String {
+    let mut url = mask_user_info(url);
+    if url.len() > URL_BYTES_MAX {
+        let end = (0..=URL_BYTES_MAX).rev().find(|end| url.is_char_boundary(*end)).unwrap_or(0);
+        url.truncate(end);
+        url.push('…');
+    }
+    url
 }
 
 /// Forgets the URLs of an endpoint whose attempts are gone.
@@ -143,6 +157,15 @@ mod tests {
         assert_eq!(urls, [masked, "https://b.example/", "https://c.example/", "https://c.example/"]);
         assert_eq!(number(&store, target(1, 1)).unwrap(), 2);
         assert_eq!(number(&store, target(1, 2)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_url_that_is_too_long_for_a_row_is_cut_and_its_endpoint_may_move_all_the_same() {
+        let store = TestStore::default();
+        moves(&store, &format!("https://a.example/{}", "ü".repeat(10_000)), 1);
+        moves(&store, "https://b.example/", 2);
+        let cut = shown(&store, 0).unwrap();
+        assert!(cut.starts_with("https://a.example/ü") && cut.ends_with("ü…") && cut.len() > 8_000, "{}", cut.len());
     }
 
     #[test]

@@ -12,13 +12,10 @@ use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{put_value, remove_retained, row_bytes};
+use crate::tables::{put_retained, put_value, remove_retained, row_bytes};
 use crate::txn::{Growth, Txn};
 use bytes::{Bytes, BytesMut};
 use model::{AppId, Event, Seq, UnixMs};
-
-/// What stands in place of a payload that was removed.
-const REMOVED: &[u8] = b"{}";
 
 /// Blocks read in one step of a longer read.
 const BLOCKS_PER_SCAN: usize = 16;
@@ -213,7 +210,8 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
     if let PayloadAt::Chunked { length, chunks } = record.payload_at {
         let mut payload = BytesMut::with_capacity(length as usize);
         for index in 0..chunks {
-            let Some(row) = read.get(&keys::chunk::encode(event.app, event.seq, index))? else {
+            let row = read.get(&keys::chunk::encode(event.app, event.seq, index))?;
+            let Some(row) = row.filter(|row| !row.is_empty()) else {
                 return removed_meanwhile(read, event, index);
             };
             payload.extend_from_slice(&block::decode_chunk(&row)?);
@@ -227,7 +225,7 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
     Ok(Some(event))
 }
 
-/// A chunk was not there although the block, read before, refers to it. Fine when the payload was removed in between,
+/// A chunk was not there, or empty, although the block, read before, refers to it. Fine when the payload was removed in between,
 /// the block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
 fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Option<Event>, StoreError> {
     let Some((first, _)) = block_at(read, event.app, event.seq)? else { return Ok(None) };
@@ -239,32 +237,39 @@ fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> R
     }
 }
 
-/// Replaces an event's payload by an empty object, in its block and in its chunks. Unknown events are left alone.
+/// Removes an event's payload from its block and its chunks; see [`Event::is_expunged`]. Unknown events are left alone.
+/// Answers whether there was a payload. Deliveries are [`super::expunge`]'s.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of its block.
-pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<(), StoreError> {
-    let Some((first, records)) = block_as_written(txn, app, seq)? else { return Ok(()) };
-    // `{}` may be longer than what it replaces by a byte or two: the block is split then, and the keys of the parts lie
-    // between this block's key and the next.
+pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreError> {
+    let Some((first, records)) = block_as_written(txn, app, seq)? else { return Ok(false) };
+    let is_left =
+        |record: &BlockRecord| record.event.seq == seq && record.payload_at != PayloadAt::Inline { length: 0 };
+    if !records.iter().any(is_left) {
+        return Ok(false);
+    }
+    // A record never grows by this, so all of them fit into one block again.
     let mut builder = BlockBuilder::new();
     remove_retained(txn, keys::event::encode(app, first), Growth::events)?;
     for mut record in records {
         if record.event.seq == seq {
             if let PayloadAt::Chunked { chunks, .. } = record.payload_at {
                 for index in 0..chunks {
-                    remove_retained(txn, keys::chunk::encode(app, seq, index), Growth::events)?;
+                    // Emptied and not deleted: the store overwrites what is replaced. Retention takes the rows.
+                    put_retained(txn, keys::chunk::encode(app, seq, index), Bytes::new(), Growth::events)?;
                 }
             }
-            record.event.payload = Bytes::from_static(REMOVED);
-            record.payload_at = PayloadAt::Inline { length: REMOVED.len() as u32 };
+            record.event.payload = Bytes::new();
+            record.payload_at = PayloadAt::Inline { length: 0 };
         }
         if builder.push_record(&record).is_none() {
             write_block(txn, app, &mut builder)?;
             builder.push_record(&record);
         }
     }
-    write_block(txn, app, &mut builder)
+    write_block(txn, app, &mut builder)?;
+    Ok(true)
 }
 
 /// The first application after `after` that has events: one seek, however many it has.

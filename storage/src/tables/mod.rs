@@ -27,6 +27,8 @@ pub mod progress;
 pub mod settle;
 
 pub mod dead_letter;
+pub mod erasure;
+pub mod expunge;
 pub mod history;
 
 pub mod job;

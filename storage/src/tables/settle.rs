@@ -8,7 +8,7 @@ use crate::store::StoreError;
 use crate::tables::history::{self, LastRuns};
 use crate::tables::{dead_letter, delivery};
 use crate::txn::Txn;
-use model::{AttemptRecord, EndpointRef, Settled, Settlement, Trigger, Verdict};
+use model::{AttemptRecord, DeadLetterReason, EndpointRef, Seq, Settled, Settlement, Trigger, Verdict};
 
 /// Collects the rows of one endpoint's settlement, but for its cursor.
 ///
@@ -54,6 +54,9 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
         if let Some(was) = settled.was_due {
             delivery::remove_due(txn, target, was, seq);
         }
+        if settled.verdict == Verdict::Done && row.is_none() {
+            forget_expunged(txn, target, seq)?;
+        }
         return Ok(());
     }
     if let (Verdict::DeadLetter(letter), Some(row)) = (&mut settled.verdict, &row)
@@ -74,6 +77,15 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
                 dead_letter::put(txn, target, seq, letter)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// A retry was in flight when its event was expunged, and succeeded: the delivery is no failure.
+fn forget_expunged(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), StoreError> {
+    let letter = dead_letter::get(txn, target, seq)?;
+    if letter.is_some_and(|letter| letter.reason == DeadLetterReason::Expunged) {
+        dead_letter::remove(txn, target, seq)?;
     }
     Ok(())
 }

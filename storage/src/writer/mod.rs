@@ -31,7 +31,7 @@ use crate::txn::{Change, Growth, Txn};
 use displaced::DisplacedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
-use model::{EndpointRef, Event, Settlement, UnixMs};
+use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
 use std::time::Instant;
 
 /// Bounds of the writer.
@@ -77,6 +77,10 @@ pub trait Downstream: Send {
     /// These events, grouped by application and ascending within each, and these changes are durable now. Says through
     /// `progress` to whom the events were offered.
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress);
+
+    /// The payload of this event is durably gone. Called before whoever asked for it is answered, so that nothing of the
+    /// event starts after the answer. An implementor that keeps payloads in memory must not use its copies from here on.
+    fn expunged(&mut self, _app: AppId, _seq: Seq) {}
 
     /// There is room for settlements; shards that held back may go on. Follows whenever [`WriterHandle::settle`] told one
     /// to, unless the writer ends.
@@ -226,6 +230,11 @@ impl<D: Downstream> Writer<D> {
         if changes.iter().any(|change| matches!(change, Change::ApplicationPut(_) | Change::ApplicationDeleted(_))) {
             self.handle.applications_changed();
         }
+        for change in &changes {
+            if let Change::Expunged(app, seq) = change {
+                self.downstream.expunged(*app, *seq);
+            }
+        }
         for waiting in waiting {
             waiting.answer();
         }
@@ -285,7 +294,8 @@ impl<D: Downstream> Writer<D> {
                 | Change::ApplicationPut(_)
                 | Change::ApplicationPaced(_)
                 | Change::Requeued(_)
-                | Change::JobStarted => {}
+                | Change::JobStarted
+                | Change::Expunged(..) => {}
             }
         }
     }

@@ -24,6 +24,16 @@ fn a_url_comes_out_in_its_normal_form() {
         ("https://user:pass@example.com/x", "https://example.com/x"),
         ("https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"),
         ("https://under_score.example/a@b", "https://under_score.example/a@b"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://BÜCHER.example:8443/x", "https://xn--bcher-kva.example:8443/x"),
+        ("https://例え.テスト/", "https://xn--r8jz45g.xn--zckzah/"),
+        ("https://faß.example/", "https://xn--fa-hia.example/"),
+        ("https://example。com/", "https://example.com/"),
+        ("https://example.com/naïve/ключ?q=ü", "https://example.com/na%C3%AFve/%D0%BA%D0%BB%D1%8E%D1%87?q=%C3%BC"),
+        ("http://example.com:/", "http://example.com/"),
+        ("http://example.com:", "http://example.com/"),
+        ("https://[2606:4700::1111]:/", "https://[2606:4700::1111]/"),
+        ("https://example.com?x=1#y?z", "https://example.com/?x=1"),
     ] {
         assert_eq!(normal(text), Ok(expected.to_owned()), "{text}");
     }
@@ -61,6 +71,12 @@ fn every_spelling_of_a_refused_address_is_refused_at_once() {
         "localhost",
         "LOCALHOST.",
         "a.b.localhost",
+        "１２７.０.０.１",
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "LocalHoſt",
+        "ⓛocalhost",
+        "169.254.169.254.",
         "[::1]",
         "[::]",
         "[::ffff:127.0.0.1]",
@@ -113,7 +129,6 @@ fn malformed_urls_say_what_is_wrong() {
         ("http://[::1]x/", TargetError::Host),
         ("http://example.com:0/", TargetError::Port),
         ("http://example.com:65536/", TargetError::Port),
-        ("http://example.com:/", TargetError::Port),
         ("http://example.com:80:80/", TargetError::Port),
         ("http://example.com:+80/", TargetError::Port),
         ("http://a@b@example.com/", TargetError::UserInfo),
@@ -122,7 +137,16 @@ fn malformed_urls_say_what_is_wrong() {
         ("http://example.com/a b", TargetError::Character),
         ("http://example.com/\r\nX: y", TargetError::Character),
         ("http://example.com\\@127.0.0.1/", TargetError::Character),
-        ("http://bücher.example/", TargetError::Character),
+        ("http://example.com/\u{a0}", TargetError::Character),
+        ("http://example.com/\u{85}", TargetError::Character),
+        ("http://ex\u{2028}ample.com/", TargetError::Character),
+        ("http://xn--a.example/", TargetError::Host),
+        ("http://a!b.example/", TargetError::Host),
+        ("http://%31%32%37.0.0.1/", TargetError::Host),
+        ("http://example.com%00/", TargetError::Host),
+        ("http://:80/", TargetError::Host),
+        ("http://user@:80/path", TargetError::Host),
+        ("http:////example.com/", TargetError::Host),
     ] {
         assert_eq!(normal(text), Err(expected), "{text}");
     }
@@ -155,7 +179,7 @@ fn an_allowed_range_opens_its_literals_and_localhost() {
 
 proptest! {
     #[test]
-    fn no_text_panics_and_what_passes_is_its_own_normal_form(text in "(https?://)?[ -~]{0,40}") {
+    fn no_text_panics_and_what_passes_is_its_own_normal_form(text in "(https?://)?([ -~]|[à-ÿ。ⓛ１]){0,40}") {
         if let Ok(first) = check_url(&text, &Guard::default()) {
             let again = check_url(&first.uri().to_string(), &Guard::default()).unwrap();
             prop_assert_eq!(first.uri(), again.uri());
@@ -176,7 +200,19 @@ proptest! {
             4 => format!("{a:#x}.0{b:o}.{}", u16::from_be_bytes([c, d])),
             _ => format!("{a}.{}", bits & 0x00ff_ffff),
         };
-        prop_assert!(ends_in_number(&host));
-        prop_assert_eq!(parse_ipv4(&host), Some(Ipv4Addr::from_bits(bits)));
+        let guard = Guard::new(vec!["0.0.0.0/0".parse().unwrap()]);
+        // Metadata addresses stay refused.
+        if let Ok(url) = check_url(&format!("http://{host}/"), &guard) {
+            prop_assert_eq!(url.uri().host().unwrap(), Ipv4Addr::from_bits(bits).to_string());
+        } else {
+            prop_assert!(guard.check_ip(Ipv4Addr::from_bits(bits).into()).is_err());
+        }
     }
+}
+
+#[test]
+fn where_https_is_demanded_http_is_refused() {
+    let guard = Guard::default().with_https_only(true);
+    assert_eq!(check_url("http://example.com/", &guard).unwrap_err(), TargetError::NotHttps);
+    assert!(check_url("https://example.com/", &guard).is_ok());
 }

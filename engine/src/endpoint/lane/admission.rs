@@ -6,7 +6,7 @@
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
 use crate::endpoint::backlog::Backlog;
-use crate::endpoint::breaker::{Admission, Ticket};
+use crate::endpoint::breaker::{Admission, State, Ticket};
 use crate::endpoint::retries::DueKey;
 use crate::endpoint::window::{Feedback, Slot};
 use crate::retry::budget::{RetryBudget, withdraw_both};
@@ -27,6 +27,7 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
+        self.end_expunged(now);
         if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }
@@ -43,6 +44,22 @@ impl Lane {
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
         self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
+    }
+
+    /// Whether an attempt would start now if there were room for it on the shard, as far as this endpoint alone decides.
+    /// It may still not start (the budgets of retries are not looked at), but it never does when this says no.
+    pub fn would_start(&mut self, now: UnixMs) -> bool {
+        let breaker_lets_one = match self.breaker.state() {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen => false,
+        };
+        breaker_lets_one
+            && !self.policy.disabled
+            && self.window.room() > 0
+            && self.slow_down_until.max(self.lacking_until) <= now
+            && self.has_work(now)
+            && self.rate.as_mut().is_none_or(|rate| rate.check(now.0).is_ok())
     }
 
     /// When to ask again, if nothing happens before.
@@ -117,11 +134,25 @@ impl Lane {
             }
         }
         let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
+        if event.is_expunged() {
+            // Behind one that was in flight already. The next look goes on.
+            self.end_untried(&event, now);
+            self.wake_no_later_than(now);
+            return None;
+        }
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
         let (seq, accepted_at) = (event.seq, event.accepted_at);
         let action = Action::Start(Attempt { event, number: 1, due: None });
         Some(Chosen { action, seq, was_due: None, accepted_at })
+    }
+
+    /// Ends the deliveries next in line whose events have no payload: they need neither a slot nor a token.
+    fn end_expunged(&mut self, now: UnixMs) {
+        while self.backlog.next_is_expunged() {
+            let Some(event) = self.backlog.pop() else { return };
+            self.end_untried(&event, now);
+        }
     }
 
     /// What was asked for by hand goes first and spends no budget.

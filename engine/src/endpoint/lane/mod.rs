@@ -221,6 +221,10 @@ impl Lane {
             self.end_unmade(asked, give_up(DeadLetterReason::Expired, now));
             return None;
         };
+        if event.is_expunged() {
+            self.end_unmade(asked, give_up(DeadLetterReason::Expunged, now));
+            return None;
+        }
         let flight = self.flights.get_mut(&asked.seq)?;
         flight.accepted_at = event.accepted_at;
         if let Some(row) = row {
@@ -377,6 +381,12 @@ impl Lane {
     #[must_use]
     pub fn all_slots_back(&self) -> bool {
         self.window.room() == self.window.limit()
+    }
+
+    /// The position from which on the delivery that waits longest is found, when that is not in memory; for metrics.
+    #[must_use]
+    pub fn oldest_on_disk(&self) -> Option<Seq> {
+        self.backlog.first_on_disk()
     }
 
     /// When the delivery that waits longest in memory was accepted, for metrics.

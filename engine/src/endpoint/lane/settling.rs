@@ -8,8 +8,8 @@ use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::breaker::Transition;
 use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
 use model::{
-    AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, OutcomeClass, Pending, Seq, Settled,
-    Settlement, Trigger, UnixMs, Verdict,
+    AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass, Pending, Seq,
+    Settled, Settlement, Trigger, UnixMs, Verdict,
 };
 
 impl Lane {
@@ -84,6 +84,19 @@ impl Lane {
             was_due: asked.due,
             record: None,
             verdict,
+        });
+    }
+
+    /// A delivery that was not tried ends because its event has no payload. One that was put in line by hand before its turn
+    /// came has a row of its own, which ends when it is read.
+    pub(super) fn end_untried(&mut self, event: &Event, now: UnixMs) {
+        self.leave_line(event.seq, None);
+        self.settled.push(Settled {
+            seq: event.seq,
+            accepted_at: event.accepted_at,
+            was_due: None,
+            record: None,
+            verdict: give_up(DeadLetterReason::Expunged, now),
         });
     }
 

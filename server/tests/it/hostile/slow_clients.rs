@@ -91,7 +91,7 @@ fn pages_that_nobody_reads_take_a_bounded_amount_of_memory() {
     // Pages are made until the buffers and the room are full; what is tested is what they hold then.
     let mut answered = -1.0;
     poll_until("no more pages are made", seconds(20), || {
-        let now = server.metric("pinion_api_requests_total", &["GET /api/v1/app/{app_id}/msg"]);
+        let now = server.metric("pinion_api_requests_total", &["method=\"GET\"", "route=\"/api/v1/app/{app_id}/msg\""]);
         let is_over = now == answered;
         answered = now;
         std::thread::sleep(Duration::from_millis(300));
@@ -118,7 +118,7 @@ fn requests_of_one_key_that_do_not_end_leave_places_to_others() {
     let head = "POST /api/v1/app/greedy/msg HTTP/1.1\r\ncontent-length: 1000\r\n";
     let held: Vec<TcpStream> = (0..200).map(|_| begin(&server, head, &greedy, b"{")).collect();
     poll_until("requests are refused", seconds(5), || {
-        (server.metric("pinion_api_requests_total", &["503"]) >= 168.0).then_some(())
+        (server.metric("pinion_api_requests_total", &["code=\"503\""]) >= 168.0).then_some(())
     });
     let beside = neighbour.watch(seconds(1), Duration::from_millis(10));
     assert_eq!(beside.refused, 0, "{beside}");

@@ -1,6 +1,6 @@
 //! Rows that others can be told from: names of applications and endpoints, and waiting deliveries by their time.
 
-use model::{Application, Endpoint, Pending, Trigger};
+use model::{Application, Pending, Trigger};
 
 use super::super::report::Report;
 use super::{commit, pages};
@@ -30,8 +30,8 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
         Ok(())
     })?;
     pages(store, KeyRange::prefix(vec![KeyKind::Endpoint as u8]), |rows| {
-        for (_, value) in rows {
-            let Ok(row) = codec::decode::<Endpoint>(KeyKind::Endpoint.name(), value) else { continue };
+        for (key, value) in rows {
+            let Ok(Some(row)) = endpoint::of_scan(store, key, value) else { continue };
             let Some(uid) = &row.uid else { continue };
             if endpoint::by_uid(store, row.app, uid)?.is_none() {
                 named += 1;

@@ -20,6 +20,9 @@ use bytes::Bytes;
 
 use super::record::{BLOCK_BYTES, Lap, Salt};
 
+/// Bytes wiped before they are synced: a commit that comes behind waits for no more.
+const WIPED_AT_ONCE: usize = 256 * 1024;
+
 /// The two open files.
 pub(crate) type Files = Arc<[File; 2]>;
 
@@ -93,6 +96,11 @@ impl RedoLog {
         self.is_empty() || self.offset + record_bytes <= self.max_bytes
     }
 
+    /// The file of this lap: 0 or 1.
+    pub(crate) fn current(&self) -> usize {
+        self.current
+    }
+
     /// Whether this lap has no record.
     pub(crate) fn is_empty(&self) -> bool {
         self.offset == 0
@@ -126,6 +134,44 @@ impl RedoLog {
         self.offset += record.len();
         Ok(())
     }
+}
+
+/// Overwrites all that a file holds with zeros, so that nothing of its rows is left, as long as `go_on` says so. All of them
+/// must be durable elsewhere, and nobody writes to the file meanwhile. It is a file that was never used afterwards, and
+/// before anything else: whatever part of this reaches the disk, no record is missed.
+pub(crate) fn wipe(file: &File, mut go_on: impl FnMut() -> bool) -> io::Result<()> {
+    let unused = Lap { salt: draw_salt()?, first_commit: 0 };
+    file.write_all_at(&unused.encode(), 0)?;
+    file.sync_data()?;
+    let (mut offset, mut held) = (BLOCK_BYTES as u64, vec![0; WIPED_AT_ONCE]);
+    let zeros = vec![0; WIPED_AT_ONCE];
+    while go_on() {
+        let bytes = read_upto(file, &mut held, offset)?;
+        if bytes == 0 {
+            break;
+        }
+        // Most of it was wiped before, where commits are few.
+        if held[..bytes].iter().any(|byte| *byte != 0) {
+            file.write_all_at(&zeros[..bytes], offset)?;
+            file.sync_data()?;
+        }
+        offset += bytes as u64;
+    }
+    Ok(())
+}
+
+/// Fills `buffer` from `offset` on, or as far as the file goes.
+fn read_upto(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// The length of both files in bytes.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::contain::Contained;
 use super::open::OpenError;
-use super::values::{Held, MIN_BYTES, Pointer, Usage, Values};
+use super::values::{Held, MIN_BYTES, Pointer, Usage, Values, may_be_wiped};
 use crate::store::Write;
 
 /// The tree of the keys whose values may be apart.
@@ -20,6 +20,12 @@ pub(super) const TREE: &str = "pinion.apart";
 
 /// In the tree of commits: before the number of a value file, what is known of that.
 pub(super) const USAGE_PREFIX: &[u8] = b"values:";
+
+/// In the tree of commits: before the name of a value that is to be wiped, its place and key.
+pub(super) const WIPE_PREFIX: &[u8] = b"wipe:";
+
+/// In the tree of commits: before the number of a value file that is being swept.
+pub(super) const SWEEP_PREFIX: &[u8] = b"sweep:";
 
 /// How often a value is asked for again that was moved between two looks.
 const TRIES: u32 = 4;
@@ -64,7 +70,14 @@ impl Apart {
     pub(super) fn open(db: &::sled::Db, commits: &::sled::Tree, folder: &Path) -> Result<Self, OpenError> {
         let opened = super::open::inside_sled(folder, || Ok((db.open_tree(TREE)?, recorded(commits)?)));
         let (tree, recorded) = opened?;
-        Ok(Self { tree: Contained::new(tree), values: Values::open(folder, &recorded)? })
+        let values = Values::open(folder, &recorded)?;
+        for (key, pointer) in super::open::inside_sled(folder, || noted_wipes(commits))? {
+            values.noted(key, pointer);
+        }
+        for number in super::open::inside_sled(folder, || unfinished_sweeps(commits))? {
+            values.resume_sweep(number);
+        }
+        Ok(Self { tree: Contained::new(tree), values })
     }
 
     pub(super) fn values(&self) -> &Values {
@@ -91,11 +104,13 @@ impl Apart {
                 Held::Inline(value) => return Ok(Some(Bytes::copy_from_slice(value))),
                 Held::Apart(pointer) => pointer,
             };
-            if let Some(value) = self.values.read(key, pointer)? {
-                return Ok(Some(value));
+            let value = self.values.read(key, pointer)?;
+            if let Some(value) = value.as_ref().filter(|value| !may_be_wiped(value)) {
+                return Ok(Some(value.clone()));
             }
-            // Moved meanwhile, or deleted.
+            // Moved meanwhile, replaced and wiped, or deleted.
             match self.tree.get(key)? {
+                Some(now) if now == held && value.is_some() => return Ok(value),
                 Some(now) => held = now,
                 None => return Ok(None),
             }
@@ -120,7 +135,10 @@ impl Apart {
                 (Write::Put(value), None) => self.tree.insert(key, Held::inline(value))?,
                 (Write::Delete, None) => self.tree.remove(key)?,
             };
-            self.forget(key, before)?;
+            match write {
+                Write::Put(_) => self.replaced(key, before)?,
+                Write::Delete => self.forget(key, before)?,
+            }
         }
         Ok(())
     }
@@ -132,24 +150,53 @@ impl Apart {
             let key = [USAGE_PREFIX, &number.to_be_bytes()].concat();
             match usage {
                 Some(usage) => commits.insert(key, &usage.encode())?,
-                None => commits.remove(key)?,
+                None => {
+                    commits.remove([SWEEP_PREFIX, &number.to_be_bytes()].concat())?;
+                    commits.remove(key)?
+                }
             };
+        }
+        let notes = self.values.wipe_notes();
+        for pointer in notes.made {
+            commits.remove([WIPE_PREFIX, &pointer.note_name()].concat())?;
+        }
+        for (pointer, key) in notes.due {
+            commits.insert([WIPE_PREFIX, &pointer.note_name()].concat(), pointer.note(&key))?;
         }
         Ok(())
     }
 
     /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
-    pub(super) fn sweep(&self) -> Sled<bool> {
-        let alive = |key: &[u8], pointer: Pointer| -> Sled<bool> {
-            Ok(self.tree.get(key)?.is_some_and(|held| held == pointer.encode()))
-        };
-        let Some(step) = self.values.sweep(alive)? else { return Ok(false) };
+    pub(super) fn sweep(&self, commits: &::sled::Tree) -> Sled<bool> {
+        // Before the first value is moved: what is left of it behind is then never forgotten.
+        if let Some(number) = self.values.begin_sweep() {
+            commits.insert([SWEEP_PREFIX, &number.to_be_bytes()].concat(), &[])?;
+        }
+        let Some(step) = self.values.sweep(|key, pointer| self.leads_to(key, pointer))? else { return Ok(false) };
         for (key, pointer) in &step.moved {
             let before = self.tree.insert(key, &pointer.encode())?;
             self.forget(key, before)?;
         }
         self.values.swept(&step);
         Ok(true)
+    }
+
+    /// Wipes what a process that died wrote behind the last seal and nothing leads to.
+    pub(super) fn wipe_unsealed(&self) -> Sled<()> {
+        self.values.wipe_unsealed(|key, pointer| self.leads_to(key, pointer))
+    }
+
+    fn leads_to(&self, key: &[u8], pointer: Pointer) -> Sled<bool> {
+        Ok(self.tree.get(key)?.is_some_and(|held| held == pointer.encode()))
+    }
+
+    fn replaced(&self, key: &[u8], held: Option<::sled::IVec>) -> Sled<()> {
+        if let Some(held) = held
+            && let Held::Apart(pointer) = decode(&held)?
+        {
+            self.values.replaced(key, pointer);
+        }
+        Ok(())
     }
 
     fn forget(&self, key: &[u8], held: Option<::sled::IVec>) -> Sled<()> {
@@ -168,6 +215,22 @@ fn damaged(what: &'static str) -> ::sled::Error {
 
 fn decode(held: &::sled::IVec) -> Sled<Held<'_>> {
     Held::decode(held).ok_or_else(|| damaged("a row of the map is neither a value nor a pointer to one"))
+}
+
+fn unfinished_sweeps(commits: &::sled::Tree) -> Sled<Vec<u32>> {
+    let number = |row: Sled<(::sled::IVec, ::sled::IVec)>| {
+        let (key, _) = row?;
+        let number = key[SWEEP_PREFIX.len()..].try_into().ok().map(u32::from_be_bytes);
+        number.ok_or_else(|| damaged("the note of a value file that is swept is malformed"))
+    };
+    commits.scan_prefix(SWEEP_PREFIX).map(number).collect()
+}
+
+fn noted_wipes(commits: &::sled::Tree) -> Sled<Vec<(Vec<u8>, Pointer)>> {
+    let row = |row: Sled<(::sled::IVec, ::sled::IVec)>| {
+        Pointer::of_note(&row?.1).ok_or_else(|| damaged("the note of a value that is to be wiped is malformed"))
+    };
+    commits.scan_prefix(WIPE_PREFIX).map(row).collect()
 }
 
 fn recorded(commits: &::sled::Tree) -> Sled<BTreeMap<u32, Usage>> {

@@ -179,7 +179,20 @@ impl Base {
 
     /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
     pub(super) fn sweep(&self) -> Result<bool, StoreError> {
-        self.guarded("write", || self.apart.sweep())
+        self.guarded("write", || self.apart.sweep(&self.commits))
+    }
+
+    /// Ends sweeps that are under way: values that they moved are in two places until then. A bounded number of files.
+    pub(super) fn finish_sweeps(&self) -> Result<(), StoreError> {
+        while self.apart.values().is_sweeping() {
+            self.sweep()?;
+        }
+        Ok(())
+    }
+
+    /// Wipes values that a process that died left where nothing leads to them. For opening, once all of the log is here.
+    pub(super) fn wipe_unsealed(&self) -> Result<(), StoreError> {
+        self.guarded("write", || self.apart.wipe_unsealed())
     }
 
     /// Rows of an older format, whose values were not apart yet, are brought to where they belong. Killed in between, it
@@ -206,7 +219,9 @@ impl Base {
 
     /// Room on the disk of sled's files.
     pub(super) fn free_bytes(&self) -> std::io::Result<u64> {
-        fs2::available_space(self.data_file.parent().unwrap_or(&self.data_file))
+        let disk = rustix::fs::statvfs(self.data_file.parent().unwrap_or(&self.data_file))?;
+        // What is left to others than the superuser.
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Bytes of sled's files.

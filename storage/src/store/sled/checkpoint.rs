@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::base::Base;
 use crate::store::StoreError;
+use crate::store::redo::log;
 use crate::store::redo::table::{Frozen, RowMap};
 
 /// How much is written between two looks at whether to go on, in bytes of keys and values. Each piece is handed over, its
@@ -35,6 +36,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 struct State {
     /// Handed over, and not taken up by the thread yet.
     frozen: Option<Frozen>,
+    /// The log file of what was handed over last.
+    frozen_file: usize,
+    /// A log file of no lap that is to be wiped.
+    wipe: Option<usize>,
+    /// How often each log file was wiped.
+    wiped: [u64; 2],
+    /// Log files are wiped once a checkpoint has their rows.
+    erasing: bool,
     /// Whether what was handed over last is not durable in the map yet.
     busy: bool,
     stopping: bool,
@@ -51,6 +60,14 @@ struct Test {
     pieces: Option<usize>,
     panics: bool,
     waiting: bool,
+}
+
+/// What the thread does next.
+enum Work {
+    /// Bring these rows to the map.
+    Checkpoint(Frozen),
+    /// Wipe this log file.
+    Wipe(usize),
 }
 
 /// Where laps are handed over.
@@ -70,8 +87,8 @@ pub(super) struct Checkpointer {
 
 impl Checkpoints {
     /// Freezes the active table, which ends with `last_commit`, and hands it over. Waits until the one before is durable
-    /// in the map: from then on the other log file is free.
-    pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64) -> Result<(), StoreError> {
+    /// in the map: from then on the other log file is free. `file` is that of the lap that ends.
+    pub(super) fn hand_over(&self, shared: &Shared, last_commit: u64, file: usize) -> Result<(), StoreError> {
         let mut state = self.lock();
         let asked_at = Instant::now();
         while state.busy {
@@ -84,17 +101,69 @@ impl Checkpoints {
         }
         metrics::histogram!(model::metric::CHECKPOINT_WAIT_SECONDS).record(asked_at.elapsed().as_secs_f64());
         state.frozen = Some(shared.layers.freeze(last_commit));
+        state.frozen_file = file;
         state.busy = true;
         self.changed.notify_all();
         Ok(())
     }
 
-    fn next(&self) -> Option<Frozen> {
+    /// From now on each log file that comes free is wiped. Answers how often each was so far.
+    pub(super) fn begin_erasing(&self) -> [u64; 2] {
         let mut state = self.lock();
-        while state.frozen.is_none() && !state.stopping {
+        state.erasing = true;
+        state.wiped
+    }
+
+    /// Whether both log files were wiped since they had been so often.
+    pub(super) fn both_wiped_since(&self, before: [u64; 2]) -> bool {
+        let wiped = self.lock().wiped;
+        wiped[0] > before[0] && wiped[1] > before[1]
+    }
+
+    /// Has this log file, which no lap uses, wiped, unless it was since. Only while nothing is under way.
+    pub(super) fn wipe_unused(&self, file: usize, before: [u64; 2]) -> bool {
+        let mut state = self.lock();
+        let wanted = state.wiped[file] == before[file];
+        if wanted {
+            // Nobody turns to the file before it is done.
+            (state.busy, state.wipe) = (true, Some(file));
+            self.changed.notify_all();
+        }
+        wanted
+    }
+
+    /// Files that come free are not wiped any more.
+    pub(super) fn end_erasing(&self) {
+        self.lock().erasing = false;
+    }
+
+    /// Waits a moment for what is under way. Says whether nothing is now.
+    pub(super) fn wait_for_rest(&self) -> bool {
+        let state = self.lock();
+        let state = if state.busy { self.wait(state) } else { state };
+        !state.busy
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.lock().busy
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut state = self.lock();
+        while state.frozen.is_none() && state.wipe.is_none() && !state.stopping {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stopping { None } else { state.frozen.take() }
+        if state.stopping {
+            return None;
+        }
+        state.frozen.take().map(Work::Checkpoint).or_else(|| state.wipe.take().map(Work::Wipe))
+    }
+
+    /// The log file that a checkpoint has freed, if it is to be wiped.
+    fn freed(&self) -> Option<usize> {
+        let state = self.lock();
+        state.erasing.then_some(state.frozen_file)
     }
 
     fn done(&self) {
@@ -173,8 +242,12 @@ impl Checkpointer {
         let running = shared.clone();
         let thread = std::thread::Builder::new().name("pinion-checkpoint".to_owned()).spawn(move || {
             let _ending = Ending(&running);
-            while let Some(frozen) = running.checkpoints.next() {
-                if let Err(error) = checkpoint(&running, frozen).and_then(|()| sweep(&running)) {
+            while let Some(work) = running.checkpoints.next() {
+                let done = match work {
+                    Work::Checkpoint(frozen) => checkpoint(&running, frozen).and_then(|()| sweep(&running)),
+                    Work::Wipe(file) => wipe(&running, file).map(|()| running.checkpoints.done()),
+                };
+                if let Err(error) = done {
                     tracing::error!(%error, "a checkpoint failed; nothing more will be acknowledged");
                     running.poison.latch(error);
                     return;
@@ -227,12 +300,27 @@ fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
     if !write_all(&shared.base, &frozen.table.rows(), go_on)? || !go_on()? {
         return Ok(());
     }
+    let freed = shared.checkpoints.freed();
+    if freed.is_some() {
+        shared.base.finish_sweeps()?;
+    }
     shared.base.seal(frozen.last_commit)?;
     shared.layers.thaw();
     // Before the writer is told: it uses the memory of the lap's records again if nobody else holds it.
     drop(frozen);
+    if let Some(file) = freed {
+        wipe(shared, file)?;
+    }
     shared.checkpoints.done();
     metrics::histogram!(model::metric::CHECKPOINT_SECONDS).record(started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Wipes a log file whose rows are all in the map.
+fn wipe(shared: &Shared, file: usize) -> Result<(), StoreError> {
+    let wiped = log::wipe(&shared.log_files[file], || shared.checkpoints.goes_on());
+    wiped.map_err(|source| StoreError::Io { operation: "wipe of the log", source })?;
+    shared.checkpoints.lock().wiped[file] += 1;
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub(super) fn crashed(subject: &OnDisk) -> tempfile::TempDir {
     dir
 }
 
-fn reopened(dir: tempfile::TempDir) -> OnDisk {
+pub(super) fn reopened(dir: tempfile::TempDir) -> OnDisk {
     OnDisk { store: OPTIONS.open(dir.path()).unwrap(), dir }
 }
 

@@ -40,6 +40,9 @@ mod contain;
 #[cfg(test)]
 pub(crate) mod crash_tests;
 mod create;
+mod erase;
+#[cfg(test)]
+mod erase_tests;
 mod format;
 mod open;
 mod readable;
@@ -80,6 +83,8 @@ pub struct SledStore {
     // Dropped in this order: the thread ends first, and the lock goes last, when sled has let go of its files.
     _checkpointer: Checkpointer,
     writer: Mutex<Writer>,
+    /// One erasure at a time.
+    erasing: Mutex<()>,
     shared: Arc<Shared>,
     _lock: File,
 }
@@ -123,8 +128,7 @@ impl Writer {
     fn commit(&mut self, shared: &Shared, batch: &Batch) -> Result<(), StoreError> {
         let commit = self.last_commit + 1;
         if !self.has_room(batch) {
-            shared.checkpoints.hand_over(shared, self.last_commit)?;
-            self.begin_lap(commit).map_err(io("beginning of a lap"))?;
+            self.turn(shared)?;
         }
         let record = Record::encode(self.log.salt(), commit, batch, &mut self.buffer);
         // The rows that readers see are those of the very bytes that a recovery would read.
@@ -135,6 +139,12 @@ impl Writer {
         self.record_bytes += record.bytes.len();
         self.rows = shared.layers.active().write(rows);
         Ok(())
+    }
+
+    /// Ends this lap and begins another.
+    fn turn(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        shared.checkpoints.hand_over(shared, self.last_commit, self.log.current())?;
+        self.begin_lap(self.last_commit + 1).map_err(io("beginning of a lap"))
     }
 
     fn begin_lap(&mut self, first_commit: u64) -> std::io::Result<()> {
@@ -206,6 +216,10 @@ impl Store for SledStore {
             living(overlay(active, below, direction), value).take(limit).collect()
         });
         scanned.map_err(|error| self.shared.poison.latch(error))
+    }
+
+    fn erase(&self) -> Result<(), StoreError> {
+        erase::run(self)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

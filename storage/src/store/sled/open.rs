@@ -168,6 +168,8 @@ impl OpenOptions {
         let unsealed = |error| open_error(&data_file, error);
         base.move_apart().map_err(unsealed)?;
         checkpoint::write_all(&base, &recovered.rows, || Ok(true)).map_err(unsealed)?;
+        base.wipe_unsealed().map_err(unsealed)?;
+        base.finish_sweeps().map_err(unsealed)?;
         base.seal(recovered.last_commit).map_err(unsealed)?;
         sync(&sled_dir)?;
         watermark
@@ -187,7 +189,13 @@ impl OpenOptions {
         });
         let checkpointer = Checkpointer::spawn(shared.clone())
             .map_err(|error| OpenError::io("start the checkpoint thread of", home, error))?;
-        Ok(SledStore { _checkpointer: checkpointer, writer: Mutex::new(writer), shared, _lock: lock })
+        Ok(SledStore {
+            _checkpointer: checkpointer,
+            writer: Mutex::new(writer),
+            erasing: Mutex::new(()),
+            shared,
+            _lock: lock,
+        })
     }
 
     fn writer(self, files: log::Files, recovered: &recover::Recovered, watermark: Watermark) -> io::Result<Writer> {

@@ -38,6 +38,9 @@ pub use position::HistoryPosition;
 /// The most further attempts of one delivery that [`of_message`] shows: the newest.
 pub const MAX_LATER_OF_MESSAGE: usize = 1_000;
 
+/// The response of an attempt whose response was expunged, as clients know it.
+pub const EXPUNGED: &[u8] = b"EXPUNGED";
+
 /// Runs read at once when looking for one attempt: it is nearly always in the first few.
 const LOOKUP_PAGE: usize = if cfg!(test) { 2 } else { 8 };
 
@@ -55,11 +58,23 @@ pub fn put_first(
     target: EndpointRef,
     records: Vec<AttemptRecord>,
 ) -> Result<(), StoreError> {
-    let mut rest: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, cut(record))).collect();
-    let mut open = match (rest.first_key_value(), last_runs.of(target)) {
+    let records: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, cut(record))).collect();
+    let open = match (records.first_key_value(), last_runs.of(target)) {
         (Some((&first, _)), Some(begin)) => open_run(txn, target, begin, first)?,
         _ => None,
     };
+    pack(txn, target, records, open, |begin| last_runs.note(target, begin))
+}
+
+/// Packs records into runs, into `open` first if there is one: a run with its beginning. A record that a run has already
+/// is replaced. `begun` is told where each run begins.
+fn pack(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    mut rest: BTreeMap<Seq, AttemptRecord>,
+    mut open: Option<(Seq, Bytes)>,
+    mut begun: impl FnMut(Seq),
+) -> Result<(), StoreError> {
     while let Some((&first, _)) = rest.first_key_value() {
         // A run that begins here already is packed again together with the new records. What then does not fit goes on
         // in a run of its own, which may meet another one in turn.
@@ -77,7 +92,7 @@ pub fn put_first(
             entry.remove();
         }
         replace_retained(txn, attempt_first::encode(target, begin), existing, builder.finish(), Growth::attempts)?;
-        last_runs.note(target, begin);
+        begun(begin);
     }
     Ok(())
 }
@@ -223,31 +238,29 @@ pub fn last_first(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Op
     Ok(Some(run::decode(value).ok().and_then(|records| records.last().map(|last| last.seq)).unwrap_or(begin)))
 }
 
-/// Empties the response of one attempt: it may hold what a tenant must not keep. Says whether there is such an attempt.
+/// Puts [`EXPUNGED`] in place of the response of one attempt: it may hold what a tenant must not keep. Says whether there
+/// is such an attempt.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
     if let Some(mut record) = later(txn, target, seq, started_at)? {
-        record.response.clear();
+        record.response = EXPUNGED.to_vec();
         let key = attempt_later::encode(target, started_at, seq);
         put_retained(txn, key, codec::encode(&record), Growth::attempts)?;
         return Ok(true);
     }
-    let Some((run_key, found)) = find_first(txn, target, seq)? else { return Ok(false) };
-    if found.started_at != started_at {
+    let Some((run_key, mut record)) = find_first(txn, target, seq)? else { return Ok(false) };
+    if record.started_at != started_at {
         return Ok(false);
     }
-    // As this transaction sees the run: it may have added to it.
+    // As this transaction sees the run: it may have added to it. A damaged one is left as it is.
     let Some(value) = txn.get(&run_key)? else { return Ok(false) };
-    let mut records = run::decode(&value)?;
-    for record in records.iter_mut().filter(|record| record.seq == seq) {
-        record.response.clear();
-    }
-    let mut builder = RunBuilder::new(attempt_first::decode(&run_key)?.1);
-    let all_fit = records.iter().all(|record| builder.push(record));
-    debug_assert!(all_fit, "a run that became shorter fits");
-    put_retained(txn, run_key.to_vec(), builder.finish(), Growth::attempts)?;
+    run::decode(&value)?;
+    record.response = EXPUNGED.to_vec();
+    let begin = attempt_first::decode(&run_key)?.1;
+    // Longer than a very short response was: what does not fit any more goes on in a run of its own.
+    pack(txn, target, BTreeMap::from([(seq, record)]), Some((begin, value)), |_| {})?;
     Ok(true)
 }
 

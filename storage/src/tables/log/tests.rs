@@ -74,12 +74,13 @@ fn run(ops: Vec<Op>) -> (MemoryStore, [Vec<Event>; 2]) {
             Op::Expunge { app, at } if !model[app].is_empty() => {
                 for index in at {
                     let event: &mut Event = index.get_mut(&mut model[app]);
-                    event.payload = Bytes::from_static(b"{}");
+                    let had_one = !event.payload.is_empty();
+                    event.payload = Bytes::new();
                     let seq = event.seq;
-                    expunge(&mut txn, APPS[app], seq).unwrap();
+                    assert_eq!(had_one, expunge(&mut txn, APPS[app], seq).unwrap());
                 }
             }
-            Op::Expunge { app, .. } => expunge(&mut txn, APPS[app], Seq(1)).unwrap(),
+            Op::Expunge { app, .. } => assert!(!expunge(&mut txn, APPS[app], Seq(1)).unwrap()),
             Op::Restart => {}
         }
         let (batch, ..) = txn.into_parts();
@@ -113,7 +114,8 @@ proptest! {
             .count() * 2;
         let rows = APPS.map(|app| {
             let range = keys::chunk::of_app(app);
-            Store::scan(&store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap().len()
+            let rows = Store::scan(&store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap();
+            rows.iter().filter(|(_, chunk)| !chunk.is_empty()).count()
         });
         let rows: usize = rows.iter().sum();
         prop_assert!((chunks..=chunks + near).contains(&rows), "{} chunk rows, {} to {}", rows, chunks, chunks + near);
@@ -172,16 +174,16 @@ fn pages_of_nothing_and_beyond_the_end_are_empty() {
     assert!(read_before(&store, APPS[0], Seq(0), 10).unwrap().is_empty());
 }
 
-/// Events without a payload until a block is full to the last byte or two.
+/// Events with a payload of a byte until a block is full to the last byte or two.
 fn full_block() -> Vec<Event> {
     let mut builder = BlockBuilder::new();
     let mut events: Vec<Event> = Vec::new();
-    while builder.push(&event(APPS[0], events.len() as u64 + 1, Vec::new())).is_some() {
-        events.push(event(APPS[0], events.len() as u64 + 1, Vec::new()));
+    while builder.push(&event(APPS[0], events.len() as u64 + 1, vec![7])).is_some() {
+        events.push(event(APPS[0], events.len() as u64 + 1, vec![7]));
     }
     let room = MAX_VALUE_BYTES - builder.finish().unwrap().1.len();
     let last = events.last_mut().unwrap();
-    last.payload = Bytes::from(vec![7; room]);
+    last.payload = Bytes::from(vec![7; 1 + room]);
     events
 }
 
@@ -191,23 +193,24 @@ fn blocks_of(store: &TestStore) -> usize {
 }
 
 #[test]
-fn a_full_block_splits_when_a_payload_grows_to_an_empty_object() {
+fn a_full_block_stays_one_when_payloads_go() {
     let mut events = full_block();
     let store = TestStore::default();
     store.write(|txn| append(txn, APPS[0], &events));
     assert_eq!(blocks_of(&store), 1);
-    // Three in one transaction: in the block, in what was split off of it, and in the first part again.
+    // Three in one transaction.
     let seqs = [Seq(1), Seq(events.len() as u64 - 1), Seq(2)];
-    store.write(|txn| seqs.iter().try_for_each(|seq| expunge(txn, APPS[0], *seq)));
-    assert!(blocks_of(&store) > 1, "it did not split");
+    store.write(|txn| seqs.iter().try_for_each(|seq| expunge(txn, APPS[0], *seq).map(|had_one| assert!(had_one))));
+    assert_eq!(blocks_of(&store), 1);
     for seq in seqs {
-        events[seq.0 as usize - 1].payload = Bytes::from_static(b"{}");
+        events[seq.0 as usize - 1].payload = Bytes::new();
     }
     assert_eq!(read_after(&store, APPS[0], Seq(0), usize::MAX, usize::MAX).unwrap(), events);
     assert_eq!(head(&store, APPS[0]).unwrap(), Seq(events.len() as u64));
     let again = Seq(events.len() as u64);
-    store.write(|txn| expunge(txn, APPS[0], again));
-    events.last_mut().unwrap().payload = Bytes::from_static(b"{}");
+    store.write(|txn| expunge(txn, APPS[0], again).map(drop));
+    store.write(|txn| expunge(txn, APPS[0], again).map(|had_one| assert!(!had_one)));
+    events.last_mut().unwrap().payload = Bytes::new();
     assert_eq!(read_after(&store, APPS[0], Seq(0), usize::MAX, usize::MAX).unwrap(), events);
 }
 
@@ -216,9 +219,9 @@ fn two_payloads_removed_in_one_commit_are_both_gone() {
     let store = TestStore::default();
     let events: Vec<Event> = (1..=4).map(|seq| event(APPS[0], seq, vec![seq as u8; 20_000])).collect();
     store.write(|txn| append(txn, APPS[0], &events));
-    store.write(|txn| expunge(txn, APPS[0], Seq(2)).and_then(|()| expunge(txn, APPS[0], Seq(3))));
+    store.write(|txn| [2, 3].into_iter().try_for_each(|seq| expunge(txn, APPS[0], Seq(seq)).map(drop)));
     let payload = |seq| get(&store, APPS[0], Seq(seq)).unwrap().unwrap().payload;
-    assert_eq!((payload(2), payload(3)), (Bytes::from_static(b"{}"), Bytes::from_static(b"{}")));
+    assert_eq!((payload(2), payload(3)), (Bytes::new(), Bytes::new()));
     assert_eq!((payload(1).len(), payload(4).len()), (20_000, 20_000));
 }
 
@@ -238,7 +241,7 @@ struct RemovedBetweenReads(TestStore);
 impl Read for RemovedBetweenReads {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         if keys::chunk::decode(key).is_ok() {
-            self.0.write(|txn| expunge(txn, APPS[0], Seq(1)));
+            self.0.write(|txn| expunge(txn, APPS[0], Seq(1)).map(drop));
         }
         Store::get(&self.0, key)
     }
@@ -253,7 +256,7 @@ fn a_payload_removed_while_it_is_read_is_no_damage() {
     let store = TestStore::default();
     store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));
     let read = RemovedBetweenReads(store);
-    assert_eq!(get(&read, APPS[0], Seq(1)).unwrap().unwrap().payload, Bytes::from_static(b"{}"));
+    assert_eq!(get(&read, APPS[0], Seq(1)).unwrap().unwrap().payload, Bytes::new());
 }
 
 #[test]

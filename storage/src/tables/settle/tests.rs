@@ -234,3 +234,20 @@ fn health_is_written_when_it_changed_and_forgotten_when_all_is_well() {
     assert_eq!(apply_health(Some(EndpointHealth::default())), EndpointHealth::default());
     assert_eq!(store.row_count(), 0);
 }
+
+#[test]
+fn a_retry_that_succeeds_after_its_event_was_expunged_is_no_failure() {
+    let of = |reason| DeadLetter { reason, ..letter(None) };
+    for (reason, verdict, kept) in [
+        (DeadLetterReason::Expunged, Verdict::Done, false),
+        (DeadLetterReason::Expunged, Verdict::Retry(row(RETRY_AT, 4, Trigger::Scheduled)), true),
+        (DeadLetterReason::Expired, Verdict::Done, true),
+    ] {
+        let store = prepare(Row::Missing);
+        store.write(|txn| dead_letter::put(txn, target(1, 1), SEQ, &of(reason)));
+        store.write(|txn| apply(txn, &mut settlement(Some(DUE), verdict.clone(), None)));
+        let left = dead_letter::get(&store, target(1, 1), SEQ).unwrap();
+        assert_eq!(left.is_some(), kept, "{reason:?} {verdict:?}");
+        assert_eq!(delivery::pending(&store, target(1, 1), SEQ).unwrap(), None);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::world::{Answer, World};
 use super::*;
+use model::Verdict;
 
 const NOT_FOUND: Answer = Answer::of(OutcomeClass::ClientError, 404);
 
@@ -376,4 +377,28 @@ fn who_mends_an_endpoint_does_not_wait_for_the_end_of_a_hold() {
     assert_eq!(health, Some(EndpointHealth::default()));
     world.serve();
     assert_eq!(world.under_way(), [6]);
+}
+
+#[test]
+fn events_without_a_payload_end_without_an_attempt_and_hold_nothing_up() {
+    let now = UnixMs(1_000);
+    let bounds = LaneBounds { mailbox_capacity: 16, retries_in_memory: 16 };
+    let one_at_once = LanePolicy { max_in_flight: 1, ..policy() };
+    let mut lane = Lane::new(TARGET, one_at_once, bounds, BreakerConfig::default(), LaneStart::default(), now);
+    let gone = |seq| Event { payload: Bytes::new(), ..event(seq, MATCHING, now) };
+    let events = [gone(1), gone(2), event(3, MATCHING, now), gone(4)];
+    assert_eq!(lane.offer(Seq::ZERO, events.iter(), usize::MAX), 0);
+    let mut budget = RetryBudget::new(BudgetConfig::default(), now.0);
+    let room = Room { attempt: true, bytes: usize::MAX };
+    let asked = lane.next_action(now, room, &mut budget);
+    assert!(matches!(&asked, Some(Action::Start(attempt)) if attempt.event.seq == Seq(3)), "{asked:?}");
+    assert!(lane.next_action(now, room, &mut budget).is_none());
+    let report = lane.report().unwrap();
+    let ended = report.settled.iter().map(|settled| match &settled.verdict {
+        Verdict::DeadLetter(letter) if settled.record.is_none() => (settled.seq.0, letter.reason),
+        other => panic!("{other:?}"),
+    });
+    let expunged = |seq| (seq, DeadLetterReason::Expunged);
+    assert_eq!(ended.collect::<Vec<_>>(), [expunged(1), expunged(2), expunged(4)]);
+    assert_eq!(report.cursor, Cursor { upto: Seq(4), holes: vec![Seq(3)] });
 }

@@ -24,7 +24,7 @@ use super::message::{
     segment_position, trees,
 };
 use crate::store::flip;
-use crate::store::sled::apart::USAGE_PREFIX;
+use crate::store::sled::apart::{SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX};
 use crate::store::sled::base::COMMITS_KEY;
 use crate::store::sled::open::SEGMENT_BYTES;
 
@@ -278,7 +278,10 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
                     {
                         note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
                     }
-                    let of_commits = |first: Vec<u8>| first == COMMITS_KEY || first.starts_with(USAGE_PREFIX);
+                    let prefixes = [SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX];
+                    let of_commits = |first: Vec<u8>| {
+                        first == COMMITS_KEY || prefixes.iter().any(|prefix| first.starts_with(prefix))
+                    };
                     let may_be_of_commits = first.is_none_or(of_commits);
                     let page = Page { base: Some(place), may_be_of_commits, ..Page::default() };
                     pages.pages.insert(message.page, page);

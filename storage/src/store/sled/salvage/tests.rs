@@ -255,7 +255,7 @@ fn more_damage_of_a_value_file_costs_the_values_in_it() {
         let wrong_rows = there.iter().filter(|(key, value)| rows.get(*key) != Some(value)).count();
         let said = findings.iter().filter(|finding| !matches!(finding, Finding::Corrected(..))).count();
         assert!(if nth % 3 == 2 { said <= 1 } else { said == wrong_rows }, "{wrong_rows} {findings:?}");
-        assert!(nth % 3 != 0 || wrong_rows <= 3, "{wrong_rows}");
+        assert!(nth % 3 != 0 || wrong_rows <= 8, "{wrong_rows}");
         damaged += wrong_rows;
         fs::write(&path, whole).unwrap();
     }

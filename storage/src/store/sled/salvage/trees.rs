@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use super::message::Leaf;
 use super::segments::{DataFile, Pages};
-use crate::store::sled::apart::{self, ApartKeys, USAGE_PREFIX};
+use crate::store::sled::apart::{self, ApartKeys, SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX};
 use crate::store::sled::base::{COMMITS_KEY, COMMITS_TREE};
-use crate::store::sled::values::{Held, MIN_BYTES};
+use crate::store::sled::values::{EARLIER_MIN_BYTES, Held};
 
 /// As sled names the one without a name.
 const DEFAULT_TREE: &[u8] = b"__sled__default";
@@ -79,11 +79,13 @@ impl Says {
         let of_commits = |(key, value): (&Bytes, &Bytes)| {
             (key.as_ref() == COMMITS_KEY && value.len() == 8)
                 || (key.starts_with(USAGE_PREFIX) && key.len() == USAGE_PREFIX.len() + 4 && value.len() == 16)
+                || (key.starts_with(SWEEP_PREFIX) && key.len() == SWEEP_PREFIX.len() + 4 && value.is_empty())
+                || (key.starts_with(WIPE_PREFIX) && key.len() == WIPE_PREFIX.len() + 8)
         };
         let of_apart = |(key, held): (&Bytes, &Bytes)| {
             apart.contains(key)
                 && match Held::decode(held) {
-                    Some(Held::Inline(value)) => value.len() < MIN_BYTES,
+                    Some(Held::Inline(value)) => value.len() < EARLIER_MIN_BYTES,
                     Some(Held::Apart(_)) => true,
                     None => false,
                 }

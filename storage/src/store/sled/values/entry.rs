@@ -14,7 +14,7 @@ use crate::store::MAX_VALUE_BYTES;
 pub(super) const HEAD_BYTES: usize = 8;
 const INLINE: u8 = 0;
 const APART: u8 = 1;
-const POINTER_BYTES: usize = 11;
+pub(super) const POINTER_BYTES: usize = 11;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ mod salvage;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod wipe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -35,9 +36,14 @@ use super::open::OpenError;
 
 pub(super) use self::entry::{Held, Pointer};
 pub(super) use self::salvage::{Left, ValueFiles};
+pub(super) use self::wipe::may_be_wiped;
 
-/// Values at least this long are kept apart; a shorter one costs less in the map than the pointer to it.
-pub(super) const MIN_BYTES: usize = 256;
+/// Values at least this long are kept apart: all but empty ones, since the map has no way to overwrite what it held. An
+/// earlier version kept those below [`EARLIER_MIN_BYTES`] in the map.
+pub(super) const MIN_BYTES: usize = 1;
+
+/// What the map holds of values is shorter, whatever version wrote it.
+pub(super) const EARLIER_MIN_BYTES: usize = 256;
 
 /// Where a file ends. A file more is begun with each opening, too.
 const FILE_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
@@ -69,12 +75,17 @@ struct Writing {
     usage: BTreeMap<u32, Usage>,
     /// Files whose usage is another one than the map says.
     changed: BTreeSet<u32>,
+    /// Files whose sweep an earlier process began.
+    unfinished: Vec<u32>,
     /// The file that is being swept, and how far.
     sweeping: Option<(u32, u64)>,
     /// Files that are damaged, and never swept.
     kept: BTreeSet<u32>,
     /// Files that were swept: they go after the next seal.
     condemned: Vec<u32>,
+    /// Where what no seal vouched for began at the opening, by file, until that was looked through.
+    unsealed: BTreeMap<u32, u64>,
+    wipes: wipe::Wipes,
     #[cfg(test)]
     fail_next_sync: bool,
 }
@@ -130,6 +141,7 @@ impl Values {
             let unsealed = cut_off(&files, number, usage, bytes).map_err(cut)?;
             if unsealed > 0 {
                 writing.changed.insert(number);
+                writing.unsealed.insert(number, usage.total);
             }
             // Written again from the log, elsewhere.
             writing.usage.insert(number, Usage { total: usage.total + unsealed, dead: usage.dead + unsealed });
@@ -216,14 +228,14 @@ impl Values {
         changed.into_iter().map(|number| (number, writing.usage.get(&number).copied())).collect()
     }
 
-    /// A seal of all that was told is durable. Removes the files that nothing refers to since.
+    /// A seal of all that was told is durable. Removes the files that nothing refers to since, and wipes what was replaced.
     pub(super) fn sealed(&self) -> io::Result<()> {
         let condemned = std::mem::take(&mut self.writing().condemned);
         for number in condemned {
             self.files.forget(number);
             fs::remove_file(self.files.path(number))?;
         }
-        Ok(())
+        self.wipe_replaced()
     }
 
     /// Bytes of all files.

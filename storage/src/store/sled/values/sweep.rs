@@ -64,6 +64,27 @@ impl Values {
         Ok(Some(step))
     }
 
+    /// Begins a sweep if none is under way and a file is worth it: answers that file, of which the map is to be told.
+    pub(in super::super) fn begin_sweep(&self) -> Option<u32> {
+        let mut writing = self.writing();
+        let begins = writing.sweeping.is_none();
+        writing.next_to_sweep().filter(|_| begins).map(|(number, _)| number)
+    }
+
+    /// A sweep of this file had begun when an earlier process ended.
+    pub(in super::super) fn resume_sweep(&self, number: u32) {
+        let mut writing = self.writing();
+        if writing.usage.contains_key(&number) {
+            writing.unfinished.push(number);
+        }
+    }
+
+    /// Whether a sweep has begun and not ended.
+    pub(in super::super) fn is_sweeping(&self) -> bool {
+        let writing = self.writing();
+        writing.sweeping.is_some() || !writing.unfinished.is_empty()
+    }
+
     /// The map knows of all that `step` moved.
     pub(in super::super) fn swept(&self, step: &Step) {
         let mut writing = self.writing();
@@ -89,6 +110,9 @@ impl Step {
 impl Writing {
     /// The file to sweep and from where: the one under way, or the one of which most is dead.
     fn next_to_sweep(&mut self) -> Option<(u32, u64)> {
+        if self.sweeping.is_none() {
+            self.sweeping = self.unfinished.pop().map(|number| (number, 0));
+        }
         if self.sweeping.is_none() {
             let current = self.current.as_ref().map(|current| current.number);
             let worth = self.usage.iter().filter(|(number, usage)| {

@@ -1,0 +1,58 @@
+//! Whether something was expunged that is still to be erased from the store's files: a number that goes up with each time,
+//! and no row once all of it is erased. So an erasure that a crash cut off is made after the next start.
+//!
+//! Deliberately not the erasure itself: that is [`Store::erase`](crate::Store::erase), which somebody calls.
+
+use crate::keys::{KeyKind, meta};
+use crate::read::Read;
+use crate::store::StoreError;
+use crate::tables::{get_row, put_row};
+use crate::txn::Txn;
+
+/// Name of the row. Persisted: never rename.
+const WANTED: &str = "erase_wanted";
+
+/// Something that is to be erased was replaced in this transaction.
+pub(super) fn want(txn: &mut Txn<'_>) -> Result<(), StoreError> {
+    let before = wanted(txn)?.unwrap_or_default();
+    put_row(txn, meta::encode(WANTED), &before.wrapping_add(1))
+}
+
+/// The number that an erasure that begins now is for. None when there is nothing to erase.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn wanted(read: &(impl Read + ?Sized)) -> Result<Option<u64>, StoreError> {
+    get_row(read, KeyKind::Meta, &meta::encode(WANTED))
+}
+
+/// An erasure for this number is durable. What was replaced after it began is still to be erased.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn done(txn: &mut Txn<'_>, number: u64) -> Result<(), StoreError> {
+    if wanted(txn)? == Some(number) {
+        txn.delete(meta::encode(WANTED));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::TestStore;
+
+    #[test]
+    fn what_is_wanted_while_an_erasure_runs_is_wanted_after_it() {
+        let store = TestStore::default();
+        assert_eq!(wanted(&store).unwrap(), None);
+        store.write(|txn| want(txn).and_then(|()| want(txn)));
+        let first = wanted(&store).unwrap().unwrap();
+        store.write(want);
+        store.write(|txn| done(txn, first));
+        let second = wanted(&store).unwrap().unwrap();
+        assert_ne!(first, second);
+        store.write(|txn| done(txn, second));
+        assert_eq!((wanted(&store).unwrap(), store.row_count()), (None, 0));
+    }
+}

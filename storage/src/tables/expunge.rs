@@ -1,0 +1,131 @@
+//! The end of a message's payload: it goes, and with it every delivery that still waits for an attempt.
+//!
+//! A delivery that waits for a retry becomes a dead letter with the reason `expunged` in the same commit. One that was not
+//! tried yet has no row, and one whose first attempt is in flight gets its row later: their lanes find the payload gone
+//! and end them in the same way. The commit tells the engine ([`Change::Expunged`]), whose copies in memory are void then, and
+//! asks for an erasure of the store's files ([`super::erasure`]).
+
+use crate::keys::KeyKind;
+use crate::store::StoreError;
+use crate::tables::{dead_letter, delivery, erasure, log, purge};
+use crate::txn::{Change, Txn};
+use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Seq, UnixMs};
+
+/// Endpoints with retries that are looked at for one message. Deliveries to those beyond end when they are due.
+const ENDPOINTS_MAX: usize = if cfg!(test) { 3 } else { 1_024 };
+
+/// Removes a message's payload and ends its deliveries. Answers whether there was a payload: a message that is unknown, or
+/// expunged already, is left as it is.
+///
+/// # Errors
+/// Whatever the store reports, and corruption of the message's block or of a delivery's row.
+pub fn message(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<bool, StoreError> {
+    if !log::expunge(txn, app, seq)? {
+        return Ok(false);
+    }
+    end_retries(txn, app, seq, now)?;
+    erasure::want(txn)?;
+    txn.tell(Change::Expunged(app, seq));
+    Ok(true)
+}
+
+/// Gives up the deliveries of a message that wait for a retry.
+fn end_retries(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
+    // No endpoint has this number: a seek from here finds the application's first.
+    let mut target = EndpointRef { app, endpoint: EndpointId(0) };
+    for _ in 0..ENDPOINTS_MAX {
+        let next = purge::next_endpoint(txn, KeyKind::Pending, Some(target))?;
+        let Some(next) = next.filter(|next| next.app == app) else { break };
+        target = next;
+        if let Some(row) = delivery::pending(txn, target, seq)? {
+            delivery::remove_pending(txn, target, seq, row.due);
+            dead_letter::put(txn, target, seq, &given_up(row.attempts, row.last_outcome, now))?;
+        }
+    }
+    Ok(())
+}
+
+fn given_up(attempts: u16, last_outcome: Option<model::OutcomeClass>, at: UnixMs) -> DeadLetter {
+    DeadLetter { at, attempts, reason: DeadLetterReason::Expunged, last_outcome, last_status: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::testing::{TestStore, target};
+    use bytes::Bytes;
+    use model::{Event, Pending, Trigger};
+    use std::sync::Arc;
+
+    const NOW: UnixMs = UnixMs(9);
+
+    fn event(app: u32, seq: u64) -> Event {
+        Event {
+            app: AppId(app),
+            seq: Seq(seq),
+            accepted_at: UnixMs(seq),
+            event_type: Arc::from("a"),
+            event_id: None,
+            channels: Vec::new(),
+            only_for: None,
+            payload: Bytes::from_static(b"{\"a\":1}"),
+        }
+    }
+
+    fn waits(store: &TestStore, app: u32, endpoint: u32, seq: u64) -> bool {
+        delivery::pending(store, target(app, endpoint), Seq(seq)).unwrap().is_some()
+    }
+
+    fn reason(store: &TestStore, app: u32, endpoint: u32, seq: u64) -> Option<(DeadLetterReason, u16)> {
+        dead_letter::get(store, target(app, endpoint), Seq(seq)).unwrap().map(|row| (row.reason, row.attempts))
+    }
+
+    /// Two applications with two messages, of which each waits for a retry to four endpoints.
+    fn world() -> TestStore {
+        let store = TestStore::default();
+        let row = Pending { attempts: 2, due: UnixMs(50), last_outcome: None, trigger: Trigger::Scheduled };
+        for app in [1, 2] {
+            store.write(|txn| {
+                log::append(txn, AppId(app), &[event(app, 1), event(app, 2)])?;
+                for endpoint in 1..=4 {
+                    for seq in [1, 2] {
+                        delivery::put_pending(txn, target(app, endpoint), Seq(seq), None, &row);
+                    }
+                }
+                Ok(())
+            });
+        }
+        store
+    }
+
+    #[test]
+    fn retries_of_the_message_end_with_the_reason_and_no_others_do() {
+        let store = world();
+        store.write(|txn| {
+            assert!(message(txn, AppId(1), Seq(2), NOW)?);
+            assert!(matches!(txn.changes(), [Change::Expunged(AppId(1), Seq(2))]), "{:?}", txn.changes());
+            Ok(())
+        });
+        assert!(log::get(&store, AppId(1), Seq(2)).unwrap().unwrap().is_expunged());
+        for endpoint in 1..=3 {
+            assert!(!waits(&store, 1, endpoint, 2));
+            assert_eq!(reason(&store, 1, endpoint, 2), Some((DeadLetterReason::Expunged, 2)));
+            assert!(waits(&store, 1, endpoint, 1) && waits(&store, 2, endpoint, 2));
+        }
+        assert!(waits(&store, 1, 4, 2), "beyond the bound its lane ends it");
+        assert!(!log::get(&store, AppId(1), Seq(1)).unwrap().unwrap().is_expunged());
+        assert!(!log::get(&store, AppId(2), Seq(2)).unwrap().unwrap().is_expunged());
+    }
+
+    #[test]
+    fn a_second_time_and_an_unknown_message_change_nothing() {
+        let store = world();
+        store.write(|txn| message(txn, AppId(1), Seq(2), NOW).map(drop));
+        store.write(|txn| {
+            assert!(!message(txn, AppId(1), Seq(2), NOW)?);
+            assert!(!message(txn, AppId(1), Seq(7), NOW)?);
+            assert!(txn.is_empty() && txn.changes().is_empty());
+            Ok(())
+        });
+    }
+}
