@@ -8,7 +8,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use engine::{ChangeError, IngestError};
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -61,6 +61,12 @@ pub(crate) enum ApiError {
     /// The endpoint is disabled, so nothing can be sent to it.
     #[error("the endpoint is disabled")]
     EndpointDisabled,
+    /// The application to be made has no uid, or another one than the path.
+    #[error("must be the uid of the application that the path names")]
+    ApplicationMismatch,
+    /// The body has a content coding that is not read here.
+    #[error("the content encoding is not supported: send the body as it is")]
+    UnsupportedCoding,
     /// The message's payload was expunged, so nothing of it can be sent.
     #[error("the payload of this message was expunged")]
     MissingPayload,
@@ -210,6 +216,8 @@ impl ApiError {
             }
             ApiError::Conflict(_) | ApiError::EndpointDisabled => StatusCode::CONFLICT,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::ApplicationMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::UnsupportedCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::BodyBroken | ApiError::TooManySecrets | ApiError::MissingPayload => StatusCode::BAD_REQUEST,
             ApiError::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             // 503, not 429: the clients try again after a 5xx and after nothing else.
@@ -233,6 +241,8 @@ impl ApiError {
             ApiError::TooManySecrets => "limit_reached",
             ApiError::EndpointDisabled => "endpoint_disabled",
             ApiError::MissingPayload => "missing_payload",
+            ApiError::ApplicationMismatch => "application_uid_mismatch",
+            ApiError::UnsupportedCoding => "unsupported_content_encoding",
             ApiError::KeyReused => "idempotency_key_reused",
             ApiError::QuotaExceeded { .. } => "quota_exceeded",
             ApiError::BodyTooLarge { .. } => "payload_too_large",
@@ -261,6 +271,11 @@ impl ApiError {
                 loc: vec!["header".to_owned(), "idempotency-key".to_owned()],
                 msg: self.to_string(),
                 kind: Cow::Borrowed("value_error.idempotency_key_reused"),
+            }])),
+            ApiError::ApplicationMismatch => Some(Cow::Owned(vec![ValidationItem {
+                loc: ["body", "application", "uid"].map(str::to_owned).to_vec(),
+                msg: self.to_string(),
+                kind: Cow::Borrowed("application_uid_mismatch"),
             }])),
             ApiError::QuotaExceeded { again_after_s: None, .. } => Some(Cow::Owned(vec![ValidationItem {
                 loc: vec!["body".to_owned()],
@@ -313,6 +328,10 @@ impl IntoResponse for ApiError {
         };
         if let Some(seconds) = retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            // RFC 9110, 15.5.16: the codings that would be read.
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use model::id::{IdKind, IdParts};
@@ -204,6 +204,9 @@ impl FromRequest<ApiState> for BatchBody {
 /// Reads a body whole. One that says it is too large is refused before a byte of it is read. A small body takes no room:
 /// the time of the whole request is limit enough, and a timer for each would cost the most common request of all.
 async fn read_body(request: Request<Body>, state: &ApiState, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    if is_coded(request.headers()) {
+        return Err(ApiError::UnsupportedCoding);
+    }
     if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
@@ -278,6 +281,12 @@ impl Whole {
 /// the message waits to be delivered, and the connection would need a new one for every request.
 fn owned(body: Bytes) -> Bytes {
     if body.len() <= SMALL_BODY_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body }
+}
+
+/// Whether the body has a content coding, of which we read none.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.into_iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 pub(crate) fn announced_length(headers: &HeaderMap) -> Option<u64> {

@@ -26,12 +26,18 @@ impl IntoResponse for JsonBytes {
     }
 }
 
+/// A body without the byte order mark that some clients lead it with. RFC 8259, 8.1: it may be ignored.
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 /// Reads a JSON object; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
 ///
 /// # Errors
 /// 422 with the path of the field that does not fit. A list is refused: serde would take one for a struct, its items for
 /// the fields in the order of their declaration.
 pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = without_mark(body);
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::invalid(["body"], "must be an object", "type_error"));
@@ -44,6 +50,7 @@ pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Api
 /// # Errors
 /// 422 with the path of what does not fit.
 pub(crate) fn any_from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    let body = without_mark(body);
     serde_json::from_slice(body).map_err(|first| {
         let mut parser = serde_json::Deserializer::from_slice(body);
         let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut parser) {
@@ -122,7 +129,7 @@ pub(crate) struct Items<'a> {
 /// 422 when it is no list, or broken as far as it was read.
 pub(crate) fn items_from_body(body: &[u8], most: usize) -> Result<Items<'_>, ApiError> {
     let mut found = Items { items: Vec::new(), more: false };
-    let mut parser = serde_json::Deserializer::from_slice(body);
+    let mut parser = serde_json::Deserializer::from_slice(without_mark(body));
     let read = parser.deserialize_seq(ItemsVisitor { found: &mut found, most });
     match read.and_then(|()| parser.end()) {
         Ok(()) => Ok(found),

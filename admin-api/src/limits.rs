@@ -95,8 +95,6 @@ pub(crate) const PAGE_SEARCH_MAX: usize = 20_000;
 pub(crate) const PAGE_SEARCH_BYTES: usize = 64 << 20;
 /// Endpoints looked at for one page of the attempts of one message; a page that ends for this reason says `done: false`.
 pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
-/// Jobs looked at for one page of background tasks; a page that ends for this reason says `done: false`.
-pub(crate) const JOBS_SCAN_MAX: usize = 10_000;
 /// Bytes of payload after which a page ends early, with `done: false`.
 pub(crate) const PAGE_PAYLOAD_BYTES: usize = 1 << 20;
 /// Newest messages that an endpoint's statistics are counted over.
@@ -108,6 +106,16 @@ pub(crate) const NAME_MAX: usize = 256;
 pub(crate) const CHANNEL_MAX: usize = 128;
 /// Channels of a message.
 pub(crate) const MESSAGE_CHANNELS_MAX: usize = 5;
+/// Tags of a message.
+pub(crate) const MESSAGE_TAGS_MAX: usize = 10;
+/// Bytes of a tag.
+pub(crate) const TAG_BYTES_MAX: usize = 128;
+/// Bytes of the content type of a raw payload.
+pub(crate) const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// Days that a message may ask its payload to be kept.
+pub(crate) const PAYLOAD_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
+/// The same in hours.
+pub(crate) const PAYLOAD_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
 /// Channels of an endpoint.
 pub(crate) const ENDPOINT_CHANNELS_MAX: usize = 10;
 /// Entries of an endpoint's filter by event type.
@@ -124,6 +132,8 @@ pub(crate) const TARGET_HEADERS_MAX: usize = 32;
 pub(crate) const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
 /// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
 pub(crate) const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
+/// Bytes of an endpoint's own root certificates in PEM.
+pub(crate) const CA_PEM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Messages per second, of an endpoint or application.

@@ -39,13 +39,15 @@ impl Checks {
         self.name_at(&[field], value, limits::NAME_MAX);
     }
 
-    /// A name that a path may call something by: a uid or an event id. One that looks like an id of ours would be taken for
-    /// that id, and `.` and `..` do not survive in a path.
-    pub(crate) fn path_name_if_any(&mut self, field: &str, value: Option<&str>) {
+    /// A name that a path may call a thing of this kind by: a uid or an event id. One that begins as the ids of its kind do,
+    /// or looks like any id of ours, would be taken for that id, and `.` and `..` do not survive in a path.
+    pub(crate) fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
-        if matches!(value, "." | "..") || looks_like_id(value) {
-            self.wrong(&[field], "must be neither '.' nor '..' nor look like an id", "value_error.reserved");
+        if matches!(value, "." | "..") || value.starts_with(kind.prefix()) || looks_like_id(value) {
+            let prefix = kind.prefix();
+            let msg = format!("must be neither '.' nor '..', nor begin with '{prefix}', nor look like an id");
+            self.wrong(&[field], msg, "value_error.reserved");
         }
     }
 
@@ -100,6 +102,22 @@ impl Checks {
             self.wrong(&[field], format!("must have {least} to {most} entries"), "value_error.list.length");
         }
         is_right
+    }
+
+    /// Tags: distinct texts without control characters.
+    pub(crate) fn tags(&mut self, values: &[String]) {
+        if self.count("tags", values.len(), 0, limits::MESSAGE_TAGS_MAX) {
+            for (index, value) in values.iter().enumerate() {
+                let path = ["tags", &index.to_string()];
+                if value.is_empty() || value.len() > limits::TAG_BYTES_MAX {
+                    let msg = format!("must have 1 to {} bytes", limits::TAG_BYTES_MAX);
+                    self.wrong(&path, msg, "value_error.any_str.length");
+                } else if value.chars().any(char::is_control) {
+                    self.wrong(&path, "must not have control characters", "value_error.str.regex");
+                }
+            }
+            self.distinct("tags", values);
+        }
     }
 
     fn distinct<S: AsRef<str>>(&mut self, field: &str, values: &[S]) {
@@ -169,6 +187,26 @@ mod tests {
         assert!(wrong_with(|checks| checks.name("uid", "a-B_9.z")).is_empty());
         for bad in ["", "a b", "ä", "a/b", &"x".repeat(257)] {
             assert_eq!(wrong_with(|checks| checks.name("uid", bad)), ["body.uid"], "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_path_is_neither_dots_nor_like_an_id() {
+        let check = |kind, text: &str| wrong_with(|checks| checks.path_name_if_any("uid", kind, Some(text)));
+        let long = format!("ep_{}", "0".repeat(26));
+        for (kind, bad) in [
+            (IdKind::Application, "app_123"),
+            (IdKind::Application, "app_"),
+            (IdKind::Endpoint, "ep_1"),
+            (IdKind::Message, "msg_x"),
+            (IdKind::Application, ".."),
+            (IdKind::Endpoint, "."),
+            (IdKind::Application, &long),
+        ] {
+            assert_eq!(check(kind, bad), ["body.uid"], "{bad}");
+        }
+        for (kind, good) in [(IdKind::Application, "ep_1"), (IdKind::Endpoint, "app-1"), (IdKind::Message, "evt_1")] {
+            assert!(check(kind, good).is_empty(), "{good}");
         }
     }
 

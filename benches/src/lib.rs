@@ -85,6 +85,7 @@ pub fn event(seq: u64, event_type: &str, channels: &[&str], payload: Bytes) -> E
         event_id: None,
         channels: channels.iter().map(|text| Arc::from(*text)).collect(),
         only_for: None,
+        more: None,
         payload,
     }
 }
@@ -99,5 +100,6 @@ pub fn message(event_type: &str, payload: &Bytes) -> NewMessage {
         payload: payload.clone(),
         idempotency_key: None,
         only_for: None,
+        more: None,
     }
 }

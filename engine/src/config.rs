@@ -2,7 +2,7 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
-use crate::dispatch::RootCertificate;
+use crate::dispatch::{Egress, RootCertificate, SecretKind, SignatureHeaders};
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
@@ -18,10 +18,16 @@ pub struct EngineConfig {
     pub allow_targets: Vec<IpNet>,
     /// Ports that targets may be on; none means any.
     pub target_ports: Vec<RangeInclusive<u16>>,
+    /// Under which names deliveries carry id, timestamp and signature. Default: both.
+    pub signature_headers: SignatureHeaders,
+    /// The kind of the signing secrets that are made for endpoints that bring none. Default: HMAC-SHA256.
+    pub secret_kind: SecretKind,
     /// Targets must be `https`.
     pub https_only: bool,
     /// Root certificates that are trusted for targets besides Mozilla's; [`crate::dispatch::read_roots`] reads them.
     pub extra_roots: Vec<RootCertificate>,
+    /// The proxy that targets are reached through; none means directly.
+    pub egress: Option<Egress>,
     /// For endpoints without a policy of their own.
     pub retry_policy: RetryPolicy,
     /// What a 4xx without a meaning of its own leads to, for endpoints that do not say.
@@ -77,8 +83,11 @@ impl Default for EngineConfig {
             shards: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(256),
             allow_targets: Vec::new(),
             target_ports: Vec::new(),
+            signature_headers: SignatureHeaders::default(),
+            secret_kind: SecretKind::default(),
             https_only: false,
             extra_roots: Vec::new(),
+            egress: None,
             retry_policy: RetryPolicy::standard(),
             on_client_error: ClientErrorPolicy::Retry,
             attempt_timeout_ms: 15_000,

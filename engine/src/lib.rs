@@ -48,5 +48,5 @@ pub mod seal;
 pub use config::EngineConfig;
 pub use delivery_state::{DeliveryState, Standings};
 pub use engine::{Engine, StartError};
-pub use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
+pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

@@ -2,8 +2,20 @@
 
 use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq, message_id};
 use crate::time::UnixMs;
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// What only some events have. The order of the fields is persisted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct EventMore {
+    /// Words to find it by in lists.
+    pub tags: Vec<String>,
+    /// The `Content-Type` of the payload, where it is not a JSON object or the tenant named another one.
+    pub content_type: Option<String>,
+    /// When the payload is to be expunged.
+    pub expunge_at: Option<UnixMs>,
+}
 
 /// One accepted event. Cheap to clone: text and payload are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +34,8 @@ pub struct Event {
     pub channels: Vec<Arc<str>>,
     /// Set when it goes to this one endpoint whatever its filter says: an example sent on request.
     pub only_for: Option<EndpointId>,
+    /// What most events do not have.
+    pub more: Option<Arc<EventMore>>,
     /// The JSON text exactly as it came in; exactly what is signed and sent. Never empty when it comes in: an empty one
     /// says that it was expunged.
     pub payload: Bytes,
@@ -43,6 +57,24 @@ impl Event {
     #[must_use]
     pub fn is_expunged(&self) -> bool {
         self.payload.is_empty()
+    }
+
+    /// Its tags.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        self.more.as_ref().map_or(&[], |more| &more.tags)
+    }
+
+    /// The `Content-Type` of its payload; none for the usual one.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.more.as_ref()?.content_type.as_deref()
+    }
+
+    /// When its payload is to be expunged.
+    #[must_use]
+    pub fn expunge_at(&self) -> Option<UnixMs> {
+        self.more.as_ref()?.expunge_at
     }
 
     /// Bytes this event holds in memory, near enough to budget by.

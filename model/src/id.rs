@@ -104,7 +104,9 @@ impl IdKind {
         digits.is_some_and(|digits| digits.len() == TEXT_LEN && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     }
 
-    fn prefix(self) -> &'static str {
+    /// What the ids of this kind begin with.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
         match self {
             IdKind::Application => "app_",
             IdKind::Endpoint => "ep_",

@@ -29,7 +29,7 @@ pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict, Wanted};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
-pub use event::Event;
+pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};

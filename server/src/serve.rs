@@ -17,6 +17,7 @@ use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::ApiState;
 use engine::Engine;
 use engine::config::EngineConfig;
+use engine::dispatch::Egress;
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -105,7 +106,10 @@ pub(crate) async fn start(
     });
     let (root_key_hash, master_key) = keys.await??;
 
-    let engine_config = EngineConfig { extra_roots: roots, ..config.engine.clone() };
+    // One that cannot be read was refused with the configuration.
+    let proxy = config.egress_proxy.as_ref().and_then(|proxy| proxy.read().ok());
+    let egress = proxy.map(|proxy| Egress { proxy, except: config.egress_proxy_except.clone() });
+    let engine_config = EngineConfig { extra_roots: roots, egress, ..config.engine.clone() };
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);
     let engine = blocking(move || Engine::start(engine_config, store, master_key)).await??;
 

@@ -85,6 +85,7 @@ impl Clients {
             payload: Bytes::from(format!("{{\"n\":{},\"p\":\"{:padding$}\"}}", self.sent, "")),
             idempotency_key: key.map(|key| format!("key-{key}")),
             only_for: None,
+            more: None,
         }
     }
 

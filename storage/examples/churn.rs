@@ -61,6 +61,7 @@ impl<S: Store> Churn<S> {
                 event_id: (self.named > 0 && seq.is_multiple_of(self.named)).then(|| Arc::from(format!("event {seq}"))),
                 channels: Vec::new(),
                 only_for: None,
+                more: None,
                 payload: self.payload(),
             });
         }

@@ -12,11 +12,14 @@
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use bincode::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
-use model::{AppId, EndpointId, Event, Seq, UnixMs};
+use model::{AppId, EndpointId, Event, EventMore, Seq, UnixMs};
 use std::sync::Arc;
 
-/// Layout written by this version. Persisted: never reuse a number.
+/// Layout of a block of events that have nothing more than others. Persisted: never reuse a number.
 const VERSION: u8 = 1;
+
+/// Layout of a block in which an event has more: see [`Place::More`].
+const VERSION_WITH_MORE: u8 = 2;
 
 /// Checksum and version.
 const LEAD_BYTES: usize = 5;
@@ -36,7 +39,16 @@ struct Header {
     event_id: Option<String>,
     channels: Vec<String>,
     only_for: Option<EndpointId>,
-    payload: PayloadAt,
+    payload: Place,
+}
+
+/// Where a payload is, and what else its event has. The first two are what version 1 knows, byte for byte: an event that
+/// has nothing more takes no byte more.
+#[derive(Debug, Encode, Decode)]
+enum Place {
+    Inline { length: u32 },
+    Chunked { length: u32, chunks: u16 },
+    More { at: PayloadAt, more: EventMore },
 }
 
 /// Where a payload is.
@@ -70,6 +82,7 @@ pub struct BlockRecord {
 pub struct BlockBuilder {
     bytes: BytesMut,
     first: Option<Seq>,
+    has_more: bool,
     scratch: Vec<u8>,
 }
 
@@ -114,6 +127,7 @@ impl BlockBuilder {
             self.bytes.extend_from_slice(&[0, 0, 0, 0, VERSION]);
         }
         self.bytes.extend_from_slice(&self.scratch);
+        self.has_more |= event.more.is_some();
         if inline > 0 {
             self.bytes.extend_from_slice(&event.payload);
         }
@@ -124,6 +138,9 @@ impl BlockBuilder {
     pub fn finish(&mut self) -> Option<(Seq, Bytes)> {
         let first = self.first.take()?;
         let mut bytes = self.bytes.split();
+        if std::mem::take(&mut self.has_more) {
+            bytes[4] = VERSION_WITH_MORE;
+        }
         let crc = crc32c::crc32c(&bytes[4..]);
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
         Some((first, bytes.freeze()))
@@ -137,7 +154,7 @@ impl BlockBuilder {
             event_id: event.event_id.as_deref().map(str::to_owned),
             channels: event.channels.iter().map(|channel| channel.as_ref().to_owned()).collect(),
             only_for: event.only_for,
-            payload,
+            payload: Place::of(payload, event.more.as_deref()),
         };
         self.scratch.clear();
         let encoded = bincode::encode_into_std_write(&header, &mut self.scratch, bincode::config::standard());
@@ -145,12 +162,40 @@ impl BlockBuilder {
     }
 }
 
+impl Place {
+    fn of(at: PayloadAt, more: Option<&EventMore>) -> Place {
+        match (at, more) {
+            (at, Some(more)) => Place::More { at, more: more.clone() },
+            (PayloadAt::Inline { length }, None) => Place::Inline { length },
+            (PayloadAt::Chunked { length, chunks }, None) => Place::Chunked { length, chunks },
+        }
+    }
+
+    fn split(self) -> (PayloadAt, Option<Arc<EventMore>>) {
+        match self {
+            Place::Inline { length } => (PayloadAt::Inline { length }, None),
+            Place::Chunked { length, chunks } => (PayloadAt::Chunked { length, chunks }, None),
+            Place::More { at, more } => (at, Some(Arc::new(more))),
+        }
+    }
+}
+
 /// An upper bound of what an event with these texts takes in a block beyond its payload, the block's own lead included.
-pub fn header_bytes_max(event_type: &str, event_id: Option<&str>, channels: &[String]) -> usize {
+pub fn header_bytes_max(
+    event_type: &str,
+    event_id: Option<&str>,
+    channels: &[String],
+    more: Option<(&[String], Option<&str>)>,
+) -> usize {
     // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
     const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
     let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
-    FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels
+    // Beside the texts: a tag, the time of the expunge and two lengths.
+    let more = more.map_or(0, |(tags, content_type)| {
+        let tags: usize = tags.iter().map(|tag| tag.len() + 9).sum();
+        4 * 9 + tags + content_type.unwrap_or_default().len()
+    });
+    FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels + more
 }
 
 /// Reads every record of a block. Payloads share the block's memory.
@@ -167,7 +212,8 @@ pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
         )
         .map_err(|error| corrupt(error.to_string()))?;
         at += read;
-        let payload = match header.payload {
+        let (payload_at, more) = header.payload.split();
+        let payload = match payload_at {
             PayloadAt::Inline { length } => {
                 let end = at + length as usize;
                 if end > block.len() {
@@ -180,7 +226,7 @@ pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
             PayloadAt::Chunked { .. } => Bytes::new(),
         };
         records.push(BlockRecord {
-            payload_at: header.payload,
+            payload_at,
             event: Event {
                 app,
                 seq: header.seq,
@@ -189,6 +235,7 @@ pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
                 event_id: header.event_id.map(Arc::from),
                 channels: header.channels.into_iter().map(Arc::from).collect(),
                 only_for: header.only_for,
+                more,
                 payload,
             },
         });
@@ -205,8 +252,8 @@ fn check(block: &[u8]) -> Result<usize, StoreError> {
     if crc32c::crc32c(rest).to_le_bytes() != lead {
         return Err(corrupt("the checksum does not match".to_owned()));
     }
-    if rest[0] != VERSION {
-        return Err(corrupt(format!("written by block version {}, this is {VERSION}", rest[0])));
+    if !(VERSION..=VERSION_WITH_MORE).contains(&rest[0]) {
+        return Err(corrupt(format!("written by block version {}, this is {VERSION_WITH_MORE}", rest[0])));
     }
     Ok(LEAD_BYTES)
 }
@@ -248,8 +295,27 @@ mod tests {
             event_id: seq.is_multiple_of(2).then(|| Arc::from("e1")),
             channels: vec![Arc::from("c")],
             only_for: None,
+            more: seq.is_multiple_of(3).then(|| Arc::new(more(seq))),
             payload: Bytes::from(payload),
         }
+    }
+
+    fn more(seq: u64) -> EventMore {
+        EventMore { tags: vec!["t".repeat(seq as usize % 50)], content_type: None, expunge_at: Some(UnixMs(seq)) }
+    }
+
+    #[test]
+    fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
+        // Taken from that version: checksum, version, then a record.
+        let mut builder = BlockBuilder::new();
+        builder.push(&event(1, b"{}".to_vec())).unwrap();
+        let (_, block) = builder.finish().unwrap();
+        let record = b"\x01\x01\xfb\xe9\x03\x0cinvoice.paid\x00\x01\x01c\x00\x00\x02{}";
+        assert_eq!(block[4..], *record);
+        builder.push(&event(3, b"{}".to_vec())).unwrap();
+        assert_eq!(builder.finish().unwrap().1[4], VERSION_WITH_MORE);
+        builder.push(&event(1, b"{}".to_vec())).unwrap();
+        assert_eq!(builder.finish().unwrap().1, block, "the next block is of version 1 again");
     }
 
     #[test]
@@ -280,6 +346,8 @@ mod tests {
             channels in proptest::collection::vec("[a-z]{0,300}", 0..6),
             seq in 0..=Seq::MAX.0,
             payload in 0usize..40_000,
+            tags in proptest::option::of(proptest::collection::vec("[a-z]{0,300}", 0..6)),
+            content_type in proptest::option::of("[a-z/]{0,300}"),
         ) {
             let mut event = Event { accepted_at: UnixMs(u64::MAX), ..event(1, vec![7; payload]) };
             event.seq = Seq(seq);
@@ -287,13 +355,22 @@ mod tests {
             event.event_id = event_id.as_deref().map(Arc::from);
             event.channels = channels.iter().map(|channel| Arc::from(channel.as_str())).collect();
             event.only_for = Some(EndpointId(u32::MAX));
+            let expunge_at = Some(UnixMs(u64::MAX));
+            event.more = tags.clone().map(|tags| {
+                Arc::new(EventMore { tags, content_type: content_type.clone(), expunge_at })
+            });
             let mut builder = BlockBuilder::new();
             let inline = match builder.push(&event).unwrap() {
                 PayloadAt::Inline { length } => length as usize,
                 PayloadAt::Chunked { .. } => 0,
             };
             let block = builder.finish().unwrap().1;
-            prop_assert!(block.len() - inline <= header_bytes_max(&event_type, event_id.as_deref(), &channels));
+            prop_assert!(block.len() - inline <= header_bytes_max(
+                &event_type,
+                event_id.as_deref(),
+                &channels,
+                tags.as_deref().map(|tags| (tags, content_type.as_deref())),
+            ));
         }
 
         #[test]

@@ -2,11 +2,12 @@
 //!
 //! Storing is [`crate::routes::application`]'s.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
 use crate::validate::{Checks, either};
+use model::id::IdKind;
 use model::{AppId, Application, UnixMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -37,11 +38,12 @@ pub(crate) struct ApplicationIn {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationPatch {
+    #[serde(default, deserialize_with = "given")]
     name: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
-    #[serde(default, deserialize_with = "bounded_metadata")]
+    #[serde(default, deserialize_with = "given_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -73,7 +75,7 @@ impl ApplicationIn {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         checks.text("name", &self.name, 1, limits::LABEL_BYTES_MAX);
-        checks.path_name_if_any("uid", self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let rate = either(&mut checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
@@ -122,7 +124,7 @@ impl ApplicationPatch {
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
         let mut checks = Checks::of("body");
         self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
-        checks.path_name_if_any("uid", self.uid.as_set().map(String::as_str));
+        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(&mut checks, ("throttleRate", new), ("rateLimit", old));

@@ -8,7 +8,7 @@
 //! Deliberately no reading of the messages themselves: items are cut out as text.
 
 use crate::error::ApiError;
-use crate::json::items_from_body;
+use crate::json::{items_from_body, without_mark};
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -68,7 +68,8 @@ pub(crate) fn split(body: &Bytes, content_type: Option<&str>, items_max: usize) 
         content_type.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("application/x-ndjson"));
     let items: Vec<Bytes> = if is_lines {
         // One more than allowed is enough to know.
-        let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let lines =
+            without_mark(body).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         lines.take(items_max + 1).map(Bytes::copy_from_slice).collect()
     } else {
         let read = items_from_body(body, items_max)?;

@@ -1,16 +1,17 @@
 //! Endpoints: `EndpointIn`, `EndpointPatch`, `EndpointOut`.
 //!
 //! `filterTypes`, `rateLimit` and `version` are what clients of the first generation call `eventTypes` and
-//! `throttleRate`; `timeoutMs`, `maxInFlight`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
+//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
 //! custom headers come with an endpoint but never go out with one. Storing and sealing are [`crate::routes`]'.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::limits;
 use crate::validate::{Checks, either};
-use engine::dispatch::masked;
+use engine::dispatch::{masked, read_roots};
+use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Seq, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +48,10 @@ pub(crate) struct EndpointIn {
     timeout_ms: Option<u32>,
     /// Attempts at once.
     max_in_flight: Option<u16>,
+    /// Root certificates in PEM that the receiver's certificate may lead to, besides those that everyone's may: for receivers
+    /// with a private authority. At most 64 KiB.
+    #[schema(max_length = 65536)]
+    ca_pem: Option<String>,
     retry_policy: Option<RetryPolicyBody>,
     on_client_error: Option<OnClientError>,
     /// A number of your own, shown again and of no effect. Default: 1.
@@ -64,12 +69,15 @@ pub(crate) struct EndpointIn {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
     /// A new URL. One that is exactly as it was read keeps the user name and password behind its `***`.
+    #[serde(default, deserialize_with = "given")]
     #[schema(max_length = 8192)]
     pub(crate) url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     description: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(crate) uid: Patch<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(crate) disabled: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -80,7 +88,7 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     channels: Patch<Vec<String>>,
-    #[serde(default, deserialize_with = "bounded_metadata")]
+    #[serde(default, deserialize_with = "given_metadata")]
     metadata: Option<Metadata>,
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
@@ -95,6 +103,9 @@ pub(crate) struct EndpointPatch {
     #[schema(value_type = Option<u16>)]
     max_in_flight: Patch<u16>,
     #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 65536)]
+    ca_pem: Patch<String>,
+    #[serde(default)]
     #[schema(value_type = Option<RetryPolicyBody>)]
     retry_policy: Patch<RetryPolicyBody>,
     #[serde(default)]
@@ -103,6 +114,7 @@ pub(crate) struct EndpointPatch {
     #[schema(minimum = 1)]
     version: Option<u16>,
     /// A new signing secret, at once and without overlap.
+    #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
 }
 
@@ -129,6 +141,7 @@ pub(crate) struct EndpointOut {
     rate_limit: Option<u32>,
     timeout_ms: Option<u32>,
     max_in_flight: Option<u16>,
+    ca_pem: Option<String>,
     retry_policy: Option<RetryPolicyBody>,
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
@@ -143,6 +156,7 @@ impl EndpointIn {
         self.channels.iter().for_each(|names| checks.channels(names, limits::ENDPOINT_CHANNELS_MAX, false));
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         check_pace(checks, rate, self.timeout_ms, self.max_in_flight);
+        check_ca_pem(checks, self.ca_pem.as_deref());
         check_version(checks, self.version);
         self.retry_policy.iter().for_each(|policy| policy.check(checks));
     }
@@ -175,7 +189,7 @@ impl EndpointIn {
             updated_at: place.now,
             version: self.version,
             sealed_user_info: None,
-            ca_pem: String::new(),
+            ca_pem: self.ca_pem.unwrap_or_default(),
         })
     }
 
@@ -217,6 +231,7 @@ impl EndpointPatch {
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(checks, ("throttleRate", new), ("rateLimit", old));
         check_pace(checks, rate, self.timeout_ms.as_set().copied(), self.max_in_flight.as_set().copied());
+        check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
         check_version(checks, self.version);
         self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
     }
@@ -234,6 +249,7 @@ impl EndpointPatch {
             rate_limit: self.throttle_rate.or(self.rate_limit).apply(current.rate_limit),
             timeout_ms: self.timeout_ms.apply(current.timeout_ms),
             max_in_flight: self.max_in_flight.apply(current.max_in_flight),
+            ca_pem: self.ca_pem.apply(Some(current.ca_pem)).unwrap_or_default(),
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).apply(current.retry_policy),
             on_client_error: self.on_client_error.map(Into::into).apply(current.on_client_error),
             metadata: metadata.unwrap_or(current.metadata),
@@ -267,8 +283,19 @@ fn check_filter(checks: &mut Checks, new: Option<&[String]>, old: Option<&[Strin
 
 fn check_common(checks: &mut Checks, description: Option<&str>, uid: Option<&String>, metadata: Option<&Metadata>) {
     description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-    checks.path_name_if_any("uid", uid.map(String::as_str));
+    checks.path_name_if_any("uid", IdKind::Endpoint, uid.map(String::as_str));
     metadata.iter().for_each(|metadata| checks.metadata(metadata));
+}
+
+/// An empty text clears it, as null does.
+fn check_ca_pem(checks: &mut Checks, pem: Option<&str>) {
+    let Some(pem) = pem.filter(|pem| !pem.is_empty()) else { return };
+    checks.text("caPem", pem, 0, limits::CA_PEM_BYTES_MAX);
+    if pem.len() <= limits::CA_PEM_BYTES_MAX
+        && let Err(error) = read_roots(pem.as_bytes())
+    {
+        checks.wrong(&["caPem"], error.to_string(), "value_error.certificate");
+    }
 }
 
 fn check_pace(checks: &mut Checks, rate: Option<u32>, timeout_ms: Option<u32>, max_in_flight: Option<u16>) {
@@ -305,6 +332,7 @@ impl From<&Endpoint> for EndpointOut {
             rate_limit: endpoint.rate_limit,
             timeout_ms: endpoint.timeout_ms,
             max_in_flight: endpoint.max_in_flight,
+            ca_pem: (!endpoint.ca_pem.is_empty()).then(|| endpoint.ca_pem.clone()),
             retry_policy: endpoint.retry_policy.as_ref().map(Into::into),
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),

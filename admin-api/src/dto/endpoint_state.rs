@@ -28,7 +28,7 @@ pub(crate) struct EndpointStateOut {
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
     /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`, `system`
-    /// (descriptors, ports, memory), `places` for attempts, or the `writer`; null when it waits for nothing of the kind.
+    /// (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`; null when it waits for nothing of the kind.
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,

@@ -2,7 +2,7 @@
 //!
 //! Payloads are not checked against the schemas: the catalogue documents.
 
-use crate::dto::fields::{JsonText, Patch};
+use crate::dto::fields::{JsonText, Patch, given};
 use crate::dto::json_schema::{Flaw, flaw_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
@@ -57,8 +57,11 @@ pub(crate) struct EventTypeUpdate {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypePatch {
+    #[serde(default, deserialize_with = "given")]
     description: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     archived: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     deprecated: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<Object>)]

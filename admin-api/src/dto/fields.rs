@@ -26,30 +26,41 @@ pub(crate) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
 /// Entries that metadata of the largest size can have: each takes six bytes beside its texts.
 const METADATA_ENTRIES_MAX: usize = METADATA_BYTES_MAX / 6;
 
-/// Reads metadata no further than it may go: what lies behind is not looked at.
-pub(crate) fn bounded_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
-    struct Entries;
+/// Reads the entries of metadata.
+struct Entries;
 
-    impl<'de> Visitor<'de> for Entries {
-        type Value = Metadata;
+impl<'de> Visitor<'de> for Entries {
+    type Value = Metadata;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-            let mut metadata = Metadata::new();
-            while let Some((name, value)) = map.next_entry::<String, String>()? {
-                metadata.insert(name, value);
-                if metadata.len() > METADATA_ENTRIES_MAX {
-                    let msg = format!("must not have more than {METADATA_BYTES_MAX} bytes as JSON");
-                    return Err(serde::de::Error::custom(msg));
-                }
-            }
-            Ok(metadata)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
     }
 
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+        let mut metadata = Metadata::new();
+        while let Some((name, value)) = map.next_entry::<String, String>()? {
+            metadata.insert(name, value);
+            if metadata.len() > METADATA_ENTRIES_MAX {
+                let msg = format!("must not have more than {METADATA_BYTES_MAX} bytes as JSON");
+                return Err(serde::de::Error::custom(msg));
+            }
+        }
+        Ok(metadata)
+    }
+}
+
+/// A field of a patch that has no empty value: `null` would say nothing, so it is refused.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// As [`bounded_metadata`], of a patch: `null` is refused.
+pub(crate) fn given_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
+    deserializer.deserialize_map(Entries).map(Some)
+}
+
+/// Reads metadata no further than it may go: what lies behind is not looked at.
+pub(crate) fn bounded_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
     struct Given;
 
     impl<'de> Visitor<'de> for Given {
@@ -166,6 +177,11 @@ pub(crate) struct ListResponse<T: ToSchema> {
     /// Whether this was the last page.
     pub(crate) done: bool,
 }
+
+/// The body of a request that has nothing to say: none, `null` or `{}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmptyIn {}
 
 /// `{}`.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,11 +11,13 @@ use crate::error::ApiError;
 use crate::limits;
 use crate::validate::Checks;
 use bytes::Bytes;
-use engine::NewMessage;
+use engine::{MessageMore, NewMessage};
 use model::Event;
+use model::id::IdKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A message to deliver.
@@ -38,27 +40,32 @@ pub(crate) struct MessageIn<'a> {
     channels: Option<Vec<String>>,
     /// Creates the application of the path when it does not exist.
     pub(crate) application: Option<ApplicationIn>,
+    /// Words to find it by in lists, at most 10 of at most 128 bytes.
+    tags: Option<Vec<String>>,
+    /// Days after which the payload is expunged. Not together with hours. Clients of the first generation always say 90.
+    #[schema(minimum = 5, maximum = 90)]
+    payload_retention_period: Option<i64>,
+    /// Hours after which the payload is expunged.
+    #[schema(minimum = 1, maximum = 2160)]
+    payload_retention_hours: Option<i64>,
     #[serde(borrow)]
     transformations_params: Option<TransformationsParams<'a>>,
     /// Not supported: a message goes out at once.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     deliver_at: Option<&'a RawValue>,
-    /// 90, which clients of the first generation always send; no other.
-    payload_retention_period: Option<u64>,
 }
-
-/// Days that clients of the first generation ask for unless told otherwise: the longest.
-const RETENTION_LONGEST_DAYS: u64 = 90;
 
 /// What the clients' raw-payload form puts beside an empty payload.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TransformationsParams<'a> {
-    /// The payload as text: a JSON object, delivered byte for byte.
+    /// The payload as text, delivered byte for byte. Lists show `{}` for one that is no JSON object.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     raw_payload: Option<Cow<'a, str>>,
+    /// Only `content-type`: what the payload is delivered as. A payload that is no JSON must name it.
+    headers: Option<BTreeMap<String, String>>,
 }
 
 impl MessageIn<'_> {
@@ -70,32 +77,27 @@ impl MessageIn<'_> {
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
         let mut checks = Checks::of("body");
         checks.name("eventType", &self.event_type);
-        checks.path_name_if_any("eventId", self.event_id.as_deref());
+        checks.path_name_if_any("eventId", IdKind::Message, self.event_id.as_deref());
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
         if self.deliver_at.is_some() {
             checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
         }
-        if self.payload_retention_period.is_some_and(|days| days != RETENTION_LONGEST_DAYS) {
-            let msg = "is not supported: all messages are kept for the same time";
-            checks.wrong(&["payloadRetentionPeriod"], msg, "value_error.unsupported");
-        }
-        let raw = self.transformations_params.and_then(|params| params.raw_payload);
+        self.tags.iter().for_each(|tags| checks.tags(tags));
+        let payload_kept_ms = kept_ms(&mut checks, self.payload_retention_period, self.payload_retention_hours);
+        let (raw, content_type) = raw_form(&mut checks, self.transformations_params);
         let payload = match raw {
-            Some(raw) => {
-                if !is_object_text(&raw) {
-                    let path = ["transformationsParams", "rawPayload"];
-                    checks.wrong(&path, "must be a JSON object", "type_error.dict");
-                }
-                Bytes::from(raw.into_owned().into_bytes())
-            }
+            Some(raw) => Bytes::from(raw.into_owned().into_bytes()),
             None => {
                 if !self.payload.get().starts_with('{') {
-                    checks.wrong(&["payload"], "must be a JSON object", "type_error.dict");
+                    let msg =
+                        "must be a JSON object; anything else goes into transformationsParams.rawPayload, as text";
+                    checks.wrong(&["payload"], msg, "type_error.dict");
                 }
                 body.slice_ref(self.payload.get().as_bytes())
             }
         };
         checks.finish()?;
+        let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms };
         Ok(NewMessage {
             event_type: self.event_type.into_owned(),
             event_id: self.event_id.map(Cow::into_owned),
@@ -103,8 +105,79 @@ impl MessageIn<'_> {
             payload,
             idempotency_key,
             only_for: None,
+            more: (more != MessageMore::default()).then(|| Box::new(more)),
         })
     }
+}
+
+/// How long the payload is to be kept.
+fn kept_ms(checks: &mut Checks, days: Option<i64>, hours: Option<i64>) -> Option<u64> {
+    const HOUR_MS: u64 = 3_600_000;
+    days.iter().for_each(|days| checks.within("payloadRetentionPeriod", *days, &limits::PAYLOAD_DAYS));
+    hours.iter().for_each(|hours| checks.within("payloadRetentionHours", *hours, &limits::PAYLOAD_HOURS));
+    if days.is_some() && hours.is_some() {
+        checks.wrong(&["payloadRetentionHours"], "is given beside payloadRetentionPeriod", "value_error.conflict");
+    }
+    let hours = hours.or(days.map(|days| days.saturating_mul(24)))?;
+    Some(u64::try_from(hours).unwrap_or_default() * HOUR_MS)
+}
+
+/// The payload of the raw form with the type it goes out as, where that is not the usual one.
+fn raw_form<'a>(
+    checks: &mut Checks,
+    params: Option<TransformationsParams<'a>>,
+) -> (Option<Cow<'a, str>>, Option<String>) {
+    const FIELD: &str = "transformationsParams";
+    let Some(TransformationsParams { raw_payload, headers }) = params else { return (None, None) };
+    let named = content_type_of(checks, headers.unwrap_or_default());
+    let Some(raw) = raw_payload else {
+        if named.is_some() {
+            checks.wrong(&[FIELD, "headers"], "is for a rawPayload", "value_error.missing");
+        }
+        return (None, None);
+    };
+    let path = [FIELD, "rawPayload"];
+    if raw.is_empty() {
+        checks.wrong(&path, "must not be empty", "value_error.any_str.length");
+    }
+    let is_object = is_object_text(&raw);
+    if named.is_none() && !is_object && serde_json::from_str::<&RawValue>(&raw).is_err() {
+        let msg = "is not JSON: name what it is in transformationsParams.headers.content-type";
+        checks.wrong(&path, msg, "value_error.jsondecode");
+    }
+    let content_type = match named {
+        Some(named) if named == JSON && is_object => None,
+        None if is_object => None,
+        named => Some(named.unwrap_or_else(|| JSON.to_owned())),
+    };
+    (Some(raw), content_type)
+}
+
+/// The content type that the raw form names, which is the only header that it may name.
+fn content_type_of(checks: &mut Checks, headers: BTreeMap<String, String>) -> Option<String> {
+    let mut found = None;
+    for (name, value) in headers {
+        let path = ["transformationsParams", "headers", &name];
+        if !name.eq_ignore_ascii_case("content-type") || found.is_some() {
+            checks.wrong(&path, "is not supported: only one content-type is", "value_error.extra");
+            return None;
+        }
+        let printable = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        if !printable || value.trim() != value || !value.contains('/') || value.len() > limits::CONTENT_TYPE_BYTES_MAX {
+            let msg = format!("must be a media type of at most {} bytes", limits::CONTENT_TYPE_BYTES_MAX);
+            checks.wrong(&path, msg, "value_error.str.regex");
+        }
+        found = Some(value);
+    }
+    found
+}
+
+/// The type of payloads that name none.
+const JSON: &str = "application/json";
+
+/// The same of bytes.
+fn is_object(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(is_object_text)
 }
 
 /// Whether a text is one JSON object and nothing else.
@@ -120,7 +193,9 @@ pub(crate) struct MessageOut {
     event_type: String,
     event_id: Option<String>,
     channels: Option<Vec<String>>,
-    /// `{}` when it was not asked for, `{"expired": true}` when it was expunged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    /// `{}` when it was not asked for or is no JSON object, `{"expired": true}` when it was expunged.
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
@@ -135,6 +210,7 @@ impl MessageOut {
             event_type: event.event_type.to_string(),
             event_id: event.event_id.as_deref().map(str::to_owned),
             channels: (!channels.is_empty()).then_some(channels),
+            tags: (!event.tags().is_empty()).then(|| event.tags().to_vec()),
             payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
         }
@@ -146,6 +222,7 @@ fn shown_payload(event: &Event, with_content: bool) -> JsonText {
     match (with_content, event.is_expunged()) {
         (false, _) => JsonText::EMPTY,
         (true, true) => JsonText::EXPIRED,
+        (true, false) if event.content_type().is_some() && !is_object(&event.payload) => JsonText::EMPTY,
         (true, false) => JsonText(event.payload.clone()),
     }
 }
@@ -158,6 +235,8 @@ struct Head<'a> {
     event_type: &'a str,
     event_id: Option<&'a str>,
     channels: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
     timestamp: Timestamp,
 }
 
@@ -174,6 +253,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         event_type: &event.event_type,
         event_id: event.event_id.as_deref(),
         channels: (!event.channels.is_empty()).then(|| event.channels.iter().map(AsRef::as_ref).collect()),
+        tags: (!event.tags().is_empty()).then(|| event.tags()),
         timestamp: Timestamp(event.accepted_at),
     };
     serde_json::to_writer(&mut text, &head)?;
@@ -200,6 +280,7 @@ pub(crate) struct EventExampleIn {
 mod tests {
     use super::*;
     use crate::json::from_body;
+    use model::EventMore;
 
     fn new(body: &'static str) -> Result<NewMessage, ApiError> {
         let body = Bytes::from_static(body.as_bytes());
@@ -237,6 +318,74 @@ mod tests {
         assert_eq!(wrong(r#"{"eventType":"a","channels":["1","2","3","4","5","6"],"payload":{}}"#), ["body.channels"]);
     }
 
+    fn raw(raw: &str, headers: &str) -> String {
+        let raw = serde_json::to_string(raw).unwrap();
+        format!(r#"{{"eventType":"a","payload":{{}},"transformationsParams":{{"rawPayload":{raw}{headers}}}}}"#)
+    }
+
+    fn new_of(body: String) -> Result<NewMessage, ApiError> {
+        let body = Bytes::from(body);
+        from_body::<MessageIn<'_>>(&body)?.into_new(&body, None)
+    }
+
+    #[test]
+    fn a_raw_payload_goes_out_as_it_came_in_with_its_type() {
+        let named = |kind: &str| format!(r#","headers":{{"Content-Type":"{kind}"}}"#);
+        let content_type = |message: &NewMessage| message.more.as_ref().and_then(|more| more.content_type.clone());
+        for (text, headers, kind) in [
+            (r#"{ "a":1}"#, String::new(), None),
+            (r#"{ "a":1}"#, named("application/json"), None),
+            (r#"{ "a":1}"#, named("application/cloudevents+json"), Some("application/cloudevents+json")),
+            ("[1, 2]", String::new(), Some("application/json")),
+            ("<a>\u{e4}</a>", named("application/xml; charset=utf-8"), Some("application/xml; charset=utf-8")),
+        ] {
+            let message = new_of(raw(text, &headers)).unwrap();
+            assert_eq!((&message.payload[..], content_type(&message).as_deref()), (text.as_bytes(), kind));
+        }
+        let wrong = |text: &str, headers: &str| {
+            let error = new_of(raw(text, headers)).unwrap_err();
+            error.items().unwrap().iter().map(|item| item.loc[1..].join(".")).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong("<a/>", ""), ["transformationsParams.rawPayload"]);
+        assert_eq!(wrong("", &named("text/plain")), ["transformationsParams.rawPayload"]);
+        assert_eq!(wrong("a", &named("text")), ["transformationsParams.headers.Content-Type"]);
+        assert_eq!(wrong("a", &named("text/plain\\r\\nx: y")), ["transformationsParams.headers.Content-Type"]);
+        assert_eq!(wrong("{}", r#","headers":{"x-other":"1"}"#), ["transformationsParams.headers.x-other"]);
+        assert_eq!(wrong("{}", r#","url":"http://x""#), ["transformationsParams.url"]);
+    }
+
+    #[test]
+    fn tags_and_times_to_keep_a_payload_are_bounded_and_what_is_unknown_is_named() {
+        let of = |fields: &str| new_of(format!(r#"{{"eventType":"a","payload":{{}},{fields}}}"#));
+        let wrong = |fields: &str| {
+            let error = of(fields).unwrap_err();
+            error.items().unwrap().iter().map(|item| item.loc[1..].join(".")).collect::<Vec<_>>()
+        };
+        let kept_ms = |fields: &str| of(fields).unwrap().more.and_then(|more| more.payload_kept_ms);
+        const HOUR_MS: u64 = 3_600_000;
+        assert_eq!(kept_ms(r#""payloadRetentionPeriod":5"#), Some(5 * 24 * HOUR_MS));
+        assert_eq!(kept_ms(r#""payloadRetentionHours":2"#), Some(2 * HOUR_MS));
+        for days in ["0", "4", "91", "100", "-5"] {
+            assert_eq!(wrong(&format!(r#""payloadRetentionPeriod":{days}"#)), ["payloadRetentionPeriod"]);
+        }
+        for hours in ["0", "2161"] {
+            assert_eq!(wrong(&format!(r#""payloadRetentionHours":{hours}"#)), ["payloadRetentionHours"]);
+        }
+        assert_eq!(wrong(r#""payloadRetentionPeriod":5,"payloadRetentionHours":120"#), ["payloadRetentionHours"]);
+        assert_eq!(of(r#""tags":["a b","c"]"#).unwrap().more.unwrap().tags, ["a b", "c"]);
+        assert_eq!(wrong(r#""tags":["a","a"]"#), ["tags"]);
+        assert_eq!(wrong(r#""tags":["a","\u0000"]"#), ["tags.1"]);
+        assert_eq!(wrong(&format!(r#""tags":["{}"]"#, "x".repeat(129))), ["tags.0"]);
+        assert_eq!(
+            wrong(&format!(r#""tags":["{}"]"#, (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join("\",\""))),
+            ["tags"]
+        );
+        assert_eq!(wrong(r#""colour":"red""#), ["colour"]);
+        for nothing in [r#""tags":null"#, r#""tags":[]"#, r#""payloadRetentionPeriod":null"#] {
+            assert_eq!(of(nothing).unwrap().more, None, "{nothing}");
+        }
+    }
+
     #[test]
     fn the_raw_form_delivers_its_text() {
         let body = r#"{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"{ \"a\":1}"}}"#;
@@ -263,6 +412,7 @@ mod tests {
             event_id: None,
             channels: Vec::new(),
             only_for: None,
+            more: None,
             payload: Bytes::from_static(br#"{ "a": "\"b" }"#),
         };
         let value = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
@@ -277,6 +427,11 @@ mod tests {
         event.event_id = Some("e-1".into());
         event.channels = vec!["x".into(), "y".into()];
         same(&event);
+        let more =
+            EventMore { tags: vec!["t".to_owned()], content_type: Some("text/plain".to_owned()), expunge_at: None };
+        (event.more, event.payload) = (Some(more.into()), Bytes::from_static(b"[1]"));
+        same(&event);
+        assert_eq!(value(&answer_of(&event, true).unwrap())["payload"], serde_json::json!({}));
     }
 
     #[test]

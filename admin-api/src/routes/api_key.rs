@@ -67,11 +67,13 @@ pub(crate) async fn create(
         // Revoked since, or made under another root key: it is not made anew, its name tells that it was there.
         let gone = ApiError::Conflict("the key that this request made is not there any more".into());
         let info = registry::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
-        Ok(Some((info, key)))
+        Ok(Some((info, key, false)))
     };
-    let act = move |txn: &mut Txn<'_>| Ok((Some(number), (registry::create(txn, new)?, key)));
-    let (info, key) = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
-    tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
+    let act = move |txn: &mut Txn<'_>| Ok((Some(number), (registry::create(txn, new)?, key, true)));
+    let (info, key, is_new) = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
+    if is_new {
+        tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
+    }
     Ok((CREATED, Json(ApiKeyCreatedOut::of(info, &key))))
 }
 

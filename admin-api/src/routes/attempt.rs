@@ -49,6 +49,8 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only of messages with this channel.
     channel: Option<String>,
+    /// Only of messages with this tag.
+    tag: Option<String>,
     /// Only started before this.
     #[param(inline)]
     before: Option<Timestamp>,
@@ -81,7 +83,8 @@ pub(crate) struct GetQuery {
 
 impl ListQuery {
     pub(super) fn filter(&self) -> MessageFilter {
-        MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after)
+        let filter = MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after);
+        filter.with_tag(self.tag.clone())
     }
 
     pub(super) fn keeps(&self, record: &AttemptRecord, filter: &MessageFilter) -> bool {

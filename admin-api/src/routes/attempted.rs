@@ -47,6 +47,8 @@ pub(crate) struct MessagesQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
+    /// Only with this tag.
+    tag: Option<String>,
     /// Only taken before this.
     #[param(inline)]
     before: Option<Timestamp>,
@@ -72,7 +74,8 @@ pub(crate) async fn messages(
     QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
-    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after);
+    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after)
+        .with_tag(query.tag.clone());
     let list = state.answer(move |state| {
         let (read, standings) = (&**state.store(), state.standings(&row)?);
         page_of(read, row.app, &filter, &page, |event| {
@@ -134,7 +137,8 @@ fn page_of_destinations(
     }
     let show = |(row, deleted, standing): &Destination| MessageEndpointOut::of(row, *deleted, *standing);
     let mut list = page.respond(found, |(row, _, _)| row.public_id(), show);
-    list.done &= !has_more;
-    list.iterator = last_seen.filter(|_| has_more).or(list.iterator);
+    if let Some(id) = last_seen.filter(|_| has_more) {
+        page.cut_short(&mut list, &id);
+    }
     Ok(list)
 }

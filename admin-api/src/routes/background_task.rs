@@ -12,7 +12,6 @@ use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
 use crate::extract::{PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::limits::JOBS_SCAN_MAX;
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
@@ -55,40 +54,14 @@ pub(crate) async fn list(
     let order = query.order.unwrap_or(Ordering::Descending);
     let page = Page::new(query.limit, query.iterator.as_deref(), order, |text| number_of(IdKind::Job, text))?;
     let list = state.answer(move |state| {
-        let (rows, cut_short_at) = matching(state, scope, &page, &query)?;
-        let mut list = page.respond(rows, Job::public_id, |row| BackgroundTaskOut::from(row));
-        if let Some(last_seen) = cut_short_at {
-            page.cut_short(&mut list, &last_seen.public_id());
-        }
-        Ok(list)
+        let source =
+            |after: Option<&u32>, limit| Ok(job::list(&**state.store(), after.copied(), limit, page.direction())?);
+        let place = |row: &Job| (row.number, row.public_id());
+        // Jobs of all applications are one list.
+        let found = page.find(source, place, |row| Ok(scope.reaches(row.target.app) && keeps(row, &query)))?;
+        Ok(page.respond_found(found, Job::public_id, |row| BackgroundTaskOut::from(row)))
     });
     list.await
-}
-
-/// The rows of a page that the key reaches and the query asks for. With the row that was looked at last when there were
-/// too many others: jobs of all applications are one list.
-fn matching(
-    state: &ApiState,
-    scope: Scope,
-    page: &Page<u32>,
-    query: &ListQuery,
-) -> Result<(Vec<Job>, Option<Job>), ApiError> {
-    let (mut rows, mut after, mut seen): (Vec<Job>, _, _) = (Vec::new(), page.after, 0);
-    loop {
-        let step = job::list(&**state.store(), after, page.read_limit(), page.direction())?;
-        let is_last = step.len() < page.read_limit();
-        let last_seen = step.last().cloned();
-        after = last_seen.as_ref().map(|job| job.number);
-        seen += step.len();
-        rows.extend(step.into_iter().filter(|job| scope.reaches(job.target.app) && keeps(job, query)));
-        if is_last || rows.len() >= page.read_limit() {
-            rows.truncate(page.read_limit());
-            return Ok((rows, None));
-        }
-        if seen >= JOBS_SCAN_MAX {
-            return Ok((rows, last_seen));
-        }
-    }
 }
 
 fn keeps(job: &Job, query: &ListQuery) -> bool {

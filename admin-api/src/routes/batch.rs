@@ -71,5 +71,9 @@ fn read_item(item: &Bytes, key: Option<String>, limit_bytes: usize) -> Result<Ne
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
     let message: MessageIn<'_> = json::from_body(item)?;
+    if message.application.is_some() {
+        let msg = "is not taken in a batch: the application must exist";
+        return Err(ApiError::invalid(["body", "application"], msg, "value_error.unsupported"));
+    }
     message.into_new(item, key)
 }

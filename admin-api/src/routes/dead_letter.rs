@@ -3,14 +3,14 @@
 //! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
 //! endpoint redrives that endpoint.
 
-use super::once::{Once, perform};
+use super::once::{Keyed, perform};
 use super::params::{DeliveryPath, EndpointPath};
 use super::recover::{kind_of, run};
 use crate::dto::dead_letter::DeadLetterOut;
-use crate::dto::fields::{EmptyResponse, ListResponse};
+use crate::dto::fields::{EmptyIn, EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
-use crate::extract::{IdempotencyKey, InEndpoint, InMessage, QueryParams};
+use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::PageQuery;
 use crate::reader::Reader;
@@ -62,10 +62,10 @@ pub(crate) async fn redrive(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
     InMessage(event): InMessage,
-    IdempotencyKey(key): IdempotencyKey,
+    request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     let kind = format!("{}/{}", kind_of("redrive", row.target()), event.seq.0);
-    let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
+    let (_, once) = request.once(&state, row.app, &kind);
     let now = state.now();
     let act = move |txn: &mut Txn<'_>| {
         // Where nothing can race.
@@ -89,9 +89,9 @@ pub(crate) async fn redrive(
 pub(crate) async fn redrive_all(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
-    IdempotencyKey(key): IdempotencyKey,
+    request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let once = key.map(|key| Once::new(&state, row.app, &kind_of("redrive-all", row.target()), &key, b""));
+    let (_, once) = request.once(&state, row.app, &kind_of("redrive-all", row.target()));
     run(&state, row.target(), JobKind::RedriveDeadLetters, None, once).await
 }
 

@@ -207,7 +207,7 @@ impl Checked {
         let place = NewEndpoint { id: counter::next_endpoint_id(txn)?, app, salt: self.salt, now: self.now };
         let mut row = self.body.create(place)?;
         seal_user_info(state, &mut row, None)?;
-        let secret = self.secret.map_or_else(new_secret, Ok)?;
+        let secret = self.secret.map_or_else(|| new_secret(state.engine_config().secret_kind), Ok)?;
         row.secrets = vec![seal_secret(state, row.target(), &secret)?];
         row.sealed_headers = sealed(state, &row, &self.headers.unwrap_or_default())?;
         save_endpoint(txn, &row)?;

@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use engine::dispatch::{SigningKey, generate_ed25519_secret, generate_secret};
+use engine::dispatch::{SecretKind, SigningKey, generate_ed25519_secret, generate_secret};
 use engine::seal::SealPurpose;
 use http::HeaderMap;
 use http::header::USER_AGENT;
@@ -124,18 +124,18 @@ fn reference(secret: &EndpointSecret) -> u64 {
 }
 
 /// A new secret.
-pub(super) fn new_secret() -> Result<SecretText, ApiError> {
-    Ok(generate_secret(&random()?))
+pub(super) fn new_secret(kind: SecretKind) -> Result<SecretText, ApiError> {
+    Ok(match kind {
+        SecretKind::Hmac => generate_secret(&random()?),
+        SecretKind::Ed25519 => generate_ed25519_secret(&random()?),
+    })
 }
 
 /// A new secret of the kind of an endpoint's present one, which its receiver can verify.
 fn like_the_present(state: &ApiState, row: &Endpoint) -> Result<SecretText, ApiError> {
-    let Some(current) = row.secrets.first() else { return new_secret() };
+    let Some(current) = row.secrets.first() else { return new_secret(state.engine_config().secret_kind) };
     let plain = state.open(row.target(), SealPurpose::SigningSecret, &current.sealed)?;
-    if text_of(&plain)?.starts_with(ED25519_PREFIX) {
-        return Ok(generate_ed25519_secret(&random()?));
-    }
-    new_secret()
+    new_secret(SecretKind::of(text_of(&plain)?))
 }
 
 /// A secret that a caller gave, in the form that strict verifiers read: prefix, standard base64, padding.

@@ -48,6 +48,8 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
+    /// Only with this tag.
+    tag: Option<String>,
     /// Only taken before this.
     #[param(inline)]
     before: Option<Timestamp>,
@@ -78,6 +80,10 @@ pub(crate) async fn create(
     let text = path.get("app_id")?;
     let app = match (state.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
+        // Else the message would go to another application than the one that is made.
+        (None, Some(application)) if application.uid.as_set().map(String::as_str) != Some(text) => {
+            return Err(ApiError::ApplicationMismatch);
+        }
         (None, Some(application)) => get_or_create(&state, scope, text, application).await?.id,
         _ => return Err(ApiError::NotFound("application")),
     };
@@ -107,7 +113,8 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(app.id))?;
-    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after);
+    let filter =
+        MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after).with_tag(query.tag);
     let show = move |event: &Event| Ok(Some(MessageOut::of(event, query.with_content)));
     state.answer(move |state| page_of(&**state.store(), app.id, &filter, &page, show)).await
 }

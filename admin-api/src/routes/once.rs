@@ -67,7 +67,7 @@ impl<T> Keyed<T> {
 
 impl Once {
     /// Of a request to do this `kind` of thing in `scope`. What the path names beside the application belongs to the kind.
-    pub(super) fn new(state: &ApiState, scope: AppId, kind: &str, key: &str, body: &[u8]) -> Once {
+    fn new(state: &ApiState, scope: AppId, kind: &str, key: &str, body: &[u8]) -> Once {
         let (now, config) = (state.now(), state.engine_config());
         let (expires_at, keys_most) = (now.plus_ms(config.idempotency_ms), config.quotas.idempotency_keys);
         let mut fingerprint = [0; FINGERPRINT_LEN];

@@ -5,12 +5,12 @@
 //! Deliberately nothing is left out because it may be on its way: what is on its way can still be dropped, by a change of
 //! the filter for one, and then a 202 would have been an order for nothing.
 
-use super::once::{Once, perform};
+use super::once::{Keyed, perform};
 use super::params::DeliveryPath;
 use super::recover::kind_of;
-use crate::dto::fields::EmptyResponse;
+use crate::dto::fields::{EmptyIn, EmptyResponse};
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::{IdempotencyKey, InEndpoint, InMessage};
+use crate::extract::{InEndpoint, InMessage};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
@@ -28,10 +28,10 @@ pub(crate) async fn resend(
     State(state): State<ApiState>,
     InMessage(event): InMessage,
     InEndpoint(row): InEndpoint,
-    IdempotencyKey(key): IdempotencyKey,
+    request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     let kind = format!("{}/{}", kind_of("resend", row.target()), event.seq.0);
-    let once = key.map(|key| Once::new(&state, row.app, &kind, &key, b""));
+    let (_, once) = request.once(&state, row.app, &kind);
     let now = state.now();
     let act = move |txn: &mut Txn<'_>| {
         // Where nothing can race: what is put in line for a disabled endpoint only becomes a dead letter.

@@ -52,6 +52,7 @@ pub(crate) async fn send(
         // Apart from the keys of messages that were pushed.
         idempotency_key: key.map(|key| format!("send-example/{key}")),
         only_for: Some(endpoint.id),
+        more: None,
     };
     let mut outcomes = state.ingest(endpoint.app, vec![message]).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;

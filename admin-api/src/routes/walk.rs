@@ -32,6 +32,8 @@ pub(super) struct MessageFilter {
     event_types: HashSet<String>,
     /// With this channel.
     channel: Option<String>,
+    /// With this tag.
+    tag: Option<String>,
     /// Taken before this.
     before: Option<UnixMs>,
     /// Taken then or after.
@@ -50,16 +52,23 @@ impl MessageFilter {
         MessageFilter {
             event_types: names.map(str::to_owned).collect(),
             channel,
+            tag: None,
             before: before.map(|at| at.0),
             after: after.map(|at| at.0),
         }
     }
 
-    /// Whether type and channel fit.
+    /// Only those with this tag, if any is named.
+    pub(super) fn with_tag(self, tag: Option<String>) -> MessageFilter {
+        MessageFilter { tag, ..self }
+    }
+
+    /// Whether type, channel and tag fit.
     pub(super) fn fits(&self, event: &Event) -> bool {
         let is_type = self.event_types.is_empty() || self.event_types.contains(&*event.event_type);
         let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
-        is_type && is_channel
+        let is_tag = self.tag.as_ref().is_none_or(|name| event.tags().contains(name));
+        is_type && is_channel && is_tag
     }
 
     /// Whether a time lies between the bounds: at `after` is, at `before` is not.

@@ -1,6 +1,8 @@
 //! Endpoints with their headers, secrets and state.
 
 use crate::harness::{Api, column, target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use engine::seal::SealPurpose;
 use model::{AppId, Endpoint, EndpointHealth, EndpointId, EndpointRef, UnixMs};
 use serde_json::json;
@@ -148,6 +150,26 @@ async fn urls_that_people_have_are_taken_and_come_back_as_they_were_sent() {
     let urls = column(&api.all("/app/acme/endpoint").await.0, "url");
     assert!(urls.contains(&long), "a row in pieces is listed");
     api.post("/app/acme/endpoint", json!({"url": format!("{long}x")})).await.expect_invalid("body.url");
+}
+
+#[tokio::test]
+async fn root_certificates_of_an_endpoint_are_checked_kept_and_cleared() {
+    let api = Api::start();
+    api.app("acme").await;
+    let issued = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+    let text = STANDARD.encode(issued.cert.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let created = api.post("/app/acme/endpoint", json!({"url": URL, "uid": "one", "caPem": pem})).await.expect(201);
+    assert_eq!(created["caPem"], pem);
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n";
+    for wrong in ["nonsense", key, "-----BEGIN CERTIFICATE-----\nMC4=\n-----END CERTIFICATE-----\n", &pem.repeat(200)] {
+        api.patch("/app/acme/endpoint/one", json!({"caPem": wrong})).await.expect_invalid("body.caPem");
+    }
+    assert_eq!(api.patch("/app/acme/endpoint/one", json!({"disabled": true})).await.expect(200)["caPem"], pem);
+    for cleared in [json!(null), json!("")] {
+        api.patch("/app/acme/endpoint/one", json!({"caPem": pem})).await.expect(200);
+        assert!(api.patch("/app/acme/endpoint/one", json!({"caPem": cleared})).await.expect(200)["caPem"].is_null());
+    }
 }
 
 #[tokio::test]

@@ -200,7 +200,10 @@ async fn no_name_looks_like_an_id_and_an_id_is_never_looked_up_as_a_name() {
         let message = json!({"eventType": "a", "payload": {}, "eventId": name});
         api.post("/app/acme/msg", message).await.expect_invalid("body.eventId");
     }
-    for name in ["app_1", "ep_main", &format!("app_{}", "a".repeat(27))] {
+    api.post("/app", json!({"name": "x", "uid": "app_123"})).await.expect_invalid("body.uid");
+    let refused = json!({"url": api.target_url(), "uid": "ep_1"});
+    api.post("/app/acme/endpoint", refused).await.expect_invalid("body.uid");
+    for name in ["app1", "ep_main", "App_1"] {
         api.post("/app", json!({"name": "x", "uid": name})).await.expect(201);
     }
     // One that was stored before such names were refused: the id is looked up as an id only.

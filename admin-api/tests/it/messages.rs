@@ -4,7 +4,8 @@ use crate::harness::{Api, column, place, target};
 use model::{Pending, Trigger, UnixMs};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use storage::tables::delivery;
+use storage::keys::expunge_at;
+use storage::tables::{delivery, expunge};
 
 #[tokio::test]
 async fn a_message_is_taken_and_read_back_by_either_id() {
@@ -74,7 +75,7 @@ async fn a_message_may_bring_its_application() {
     api.post("/app/acme/msg", body).await.expect(202);
     assert_eq!(column(&api.all("/app").await.0, "name"), ["Acme"]);
     let other = json!({"eventType": "a", "payload": {}, "application": {"name": "x", "uid": "other"}});
-    api.post("/app/third/msg", other).await.expect_error(404, "not_found");
+    assert_eq!(api.post("/app/third/msg", other).await.expect(422)["code"], "application_uid_mismatch");
     assert_eq!(api.all("/app").await.0.len(), 1);
 }
 
@@ -225,20 +226,118 @@ async fn an_example_is_a_message_for_one_endpoint() {
 }
 
 #[tokio::test]
-async fn what_a_message_asks_for_and_does_not_get_is_named() {
+async fn tags_come_back_and_lists_are_filtered_by_them() {
     let api = Api::start();
     api.app("acme").await;
-    for (field, value) in [
-        ("tags", json!(["t"])),
-        ("payloadRetentionHours", json!(5)),
-        ("payloadRetentionPeriod", json!(5)),
-        ("deliverAt", json!("2030-01-01T00:00:00Z")),
-    ] {
-        let body = json!({"eventType": "a", "payload": {}, field: value});
-        api.post("/app/acme/msg", body).await.expect_invalid(&format!("body.{field}"));
+    api.endpoint("acme", "one").await;
+    let message = |tags: Value| json!({"eventType": "a", "payload": {}, "tags": tags});
+    let taken = api.post("/app/acme/msg", message(json!(["red", "a b"]))).await.expect(202);
+    assert_eq!(taken["tags"], json!(["red", "a b"]));
+    let id = taken["id"].as_str().unwrap();
+    assert_eq!(api.get(&format!("/app/acme/msg/{id}")).await.expect(200)["tags"], taken["tags"]);
+    let plain = api.message("acme", "a").await;
+    assert_eq!(plain.get("tags"), None);
+    let batch = json!([message(json!(["blue"])), message(json!(["x", "x"]))]);
+    let answer = api.post("/app/acme/msg/batch", batch).await.expect(202);
+    assert_eq!((&answer["accepted"], &answer["data"][1]["status"]), (&1.into(), &422.into()));
+    assert!(answer["data"][1]["detail"].as_str().unwrap().starts_with("body.tags"), "{answer}");
+    for list in ["msg", "endpoint/one/msg"] {
+        for (query, found) in [("tag=red", 1), ("tag=a%20b", 1), ("tag=blue", 1), ("tag=green", 0), ("limit=9", 3)] {
+            assert_eq!(api.all(&format!("/app/acme/{list}?{query}")).await.0.len(), found, "{list} {query}");
+        }
     }
-    assert_eq!(api.all("/app/acme/msg").await.0.len(), 0);
-    // The clients before 1.59 always say this.
-    let body = json!({"eventType": "a", "payload": {}, "payloadRetentionPeriod": 90});
-    api.post("/app/acme/msg", body).await.expect(202);
+    for list in ["attempt/endpoint/one".to_owned(), format!("attempt/msg/{id}")] {
+        api.get(&format!("/app/acme/{list}?tag=red")).await.expect(200);
+    }
+    // Its tags outlive its payload.
+    api.delete(&format!("/app/acme/msg/{id}/content")).await.expect(204);
+    assert_eq!(api.all("/app/acme/msg?tag=red").await.0[0]["payload"], json!({"expired": true}));
+}
+
+#[tokio::test]
+async fn a_payload_is_expunged_when_its_time_has_come_and_one_without_a_time_has_no_row() {
+    let api = Api::start();
+    api.app("acme").await;
+    let timed = |field: &str, value: u64| {
+        let mut message = json!({"eventType": "a", "payload": {"a": 1}});
+        message[field] = value.into();
+        message
+    };
+    let first = api.post("/app/acme/msg", timed("payloadRetentionHours", 1)).await.expect(202);
+    let second = api.post("/app/acme/msg", timed("payloadRetentionPeriod", 5)).await.expect(202);
+    let third = api.message("acme", "a").await;
+    let range = expunge_at::due_by(UnixMs(u64::MAX));
+    let rows = storage::Store::scan(&**api.engine.store(), &range.start, &range.end, 9, storage::Direction::Forward);
+    assert_eq!(rows.unwrap().len(), 2);
+    for (field, value) in
+        [("payloadRetentionPeriod", 0), ("payloadRetentionPeriod", 4), ("payloadRetentionPeriod", 100)]
+    {
+        api.post("/app/acme/msg", timed(field, value)).await.expect_invalid(&format!("body.{field}"));
+    }
+    let (_, _, taken_at) = place(&first);
+    let hour_ms = 3_600_000;
+    for (after_ms, left) in [(hour_ms - 1, 3), (hour_ms, 2), (120 * hour_ms - 1, 2), (121 * hour_ms, 1)] {
+        api.rows(move |txn| expunge::due(txn, taken_at.plus_ms(after_ms), 9).map(drop)).await;
+        let mut shown = Vec::new();
+        for message in [&first, &second, &third] {
+            shown.push(api.get(&format!("/app/acme/msg/{}", message["id"].as_str().unwrap())).await.expect(200));
+        }
+        let kept = shown.iter().filter(|message| message["payload"] != json!({"expired": true})).count();
+        assert_eq!(kept, left, "after {after_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn what_a_message_may_not_have_is_named_alone_and_in_a_batch() {
+    let api = Api::start();
+    api.app("acme").await;
+    let params = |params: Value| json!({"eventType": "a", "payload": {}, "transformationsParams": params});
+    for (message, loc) in [
+        (json!({"eventType": "a", "payload": {}, "colour": 1}), "body.colour"),
+        (json!({"eventType": "a", "payload": {}, "deliverAt": "2030-01-01T00:00:00Z"}), "body.deliverAt"),
+        (params(json!({"url": "http://x"})), "body.transformationsParams.url"),
+        (params(json!({"rawPayload": "<a/>"})), "body.transformationsParams.rawPayload"),
+    ] {
+        api.post("/app/acme/msg", message.clone()).await.expect_invalid(loc);
+        let answer = api.post("/app/acme/msg/batch", json!([message])).await.expect(202);
+        let item = &answer["data"][0];
+        assert_eq!(item["status"], 422, "{answer}");
+        assert!(item["detail"].as_str().unwrap().starts_with(loc), "{answer}");
+    }
+    let raw = params(json!({"rawPayload": "<a/>", "headers": {"content-type": "application/xml"}}));
+    assert_eq!(api.post("/app/acme/msg", raw).await.expect(202)["payload"], json!({}));
+    for application in [json!({"name": "x"}), json!({"name": "x", "uid": "other"})] {
+        let message = json!({"eventType": "a", "payload": {}, "application": application});
+        let refused = api.post("/app/new/msg", message).await.expect(422);
+        assert_eq!(refused["code"], "application_uid_mismatch");
+        assert_eq!(refused["detail"][0]["loc"], json!(["body", "application", "uid"]));
+    }
+    api.get("/app/new").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_body_with_a_content_coding_is_refused_by_name_and_a_byte_order_mark_is_taken() {
+    let api = Api::start();
+    api.app("acme").await;
+    let body = r#"{"eventType":"a","payload":{},"name":"n","uid":"u"}"#;
+    for path in ["/app", "/app/acme/msg", "/app/acme/msg/batch", "/app/acme/endpoint", "/event-type"] {
+        for coding in ["gzip", "br, identity"] {
+            let answer = api.request("POST", path, &[("content-encoding", coding)], body).await;
+            assert_eq!(answer.headers["accept-encoding"], "identity");
+            answer.expect_error(415, "unsupported_content_encoding");
+        }
+    }
+    let marked = |body: &str| format!("\u{feff}{body}");
+    let plain = [("content-encoding", "Identity")];
+    let message = r#"{"eventType":"a","payload":{"a": 1.0}}"#;
+    let taken = api.request("POST", "/app/acme/msg", &plain, &marked(message)).await.expect(202);
+    let (app, seq, _) = place(&taken);
+    let event = storage::tables::log::get(&**api.engine.store(), app, seq).unwrap().unwrap();
+    assert_eq!(event.payload, r#"{"a": 1.0}"#);
+    for (kind, body) in [("application/json", format!("[{message}]")), ("application/x-ndjson", message.to_owned())] {
+        let headers = [("content-type", kind)];
+        let answer = api.request("POST", "/app/acme/msg/batch", &headers, &marked(&body)).await.expect(202);
+        assert_eq!(answer["accepted"], 1, "{kind}");
+    }
+    api.request("POST", "/app", &[], &marked(r#"{"name":"n"}"#)).await.expect(201);
 }

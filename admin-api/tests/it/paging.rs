@@ -100,6 +100,13 @@ async fn every_list_leads_to_its_end_and_back_to_its_very_start() {
         let back = follow(&api, &path, last, "prevIterator").await;
         let shown: Vec<Value> = back.iter().rev().flat_map(|page| page["data"].as_array().unwrap().clone()).collect();
         assert_eq!(shown, all, "{path}");
+        for page in &back {
+            let shown = page["data"].as_array().unwrap();
+            let behind = all.iter().position(|item| item == &shown[shown.len() - 1]).unwrap() + 1;
+            let next = with(&path, &format!("limit=3&iterator={}", page["iterator"].as_str().unwrap()));
+            let next = api.get(&next).await.expect(200);
+            assert_eq!(next["data"].as_array().unwrap(), &all[behind..all.len().min(behind + 3)], "{path}");
+        }
         let start = &back[back.len() - 1];
         assert!(!start["data"].as_array().unwrap().is_empty(), "{path}: the page before the first is asked for");
     }

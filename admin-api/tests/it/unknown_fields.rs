@@ -1,19 +1,37 @@
 //! What a caller says and Pinion does not know is refused by its path, wherever it stands.
 
-use crate::harness::Api;
+use crate::harness::{Api, place, target};
+use model::{DeadLetter, DeadLetterReason, UnixMs};
 use serde_json::{Value, json};
+use storage::tables::dead_letter;
 
 const URL: &str = "https://example.com/hook";
 
 #[tokio::test]
 async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_changes_nothing() {
     let api = Api::start();
-    api.app("acme").await;
-    api.endpoint("acme", "one").await;
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
     api.post("/event-type", json!({"name": "a.b", "description": "d"})).await.expect(201);
+    let given_up = api.message("acme", "a").await;
+    let id = given_up["id"].as_str().unwrap();
+    let resend = format!("/app/acme/msg/{id}/endpoint/one/resend");
+    let redrive = format!("/app/acme/endpoint/one/dead-letter/{id}/redrive");
+    let (row, seq) = (target(&app, &endpoint), place(&given_up).1);
+    let letter = DeadLetter {
+        at: UnixMs(1_000),
+        attempts: 8,
+        reason: DeadLetterReason::AttemptsExhausted,
+        last_outcome: None,
+        last_status: 503,
+    };
+    api.rows(move |txn| dead_letter::put(txn, row, seq, &letter)).await;
     let since = "2020-01-01T00:00:00Z";
     let key = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
-    let bodies: [(&str, &str, Value); 21] = [
+    let bodies: [(&str, &str, Value); 24] = [
+        // First, while there is a dead letter.
+        ("POST", &redrive, json!({})),
+        ("POST", &resend, json!({})),
         ("POST", "/app", json!({"name": "x"})),
         ("PUT", "/app/acme", json!({"name": "x", "uid": "acme"})),
         ("PATCH", "/app/acme", json!({"name": "x"})),
@@ -35,6 +53,7 @@ async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_cha
         ("POST", "/app/new/msg", json!({"eventType": "a", "payload": {}, "application": {"name": "x", "uid": "new"}})),
         ("PUT", "/app/acme/endpoint/two", json!({"url": URL, "retryPolicy": {"type": "schedule", "delaysMs": [1]}})),
         ("PUT", "/app/new", json!({"name": "new"})),
+        ("POST", "/app/acme/endpoint/one/dead-letter/redrive", json!({})),
     ];
     for (method, path, body) in &bodies {
         let (mut wrong, mut loc) = (body.clone(), "body.nonsense".to_owned());
@@ -89,5 +108,30 @@ async fn a_query_parameter_that_is_not_known_is_refused_rather_than_all_shown() 
     ] {
         api.get(path).await.expect(200);
         api.get(&format!("{path}?nonsense=1")).await.expect_invalid("query.nonsense");
+    }
+}
+
+#[tokio::test]
+async fn null_clears_what_can_be_empty_and_is_refused_for_the_rest() {
+    let api = Api::start();
+    api.app("acme").await;
+    api.endpoint("acme", "one").await;
+    api.post("/event-type", json!({"name": "a.b", "description": "d"})).await.expect(201);
+    for (path, refused, cleared) in [
+        ("/app/acme", &["name", "metadata"][..], &["throttleRate", "rateLimit"][..]),
+        (
+            "/app/acme/endpoint/one",
+            &["url", "description", "disabled", "metadata", "secret"],
+            &["channels", "eventTypes", "filterTypes", "throttleRate", "timeoutMs", "retryPolicy", "onClientError"],
+        ),
+        ("/event-type/a.b", &["description", "archived", "deprecated"], &["schemas", "featureFlag", "groupName"]),
+    ] {
+        for field in refused {
+            let answer = api.patch(path, json!({*field: null})).await;
+            answer.expect_invalid(&format!("body.{field}"));
+        }
+        for field in cleared {
+            assert!(api.patch(path, json!({*field: null})).await.expect(200)[*field].is_null(), "{path} {field}");
+        }
     }
 }

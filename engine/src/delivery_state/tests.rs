@@ -97,6 +97,7 @@ impl World {
             event_id: None,
             channels: channel.into_iter().map(Arc::from).collect(),
             only_for: None,
+            more: None,
             payload: Bytes::from_static(b"{}"),
         };
         self.write(|txn| {

@@ -89,7 +89,7 @@ impl Failure {
         let outcome = match error {
             DialError::Refused(_) | DialError::RefusedPort(_) => OutcomeClass::Refused,
             DialError::Dns(_) => OutcomeClass::DnsError,
-            DialError::Connect(_) | DialError::TooManyConnections => OutcomeClass::ConnectError,
+            DialError::Connect(_) | DialError::Proxy(_) | DialError::TooManyConnections => OutcomeClass::ConnectError,
             DialError::Timeout => OutcomeClass::Timeout,
             DialError::Tls(_) => OutcomeClass::TlsError,
             DialError::Http2(error) => return Failure::of_transport(error),

@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ wire ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
+//!                                                                  └▶ egress proxy ─┘
 //! ```
 //! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between, which is
 //! what DNS rebinding needs. Of a name with several addresses those are dialled that the guard lets pass, so that
 //! `localhost` with `::1` and `127.0.0.1` works where only the second is allowed; the name is refused when none passes.
 //! Connections in the pool were judged when they were made.
+//!
+//! Through an egress proxy (`proxy`) the guard judges what is known here: literal addresses, `localhost`, and the addresses of
+//! a name where Pinion resolves it. Where the proxy resolves names, which addresses they lead to is the proxy's to allow.
+//! The proxy's own address is the operator's, and is not judged.
 //!
 //! The whole of it has a time limit of its own besides the attempt's deadline, since the pool may finish a connection
 //! in the background after its attempt got another one.
@@ -15,14 +20,15 @@
 
 use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
+use super::proxy::{Destination, Egress, EgressProxy, ProxyError};
 use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
-use super::tls;
+use super::tls::{self, ALPN_HTTP2, Connectors};
 use super::wire::Wire;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,15 +37,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Most addresses of one name that are tried.
 const DIALLED_MAX: usize = 8;
-
-/// HTTP/2 as TLS names it (RFC 9113, 3.2), and HTTP/1.1.
-const ALPN_HTTP2: &[u8] = b"h2";
-const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,8 @@ pub(super) enum DialError {
     Connect(io::Error),
     #[error("no connection within the time limit for connecting")]
     Timeout,
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("TLS failed: {}", tls::words(.0))]
     Tls(io::Error),
     #[error("HTTP/2 failed: {0}")]
@@ -83,10 +86,8 @@ pub(super) struct Dialler {
     resolver: Resolver,
     /// One permit per open connection.
     slots: Arc<Semaphore>,
-    /// Offers HTTP/2 and HTTP/1.1.
-    tls: TlsConnector,
-    /// Offers HTTP/1.1 alone, to those who flooded HTTP/2.
-    tls_http1: TlsConnector,
+    tls: Connectors,
+    egress: Option<Egress>,
     http2: http2::Bounds,
     shunned: Shunned,
     connect_timeout: Duration,
@@ -98,15 +99,13 @@ impl Dialler {
         guard: Arc<Guard>,
         resolver: Resolver,
         slots: Arc<Semaphore>,
-        mut tls: rustls::ClientConfig,
+        tls: rustls::ClientConfig,
+        egress: Option<Egress>,
         http2: http2::Bounds,
         connect_timeout: Duration,
     ) -> Dialler {
-        tls.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
-        let tls_http1 = TlsConnector::from(Arc::new(tls.clone()));
-        tls.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-        let (tls, shunned) = (TlsConnector::from(Arc::new(tls)), Shunned::default());
-        Dialler { guard, resolver, slots, tls, tls_http1, http2, shunned, connect_timeout }
+        let (tls, shunned) = (Connectors::new(tls), Shunned::default());
+        Dialler { guard, resolver, slots, tls, egress, http2, shunned, connect_timeout }
     }
 
     /// The right to one more connection, if there may be one.
@@ -134,14 +133,18 @@ impl Dialler {
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         self.guard.check_port(port)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let tcp = self.dial_vetted(host, port, caller).await?;
+        let tcp = match self.egress.as_ref().and_then(|egress| egress.proxy_for(host)) {
+            Some(proxy) => self.dial_through(proxy, host, port, caller).await?,
+            None => self.dial_in_order(&self.vetted(host, port, caller).await?, port).await?,
+        };
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         if !secure {
             return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
         let is_shunned = self.shunned.contains(target.origin(), Instant::now());
-        let connector = if is_shunned { &self.tls_http1 } else { &self.tls };
+        let connectors = target.own_roots().map_or(&self.tls, |own| &own.connectors);
+        let connector = if is_shunned { &connectors.http1 } else { &connectors.all };
         let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
         secured.get_mut().0.secured();
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
@@ -153,8 +156,8 @@ impl Dialler {
         Ok(Dialled::Http1(stream))
     }
 
-    /// TCP to the host, on an address that the guard lets pass.
-    async fn dial_vetted(&self, host: &str, port: u16, caller: Caller) -> Result<TcpStream, DialError> {
+    /// The addresses of a host that the guard lets pass, at least one.
+    async fn vetted(&self, host: &str, port: u16, caller: Caller) -> Result<Vec<IpAddr>, DialError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
             Err(_) => self.resolver.lookup(host, caller).await?,
@@ -170,8 +173,55 @@ impl Dialler {
         }
         match refused {
             Some(error) if allowed.is_empty() => Err(error.into()),
-            _ => self.dial_in_order(&allowed, port).await,
+            _ => Ok(allowed),
         }
+    }
+
+    /// A connection through the egress proxy, on which the target is spoken to.
+    async fn dial_through(
+        &self,
+        proxy: &EgressProxy,
+        host: &str,
+        port: u16,
+        caller: Caller,
+    ) -> Result<TcpStream, DialError> {
+        let is_address = host.parse::<IpAddr>().is_ok();
+        if is_address || !proxy.resolves() {
+            let mut last = DialError::Dns(LookupError::NoAddress);
+            for address in self.vetted(host, port, caller).await? {
+                let mut stream = self.dial_proxy(proxy, caller).await?;
+                match proxy.tunnel(&mut stream, Destination::Address(address), port).await {
+                    Ok(()) => return Ok(stream),
+                    Err(error) if error.is_ours() => return Err(error.into()),
+                    Err(error) => last = error.into(),
+                }
+            }
+            return Err(last);
+        }
+        // RFC 6761, 6.3: to the proxy these names are itself.
+        if host == "localhost" || host.ends_with(".localhost") {
+            self.guard.check_ip(Ipv4Addr::LOCALHOST.into())?;
+        }
+        let mut stream = self.dial_proxy(proxy, caller).await?;
+        proxy.tunnel(&mut stream, Destination::Name(host), port).await?;
+        Ok(stream)
+    }
+
+    /// TCP to the proxy. What fails here is no target's failure.
+    async fn dial_proxy(&self, proxy: &EgressProxy, caller: Caller) -> Result<TcpStream, DialError> {
+        let failed = |error: io::Error| DialError::Proxy(ProxyError::Failed(error));
+        let addresses = match proxy.host.parse::<IpAddr>() {
+            Ok(address) => Arc::from([address]),
+            Err(_) => match self.resolver.lookup(&proxy.host, caller).await {
+                Err(LookupError::Busy) => return Err(LookupError::Busy.into()),
+                found => found.map_err(|error| failed(io::Error::other(error)))?,
+            },
+        };
+        let most = addresses.len().min(DIALLED_MAX);
+        self.dial_in_order(&addresses[..most], proxy.port).await.map_err(|error| match error {
+            DialError::Connect(error) => failed(error),
+            _ => failed(io::ErrorKind::TimedOut.into()),
+        })
     }
 
     /// Tries one address after the other, each for its share of the time, so that a dead first one leaves time for

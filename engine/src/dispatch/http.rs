@@ -22,6 +22,7 @@ use super::connect::Dialler;
 use super::deadline::Deadlines;
 use super::guard::Guard;
 use super::pool::{Lease, Pool};
+use super::proxy::Egress;
 use super::resolve::{Caller, LookupFn, Resolver, system_lookup};
 use super::tls::RootCertificate;
 use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls, wire};
@@ -58,6 +59,8 @@ pub struct DispatchConfig {
     pub response_kept_len_max: usize,
     /// Root certificates that are trusted besides Mozilla's.
     pub extra_roots: Vec<RootCertificate>,
+    /// The proxy that connections to targets are made through.
+    pub egress: Option<Egress>,
 }
 
 impl Default for DispatchConfig {
@@ -72,6 +75,7 @@ impl Default for DispatchConfig {
             response_read_len_max: 64 * 1024,
             response_kept_len_max: 1024,
             extra_roots: Vec::new(),
+            egress: None,
         }
     }
 }
@@ -147,7 +151,7 @@ impl HttpDispatcher {
             http2::Bounds { head_len_max: config.response_head_len_max, body_len_max: config.response_read_len_max };
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms.into());
         let slots = connection_slots.permits.clone();
-        let dialler = Dialler::new(guard, resolver.clone(), slots, tls, http2, connect_timeout);
+        let dialler = Dialler::new(guard, resolver.clone(), slots, tls, config.egress.clone(), http2, connect_timeout);
         let idle_timeout = Duration::from_millis(config.pool_idle_timeout_ms.into());
         let pool = Pool::new(dialler, idle_timeout, config.pool_idle_per_host_max);
         let (buffers, deadlines) = (http1::Buffers::new(), Deadlines::default());

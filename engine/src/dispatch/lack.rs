@@ -1,6 +1,7 @@
 //! Reasons why an attempt was not made that are ours: something of Pinion's own was short. Never the endpoint's failure.
 
 use super::connect::DialError;
+use super::proxy::ProxyError;
 use super::resolve::LookupError;
 use std::io::{self, ErrorKind};
 use storage::store::is_out_of_descriptors;
@@ -14,11 +15,13 @@ pub enum Lack {
     Lookups,
     /// Descriptors, ports or memory of the system.
     System,
+    /// The egress proxy: it is not there, or does not do what it is there for.
+    Proxy,
 }
 
 impl Lack {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Lack; 3] = [Lack::Connections, Lack::Lookups, Lack::System];
+    pub const ALL: [Lack; 4] = [Lack::Connections, Lack::Lookups, Lack::System, Lack::Proxy];
 
     /// For logs and metrics.
     #[must_use]
@@ -27,6 +30,7 @@ impl Lack {
             Lack::Connections => "connections",
             Lack::Lookups => "lookups",
             Lack::System => "system",
+            Lack::Proxy => "proxy",
         }
     }
 
@@ -35,7 +39,10 @@ impl Lack {
         match error {
             DialError::TooManyConnections => Some(Lack::Connections),
             DialError::Dns(LookupError::Busy) => Some(Lack::Lookups),
-            DialError::Connect(error) if is_ours(error) => Some(Lack::System),
+            DialError::Connect(error) | DialError::Proxy(ProxyError::Failed(error)) if is_ours(error) => {
+                Some(Lack::System)
+            }
+            DialError::Proxy(error) if error.is_ours() => Some(Lack::Proxy),
             _ => None,
         }
     }
@@ -60,6 +67,10 @@ mod tests {
             (kind(ErrorKind::AddrNotAvailable), Some(Lack::System)),
             (kind(ErrorKind::ConnectionRefused), None),
             (kind(ErrorKind::NetworkUnreachable), None),
+            (DialError::Proxy(ProxyError::Failed(io::Error::from_raw_os_error(24))), Some(Lack::System)),
+            (DialError::Proxy(ProxyError::Failed(ErrorKind::ConnectionRefused.into())), Some(Lack::Proxy)),
+            (DialError::Proxy(ProxyError::Credentials), Some(Lack::Proxy)),
+            (DialError::Proxy(ProxyError::Refused("403".to_owned())), None),
             (DialError::TooManyConnections, Some(Lack::Connections)),
             (DialError::Dns(LookupError::Busy), Some(Lack::Lookups)),
             (DialError::Dns(LookupError::NoAnswer), None),

@@ -1,7 +1,7 @@
 //! Dispatch: one attempt, from a message and its target to what the receiver showed.
 //!
 //! ```text
-//! url ─▶ request (sign) ─▶ http ─▶ pool ─▶ connect (resolve, guard) ─▶ the receiver
+//! url ─▶ request (sign) ─▶ http ─▶ pool ─▶ connect (resolve, guard, proxy) ─▶ the receiver
 //!                            └─▶ http1 or http2 ─▶ answer
 //! ```
 //! Deliberately no decision about what an outcome means for the delivery: retries, breaker and dead letters are
@@ -23,6 +23,7 @@ mod http2;
 
 mod connect;
 mod lack;
+mod proxy;
 
 pub mod guard;
 pub mod resolve;
@@ -32,9 +33,10 @@ mod wire;
 pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
 pub use self::lack::Lack;
-pub use self::request::{BuildTargetError, HeaderError, Target, check_headers};
-pub use self::sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
-pub use self::tls::{RootCertificate, RootsError, read_roots};
+pub use self::proxy::{Egress, EgressProxy, ProxyException, ProxyExceptionError, ProxyUrlError};
+pub use self::request::{BuildTargetError, HeaderError, SignatureHeaders, Target, check_headers};
+pub use self::sign::{SecretKind, SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+pub use self::tls::{OwnRoots, RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
 use bytes::Bytes;

@@ -334,6 +334,7 @@ impl Drop for GoingOn {
 mod tests {
     use super::super::guard::Guard;
     use super::super::http2::Bounds;
+    use super::super::request::SignatureHeaders;
     use super::super::resolve::{Resolver, system_lookup};
     use super::super::sign::SigningKey;
     use super::super::url::check_url;
@@ -353,6 +354,7 @@ mod tests {
             resolver,
             slots,
             tls,
+            None,
             Bounds { head_len_max: 8192, body_len_max: 8192 },
             Duration::from_secs(5),
         );
@@ -378,7 +380,7 @@ mod tests {
         let key = || SigningKey::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let target = |address: std::net::SocketAddr| {
             let url = check_url(&format!("http://{address}/"), &guard).unwrap();
-            Arc::new(Target::new(&url, [], vec![key()]).unwrap())
+            Arc::new(Target::new(&url, [], vec![key()], SignatureHeaders::Both).unwrap())
         };
         let pool = pool();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

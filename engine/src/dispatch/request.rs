@@ -7,6 +7,7 @@
 //! Pure. Deliberately nothing about connections; that is `http`.
 
 use super::sign::{self, SigningKey};
+use super::tls::OwnRoots;
 use super::url::CheckedUrl;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
@@ -24,11 +25,16 @@ pub const HEADER_COUNT_MAX: usize = 64;
 /// Most bytes of all custom headers of one endpoint, names and values: common servers take 8 KiB of headers in all.
 pub const HEADERS_LEN_MAX: usize = 6 * 1024;
 
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-/// Bytes of a head that differ from message to message, but for signatures, and the names of their headers: at most.
+/// Names of the headers with id, timestamp and signature: those of the Standard Webhooks specification, and those that
+/// Svix's receivers know, whose hand-written verification reads no others.
+const FAMILIES: [[&str; 3]; 2] =
+    [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
+/// Bytes of a head that differ from message to message, but for signatures, and the names of their headers: at most, for
+/// each family.
 const EACH_LEN: usize = 192;
+/// How every head says that the payload is JSON, but for a message that names another type. Only that line can be it: a
+/// tenant's headers have other names, and nothing in front of it ends a line.
+const JSON_LINE: &str = "content-type: application/json\r\n";
 /// What receivers see in their logs.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Pinion/", env!("CARGO_PKG_VERSION")));
 
@@ -57,6 +63,28 @@ const RESERVED_NAMES: [&str; 20] = [
 ];
 /// Families of names that belong to us: receivers trust them to be signed.
 const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "svix-", "pinion-"];
+
+/// Under which names id, timestamp and signature are sent (ADR 13). The values are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureHeaders {
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    Webhook,
+    /// `svix-id`, `svix-timestamp`, `svix-signature`.
+    Svix,
+    /// All six.
+    #[default]
+    Both,
+}
+
+impl SignatureHeaders {
+    fn families(self) -> &'static [[&'static str; 3]] {
+        match self {
+            SignatureHeaders::Webhook => &FAMILIES[..1],
+            SignatureHeaders::Svix => &FAMILIES[1..],
+            SignatureHeaders::Both => &FAMILIES,
+        }
+    }
+}
 
 /// Why custom headers are not accepted. Shows names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,14 +183,16 @@ pub enum BuildTargetError {
 /// keys. Built anew when the endpoint changes or one of its secrets expires.
 pub struct Target {
     uri: Uri,
-    /// Scheme, host and port: what connections are shared by.
+    /// Scheme, host and port, and which roots of its own it has: what connections are shared by.
     origin: Arc<str>,
     /// Every header of a request, those of a single message with a stand-in value: a clone only replaces values.
     headers: HeaderMap,
-    /// The same for HTTP/1.1, as it is written: everything up to the value of `webhook-id`, which is the first of those
-    /// that differ from message to message. May hold credentials.
+    /// The same for HTTP/1.1, as it is written: everything up to the value of the id, which is the first of those that
+    /// differ from message to message. May hold credentials.
     head: String,
+    families: &'static [[&'static str; 3]],
     keys: Vec<SigningKey>,
+    own_roots: Option<OwnRoots>,
 }
 
 impl fmt::Debug for Target {
@@ -181,6 +211,7 @@ impl Target {
         url: &CheckedUrl,
         custom: impl IntoIterator<Item = (&'a str, &'a str)>,
         keys: Vec<SigningKey>,
+        signature_headers: SignatureHeaders,
     ) -> Result<Target, BuildTargetError> {
         if keys.is_empty() {
             return Err(BuildTargetError::NoKey);
@@ -196,13 +227,26 @@ impl Target {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         headers.extend(custom);
-        let head = head_of(url.uri(), &headers)?;
-        for name in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE] {
-            headers.insert(name, HeaderValue::from_static(""));
+        let families = signature_headers.families();
+        let head = head_of(url.uri(), &headers, families)?;
+        for name in families.iter().flatten() {
+            headers.insert(*name, HeaderValue::from_static(""));
         }
         let scheme = url.uri().scheme_str().unwrap_or_default();
         let origin = format!("{scheme}://{}", url.host_and_port()).into();
-        Ok(Target { uri: url.uri().clone(), origin, headers, head, keys })
+        Ok(Target { uri: url.uri().clone(), origin, headers, head, families, keys, own_roots: None })
+    }
+
+    /// The same, whose receiver's certificate may lead to roots of its own too. Its connections are shared with no target
+    /// that has other roots.
+    #[must_use]
+    pub fn with_own_roots(self, own_roots: OwnRoots) -> Target {
+        let origin = format!("{} {}", self.origin, own_roots.digest).into();
+        Target { origin, own_roots: Some(own_roots), ..self }
+    }
+
+    pub(super) fn own_roots(&self) -> Option<&OwnRoots> {
+        self.own_roots.as_ref()
     }
 
     /// What is requested. May hold secrets in its path or query.
@@ -217,14 +261,14 @@ impl Target {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
     }
 
-    /// Scheme, host and port.
+    /// What connections are shared by.
     pub(super) fn origin(&self) -> &Arc<str> {
         &self.origin
     }
 }
 
-/// Request line and headers up to the value of `webhook-id`.
-fn head_of(uri: &Uri, headers: &HeaderMap) -> Result<String, HeaderError> {
+/// Request line and headers up to the value of the first id.
+fn head_of(uri: &Uri, headers: &HeaderMap, families: &[[&str; 3]]) -> Result<String, HeaderError> {
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let host = uri.authority().map_or("", http::uri::Authority::as_str);
     let mut head = format!("POST {path} HTTP/1.1\r\n{HOST}: {host}\r\n");
@@ -233,7 +277,7 @@ fn head_of(uri: &Uri, headers: &HeaderMap) -> Result<String, HeaderError> {
         let value = value.to_str().map_err(|_| HeaderError::Value { name: name.as_str().to_owned() })?;
         head.extend([name.as_str(), ": ", value, "\r\n"]);
     }
-    head.extend([WEBHOOK_ID.as_str(), ": "]);
+    head.extend([families[0][0], ": "]);
     Ok(head)
 }
 
@@ -247,30 +291,60 @@ pub(super) fn build(target: &Target, event: &Event, now: UnixMs) -> Request<Full
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.uri.clone();
     *request.headers_mut() = target.headers.clone();
-    request.headers_mut().insert(WEBHOOK_TIMESTAMP, HeaderValue::from(now.seconds()));
-    for (name, text) in [(WEBHOOK_ID, id), (WEBHOOK_SIGNATURE, signature)] {
-        // Ids and signatures are ASCII by construction; a stand-in would fail verification, not slip through.
-        if let Ok(value) = HeaderValue::try_from(text) {
-            request.headers_mut().insert(name, value);
+    if let Some(content_type) = event.content_type().and_then(|text| HeaderValue::try_from(text).ok()) {
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    // Ids and signatures are ASCII by construction; a stand-in would fail verification, not slip through.
+    let text = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    let values = [text(id), HeaderValue::from(now.seconds()), text(signature)];
+    for family in target.families {
+        for (name, value) in family.iter().zip(&values) {
+            request.headers_mut().insert(*name, value.clone());
         }
     }
     request
 }
 
-/// The head of the same request over HTTP/1.1, as it is written, appended to `out`.
+/// The head of the same request over HTTP/1.1, as it is written, appended to `out`. Signed once: a second family of names
+/// gets copies of what the first was given.
 pub(super) fn write_head(target: &Target, event: &Event, now: UnixMs, out: &mut String) {
     let mut digits = itoa::Buffer::new();
-    out.reserve(target.head.len() + target.keys.len() * sign::SIGNATURE_TEXT_LEN + EACH_LEN);
-    out.push_str(&target.head);
+    let [first, further @ ..] = target.families else { return };
+    let each_len = target.keys.len() * sign::SIGNATURE_TEXT_LEN + EACH_LEN;
+    out.reserve(target.head.len() + target.families.len() * each_len);
+    match event.content_type().filter(|text| HeaderValue::try_from(*text).is_ok()) {
+        None => out.push_str(&target.head),
+        Some(content_type) => {
+            out.push_str(&target.head.replacen(JSON_LINE, &format!("{CONTENT_TYPE}: {content_type}\r\n"), 1))
+        }
+    }
     let id_at = out.len();
     event.append_message_id(out);
-    let signed = sign::signed_prefix(&out[id_at..], now.seconds());
-    let timestamp = digits.format(now.seconds());
-    for text in ["\r\n", WEBHOOK_TIMESTAMP.as_str(), ": ", timestamp, "\r\n", WEBHOOK_SIGNATURE.as_str(), ": "] {
+    let id = id_at..out.len();
+    let signed = sign::signed_prefix(&out[id.clone()], now.seconds());
+    push_name(first[1], out);
+    let timestamp_at = out.len();
+    out.push_str(digits.format(now.seconds()));
+    let timestamp = timestamp_at..out.len();
+    push_name(first[2], out);
+    let signature_at = out.len();
+    sign::append_signatures(&target.keys, &signed, &event.payload, out);
+    let signature = signature_at..out.len();
+    for family in further {
+        for (name, value) in family.iter().zip([&id, &timestamp, &signature]) {
+            push_name(name, out);
+            out.extend_from_within(value.clone());
+        }
+    }
+    push_name(CONTENT_LENGTH.as_str(), out);
+    for text in [digits.format(event.payload.len()), "\r\n\r\n"] {
         out.push_str(text);
     }
-    sign::append_signatures(&target.keys, &signed, &event.payload, out);
-    for text in ["\r\n", CONTENT_LENGTH.as_str(), ": ", digits.format(event.payload.len()), "\r\n\r\n"] {
+}
+
+/// Ends a header and begins the next.
+fn push_name(name: &str, out: &mut String) {
+    for text in ["\r\n", name, ": "] {
         out.push_str(text);
     }
 }

@@ -1,13 +1,17 @@
 //! TLS toward receivers: whom to trust, and errors in words.
 //!
-//! Trusted are the Mozilla root certificates, and those that the operator added (`--ca-file`). Nothing here switches
-//! verification off.
+//! Trusted are the Mozilla root certificates, those that the operator added (`--ca-file`), and for one endpoint those that
+//! its tenant gave it (`caPem`). Nothing here switches verification off.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use sha2::{Digest, Sha256};
 use std::io;
 use std::sync::Arc;
+use tokio_rustls::TlsConnector;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,53 @@ pub enum RootsError {
         /// What the TLS library said.
         reason: String,
     },
+}
+
+/// HTTP/2 as TLS names it (RFC 9113, 3.2), and HTTP/1.1.
+pub(super) const ALPN_HTTP2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// How connections are secured, by the protocols that are offered.
+#[derive(Clone)]
+pub(super) struct Connectors {
+    /// HTTP/2 and HTTP/1.1.
+    pub(super) all: TlsConnector,
+    /// HTTP/1.1 alone, to those who flooded HTTP/2.
+    pub(super) http1: TlsConnector,
+}
+
+impl Connectors {
+    /// Whatever `tls` names as protocols (ALPN) is replaced.
+    pub(super) fn new(mut tls: ClientConfig) -> Connectors {
+        tls.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+        let http1 = TlsConnector::from(Arc::new(tls.clone()));
+        tls.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        Connectors { all: TlsConnector::from(Arc::new(tls)), http1 }
+    }
+}
+
+/// Root certificates of one endpoint's own, beside everyone's. Connections that were made with them are its own too.
+#[derive(Clone)]
+pub struct OwnRoots {
+    pub(super) connectors: Connectors,
+    /// Tells them from others: endpoints with the same ones may share connections.
+    pub(super) digest: String,
+}
+
+impl OwnRoots {
+    /// Those in a PEM text, beside Mozilla's and `extra` ones.
+    ///
+    /// # Errors
+    /// As [`read_roots`]; certificates that were read once can be used.
+    pub fn new(pem: &str, extra: &[RootCertificate]) -> Result<OwnRoots, RootsError> {
+        let own = read_roots(pem.as_bytes())?;
+        let mut digest = Sha256::new();
+        own.iter().for_each(|certificate| digest.update(certificate));
+        let digest = STANDARD.encode(digest.finalize());
+        let all: Vec<RootCertificate> = extra.iter().cloned().chain(own).collect();
+        let unreadable = |error: TlsError| RootsError::Unreadable { number: 0, reason: error.to_string() };
+        Ok(OwnRoots { connectors: Connectors::new(client_config(&all).map_err(unreadable)?), digest })
+    }
 }
 
 /// The certificates of a PEM file; other sections, such as keys, are passed over.

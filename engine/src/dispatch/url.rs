@@ -215,7 +215,7 @@ fn basic_authorization(user_info: &str) -> Result<Option<HeaderValue>, TargetErr
 }
 
 /// As the `percent-encoding` crate does, but for what is broken: that is refused, not kept.
-fn percent_decode(text: &str, out: &mut Vec<u8>) -> Result<(), TargetError> {
+pub(super) fn percent_decode(text: &str, out: &mut Vec<u8>) -> Result<(), TargetError> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         out.push(match byte {

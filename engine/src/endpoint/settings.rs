@@ -3,7 +3,7 @@
 //! Deliberately built anew whenever the row changes or a rotated secret expires, never patched.
 
 use crate::config::EngineConfig;
-use crate::dispatch::{CheckedUrl, Guard, SigningKey, Target, TargetError, check_url, join_user_info};
+use crate::dispatch::{CheckedUrl, Guard, OwnRoots, SigningKey, Target, TargetError, check_url, join_user_info};
 use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::LanePolicy;
 use crate::pace::AppPace;
@@ -72,7 +72,7 @@ impl Settings {
         now: UnixMs,
     ) -> Settings {
         Settings {
-            target: target(row, master, guard, now).map(Arc::new),
+            target: target(row, config, master, guard, now).map(Arc::new),
             filter: Arc::new(Filter::of(row)),
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
             policy: LanePolicy {
@@ -106,7 +106,13 @@ fn checked_url(row: &Endpoint, master: &MasterKey, guard: &Guard) -> Result<Chec
 }
 
 /// The request's unchanging parts.
-fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Result<Target, Unmakeable> {
+fn target(
+    row: &Endpoint,
+    config: &EngineConfig,
+    master: &MasterKey,
+    guard: &Guard,
+    now: UnixMs,
+) -> Result<Target, Unmakeable> {
     let url = checked_url(row, master, guard)?;
     let context = |purpose| SealContext { app: row.app, endpoint: row.id, purpose };
     let mut keys = Vec::with_capacity(row.secrets.len());
@@ -125,5 +131,9 @@ fn target(row: &Endpoint, master: &MasterKey, guard: &Guard, now: UnixMs) -> Res
         None => BTreeMap::new(),
     };
     let custom = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    Target::new(&url, custom, keys).map_err(Unmakeable::here)
+    let target = Target::new(&url, custom, keys, config.signature_headers).map_err(Unmakeable::here)?;
+    if row.ca_pem.is_empty() {
+        return Ok(target);
+    }
+    Ok(target.with_own_roots(OwnRoots::new(&row.ca_pem, &config.extra_roots).map_err(Unmakeable::here)?))
 }

@@ -153,6 +153,7 @@ struct Counters {
     event_bytes: Counter,
     attempts: Counter,
     attempt_bytes: Counter,
+    expunged: Counter,
     expired: Counter,
     swept: [Counter; Sweep::ALL.len()],
     events_retained: Gauge,
@@ -171,6 +172,7 @@ impl Counters {
             event_bytes: bytes("events"),
             attempts: removed("attempts"),
             attempt_bytes: bytes("attempts"),
+            expunged: removed("payloads"),
             expired: metrics::counter!(metric::DEAD_LETTERS, "reason" => DeadLetterReason::Expired.as_str()),
             swept: Sweep::ALL.map(|kind| {
                 removed(match kind {
@@ -195,6 +197,7 @@ impl Counters {
         self.attempts.increment(tally.attempts);
         self.attempt_bytes.increment(tally.attempt_bytes);
         self.expired.increment(tally.expired);
+        self.expunged.increment(tally.expunged);
         for (counter, removed) in self.swept.iter().zip(tally.swept) {
             counter.increment(removed);
         }

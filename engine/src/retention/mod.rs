@@ -1,7 +1,7 @@
 //! Retention: what is too old, or too much, goes, oldest first; what it takes with it is counted and noted.
 //!
 //! ```text
-//! clock ─▶ cutoffs ─▶ pass: events ─▶ what waited for them ─▶ attempts ─▶ dead letters, notes, gaps, keys, jobs
+//! clock ─▶ cutoffs ─▶ pass: payloads of a time of their own ─▶ events ─▶ what waited for them ─▶ attempts ─▶ dead letters, notes, gaps, keys, jobs
 //! bytes ─▶ relief: events of the application with the oldest ones, until there is room
 //! ```
 //!

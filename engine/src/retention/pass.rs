@@ -14,6 +14,8 @@ use storage::{Store, StoreError, Txn};
 /// Where a pass stands.
 #[derive(Clone, Debug)]
 enum Stage {
+    /// Payloads whose own time has come.
+    Expunge,
     /// Applications beyond this one.
     Events(Option<AppId>),
     /// Endpoints with rows of the kind, beyond this one.
@@ -46,7 +48,7 @@ pub(super) enum Found {
 impl Pass {
     /// Begins a pass at `now` of the clock that events are stamped by.
     pub(super) fn new(cutoffs: Cutoffs, now: UnixMs) -> Pass {
-        Pass { cutoffs, now, stage: Stage::Events(None), begin: None }
+        Pass { cutoffs, now, stage: Stage::Expunge, begin: None }
     }
 
     /// The next step that would write, if it is among the next `looks` things.
@@ -72,6 +74,13 @@ impl Pass {
     /// Looks at one thing and moves behind it, unless there is something to do with it.
     fn look(&mut self, store: &dyn Store) -> Result<Option<Step>, StoreError> {
         match self.stage.clone() {
+            Stage::Expunge => {
+                let step = self.tried(store, Step::Expunge)?;
+                if step.is_none() {
+                    self.stage = Stage::Events(None);
+                }
+                Ok(step)
+            }
             Stage::Events(after) => {
                 let Some(app) = log::next_app(store, after)? else {
                     self.stage = Stage::Endpoints(KeyKind::Pending, None);

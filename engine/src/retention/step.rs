@@ -7,12 +7,15 @@ use super::Cutoffs;
 use model::{AppId, EndpointRef, Seq, UnixMs};
 use storage::tables::sweep::{SweepPosition, Swept};
 use storage::tables::{
-    dead_letter, deleted_endpoint, delivery, endpoint_url, history, idempotency, job, log, retained,
+    dead_letter, deleted_endpoint, delivery, endpoint_url, expunge, history, idempotency, job, log, retained,
 };
 use storage::{StoreError, Txn};
 
 /// Rows that one step removes or looks at, roughly. In blocks of events: two megabytes.
 pub(super) const ROWS_PER_STEP: usize = 256;
+
+/// Payloads that one step expunges: each rewrites the block that it is in.
+const EXPUNGED_PER_STEP: usize = 64;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Step {
     },
     /// Look at a page of a kind.
     Sweep(Sweep, Option<SweepPosition>),
+    /// Expunge payloads whose own time has come.
+    Expunge,
     /// Note the time that retention goes by.
     NoteClock,
 }
@@ -90,6 +95,8 @@ pub struct Tally {
     pub attempt_bytes: u64,
     /// Deliveries that became dead letters.
     pub expired: u64,
+    /// Payloads expunged at their time.
+    pub expunged: u64,
     /// Rows by [`Sweep::ALL`].
     pub swept: [u64; Sweep::ALL.len()],
     /// Where a sweep goes on.
@@ -126,6 +133,8 @@ impl Step {
                 tally.swept[*kind as usize] = removed;
                 tally.next = next;
             }
+            // By the time that tenants see: a promise about a payload does not lag behind as retention may.
+            Step::Expunge => tally.expunged = expunge::due(txn, now, EXPUNGED_PER_STEP)?,
             Step::NoteClock => retained::put_clock(txn, cutoffs.time)?,
         }
         Ok(tally)
@@ -157,6 +166,7 @@ impl Tally {
         self.attempts += other.attempts;
         self.attempt_bytes += other.attempt_bytes;
         self.expired += other.expired;
+        self.expunged += other.expunged;
         for (sum, more) in self.swept.iter_mut().zip(other.swept) {
             *sum += more;
         }

@@ -117,6 +117,7 @@ fn event(app: u32, seq: u64, at: u64, bytes: usize) -> Event {
         event_id: Some(Arc::from(format!("name {seq}"))),
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from(vec![7; bytes]),
     }
 }

@@ -21,7 +21,7 @@ pub enum InvalidPolicy {
     /// Too few or too many attempts.
     #[error("max_attempts must be from 1 to {MAX_ATTEMPTS}, not {0}")]
     MaxAttempts(u16),
-    /// A schedule with no gap, or with more than any delivery could use.
+    /// A schedule with no gap for more than one attempt, or with more than any delivery could use.
     #[error("delays_ms must have from 1 to {MAX_SCHEDULE_ENTRIES} entries, not {0}")]
     ScheduleLength(usize),
     /// One gap of the schedule is out of bounds.
@@ -70,7 +70,9 @@ pub fn validate(policy: &RetryPolicy) -> Result<(), InvalidPolicy> {
     check_delay("max_delay_ms", policy.max_delay_ms)?;
     match &policy.spacing {
         Spacing::Schedule { delays_ms } => {
-            if !(1..=MAX_SCHEDULE_ENTRIES).contains(&delays_ms.len()) {
+            // Without a gap there is one attempt.
+            let least = usize::from(policy.max_attempts > 1);
+            if !(least..=MAX_SCHEDULE_ENTRIES).contains(&delays_ms.len()) {
                 return Err(InvalidPolicy::ScheduleLength(delays_ms.len()));
             }
             match delays_ms.iter().position(|&delay_ms| !is_delay(delay_ms)) {

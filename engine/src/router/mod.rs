@@ -277,6 +277,7 @@ mod tests {
             event_id: None,
             channels: Vec::new(),
             only_for: None,
+            more: None,
             payload: Bytes::new(),
         };
         (1..=count).map(event).collect()

@@ -207,6 +207,7 @@ mod tests {
             event_id: None,
             channels: channels.iter().map(|text| Arc::from(*text)).collect(),
             only_for: None,
+            more: None,
             payload: Bytes::new(),
         }
     }

@@ -231,6 +231,7 @@ mod tests {
             event_id: None,
             channels: Vec::new(),
             only_for: None,
+            more: None,
             payload: Bytes::new(),
         };
         let events: Vec<Event> = (first..first + count as u64).map(event).collect();

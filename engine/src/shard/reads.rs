@@ -114,6 +114,7 @@ pub(super) mod tests {
                 event_id: None,
                 channels: Vec::new(),
                 only_for: None,
+                more: None,
                 payload: Bytes::from_static(b"{}"),
             };
             let mut txn = Txn::new(&store);

@@ -58,6 +58,7 @@ pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError>
         response_read_len_max: parts.config.response_read_bytes,
         response_kept_len_max: parts.config.response_kept_bytes,
         extra_roots: parts.config.extra_roots.clone(),
+        egress: parts.config.egress.clone(),
         ..DispatchConfig::default()
     };
     let dispatcher = HttpDispatcher::new(dispatch, parts.guard.clone())?;

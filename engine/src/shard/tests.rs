@@ -149,6 +149,7 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
@@ -172,6 +173,7 @@ fn the_age_of_what_waits_on_disk_alone_is_seen_and_looked_up_once() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::new(),
     };
     let mut txn = Txn::new(&*shard.store);
@@ -227,6 +229,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let offer = Offer { events: Arc::from([event(1)]), targets: vec![(target(4), 0)] };
@@ -287,6 +290,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     };
     let (shard, _) = shard(9, News::default());
@@ -294,6 +298,8 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
     let mut txn = Txn::new(&*shard.store);
     endpoint::put(&mut txn, &row).unwrap();
     log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
     let offer = Offer { events: Arc::from([event.clone()]), targets: vec![(target(4), 0)] };

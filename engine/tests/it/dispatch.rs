@@ -2,13 +2,15 @@
 
 mod answers;
 mod connections;
+mod proxy;
 mod refusals;
 mod tls;
 
 use crate::receiver::{Receiver, read_request};
 use bytes::Bytes;
 use engine::dispatch::{
-    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, SigningKey, Target, check_url,
+    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, OwnRoots, SignatureHeaders,
+    SigningKey, Target, check_url,
 };
 use model::{AppId, Event, Seq, UnixMs};
 use std::io;
@@ -43,7 +45,8 @@ fn dispatcher_resolving(
 
 fn target(url: &str, guard: &Guard) -> Arc<Target> {
     let url = check_url(url, guard).unwrap();
-    Arc::new(Target::new(&url, [("x-tenant", "7")], vec![SigningKey::parse(SECRET).unwrap()]).unwrap())
+    let keys = vec![SigningKey::parse(SECRET).unwrap()];
+    Arc::new(Target::new(&url, [("x-tenant", "7")], keys, SignatureHeaders::Both).unwrap())
 }
 
 fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {
@@ -55,6 +58,7 @@ fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {
         event_id: None,
         channels: vec![],
         only_for: None,
+        more: None,
         payload: Bytes::from_static(PAYLOAD),
     };
     AttemptRequest { target, event, now: UnixMs(1_700_000_123_000), timeout_ms }

@@ -254,6 +254,7 @@ fn message() -> NewMessage {
         payload: Bytes::from_static(b"{\"amount\":1}"),
         idempotency_key: None,
         only_for: None,
+        more: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
 
+use super::units::ProxyUrl;
 use super::{ConfigError, Loaded};
 use admin_api::CORS_ORIGINS_MAX;
 use engine::retry::schedule;
@@ -62,6 +63,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
             return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
         }
     }
+    if let Some(Err(error)) = config.egress_proxy.as_ref().map(ProxyUrl::read) {
+        return Err(out_of_bounds("egress_proxy", format!("is no proxy: {error}")));
+    }
     match (&config.tls_cert, &config.tls_key) {
         (Some(_), None) => return Err(out_of_bounds("tls_cert", "needs tls_key beside it".to_owned())),
         (None, Some(_)) => return Err(out_of_bounds("tls_key", "needs tls_cert beside it".to_owned())),
@@ -72,7 +76,10 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     }
     if schedule::validate(&config.engine.retry_policy).is_err() {
         let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);
-        return Err(out_of_bounds("retry_schedule", format!("must have 1 to {most} gaps of 1ms to {longest_d}d each")));
+        return Err(out_of_bounds(
+            "retry_schedule",
+            format!("must have at most {most} gaps of 1ms to {longest_d}d each"),
+        ));
     }
     if crate::logging::filter(&config.log_level).is_none() {
         let problem = "must be a level (error, warn, info, debug, trace) or directives such as info,engine=debug";

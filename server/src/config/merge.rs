@@ -4,11 +4,12 @@
 //! [`apply`] and one in [`settings_of`], and a test fails when either is missing.
 
 use super::file::{self, FileSettings};
-use super::settings::{OnClientError, RetryJitter, Settings};
-use super::units::{CorsOrigin, PortRange, Range, Size, Span};
+use super::settings::{Kind, Names, OnClientError, RetryJitter, Settings};
+use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use engine::dispatch::{SecretKind, SignatureHeaders};
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -143,6 +144,9 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir);
     set(&mut config.ca_files, settings.ca_files);
+    config.egress_proxy = settings.egress_proxy.or(config.egress_proxy.take());
+    let except = settings.egress_proxy_except.map(|list| list.into_iter().map(|Exception(except)| except).collect());
+    set(&mut config.egress_proxy_except, except);
     config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
     config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
     set(&mut config.log_format, settings.log_format);
@@ -204,7 +208,10 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut engine.drain_timeout_ms, settings.drain_timeout_ms.map(|Span(ms)| ms));
     set(&mut engine.on_client_error, settings.on_client_error.map(client_error_policy));
     set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
-    if let Some(gaps) = settings.retry_schedule {
+    set(&mut engine.https_only, settings.https_only);
+    set(&mut engine.signature_headers, settings.signature_headers.map(signature_headers));
+    set(&mut engine.secret_kind, settings.secret_kind.map(secret_kind));
+    if let Some(Schedule(gaps)) = settings.retry_schedule {
         let delays_ms = gaps.into_iter().map(|Span(ms)| ms).collect();
         engine.retry_policy = schedule(delays_ms, engine.retry_policy.jitter);
     }
@@ -224,6 +231,21 @@ fn client_error_policy(setting: OnClientError) -> ClientErrorPolicy {
     match setting {
         OnClientError::Retry => ClientErrorPolicy::Retry,
         OnClientError::DeadLetter => ClientErrorPolicy::DeadLetter,
+    }
+}
+
+fn signature_headers(setting: Names) -> SignatureHeaders {
+    match setting {
+        Names::Webhook => SignatureHeaders::Webhook,
+        Names::Svix => SignatureHeaders::Svix,
+        Names::Both => SignatureHeaders::Both,
+    }
+}
+
+fn secret_kind(setting: Kind) -> SecretKind {
+    match setting {
+        Kind::Hmac => SecretKind::Hmac,
+        Kind::Ed25519 => SecretKind::Ed25519,
     }
 }
 
@@ -249,6 +271,18 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
         allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        egress_proxy: config.egress_proxy.clone(),
+        egress_proxy_except: Some(config.egress_proxy_except.iter().cloned().map(Exception).collect()),
+        https_only: Some(engine.https_only),
+        signature_headers: Some(match engine.signature_headers {
+            SignatureHeaders::Webhook => Names::Webhook,
+            SignatureHeaders::Svix => Names::Svix,
+            SignatureHeaders::Both => Names::Both,
+        }),
+        secret_kind: Some(match engine.secret_kind {
+            SecretKind::Hmac => Kind::Hmac,
+            SecretKind::Ed25519 => Kind::Ed25519,
+        }),
         target_ports: Some(engine.target_ports.iter().cloned().map(PortRange).collect()),
         ca_files: Some(config.ca_files.clone()),
         root_key_file: config.root_key_file.clone(),
@@ -297,7 +331,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         response_kept_bytes: size(engine.response_kept_bytes),
         response_read_bytes: size(engine.response_read_bytes),
         retry_schedule: match &retry_policy.spacing {
-            Spacing::Schedule { delays_ms } => Some(delays_ms.iter().copied().map(Span).collect()),
+            Spacing::Schedule { delays_ms } => Some(Schedule(delays_ms.iter().copied().map(Span).collect())),
             _ => None,
         },
         retry_jitter: Some(match retry_policy.jitter {

@@ -47,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// PEM files with root certificates for targets, besides Mozilla's.
     pub(crate) ca_files: Vec<PathBuf>,
+    /// The proxy that endpoints are reached through.
+    pub(crate) egress_proxy: Option<units::ProxyUrl>,
+    /// Endpoints that are reached directly all the same.
+    pub(crate) egress_proxy_except: Vec<engine::dispatch::ProxyException>,
     /// Where the root key is, unless generated.
     pub(crate) root_key_file: Option<PathBuf>,
     /// Where the master key is, unless generated.
@@ -111,6 +115,8 @@ impl Default for Config {
             metrics_listen: loopback(9464),
             data_dir: PathBuf::from("./pinion-data"),
             ca_files: Vec::new(),
+            egress_proxy: None,
+            egress_proxy_except: Vec::new(),
             root_key_file: None,
             master_key_file: None,
             log_format: LogFormat::Auto,

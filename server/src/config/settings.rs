@@ -3,7 +3,7 @@
 //! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
 //! [`super::Config`]'s and the engine's.
 
-use super::units::{CorsOrigin, Gap, Hours, Millis, PortRange, Range, Size};
+use super::units::{CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +45,28 @@ pub(crate) enum OnClientError {
     DeadLetter,
 }
 
+/// Under which names deliveries carry id, timestamp and signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Names {
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    Webhook,
+    /// `svix-id`, `svix-timestamp`, `svix-signature`.
+    Svix,
+    /// All six.
+    Both,
+}
+
+/// The kind of signing secrets that are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// HMAC-SHA256, `whsec_…`.
+    Hmac,
+    /// ed25519, `whsk_…`.
+    Ed25519,
+}
+
 /// One layer of configuration. Durations and sizes take a number in the unit of their name, or a text with a unit
 /// (`15s`, `5d`, `64MiB`).
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize, Serialize)]
@@ -76,6 +98,17 @@ pub(crate) struct Settings {
     /// Ports that endpoints may be on, such as `443,8000-8999`. Default: any.
     #[arg(long, env = "PINION_TARGET_PORTS", value_name = "PORT", value_delimiter = ',')]
     pub(crate) target_ports: Option<Vec<PortRange>>,
+    /// Proxy that endpoints are reached through: http://, socks5:// (Pinion resolves names) or socks5h:// (the proxy does),
+    /// with user name and password if it wants them.
+    #[arg(long, env = "PINION_EGRESS_PROXY", value_name = "URL", hide_env_values = true)]
+    pub(crate) egress_proxy: Option<ProxyUrl>,
+    /// Endpoints that are reached directly all the same: a range for those given as an address, or a host name with all
+    /// below it.
+    #[arg(long, env = "PINION_EGRESS_PROXY_EXCEPT", value_name = "CIDR|HOST", value_delimiter = ',')]
+    pub(crate) egress_proxy_except: Option<Vec<Exception>>,
+    /// Endpoints must be https://.
+    #[arg(long, env = "PINION_HTTPS_ONLY", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) https_only: Option<bool>,
     /// PEM file with root certificates that endpoints' certificates may lead to, besides Mozilla's; may be repeated.
     /// Default: the file that SSL_CERT_FILE names, if it is set.
     #[arg(long = "ca-file", env = "PINION_CA_FILES", value_name = "FILE", value_delimiter = ',')]
@@ -224,9 +257,15 @@ pub(crate) struct Settings {
     #[arg(long, env = "PINION_RESPONSE_READ_BYTES", value_name = "SIZE")]
     pub(crate) response_read_bytes: Option<Size>,
 
-    /// Gaps before each retry, for endpoints without a policy of their own.
-    #[arg(long, env = "PINION_RETRY_SCHEDULE", value_name = "GAP", value_delimiter = ',')]
-    pub(crate) retry_schedule: Option<Vec<Gap>>,
+    /// Names of the headers with id, timestamp and signature.
+    #[arg(long, env = "PINION_SIGNATURE_HEADERS", value_name = "NAMES")]
+    pub(crate) signature_headers: Option<Names>,
+    /// Kind of the signing secrets that are made for endpoints that bring none.
+    #[arg(long, env = "PINION_SECRET_KIND", value_name = "KIND")]
+    pub(crate) secret_kind: Option<Kind>,
+    /// Gaps before each retry, for endpoints without a policy of their own; `none` for a single attempt.
+    #[arg(long, env = "PINION_RETRY_SCHEDULE", value_name = "GAPS")]
+    pub(crate) retry_schedule: Option<Schedule>,
     /// How those gaps are spread.
     #[arg(long, env = "PINION_RETRY_JITTER", value_name = "JITTER")]
     pub(crate) retry_jitter: Option<RetryJitter>,

@@ -16,6 +16,11 @@ metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]
 target_ports = ["443", "8000-8999"]
+egress_proxy = "socks5://proxy.internal:1080"
+egress_proxy_except = ["10.0.0.0/8", "internal"]
+https_only = true
+signature_headers = "svix"
+secret_kind = "ed25519"
 ca_files = ["/etc/pinion/ca.pem"]
 root_key_file = "/etc/pinion/root.key"
 master_key_file = "/etc/pinion/master.key"
@@ -122,6 +127,10 @@ fn a_list_of_a_flag_replaces_the_list_of_the_file() {
 
 #[test]
 fn a_schedule_is_one_attempt_longer_than_its_gaps() {
+    for (text, flags) in [("", ["--retry-schedule", "none"].as_slice()), ("retry_schedule = []", &[])] {
+        let policy = load(text, flags).unwrap().config.engine.retry_policy;
+        assert_eq!(policy.max_attempts, 1, "{text} {flags:?}");
+    }
     let loaded = load("", &["--retry-schedule", "5s,5m,2d"]).unwrap();
     let policy = loaded.config.engine.retry_policy;
     assert_eq!(policy.max_attempts, 4);
@@ -162,11 +171,26 @@ fn a_value_out_of_its_bounds_is_refused_with_its_origin() {
     let text = message(load("disable_after_failing_hours = 8761", &[]));
     assert!(text.ends_with("must be between 0 and 31536000000 (disable_after_failing_ms)"), "{text}");
     assert!(message(load("max_connections = 0", &[])).contains("max_connections must be between"));
-    for gaps in ["[]", r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 51])] {
+    for gaps in [r#"["0s"]"#, r#"["8d"]"#, &format!("{:?}", ["1s"; 51])] {
         let text = message(load(&format!("retry_schedule = {gaps}"), &[]));
-        assert!(text.contains("1 to 50 gaps of 1ms to 7d each"), "{gaps}: {text}");
+        assert!(text.contains("at most 50 gaps of 1ms to 7d each"), "{gaps}: {text}");
     }
     assert!(message(load("log_level = \"loud\"", &[])).contains("log_level must be a level"));
+}
+
+#[test]
+fn the_password_of_a_proxy_is_in_no_text() {
+    let good = load("egress_proxy = \"http://user:canary@proxy.internal:3128\"", &[]).unwrap();
+    let printed = print(&good, |_| false);
+    assert!(printed.contains("http://***@proxy.internal:3128"), "{printed}");
+    let shown = format!("{printed} {:?} {:?}", good.config, settings_of(&good.config));
+    assert!(!shown.contains("canary"), "{shown}");
+    for wrong in
+        ["ftp://user:canary@x:1", "http://user:canary@", "http://user:canary@x/path", "canary", "http://can%zary@x"]
+    {
+        let text = message(load("", &["--egress-proxy", wrong]));
+        assert!(text.starts_with("--egress-proxy: egress_proxy is no proxy") && !text.contains("canary"), "{text}");
+    }
 }
 
 #[test]
@@ -218,6 +242,7 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
     assert_eq!(shown("max_in_flight"), (Unit::Number, 64.0));
     let words = [
         "listen",
+        "cors_origins",
         "tls_cert",
         "tls_key",
         "cors_origins",
@@ -229,7 +254,18 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "root_key_file",
         "master_key_file",
     ];
-    let others = ["log_format", "log_level", "retry_schedule", "retry_jitter", "on_client_error"];
+    let others = [
+        "log_format",
+        "log_level",
+        "retry_schedule",
+        "retry_jitter",
+        "on_client_error",
+        "https_only",
+        "egress_proxy",
+        "egress_proxy_except",
+        "signature_headers",
+        "secret_kind",
+    ];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());
         assert_ne!(numbers.iter().any(|number| number.setting == name), is_word, "{name}");

@@ -3,6 +3,7 @@
 //! One text form for flags, environment and file. In the file a plain number works too. Deliberately no fractions and
 //! no sums (`1h30m`): a setting says one number of one unit, so that what is printed is what was meant.
 
+use engine::dispatch::{EgressProxy, ProxyException, ProxyExceptionError, ProxyUrlError, masked};
 use ipnet::IpNet;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,6 +50,19 @@ pub(crate) type Millis = Span<1>;
 pub(crate) type Hours = Span<3_600_000>;
 /// An element of a schedule: always with a unit.
 pub(crate) type Gap = Span<0>;
+
+/// The URL of an egress proxy as it was given, judged later: a refusal here would show it with its password.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ProxyUrl(String);
+
+/// What does not go through the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exception(pub(crate) ProxyException);
+
+/// The gaps of a retry schedule; none means a single attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Schedule(pub(crate) Vec<Gap>);
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +121,83 @@ impl<const BARE_MS: u64> FromStr for Span<BARE_MS> {
 impl<const BARE_MS: u64> fmt::Display for Span<BARE_MS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show(self.0, &TIME_UNITS, f)
+    }
+}
+
+// === impl ProxyUrl ===
+
+impl ProxyUrl {
+    /// The proxy.
+    pub(crate) fn read(&self) -> Result<EgressProxy, ProxyUrlError> {
+        self.0.parse()
+    }
+}
+
+impl FromStr for ProxyUrl {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(ProxyUrl(text.trim().to_owned()))
+    }
+}
+
+/// User name and password hidden.
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&masked(&self.0))
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for ProxyUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ProxyUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| ProxyUrl(text.trim().to_owned()))
+    }
+}
+
+// === impl Exception ===
+
+impl FromStr for Exception {
+    type Err = ProxyExceptionError;
+
+    fn from_str(text: &str) -> Result<Self, ProxyExceptionError> {
+        text.parse().map(Exception)
+    }
+}
+
+impl Serialize for Exception {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Exception {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+// === impl Schedule ===
+
+impl FromStr for Schedule {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.trim() {
+            "" | "none" => Ok(Schedule(Vec::new())),
+            gaps => gaps.split(',').map(str::parse).collect::<Result<_, _>>().map(Schedule),
+        }
     }
 }
 
@@ -292,6 +383,13 @@ mod tests {
         assert_eq!("99999999999999999999s".parse::<Millis>(), Err(UnitError::TooLarge));
         assert_eq!("999999999999999999d".parse::<Millis>(), Err(UnitError::TooLarge));
         assert!("5".parse::<Gap>().is_err(), "a schedule names its units");
+    }
+
+    #[test]
+    fn a_schedule_may_have_no_gap() {
+        assert_eq!("5s, 2m".parse(), Ok(Schedule(vec![Span(5_000), Span(120_000)])));
+        assert_eq!(("none".parse(), "".parse()), (Ok(Schedule(vec![])), Ok(Schedule(vec![]))));
+        assert!("5s,,2m".parse::<Schedule>().is_err() && "5".parse::<Schedule>().is_err());
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod outcomes;
 mod overload;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod receivers;
 mod restart;
 mod retention_space;
 mod standing;

@@ -38,6 +38,7 @@ fn event(app: AppId, seq: Seq, now: UnixMs) -> Event {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(br#"{"some":"payload"}"#),
     }
 }

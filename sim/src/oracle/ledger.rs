@@ -123,9 +123,14 @@ impl Ledger {
         self.told_expunged.insert((app, seq));
     }
 
+    /// Whether the payload of an event is durably gone.
+    pub(super) fn is_expunged(&self, event: &Event) -> bool {
+        self.expunged.contains(&(event.app, event.seq))
+    }
+
     /// What is stored of an event: without its payload once that is expunged.
     pub(super) fn is_stored_as(&self, event: &Event, stored: Option<&Event>) -> bool {
-        match self.expunged.contains(&(event.app, event.seq)) {
+        match self.is_expunged(event) {
             true => stored == Some(&Event { payload: Bytes::new(), ..event.clone() }),
             false => stored == Some(event),
         }

@@ -75,6 +75,8 @@ fn check_delivery(
     ensure!(ledger.is_stored_as(event, stored.as_ref()), "event {}/{seq} is lost", target.app);
     // As it is stored: it may have been expunged.
     let state = delivery_state(rows, endpoint, stored.as_ref().unwrap_or(event))?;
+    // It ended without an attempt before the endpoint was disabled, and its dead letter is gone.
+    let ended_untold = ledger.is_expunged(event) && facts.ended > 0;
     match &state {
         DeliveryState::Delivered => ensure!(facts.delivered > 0, "{} shows as delivered: {facts:?}", name()),
         DeliveryState::DeadLettered(letter) => {
@@ -85,7 +87,7 @@ fn check_delivery(
         DeliveryState::Discarded => ensure!(facts.ended > 0, "{} was discarded: {facts:?}", name()),
         DeliveryState::Waiting(row) => return Err(Violation(format!("{} waits for ever: {row:?}", name()))),
         DeliveryState::Cancelled(_) => {
-            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since;
+            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since || ended_untold;
             ensure!(reason, "{} was cancelled: {facts:?}", name());
         }
         // Everything is passed by now: nothing can be ahead of its endpoint.

@@ -28,6 +28,7 @@ pub mod dead_letter_by_time;
 pub mod deleted_endpoint;
 pub mod due;
 pub mod expired;
+pub mod expunge_at;
 pub mod gap;
 pub mod health;
 pub mod pending;
@@ -103,6 +104,8 @@ pub enum KeyKind {
     Expired = 31,
     /// Dead letters by application and age: an index without values.
     DeadLetterByTime = 32,
+    /// Payloads that are to be expunged, by when: an index without values.
+    ExpungeAt = 33,
     /// Pieces of an endpoint's row beyond the first.
     EndpointPart = 36,
     /// URLs that an endpoint had before its present one, by endpoint and number.
@@ -140,8 +143,8 @@ impl KeyKind {
     ];
 
     /// Those whose keys do not.
-    const OF_THE_STORE: [KeyKind; 5] =
-        [KeyKind::Meta, KeyKind::ApplicationUid, KeyKind::EventType, KeyKind::ApiKey, KeyKind::Job];
+    const OF_THE_STORE: [KeyKind; 6] =
+        [KeyKind::Meta, KeyKind::ApplicationUid, KeyKind::EventType, KeyKind::ApiKey, KeyKind::Job, KeyKind::ExpungeAt];
 
     /// The word that errors show.
     #[must_use]
@@ -171,6 +174,7 @@ impl KeyKind {
             KeyKind::Job => "job",
             KeyKind::Expired => "expired",
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
+            KeyKind::ExpungeAt => "expunge_at",
             KeyKind::EndpointPart => "endpoint_part",
             KeyKind::EndpointUrl => "endpoint_url",
             KeyKind::DeletedEndpoint => "deleted_endpoint",

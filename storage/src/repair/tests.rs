@@ -82,6 +82,7 @@ fn event(seq: u64) -> Event {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::new(),
     }
 }

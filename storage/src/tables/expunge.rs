@@ -5,9 +5,9 @@
 //! and end them in the same way. The commit tells the engine ([`Change::Expunged`]), whose copies in memory are void then, and
 //! asks for an erasure of the store's files ([`super::erasure`]).
 
-use crate::keys::KeyKind;
-use crate::store::StoreError;
-use crate::tables::{dead_letter, delivery, erasure, log, purge};
+use crate::keys::{KeyKind, expunge_at};
+use crate::store::{Direction, StoreError};
+use crate::tables::{dead_letter, delivery, erasure, log, purge, scan};
 use crate::txn::{Change, Txn};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Seq, UnixMs};
 
@@ -27,6 +27,28 @@ pub fn message(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<b
     erasure::want(txn)?;
     txn.tell(Change::Expunged(app, seq));
     Ok(true)
+}
+
+/// Expunges up to `limit` messages whose time has come by `now`, and answers how many times it looked at.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub fn due(txn: &mut Txn<'_>, now: UnixMs, limit: usize) -> Result<u64, StoreError> {
+    let rows = scan(txn, &expunge_at::due_by(now), limit, Direction::Forward)?;
+    for (key, _) in &rows {
+        let (_, app, seq) = expunge_at::decode(key)?;
+        match message(txn, app, seq, now) {
+            Ok(_) => {}
+            // Its payload cannot be read either. It holds the others up no longer.
+            Err(StoreError::CorruptRow { kind, detail }) => {
+                tracing::error!(%app, %seq, kind, detail, "a message cannot be expunged: it is damaged");
+            }
+            Err(error) => return Err(error),
+        }
+        // Also of a message, or an application, that is gone.
+        txn.delete(key.clone());
+    }
+    Ok(rows.len() as u64)
 }
 
 /// Gives up the deliveries of a message that wait for a retry.
@@ -54,7 +76,7 @@ mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
     use bytes::Bytes;
-    use model::{Event, Pending, Trigger};
+    use model::{Event, EventMore, Pending, Trigger};
     use std::sync::Arc;
 
     const NOW: UnixMs = UnixMs(9);
@@ -68,6 +90,7 @@ mod tests {
             event_id: None,
             channels: Vec::new(),
             only_for: None,
+            more: None,
             payload: Bytes::from_static(b"{\"a\":1}"),
         }
     }
@@ -115,6 +138,48 @@ mod tests {
         assert!(waits(&store, 1, 4, 2), "beyond the bound its lane ends it");
         assert!(!log::get(&store, AppId(1), Seq(1)).unwrap().unwrap().is_expunged());
         assert!(!log::get(&store, AppId(2), Seq(2)).unwrap().unwrap().is_expunged());
+    }
+
+    #[test]
+    fn what_is_due_goes_in_the_order_of_its_time_and_nothing_before() {
+        let store = TestStore::default();
+        let timed = |seq, at| Event {
+            more: Some(Arc::new(EventMore {
+                tags: vec!["t".to_owned()],
+                expunge_at: Some(UnixMs(at)),
+                content_type: None,
+            })),
+            ..event(1, seq)
+        };
+        store.write(|txn| {
+            log::append(txn, AppId(1), &[timed(1, 30), timed(2, 10), timed(3, 20)])?;
+            for (seq, at) in [(1, 30), (2, 10), (3, 20)] {
+                txn.put(expunge_at::encode(UnixMs(at), AppId(1), Seq(seq)), Bytes::new());
+            }
+            // Of an application that is gone.
+            txn.put(expunge_at::encode(UnixMs(5), AppId(7), Seq(1)), Bytes::new());
+            Ok(())
+        });
+        let expunged = || {
+            let events = log::read_after(&store, AppId(1), Seq::ZERO, 9, usize::MAX).unwrap();
+            assert!(events.iter().all(|event| event.tags() == ["t"]));
+            events.iter().filter(|event| event.is_expunged()).map(|event| event.seq.0).collect::<Vec<_>>()
+        };
+        let step = |now, limit| {
+            let mut looked_at = 0;
+            store.write(|txn| {
+                looked_at = due(txn, UnixMs(now), limit)?;
+                Ok(())
+            });
+            (looked_at, expunged())
+        };
+        assert_eq!(step(4, 9), (0, vec![]));
+        assert_eq!(step(20, 2), (2, vec![2]));
+        assert_eq!(step(20, 2), (1, vec![2, 3]));
+        assert_eq!(step(29, 2), (0, vec![2, 3]));
+        // By hand, before its time: nothing is left to do then.
+        store.write(|txn| message(txn, AppId(1), Seq(1), NOW).map(drop));
+        assert_eq!(step(99, 9), (0, vec![1, 2, 3]));
     }
 
     #[test]

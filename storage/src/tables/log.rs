@@ -15,7 +15,8 @@ use crate::store::{Direction, StoreError};
 use crate::tables::{put_retained, put_value, remove_retained, row_bytes};
 use crate::txn::{Growth, Txn};
 use bytes::{Bytes, BytesMut};
-use model::{AppId, Event, Seq, UnixMs};
+use model::{AppId, Event, EventMore, Seq, UnixMs};
+use std::sync::Arc;
 
 /// Blocks read in one step of a longer read.
 const BLOCKS_PER_SCAN: usize = 16;
@@ -260,6 +261,10 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
                     put_retained(txn, keys::chunk::encode(app, seq, index), Bytes::new(), Growth::events)?;
                 }
             }
+            if let Some(at) = record.event.expunge_at() {
+                txn.delete(keys::expunge_at::encode(at, app, seq));
+            }
+            record.event.more = without_payload(record.event.more);
             record.event.payload = Bytes::new();
             record.payload_at = PayloadAt::Inline { length: 0 };
         }
@@ -270,6 +275,12 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     }
     write_block(txn, app, &mut builder)?;
     Ok(true)
+}
+
+/// What is left of this when the payload is gone.
+fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
+    let tags = more.filter(|more| !more.tags.is_empty())?.tags.clone();
+    Some(Arc::new(EventMore { tags, ..EventMore::default() }))
 }
 
 /// The first application after `after` that has events: one seek, however many it has.

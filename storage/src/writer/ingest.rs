@@ -3,12 +3,13 @@
 //! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::block`]).
 
 use crate::block;
+use crate::keys::expunge_at;
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use crate::tables::{event_uid, idempotency, log};
 use crate::txn::Txn;
 use bytes::Bytes;
 use foldhash::HashMap;
-use model::{AppId, EndpointId, Event, Seq, UnixMs};
+use model::{AppId, EndpointId, Event, EventMore, Seq, UnixMs};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -27,6 +28,19 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
     /// Set when it is for one endpoint only.
     pub only_for: Option<EndpointId>,
+    /// What most messages do not have.
+    pub more: Option<Box<MessageMore>>,
+}
+
+/// What only some messages have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageMore {
+    /// Words to find it by in lists.
+    pub tags: Vec<String>,
+    /// The `Content-Type` of its payload, if not the usual one.
+    pub content_type: Option<String>,
+    /// How long the payload is kept after it was taken, in milliseconds; without limit if none.
+    pub payload_kept_ms: Option<u64>,
 }
 
 /// What a message takes beyond its texts, near enough to budget by: a header and its index rows.
@@ -38,12 +52,17 @@ impl NewMessage {
         let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let texts = optional(&self.event_id) + optional(&self.idempotency_key) + self.event_type.len();
         let channels: usize = self.channels.iter().map(String::len).sum();
-        MESSAGE_OVERHEAD_BYTES + texts + channels + self.payload.len()
+        let more = self
+            .more
+            .as_ref()
+            .map_or(0, |more| optional(&more.content_type) + more.tags.iter().map(String::len).sum::<usize>());
+        MESSAGE_OVERHEAD_BYTES + texts + channels + more + self.payload.len()
     }
 
     /// Whether a block can hold its type, id and channels. They are not chunked.
     pub(super) fn fits_a_block(&self) -> bool {
-        block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels) <= MAX_VALUE_BYTES
+        let more = self.more.as_ref().map(|more| (&more.tags[..], more.content_type.as_deref()));
+        block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels, more) <= MAX_VALUE_BYTES
     }
 }
 
@@ -202,7 +221,11 @@ impl Ingest {
         if let Some(event_id) = &message.event_id {
             event_uid::put(txn, app, event_id, seq)?;
         }
-        Ok(IngestOutcome::Accepted(event(app, seq, now, message)))
+        let event = event(app, seq, now, message);
+        if let Some(at) = event.expunge_at() {
+            txn.put(expunge_at::encode(at, app, seq), Bytes::new());
+        }
+        Ok(IngestOutcome::Accepted(event))
     }
 }
 
@@ -234,6 +257,11 @@ fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Even
         event_id: message.event_id.map(Arc::from),
         channels: message.channels.into_iter().map(Arc::from).collect(),
         only_for: message.only_for,
+        more: message.more.map(|more| {
+            let MessageMore { tags, content_type, payload_kept_ms } = *more;
+            let expunge_at = payload_kept_ms.map(|kept_ms| accepted_at.plus_ms(kept_ms));
+            Arc::new(EventMore { tags, content_type, expunge_at })
+        }),
         payload: message.payload,
     }
 }
@@ -257,5 +285,20 @@ fn fingerprint(message: &NewMessage) -> [u8; 16] {
     let digest = hash.finalize();
     let mut short = [0; 16];
     short.copy_from_slice(&digest[..16]);
+    message.more.as_ref().map_or(short, |more| with_more(short, more))
+}
+
+/// The same for a message that has more: keys of those that have not mean what they meant before.
+fn with_more(without: [u8; 16], more: &MessageMore) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(without);
+    hash.update(more.payload_kept_ms.unwrap_or_default().to_le_bytes());
+    for text in more.tags.iter().chain(&more.content_type) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    hash.update((more.tags.len() as u64).to_le_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.finalize()[..16]);
     short
 }

@@ -19,7 +19,7 @@ mod inbox;
 mod ingest;
 
 pub use inbox::{ChangeError, REQUEST_MAX_BYTES, SETTLED_HIGH_WATER, WriterHandle};
-pub use ingest::{IngestError, IngestOutcome, NewMessage};
+pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 
 use crate::read::SharedStore;
 use crate::store::StoreError;

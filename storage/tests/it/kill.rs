@@ -99,6 +99,7 @@ async fn push(writer: WriterHandle, task: u64) {
             payload: payload(number).into(),
             idempotency_key: None,
             only_for: None,
+            more: None,
         };
         let answer = writer.ingest(APP, vec![message]).await.unwrap();
         let IngestOutcome::Accepted(event) = &answer[0] else { panic!("{answer:?}") };

@@ -110,6 +110,9 @@ def verifies(delivery, secret):
         try:
             webhook(secret).verify(delivery.body, delivery.headers)
             verdicts.append(True)
+        except json.JSONDecodeError:
+            # Both parse the payload once its signature is right; a raw one need not be JSON.
+            verdicts.append(True)
         except standardwebhooks.webhooks.WebhookVerificationError:
             verdicts.append(False)
     check_equal(verdicts[0], verdicts[1], f"standardwebhooks and svix on {delivery.message_id}")

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::guard::Guard;
 use crate::dispatch::url::check_url;
-use model::{AppId, Seq};
+use model::{AppId, EventMore, Seq};
 use proptest::prelude::*;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -17,13 +17,51 @@ fn event() -> Event {
         event_id: None,
         channels: vec![],
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{\"a\":1}"),
     }
 }
 
 fn target(url: &str, custom: &[(&str, &str)]) -> Result<Target, BuildTargetError> {
     let url = check_url(url, &Guard::default()).unwrap();
-    Target::new(&url, custom.iter().copied(), vec![SigningKey::parse(SECRET).unwrap()])
+    Target::new(&url, custom.iter().copied(), vec![SigningKey::parse(SECRET).unwrap()], SignatureHeaders::Both)
+}
+
+/// Over either version of HTTP the receiver gets the names that were asked for, all with the same values, and no others.
+#[test]
+fn id_timestamp_and_signature_come_under_the_names_that_were_asked_for() {
+    for (names, families) in [
+        (SignatureHeaders::Webhook, ["webhook"].as_slice()),
+        (SignatureHeaders::Svix, &["svix"]),
+        (SignatureHeaders::Both, &["webhook", "svix"]),
+    ] {
+        let url = check_url("https://example.com/", &Guard::default()).unwrap();
+        let keys = || vec![SigningKey::parse(SECRET).unwrap(), SigningKey::parse(SECRET).unwrap()];
+        let target = Target::new(&url, [], keys(), names).unwrap();
+        let (event, now) = (event(), UnixMs(1_700_000_123_456));
+        let signature = sign::sign(&keys(), &event.message_id(), 1_700_000_123, &event.payload);
+        let expected: Vec<(String, String)> = families
+            .iter()
+            .flat_map(|family| {
+                let id = (format!("{family}-id"), event.message_id());
+                let timestamp = (format!("{family}-timestamp"), "1700000123".to_owned());
+                [id, timestamp, (format!("{family}-signature"), signature.clone())]
+            })
+            .collect();
+        let is_ours = |name: &str| name.starts_with("webhook-") || name.starts_with("svix-");
+        let mut head = String::new();
+        write_head(&target, &event, now, &mut head);
+        let lines = head.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| is_ours(name));
+        assert_eq!(lines.map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>(), expected);
+        let request = build(&target, &event, now);
+        let headers = request.headers().iter().filter(|(name, _)| is_ours(name.as_str()));
+        let mut headers: Vec<_> =
+            headers.map(|(n, v)| (n.as_str().to_owned(), v.to_str().unwrap().to_owned())).collect();
+        let mut sorted = expected;
+        headers.sort();
+        sorted.sort();
+        assert_eq!(headers, sorted);
+    }
 }
 
 #[test]
@@ -44,6 +82,31 @@ fn a_request_carries_id_timestamp_signature_and_the_payload_itself() {
     assert_eq!(header("x-tenant"), "42");
     assert!(!request.headers().contains_key("accept-encoding"));
     assert!(!format!("{target:?}").contains("dTpw"));
+}
+
+#[test]
+fn a_payload_of_another_type_goes_out_as_that_and_the_rest_is_as_ever() {
+    let target = target("https://example.com/hook", &[("X-Tenant", "content-type: application/json")]).unwrap();
+    let (plain, now) = (event(), UnixMs(1_700_000_123_456));
+    let more = EventMore { content_type: Some("application/xml; charset=utf-8".to_owned()), ..EventMore::default() };
+    let xml = Event { more: Some(more.into()), payload: Bytes::from_static(b"<a/>"), ..event() };
+    let request = build(&target, &xml, now);
+    assert_eq!(request.headers()["content-type"], "application/xml; charset=utf-8");
+    let keys = [SigningKey::parse(SECRET).unwrap()];
+    let signature = sign::sign(&keys, &xml.message_id(), 1_700_000_123, b"<a/>");
+    assert_eq!(request.headers()["webhook-signature"], signature);
+    let head = |event: &Event| {
+        let mut head = String::new();
+        write_head(&target, event, now, &mut head);
+        head
+    };
+    let lines = |head: &str| head.split("\r\n").map(str::to_owned).collect::<Vec<_>>();
+    let (plain, xml) = (lines(&head(&plain)), lines(&head(&xml)));
+    let differ: Vec<_> =
+        plain.iter().zip(&xml).filter(|(one, other)| one != other).map(|(_, other)| &other[..]).collect();
+    assert_eq!(differ[0], "content-type: application/xml; charset=utf-8");
+    assert!(differ[1].starts_with("webhook-signature: ") && differ[2] == "content-length: 4", "{differ:?}");
+    assert_eq!((plain.len(), differ.len()), (xml.len(), 3));
 }
 
 /// Both versions of HTTP carry the same, in whatever order.
@@ -110,7 +173,7 @@ fn a_stored_header_that_folds_into_ours_is_left_out_and_the_rest_is_sent() {
 #[test]
 fn nothing_is_sent_unsigned() {
     let url = check_url("https://example.com/", &Guard::default()).unwrap();
-    assert_eq!(Target::new(&url, [], vec![]).unwrap_err(), BuildTargetError::NoKey);
+    assert_eq!(Target::new(&url, [], vec![], SignatureHeaders::Both).unwrap_err(), BuildTargetError::NoKey);
 }
 
 /// Names near ours and plain noise.

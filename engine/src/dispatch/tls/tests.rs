@@ -1,8 +1,6 @@
 //! Root files that are taken and refused, and the words for certificates that fail.
 
 use super::*;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 fn section(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))

@@ -141,6 +141,40 @@ async fn over_http2_too_a_status_counts_whatever_becomes_of_the_body() {
     }
 }
 
+/// Roots of one endpoint's own are beside everyone's, serve no other endpoint, and neither do connections made with them.
+#[tokio::test]
+async fn own_roots_of_an_endpoint_serve_it_alone() {
+    for alpn in [["h2"].as_slice(), &["http/1.1"]] {
+        let (receiver, certificate) = tls_receiver(alpn).await;
+        let (other, _) = tls_receiver(&["h2"]).await;
+        let dispatcher = dispatcher_trusting(None);
+        let url = format!("https://{NAME}:{}/", receiver.address.port());
+        let pem = pem_of(&certificate);
+        let attempt = async |url: &str, own: bool| {
+            let target = Arc::into_inner(target(url, &loopback_allowed())).unwrap();
+            let target = if own { target.with_own_roots(OwnRoots::new(&pem, &[]).unwrap()) } else { target };
+            dispatcher.attempt(attempt_to(Arc::new(target), LONG_MS)).await
+        };
+        for _ in 0..2 {
+            let result = attempt(&url, true).await;
+            assert_eq!(result.outcome, OutcomeClass::Success, "{}", text(&result));
+            assert_eq!(receiver.accepted(), 1, "its connection is kept");
+        }
+        let result = attempt(&url, false).await;
+        assert_eq!(result.outcome, OutcomeClass::TlsError, "another endpoint got its connection or its roots");
+        let elsewhere = format!("https://{NAME}:{}/", other.address.port());
+        assert_eq!(attempt(&elsewhere, true).await.outcome, OutcomeClass::TlsError, "verification goes on");
+        let wrong_name = format!("https://other.example:{}/", receiver.address.port());
+        assert_eq!(attempt(&wrong_name, true).await.outcome, OutcomeClass::TlsError, "names are compared");
+    }
+}
+
+fn pem_of(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
 #[tokio::test]
 async fn an_unknown_certificate_and_a_wrong_name_are_tls_errors() {
     let (receiver, certificate) = tls_receiver(&["h2"]).await;

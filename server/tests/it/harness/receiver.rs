@@ -79,8 +79,13 @@ impl Received {
 
     /// Whether one of its signatures is right for the secret `whsec_…`.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
-        let header = |name| self.header(name).unwrap_or_default();
-        verify(secret, header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"), &self.body)
+        self.is_signed_as("webhook", secret)
+    }
+
+    /// The same under the names of another family: `svix`.
+    pub(crate) fn is_signed_as(&self, family: &str, secret: &str) -> bool {
+        let header = |name: &str| self.header(&format!("{family}-{name}")).unwrap_or_default();
+        verify(secret, header("id"), header("timestamp"), header("signature"), &self.body)
     }
 }
 

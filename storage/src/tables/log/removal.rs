@@ -72,6 +72,10 @@ fn remove_block(
 ) -> Result<(), StoreError> {
     let first = keys::event::decode(key)?.1;
     for record in records {
+        if let Some(at) = record.event.expunge_at() {
+            txn.delete(keys::expunge_at::encode(at, app, record.event.seq));
+            removed.rows += 1;
+        }
         if let Some(event_id) = &record.event.event_id {
             event_uid::remove(txn, app, event_id, record.event.seq)?;
             removed.rows += 1;
@@ -113,6 +117,7 @@ mod tests {
             event_id: Some(Arc::from(format!("name {seq}"))),
             channels: Vec::new(),
             only_for: None,
+            more: None,
             payload: Bytes::from(vec![7; bytes]),
         }
     }

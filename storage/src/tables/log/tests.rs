@@ -20,6 +20,7 @@ fn event(app: AppId, seq: u64, payload: Vec<u8>) -> Event {
         event_id: seq.is_multiple_of(3).then(|| Arc::from(format!("event {seq}"))),
         channels: (0..seq % 3).map(|n| Arc::from(format!("channel {n}"))).collect(),
         only_for: seq.is_multiple_of(5).then_some(EndpointId(9)),
+        more: None,
         payload: Bytes::from(payload),
     }
 }

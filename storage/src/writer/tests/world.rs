@@ -214,6 +214,7 @@ pub(super) fn message(payload: &str) -> NewMessage {
         payload: Bytes::from(payload.to_owned()),
         idempotency_key: None,
         only_for: None,
+        more: None,
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn event(seq: u64, event_type: &str, accepted_at: UnixMs) -> Event {
         event_id: None,
         channels: Vec::new(),
         only_for: None,
+        more: None,
         payload: Bytes::from_static(b"{}"),
     }
 }
