@@ -44,7 +44,7 @@ impl Checks {
     pub(crate) fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
-        if matches!(value, "." | "..") || value.starts_with(kind.prefix()) || looks_like_id(value) {
+        if means_another(kind, value) {
             let prefix = kind.prefix();
             let msg = format!("must be neither '.' nor '..', nor begin with '{prefix}', nor look like an id");
             self.wrong(&[field], msg, "value_error.reserved");
@@ -162,6 +162,16 @@ pub(crate) fn either<T: PartialEq>(
     new.or(old)
 }
 
+/// Whether a path may give a new thing this name as its uid.
+pub(crate) fn may_be_uid(kind: IdKind, text: &str) -> bool {
+    is_name(text) && !means_another(kind, text)
+}
+
+/// Whether a path with this name would mean something else than the thing of this kind that is called so.
+fn means_another(kind: IdKind, text: &str) -> bool {
+    matches!(text, "." | "..") || text.starts_with(kind.prefix()) || looks_like_id(text)
+}
+
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
@@ -204,9 +214,10 @@ mod tests {
             (IdKind::Application, &long),
         ] {
             assert_eq!(check(kind, bad), ["body.uid"], "{bad}");
+            assert!(!may_be_uid(kind, bad), "{bad}");
         }
         for (kind, good) in [(IdKind::Application, "ep_1"), (IdKind::Endpoint, "app-1"), (IdKind::Message, "evt_1")] {
-            assert!(check(kind, good).is_empty(), "{good}");
+            assert!(check(kind, good).is_empty() && may_be_uid(kind, good), "{good}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::json::JsonBytes;
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
-use crate::validate::{is_name, looks_like_id};
+use crate::validate::may_be_uid;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -178,7 +178,7 @@ pub(super) async fn get_or_create(
 fn named(mut body: ApplicationIn, text: &str) -> Result<ApplicationIn, ApiError> {
     match body.uid.as_set() {
         Some(uid) if uid == text => Ok(body),
-        None if is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") => {
+        None if may_be_uid(IdKind::Application, text) => {
             body.uid = Patch::Set(text.to_owned());
             Ok(body)
         }

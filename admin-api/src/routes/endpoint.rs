@@ -18,7 +18,7 @@ use crate::json::JsonBytes;
 use crate::paging::{Ordering, PageQuery};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
-use crate::validate::{Checks, is_name, looks_like_id};
+use crate::validate::{Checks, may_be_uid};
 use axum::Json;
 use axum::extract::State;
 use engine::seal::SealPurpose;
@@ -190,7 +190,7 @@ impl Checked {
     fn named(mut self, text: &str) -> Result<Checked, ApiError> {
         match self.body.uid.as_set() {
             Some(uid) if uid == text => Ok(self),
-            None if is_name(text) && !looks_like_id(text) && !matches!(text, "." | "..") => {
+            None if may_be_uid(IdKind::Endpoint, text) => {
                 self.body.uid = Patch::Set(text.to_owned());
                 Ok(self)
             }

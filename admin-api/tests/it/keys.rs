@@ -200,10 +200,18 @@ async fn no_name_looks_like_an_id_and_an_id_is_never_looked_up_as_a_name() {
         let message = json!({"eventType": "a", "payload": {}, "eventId": name});
         api.post("/app/acme/msg", message).await.expect_invalid("body.eventId");
     }
-    api.post("/app", json!({"name": "x", "uid": "app_123"})).await.expect_invalid("body.uid");
-    let refused = json!({"url": api.target_url(), "uid": "ep_1"});
-    api.post("/app/acme/endpoint", refused).await.expect_invalid("body.uid");
-    for name in ["app1", "ep_main", "App_1"] {
+    // Of its own kind nothing that begins like one.
+    for name in ["app_1", "app_", &format!("app_{}", "a".repeat(27))] {
+        api.post("/app", json!({"name": "x", "uid": name})).await.expect_invalid("body.uid");
+        api.put(&format!("/app/{name}"), json!({"name": "x"})).await.expect_error(404, "not_found");
+        let endpoint = json!({"url": api.target_url(), "uid": name});
+        api.post("/app/acme/endpoint", endpoint).await.expect(201);
+    }
+    for name in ["ep_1", "ep_main"] {
+        let endpoint = json!({"url": api.target_url(), "uid": name});
+        api.post("/app/acme/endpoint", endpoint.clone()).await.expect_invalid("body.uid");
+        api.put(&format!("/app/acme/endpoint/{name}"), json!({"url": api.target_url()})).await.expect(404);
+        api.patch("/app/acme/endpoint/one", json!({"uid": name})).await.expect_invalid("body.uid");
         api.post("/app", json!({"name": "x", "uid": name})).await.expect(201);
     }
     // One that was stored before such names were refused: the id is looked up as an id only.

@@ -92,14 +92,21 @@ fn longest_attempt(server: &Server, app: &str, count: usize) -> Duration {
     Duration::from_millis((0..count).map(of).max().unwrap_or_default())
 }
 
-/// The flood ends within a second, is counted, and the retry comes over HTTP/1.1.
+/// The flood ends within a second, is counted, and what comes next comes over HTTP/1.1: the retry, or where the flood came
+/// behind an answer, which counts, another message.
 fn must_be_cut_off(kinds: &[(Attack, &str)]) {
     let mut attacked = start();
     for (kind, frame) in kinds {
         let counted = |server: &Server| server.metric("pinion_http2_abuse_total", &[&format!("frame=\"{frame}\"")]);
         let before = counted(&attacked.server);
         let receivers = attack(&mut attacked, *kind, RECEIVERS);
-        poll_until("retries over HTTP/1.1", seconds(8), || {
+        poll_until("all are cut off", seconds(8), || {
+            (receivers.record.lock().cut_off.len() >= RECEIVERS).then_some(())
+        });
+        let app = format!("{kind:?}").to_lowercase();
+        let message = json!({"eventType": "a.b", "payload": {"after": "the attack"}});
+        attacked.server.api_expect(202, "POST", &format!("/api/v1/app/{app}/msg"), message);
+        poll_until("requests over HTTP/1.1", seconds(8), || {
             (receivers.record.lock().http1_requests >= RECEIVERS).then_some(())
         });
         let record = receivers.record.lock().clone();
