@@ -66,6 +66,7 @@ impl Delivering {
                 retry_after_ms: None,
                 response: Vec::new(),
                 note: None,
+                url_number: 0,
                 lack: None,
             };
             black_box(self.lane.finished(finished, self.now, &mut self.rng));

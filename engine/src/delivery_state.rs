@@ -7,7 +7,10 @@
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
 use crate::endpoint::filter::Filter;
-use model::{Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, Event, OutcomeClass, Pending, UnixMs};
+use model::{
+    Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq,
+    UnixMs,
+};
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
 
@@ -28,7 +31,8 @@ pub enum DeliveryState {
     Cancelled(DisabledReason),
     /// The event was not for this endpoint when the endpoint came to it.
     NotMatched,
-    /// The endpoint has passed it, and attempts of that time are forgotten: what became of it is not known any more.
+    /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have been
+    /// given up for that: what became of it is not known any more.
     HistoryGone,
 }
 
@@ -94,7 +98,8 @@ pub fn decide(facts: Facts) -> DeliveryState {
             Some(accepted_at) => expunged(accepted_at, 0),
             None => DeliveryState::Queued,
         },
-        None if facts.passed && facts.forgotten => DeliveryState::HistoryGone,
+        // Of an expunged message a delivery may have been given up without an attempt, and its dead letter be gone too.
+        None if facts.passed && (facts.forgotten || facts.expunged.is_some()) => DeliveryState::HistoryGone,
         None => DeliveryState::NotMatched,
     }
 }
@@ -174,12 +179,7 @@ impl<'a> Standings<'a> {
             return Ok(facts);
         }
         facts.letter = dead_letter::get(read, target, seq)?;
-        let attempts = history::of_message(read, target, seq)?;
-        if attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success) {
-            facts.tried = Tried::Succeeded;
-        } else if !attempts.is_empty() {
-            facts.tried = Tried::Failed;
-        }
+        facts.tried = tried(read, target, seq)?;
         if facts.tried == Tried::No && facts.letter.is_none() {
             facts.will_be_sent = self.endpoint.disabled.is_none() && self.filter.matches(event);
             facts.gap = self.gap(read, event)?;
@@ -199,6 +199,32 @@ impl<'a> Standings<'a> {
         };
         Ok(Some((gap.reason, wanted)))
     }
+}
+
+/// Reads what became of a delivery to an endpoint that was deleted: nothing is left of it but its attempts.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn delivery_state_of_deleted(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    seq: Seq,
+) -> Result<DeliveryState, StoreError> {
+    Ok(match tried(read, target, seq)? {
+        Tried::Succeeded => DeliveryState::Delivered,
+        Tried::Failed => DeliveryState::Discarded,
+        Tried::No => DeliveryState::NotMatched,
+    })
+}
+
+fn tried(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Tried, StoreError> {
+    let attempts = history::of_message(read, target, seq)?;
+    let succeeded = attempts.iter().any(|attempt| attempt.outcome == OutcomeClass::Success);
+    Ok(match (attempts.is_empty(), succeeded) {
+        (true, _) => Tried::No,
+        (false, true) => Tried::Succeeded,
+        (false, false) => Tried::Failed,
+    })
 }
 
 /// Reads where the delivery of `event` to `endpoint` stands.

@@ -20,7 +20,7 @@ use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, S
 use std::sync::Arc;
 use std::time::Duration;
 use storage::read::Read;
-use storage::tables::{dead_letter, delivery, endpoint, history, job, log, purge};
+use storage::tables::{dead_letter, deleted_endpoint, delivery, endpoint, history, job, log, purge};
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{Direction, SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
@@ -241,7 +241,7 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
     Ok(events.is_empty() || row.position >= row.last)
 }
 
-/// A chunk of a deleted endpoint's rows.
+/// A chunk of a deleted endpoint's rows. Its attempts stay for as long as it is kept what it was.
 fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
     let target: EndpointRef = row.target;
     let removed = delivery::purge(txn, target, CHUNK)?;
@@ -249,7 +249,14 @@ fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> 
     for (seq, _) in &letters {
         dead_letter::remove(txn, target, *seq)?;
     }
-    let more = history::trim(txn, target, Seq(u64::MAX), UnixMs(u64::MAX), CHUNK)?;
+    let more = match deleted_endpoint::get(txn, target) {
+        Ok(Some(_)) => false,
+        // Deleted by a version that kept nothing of it, or never tried.
+        Ok(None) | Err(StoreError::CorruptRow { .. }) => {
+            history::trim(txn, target, Seq(u64::MAX), UnixMs(u64::MAX), CHUNK)?
+        }
+        Err(error) => return Err(error),
+    };
     row.affected += (removed + letters.len()) as u64;
     row.looked_at = row.affected;
     Ok(removed == 0 && letters.is_empty() && !more)

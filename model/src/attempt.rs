@@ -159,6 +159,8 @@ pub struct AttemptRecord {
     pub next_attempt_at: Option<UnixMs>,
     /// What was wrong with an answer whose status counts.
     pub note: Option<AnswerNote>,
+    /// Which of the endpoint's URLs was called, from 0: see `storage::tables::endpoint_url`.
+    pub url_number: u32,
 }
 
 impl<Context> Decode<Context> for AttemptRecord {
@@ -174,6 +176,7 @@ impl<Context> Decode<Context> for AttemptRecord {
             response: Decode::decode(decoder)?,
             next_attempt_at: Decode::decode(decoder)?,
             note: appended(decoder)?,
+            url_number: appended(decoder)?,
         })
     }
 }

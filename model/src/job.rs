@@ -162,7 +162,7 @@ pub enum JobKind {
     RedriveDeadLetters,
     /// Forgets every dead letter of the endpoint.
     PurgeDeadLetters,
-    /// Removes the rows of a deleted endpoint.
+    /// Removes the rows of a deleted endpoint, but for its attempts: retention takes those.
     PurgeEndpoint,
     /// Removes everything of a deleted application: its events, and the rows of all its endpoints.
     PurgeApplication,

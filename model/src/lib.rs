@@ -7,6 +7,7 @@ mod appended;
 
 pub mod id;
 pub mod time;
+pub mod url;
 
 pub mod api_key;
 pub mod application;
@@ -35,3 +36,4 @@ pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
 pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
 pub use time::UnixMs;
+pub use url::mask_user_info;

@@ -102,6 +102,7 @@ fn record(seq: Seq) -> AttemptRecord {
         response: Vec::new(),
         next_attempt_at: None,
         note: None,
+        url_number: 0,
     }
 }
 

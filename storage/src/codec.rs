@@ -74,6 +74,7 @@ mod tests {
             response: b"ok".to_vec(),
             next_attempt_at: Some(UnixMs(9)),
             note: None,
+            url_number: 0,
         };
         assert_eq!(read_without_its_end(&attempt, 1), attempt);
         let noted = AttemptRecord { note: Some(AnswerNote::BrokenOff), ..attempt };

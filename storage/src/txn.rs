@@ -177,6 +177,11 @@ impl<'a> Txn<'a> {
         self.batch.range(&range.start, &range.end).map(|(key, write)| (key.clone(), write.clone())).collect()
     }
 
+    /// Reads what is committed, and nothing of what this transaction holds.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before(self.store)
+    }
+
     /// A row as it was before this transaction.
     ///
     /// # Errors
@@ -189,6 +194,25 @@ impl<'a> Txn<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
+    }
+}
+
+/// What a transaction found.
+pub(crate) struct Before<'a>(&'a dyn Store);
+
+impl Read for Before<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        direction: Direction,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.0.scan(start, end, limit, direction)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
 use engine::DeliveryState;
-use engine::dispatch::masked;
 use model::id::attempt_id;
 use model::{AnswerNote, AttemptRecord, Endpoint, Event};
 use serde::Serialize;
@@ -21,6 +20,7 @@ pub(crate) struct MessageAttemptOut {
     pub(crate) id: String,
     msg_id: String,
     endpoint_id: String,
+    /// What was called then, without user info; empty when that is not known any more.
     url: String,
     /// The start of the response body, or the error in words; empty when not asked for, `EXPUNGED` when it
     /// was expunged.
@@ -47,8 +47,14 @@ pub(crate) struct MessageAttemptOut {
 }
 
 impl MessageAttemptOut {
-    /// One attempt of `event` at `endpoint`.
-    pub(crate) fn of(record: &AttemptRecord, event: &Event, endpoint: &Endpoint, with_content: bool) -> Self {
+    /// One attempt of `event` at `endpoint`; `url` is what was called then, if that is known.
+    pub(crate) fn of(
+        record: &AttemptRecord,
+        event: &Event,
+        endpoint: &Endpoint,
+        url: Option<String>,
+        with_content: bool,
+    ) -> Self {
         let status = MessageStatus::of_attempt(record);
         let response =
             if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
@@ -56,7 +62,7 @@ impl MessageAttemptOut {
             id: attempt_id(endpoint.id, record.seq, record.started_at),
             msg_id: event.message_id(),
             endpoint_id: endpoint.public_id(),
-            url: masked(&endpoint.url).into_owned(),
+            url: url.unwrap_or_default(),
             response,
             response_status_code: record.status,
             response_duration_ms: record.duration_ms,
@@ -105,12 +111,18 @@ pub(crate) struct MessageEndpointOut {
     status: MessageStatus,
     status_text: &'static str,
     next_attempt: Option<Timestamp>,
+    /// The endpoint was deleted; it is listed for as long as its attempts are kept.
+    deleted: bool,
 }
 
 impl MessageEndpointOut {
     /// An endpoint where the delivery stands so.
-    pub(crate) fn of(endpoint: &Endpoint, status: MessageStatus, next_attempt: Option<Timestamp>) -> Self {
-        MessageEndpointOut { endpoint: endpoint.into(), status, status_text: status.text(), next_attempt }
+    pub(crate) fn of(
+        endpoint: &Endpoint,
+        deleted: bool,
+        (status, next_attempt): (MessageStatus, Option<Timestamp>),
+    ) -> Self {
+        MessageEndpointOut { endpoint: endpoint.into(), status, status_text: status.text(), next_attempt, deleted }
     }
 }
 

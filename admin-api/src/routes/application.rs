@@ -22,7 +22,7 @@ use http::StatusCode;
 use model::id::IdKind;
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, Seq, UnixMs};
 use serde::Deserialize;
-use storage::tables::{application, counter, endpoint};
+use storage::tables::{application, counter, deleted_endpoint, endpoint};
 use storage::txn::{Change, Txn};
 use storage::{Direction, StoreError};
 use utoipa::IntoParams;
@@ -290,8 +290,10 @@ pub(crate) async fn delete(
     Ok(NO_CONTENT)
 }
 
-/// Removes an endpoint and leaves a job that removes what was kept for it.
+/// Removes an endpoint and leaves a job that removes what was kept for it. Its attempts stay for as long as those of
+/// others, and with them what is shown of it in the history of its messages.
 pub(super) fn remove_endpoint(txn: &mut Txn<'_>, row: &Endpoint, now: UnixMs) -> Result<(), ApiError> {
+    deleted_endpoint::keep(txn, row)?;
     endpoint::remove(txn, row)?;
     purge(txn, row.target(), JobKind::PurgeEndpoint, now)
 }

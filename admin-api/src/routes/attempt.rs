@@ -12,7 +12,7 @@ use crate::dto::message::MessageOut;
 use crate::dto::status::{MessageStatus, StatusCodeClass};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
+use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams, find_endpoint};
 use crate::json::JsonBytes;
 use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
 use crate::paging::{Ordering, Page};
@@ -22,11 +22,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, attempt_id};
-use model::{AttemptRecord, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::{AppId, AttemptRecord, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use serde::Deserialize;
 use storage::read::Read;
 use storage::tables::history::{self, HistoryPosition};
-use storage::tables::{endpoint, log};
+use storage::tables::{deleted_endpoint, endpoint, endpoint_url, log};
 use utoipa::IntoParams;
 
 /// The parameters of both lists.
@@ -105,8 +105,14 @@ impl ListQuery {
         page
     }
 
-    pub(super) fn show(&self, record: &AttemptRecord, event: &Event, endpoint: &Endpoint) -> MessageAttemptOut {
-        let shown = MessageAttemptOut::of(record, event, endpoint, self.with_content);
+    pub(super) fn show(
+        &self,
+        record: &AttemptRecord,
+        event: &Event,
+        endpoint: &Endpoint,
+        url: Option<String>,
+    ) -> MessageAttemptOut {
+        let shown = MessageAttemptOut::of(record, event, endpoint, url, self.with_content);
         if self.with_msg { shown.with_message(MessageOut::of(event, self.with_content)) } else { shown }
     }
 }
@@ -170,7 +176,7 @@ fn page_of_endpoint(
             // An event past its retention takes its attempts with it.
             if let Some(event) = log::get(read, row.app, record.seq)?.filter(|event| filter.fits(event)) {
                 bytes += if query.shows_payloads() { event.payload.len() } else { 0 };
-                data.push(query.show(record, &event, row));
+                data.push(query.show(record, &event, row, url_called(read, row, record)?));
             }
         }
     }
@@ -196,6 +202,25 @@ fn newest_of(read: &(impl Read + ?Sized), row: &Endpoint, query: &ListQuery) -> 
         first_below: log::before_time(read, row.app, before)?.next().min(newest.first_below),
         later_before: (before, Seq::ZERO).min(newest.later_before),
     })
+}
+
+/// The URL that an attempt called, as far as it is known.
+pub(super) fn url_called(
+    read: &(impl Read + ?Sized),
+    row: &Endpoint,
+    record: &AttemptRecord,
+) -> Result<Option<String>, ApiError> {
+    Ok(endpoint_url::get(read, row.target(), record.url_number, &row.url)?)
+}
+
+/// An endpoint that is there, or that was deleted and has attempts yet: by its id or, while it is there, its uid.
+pub(super) fn find_ever(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
+    if let Some(found) = find_endpoint(read, app, text)? {
+        return Ok(Some(found));
+    }
+    let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) else { return Ok(None) };
+    let deleted = deleted_endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
+    Ok(deleted.filter(|row| row.public_id() == text))
 }
 
 /// Whether everything further on is older than asked for, or newer when going back. First attempts are in order of their
@@ -241,8 +266,10 @@ pub(crate) async fn get(
 ) -> Result<Json<MessageAttemptOut>, ApiError> {
     let text = path.get("attempt_id")?.to_owned();
     let shown = state.read(move |state| {
-        let (record, row) = find(&**state.store(), &event, &text)?;
-        Ok(MessageAttemptOut::of(&record, &event, &row, true))
+        let read = &**state.store();
+        let (record, row) = find(read, &event, &text)?;
+        let url = url_called(read, &row, &record)?;
+        Ok(MessageAttemptOut::of(&record, &event, &row, url, true))
     });
     Ok(Json(shown.await?))
 }
@@ -254,7 +281,10 @@ fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<(Attem
         return Err(missing);
     };
     let target = EndpointRef { app: event.app, endpoint: EndpointId(parts.number) };
-    let Some(row) = endpoint::get(read, target)? else { return Err(missing) };
+    let living = endpoint::get(read, target)?;
+    let Some(row) = living.map_or_else(|| deleted_endpoint::get(read, target), |row| Ok(Some(row)))? else {
+        return Err(missing);
+    };
     let records = history::of_message(read, target, event.seq)?;
     let found = records.into_iter().find(|record| attempt_id(row.id, record.seq, record.started_at) == text);
     Ok((found.ok_or(missing)?, row))

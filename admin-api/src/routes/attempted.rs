@@ -17,12 +17,15 @@ use crate::limits::PAGE_SCAN_MAX;
 use crate::paging::{Ordering, Page, PageQuery};
 use crate::reader::Reader;
 use crate::state::ApiState;
-
+use engine::delivery_state::delivery_state_of_deleted;
 use model::id::IdKind;
 use model::{Endpoint, EndpointId, Event};
 use serde::Deserialize;
-use storage::tables::endpoint;
+use storage::tables::deleted_endpoint;
 use utoipa::IntoParams;
+
+/// An endpoint, whether it was deleted, and how the delivery to it stands.
+type Destination = (Endpoint, bool, (MessageStatus, Option<Timestamp>));
 
 /// Endpoints read in one step.
 const ENDPOINTS_PER_STEP: usize = 256;
@@ -87,7 +90,7 @@ pub(crate) async fn messages(
     list.await
 }
 
-/// Lists the endpoints of a message.
+/// Lists the endpoints of a message; deleted ones for as long as their attempts are kept.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", tag = "Message Attempt",
     operation_id = "v1.message-attempt.list-attempted-destinations", params(MessagePath, PageQuery),
     responses((status = 200, body = ListResponse<MessageEndpointOut>)))]
@@ -106,35 +109,36 @@ fn page_of_destinations(
     event: &Event,
     page: &Page<EndpointId>,
 ) -> Result<ListResponse<MessageEndpointOut>, ApiError> {
-    let (mut found, mut seen, mut after): (Vec<(Endpoint, _)>, _, _) = (Vec::new(), 0, page.after);
-    let mut has_more = false;
+    let (mut found, mut seen, mut after): (Vec<Destination>, _, _) = (Vec::new(), 0, page.after);
+    let (mut has_more, mut last_seen) = (false, None);
+    let read = &**state.store();
     'steps: loop {
-        let rows = endpoint::list(&**state.store(), event.app, after, ENDPOINTS_PER_STEP, page.direction())?;
+        let rows = deleted_endpoint::list_with_living(read, event.app, after, ENDPOINTS_PER_STEP, page.direction())?;
         let is_last = rows.len() < ENDPOINTS_PER_STEP;
-        for row in rows {
+        for (row, deleted) in rows {
             if found.len() == page.limit || seen == PAGE_SCAN_MAX {
                 has_more = true;
                 break 'steps;
             }
             seen += 1;
             after = Some(row.id);
-            let delivery = state.standings(&row)?.of(&**state.store(), event)?;
+            last_seen = Some(row.public_id());
+            let delivery = match deleted {
+                true => delivery_state_of_deleted(read, row.target(), event.seq)?,
+                false => state.standings(&row)?.of(read, event)?,
+            };
             if let Some(standing) = MessageStatus::of_destination(&delivery) {
-                found.push((row, standing));
+                found.push((row, deleted, standing));
             }
         }
         if is_last {
             break;
         }
     }
-    let last_seen = match (has_more, after) {
-        (true, Some(id)) => endpoint::get(&**state.store(), model::EndpointRef { app: event.app, endpoint: id })?,
-        _ => None,
-    };
-    let show = |(row, (status, next)): &(Endpoint, (MessageStatus, _))| MessageEndpointOut::of(row, *status, *next);
-    let mut list = page.respond(found, |(row, _)| row.public_id(), show);
-    if let Some(row) = last_seen {
-        page.cut_short(&mut list, &row.public_id());
+    let show = |(row, deleted, standing): &Destination| MessageEndpointOut::of(row, *deleted, *standing);
+    let mut list = page.respond(found, |(row, _, _)| row.public_id(), show);
+    if let Some(id) = last_seen.filter(|_| has_more) {
+        page.cut_short(&mut list, &id);
     }
     Ok(list)
 }

@@ -1,23 +1,22 @@
 //! The attempts of one message, gathered from the endpoints of its application, newest first.
 //!
-//! The history is kept by endpoint, so each endpoint is looked at. A page looks at a bounded number of them, a *stretch*:
+//! The history is kept by endpoint, so each endpoint is looked at, those that were deleted and have attempts yet included. A page looks at a bounded number of them, a *stretch*:
 //! nearly every application is one. One with more endpoints is listed stretch by stretch, each newest first; a page that
 //! ends a stretch says `done: false`, whatever it found, and its iterator leads on to the next. Going back ends where the
 //! stretch began. In memory are never more attempts than a page and one step of endpoints have.
 //!
 //! Deliberately no index by message: it would be a write for every attempt, for a list that is seldom asked for.
 
-use super::attempt::ListQuery;
+use super::attempt::{ListQuery, find_ever, url_called};
 use crate::dto::attempt::MessageAttemptOut;
 use crate::dto::fields::ListResponse;
 use crate::error::ApiError;
-use crate::extract::find_endpoint;
 use crate::limits::ENDPOINTS_SCAN_MAX;
 use crate::paging::Page;
 use model::id::{IdKind, IdParts};
 use model::{AppId, AttemptRecord, Endpoint, EndpointId, Event};
 use storage::read::Read;
-use storage::tables::{endpoint, history};
+use storage::tables::{deleted_endpoint, history};
 use storage::{Direction, StoreError};
 
 /// Endpoints read in one step.
@@ -102,15 +101,20 @@ pub(super) fn page_of_message(
     };
     let upto = match &query.endpoint_id {
         Some(text) => {
-            let row = find_endpoint(read, event.app, text)?.ok_or(ApiError::NotFound("endpoint"))?;
+            let row = find_ever(read, event.app, text)?.ok_or(ApiError::NotFound("endpoint"))?;
             gather(vec![row])?;
             None
         }
         None => each_step(read, event.app, place, gather)?,
     };
     let is_stretch_done = found.len() <= page.limit && direction == Direction::Reverse;
-    let key = |(key, _, _): &Found| Place { after: Some(*key), upto, ..place }.to_text();
-    let mut list = page.respond(found, key, |(_, record, row)| query.show(record, event, row));
+    let with_url = |(key, record, row): Found| {
+        let url = url_called(read, &row, &record)?;
+        Ok((key, record, row, url))
+    };
+    let found = found.into_iter().map(with_url).collect::<Result<Vec<_>, ApiError>>()?;
+    let key = |(key, ..): &(IdParts, _, _, _)| Place { after: Some(*key), upto, ..place }.to_text();
+    let mut list = page.respond(found, key, |(_, record, row, url)| query.show(record, event, row, url.clone()));
     if let Some(upto) = upto.filter(|_| is_stretch_done) {
         list.iterator = Some(Place { from: upto, upto: None, after: None }.to_text());
         list.done = false;
@@ -128,7 +132,7 @@ fn each_step(
     let (mut at, mut seen) = (place.from, 0);
     while seen < ENDPOINTS_SCAN_MAX {
         let wanted = ENDPOINTS_PER_STEP.min(ENDPOINTS_SCAN_MAX - seen);
-        let mut rows = endpoint::list(read, app, Some(EndpointId(at)), wanted, Direction::Forward)?;
+        let mut rows = ever(read, app, at, wanted)?;
         let is_last = rows.len() < wanted || place.upto.is_some_and(|upto| rows.iter().any(|row| row.id.0 >= upto));
         rows.retain(|row| place.upto.is_none_or(|upto| row.id.0 <= upto));
         seen += rows.len();
@@ -138,8 +142,14 @@ fn each_step(
             return Ok(place.upto);
         }
     }
-    let next = endpoint::list(read, app, Some(EndpointId(at)), 1, Direction::Forward)?;
+    let next = ever(read, app, at, 1)?;
     Ok(place.upto.or((!next.is_empty()).then_some(at)))
+}
+
+/// Endpoints behind `at`, deleted ones included.
+fn ever(read: &(impl Read + ?Sized), app: AppId, at: u32, limit: usize) -> Result<Vec<Endpoint>, StoreError> {
+    let rows = deleted_endpoint::list_with_living(read, app, Some(EndpointId(at)), limit, Direction::Forward)?;
+    Ok(rows.into_iter().map(|(row, _)| row).collect())
 }
 
 #[cfg(test)]

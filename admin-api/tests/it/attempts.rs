@@ -19,6 +19,7 @@ pub(crate) fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> Attempt
         response: b"said \xff".to_vec(),
         next_attempt_at: None,
         note: None,
+        url_number: 0,
     }
 }
 

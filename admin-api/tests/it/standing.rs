@@ -2,10 +2,12 @@
 //! with the reason.
 
 use crate::harness::{Api, place, target};
+use model::{AttemptRecord, Seq};
 use model::{Endpoint, EndpointRef, OutcomeClass, Pending, Trigger, UnixMs};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use storage::tables::{delivery, endpoint, retained};
+use storage::tables::history::{self, LastRuns};
+use storage::tables::{delivery, endpoint, endpoint_url, retained};
 
 /// A finished task.
 async fn finished(api: &Api, task: &Value) -> Value {
@@ -155,4 +157,90 @@ async fn what_passed_a_disabled_endpoint_is_cancelled_by_the_filter_of_then() {
     assert_eq!((&data["queued"], &data["skipped"]["neverForIt"]), (&1.into(), &1.into()));
     let row: Option<Endpoint> = endpoint::get(&**api.engine.store(), target(&app, &endpoint_out)).unwrap();
     assert!(row.is_some());
+}
+
+/// An attempt at the URL of this number.
+fn attempt(seq: Seq, at: UnixMs, attempt: u16, url_number: u32) -> AttemptRecord {
+    AttemptRecord {
+        seq,
+        started_at: at,
+        duration_ms: 1,
+        attempt,
+        trigger: Trigger::Scheduled,
+        outcome: OutcomeClass::ServerError,
+        status: 500,
+        response: Vec::new(),
+        next_attempt_at: None,
+        note: None,
+        url_number,
+    }
+}
+
+/// A message with an attempt at either of two URLs of one endpoint, of which the first had a password in it.
+async fn moved(api: &Api) -> (Value, Value) {
+    let app = api.app("acme").await;
+    let endpoint = api.endpoint("acme", "one").await;
+    let message = api.message("acme", "a").await;
+    let ((_, seq, at), target) = (place(&message), target(&app, &endpoint));
+    let mut row = endpoint::get(&**api.engine.store(), target).unwrap().unwrap();
+    row.url = api.target_url().replace("http://", "http://me:secret@");
+    api.rows(move |txn| endpoint::put(txn, &row)).await;
+    let other = json!({"url": api.target_url() + "other"});
+    api.patch("/app/acme/endpoint/one", other).await.expect(200);
+    assert_eq!(endpoint_url::number(&**api.engine.store(), target).unwrap(), 2);
+    api.rows(move |txn| {
+        history::put_first(txn, &mut LastRuns::default(), target, vec![attempt(seq, at, 1, 1)])?;
+        history::put_later(txn, target, attempt(seq, at.plus_ms(5), 2, 2))
+    })
+    .await;
+    (endpoint, message)
+}
+
+#[tokio::test]
+async fn each_attempt_shows_the_url_that_it_called_without_its_password() {
+    let api = Api::start();
+    let (_, message) = moved(&api).await;
+    let id = message["id"].as_str().unwrap();
+    let called = [api.target_url() + "other", api.target_url().replace("http://", "http://***@")];
+    for path in [format!("/app/acme/attempt/msg/{id}"), "/app/acme/attempt/endpoint/one".to_owned()] {
+        let attempts = api.all(&path).await.0;
+        let urls: Vec<&str> = attempts.iter().map(|attempt| attempt["url"].as_str().unwrap()).collect();
+        assert_eq!(urls, called, "{path}");
+        for (attempt, url) in attempts.iter().zip(&called) {
+            let path = format!("/app/acme/msg/{id}/attempt/{}", attempt["id"].as_str().unwrap());
+            assert_eq!(&api.get(&path).await.expect(200)["url"], url);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_and_its_attempts_stay_in_the_history_of_the_message() {
+    let api = Api::start();
+    let (gone, message) = moved(&api).await;
+    let id = message["id"].as_str().unwrap();
+    api.endpoint("acme", "two").await;
+    let before = api.all(&format!("/app/acme/attempt/msg/{id}")).await.0;
+    api.delete("/app/acme/endpoint/one").await.expect(204);
+    // Its job has run: what it owed is gone, what it did is not.
+    for task in api.all("/background-task").await.0 {
+        finished(&api, &task).await;
+    }
+    assert_eq!(api.all(&format!("/app/acme/attempt/msg/{id}?limit=1")).await.0, before);
+    let of_it = format!("/app/acme/attempt/msg/{id}?endpoint_id={}", gone["id"].as_str().unwrap());
+    assert_eq!(api.all(&of_it).await.0, before);
+    for attempt in &before {
+        let path = format!("/app/acme/msg/{id}/attempt/{}", attempt["id"].as_str().unwrap());
+        assert_eq!(&api.get(&path).await.expect(200), attempt);
+    }
+    let destinations = api.all(&format!("/app/acme/msg/{id}/endpoint?limit=1")).await.0;
+    let shown: Vec<_> = destinations.iter().map(|shown| (&shown["uid"], &shown["status"], &shown["deleted"])).collect();
+    assert_eq!(shown, [(&"one".into(), &2.into(), &true.into())], "and not the one that was made later");
+    // Nothing else finds it, its name is free, and another application never saw it.
+    api.get("/app/acme/endpoint/one").await.expect_error(404, "not_found");
+    api.get("/app/acme/attempt/endpoint/one").await.expect_error(404, "not_found");
+    api.endpoint("acme", "one").await;
+    api.app("other").await;
+    let foreign = api.message("other", "a").await;
+    let path = format!("/app/other/msg/{}/endpoint", foreign["id"].as_str().unwrap());
+    assert_eq!(api.all(&path).await.0, Vec::<Value>::new());
 }

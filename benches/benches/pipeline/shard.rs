@@ -138,6 +138,7 @@ fn success(seq: Seq) -> Finished {
         retry_after_ms: None,
         response: Vec::new(),
         note: None,
+        url_number: 0,
         lack: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
-use model::{AppId, AttemptRecord, DeadLetterReason, Disabled, EndpointId, EndpointRef, Seq, Trigger};
+use model::{AppId, AttemptRecord, DeadLetterReason, Disabled, EndpointId, Trigger};
 use std::sync::Arc;
 use storage::store::MemoryStore;
 use storage::tables::endpoint;
@@ -57,7 +57,7 @@ fn every_combination_of_facts_has_one_standing() {
         (Facts { tried: Tried::Succeeded, letter: Some(letter()), ..facts() }, DeliveryState::Delivered),
         (Facts { tried: Tried::Succeeded, pending: Some(pending()), ..facts() }, waits.clone()),
         (Facts { pending: Some(pending()), letter: Some(letter()), passed: false, ..facts() }, waits),
-        (Facts { expunged: gone, ..facts() }, DeliveryState::NotMatched),
+        (Facts { expunged: gone, ..facts() }, DeliveryState::HistoryGone),
         (Facts { expunged: gone, passed: false, ..facts() }, expunged(UnixMs(7), 0)),
         (Facts { expunged: gone, pending: Some(pending()), ..facts() }, expunged(UnixMs(9), 1)),
         (Facts { expunged: gone, tried: Tried::Succeeded, ..facts() }, DeliveryState::Delivered),
@@ -127,6 +127,7 @@ impl World {
             response: Vec::new(),
             next_attempt_at: None,
             note: None,
+            url_number: 0,
         };
         self.write(|txn| history::put_first(txn, &mut LastRuns::default(), TARGET, vec![record]));
     }

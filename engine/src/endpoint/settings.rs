@@ -24,6 +24,8 @@ pub struct Settings {
     pub timeout_ms: u32,
     /// What its lane is to keep to.
     pub policy: LanePolicy,
+    /// Which of the endpoint's URLs the target has.
+    pub url_number: u32,
     /// The pace of its application as a whole, if that has one.
     pub pace: Option<Arc<AppPace>>,
     /// When these settings are to be built again: the next secret expires.
@@ -81,6 +83,7 @@ impl Settings {
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
             },
+            url_number: 0,
             pace,
             stale_at: row.secrets.iter().filter_map(|secret| secret.expires_at).filter(|at| *at > now).min(),
         }

@@ -181,6 +181,8 @@ impl Counters {
                     Sweep::Gaps => "gaps",
                     Sweep::IdempotencyKeys => "idempotency_keys",
                     Sweep::Jobs => "jobs",
+                    Sweep::DeletedEndpoints => "deleted_endpoints",
+                    Sweep::EndpointUrls => "endpoint_urls",
                 })
             }),
             events_retained: retained("events"),

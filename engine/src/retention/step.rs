@@ -6,7 +6,9 @@
 use super::Cutoffs;
 use model::{AppId, EndpointRef, Seq, UnixMs};
 use storage::tables::sweep::{SweepPosition, Swept};
-use storage::tables::{dead_letter, delivery, expunge, history, idempotency, job, log, retained};
+use storage::tables::{
+    dead_letter, deleted_endpoint, delivery, endpoint_url, expunge, history, idempotency, job, log, retained,
+};
 use storage::{StoreError, Txn};
 
 /// Rows that one step removes or looks at, roughly. In blocks of events: two megabytes.
@@ -62,11 +64,22 @@ pub enum Sweep {
     IdempotencyKeys,
     /// Finished jobs.
     Jobs,
+    /// Deleted endpoints without attempts.
+    DeletedEndpoints,
+    /// URLs that endpoints had, and that no attempt called.
+    EndpointUrls,
 }
 
 impl Sweep {
-    pub(super) const ALL: [Sweep; 5] =
-        [Sweep::DeadLetters, Sweep::Expired, Sweep::Gaps, Sweep::IdempotencyKeys, Sweep::Jobs];
+    pub(super) const ALL: [Sweep; 7] = [
+        Sweep::DeadLetters,
+        Sweep::Expired,
+        Sweep::Gaps,
+        Sweep::IdempotencyKeys,
+        Sweep::Jobs,
+        Sweep::DeletedEndpoints,
+        Sweep::EndpointUrls,
+    ];
 }
 
 /// What steps did.
@@ -140,6 +153,8 @@ fn sweep(
         Sweep::Gaps => delivery::sweep_gaps(txn, position, ROWS_PER_STEP),
         Sweep::IdempotencyKeys => idempotency::sweep(txn, position, cutoffs.time, ROWS_PER_STEP),
         Sweep::Jobs => job::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
+        Sweep::DeletedEndpoints => deleted_endpoint::sweep(txn, position, ROWS_PER_STEP),
+        Sweep::EndpointUrls => endpoint_url::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
     }
 }
 

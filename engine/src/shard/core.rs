@@ -26,7 +26,7 @@ use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use storage::tables::{application, endpoint};
+use storage::tables::{application, endpoint, endpoint_url};
 use storage::writer::WriterHandle;
 use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
@@ -217,15 +217,25 @@ impl ShardCore {
         self.places.borrow().taken()
     }
 
-    /// An endpoint's settings as its rows say now. Two reads of cached rows; none when it is gone.
+    /// An endpoint's settings as its rows say now. A few reads of cached rows; none when it is gone.
     ///
     /// # Errors
     /// Whatever the store reports.
     pub fn settings(&self, target: EndpointRef, now: UnixMs) -> Result<Option<Settings>, StoreError> {
-        let Some(row) = endpoint::get(&*self.store, target)? else { return Ok(None) };
+        // The number before the row and once more behind it: the endpoint may move between two reads.
+        let mut url_number = endpoint_url::number(&*self.store, target)?;
+        let row = loop {
+            let Some(row) = endpoint::get(&*self.store, target)? else { return Ok(None) };
+            let behind = endpoint_url::number(&*self.store, target)?;
+            if behind == url_number {
+                break row;
+            }
+            url_number = behind;
+        };
         let rate = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
         let pace = rate.map(|rate| self.paces.of(target.app, rate, now));
-        Ok(Some(Settings::of(&row, pace, &self.config, &self.master, &self.guard, now)))
+        let settings = Settings::of(&row, pace, &self.config, &self.master, &self.guard, now);
+        Ok(Some(Settings { url_number, ..settings }))
     }
 
     /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is

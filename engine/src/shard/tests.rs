@@ -257,6 +257,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
             retry_after_ms: None,
             response: Vec::new(),
             note: None,
+            url_number: 0,
             lack,
         };
         cell.ended.borrow_mut().push(finished);

@@ -107,9 +107,9 @@ async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
 async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
-    let (target, timeout_ms) = {
+    let (target, timeout_ms, url_number) = {
         let settings = cell.settings.borrow();
-        (settings.target.clone(), settings.timeout_ms)
+        (settings.target.clone(), settings.timeout_ms, settings.url_number)
     };
     let result = match target {
         Ok(target) => {
@@ -150,6 +150,7 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         retry_after_ms,
         response: result.response,
         note: result.note,
+        url_number,
         lack: result.lack,
     };
     shard.attempt_over(&cell, finished);

@@ -87,3 +87,28 @@ fn between_two_attempts_a_delivery_is_sending_from_one_side_and_failed_from_the_
     let stats = server.api_expect(200, "GET", &format!("{HOOK}/stats"), Value::Null);
     assert_eq!((&stats["sending"], &stats["pending"], &stats["fail"]), (&1.into(), &0.into(), &0.into()));
 }
+
+#[test]
+fn the_history_keeps_the_url_that_was_called_and_an_endpoint_that_was_deleted() {
+    let (mut server, receiver) = (Server::start(&[]), Receiver::start());
+    set_up(&server, &receiver);
+    receiver.script("/old", [Behaviour::status(500)]);
+    let id = push(&server, "a");
+    let attempts = || list(&server, &format!("{APP}/attempt/msg/{id}"));
+    poll_until("a failed attempt", seconds(20), || (attempts().len() == 1).then_some(()));
+    server.api_expect(200, "PATCH", HOOK, json!({"url": receiver.url("/new")}));
+    server.api_expect(202, "POST", &format!("{APP}/msg/{id}/endpoint/hook/resend"), json!({}));
+    poll_until("a second attempt", seconds(20), || (attempts().len() == 2).then_some(()));
+    let urls = |attempts: &[Value]| attempts.iter().map(|one| one["url"].clone()).collect::<Vec<_>>();
+    assert_eq!(urls(&attempts()), [receiver.url("/new"), receiver.url("/old")]);
+    let before = attempts();
+    server.api_expect(204, "DELETE", HOOK, Value::Null);
+    server.restart();
+    let after = list(&server, &format!("{APP}/attempt/msg/{id}"));
+    assert_eq!(after, before);
+    let destinations = list(&server, &format!("{APP}/msg/{id}/endpoint"));
+    assert_eq!((&destinations[0]["uid"], &destinations[0]["status"]), (&"hook".into(), &0.into()));
+    // With the application everything goes.
+    server.api_expect(204, "DELETE", APP, Value::Null);
+    server.api_expect(404, "GET", &format!("{APP}/msg/{id}/endpoint"), Value::Null);
+}

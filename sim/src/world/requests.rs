@@ -14,7 +14,7 @@ use model::{
     UnixMs,
 };
 use rand::RngExt;
-use storage::tables::{application, counter, delivery, endpoint, expunge, job, log};
+use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
 use storage::writer::IngestOutcome;
 use storage::{Change, Direction, Txn};
 
@@ -179,6 +179,7 @@ impl World {
         let (now, target) = (self.node.clock.now(), row.target());
         self.change(format!("{} is deleted", row.id), move |txn| {
             let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            deleted_endpoint::keep(txn, &row)?;
             endpoint::remove(txn, &row)?;
             start_job(txn, target, JobKind::PurgeEndpoint, (Seq::ZERO, Seq::MAX), now)
         });

@@ -177,6 +177,7 @@ impl World {
             retry_after_ms: exchange.retry_after.as_ref().and_then(|value| retry_after::parse(value, wall)),
             response: Vec::new(),
             note: None,
+            url_number: 0,
             lack: exchange.lack,
         };
         let ended = Ended { started_at: flight.started_at, outcome: exchange.outcome };

@@ -38,7 +38,11 @@ pub(crate) fn describe(key: &[u8]) -> String {
         | KeyKind::AttemptLaterBySeq
         | KeyKind::Gap
         | KeyKind::Health
-        | KeyKind::Expired => endpoint_of(kind, key).ok().map(|target| format!(", endpoint {}", target.endpoint)),
+        | KeyKind::Expired
+        | KeyKind::EndpointUrl
+        | KeyKind::DeletedEndpoint => {
+            endpoint_of(kind, key).ok().map(|target| format!(", endpoint {}", target.endpoint))
+        }
         _ => None,
     };
     format!("{}{}{}", kind.name(), app.unwrap_or_default(), place.unwrap_or_default())
@@ -67,11 +71,8 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            assert_eq!(
-                named.is_some(),
-                (1..=7).contains(&first) || (16..=33).contains(&first) || first == 36,
-                "{first}"
-            );
+            let is_kind = matches!(first, 1..=7 | 16..=33 | 36 | 40..=41);
+            assert_eq!(named.is_some(), is_kind, "{first}");
         }
     }
 }

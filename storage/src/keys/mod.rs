@@ -12,6 +12,7 @@ pub mod application_uid;
 pub mod endpoint;
 pub mod endpoint_part;
 pub mod endpoint_uid;
+pub mod endpoint_url;
 pub mod event_type;
 pub mod meta;
 
@@ -24,6 +25,7 @@ pub mod routed;
 pub mod cursor;
 pub mod dead_letter;
 pub mod dead_letter_by_time;
+pub mod deleted_endpoint;
 pub mod due;
 pub mod expired;
 pub mod expunge_at;
@@ -106,12 +108,16 @@ pub enum KeyKind {
     ExpungeAt = 33,
     /// Pieces of an endpoint's row beyond the first.
     EndpointPart = 36,
+    /// URLs that an endpoint had before its present one, by endpoint and number.
+    EndpointUrl = 40,
+    /// Endpoints that were deleted and have attempts yet.
+    DeletedEndpoint = 41,
 }
 
 impl KeyKind {
     /// Those whose keys begin with the number of an application. The mark of what was routed is last, and goes last when an
     /// application does: nobody may take its log for an empty one while there is some of it left.
-    pub(crate) const OF_APPS: [KeyKind; 20] = [
+    pub(crate) const OF_APPS: [KeyKind; 22] = [
         KeyKind::Application,
         KeyKind::Event,
         KeyKind::Chunk,
@@ -131,6 +137,8 @@ impl KeyKind {
         KeyKind::Health,
         KeyKind::Idempotency,
         KeyKind::Expired,
+        KeyKind::EndpointUrl,
+        KeyKind::DeletedEndpoint,
         KeyKind::Routed,
     ];
 
@@ -168,6 +176,8 @@ impl KeyKind {
             KeyKind::DeadLetterByTime => "dead_letter_by_time",
             KeyKind::ExpungeAt => "expunge_at",
             KeyKind::EndpointPart => "endpoint_part",
+            KeyKind::EndpointUrl => "endpoint_url",
+            KeyKind::DeletedEndpoint => "deleted_endpoint",
         }
     }
 }

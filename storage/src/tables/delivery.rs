@@ -16,7 +16,7 @@
 use crate::codec::{decode, encode};
 use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::log;
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::txn::Txn;
@@ -195,9 +195,12 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
     }
 }
 
-/// Opens or closes a gap that begins at `first`.
+/// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: what is shown of such a
+/// stretch then goes by the endpoint's present filter.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
-    txn.put(keys::gap::encode(target, first), encode(gap));
+    let value = encode(gap);
+    let value = if value.len() <= MAX_VALUE_BYTES { value } else { encode(&Gap { wanted: None, ..*gap }) };
+    txn.put(keys::gap::encode(target, first), value);
 }
 
 /// The gap that begins last at or before `seq`.

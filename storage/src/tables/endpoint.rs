@@ -1,7 +1,8 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is durable. Deliberately only these two rows: an endpoint's cursor,
-//! waiting deliveries and history are removed by a job. A name that is taken moves to the endpoint put last; whether it
+//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is durable.
+//! Deliberately only these rows: an endpoint's cursor and waiting deliveries are removed by a job, its history by
+//! retention. A name that is taken moves to the endpoint put last; whether it
 //! may is for the caller, who asks [`by_uid`] first.
 
 mod pieces;
@@ -9,12 +10,11 @@ mod pieces;
 pub use pieces::ROW_BYTES_MAX;
 pub(crate) use pieces::of_scan;
 
-use crate::codec;
 use crate::keys::{KeyKind, KeyRange, endpoint, endpoint_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, get_row, log, put_row, scan};
+use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_row, scan};
 use crate::txn::{Change, Txn};
 use model::{
     AppId, Cursor, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Gap, Seq, UnixMs,
@@ -118,6 +118,9 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
     let moved = before.as_ref().is_some_and(|before| before.url != row.url);
+    if let Some(before) = before.as_ref().filter(|_| moved) {
+        endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?;
+    }
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
@@ -178,9 +181,7 @@ fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), St
 
 /// Opens a gap. What was accepted up to here and is not settled was judged by the filter that is committed.
 fn open_gap(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
-    let committed = txn.committed(&endpoint::encode(row.target()))?;
-    let committed = committed.map(|value| codec::decode::<Endpoint>(KeyKind::Endpoint.name(), &value)).transpose()?;
-    let (first, wanted) = match committed {
+    let (first, wanted) = match pieces::get(&txn.before(), row.target())? {
         Some(before) => {
             let cursor = stands_at(txn, row.target())?;
             cancel_holes(txn, row.target(), &cursor.holes, reason)?;

@@ -12,7 +12,9 @@ pub mod counter;
 
 pub mod api_key;
 pub mod application;
+pub mod deleted_endpoint;
 pub mod endpoint;
+pub mod endpoint_url;
 pub mod event_type;
 
 pub mod log;

@@ -65,6 +65,7 @@ impl Lane {
             response: finished.response,
             next_attempt_at,
             note: finished.note,
+            url_number: finished.url_number,
         };
         self.leave_line(seq, was_due);
         if let Some(due) = next_attempt_at {

@@ -109,6 +109,8 @@ pub struct Finished {
     pub retry_after_ms: Option<u64>,
     /// The start of the body, or the error in words.
     pub response: Vec<u8>,
+    /// Which of the endpoint's URLs was called.
+    pub url_number: u32,
     /// What was wrong with an answer whose status counts.
     pub note: Option<AnswerNote>,
     /// Set when there was no attempt, for want of something of ours.

@@ -59,7 +59,8 @@ fn counters(store: &dyn Store) -> Result<(), StoreError> {
         let last = last_key(store, KeyRange::prefix(vec![kind as u8]))?;
         app = app.max(last.and_then(|key| keys::app_of(&key)).unwrap_or(app));
     }
-    for kind in [KeyKind::Endpoint, KeyKind::Cursor, KeyKind::Health, KeyKind::AttemptFirst] {
+    let kinds = [KeyKind::Endpoint, KeyKind::DeletedEndpoint, KeyKind::Cursor, KeyKind::Health, KeyKind::AttemptFirst];
+    for kind in kinds {
         let mut after = None;
         loop {
             let range = keys::beyond_endpoint(kind, after);

@@ -109,15 +109,15 @@ mod tests {
     use crate::tables::testing::{TestStore, plain_endpoint, target};
     use model::AppId;
 
-    fn with_url(len: usize) -> Endpoint {
-        Endpoint { url: "u".repeat(len), ..plain_endpoint(target(1, 1)) }
+    fn with_text(len: usize) -> Endpoint {
+        Endpoint { description: "u".repeat(len), ..plain_endpoint(target(1, 1)) }
     }
 
     #[test]
     fn a_row_grows_and_shrinks_and_leaves_nothing_behind() {
         let store = TestStore::default();
         for len in [10, 9_000, 100_000, 20_000, 8_192, 8_000, 40_000, 0] {
-            let row = with_url(len);
+            let row = with_text(len);
             store.write(|txn| put_endpoint(txn, &row));
             assert_eq!(get(&store, row.target()).unwrap(), Some(row.clone()));
             assert_eq!(
@@ -128,7 +128,7 @@ mod tests {
             // The row, its pieces, and the count of endpoints.
             assert!((pieces + 1..=pieces + 2).contains(&store.row_count()), "{len}: {}", store.row_count());
         }
-        let long = with_url(50_000);
+        let long = with_text(50_000);
         store.write(|txn| put_endpoint(txn, &long).and_then(|()| remove_endpoint(txn, &long)));
         assert_eq!(store.row_count(), 0);
     }
@@ -137,11 +137,11 @@ mod tests {
     fn a_row_that_is_too_long_is_refused_and_a_piece_that_is_missing_is_damage() {
         let store = TestStore::default();
         store.write(|txn| {
-            assert!(put_endpoint(txn, &with_url(ROW_BYTES_MAX)).unwrap_err().is_refusal());
+            assert!(put_endpoint(txn, &with_text(ROW_BYTES_MAX)).unwrap_err().is_refusal());
             Ok(())
         });
         store.write(|txn| {
-            put_endpoint(txn, &with_url(30_000))?;
+            put_endpoint(txn, &with_text(30_000))?;
             txn.delete(endpoint_part::encode(target(1, 1), 1));
             Ok(())
         });

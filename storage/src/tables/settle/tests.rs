@@ -47,6 +47,7 @@ fn record(seq: Seq, trigger: Trigger) -> AttemptRecord {
         response: b"no".to_vec(),
         next_attempt_at: None,
         note: None,
+        url_number: 0,
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn answer(seq: Seq, at: UnixMs, outcome: OutcomeClass, status: u16) -
         retry_after_ms: None,
         response: Vec::new(),
         note: None,
+        url_number: 0,
         lack: None,
     }
 }

@@ -12,10 +12,11 @@
 //! 5       2      number of records, little-endian
 //! 7       ...    records
 //!
-//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due, 4: a note) · 1 byte outcome · varint position, less that of
+//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due, 4: a note, 8: another URL
+//! of the endpoint than the record before, the first: than URL 0) · 1 byte outcome · varint position, less that of
 //! the record before (the first: from 0) · signed varint start, less that of the record before (the first: from 0) ·
 //! varint duration · varint attempt · varint status · [signed varint next attempt, less the start] · [1 byte note] ·
-//! varint length of the response · the response
+//! [varint number of the URL] · varint length of the response · the response
 //! ```
 //!
 //! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is folded
@@ -50,12 +51,30 @@ const HEADER_BYTES: usize = CRC_BYTES + 3;
 const FLAG_MANUAL: u8 = 1;
 const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
+const FLAG_URL: u8 = 8;
+
+/// What a record is packed by difference from.
+#[derive(Clone, Copy)]
+struct Previous {
+    seq: Seq,
+    started_at: UnixMs,
+    url_number: u32,
+}
+
+impl Previous {
+    /// What the first record is packed from.
+    const NONE: Previous = Previous { seq: Seq::ZERO, started_at: UnixMs::ZERO, url_number: 0 };
+
+    fn of(record: &AttemptRecord) -> Previous {
+        Previous { seq: record.seq, started_at: record.started_at, url_number: record.url_number }
+    }
+}
 
 /// Packs records until one does not fit.
 pub(super) struct RunBuilder {
     bytes: Vec<u8>,
     first: Seq,
-    previous: (Seq, UnixMs),
+    previous: Previous,
     count: u16,
 }
 
@@ -64,14 +83,14 @@ impl RunBuilder {
     pub(super) fn new(first: Seq) -> RunBuilder {
         let mut bytes = Vec::with_capacity(512);
         bytes.resize(HEADER_BYTES, 0);
-        RunBuilder { bytes, first, previous: (Seq::ZERO, UnixMs::ZERO), count: 0 }
+        RunBuilder { bytes, first, previous: Previous::NONE, count: 0 }
     }
 
     /// Adds a record, or says `false` and is as before. Positions ascend; a response is already cut, so that the first
     /// record of a run always fits.
     pub(super) fn push(&mut self, record: &AttemptRecord) -> bool {
         debug_assert!(record.seq >= self.first && record.response.len() <= MAX_RESPONSE_BYTES);
-        debug_assert!(self.count == 0 || record.seq > self.previous.0, "positions ascend");
+        debug_assert!(self.count == 0 || record.seq > self.previous.seq, "positions ascend");
         if record.seq.0 - self.first.0 >= MAX_SPAN || self.count == u16::MAX {
             return false;
         }
@@ -82,7 +101,7 @@ impl RunBuilder {
             self.bytes.truncate(before);
             return false;
         }
-        self.previous = (record.seq, record.started_at);
+        self.previous = Previous::of(record);
         self.count += 1;
         true
     }
@@ -111,10 +130,10 @@ pub(super) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
     }
     let count = u16::from_le_bytes([low, high]);
     let mut records: Vec<AttemptRecord> = Vec::new();
-    let mut previous = (Seq::ZERO, UnixMs::ZERO);
+    let mut previous = Previous::NONE;
     for _ in 0..count {
         let record = read_record(&mut rest, previous).ok_or_else(|| corrupt("a record does not decode"))?;
-        previous = (record.seq, record.started_at);
+        previous = Previous::of(&record);
         records.push(record);
     }
     if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
@@ -124,14 +143,15 @@ fn corrupt(detail: &str) -> StoreError {
     StoreError::CorruptRow { kind: KeyKind::AttemptFirst.name(), detail: detail.to_owned() }
 }
 
-fn write_record(bytes: &mut Vec<u8>, previous: (Seq, UnixMs), record: &AttemptRecord) {
+fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord) {
     let manual = if record.trigger == Trigger::Manual { FLAG_MANUAL } else { 0 };
     let next = if record.next_attempt_at.is_some() { FLAG_NEXT } else { 0 };
     let note = if record.note.is_some() { FLAG_NOTE } else { 0 };
-    bytes.push(manual | next | note);
+    let url = if record.url_number == previous.url_number { 0 } else { FLAG_URL };
+    bytes.push(manual | next | note | url);
     bytes.push(record.outcome as u8);
-    write_varint(bytes, record.seq.0.wrapping_sub(previous.0.0));
-    write_difference(bytes, record.started_at, previous.1);
+    write_varint(bytes, record.seq.0.wrapping_sub(previous.seq.0));
+    write_difference(bytes, record.started_at, previous.started_at);
     write_varint(bytes, record.duration_ms.into());
     write_varint(bytes, record.attempt.into());
     write_varint(bytes, record.status.into());
@@ -139,19 +159,22 @@ fn write_record(bytes: &mut Vec<u8>, previous: (Seq, UnixMs), record: &AttemptRe
         write_difference(bytes, next, record.started_at);
     }
     bytes.extend(record.note.map(|note| note as u8));
+    if url != 0 {
+        write_varint(bytes, record.url_number.into());
+    }
     write_varint(bytes, record.response.len() as u64);
     bytes.extend_from_slice(&record.response);
 }
 
-fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecord> {
+fn read_record(rest: &mut &[u8], previous: Previous) -> Option<AttemptRecord> {
     let flags = read_byte(rest)?;
-    if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE) != 0 {
+    if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL) != 0 {
         return None;
     }
     // The order of `ALL` is the order of declaration, which is persisted.
     let outcome = *OutcomeClass::ALL.get(usize::from(read_byte(rest)?))?;
-    let seq = Seq(previous.0.0.wrapping_add(read_varint(rest)?));
-    let started_at = read_difference(rest, previous.1)?;
+    let seq = Seq(previous.seq.0.wrapping_add(read_varint(rest)?));
+    let started_at = read_difference(rest, previous.started_at)?;
     let duration_ms = read_varint(rest)?.try_into().ok()?;
     let attempt = read_varint(rest)?.try_into().ok()?;
     let status = read_varint(rest)?.try_into().ok()?;
@@ -160,6 +183,7 @@ fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecor
         0 => None,
         _ => Some(*AnswerNote::ALL.get(usize::from(read_byte(rest)?))?),
     };
+    let url_number = if flags & FLAG_URL == 0 { previous.url_number } else { read_varint(rest)?.try_into().ok()? };
     let length = read_varint(rest)?.try_into().ok()?;
     let (response, after) = rest.split_at_checked(length)?;
     *rest = after;
@@ -174,6 +198,7 @@ fn read_record(rest: &mut &[u8], previous: (Seq, UnixMs)) -> Option<AttemptRecor
         response: response.to_vec(),
         next_attempt_at,
         note,
+        url_number,
     })
 }
 

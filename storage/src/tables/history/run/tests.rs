@@ -53,6 +53,17 @@ fn notes_are_numbered_in_the_order_of_the_list() {
 }
 
 #[test]
+fn a_url_is_said_where_it_changes_and_costs_nothing_where_it_does_not() {
+    let moved = |count: u64, from: u64| -> Vec<AttemptRecord> {
+        let number = |seq| u32::from(seq >= from);
+        (1..=count).map(|seq| AttemptRecord { url_number: number(seq), ..record(seq, seq) }).collect()
+    };
+    let (never, from_the_first, half_way) = (encode(&moved(9, 99)).0, encode(&moved(9, 1)).0, encode(&moved(9, 5)).0);
+    assert_eq!((from_the_first.len(), half_way.len()), (never.len() + 1, never.len() + 1));
+    assert_eq!(decode(&half_way).unwrap(), moved(9, 5));
+}
+
+#[test]
 fn a_success_takes_about_ten_bytes() {
     let successes: Vec<_> = (0..500).map(|n| record(1_000_000 + n, 1_700_000_000_000 + 3 * n)).collect();
     let (value, fitting) = encode(&successes);
@@ -73,6 +84,7 @@ fn the_longest_record_fits_a_run_of_its_own() {
         response: vec![0; MAX_RESPONSE_BYTES],
         next_attempt_at: Some(UnixMs(0)),
         note: Some(AnswerNote::TooLate),
+        url_number: u32::MAX,
     };
     let (value, fitting) = encode(std::slice::from_ref(&longest));
     assert_eq!(fitting, 1);
