@@ -24,7 +24,7 @@ fn check(plant: Plant, words: &[&str]) {
 #[test]
 fn a_lost_settlement_is_seen() {
     check(Plant::LostSettlement, &["it is not on disk", "is lost", "never ended", "are counted"]);
-    check(Plant::LostRetryRow, &["never ended", "is lost", "discarded"]);
+    check(Plant::LostRetryRow, &["never ended", "is lost", "discarded", "waits for ever"]);
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn a_lost_timer_is_seen() {
 
 #[test]
 fn a_skipped_event_is_seen() {
-    check(Plant::SkippedInCatchUp, &["is lost", "never ended"]);
-    check(Plant::LostOffer, &["is lost", "never ended", "still owes"]);
+    check(Plant::SkippedInCatchUp, &["is lost", "never ended", "is forgotten"]);
+    check(Plant::LostOffer, &["is lost", "never ended", "still owes", "is forgotten"]);
 }
 
 #[test]
