@@ -82,7 +82,7 @@ pub(crate) struct Settings {
     /// PEM file with the private key of that certificate.
     #[arg(long, env = "PINION_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Origins of pages that may call the API from a browser with a key (CORS), such as https://dashboard.example.com; `*`
+    /// Origins of pages that may call the API from a browser with a key (CORS), such as `https://dashboard.example.com`; `*`
     /// for any. Never with cookies. Default: none.
     #[arg(long = "cors-origin", env = "PINION_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) cors_origins: Option<Vec<CorsOrigin>>,
