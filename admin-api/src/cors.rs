@@ -90,7 +90,7 @@ impl Cors {
         Some(Cors { origins: (!any).then_some(origins) })
     }
 
-    /// What an answer says of who may read it, for a request from this origin.
+    /// Adds to an answer the headers that let a page of this origin read it, if it may.
     fn allow(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         let Some(origins) = &self.origins else {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static(ANY));
@@ -144,7 +144,7 @@ mod tests {
         Cors::new(origins.iter().map(|text| text.parse().unwrap()).collect())
     }
 
-    /// Who may read an answer to a page of this origin, and whether it depends on the page.
+    /// The origin that an answer names for a page of this one, and whether the answer depends on the page.
     fn allowed(origins: &[&str], origin: &str) -> (Option<String>, bool) {
         let mut headers = HeaderMap::new();
         cors(origins).unwrap().allow(Some(&origin.parse().unwrap()), &mut headers);

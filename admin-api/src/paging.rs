@@ -212,7 +212,7 @@ impl<K> Page<K> {
     }
 }
 
-/// What a page found of the rows that it looked at.
+/// The rows that a page keeps of those that it looked at.
 #[derive(Debug)]
 pub(crate) struct Found<R> {
     rows: Vec<R>,

@@ -1,6 +1,6 @@
 //! The whole API as one service, for the server that accepts connections.
 //!
-//! What has to happen before routing happens here: the path is brought into its normal form.
+//! Before routing, the path is brought into its normal form.
 
 use crate::path;
 use axum::Router;

@@ -36,7 +36,7 @@ pub enum DeliveryState {
     HistoryGone,
 }
 
-/// What attempts have shown of a delivery.
+/// The outcome of a delivery as its attempts tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
     /// None is known.
@@ -47,7 +47,7 @@ pub enum Tried {
     Succeeded,
 }
 
-/// What is stored about one delivery and its endpoint.
+/// The facts that are stored about one delivery and its endpoint.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Its row, while it waits for an attempt.

@@ -1,4 +1,4 @@
-//! What is asked for by hand, and what it comes to for each delivery: the one place that says whether a delivery is put
+//! Orders by hand, and what each comes to for a delivery: the one place that says whether a delivery is put
 //! back in line, or left as it is and why.
 //!
 //! | stands | resend | recover | replay-missing | bulk-replay |
@@ -17,7 +17,7 @@
 use crate::delivery_state::DeliveryState;
 use model::{JobKind, SkipReason};
 
-/// What was asked for.
+/// The order that a job carries out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// This one message once more.

@@ -90,7 +90,7 @@ impl OutcomeClass {
     }
 }
 
-/// What was wrong with an answer whose status counts all the same. Persisted: never reorder.
+/// A defect of an answer whose status counts all the same. Persisted: never reorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum AnswerNote {
     /// The status line came, but its headers did not end within the bound.

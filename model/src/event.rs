@@ -6,7 +6,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What only some events have. The order of the fields is persisted.
+/// Fields that only some events have. The order of the fields is persisted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct EventMore {
     /// Words to find it by in lists.
@@ -34,7 +34,7 @@ pub struct Event {
     pub channels: Vec<Arc<str>>,
     /// Set when it goes to this one endpoint whatever its filter says: an example sent on request.
     pub only_for: Option<EndpointId>,
-    /// What most events do not have.
+    /// Fields that most events do not have.
     pub more: Option<Arc<EventMore>>,
     /// The JSON text exactly as it came in; exactly what is signed and sent. Never empty when it comes in: an empty one
     /// says that it was expunged.

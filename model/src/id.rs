@@ -104,7 +104,7 @@ impl IdKind {
         digits.is_some_and(|digits| digits.len() == TEXT_LEN && digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     }
 
-    /// What the ids of this kind begin with.
+    /// The prefix of ids of this kind.
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {

@@ -178,8 +178,8 @@ impl<'a> Txn<'a> {
     }
 
     /// Reads what is committed, and nothing of what this transaction holds.
-    pub(crate) fn before(&self) -> Before<'_> {
-        Before(self.store)
+    pub(crate) fn before(&self) -> &dyn Store {
+        self.store
     }
 
     /// A row as it was before this transaction.
@@ -194,25 +194,6 @@ impl<'a> Txn<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
-    }
-}
-
-/// What a transaction found.
-pub(crate) struct Before<'a>(&'a dyn Store);
-
-impl Read for Before<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.0.get(key)
-    }
-
-    fn scan(
-        &self,
-        start: &[u8],
-        end: &[u8],
-        limit: usize,
-        direction: Direction,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.0.scan(start, end, limit, direction)
     }
 }
 

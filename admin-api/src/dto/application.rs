@@ -97,7 +97,7 @@ impl ApplicationIn {
         })
     }
 
-    /// What `current` becomes: everything is replaced.
+    /// The row that replaces `current`: everything comes from this.
     pub(crate) fn replace(self, current: &Application, now: UnixMs) -> Result<Application, ApiError> {
         let created = self.create(current.id, current.salt, now)?;
         Ok(Application { created_at: current.created_at, ..created })
@@ -132,7 +132,7 @@ impl ApplicationPatch {
         checks.finish()
     }
 
-    /// What `current` becomes.
+    /// The row that `current` becomes.
     pub(crate) fn apply(self, current: Application, now: UnixMs) -> Result<Application, ApiError> {
         let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
         Ok(Application {

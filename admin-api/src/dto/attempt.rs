@@ -20,7 +20,7 @@ pub(crate) struct MessageAttemptOut {
     pub(crate) id: String,
     msg_id: String,
     endpoint_id: String,
-    /// What was called then, without user info; empty when that is not known any more.
+    /// The URL that the attempt called, without user info; empty when it is not known any more.
     url: String,
     /// The start of the response body, or the error in words; empty when not asked for, `EXPUNGED` when it
     /// was expunged.
@@ -37,7 +37,7 @@ pub(crate) struct MessageAttemptOut {
     attempt: u16,
     /// What it showed, in our words.
     outcome: &'static str,
-    /// What was wrong with an answer whose status counts all the same (it broke off, came too late, is malformed behind
+    /// A defect of an answer whose status counts all the same (it broke off, came too late, is malformed behind
     /// its status line); null when nothing was, or there was no answer.
     note: Option<&'static str>,
     /// When the next attempt is due, if one is.

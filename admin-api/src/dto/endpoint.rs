@@ -193,7 +193,7 @@ impl EndpointIn {
         })
     }
 
-    /// What `current` becomes: everything is replaced, but for its secrets, headers and whether it is disabled, which
+    /// The row that replaces `current`: everything comes from this, but for secrets, headers and whether it is disabled, which
     /// [`crate::routes::endpoint`] decides.
     pub(crate) fn replace(self, current: &Endpoint, now: UnixMs) -> Result<Endpoint, ApiError> {
         let place = NewEndpoint { id: current.id, app: current.app, salt: current.salt, now };
@@ -236,7 +236,7 @@ impl EndpointPatch {
         self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
     }
 
-    /// What `current` becomes, but for its secrets and whether it is disabled.
+    /// The row that `current` becomes, but for its secrets and whether it is disabled.
     pub(crate) fn apply(self, current: Endpoint, now: UnixMs) -> Result<Endpoint, ApiError> {
         let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
         let (event_types, channels) = (self.event_types.or(self.filter_types), self.channels);

@@ -63,7 +63,7 @@ impl EndpointHeadersIn {
         check_sensitive(checks, self.sensitive.as_deref());
     }
 
-    /// What `current` becomes. A value that is given counts, whether or not its name is listed as sensitive too.
+    /// The headers that replace `current`. A value that is given counts, whether or not its name is listed as sensitive too.
     ///
     /// # Errors
     /// 422 for a name whose value is to stay and that is not there.
@@ -119,7 +119,7 @@ impl EndpointHeadersPatchIn {
         check_sensitive(checks, self.sensitive.as_deref());
     }
 
-    /// What `current` becomes. Names are the same whatever their case.
+    /// The headers that `current` becomes. Names are the same whatever their case.
     ///
     /// # Errors
     /// 422 for a name whose value is to stay and that is not there.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// The current secret.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EndpointSecretOut {
-    /// What receivers verify with: `whsec_` and base64, or of an ed25519 secret the public key, `whpk_` and base64.
+    /// The key that receivers verify with: `whsec_` and base64, or of an ed25519 secret the public key, `whpk_` and base64.
     pub(crate) key: String,
 }
 

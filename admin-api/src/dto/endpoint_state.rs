@@ -32,7 +32,7 @@ pub(crate) struct EndpointStateOut {
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
-    /// What waits for its first try.
+    /// The messages that wait for their first try.
     backlog: BacklogOut,
     /// What retention removed before this endpoint came to it; null when there was nothing.
     expired: Option<ExpiredOut>,

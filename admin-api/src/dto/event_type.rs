@@ -171,7 +171,7 @@ impl EventTypePatch {
         checks.finish()
     }
 
-    /// What `current` becomes.
+    /// The row that `current` becomes.
     pub(crate) fn apply(self, current: EventType, now: UnixMs) -> EventType {
         let from_list = match self.feature_flags {
             Patch::Set(flags) => first(flags).map_or(Patch::Clear, Patch::Set),

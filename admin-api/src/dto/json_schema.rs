@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value};
 
-/// What a keyword's value must be.
+/// The type that a keyword's value must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,

@@ -217,7 +217,7 @@ impl MessageOut {
     }
 }
 
-/// What a message shows as its payload.
+/// The payload that a message shows.
 fn shown_payload(event: &Event, with_content: bool) -> JsonText {
     match (with_content, event.is_expunged()) {
         (false, _) => JsonText::EMPTY,

@@ -3,13 +3,14 @@
 //! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
 //! endpoint redrives that endpoint.
 
-use super::once::{Keyed, perform};
+use super::once::Keyed;
 use super::params::{DeliveryPath, EndpointPath};
 use super::recover::{kind_of, run};
+use super::resend::put_in_line;
 use crate::dto::dead_letter::DeadLetterOut;
 use crate::dto::fields::{EmptyIn, EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
-use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::error::{ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::PageQuery;
@@ -19,8 +20,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, message_id};
-use model::{DeadLetter, Endpoint, Event, JobKind, Seq, UnixMs};
-use storage::tables::{dead_letter, delivery, endpoint, log};
+use model::{DeadLetter, Event, JobKind, Seq, UnixMs};
+use storage::tables::{dead_letter, log};
 use storage::txn::Txn;
 
 /// Lists the dead letters of an endpoint, in the order of their messages.
@@ -64,21 +65,10 @@ pub(crate) async fn redrive(
     InMessage(event): InMessage,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    let kind = format!("{}/{}", kind_of("redrive", row.target()), event.seq.0);
-    let (_, once) = request.once(&state, row.app, &kind);
-    let now = state.now();
-    let act = move |txn: &mut Txn<'_>| {
-        // Where nothing can race.
-        refuse_disabled(&endpoint::get(txn, row.target())?.ok_or(ApiError::NotFound("endpoint"))?)?;
-        if log::get_undamaged(txn, event.app, event.seq)?.is_some_and(|event| event.is_expunged()) {
-            return Err(ApiError::MissingPayload);
-        }
-        dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
-        delivery::requeue(txn, row.target(), event.seq, now)?;
-        Ok((Some(event.seq.0), ()))
-    };
-    state.change(move |txn| perform(once.as_ref(), txn, |_, _| Ok(Some(())), act)).await?;
-    Ok((ACCEPTED, Json(EmptyResponse {})))
+    let (target, seq) = (row.target(), event.seq);
+    let is_there =
+        move |txn: &Txn<'_>| dead_letter::get(txn, target, seq)?.map(drop).ok_or(ApiError::NotFound("dead letter"));
+    put_in_line(&state, &row, &event, request, "redrive", is_there).await
 }
 
 /// Puts every dead letter of an endpoint back in line.
@@ -121,9 +111,4 @@ pub(crate) async fn purge(
     InEndpoint(row): InEndpoint,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     run(&state, row.target(), JobKind::PurgeDeadLetters, None, None).await
-}
-
-/// What is put in line for a disabled endpoint would only become a dead letter again.
-fn refuse_disabled(row: &Endpoint) -> Result<(), ApiError> {
-    if row.disabled.is_some() { Err(ApiError::EndpointDisabled) } else { Ok(()) }
 }

@@ -28,7 +28,7 @@ use storage::tables::endpoint;
 use storage::txn::Txn;
 use zeroize::Zeroizing;
 
-/// What an ed25519 secret begins with.
+/// The prefix of an ed25519 secret.
 const ED25519_PREFIX: &str = "whsk_";
 
 /// A secret in the clear, cleared from memory when dropped.
@@ -51,7 +51,7 @@ fn text_of(plain: &SecretBytes) -> Result<&str, ApiError> {
     std::str::from_utf8(plain.expose()).map_err(|_| ApiError::Internal)
 }
 
-/// What a receiver verifies with.
+/// The key that a receiver verifies with.
 fn shown(secret: &str) -> Result<String, ApiError> {
     if !secret.starts_with(ED25519_PREFIX) {
         return Ok(secret.to_owned());

@@ -87,7 +87,7 @@ pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<
     Ok(Json(shown.await?))
 }
 
-/// What the endpoint has not come to: between its cursor, or the first hole of it, and the end of the log.
+/// The messages that the endpoint has not come to: between its cursor, or the first hole of it, and the end of the log.
 fn backlog(read: &(impl Read + ?Sized), row: &Endpoint, now: UnixMs) -> Result<BacklogOut, ApiError> {
     if row.disabled.is_some() {
         // It is passed over, not waited for.

@@ -84,7 +84,8 @@ pub(crate) async fn create(
         (None, Some(application)) if application.uid.as_set().map(String::as_str) != Some(text) => {
             return Err(ApiError::ApplicationMismatch);
         }
-        (None, Some(application)) => get_or_create(&state, scope, text, application).await?.id,
+        // In a box: the future of every push has room for this one otherwise.
+        (None, Some(application)) => Box::pin(get_or_create(&state, scope, text, application)).await?.id,
         _ => return Err(ApiError::NotFound("application")),
     };
     let mut outcomes = state.ingest(app, vec![message]).await?;

@@ -77,7 +77,7 @@ async fn over_span(
     run(state, row.target(), kind(Span { since, until }), Some(positions.await?), once).await
 }
 
-/// What is done once by a key, when it is done to an endpoint.
+/// The kind of a request to an endpoint that is done once by its key.
 pub(super) fn kind_of(word: &str, target: EndpointRef) -> String {
     format!("{word}/{}", target.endpoint.0)
 }

@@ -22,7 +22,7 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Bytes>,
     /// The start of the body.
     pub(super) kept: Vec<u8>,
-    /// What is wrong with it: the first thing that was.
+    /// Its first defect.
     pub(super) note: Option<AnswerNote>,
     kept_len_max: usize,
     read_len_left: usize,

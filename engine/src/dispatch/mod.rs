@@ -78,7 +78,7 @@ pub struct AttemptResult {
     pub retry_after: Option<Bytes>,
     /// The start of the answer's body as it came (never decompressed), or the error in words. Holds no secret of ours.
     pub response: Vec<u8>,
-    /// What was wrong with an answer whose status counts.
+    /// A defect of an answer whose status counts.
     pub note: Option<AnswerNote>,
     /// From start to the last byte read or the error.
     pub duration_ms: u32,

@@ -44,7 +44,7 @@ pub enum ProxyUrlError {
     Credentials,
 }
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Connect,
@@ -81,7 +81,7 @@ impl Egress {
     }
 }
 
-/// What does not go through the proxy.
+/// Targets that are called without the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyException {
     /// Targets that are given as an address in this range. Names are not resolved for it.

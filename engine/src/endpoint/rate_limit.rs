@@ -52,7 +52,7 @@ impl RateLimit {
     }
 }
 
-/// What may be saved up at this rate, in thousandths of a delivery.
+/// The most that may be saved up at this rate, in thousandths of a delivery.
 pub(crate) fn capacity(rate_per_s: u32) -> u64 {
     TOKEN + u64::from(rate_per_s.max(1)) * LATENESS_MS
 }

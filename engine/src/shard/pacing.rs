@@ -1,4 +1,4 @@
-//! What one endpoint may start in one go by its application's pace, if that has one.
+//! The attempts that one endpoint may start in one go by its application's pace, if that has one.
 //!
 //! Asked only when nothing of the endpoint's own stands in the way: one that may not send (its breaker is open, its window is
 //! full) takes no part of the rate, and no turn.

@@ -55,6 +55,21 @@ fn target(endpoint: u32) -> EndpointRef {
     EndpointRef { app: AppId(1), endpoint: EndpointId(endpoint) }
 }
 
+/// An event of the application of [`target`].
+fn event_of(seq: u64, payload: &'static [u8]) -> Event {
+    Event {
+        app: AppId(1),
+        seq: Seq(seq),
+        accepted_at: NOW,
+        event_type: Arc::from("a"),
+        event_id: None,
+        channels: Vec::new(),
+        only_for: None,
+        more: None,
+        payload: Bytes::from_static(payload),
+    }
+}
+
 /// A shard with so many places that takes `news`; three endpoints, each with one delivery asked for by hand.
 fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let store: SharedStore = Arc::new(MemoryStore::new());
@@ -141,17 +156,7 @@ fn one_that_goes_leaves_the_room_it_was_woken_for_to_the_next() {
 
 #[test]
 fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
-    let event = Event {
-        app: AppId(1),
-        seq: Seq(3),
-        accepted_at: NOW,
-        event_type: Arc::from("a"),
-        event_id: None,
-        channels: Vec::new(),
-        only_for: None,
-        more: None,
-        payload: Bytes::from_static(b"{}"),
-    };
+    let event = event_of(3, b"{}");
     let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
     let mark = Behind { from: Cursor { upto: Seq(2), holes: vec![Seq(1)] }, upto: Seq(2) };
     let behind = BTreeMap::from([(target(1), mark)]);
@@ -165,17 +170,7 @@ fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
 fn the_age_of_what_waits_on_disk_alone_is_seen_and_looked_up_once() {
     let behind = Behind { from: Cursor::default(), upto: Seq(1) };
     let (shard, cells) = shard(9, News { behind: BTreeMap::from([(target(1), behind)]), ..News::default() });
-    let event = Event {
-        app: AppId(1),
-        seq: Seq(1),
-        accepted_at: NOW,
-        event_type: Arc::from("a"),
-        event_id: None,
-        channels: Vec::new(),
-        only_for: None,
-        more: None,
-        payload: Bytes::new(),
-    };
+    let event = event_of(1, b"");
     let mut txn = Txn::new(&*shard.store);
     log::append(&mut txn, AppId(1), &[event]).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
@@ -221,18 +216,7 @@ fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
 
 #[test]
 fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
-    let event = |seq| Event {
-        app: AppId(1),
-        seq: Seq(seq),
-        accepted_at: NOW,
-        event_type: Arc::from("a"),
-        event_id: None,
-        channels: Vec::new(),
-        only_for: None,
-        more: None,
-        payload: Bytes::from_static(b"{}"),
-    };
-    let offer = Offer { events: Arc::from([event(1)]), targets: vec![(target(4), 0)] };
+    let offer = Offer { events: Arc::from([event_of(1, b"{}")]), targets: vec![(target(4), 0)] };
     let (shard, _) = shard(9, News::default());
     let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
     let mut txn = Txn::new(&*shard.store);
@@ -243,7 +227,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     cell.lane.borrow_mut().missed(Seq(1));
     let asked = give(&shard, &cell, Input::Poke);
     let [Action::ReadLog(_)] = asked[..] else { panic!("{asked:?}") };
-    let found = LogFound { events: vec![event(1)], upto: Seq(1), removed: None };
+    let found = LogFound { events: vec![event_of(1, b"{}")], upto: Seq(1), removed: None };
     let asked = give(&shard, &cell, Input::LogRead(Some(found)));
     assert!(matches!(asked[..], [Action::Start(_)]), "{asked:?}");
 
@@ -282,17 +266,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
 
 #[test]
 fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
-    let event = Event {
-        app: AppId(1),
-        seq: Seq(1),
-        accepted_at: NOW,
-        event_type: Arc::from("a"),
-        event_id: None,
-        channels: Vec::new(),
-        only_for: None,
-        more: None,
-        payload: Bytes::from_static(b"{}"),
-    };
+    let event = event_of(1, b"{}");
     let (shard, _) = shard(9, News::default());
     let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
     let mut txn = Txn::new(&*shard.store);

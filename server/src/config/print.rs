@@ -46,7 +46,7 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
-/// What a setting that is a number counts, in the base unit that a metric has.
+/// The base unit of a setting that is a number, as its metric has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Time.

@@ -55,7 +55,7 @@ pub(crate) type Gap = Span<0>;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ProxyUrl(String);
 
-/// What does not go through the proxy.
+/// Targets that are called without the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exception(pub(crate) ProxyException);
 

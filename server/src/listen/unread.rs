@@ -1,4 +1,4 @@
-//! What of a request's body was not read when the answer was there.
+//! The part of a request's body that was not read when the answer was there.
 //!
 //! A request may be refused before its body has come: no key, too large, no room. A client that sends all of it before it
 //! reads would then find its connection reset and never see the answer: a socket that is closed with unread data in it
@@ -37,7 +37,7 @@ pub(crate) struct Watched {
     unread: Option<Unread>,
 }
 
-/// What is left of a body that was dropped.
+/// The rest of a body that was dropped.
 #[derive(Clone)]
 pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Of a second's attempts, those that may be saved up besides one.
 const SAVED_UP_PER_S: u64 = 10;
 
-/// What an attempt costs; a rate of so many a second brings as much in a millisecond.
+/// The cost of an attempt; a rate of so many a second brings as much in a millisecond.
 const ATTEMPT: u64 = 1_000;
 
 /// The rates that there are, and what is left of each.
@@ -21,7 +21,7 @@ pub(super) struct Paces {
     left: BTreeMap<AppId, Left>,
 }
 
-/// What an application may still start at a time.
+/// The attempts that an application may still start at a time.
 #[derive(Clone, Copy, Debug)]
 struct Left {
     amount: u64,

@@ -26,7 +26,7 @@ pub fn keep(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     put_row(txn, deleted_endpoint::encode(target), &shown_of(row))
 }
 
-/// What may be shown, within one value: of a row that is longer, its filters and what people wrote are left out.
+/// The part of an endpoint that may be shown, within one value: of a row that is longer, its filters and what people wrote are left out.
 fn shown_of(row: &Endpoint) -> Endpoint {
     let shown = Endpoint {
         url: endpoint_url::fitting(&row.url),
@@ -45,7 +45,7 @@ fn shown_of(row: &Endpoint) -> Endpoint {
     Endpoint { url, event_types, channels, description: String::new(), metadata: "{}".to_owned(), ..shown }
 }
 
-/// What is shown of a deleted endpoint.
+/// The part of a deleted endpoint that is shown.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

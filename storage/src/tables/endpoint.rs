@@ -181,7 +181,7 @@ fn close_gap(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), St
 
 /// Opens a gap. What was accepted up to here and is not settled was judged by the filter that is committed.
 fn open_gap(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
-    let (first, wanted) = match pieces::get(&txn.before(), row.target())? {
+    let (first, wanted) = match pieces::get(txn.before(), row.target())? {
         Some(before) => {
             let cursor = stands_at(txn, row.target())?;
             cancel_holes(txn, row.target(), &cursor.holes, reason)?;

@@ -277,7 +277,7 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     Ok(true)
 }
 
-/// What is left of this when the payload is gone.
+/// The part of this that stays when the payload is gone.
 fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
     let tags = more.filter(|more| !more.tags.is_empty())?.tags.clone();
     Some(Arc::new(EventMore { tags, ..EventMore::default() }))

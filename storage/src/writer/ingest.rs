@@ -28,11 +28,11 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
     /// Set when it is for one endpoint only.
     pub only_for: Option<EndpointId>,
-    /// What most messages do not have.
+    /// Fields that most messages do not have.
     pub more: Option<Box<MessageMore>>,
 }
 
-/// What only some messages have.
+/// Fields that only some messages have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageMore {
     /// Words to find it by in lists.

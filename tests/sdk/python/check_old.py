@@ -6,7 +6,6 @@ status that it does not name: a call that returns has been answered as it says. 
 
 import sys
 import time
-import traceback
 import uuid
 from datetime import datetime, timedelta, timezone
 
@@ -30,11 +29,7 @@ from svix.exceptions import HTTPValidationError
 from svix.webhooks import Webhook
 
 from receiver import DEADLINE_S, Receiver
-
-
-def check_equal(actual, expected, what):
-    if actual != expected:
-        raise AssertionError(f"{what}: expected {expected!r}, got {actual!r}")
+from runner import check_equal, check_that, run
 
 
 class World:
@@ -68,8 +63,7 @@ def event_types_can_be_created_and_listed(world):
     made = world.sdk.event_type.create(EventTypeIn(name=world.event_type, description="made by a check"))
     check_equal(made.name, world.event_type, "name")
     page = world.sdk.event_type.list(EventTypeListOptions(with_content=True, include_archived=True, limit=250))
-    if world.event_type not in [item.name for item in page.data]:
-        raise AssertionError("the event type is not in the list")
+    check_that(world.event_type in [item.name for item in page.data], "the event type is not in the list")
 
 
 def endpoints_can_be_created_and_listed(world):
@@ -113,8 +107,7 @@ def a_rotation_returns_and_changes_the_secret(world):
     for _ in range(2):
         check_equal(api.rotate_secret(app, endpoint, EndpointSecretRotateIn(), key), None, "the answer, which is none")
     rotated = api.get_secret(app, endpoint).key
-    if rotated == world.secret:
-        raise AssertionError("the secret is the old one")
+    check_that(rotated != world.secret, "the secret is the old one")
     message = world.sdk.message.create(app, MessageIn(event_type=world.event_type, payload={"n": 2}))
     delivery = [one for one in world.inbox.wait_for([message.id]) if one.message_id == message.id][0]
     for secret in (world.secret, rotated):
@@ -151,27 +144,7 @@ CHECKS = [
 ]
 
 
-def main(server_url, token):
-    world = World(server_url, token)
-    passed = failed = 0
-    for check in CHECKS:
-        name = check.__name__.replace("_", " ")
-        try:
-            check(world)
-        except Exception as error:
-            failed += 1
-            print(f"FAIL  {name}: {type(error).__name__}: {error}", flush=True)
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-        else:
-            passed += 1
-            print(f"ok    {name}", flush=True)
-    world.receiver.close()
-    print(f"python svix {svix.__version__}: {passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(run(CHECKS, World(*sys.argv[1:])))

@@ -17,23 +17,10 @@ from svix.exceptions import HttpError, HTTPValidationError
 from svix.webhooks import Webhook as SvixWebhook
 
 from receiver import DEADLINE_S, Receiver
+from runner import Skipped, check_equal, check_that
 
 IS_V2 = not svix.__version__.startswith("1.")
 PAGE_SIZE = 7
-
-
-class Skipped(Exception):
-    """An operation outside the promised set that the server does not serve (404)."""
-
-
-def check_that(condition, message):
-    """`assert` that stays when Python runs optimised."""
-    if not condition:
-        raise AssertionError(message)
-
-
-def check_equal(actual, expected, what):
-    check_that(actual == expected, f"{what}: expected {expected!r}, got {actual!r}")
 
 
 def check_same_set(actual, expected, what):

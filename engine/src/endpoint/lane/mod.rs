@@ -56,7 +56,7 @@ pub struct Lane {
     rate: Option<RateLimit>,
     budget: RetryBudget,
     slow_down_until: UnixMs,
-    /// What of that is in the health that a restart finds, roughly.
+    /// The part of that which is in the health that a restart finds, roughly.
     noted_pause: UnixMs,
     /// No attempts before: there was nothing to make one with.
     lacking_until: UnixMs,

@@ -111,7 +111,7 @@ pub struct Finished {
     pub response: Vec<u8>,
     /// Which of the endpoint's URLs was called.
     pub url_number: u32,
-    /// What was wrong with an answer whose status counts.
+    /// A defect of an answer whose status counts.
     pub note: Option<AnswerNote>,
     /// Set when there was no attempt, for want of something of ours.
     pub lack: Option<Lack>,

@@ -16,7 +16,7 @@ use super::entries::{Entries, Next};
 use super::entry::{self, Pointer};
 use super::{Held, Values};
 
-/// What is to be overwritten.
+/// A value that is to be overwritten.
 #[derive(Debug, Default)]
 pub(super) struct Wipes {
     /// Replaced since the last seal: key and place.
@@ -27,7 +27,7 @@ pub(super) struct Wipes {
     made: Vec<Pointer>,
 }
 
-/// What a seal tells the map of wipes.
+/// The wipes that a seal notes in the map.
 #[derive(Debug, Default)]
 pub(in super::super) struct Notes {
     /// Notes to put: place and key.

@@ -53,7 +53,7 @@ const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
 const FLAG_URL: u8 = 8;
 
-/// What a record is packed by difference from.
+/// The values that the next record is packed by its difference from.
 #[derive(Clone, Copy)]
 struct Previous {
     seq: Seq,
