@@ -159,7 +159,7 @@ impl Router {
             Change::ApplicationDeleted(app) => {
                 let routes = self.apps.remove(&app);
                 self.tell_endpoints(app, routes.as_ref());
-                self.shards.iter().for_each(|shard| shard.forget_expunged(app));
+                self.shards.iter().for_each(|shard| shard.app_gone(app));
             }
             Change::Requeued(target) => self.requeued(target),
             Change::JobStarted => self.jobs.notify_one(),

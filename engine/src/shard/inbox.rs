@@ -47,6 +47,8 @@ pub struct News {
     pub behind: BTreeMap<EndpointRef, Behind>,
     /// Endpoints whose settings changed, or that are gone.
     pub changed: BTreeSet<EndpointRef>,
+    /// Applications that are gone: their endpoints are among the changed ones.
+    pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
     pub requeued: BTreeSet<EndpointRef>,
     /// To be answered after the rest.
@@ -126,7 +128,13 @@ impl ShardInbox {
         self.expunged.add(app, seq);
     }
 
-    /// An application is gone: whatever was expunged of it interests nobody.
+    /// An application is gone.
+    pub fn app_gone(&self, app: AppId) {
+        self.lock().news.apps_gone.insert(app);
+        self.wake.notify_one();
+    }
+
+    /// No endpoint of this application is served any more: nobody asks for what was expunged of it.
     pub fn forget_expunged(&self, app: AppId) {
         self.expunged.forget(app);
     }
@@ -184,6 +192,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
+        let nobody = nobody && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 

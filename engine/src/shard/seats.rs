@@ -23,6 +23,10 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for target in &news.changed {
         changed(shard, *target);
     }
+    for app in &news.apps_gone {
+        // Only now: its actors start nothing any more.
+        shard.inbox.forget_expunged(*app);
+    }
     for each in std::mem::take(&mut news.offers) {
         offer(shard, Arc::new(each), &news.behind, now);
     }

@@ -294,3 +294,34 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
     };
     assert_eq!(letter.reason, DeadLetterReason::Expunged);
 }
+
+#[test]
+fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_either() {
+    let event = event_of(1, b"{}");
+    let (shard, _) = shard(9, News::default());
+    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
+    let mut txn = Txn::new(&*shard.store);
+    endpoint::put(&mut txn, &row).unwrap();
+    log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    let offer = Offer { events: Arc::from([event]), targets: vec![(target(4), 0)] };
+    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
+    cell.lane.borrow_mut().missed(Seq(1));
+    give(&shard, &cell, Input::Poke);
+    shard.inbox.expunged(AppId(1), Seq(1));
+    let mut txn = Txn::new(&*shard.store);
+    expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
+    endpoint::remove(&mut txn, &row).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    // The writer is done with the deletion, and the shard has not taken the news.
+    shard.inbox.changed(target(4));
+    shard.inbox.app_gone(AppId(1));
+    let found = || LogFound { events: vec![event_of(1, b"{}")], upto: Seq(1), removed: None };
+    let asked = give(&shard, &cell, Input::LogRead(Some(found())));
+    assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+    assert!(shard.inbox.may_be_expunged(AppId(1), Seq(1)));
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert!(give(&shard, &cell, Input::LogRead(Some(found()))).is_empty());
+    assert!(!shard.inbox.may_be_expunged(AppId(1), Seq(1)), "nothing is kept of an application that is gone");
+}

@@ -7,7 +7,7 @@
 
 use crate::keys::{KeyKind, expunge_at};
 use crate::store::{Direction, StoreError};
-use crate::tables::{dead_letter, delivery, erasure, log, purge, scan};
+use crate::tables::{application, dead_letter, delivery, erasure, log, purge, scan};
 use crate::txn::{Change, Txn};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Seq, UnixMs};
 
@@ -21,6 +21,11 @@ const ENDPOINTS_MAX: usize = if cfg!(test) { 3 } else { 1_024 };
 /// Whatever the store reports, and corruption of the message's block or of a delivery's row.
 pub fn message(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<bool, StoreError> {
     if !log::expunge(txn, app, seq)? {
+        // Retention may have taken it since it was looked for: copies in memory are not to be sent all the same. Nothing is in
+        // memory of an application that is gone.
+        if application::get(txn, app)?.is_some() {
+            txn.tell(Change::Expunged(app, seq));
+        }
         return Ok(false);
     }
     end_retries(txn, app, seq, now)?;
@@ -76,7 +81,7 @@ mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
     use bytes::Bytes;
-    use model::{Event, EventMore, Pending, Trigger};
+    use model::{Application, Event, EventMore, Pending, Trigger};
     use std::sync::Arc;
 
     const NOW: UnixMs = UnixMs(9);
@@ -192,5 +197,23 @@ mod tests {
             assert!(txn.is_empty() && txn.changes().is_empty());
             Ok(())
         });
+    }
+
+    #[test]
+    fn of_a_message_that_retention_has_taken_copies_in_memory_are_void_too() {
+        let store = world();
+        let app = Application {
+            id: AppId(1),
+            salt: 1,
+            uid: None,
+            name: "a".to_owned(),
+            rate_limit: None,
+            metadata: "{}".to_owned(),
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        store.write(|txn| application::put(txn, &app));
+        let changes = store.write(|txn| message(txn, AppId(1), Seq(7), NOW).map(drop));
+        assert!(matches!(changes[..], [Change::Expunged(AppId(1), Seq(7))]), "{changes:?}");
     }
 }
