@@ -1,7 +1,7 @@
 //! The steps of every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! panic → 500 ─▶ counted ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
+//! counted ─▶ panic → 500 ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
 //!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
 //! They stand around the router's routes, and around [`crate::push`], which needs no router.
