@@ -10,12 +10,12 @@
 //!   that a request may take.
 //! - *When it is full:* the request is refused, and told to come again.
 
-use crate::auth::Scope;
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
 use crate::json::JsonBytes;
 use crate::state::ApiState;
 use axum::extract::FromRequestParts;
+use control::Scope;
 use engine::fairness::{Answer, Shares, Turns};
 use http::request::Parts;
 use serde::Serialize;

@@ -5,7 +5,7 @@
 //! a key of 256 random bits.
 
 use super::key::KeyHash;
-use crate::extract::find_application;
+use control::find::find_application;
 use model::{ApiKeyRow, AppId, Application, UnixMs};
 use storage::read::Read;
 use storage::tables::{api_key, application};

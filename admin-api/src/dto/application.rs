@@ -5,8 +5,8 @@
 use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits;
-use crate::validate::{Checks, either};
+use control::checks::{Checks, either};
+use control::limits;
 use model::id::IdKind;
 use model::{AppId, Application, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -73,13 +73,13 @@ impl ApplicationIn {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         checks.text("name", &self.name, 1, limits::LABEL_BYTES_MAX);
         checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let rate = either(&mut checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
-        checks.finish()
+        Ok(checks.finish()?)
     }
 
     /// A new application.
@@ -122,14 +122,14 @@ impl ApplicationPatch {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
         checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
         let rate = either(&mut checks, ("throttleRate", new), ("rateLimit", old));
         rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
-        checks.finish()
+        Ok(checks.finish()?)
     }
 
     /// The row that `current` becomes.

@@ -8,8 +8,8 @@ use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadat
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits;
-use crate::validate::{Checks, either};
+use control::checks::{Checks, either};
+use control::limits;
 use engine::dispatch::{masked, read_roots};
 use model::id::IdKind;
 use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointId, Seq, UnixMs};
@@ -350,9 +350,9 @@ mod tests {
     }
 
     fn wrong(body: &str) -> Vec<String> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         read(body).check(&mut checks);
-        let error = checks.finish().err();
+        let error = checks.finish().err().map(ApiError::from);
         let items = error.as_ref().and_then(ApiError::items).unwrap_or_default();
         items.iter().map(|item| item.loc.join(".")).collect()
     }

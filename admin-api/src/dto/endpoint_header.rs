@@ -5,8 +5,8 @@
 
 use crate::dto::fields::Patch;
 use crate::error::ApiError;
-use crate::limits::HEADERS_PATCHED_MAX;
-use crate::validate::Checks;
+use control::checks::Checks;
+use control::limits::HEADERS_PATCHED_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;

@@ -3,8 +3,8 @@
 //! Sealing and storing are [`crate::routes`]'. A secret leaves this crate in one answer only, to the holder of a key; of an
 //! ed25519 one only the public half does.
 
-use crate::limits::{GRACE_PERIOD_DEFAULT_S, GRACE_PERIOD_MAX_S, OLD_SECRETS_MAX};
-use crate::validate::Checks;
+use control::checks::Checks;
+use control::limits::{GRACE_PERIOD_DEFAULT_S, GRACE_PERIOD_MAX_S, OLD_SECRETS_MAX};
 use model::UnixMs;
 use model::endpoint::EndpointSecret;
 use serde::{Deserialize, Serialize};

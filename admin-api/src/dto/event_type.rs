@@ -6,9 +6,9 @@ use crate::dto::fields::{JsonText, Patch, given};
 use crate::dto::json_schema::{Flaw, flaw_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits;
-use crate::validate::Checks;
 use bytes::Bytes;
+use control::checks::{Checks, is_name};
+use control::limits;
 use model::{EventType, UnixMs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -103,7 +103,7 @@ impl EventTypeIn {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn create(self, now: UnixMs) -> Result<EventType, ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         checks.name("name", &self.name);
         let update = EventTypeUpdate {
             description: self.description,
@@ -147,12 +147,13 @@ impl EventTypeUpdate {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn replace(self, name: String, now: UnixMs) -> Result<EventType, ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         self.check(&mut checks);
         checks.finish()?;
-        let mut checks = Checks::of("path");
-        checks.name("event_type_name", &name);
-        checks.finish()?;
+        if !is_name(&name) || name.len() > limits::NAME_MAX {
+            let msg = format!("must have 1 to {} letters, digits, '-', '_' and '.'", limits::NAME_MAX);
+            return Err(ApiError::invalid(["path", "event_type_name"], msg, "value_error.str.regex"));
+        }
         Ok(self.build(name, now))
     }
 }
@@ -163,12 +164,12 @@ impl EventTypePatch {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
         check_flags(&mut checks, self.feature_flag.as_set(), self.feature_flags.as_set());
         checks.name_if_any("groupName", self.group_name.as_set().map(String::as_str));
         check_schemas(&mut checks, self.schemas.as_set());
-        checks.finish()
+        Ok(checks.finish()?)
     }
 
     /// The row that `current` becomes.

@@ -3,8 +3,8 @@
 //! Deliberately nothing that belongs to one kind of thing only.
 
 use crate::error::ApiError;
-use crate::limits::METADATA_BYTES_MAX;
 use bytes::Bytes;
+use control::limits::METADATA_BYTES_MAX;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;

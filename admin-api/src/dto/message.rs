@@ -8,9 +8,9 @@ use crate::dto::application::ApplicationIn;
 use crate::dto::fields::JsonText;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits;
-use crate::validate::Checks;
 use bytes::Bytes;
+use control::checks::Checks;
+use control::limits;
 use engine::{MessageMore, NewMessage};
 use model::Event;
 use model::id::IdKind;
@@ -75,7 +75,7 @@ impl MessageIn<'_> {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         checks.name("eventType", &self.event_type);
         checks.path_name_if_any("eventId", IdKind::Message, self.event_id.as_deref());
         self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));

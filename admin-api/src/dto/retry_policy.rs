@@ -3,8 +3,8 @@
 //! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
 //! field. No arithmetic: delays are computed by the engine.
 
-use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
-use crate::validate::Checks;
+use control::checks::Checks;
+use control::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn wrong(body: &str) -> Vec<String> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
         let error = checks.finish().err();
         error

@@ -5,7 +5,6 @@
 
 use super::params::TaskPath;
 use super::rows::number_of;
-use crate::auth::Scope;
 use crate::dto::fields::ListResponse;
 use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
@@ -17,6 +16,7 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::Scope;
 use model::Job;
 use model::id::IdKind;
 use serde::Deserialize;

@@ -13,14 +13,15 @@ use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::{Headers, check_names};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
-use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams, find_endpoint};
+use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::{Ordering, PageQuery};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
-use crate::validate::{Checks, may_be_uid};
 use axum::Json;
 use axum::extract::State;
+use control::checks::{Checks, may_be_uid};
+use control::find::find_endpoint;
 use engine::seal::SealPurpose;
 use http::StatusCode;
 use model::id::IdKind;
@@ -122,7 +123,7 @@ pub(crate) async fn patch(
     InEndpoint(found): InEndpoint,
     JsonBody(body): JsonBody<EndpointPatch>,
 ) -> Result<Json<EndpointOut>, ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     body.check(&mut checks);
     body.url.iter().for_each(|url| check_target(&state, &mut checks, url));
     checks.finish()?;
@@ -172,7 +173,7 @@ struct Checked {
 }
 
 fn checked(state: &ApiState, mut body: EndpointIn) -> Result<Checked, ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     body.check(&mut checks);
     check_target(state, &mut checks, &body.url);
     let headers = body.headers.take();
@@ -219,8 +220,10 @@ impl Checked {
 /// sign beside it stay.
 fn set_secret(state: &ApiState, row: &mut Endpoint, secret: Option<&SecretText>) -> Result<(), ApiError> {
     let Some(secret) = secret else { return Ok(()) };
-    let current =
-        row.secrets.first().map(|current| state.open(row.target(), SealPurpose::SigningSecret, &current.sealed));
+    let current = row
+        .secrets
+        .first()
+        .map(|current| state.control.seals().open(row.target(), SealPurpose::SigningSecret, &current.sealed));
     if current.transpose()?.is_none_or(|current| current.expose() != secret.as_bytes()) {
         row.secrets = vec![seal_secret(state, row.target(), secret)?];
     }

@@ -7,11 +7,11 @@ use super::rows::save_endpoint;
 use crate::dto::endpoint_header::{EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, Headers};
 use crate::error::{ApiError, NO_CONTENT};
 use crate::extract::{InEndpoint, JsonBody};
-use crate::limits::{TARGET_HEADERS_BYTES_MAX, TARGET_HEADERS_MAX};
 use crate::state::ApiState;
-use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
+use control::checks::Checks;
+use control::limits::{TARGET_HEADERS_BYTES_MAX, TARGET_HEADERS_MAX};
 use engine::dispatch::check_headers;
 use engine::seal::SealPurpose;
 use http::StatusCode;
@@ -41,7 +41,7 @@ pub(crate) async fn put(
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersIn>,
 ) -> Result<StatusCode, ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     body.check(&mut checks);
     checks.finish()?;
     change(state, row.target(), move |current| body.apply(&current)).await
@@ -56,7 +56,7 @@ pub(crate) async fn patch(
     InEndpoint(row): InEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode, ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     body.check(&mut checks);
     checks.finish()?;
     change(state, row.target(), move |current| body.apply(current)).await
@@ -74,7 +74,7 @@ async fn change(
         move |txn: &mut Txn<'_>| {
             let mut row = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
             let headers = after(open_headers(&state, &row)?)?;
-            let mut checks = Checks::of("body");
+            let mut checks = Checks::default();
             check(&mut checks, &headers);
             checks.finish()?;
             row.sealed_headers = sealed(&state, &row, &headers)?;
@@ -106,12 +106,12 @@ pub(super) fn sealed(state: &ApiState, row: &Endpoint, headers: &Headers) -> Res
         tracing::error!(%error, "headers could not be written");
         ApiError::Internal
     })?;
-    state.seal(row.target(), SealPurpose::Headers, &json).map(Some)
+    Ok(Some(state.control.seals().seal(row.target(), SealPurpose::Headers, &json)?))
 }
 
 fn open_headers(state: &ApiState, row: &Endpoint) -> Result<Headers, ApiError> {
     let Some(sealed) = &row.sealed_headers else { return Ok(Headers::new()) };
-    let json = state.open(row.target(), SealPurpose::Headers, sealed)?;
+    let json = state.control.seals().open(row.target(), SealPurpose::Headers, sealed)?;
     serde_json::from_slice(json.expose()).map_err(|_| {
         tracing::error!(endpoint = row.public_id(), "stored headers could not be read");
         ApiError::Internal

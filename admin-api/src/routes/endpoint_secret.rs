@@ -11,12 +11,12 @@ use crate::dto::endpoint_secret::{EndpointSecretOut, EndpointSecretRotateIn, rot
 use crate::error::{ApiError, NO_CONTENT, OK};
 use crate::extract::InEndpoint;
 use crate::state::{ApiState, random};
-use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use control::checks::Checks;
 use engine::dispatch::{SecretKind, SigningKey, generate_ed25519_secret, generate_secret};
 use engine::seal::SealPurpose;
 use http::HeaderMap;
@@ -43,7 +43,7 @@ pub(crate) async fn get(
     InEndpoint(row): InEndpoint,
 ) -> Result<Json<EndpointSecretOut>, ApiError> {
     let current = row.secrets.first().ok_or(ApiError::NotFound("secret"))?;
-    let plain = state.open(row.target(), SealPurpose::SigningSecret, &current.sealed)?;
+    let plain = state.control.seals().open(row.target(), SealPurpose::SigningSecret, &current.sealed)?;
     Ok(Json(EndpointSecretOut { key: shown(text_of(&plain)?)? }))
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn rotate(
 ) -> Result<Response, ApiError> {
     let (target, now) = (row.target(), state.now());
     let (body, once) = request.once(&state, target.app, &kind_of("rotate", target));
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     body.check(&mut checks);
     checks.finish()?;
     let secret = match &body.key {
@@ -113,7 +113,7 @@ fn made_before(state: &ApiState, txn: &Txn<'_>, target: EndpointRef, number: u64
     // Never a second rotation for one key, also when others have replaced what the first one made.
     let gone = ApiError::Conflict("the secret that this rotation made is not kept any more".into());
     let found = row.secrets.iter().find(|secret| reference(secret) == number).ok_or(gone)?;
-    let plain = state.open(target, SealPurpose::SigningSecret, &found.sealed)?;
+    let plain = state.control.seals().open(target, SealPurpose::SigningSecret, &found.sealed)?;
     Ok(Zeroizing::new(text_of(&plain)?.to_owned()))
 }
 
@@ -134,7 +134,7 @@ pub(super) fn new_secret(kind: SecretKind) -> Result<SecretText, ApiError> {
 /// A new secret of the kind of an endpoint's present one, which its receiver can verify.
 fn like_the_present(state: &ApiState, row: &Endpoint) -> Result<SecretText, ApiError> {
     let Some(current) = row.secrets.first() else { return new_secret(state.engine_config().secret_kind) };
-    let plain = state.open(row.target(), SealPurpose::SigningSecret, &current.sealed)?;
+    let plain = state.control.seals().open(row.target(), SealPurpose::SigningSecret, &current.sealed)?;
     new_secret(SecretKind::of(text_of(&plain)?))
 }
 
@@ -162,7 +162,7 @@ pub(super) fn seal_secret(
     target: EndpointRef,
     text: &SecretText,
 ) -> Result<EndpointSecret, ApiError> {
-    let sealed = state.seal(target, SealPurpose::SigningSecret, text.as_bytes())?;
+    let sealed = state.control.seals().seal(target, SealPurpose::SigningSecret, text.as_bytes())?;
     Ok(EndpointSecret { sealed, expires_at: None })
 }
 

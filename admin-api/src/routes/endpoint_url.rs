@@ -32,7 +32,8 @@ pub(super) fn seal_user_info(state: &ApiState, row: &mut Endpoint, before: Optio
         // A row from before they were sealed.
         user_info = split_user_info(&before.url).1.unwrap_or(user_info);
     }
-    row.sealed_user_info = Some(state.seal(row.target(), SealPurpose::UserInfo, user_info.as_bytes())?);
+    row.sealed_user_info =
+        Some(state.control.seals().seal(row.target(), SealPurpose::UserInfo, user_info.as_bytes())?);
     row.url = shown;
     Ok(())
 }

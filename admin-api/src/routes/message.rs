@@ -6,7 +6,6 @@
 use super::application::get_or_create;
 use super::params::{AppPath, MessagePath};
 use super::walk::{MessageFilter, key_of, page_of};
-use crate::auth::Scope;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
@@ -17,6 +16,7 @@ use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
+use control::Scope;
 use engine::IngestOutcome;
 use http::StatusCode;
 use model::Event;

@@ -3,8 +3,8 @@
 //! Deliberately no HTTP.
 
 use crate::error::ApiError;
-use crate::limits::Quotas;
 use bincode::Encode;
+use control::Quotas;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Application, Endpoint, EventType, Job};
 use storage::codec;

@@ -10,10 +10,10 @@ use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
 use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
 use crate::state::ApiState;
-use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use control::checks::Checks;
 use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -34,7 +34,7 @@ pub(crate) async fn send(
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<EventExampleIn>,
 ) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     checks.name("eventType", &body.event_type);
     checks.finish()?;
     if endpoint.disabled.is_some() {
