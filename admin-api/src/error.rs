@@ -7,7 +7,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use control::{Error, Wrong};
+use control::{Changed, Error, Wrong};
 use engine::ChangeError;
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -33,6 +33,11 @@ pub(crate) const OK: StatusCode = StatusCode::OK;
 pub(crate) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 /// The status of success without a body.
 pub(crate) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+
+/// The status of a PUT, which creates what is not there.
+pub(crate) fn put_status<T>(changed: &Changed<T>) -> StatusCode {
+    if changed.is_new() { CREATED } else { OK }
+}
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]

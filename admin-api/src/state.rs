@@ -12,7 +12,7 @@ use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
 use control::Control;
-use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Standings, Waiting};
+use engine::{Engine, EngineConfig, Standings, Waiting};
 use model::metric;
 use model::{AppId, Endpoint, EndpointRef, UnixMs};
 use std::ops::Deref;
@@ -82,11 +82,6 @@ impl ApiState {
         Ok(self.engine.change(change).await?)
     }
 
-    /// Takes messages in, durably and all at once.
-    pub(crate) async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, ApiError> {
-        Ok(self.control.push(app, messages).await?)
-    }
-
     /// The source of point reads.
     pub(crate) fn store(&self) -> &SharedStore {
         self.engine.store()
@@ -113,11 +108,6 @@ impl ApiState {
         self.engine.now()
     }
 
-    /// Whether a URL may be a target.
-    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
-        engine::dispatch::check_url(url, self.engine.guard()).map(drop)
-    }
-
     /// Reads how deliveries of an endpoint stand.
     pub(crate) fn standings<'a>(&self, endpoint: &'a Endpoint) -> Result<Standings<'a>, ApiError> {
         Ok(Standings::read(&**self.store(), endpoint)?)
@@ -132,9 +122,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
         ApiError::Internal
     })?;
     Ok(bytes)
-}
-
-/// A random number below 2^48, which text ids carry so that one cannot be guessed from another.
-pub(crate) fn random_salt() -> Result<u64, ApiError> {
-    Ok(u64::from_be_bytes(random()?) >> 16)
 }

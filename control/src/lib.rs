@@ -14,6 +14,7 @@ pub mod checks;
 pub mod error;
 pub mod find;
 pub mod limits;
+pub mod patch;
 pub mod scope;
 pub mod seals;
 
@@ -22,4 +23,5 @@ pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};
 pub use control::Control;
 pub use error::{Error, Wrong};
 pub use limits::{Quotas, Rules};
+pub use patch::Patch;
 pub use scope::Scope;

@@ -40,12 +40,16 @@ const READ_BY_ALL: [&str; 4] = [
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-impl FromRequestParts<ApiState> for Scope {
+/// How far the caller's key reaches: who a command is by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By(pub(crate) Scope);
+
+impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
     /// What [`admit`] left.
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Scope, ApiError> {
-        parts.extensions.get().copied().ok_or(ApiError::Unauthenticated)
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
+        parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
     }
 }
 
