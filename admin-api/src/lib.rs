@@ -32,6 +32,7 @@ mod dto;
 mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
+pub use edge::LogLine;
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use limits::ApiLimits;
 pub use service::ApiService;
