@@ -2,7 +2,8 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
-use crate::dispatch::{Egress, RootCertificate, SecretKind, SignatureHeaders};
+use crate::dispatch::{Egress, RootCertificate, SignatureHeaders};
+use crate::prepare::SecretKind;
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};

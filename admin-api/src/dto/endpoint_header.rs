@@ -1,7 +1,7 @@
 //! Custom headers of an endpoint: set, patched and shown, with those that carry credentials left out.
 //!
 //! A body may be what was read, with the names of the values that were withheld: those values stay. Which names may be
-//! sent is for `engine::dispatch::request` to say.
+//! sent is for `engine::prepare::headers` to say.
 
 use crate::dto::fields::Patch;
 use crate::error::ApiError;

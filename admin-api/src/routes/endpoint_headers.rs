@@ -12,7 +12,7 @@ use crate::state::ApiState;
 use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
-use engine::dispatch::check_headers;
+use engine::prepare::check_headers;
 use engine::seal::SealPurpose;
 use http::StatusCode;
 use model::{Endpoint, EndpointRef, SealedBytes};

@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use engine::dispatch::{SecretKind, SigningKey, generate_ed25519_secret, generate_secret};
+use engine::prepare::{SecretKind, SigningKey, generate_ed25519_secret, generate_secret};
 use engine::seal::SealPurpose;
 use http::HeaderMap;
 use http::header::USER_AGENT;

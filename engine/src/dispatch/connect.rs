@@ -21,8 +21,8 @@
 use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
 use super::proxy::{Destination, Egress, EgressProxy, ProxyError};
-use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
+use super::target::Target;
 use super::tls::{self, ALPN_HTTP2, Connectors};
 use super::wire::Wire;
 use http::uri::Scheme;
@@ -142,7 +142,7 @@ impl Dialler {
             return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
-        let is_shunned = self.shunned.contains(target.origin(), Instant::now());
+        let is_shunned = self.shunned.contains(target.identity(), Instant::now());
         let connectors = target.own_roots().map_or(&self.tls, |own| &own.connectors);
         let connector = if is_shunned { &connectors.http1 } else { &connectors.all };
         let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
@@ -150,7 +150,7 @@ impl Dialler {
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
         let stream = VettedStream { io: Io::Tls(Box::new(secured)), _slot: slot };
         if chosen_http2 {
-            let started = http2::start(stream, &self.http2, target.origin(), &self.shunned).await;
+            let started = http2::start(stream, &self.http2, target.identity(), &self.shunned).await;
             return started.map(Dialled::Http2).map_err(DialError::Http2);
         }
         Ok(Dialled::Http1(stream))

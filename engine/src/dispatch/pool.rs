@@ -19,10 +19,12 @@
 
 use super::connect::{DialError, Dialled, Dialler, VettedStream};
 use super::http2::Http2;
-use super::request::Target;
+use super::identity::Identity;
 use super::resolve::Caller;
+use super::target::Target;
+use foldhash::HashMap;
 use futures_util::future::{Either, select};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +61,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Hosts {
-    by_origin: HashMap<Arc<str>, Host>,
+    by_identity: HashMap<Identity, Host>,
     /// A task looks for what is too old.
     sweeping: bool,
 }
@@ -100,33 +102,33 @@ impl Pool {
     /// # Cancel safety
     /// Dropped, its dial is given up; a connection that was on its way to it is closed.
     pub(super) async fn lease(&self, target: &Arc<Target>, caller: Caller, now: Instant) -> Result<Lease, DialError> {
-        let origin = target.origin();
-        if let Some(lease) = self.0.take(origin, now) {
+        let identity = target.identity();
+        if let Some(lease) = self.0.take(identity, now) {
             return Ok(lease);
         }
-        let given = self.0.wait(origin);
+        let given = self.0.wait(identity);
         let (shared, dialled) = (self.0.clone(), target.clone());
         let dial: Dial = Box::pin(async move { shared.dial(&dialled, caller).await });
         match select(dial, given).await {
-            Either::Left((dialled, _)) => Ok(self.0.admit(origin, dialled?)),
+            Either::Left((dialled, _)) => Ok(self.0.admit(identity, dialled?)),
             Either::Right((Ok(lease), dial)) => {
-                self.0.finish_in_background(origin, dial);
+                self.0.finish_in_background(identity, dial);
                 Ok(lease)
             }
             // Nobody can give one any more, which happens to no host that someone waits for.
-            Either::Right((Err(_), dial)) => Ok(self.0.admit(origin, dial.await?)),
+            Either::Right((Err(_), dial)) => Ok(self.0.admit(identity, dial.await?)),
         }
     }
 
     /// A connection whose attempt is over and whose answer was read to its end.
-    pub(super) fn give_back(&self, origin: &Arc<str>, stream: VettedStream, now: Instant) {
-        self.0.give(origin, stream, now);
+    pub(super) fn give_back(&self, identity: &Identity, stream: VettedStream, now: Instant) {
+        self.0.give(identity, stream, now);
     }
 
     /// The host's HTTP/2 connection takes no more requests: the next attempt does not get it. What is under way on it
     /// goes on.
-    pub(super) fn forget_http2(&self, origin: &Arc<str>) {
-        if let Some(host) = self.0.lock().by_origin.get_mut(origin) {
+    pub(super) fn forget_http2(&self, identity: &Identity) {
+        if let Some(host) = self.0.lock().by_identity.get_mut(identity) {
             host.http2 = None;
         }
     }
@@ -160,9 +162,9 @@ impl Shared {
         self.dialler.dial(target, slot, caller).await
     }
 
-    fn take(&self, origin: &Arc<str>, now: Instant) -> Option<Lease> {
+    fn take(&self, identity: &Identity, now: Instant) -> Option<Lease> {
         let mut hosts = self.lock();
-        let host = hosts.by_origin.get_mut(origin)?;
+        let host = hosts.by_identity.get_mut(identity)?;
         if let Some(shared) = &mut host.http2 {
             if !shared.connection.is_closed() {
                 shared.used_at = now;
@@ -179,10 +181,10 @@ impl Shared {
         Some(Lease::Http1 { stream, reused: true })
     }
 
-    fn wait(self: &Arc<Self>, origin: &Arc<str>) -> oneshot::Receiver<Lease> {
+    fn wait(self: &Arc<Self>, identity: &Identity) -> oneshot::Receiver<Lease> {
         let (sender, receiver) = oneshot::channel();
         let mut hosts = self.lock();
-        let host = hosts.host(origin);
+        let host = hosts.host(identity);
         // Those that have left, so that there are no more than twice the attempts in flight.
         if host.waiting.len() >= host.waiting_look_at {
             host.waiting.retain(|waiting| !waiting.is_closed());
@@ -195,17 +197,17 @@ impl Shared {
     }
 
     /// What was dialled, as the one who dialled may use it.
-    fn admit(self: &Arc<Self>, origin: &Arc<str>, dialled: Dialled) -> Lease {
+    fn admit(self: &Arc<Self>, identity: &Identity, dialled: Dialled) -> Lease {
         match dialled {
             Dialled::Http1(stream) => Lease::Http1 { stream, reused: false },
-            Dialled::Http2(connection) => Lease::Http2 { connection: self.share(origin, connection), reused: false },
+            Dialled::Http2(connection) => Lease::Http2 { connection: self.share(identity, connection), reused: false },
         }
     }
 
     /// Makes an HTTP/2 connection the host's, unless it has one: that is the one to use then.
-    fn share(self: &Arc<Self>, origin: &Arc<str>, connection: Http2) -> Http2 {
+    fn share(self: &Arc<Self>, identity: &Identity, connection: Http2) -> Http2 {
         let mut hosts = self.lock();
-        let host = hosts.host(origin);
+        let host = hosts.host(identity);
         if let Some(shared) = host.http2.as_ref().filter(|shared| !shared.connection.is_closed()) {
             return shared.connection.clone();
         }
@@ -218,9 +220,9 @@ impl Shared {
         connection
     }
 
-    fn give(self: &Arc<Self>, origin: &Arc<str>, stream: VettedStream, now: Instant) {
+    fn give(self: &Arc<Self>, identity: &Identity, stream: VettedStream, now: Instant) {
         let mut hosts = self.lock();
-        let host = hosts.host(origin);
+        let host = hosts.host(identity);
         let mut lease = Lease::Http1 { stream, reused: true };
         while let Some(waiting) = host.waiting.pop_front() {
             match waiting.send(lease) {
@@ -236,19 +238,19 @@ impl Shared {
         }
     }
 
-    fn finish_in_background(self: &Arc<Self>, origin: &Arc<str>, dial: Dial) {
+    fn finish_in_background(self: &Arc<Self>, identity: &Identity, dial: Dial) {
         let mut hosts = self.lock();
-        let host = hosts.host(origin);
+        let host = hosts.host(identity);
         if host.background_dials >= BACKGROUND_DIALS_MAX {
             return;
         }
         host.background_dials += 1;
-        let going_on = GoingOn { shared: self.clone(), origin: origin.clone() };
+        let going_on = GoingOn { shared: self.clone(), identity: identity.clone() };
         tokio::spawn(async move {
-            let GoingOn { shared, origin } = &going_on;
+            let GoingOn { shared, identity } = &going_on;
             match dial.await {
-                Ok(Dialled::Http1(stream)) => shared.give(origin, stream, Instant::now()),
-                Ok(Dialled::Http2(connection)) => drop(shared.share(origin, connection)),
+                Ok(Dialled::Http1(stream)) => shared.give(identity, stream, Instant::now()),
+                Ok(Dialled::Http2(connection)) => drop(shared.share(identity, connection)),
                 // Nobody waits for it. Whoever needs a connection dials for itself and hears why there is none.
                 Err(error) => tracing::trace!(%error, "a spare connection was not made"),
             }
@@ -276,14 +278,14 @@ impl Shared {
     fn sweep(&self, now: Instant) -> bool {
         let is_old = |since: Instant| now.duration_since(since) > self.idle_timeout;
         let mut hosts = self.lock();
-        hosts.by_origin.retain(|_, host| {
+        hosts.by_identity.retain(|_, host| {
             let old = host.idle.partition_point(|idle| is_old(idle.since));
             host.idle.drain(..old);
             host.http2.take_if(|shared| is_old(shared.used_at) || shared.connection.is_closed());
             host.waiting.retain(|waiting| !waiting.is_closed());
             !host.idle.is_empty() || host.http2.is_some() || !host.waiting.is_empty() || host.background_dials > 0
         });
-        hosts.sweeping = !hosts.by_origin.is_empty();
+        hosts.sweeping = !hosts.by_identity.is_empty();
         hosts.sweeping
     }
 
@@ -299,32 +301,32 @@ impl Hosts {
     /// Takes out the oldest idle connection of the host with most idle ones. Looks at every host: it is only asked when
     /// all slots are in use.
     fn make_room(&mut self) -> Option<Room> {
-        let most = self.by_origin.values_mut().max_by_key(|host| host.idle.len());
+        let most = self.by_identity.values_mut().max_by_key(|host| host.idle.len());
         if let Some(host) = most.filter(|host| !host.idle.is_empty()) {
             return Some(Room::Now(host.idle.remove(0).stream));
         }
         // A host has one HTTP/2 connection at most: the one that was not used for longest.
         let is_idle = |host: &&mut Host| host.http2.as_ref().is_some_and(|shared| !shared.connection.is_busy());
-        let idle = self.by_origin.values_mut().filter(is_idle);
+        let idle = self.by_identity.values_mut().filter(is_idle);
         let oldest = idle.min_by_key(|host| host.http2.as_ref().map(|shared| shared.used_at))?;
         oldest.http2.take().map(|_| Room::Soon)
     }
 
-    fn host(&mut self, origin: &Arc<str>) -> &mut Host {
+    fn host(&mut self, identity: &Identity) -> &mut Host {
         // The name is shared with the target, so that asking costs no copy.
-        self.by_origin.entry(origin.clone()).or_default()
+        self.by_identity.entry(identity.clone()).or_default()
     }
 }
 
 /// A dial in the background, counted until it ends, however it ends.
 struct GoingOn {
     shared: Arc<Shared>,
-    origin: Arc<str>,
+    identity: Identity,
 }
 
 impl Drop for GoingOn {
     fn drop(&mut self) {
-        if let Some(host) = self.shared.lock().by_origin.get_mut(&self.origin) {
+        if let Some(host) = self.shared.lock().by_identity.get_mut(&self.identity) {
             host.background_dials = host.background_dials.saturating_sub(1);
         }
     }
@@ -334,11 +336,11 @@ impl Drop for GoingOn {
 mod tests {
     use super::super::guard::Guard;
     use super::super::http2::Bounds;
-    use super::super::request::SignatureHeaders;
     use super::super::resolve::{Resolver, system_lookup};
-    use super::super::sign::SigningKey;
+    use super::super::target::SignatureHeaders;
     use super::super::url::check_url;
     use super::*;
+    use http::HeaderMap;
     use tokio::sync::Semaphore;
 
     fn pool() -> Pool {
@@ -367,20 +369,19 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_no_longer_wait_are_taken_out_in_the_end() {
-        let (pool, origin) = (pool(), Arc::from("http://there"));
-        let waits: Vec<_> = (0..100).map(|_| pool.0.wait(&origin)).collect();
-        (0..1_000).for_each(|_| drop(pool.0.wait(&origin)));
-        let len = pool.0.lock().by_origin[&origin].waiting.len();
+        let (pool, identity) = (pool(), Identity::new(false, "there", None));
+        let waits: Vec<_> = (0..100).map(|_| pool.0.wait(&identity)).collect();
+        (0..1_000).for_each(|_| drop(pool.0.wait(&identity)));
+        let len = pool.0.lock().by_identity[&identity].waiting.len();
         assert!((waits.len()..=2 * waits.len() + WAITING_LOOK_MIN).contains(&len), "{len} in line");
     }
 
     #[tokio::test]
     async fn a_host_is_forgotten_when_nobody_uses_it_whether_it_answered_or_not() {
         let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
-        let key = || SigningKey::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let target = |address: std::net::SocketAddr| {
             let url = check_url(&format!("http://{address}/"), &guard).unwrap();
-            Arc::new(Target::new(&url, [], vec![key()], SignatureHeaders::Both).unwrap())
+            Arc::new(Target::new(&url, HeaderMap::new(), SignatureHeaders::Both, None).unwrap())
         };
         let pool = pool();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -393,10 +394,10 @@ mod tests {
         let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, caller(), Instant::now()).await else {
             panic!("no new connection");
         };
-        pool.give_back(there.origin(), stream, Instant::now());
-        assert_eq!(pool.0.lock().by_origin.len(), 2);
+        pool.give_back(there.identity(), stream, Instant::now());
+        assert_eq!(pool.0.lock().by_identity.len(), 2);
         let all_forgotten = async {
-            while !pool.0.lock().by_origin.is_empty() {
+            while !pool.0.lock().by_identity.is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

@@ -12,12 +12,12 @@ use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
-use crate::endpoint::settings::Settings;
-use crate::pace::{Paces, Turn};
+use crate::pace::{AppPace, Paces, Turn};
+use crate::prepare::{Compiler, Plan};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
-use crate::shard::inbox::ShardInbox;
+use crate::shard::inbox::{NewsNumber, ShardInbox};
 use crate::waiting::{Waiting, WaitingFor};
 use foldhash::HashMap;
 use model::{AppId, EndpointRef, Seq, Settlement, UnixMs, Verdict};
@@ -26,9 +26,8 @@ use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use storage::tables::{application, endpoint, endpoint_url};
+use storage::SharedStore;
 use storage::writer::WriterHandle;
-use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
 
 /// Payload bytes of one read of the log, at least one event's.
@@ -39,17 +38,15 @@ pub struct ShardCore {
     /// Which of the shards, from 0.
     pub index: usize,
     /// Bounds and defaults.
-    pub config: EngineConfig,
+    pub config: Arc<EngineConfig>,
     /// Where other threads leave news.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
     pub store: SharedStore,
     /// For settlements.
     pub writer: WriterHandle,
-    /// Opens secrets.
-    pub master: Arc<MasterKey>,
-    /// Judges addresses.
-    pub guard: Arc<Guard>,
+    /// Compiles the plans of its endpoints.
+    pub compiler: Compiler,
     /// The paces of applications.
     pub paces: Arc<Paces>,
     /// Takes on actors.
@@ -130,15 +127,19 @@ pub struct LaneCell {
     /// Decides.
     pub lane: RefCell<Lane>,
     /// What attempts need.
-    pub settings: RefCell<Settings>,
+    pub plan: RefCell<Arc<Plan>>,
+    /// The pace of its application as a whole, if that has one.
+    pub pace: RefCell<Option<Arc<AppPace>>>,
+    /// Its rows were read when the shard had been told of the changes up to this one.
+    pub opened_at: NewsNumber,
     /// The last position offered, whether or not the offer reached the mailbox.
     pub offered: Cell<Seq>,
     /// Offers up to here did not reach the mailbox.
     pub missed: Cell<Seq>,
     /// Rows were put back in line.
     pub requeued: Cell<bool>,
-    /// The settings changed.
-    pub changed: Cell<bool>,
+    /// The plan of a later revision, which its lane has not been told of.
+    pub next_plan: RefCell<Option<Arc<Plan>>>,
     /// What attempts showed that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Its timer, with its time.
@@ -166,14 +167,14 @@ impl ShardCore {
     #[must_use]
     pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
         let places = RefCell::new(Places::new(parts.config.max_in_flight_per_shard));
+        let config = Arc::new(parts.config);
         ShardCore {
             index: parts.index,
-            config: parts.config,
+            config: config.clone(),
             inbox: parts.inbox,
             store: parts.store,
             writer: parts.writer,
-            master: parts.master,
-            guard: parts.guard,
+            compiler: Compiler { config, master: parts.master, guard: parts.guard },
             paces: parts.paces,
             actors,
             endpoints: RefCell::new(HashMap::default()),
@@ -215,27 +216,6 @@ impl ShardCore {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.places.borrow().taken()
-    }
-
-    /// An endpoint's settings as its rows say now. A few reads of cached rows; none when it is gone.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn settings(&self, target: EndpointRef, now: UnixMs) -> Result<Option<Settings>, StoreError> {
-        // The number before the row and once more behind it: the endpoint may move between two reads.
-        let mut url_number = endpoint_url::number(&*self.store, target)?;
-        let row = loop {
-            let Some(row) = endpoint::get(&*self.store, target)? else { return Ok(None) };
-            let behind = endpoint_url::number(&*self.store, target)?;
-            if behind == url_number {
-                break row;
-            }
-            url_number = behind;
-        };
-        let rate = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
-        let pace = rate.map(|rate| self.paces.of(target.app, rate, now));
-        let settings = Settings::of(&row, pace, &self.config, &self.master, &self.guard, now);
-        Ok(Some(Settings { url_number, ..settings }))
     }
 
     /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is

@@ -4,26 +4,30 @@
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
-use super::inbox::{Behind, News, Question};
+use super::inbox::{Behind, EndpointChange, News, NewsNumber, Question};
 use super::metrics::Shown;
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{Cursor, EndpointRef, Seq, UnixMs};
+use model::{AppId, Cursor, Endpoint, EndpointRef, Seq, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::StoreError;
-use storage::tables::{delivery, endpoint};
+use storage::tables::{application, delivery, endpoint, endpoint_url};
 
 /// Takes what others left for the shard.
 pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
-    for target in &news.changed {
-        changed(shard, *target);
+    for (target, (number, change)) in std::mem::take(&mut news.changed) {
+        changed(shard, target, number, change, now);
+    }
+    for (app, (number, rate)) in &news.paced {
+        paced(shard, *app, *number, *rate, now);
     }
     for app in &news.apps_gone {
+        seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
         // Only now: its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }
@@ -94,18 +98,35 @@ fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
     seat.mailbox.poke();
 }
 
-/// An endpoint's row changed or is gone.
-fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
+/// An endpoint changed or is gone. One that has no actor reads its rows when it gets one.
+fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: EndpointChange, now: UnixMs) {
     let seat = shard.endpoints.borrow().get(&target).cloned();
-    let Some(seat) = seat else { return };
-    match endpoint::get(&*shard.store, target) {
-        Ok(None) => leave(shard, &seat, true),
-        Ok(Some(_)) => {
-            seat.cell.changed.set(true);
+    let Some(seat) = seat.filter(|seat| number > seat.cell.opened_at) else { return };
+    match change {
+        EndpointChange::Gone => leave(shard, &seat, true),
+        EndpointChange::Put(row, url_number) => {
+            let plan = Arc::new(shard.compiler.plan(&row, url_number, now));
+            seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
-        Err(error) => tracing::error!(%error, "an endpoint's row cannot be read"),
     }
+}
+
+/// An application has another pace, or none any more.
+fn paced(shard: &ShardCore, app: AppId, number: NewsNumber, rate: Option<u32>, now: UnixMs) {
+    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
+        seat.cell.pace.replace(rate.map(|rate| shard.paces.of(app, rate, now)));
+        seat.mailbox.poke();
+    }
+}
+
+/// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
+fn seats_of(shard: &ShardCore, app: AppId) -> Vec<Seat> {
+    let endpoints = shard.endpoints.borrow();
+    let mut seats: Vec<Seat> = endpoints.values().filter(|seat| seat.cell.target.app == app).cloned().collect();
+    // The same history always leads to the same next step.
+    seats.sort_unstable_by_key(|seat| seat.cell.target);
+    seats
 }
 
 /// Ends an endpoint's actor.
@@ -146,6 +167,30 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
     }
 }
 
+/// The rows that a plan is compiled from.
+struct Opened {
+    row: Endpoint,
+    url_number: u32,
+    /// The pace of its application.
+    rate: Option<u32>,
+    /// Changes up to this one are in it.
+    told: NewsNumber,
+}
+
+/// Reads what an endpoint's news do not tell before it has an actor; none when it is gone.
+fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreError> {
+    let store = &*shard.store;
+    loop {
+        let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
+        let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
+        let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
+        // Nothing moved it between two reads, and no later news tell of what is older than the row.
+        if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
+            return Ok(Some(Opened { row, url_number, rate, told }));
+        }
+    }
+}
+
 fn open(
     shard: &ShardCore,
     target: EndpointRef,
@@ -153,7 +198,8 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(settings) = shard.settings(target, now)? else { return Ok(None) };
+    let Some(Opened { row, url_number, rate, told }) = read(shard, target)? else { return Ok(None) };
+    let plan = shard.compiler.plan(&row, url_number, now);
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,
@@ -164,15 +210,17 @@ fn open(
         retries_in_memory: shard.config.retries_in_memory,
     };
     let offered = start.cursor.upto;
-    let lane = Lane::new(target, settings.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    let lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
     Ok(Some(LaneCell {
         target,
         lane: RefCell::new(lane),
-        settings: RefCell::new(settings),
+        plan: RefCell::new(Arc::new(plan)),
+        pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
+        opened_at: told,
         offered: Cell::new(offered),
         missed: Cell::new(Seq::ZERO),
         requeued: Cell::new(false),
-        changed: Cell::new(false),
+        next_plan: RefCell::default(),
         ended: RefCell::default(),
         timer: Cell::new(None),
         dirty: Cell::new(false),

@@ -46,7 +46,7 @@ impl Shell {
 
 impl Actors for Rc<Shell> {
     fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
-        let in_flight_max = usize::from(cell.settings.borrow().policy.max_in_flight);
+        let in_flight_max = usize::from(cell.plan.borrow().policy.max_in_flight);
         let (shell, shard, cell) = (self.clone(), shard.clone(), cell.clone());
         let feed = move |addr: &EndpointAddr, input| {
             let now = shell.clock.now();
@@ -78,10 +78,10 @@ impl Shell {
 
     /// Reads the log for an endpoint that is behind.
     async fn read_log(self: Rc<Shell>, shard: Rc<ShardCore>, cell: Rc<LaneCell>, addr: EndpointAddr, read: LogRead) {
-        let (app, filter) = (cell.target.app, cell.settings.borrow().filter.clone());
+        let (app, plan) = (cell.target.app, cell.plan.borrow().clone());
         let turn = self.turn().await;
         let bytes_max = shard.begin_log_read(&cell);
-        let catch_up = move |store: &SharedStore| reads::catch_up(store, app, &filter, read, bytes_max);
+        let catch_up = move |store: &SharedStore| reads::catch_up(store, app, &plan.filter, read, bytes_max);
         let found = blocking(&shard, turn, catch_up).await;
         addr.tell(Input::LogRead(found)).await;
         shard.log_read_over(bytes_max);

@@ -107,19 +107,14 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     if cell.requeued.replace(false) {
         lane.requeued();
     }
-    let stale = cell.settings.borrow().stale_at.is_some_and(|at| at <= now);
-    if cell.changed.replace(false) || stale {
-        // An error here is the store's and ends the process elsewhere.
-        if let Ok(Some(settings)) = shard.settings(cell.target, now) {
-            let enabled = lane.configure(settings.policy.clone(), now);
-            let moved = cell.settings.borrow().uri() != settings.uri();
-            let transition = if moved { lane.moved().or(enabled) } else { enabled };
-            if cell.settings.borrow().filter != settings.filter {
-                lane.filter_changed();
-            }
-            transition.iter().for_each(|transition| tell(shard, cell, *transition));
-            *cell.settings.borrow_mut() = settings;
+    if let Some(plan) = cell.next_plan.take() {
+        let before = cell.plan.replace(plan.clone());
+        let enabled = lane.configure(plan.policy.clone(), now);
+        let transition = if before.uri() != plan.uri() { lane.moved().or(enabled) } else { enabled };
+        if before.filter != plan.filter {
+            lane.filter_changed();
         }
+        transition.iter().for_each(|transition| tell(shard, cell, *transition));
     }
 }
 

@@ -9,7 +9,8 @@ use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use engine::dispatch::{SecretKind, SignatureHeaders};
+use engine::dispatch::SignatureHeaders;
+use engine::prepare::SecretKind;
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use std::collections::BTreeMap;
 use std::fmt;

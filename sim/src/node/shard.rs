@@ -178,8 +178,8 @@ impl Shard {
         let errand = match action {
             Action::Start(_) => return,
             Action::ReadLog(read) => {
-                let filter = mailbox.cell.settings.borrow().filter.clone();
-                Errand::Log { mailbox, read, filter, found: None }
+                let plan = mailbox.cell.plan.borrow().clone();
+                Errand::Log { mailbox, read, plan, found: None }
             }
             Action::LoadDue(load) => Errand::Due { mailbox, load, state: Due::Begin },
             Action::Fetch(fetch) => Errand::Fetch { mailbox, fetch, rows: None },
@@ -194,11 +194,11 @@ impl Shard {
         let mut said = String::new();
         match &mut errand {
             Errand::Attempt(_) => {}
-            Errand::Log { mailbox, read, filter, found } => match found.take() {
+            Errand::Log { mailbox, read, plan, found } => match found.take() {
                 None => {
                     let bytes_max = self.core.begin_log_read(&mailbox.cell);
                     let app = mailbox.cell.target.app;
-                    let caught = reads::catch_up(store, app, filter, *read, bytes_max).ok().filter(|_| !fails);
+                    let caught = reads::catch_up(store, app, &plan.filter, *read, bytes_max).ok().filter(|_| !fails);
                     said = format!("reads the log after {}: {:?}", read.after, caught.as_ref().map(|f| f.upto.0));
                     *found = Some((caught, bytes_max));
                 }

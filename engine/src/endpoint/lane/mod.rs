@@ -18,7 +18,7 @@ mod admission;
 mod settling;
 mod types;
 
-pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Room, Ruled};
+pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, Ruled};
 
 use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
@@ -30,6 +30,7 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
+use crate::prepare::LanePolicy;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
