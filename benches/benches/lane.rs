@@ -48,13 +48,12 @@ impl Delivering {
 
     /// One commit's events, delivered at once.
     fn deliver(&mut self, events: &mut [Event]) -> Option<Settlement> {
-        let previous = self.offered;
         for event in &mut *events {
             self.offered = self.offered.next();
             event.seq = self.offered;
         }
         self.now = self.now.plus_ms(1);
-        self.lane.offer(previous, events.iter(), usize::MAX);
+        self.lane.offer(events.iter(), usize::MAX);
         let room = Room { attempt: true, bytes: usize::MAX };
         while let Some(action) = self.lane.next_action(self.now, room, &mut self.budget) {
             let Action::Start(attempt) = action else { panic!("nothing else is to be done: {action:?}") };

@@ -6,11 +6,14 @@
 use super::core::{LaneCell, Seat, ShardCore};
 use super::inbox::{Behind, EndpointChange, News, NewsNumber, Question};
 use super::metrics::Shown;
+use super::offered::Offered;
+use super::report::InReports;
+use super::timers::LaneTimer;
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{AppId, Cursor, Endpoint, EndpointRef, Seq, UnixMs};
+use model::{AppId, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -70,9 +73,9 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
             _ => before_first.clone(),
         };
         let Some(seat) = seat(shard, target, from, now) else { continue };
-        let previous = seat.cell.offered.replace(last);
-        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range, previous }) {
-            seat.cell.missed.set(last);
+        seat.cell.offered.sent(last);
+        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range }) {
+            seat.cell.offered.behind(last);
             shard.metrics.mailbox_full.increment(len as u64);
         }
     }
@@ -81,8 +84,7 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
 /// An endpoint is to read the log up to a mark.
 fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind, now: UnixMs) {
     let Some(seat) = seat(shard, target, || behind.from.clone(), now) else { return };
-    seat.cell.offered.set(seat.cell.offered.get().max(behind.upto));
-    seat.cell.missed.set(seat.cell.missed.get().max(behind.upto));
+    seat.cell.offered.behind(behind.upto);
     seat.mailbox.poke();
 }
 
@@ -138,7 +140,7 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
         shard.free_places(seat.cell.target.app, ended);
     }
     seat.mailbox.stop();
-    shard.set_timer(&seat.cell, None);
+    shard.timers.set(&seat.cell, None);
     shard.metrics.hide(shard, &seat.cell);
     shard.metrics.actors.decrement(1.0);
     shard.endpoints.borrow_mut().remove(&seat.cell.target);
@@ -217,13 +219,12 @@ fn open(
         plan: RefCell::new(Arc::new(plan)),
         pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
         opened_at: told,
-        offered: Cell::new(offered),
-        missed: Cell::new(Seq::ZERO),
+        offered: Offered::at(offered),
         requeued: Cell::new(false),
         next_plan: RefCell::default(),
         ended: RefCell::default(),
-        timer: Cell::new(None),
-        dirty: Cell::new(false),
+        timer: LaneTimer::default(),
+        in_reports: InReports::default(),
         turn: Cell::default(),
         waiting: Cell::new(false),
         waiting_since: Cell::new(now),

@@ -113,7 +113,7 @@ fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
 
 fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
     let mut actions = Vec::new();
-    work::take_input(shard, cell, input, NOW, &mut |action| actions.push(action));
+    work::take_input(shard, cell, input, NOW, &mut actions);
     actions
 }
 
@@ -279,9 +279,9 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
             lack,
         };
         cell.ended.borrow_mut().push(finished);
-        let mut asked = 0;
-        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| asked += 1);
-        asked
+        let mut asked = Vec::new();
+        work::take_input(&shard, &cell, Input::Poke, at, &mut asked);
+        asked.len()
     };
     let later = |ms| NOW.plus_ms(ms);
     assert_eq!(ends(Some(Lack::Connections), NOW), 0);
@@ -289,11 +289,11 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     assert_eq!(shard.waiting(target(4), later(1)), waiting(Lack::Connections, NOW));
     // Tried again, and the same is short: since the first time. Then something else is.
     for (at, lack, since) in [(later(500), Lack::Connections, NOW), (later(1_000), Lack::Lookups, later(1_000))] {
-        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| {});
+        work::take_input(&shard, &cell, Input::Poke, at, &mut Vec::new());
         ends(Some(lack), at);
         assert_eq!(shard.waiting(target(4), at), waiting(lack, since));
     }
-    work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut |_| {});
+    work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut Vec::new());
     ends(None, later(1_500));
     assert_eq!(shard.waiting(target(4), later(1_500)), None);
 }
