@@ -26,7 +26,7 @@ pub mod sign;
 pub use compile::Compiler;
 pub use headers::{HeaderError, check_headers};
 pub use plan::{LanePolicy, Plan, Unmakeable};
-pub use sign::{SecretKind, SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+pub use sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
 
 #[cfg(test)]
 mod tests;

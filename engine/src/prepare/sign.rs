@@ -180,24 +180,6 @@ pub fn stamp<'a>(
     Stamp::new(text, timestamp_at, signature_at)
 }
 
-/// The kind of a secret that is made here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SecretKind {
-    /// `whsec_…`: HMAC-SHA256, whose receiver knows the key.
-    #[default]
-    Hmac,
-    /// `whsk_…`: ed25519, whose receiver knows the public key only.
-    Ed25519,
-}
-
-impl SecretKind {
-    /// The kind of a secret in its text form.
-    #[must_use]
-    pub fn of(text: &str) -> SecretKind {
-        if text.starts_with("whsk_") { SecretKind::Ed25519 } else { SecretKind::Hmac }
-    }
-}
-
 /// The text form of a new symmetric secret, `whsec_…`, from fresh random bytes.
 #[must_use]
 pub fn generate_secret(random: &[u8; GENERATED_SECRET_LEN]) -> Zeroizing<String> {
