@@ -33,8 +33,8 @@ mod dto;
 mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
-pub use edge::LogLine;
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
+pub use edge::LogLine;
 pub use limits::ApiLimits;
 pub use service::ApiService;
 pub use state::ApiState;

@@ -84,6 +84,12 @@ pub const ROOMS: &[Room] = &[
         "the lane of an endpoint: what is sent next, and when; breaker, window, rate limit",
         &[],
     ),
+    room(
+        "engine: prepare",
+        &["engine/prepare"],
+        "what is sent: the plan of an endpoint, its filter, headers, signature",
+        &["storage"],
+    ),
     room("engine: config", &["engine/config"], "every setting of the engine with its bounds", &[]),
     room("engine: retention", &["engine/retention"], "what is old and goes", &["engine: dispatch"]),
     room("engine: pace", &["engine/pace"], "an application's rate, over all shards", &["engine: dispatch"]),
@@ -91,7 +97,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "engine: dispatch",
         &["engine/dispatch"],
-        "one attempt: guard, lookup, connection, signature, HTTP/1.1 and HTTP/2",
+        "one attempt: guard, lookup, connection, HTTP/1.1 and HTTP/2",
         &["storage: tables", "storage: writer"],
     ),
     room("engine: outcome", &["engine/outcome"], "what an attempt showed, and what follows from it", &["storage"]),
