@@ -34,6 +34,7 @@ mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
+pub use edge::LogLine;
 pub use limits::{ApiLimits, Quotas};
 pub use service::ApiService;
 pub use state::ApiState;
