@@ -11,8 +11,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use model::{EndpointRef, Event, UnixMs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
-use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle, WriterQuotas};
 use storage::{Change, SharedStore, Txn};

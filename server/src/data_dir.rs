@@ -6,9 +6,9 @@ use crate::config::Loaded;
 use crate::keys::{self, Environment, KeyError, MasterKeyBytes};
 use admin_api::KeyHash;
 use std::sync::Arc;
+use storage::disk::{OpenError, OpenOptions};
 use storage::keys::meta;
 use storage::read::SharedStore;
-use storage::store::sled::{OpenError, OpenOptions};
 use storage::{StoreError, Txn, codec};
 
 /// The row with the check value of the master key. Persisted: never rename.

@@ -11,7 +11,7 @@ use crate::metrics_listen;
 
 /// Store: the map with its snapshots, the two files of the log, lock, watermark, format, and folders that are synced.
 const STORE_FIXED: usize = 24;
-/// Store: value files that are kept open (`storage::store::sled`), and as many that a reader holds a moment longer.
+/// Store: value files that are kept open (`storage::disk`), and as many that a reader holds a moment longer.
 const STORE_VALUE_FILES: usize = 2 * 64;
 /// Store: one value file ends after so many bytes. Those that a checkpoint filled are open until it synced them.
 const VALUE_FILE_BYTES: usize = 16 << 20;

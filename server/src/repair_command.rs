@@ -1,13 +1,13 @@
 //! `pinion repair`: the data directory of a server that does not start, or ends, for damage.
 //!
-//! Only the command is here; `storage::repair` does the work and writes the report.
+//! Only the command is here; `storage::damage::repair` does the work and writes the report.
 
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::time_text::time_text;
 use engine::clock::wall_now;
 use model::UnixMs;
-use storage::repair::{Repair, RepairError};
+use storage::damage::repair::{Repair, RepairError};
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]

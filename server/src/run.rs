@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::store::sled::OpenError;
+use storage::disk::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the end of the process waits for threads that still read from disk.

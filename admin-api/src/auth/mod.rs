@@ -14,7 +14,7 @@ pub mod registry;
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
-use http::Method;
+use http::{Method, Uri};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use key::KeyHash;
@@ -69,10 +69,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
 }
 
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
+/// `named` tells which application the path names, where that needs no router.
+pub(crate) async fn admit(
+    state: &ApiState,
+    parts: &mut Parts,
+    named: fn(&Uri) -> Option<&str>,
+) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
-    if let Scope::Application(own) = scope {
-        check_path(state, parts, own).await?;
+    match (scope, named(&parts.uri)) {
+        (Scope::All, _) => {}
+        (Scope::Application(own), Some(text)) => check_application(state, text, own)?,
+        (Scope::Application(own), None) => check_path(state, parts, own).await?,
     }
     parts.extensions.insert(scope);
     Ok(scope)
@@ -127,11 +134,11 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
     let params =
         RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
-    let found = match named {
-        Some(text) => state.app_id(text)?,
-        None => None,
-    };
-    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
+    check_application(state, named.ok_or(ApiError::Forbidden(OTHER_APPLICATION))?, own)
+}
+
+fn check_application(state: &ApiState, named: &str, own: AppId) -> Result<(), ApiError> {
+    if state.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
 fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {

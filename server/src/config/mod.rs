@@ -123,8 +123,8 @@ impl Default for Config {
             log_level: "info".to_owned(),
             http: HttpBounds::default(),
             api: ApiLimits::default(),
-            store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
-            store_log_bytes: storage::store::sled::OpenOptions::default().log_max_bytes,
+            store_cache_bytes: storage::disk::OpenOptions::default().cache_bytes,
+            store_log_bytes: storage::disk::OpenOptions::default().log_max_bytes,
             engine: EngineConfig::default(),
         }
     }

@@ -25,8 +25,8 @@ use admin_api::auth::registry::{KeyInfo, RegistryError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use storage::disk::OpenError;
 use storage::read::SharedStore;
-use storage::store::sled::OpenError;
 use zeroize::Zeroizing;
 
 /// Hex digits of an id that a revocation needs at least.

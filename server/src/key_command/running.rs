@@ -12,7 +12,7 @@ use model::UnixMs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use storage::store::sled::OpenError;
+use storage::disk::OpenError;
 use storage::tables::api_key;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
