@@ -24,7 +24,7 @@ pub const RESERVED: &[Reserved] = &[
         within: "",
         places: &[
             ("engine/src/clock.rs", "the clock of the engine"),
-            ("storage/src/store/sled/spill.rs", "compares the age of files that the file system dated"),
+            ("storage/src/disk/map/spill.rs", "compares the age of files that the file system dated"),
             ("server/src/demo/receiver.rs", "checks the timestamps of signatures, as a receiver does"),
             ("loadtest/src", "measures from outside"),
         ],
@@ -39,8 +39,8 @@ pub const RESERVED: &[Reserved] = &[
             ("engine/src/retention/janitor.rs", "measures its own share of the time"),
             ("engine/src/shard/run.rs", "the deadline of a stop"),
             ("engine/src/stall.rs", "measures how late a thread is"),
-            ("storage/src/store/redo/log.rs", "times the fdatasync for its metric"),
-            ("storage/src/store/sled/checkpoint.rs", "times a checkpoint for its metric"),
+            ("storage/src/disk/commit/log.rs", "times the fdatasync for its metric"),
+            ("storage/src/disk/checkpoint", "times a checkpoint for its metrics"),
             ("storage/src/writer", "the shell of the writer: times commits and stalls"),
             ("admin-api/src/edge.rs", "times requests for their metric"),
             ("admin-api/src/usage.rs", "keeps an answer for some seconds"),
@@ -59,7 +59,7 @@ pub const RESERVED: &[Reserved] = &[
         places: &[
             ("engine/src/engine.rs", "seeds the generator of each shard"),
             ("engine/src/seal/mod.rs", "nonces of sealed secrets"),
-            ("storage/src/store/redo/log.rs", "the salt of a log file"),
+            ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("admin-api/src/auth/key.rs", "API keys"),
             ("admin-api/src/state.rs", "signing secrets"),
             ("server/src/keys.rs", "the root key and the master key"),
@@ -69,10 +69,7 @@ pub const RESERVED: &[Reserved] = &[
         act: "names sled",
         words: &["::sled::", "sled::"],
         within: "",
-        places: &[
-            ("storage/src/store/sled", "the embedded map"),
-            ("storage/src/store/mod.rs", "takes the store's name up"),
-        ],
+        places: &[("storage/src/disk/map", "the embedded map")],
     },
     Reserved {
         act: "names bincode",
@@ -113,8 +110,8 @@ pub const RESERVED: &[Reserved] = &[
         words: &["sync_data(", "sync_all(", "fdatasync(", "fsync("],
         within: "",
         places: &[
-            ("storage/src/store", "the store"),
-            ("storage/src/repair/swap.rs", "puts a mended store in the place of the damaged one"),
+            ("storage/src/disk", "the embedded store"),
+            ("storage/src/damage/repair/swap.rs", "puts a mended store in the place of the damaged one"),
             ("server/src/secret_file.rs", "the root key and the master key"),
         ],
     },

@@ -108,16 +108,34 @@ pub const ROOMS: &[Room] = &[
         "the clock, shares of tenants, sealed secrets, counting",
         &[],
     ),
-    room("storage: repair", &["storage/repair"], "saves what a damaged store still holds", &[]),
+    room(
+        "storage: damage",
+        &["storage/damage"],
+        "salvage and repair: what a damaged store still holds, made consistent again",
+        &["storage: writer"],
+    ),
     room("storage: writer", &["storage/writer"], "the one thread that writes: group commit", &[]),
     room("storage: tables", &["storage/tables"], "what rows mean together", &[]),
     room("storage: txn", &["storage/txn", "storage/read"], "the writes of a request, and reads that see them", &[]),
     room("storage: rows", &["storage/keys", "storage/codec", "storage/block"], "the shape of keys and values", &[]),
-    room("storage: disk", &["storage/store/sled", "storage/store/redo"], "the embedded store", &[]),
+    room(
+        "storage: disk",
+        &["storage/disk"],
+        "the embedded store: opening, reads over all layers, checkpoints, erasure",
+        &[],
+    ),
+    room("storage: disk/map", &["storage/disk/map"], "the ordered map below the redo log: sled", &[]),
+    room("storage: disk/values", &["storage/disk/values"], "the value files", &[]),
+    room(
+        "storage: disk/commit",
+        &["storage/disk/commit", "storage/disk/error", "storage/disk/sync"],
+        "the redo log and its recovery; errors and syncs of files",
+        &[],
+    ),
     room(
         "storage: store",
-        &["storage/store"],
-        "the contract: an ordered map with atomic durable batches; its model",
+        &["storage/store", "storage/damage/flip"],
+        "the contract: an ordered map with atomic durable batches; its model; sums that survive a flipped bit",
         &[],
     ),
     room("model", &["model"], "the words: ids, times, events, endpoints, attempts, names of metrics", &[]),
@@ -125,8 +143,12 @@ pub const ROOMS: &[Room] = &[
 
 /// Arrows that point up all the same: from, to and the reason. One that is gone fails the test.
 pub const UPWARD: &[(&str, &str, &str)] = &[
-    ("storage: disk", "storage: rows", "the store knows which kinds of keys have large values; the caller will say so"),
-    ("storage: disk", "storage: repair", "opening refuses a store that a repair was swapping; it moves to `damage`"),
+    (
+        "storage: disk",
+        "storage: damage",
+        "opening finishes or refuses an interrupted repair, and names damage that it finds",
+    ),
+    ("storage: disk", "storage: rows", "opening says which kinds of keys have their values in value files"),
 ];
 
 /// The place in [`ROOMS`] of the room of a module such as `engine/router/routes`.

@@ -38,7 +38,7 @@ pub(crate) struct Watched {
     unread: Arc<Unread>,
 }
 
-/// What is left of dropped bodies, for all requests of a connection: nothing is allocated for each of them.
+/// The rest of dropped bodies, for all requests of a connection: nothing is allocated for each of them.
 #[derive(Default)]
 pub(super) struct Unread {
     /// Set when there is any: nearly all bodies are read to their end, and then nobody locks.
