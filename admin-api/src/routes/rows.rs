@@ -4,10 +4,10 @@
 
 use crate::error::ApiError;
 use crate::limits::Quotas;
-use bincode::Encode;
 use model::id::{IdKind, IdParts};
 use model::{AppId, Application, Endpoint, EventType, Job};
-use storage::codec;
+use storage::StoreError;
+use storage::rows::endpoint::VALUE_BYTES_MAX;
 use storage::store::MAX_VALUE_BYTES;
 use storage::tables::{application, endpoint, event_type, job};
 use storage::txn::Txn;
@@ -30,8 +30,7 @@ pub(crate) fn save_application(txn: &mut Txn<'_>, row: &Application) -> Result<(
     {
         return Err(ApiError::Conflict("an application with this uid exists".into()));
     }
-    fits(row)?;
-    Ok(application::put(txn, row)?)
+    fits(application::put(txn, row), MAX_VALUE_BYTES)
 }
 
 /// Stores an endpoint, if its uid is free in its application.
@@ -44,8 +43,7 @@ pub(crate) fn save_endpoint(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), Api
     {
         return Err(ApiError::Conflict("an endpoint with this uid exists".into()));
     }
-    fits_in(row, endpoint::ROW_BYTES_MAX)?;
-    Ok(endpoint::put(txn, row)?)
+    fits(endpoint::put(txn, row), VALUE_BYTES_MAX)
 }
 
 /// Stores an event type, a new one if there may be one more.
@@ -53,11 +51,10 @@ pub(crate) fn save_endpoint(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), Api
 /// # Errors
 /// 422 for a row that does not fit, or that is one too many.
 pub(crate) fn save_event_type(txn: &mut Txn<'_>, row: &EventType, most: u32) -> Result<(), ApiError> {
-    fits(row)?;
     if event_type::get(txn, &row.name)?.is_none() {
         check_quota("event_types", "event types", event_type::count(txn)?, most)?;
     }
-    Ok(event_type::put(txn, row)?)
+    fits(event_type::put(txn, row), MAX_VALUE_BYTES)
 }
 
 /// Stores a new job and tells the engine that there is one.
@@ -81,14 +78,8 @@ pub(crate) fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(
 }
 
 /// Every value of the store is bounded; each field alone may be within its own bound and the whole not.
-fn fits(row: &impl Encode) -> Result<(), ApiError> {
-    fits_in(row, MAX_VALUE_BYTES)
-}
-
-fn fits_in(row: &impl Encode, bytes_max: usize) -> Result<(), ApiError> {
-    if codec::encode(row).len() <= bytes_max {
-        return Ok(());
-    }
+fn fits(put: Result<(), StoreError>, bytes_max: usize) -> Result<(), ApiError> {
+    let Err(StoreError::ValueTooLarge { .. }) = put else { return Ok(put?) };
     let msg = format!("all fields together must not have more than {bytes_max} bytes");
     Err(ApiError::invalid(["body"], msg, "value_error.any_str.max_length"))
 }

@@ -3,19 +3,19 @@
 use super::{Violation, ensure, of_kind};
 use model::{EndpointRef, Job, JobKind, Pending, Trigger};
 use std::collections::BTreeMap;
-use storage::keys::{self, KeyKind};
+use storage::Batch;
+use storage::rows::{self, KeyKind};
 use storage::store::Write;
-use storage::{Batch, codec};
 
 /// Checks the jobs that a batch moves; `known` is how they were before.
 pub(super) fn check(batch: &Batch, known: &mut BTreeMap<u32, Job>) -> Result<(), Violation> {
     for (key, write) in of_kind(batch, KeyKind::Job) {
-        let number = keys::job::decode(key)?;
+        let number = rows::job::decode(key)?;
         let Write::Put(value) = write else {
             known.remove(&number);
             continue;
         };
-        let row: Job = codec::decode("job", value)?;
+        let row: Job = rows::job::from_value(value)?;
         let skipped = row.skipped.total();
         ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
         let before = known.get(&number).map_or(0, |before| before.affected);
@@ -39,9 +39,9 @@ fn put_by_hand(batch: &Batch, target: EndpointRef) -> Result<u64, Violation> {
     let mut count = 0;
     for (key, write) in of_kind(batch, KeyKind::Pending) {
         let Write::Put(value) = write else { continue };
-        let row: Pending = codec::decode("pending", value)?;
+        let row: Pending = rows::pending::from_value(value)?;
         let by_hand = row.attempts == 0 && row.trigger == Trigger::Manual;
-        count += u64::from(by_hand && keys::pending::decode(key)?.0 == target);
+        count += u64::from(by_hand && rows::pending::decode(key)?.0 == target);
     }
     Ok(count)
 }

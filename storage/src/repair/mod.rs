@@ -27,7 +27,7 @@ use model::UnixMs;
 
 use self::report::Report;
 use self::swap::Swap;
-use crate::keys;
+use crate::rows;
 use crate::store::sled::salvage::{self, Finding};
 use crate::store::sled::{OpenError, OpenOptions};
 use crate::store::{Batch, Store, StoreError, Write};
@@ -124,7 +124,7 @@ fn copy(found: &salvage::Found, store: &dyn Store, report: &mut Report) -> Resul
     let findings = found.rows(|batch: Batch| {
         for (key, write) in batch.iter() {
             if matches!(write, Write::Put(_)) {
-                report.keep(keys::kind_of(key));
+                report.keep(rows::key::kind_of(key));
             }
         }
         store.apply(batch).map_err(CopyError::Write)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use model::{AppId, EndpointRef, Seq, UnixMs};
 
-use crate::keys::{self, KeyKind};
+use crate::rows::{self, KeyKind};
 use crate::store::sled::WATERMARK;
 use crate::store::sled::salvage::Finding;
 
@@ -184,6 +184,6 @@ fn lost(finding: &Finding) -> Option<String> {
 }
 
 fn range(from: &Bytes, to: &Bytes) -> String {
-    let end = if to.is_empty() { "the end".to_owned() } else { keys::describe(to) };
-    format!("from {} to before {end}", keys::describe(from))
+    let end = if to.is_empty() { "the end".to_owned() } else { rows::key::describe(to) };
+    format!("from {} to before {end}", rows::key::describe(from))
 }

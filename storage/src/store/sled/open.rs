@@ -21,8 +21,8 @@ use super::recovery::{read_last_commit, refuse_loss, remove_unfinished_snapshots
 use super::spill::Spill;
 use super::watermark::{self, Watermark};
 use super::{Shared, SledStore, Writer, format, readable, salvage};
-use crate::keys::KeyKind;
 use crate::repair::swap;
+use crate::rows::KeyKind;
 use crate::store::redo::{self, log, recover};
 use crate::store::{Poison, StoreError};
 
