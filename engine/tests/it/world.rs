@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use engine::prepare::generate_secret;
 use engine::retention::Limits;
-use engine::seal::{MasterKey, SealPurpose};
+use engine::seal::{MasterKey, SealContext, SealPurpose};
 use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
