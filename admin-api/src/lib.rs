@@ -1,8 +1,8 @@
 //! The HTTP surface: Svix's API shape, and what Pinion adds to it in the same style.
 //!
 //! ```text
-//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ state ─▶ engine
-//!                                                                   extract, json, validate ┘   └ dto, paging, error ─▶ answer
+//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ control
+//!                                                                             extract, json ┘   └ dto, paging, error ─▶ answer
 //! ```
 //! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
 //! Our own status codes appear in `error` only.
@@ -26,7 +26,6 @@ mod paging;
 mod push;
 mod reader;
 mod requests;
-mod validate;
 
 pub mod usage;
 
@@ -36,7 +35,7 @@ mod routes;
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use edge::LogLine;
-pub use limits::{ApiLimits, Quotas};
+pub use limits::ApiLimits;
 pub use service::ApiService;
 pub use state::ApiState;
 

@@ -4,7 +4,7 @@
 //! the handler is that of the route; left out is what the router allocates and moves about for each request, which is a
 //! sixth of what the API does for a push. A path that the router would have to decode goes the long way, to the same end.
 
-use crate::auth::Scope;
+use crate::auth::By;
 use crate::edge::{self, Route};
 use crate::error::ApiError;
 use crate::extract::{IdempotencyKey, QueryParams, RawBody};
@@ -40,7 +40,7 @@ pub(crate) async fn answer(state: ApiState, request: Request) -> Response {
 
 async fn handle(state: &ApiState, request: Request) -> Result<(StatusCode, JsonBytes), ApiError> {
     let (mut parts, body) = request.into_parts();
-    let scope = Scope::from_request_parts(&mut parts, state).await?;
+    let By(scope) = By::from_request_parts(&mut parts, state).await?;
     let QueryParams(query) = QueryParams::<ContentQuery>::from_request_parts(&mut parts, state).await?;
     let IdempotencyKey(key) = IdempotencyKey::from_request_parts(&mut parts, state).await?;
     let uri = parts.uri.clone();

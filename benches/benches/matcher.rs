@@ -9,7 +9,7 @@
 
 use benches::{APP, application, endpoint, event, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use engine::router::Router;
 use engine::shard::inbox::ShardInbox;
 use model::{Endpoint, Event};

@@ -37,6 +37,8 @@ pub mod shard;
 
 pub mod endpoint;
 
+pub mod prepare;
+
 pub mod dispatch;
 
 pub mod outcome;

@@ -27,7 +27,7 @@ const fn room(
 }
 
 /// Every crate of the product.
-const ALL: &[&str] = &["server", "admin-api", "engine", "storage", "model"];
+const ALL: &[&str] = &["server", "admin-api", "control", "engine", "storage", "model"];
 
 /// The rooms, top to bottom.
 pub const ROOMS: &[Room] = &[
@@ -47,6 +47,7 @@ pub const ROOMS: &[Room] = &[
         "the HTTP API in Svix's shape: requests in, answers out; no state of its own",
         &[],
     ),
+    room("control", &["control"], "commands that change the store, queries that read it, and the rules on both", &[]),
     room("engine", &["engine/engine"], "puts the parts of a running engine together", &[]),
     room(
         "engine: upkeep",
@@ -84,6 +85,12 @@ pub const ROOMS: &[Room] = &[
         "the lane of an endpoint: what is sent next, and when; breaker, window, rate limit",
         &[],
     ),
+    room(
+        "engine: prepare",
+        &["engine/prepare"],
+        "what is sent: the plan of an endpoint, its filter, headers, signature",
+        &["storage"],
+    ),
     room("engine: config", &["engine/config"], "every setting of the engine with its bounds", &[]),
     room("engine: retention", &["engine/retention"], "what is old and goes", &["engine: dispatch"]),
     room("engine: pace", &["engine/pace"], "an application's rate, over all shards", &["engine: dispatch"]),
@@ -91,7 +98,7 @@ pub const ROOMS: &[Room] = &[
     room(
         "engine: dispatch",
         &["engine/dispatch"],
-        "one attempt: guard, lookup, connection, signature, HTTP/1.1 and HTTP/2",
+        "one attempt: guard, lookup, connection, HTTP/1.1 and HTTP/2",
         &["storage: tables", "storage: writer"],
     ),
     room("engine: outcome", &["engine/outcome"], "what an attempt showed, and what follows from it", &["storage"]),

@@ -14,6 +14,7 @@ pub mod registry;
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
+use control::Scope;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Uri};
@@ -40,31 +41,16 @@ const READ_BY_ALL: [&str; 4] = [
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-/// How far a caller's key reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// Everything.
-    All,
-    /// One application and what belongs to it.
-    Application(AppId),
-}
+/// How far the caller's key reaches: who a command is by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By(pub(crate) Scope);
 
-impl Scope {
-    /// Whether it reaches an application.
-    pub(crate) fn reaches(self, app: AppId) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Application(own) => own == app,
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Scope {
+impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
     /// What [`admit`] left.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Scope, ApiError> {
-        parts.extensions.get().copied().ok_or(ApiError::Unauthenticated)
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
+        parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
     }
 }
 

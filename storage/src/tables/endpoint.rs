@@ -97,8 +97,15 @@ fn scan_endpoints(
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let before = get(txn, row.target())?;
-    let mut row = row.clone();
-    let was_disabled = before.as_ref().map(|before| before.disabled.is_some());
+    put_over(txn, before.as_ref(), row.clone()).map(drop)
+}
+
+/// As [`put`], over the row that the caller has read in this transaction. Gives the row as it is stored.
+///
+/// # Errors
+/// As [`put`].
+pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint) -> Result<Endpoint, StoreError> {
+    let was_disabled = before.map(|before| before.disabled.is_some());
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
@@ -113,27 +120,29 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
             open_gap(txn, &row, disabled.reason)?;
             split_gap(txn, &row)?;
         }
-        (Some(true), Some(_)) if before.as_ref().map(Wanted::by) != Some(Wanted::by(&row)) => split_gap(txn, &row)?,
+        (Some(true), Some(_)) if before.map(Wanted::by) != Some(Wanted::by(&row)) => split_gap(txn, &row)?,
         _ => {}
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
-    let moved = before.as_ref().is_some_and(|before| before.url != row.url);
-    if let Some(before) = before.as_ref().filter(|_| moved) {
-        endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?;
-    }
+    let moved = before.is_some_and(|before| before.url != row.url);
+    let url_number = match before {
+        None => 0,
+        Some(before) if moved => endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?,
+        Some(_) => endpoint_url::next_number(txn, row.target())?,
+    };
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
-    if let Some(old) = before.and_then(|before| before.uid)
-        && row.uid.as_ref() != Some(&old)
+    if let Some(old) = before.and_then(|before| before.uid.as_ref())
+        && row.uid.as_ref() != Some(old)
     {
-        release(txn, row.target(), &old)?;
+        release(txn, row.target(), old)?;
     }
     if let Some(uid) = &row.uid {
         put_row(txn, endpoint_uid::encode(row.app, uid), &row.id)?;
     }
-    txn.tell(Change::EndpointPut(Box::new(row)));
-    Ok(())
+    txn.tell(Change::EndpointPut(Box::new(row.clone()), url_number));
+    Ok(row)
 }
 
 /// Disables an endpoint for what it answered. One that is gone or disabled already is left as it is.
@@ -315,10 +324,25 @@ mod tests {
         });
         assert!(matches!(
             changes.as_slice(),
-            [Change::EndpointPut(row), Change::EndpointDeleted(gone)]
+            [Change::EndpointPut(row, 0), Change::EndpointDeleted(gone)]
                 if **row == endpoint(1, 1, Some("hook")) && *gone == target(1, 1)
         ));
         assert_eq!(store.row_count(), 0);
+    }
+
+    #[test]
+    fn a_change_tells_the_number_of_the_url_also_of_one_that_moves_twice_in_a_transaction() {
+        let store = TestStore::default();
+        let at = |url: &str| Endpoint { url: url.to_owned(), ..endpoint(1, 1, None) };
+        let numbers = |changes: Vec<Change>| -> Vec<u32> {
+            let number = |change| if let Change::EndpointPut(_, number) = change { Some(number) } else { None };
+            changes.into_iter().filter_map(number).collect()
+        };
+        let told = store.write(|txn| ["a", "b", "b", "c"].into_iter().try_for_each(|url| put(txn, &at(url))));
+        assert_eq!(numbers(told), [0, 1, 1, 2]);
+        let told = store.write(|txn| put(txn, &at("c")).and_then(|()| put(txn, &at("d"))));
+        assert_eq!(numbers(told), [2, 3]);
+        assert_eq!(endpoint_url::number(&store, target(1, 1)).unwrap(), 3);
     }
 
     #[test]

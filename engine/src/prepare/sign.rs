@@ -1,4 +1,4 @@
-//! Signing by the Standard Webhooks specification 1.0 (`v1`, HMAC-SHA256, and `v1a`, ed25519).
+//! Signing, the last step: by the Standard Webhooks specification 1.0 (`v1`, HMAC-SHA256, and `v1a`, ed25519).
 //!
 //! ```text
 //! signed text   id "." timestamp in seconds "." body
@@ -7,8 +7,9 @@
 //! ```
 //! Several keys, as during a rotation, give several signatures in one header, separated by spaces.
 //!
-//! Deliberately only the signing side: receivers verify.
+//! Receivers verify; nothing here does. Pure.
 
+use crate::dispatch::Stamp;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
@@ -26,8 +27,8 @@ mod tests;
 const SYMMETRIC_KEY_LEN: std::ops::RangeInclusive<usize> = 24..=75;
 /// The longest text that is looked at: longer than any valid secret.
 const SECRET_TEXT_LEN_MAX: usize = 128;
-/// Characters of one signature in the header, the longer kind, and a space.
-pub(super) const SIGNATURE_TEXT_LEN: usize = 4 + 88 + 1;
+/// Bytes of a stamp with one signature, or with two symmetric ones as during a rotation; more of them make it grow.
+const STAMP_LEN: usize = 160;
 /// Random bytes of a secret that we generate: 192 bits, which base64 shows without padding.
 pub const GENERATED_SECRET_LEN: usize = 24;
 
@@ -124,66 +125,59 @@ impl SigningKey {
         }
     }
 
-    /// Appends `v1,…` or `v1a,…` to `header`. The body is read once (twice for ed25519) and never copied.
-    fn append_signature(&self, header: &mut String, prefix: &[u8], body: &[u8]) {
+    /// Signs one message. The body is read once (twice for ed25519) and never copied.
+    pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> Signature {
+        debug_assert!(!id.contains('.'), "two different messages could share one signed text");
+        let text = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
         match &self.0 {
             Kind::HmacSha256(state) => {
                 let mut mac = state.clone();
-                mac.update(prefix);
-                mac.update(body);
-                header.push_str("v1,");
-                STANDARD.encode_string(mac.finalize().into_bytes(), header);
+                text.iter().for_each(|part| mac.update(part));
+                Signature::HmacSha256(mac.finalize().into_bytes().into())
             }
-            Kind::Ed25519(key) => {
-                header.push_str("v1a,");
-                STANDARD.encode_string(key.multipart_sign(&[prefix, body]).to_bytes(), header);
-            }
+            Kind::Ed25519(key) => Signature::Ed25519(key.multipart_sign(&text).to_bytes()),
         }
     }
 }
 
-/// The value of `webhook-signature`: one signature per key, in the order of the keys, separated by spaces.
-///
-/// `id` must hold no `.`, or two different messages could share one signed text; ours never do.
-#[must_use]
-pub fn sign(keys: &[SigningKey], id: &str, timestamp_s: u64, body: &[u8]) -> String {
-    let mut header = String::with_capacity(keys.len() * SIGNATURE_TEXT_LEN);
-    append_signatures(keys, &signed_prefix(id, timestamp_s), body, &mut header);
-    header
+/// One signature of one message.
+pub(super) enum Signature {
+    HmacSha256([u8; 32]),
+    Ed25519([u8; 64]),
 }
 
-/// What is signed before the body.
-pub(super) fn signed_prefix(id: &str, timestamp_s: u64) -> String {
-    debug_assert!(!id.contains('.'));
-    [id, ".", itoa::Buffer::new().format(timestamp_s), "."].concat()
+impl Signature {
+    /// Appends `v1,…` or `v1a,…`.
+    pub(super) fn append_to(&self, out: &mut String) {
+        let (version, bytes): (&str, &[u8]) = match self {
+            Signature::HmacSha256(bytes) => ("v1,", bytes),
+            Signature::Ed25519(bytes) => ("v1a,", bytes),
+        };
+        out.push_str(version);
+        STANDARD.encode_string(bytes, out);
+    }
 }
 
-/// Appends what [`sign`] answers to `header`.
-pub(super) fn append_signatures(keys: &[SigningKey], signed_prefix: &str, body: &[u8], header: &mut String) {
-    for (index, key) in keys.iter().enumerate() {
+/// Id, timestamp and signatures of a message, in the order of the keys. `id` appends the id, which must hold no `.`.
+pub fn stamp<'a>(
+    keys: impl Iterator<Item = &'a SigningKey>,
+    id: impl FnOnce(&mut String),
+    timestamp_s: u64,
+    body: &[u8],
+) -> Stamp {
+    let mut text = String::with_capacity(STAMP_LEN);
+    id(&mut text);
+    let timestamp_at = text.len();
+    text.push_str(itoa::Buffer::new().format(timestamp_s));
+    let signature_at = text.len();
+    for (index, key) in keys.enumerate() {
+        let signature = key.sign(&text[..timestamp_at], &text[timestamp_at..signature_at], body);
         if index > 0 {
-            header.push(' ');
+            text.push(' ');
         }
-        key.append_signature(header, signed_prefix.as_bytes(), body);
+        signature.append_to(&mut text);
     }
-}
-
-/// The kind of a secret that is made here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SecretKind {
-    /// `whsec_…`: HMAC-SHA256, whose receiver knows the key.
-    #[default]
-    Hmac,
-    /// `whsk_…`: ed25519, whose receiver knows the public key only.
-    Ed25519,
-}
-
-impl SecretKind {
-    /// The kind of a secret in its text form.
-    #[must_use]
-    pub fn of(text: &str) -> SecretKind {
-        if text.starts_with("whsk_") { SecretKind::Ed25519 } else { SecretKind::Hmac }
-    }
+    Stamp::new(text, timestamp_at, signature_at)
 }
 
 /// The text form of a new symmetric secret, `whsec_…`, from fresh random bytes.

@@ -13,6 +13,12 @@ fn parse(text: &str) -> SigningKey {
     SigningKey::parse(text).unwrap()
 }
 
+fn sign(keys: &[SigningKey], id: &str, timestamp_s: u64, body: &[u8]) -> String {
+    let stamp = stamp(keys.iter(), |out| out.push_str(id), timestamp_s, body);
+    assert_eq!((stamp.id(), stamp.timestamp()), (id, timestamp_s.to_string().as_str()));
+    stamp.signature().to_owned()
+}
+
 /// HMAC written out by RFC 2104, sharing only SHA-256 with the code under test.
 fn hmac_by_hand(key: &[u8], text: &[u8]) -> [u8; 32] {
     let mut block = [0u8; 64];

@@ -1,47 +1,39 @@
-//! What is wrong with an input, collected so that one answer names everything.
+//! Everything that is wrong with an input, collected so that one answer names all of it.
 //!
-//! The rules on characters and lengths are those of the API's published shape. Deliberately no I/O: whether a uid is
-//! taken or a target may be called is found out later.
+//! The rules on characters and lengths are those of the API's published shape. No I/O: a command finds out later whether
+//! a uid is taken.
 
-use crate::error::{ApiError, ValidationItem};
+use crate::error::{Error, Wrong};
 use crate::limits;
 use model::id::IdKind;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-/// Collects what is wrong under one root: `body`, `query` or `path`.
-#[derive(Debug)]
-pub(crate) struct Checks {
-    root: &'static str,
-    items: Vec<ValidationItem>,
+/// Collects what is wrong.
+#[derive(Debug, Default)]
+pub struct Checks {
+    items: Vec<Wrong>,
 }
 
 impl Checks {
-    /// Nothing wrong yet.
-    pub(crate) fn of(root: &'static str) -> Checks {
-        Checks { root, items: Vec::new() }
-    }
-
     /// Notes one thing, at a path of field names and indexes.
-    pub(crate) fn wrong(&mut self, path: &[&str], msg: impl Into<String>, kind: &'static str) {
-        let loc = std::iter::once(self.root).chain(path.iter().copied()).map(str::to_owned).collect();
-        self.items.push(ValidationItem { loc, msg: msg.into(), kind: Cow::Borrowed(kind) });
+    pub fn wrong(&mut self, path: &[&str], msg: impl Into<String>, kind: &'static str) {
+        self.items.push(Wrong { at: path.iter().map(|part| (*part).to_owned()).collect(), msg: msg.into(), kind });
     }
 
     /// # Errors
     /// Everything that was noted, if anything was.
-    pub(crate) fn finish(self) -> Result<(), ApiError> {
-        if self.items.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.items)) }
+    pub fn finish(self) -> Result<(), Error> {
+        if self.items.is_empty() { Ok(()) } else { Err(Error::Invalid(self.items)) }
     }
 
     /// A uid, event id or exact event type.
-    pub(crate) fn name(&mut self, field: &str, value: &str) {
+    pub fn name(&mut self, field: &str, value: &str) {
         self.name_at(&[field], value, limits::NAME_MAX);
     }
 
     /// A name that a path may call a thing of this kind by: a uid or an event id. One that begins as the ids of its kind do,
     /// or looks like any id of ours, would be taken for that id, and `.` and `..` do not survive in a path.
-    pub(crate) fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
+    pub fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
         if means_another(kind, value) {
@@ -52,7 +44,7 @@ impl Checks {
     }
 
     /// As [`Checks::name`], when there is one.
-    pub(crate) fn name_if_any(&mut self, field: &str, value: Option<&str>) {
+    pub fn name_if_any(&mut self, field: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.name(field, value);
         }
@@ -67,14 +59,14 @@ impl Checks {
     }
 
     /// A text for people.
-    pub(crate) fn text(&mut self, field: &str, value: &str, least: usize, most: usize) {
+    pub fn text(&mut self, field: &str, value: &str, least: usize, most: usize) {
         if value.len() < least || value.len() > most {
             self.wrong(&[field], format!("must have {least} to {most} bytes"), "value_error.any_str.length");
         }
     }
 
     /// Channels: distinct names, `1..=most` of them (0 allowed with `may_be_empty`).
-    pub(crate) fn channels<S: AsRef<str>>(&mut self, values: &[S], most: usize, may_be_empty: bool) {
+    pub fn channels<S: AsRef<str>>(&mut self, values: &[S], most: usize, may_be_empty: bool) {
         if self.count("channels", values.len(), usize::from(!may_be_empty), most) {
             for (index, value) in values.iter().enumerate() {
                 self.name_at(&["channels", &index.to_string()], value.as_ref(), limits::CHANNEL_MAX);
@@ -84,7 +76,7 @@ impl Checks {
     }
 
     /// An endpoint's filter: exact event types, or a prefix followed by `.*`.
-    pub(crate) fn event_type_filter(&mut self, field: &str, values: &[String], may_be_empty: bool) {
+    pub fn event_type_filter(&mut self, field: &str, values: &[String], may_be_empty: bool) {
         if self.count(field, values.len(), usize::from(!may_be_empty), limits::ENDPOINT_EVENT_TYPES_MAX) {
             for (index, value) in values.iter().enumerate() {
                 let exact = value.strip_suffix(".*").unwrap_or(value);
@@ -96,7 +88,7 @@ impl Checks {
 
     /// The number of entries, and whether it is right. Content is only looked at then: a list within a legal body may be
     /// as long as the body.
-    pub(crate) fn count(&mut self, field: &str, count: usize, least: usize, most: usize) -> bool {
+    pub fn count(&mut self, field: &str, count: usize, least: usize, most: usize) -> bool {
         let is_right = (least..=most).contains(&count);
         if !is_right {
             self.wrong(&[field], format!("must have {least} to {most} entries"), "value_error.list.length");
@@ -105,7 +97,7 @@ impl Checks {
     }
 
     /// Tags: distinct texts without control characters.
-    pub(crate) fn tags(&mut self, values: &[String]) {
+    pub fn tags(&mut self, values: &[String]) {
         if self.count("tags", values.len(), 0, limits::MESSAGE_TAGS_MAX) {
             for (index, value) in values.iter().enumerate() {
                 let path = ["tags", &index.to_string()];
@@ -128,7 +120,7 @@ impl Checks {
     }
 
     /// A number within bounds.
-    pub(crate) fn within<N>(&mut self, field: &str, value: N, bounds: &std::ops::RangeInclusive<N>)
+    pub fn within<N>(&mut self, field: &str, value: N, bounds: &std::ops::RangeInclusive<N>)
     where
         N: PartialOrd + std::fmt::Display,
     {
@@ -139,7 +131,7 @@ impl Checks {
     }
 
     /// Metadata: bounded as the JSON text that is kept.
-    pub(crate) fn metadata(&mut self, metadata: &BTreeMap<String, String>) {
+    pub fn metadata(&mut self, metadata: &BTreeMap<String, String>) {
         let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
         if bytes > limits::METADATA_BYTES_MAX {
             let msg = format!("must not have more than {} bytes as JSON", limits::METADATA_BYTES_MAX);
@@ -149,7 +141,7 @@ impl Checks {
 }
 
 /// One value that two generations of clients call by two names: either, or both if they agree.
-pub(crate) fn either<T: PartialEq>(
+pub fn either<T: PartialEq>(
     checks: &mut Checks,
     (new_name, new): (&str, Option<T>),
     (old_name, old): (&str, Option<T>),
@@ -163,7 +155,7 @@ pub(crate) fn either<T: PartialEq>(
 }
 
 /// Whether a path may give a new thing this name as its uid.
-pub(crate) fn may_be_uid(kind: IdKind, text: &str) -> bool {
+pub fn may_be_uid(kind: IdKind, text: &str) -> bool {
     is_name(text) && !means_another(kind, text)
 }
 
@@ -173,12 +165,12 @@ fn means_another(kind: IdKind, text: &str) -> bool {
 }
 
 /// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Whether a text has the shape of an id, whatever the letters: a prefix of ours and as many characters.
-pub(crate) fn looks_like_id(text: &str) -> bool {
+pub fn looks_like_id(text: &str) -> bool {
     IdKind::ALL.into_iter().any(|kind| kind.is_shape_of(text))
 }
 
@@ -187,16 +179,16 @@ mod tests {
     use super::*;
 
     fn wrong_with(check: impl FnOnce(&mut Checks)) -> Vec<String> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         check(&mut checks);
-        checks.items.iter().map(|item| item.loc.join(".")).collect()
+        checks.items.iter().map(|item| item.at.join(".")).collect()
     }
 
     #[test]
     fn names_have_a_length_and_an_alphabet() {
         assert!(wrong_with(|checks| checks.name("uid", "a-B_9.z")).is_empty());
         for bad in ["", "a b", "ä", "a/b", &"x".repeat(257)] {
-            assert_eq!(wrong_with(|checks| checks.name("uid", bad)), ["body.uid"], "{bad:?}");
+            assert_eq!(wrong_with(|checks| checks.name("uid", bad)), ["uid"], "{bad:?}");
         }
     }
 
@@ -213,7 +205,7 @@ mod tests {
             (IdKind::Endpoint, "."),
             (IdKind::Application, &long),
         ] {
-            assert_eq!(check(kind, bad), ["body.uid"], "{bad}");
+            assert_eq!(check(kind, bad), ["uid"], "{bad}");
             assert!(!may_be_uid(kind, bad), "{bad}");
         }
         for (kind, good) in [(IdKind::Application, "ep_1"), (IdKind::Endpoint, "app-1"), (IdKind::Message, "evt_1")] {
@@ -227,26 +219,26 @@ mod tests {
         assert!(check("invoice.*").is_empty());
         assert!(check("invoice.paid").is_empty());
         for bad in ["*", ".*", "invoice*", "in*.voice", "invoice.*.*"] {
-            assert_eq!(check(bad), ["body.eventTypes.0"], "{bad}");
+            assert_eq!(check(bad), ["eventTypes.0"], "{bad}");
         }
     }
 
     #[test]
     fn channels_are_few_and_distinct() {
         assert!(wrong_with(|checks| checks.channels(&["a", "b"], 5, false)).is_empty());
-        assert_eq!(wrong_with(|checks| checks.channels::<&str>(&[], 5, false)), ["body.channels"]);
+        assert_eq!(wrong_with(|checks| checks.channels::<&str>(&[], 5, false)), ["channels"]);
         assert!(wrong_with(|checks| checks.channels::<&str>(&[], 5, true)).is_empty());
-        assert_eq!(wrong_with(|checks| checks.channels(&["a", "a"], 5, false)), ["body.channels"]);
-        assert_eq!(wrong_with(|checks| checks.channels(&["a", "b c"], 5, false)), ["body.channels.1"]);
+        assert_eq!(wrong_with(|checks| checks.channels(&["a", "a"], 5, false)), ["channels"]);
+        assert_eq!(wrong_with(|checks| checks.channels(&["a", "b c"], 5, false)), ["channels.1"]);
     }
 
     #[test]
     fn two_names_of_one_value_must_agree() {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         assert_eq!(either(&mut checks, ("throttleRate", Some(1)), ("rateLimit", Some(1))), Some(1));
         assert_eq!(either(&mut checks, ("throttleRate", None), ("rateLimit", Some(2))), Some(2));
         assert!(checks.items.is_empty());
         either(&mut checks, ("throttleRate", Some(1)), ("rateLimit", Some(2)));
-        assert_eq!(checks.items[0].loc, ["body", "rateLimit"]);
+        assert_eq!(checks.items[0].at, ["rateLimit"]);
     }
 }
