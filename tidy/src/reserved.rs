@@ -61,6 +61,7 @@ pub const RESERVED: &[Reserved] = &[
             ("engine/src/seal/mod.rs", "nonces of sealed secrets"),
             ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("admin-api/src/auth/key.rs", "API keys"),
+            ("control/src/command/mod.rs", "signing secrets and keys that a command makes"),
             ("admin-api/src/state.rs", "signing secrets"),
             ("server/src/keys.rs", "the root key and the master key"),
         ],
