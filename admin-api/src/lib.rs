@@ -23,6 +23,7 @@ mod body_room;
 mod extract;
 mod json;
 mod paging;
+mod push;
 mod reader;
 mod requests;
 mod validate;
@@ -33,6 +34,7 @@ mod dto;
 mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
+pub use edge::LogLine;
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use limits::{ApiLimits, Quotas};
 pub use service::ApiService;
@@ -48,9 +50,10 @@ use std::sync::Arc;
 #[must_use]
 pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
     meters::register("GET", "/api/v1/health", NO_CONTENT);
-    let router = router(state);
-    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router) };
-    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)))
+    let router = router(state.clone());
+    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router, Some(state)) };
+    // With CORS its layer has a part in every answer, so all go through the router.
+    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)), None)
 }
 
 /// Every route.

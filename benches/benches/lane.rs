@@ -1,4 +1,4 @@
-//! What it costs to decide on one delivery: nanoseconds per event from its offer over admission, the result of its attempt
+//! The cost of deciding on one delivery: nanoseconds per event from its offer over admission, the result of its attempt
 //! and its settlement, in commits of 1, 16 and 256 events. No store, no socket, no actor: only the lane.
 
 use benches::{APP, event, payload};

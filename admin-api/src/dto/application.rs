@@ -105,12 +105,12 @@ impl ApplicationIn {
 }
 
 impl ApplicationIn {
-    /// Whether it says anything of the rate.
+    /// True when it names the rate.
     pub(crate) fn names_rate(&self) -> bool {
         self.throttle_rate.is_some() || self.rate_limit.is_some()
     }
 
-    /// Whether it says anything of the uid.
+    /// True when it names the uid.
     pub(crate) fn names_uid(&self) -> bool {
         !matches!(self.uid, Patch::Keep)
     }

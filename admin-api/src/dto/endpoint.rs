@@ -208,7 +208,7 @@ impl EndpointIn {
     }
 }
 
-/// What a new endpoint gets from where it is created.
+/// Values that the creation gives a new endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEndpoint {
     /// Its number.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 /// Names that carry credentials by their nature.
 const SENSITIVE_NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-/// What in a name says that its value is a credential.
+/// Parts of a name which show that its value is a credential.
 const SENSITIVE_PARTS: [&str; 7] = ["auth", "token", "secret", "password", "credential", "api-key", "apikey"];
 
 /// Families of names that the API does not let anybody set: proxies and clouds read them as their own. One that an endpoint

@@ -17,6 +17,7 @@ use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
+use bytes::Bytes;
 use engine::IngestOutcome;
 use http::StatusCode;
 use model::Event;
@@ -74,10 +75,21 @@ pub(crate) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    let mut message: MessageIn<'_> = json::from_body(&body)?;
+    push(&state, scope, path.get("app_id")?, &query, key, &body).await
+}
+
+/// Takes a message in for the application of this id or uid, which the message may bring with it.
+pub(crate) async fn push(
+    state: &ApiState,
+    scope: Scope,
+    text: &str,
+    query: &ContentQuery,
+    key: Option<String>,
+    body: &Bytes,
+) -> Result<(StatusCode, JsonBytes), ApiError> {
+    let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
-    let message = message.into_new(&body, key)?;
-    let text = path.get("app_id")?;
+    let message = message.into_new(body, key)?;
     let app = match (state.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
         // Else the message would go to another application than the one that is made.
@@ -85,7 +97,7 @@ pub(crate) async fn create(
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(get_or_create(&state, scope, text, application)).await?.id,
+        (None, Some(application)) => Box::pin(get_or_create(state, scope, text, application)).await?.id,
         _ => return Err(ApiError::NotFound("application")),
     };
     let mut outcomes = state.ingest(app, vec![message]).await?;

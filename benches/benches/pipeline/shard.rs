@@ -1,5 +1,5 @@
 //! A shard of one thread around lanes: takes offers, makes every attempt succeed at once, reads the log for those that are
-//! behind, reports what was settled. Deliberately no actors, no wheel and no network.
+//! behind, reports what was settled. It has no actors, no wheel and no network.
 
 use benches::APP;
 use engine::EngineConfig;

@@ -1,13 +1,13 @@
 //! Two deadlines on a connection that hyper does not have.
 //!
-//! **The first bytes.** Whether a connection speaks HTTP/1 or HTTP/2 shows in its first bytes, at most as many as the
+//! **The first bytes.** A connection shows in its first bytes if it speaks HTTP/1 or HTTP/2, at most as many as the
 //! HTTP/2 preface has (RFC 9113, 3.4), and hyper waits for those without a limit: its own starts with the protocol. A
 //! connection that sends nothing, or the preface letter by letter, would hold its place for ever.
 //!
 //! **A write that does not move.** A peer that asks for much and reads nothing would hold its place, and the answer in
 //! memory, for ever.
 //!
-//! Deliberately no limit on the whole: a slow peer that moves is served.
+//! The whole has no limit: a slow peer that moves is served.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
@@ -19,8 +19,8 @@ use tokio::time::Sleep;
 /// Bytes of the HTTP/2 preface. Any HTTP/1.1 request is longer.
 const PREFACE_BYTES: usize = 24;
 
-/// A connection whose patience is limited.
-pub(super) struct Patience<I> {
+/// A connection with these two deadlines.
+pub(super) struct TimedIo<I> {
     io: I,
     limit: Duration,
     /// Runs until the first bytes are read.
@@ -30,12 +30,12 @@ pub(super) struct Patience<I> {
     write: Option<Pin<Box<Sleep>>>,
 }
 
-// === impl Patience ===
+// === impl TimedIo ===
 
-impl<I: Unpin> Patience<I> {
-    pub(super) fn new(io: I, limit: Duration) -> Patience<I> {
+impl<I: Unpin> TimedIo<I> {
+    pub(super) fn new(io: I, limit: Duration) -> TimedIo<I> {
         let first_bytes = Some(Box::pin(tokio::time::sleep(limit)));
-        Patience { io, limit, first_bytes, first_bytes_read: 0, write: None }
+        TimedIo { io, limit, first_bytes, first_bytes_read: 0, write: None }
     }
 
     /// Makes one step of writing, which ends with an error when the peer has not moved for too long.
@@ -55,7 +55,7 @@ impl<I: Unpin> Patience<I> {
     }
 }
 
-impl<I: Read + Unpin> Read for Patience<I> {
+impl<I: Read + Unpin> Read for TimedIo<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let Some(deadline) = &mut this.first_bytes else {
@@ -84,7 +84,7 @@ impl<I: Read + Unpin> Read for Patience<I> {
     }
 }
 
-impl<I: Write + Unpin> Write for Patience<I> {
+impl<I: Write + Unpin> Write for TimedIo<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.write(cx, |io, cx| io.poll_write(cx, buf))
     }

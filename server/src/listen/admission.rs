@@ -1,4 +1,4 @@
-//! Who is let in: the places of a listener with the lock around them, and their counts.
+//! Admission of connections: the places of a listener with the lock around them, and their counts.
 //!
 //! The lock is held for a choice, never across an await, and no request takes it.
 
@@ -23,7 +23,7 @@ const CLOSED_REASONS: [&str; 3] = [MADE_ROOM, IDLE, ALL_BUSY];
 
 /// The way into one listener.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Admission {
     listener: &'static str,
     epoch: Instant,
     places: Mutex<Places<Arc<Connection>>>,
@@ -36,16 +36,16 @@ pub(super) struct Door {
 
 /// The place of a connection, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    door: Arc<Door>,
+pub(super) struct Permit {
+    admission: Arc<Admission>,
     number: Number,
     connection: Arc<Connection>,
 }
 
-// === impl Door ===
+// === impl Admission ===
 
-impl Door {
-    pub(super) fn new(listener: &'static str, max_connections: usize) -> Door {
+impl Admission {
+    pub(super) fn new(listener: &'static str, max_connections: usize) -> Admission {
         // A rate needs a counter that was seen before the first event.
         for reason in CLOSED_REASONS {
             metrics::counter!(metric::CONNECTIONS_CLOSED, "listener" => listener, "reason" => reason).increment(0);
@@ -56,11 +56,11 @@ impl Door {
         // The standard library's seed: these numbers are to differ, not to be secret.
         let process = RandomState::new().hash_one(listener) as u32;
         let (wrong_keys, connections) = (Arc::new(WrongKeys::new()), AtomicU32::new(0));
-        Door { listener, epoch: Instant::now(), places, wrong_keys, process, connections }
+        Admission { listener, epoch: Instant::now(), places, wrong_keys, process, connections }
     }
 
     /// A place for a client, for which another connection may be closed; none when all others are answered just now.
-    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Seat> {
+    pub(super) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Permit> {
         let request_ids = RequestIds::new(self.process, self.connections.fetch_add(1, Ordering::Relaxed));
         let connection = Connection::new(self.epoch, peer, Arc::clone(&self.wrong_keys), request_ids);
         let connection = Arc::new(connection);
@@ -76,7 +76,7 @@ impl Door {
         }
         metrics::counter!(metric::CONNECTIONS_ACCEPTED, "listener" => self.listener).increment(1);
         metrics::gauge!(metric::CONNECTIONS, "listener" => self.listener).increment(1.0);
-        Some(Seat { door: Arc::clone(self), number: given.number, connection })
+        Some(Permit { admission: Arc::clone(self), number: given.number, connection })
     }
 
     /// Closes an idle connection, for want of descriptors.
@@ -94,14 +94,14 @@ impl Door {
     }
 
     fn places(&self) -> MutexGuard<'_, Places<Arc<Connection>>> {
-        // What a panic leaves behind is a connection that is counted for too long.
+        // After a panic a connection is counted for too long, and nothing else is wrong.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Seat ===
+// === impl Permit ===
 
-impl Seat {
+impl Permit {
     /// Whose it is.
     pub(super) fn connection(&self) -> &Arc<Connection> {
         &self.connection
@@ -109,13 +109,13 @@ impl Seat {
 
     /// The connection is closed because it asked for nothing.
     pub(super) fn count_idle(&self) {
-        self.door.count_closed(IDLE);
+        self.admission.count_closed(IDLE);
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.door.places().leave(self.number);
-        metrics::gauge!(metric::CONNECTIONS, "listener" => self.door.listener).decrement(1.0);
+        self.admission.places().leave(self.number);
+        metrics::gauge!(metric::CONNECTIONS, "listener" => self.admission.listener).decrement(1.0);
     }
 }
