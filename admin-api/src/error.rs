@@ -346,9 +346,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::CorruptRow { kind, .. } => ApiError::Damaged { kind },
             StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => ApiError::StorageFailed,
-            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
-                ApiError::Internal
-            }
+            StoreError::ValueTooLarge { .. }
+            | StoreError::KeyLength { .. }
+            | StoreError::KeyReserved
+            | StoreError::BatchTooLarge { .. } => ApiError::Internal,
         }
     }
 }
