@@ -6,7 +6,7 @@
 //! ```
 //! Requests at once and memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
 
-use crate::auth::{self, Scope};
+use crate::auth;
 use crate::body_room::{BodyTicket, Full};
 use crate::error::{ApiError, Failed};
 use crate::limits::{REQUEST_URI_BYTES_MAX, SMALL_BODY_BYTES_MAX};
@@ -16,6 +16,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use control::Scope;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
 use std::any::Any;

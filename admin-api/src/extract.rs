@@ -4,6 +4,7 @@
 //! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
 //! decided before anything here runs.
 
+use crate::auth::By;
 use crate::body_room::{BodyTicket, Full};
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
@@ -13,7 +14,7 @@ use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
-use control::Scope;
+use control::Error;
 use control::find::{find_application, find_endpoint, find_event};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -54,9 +55,9 @@ impl FromRequestParts<ApiState> for InApp {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InApp, ApiError> {
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_application(&**state.store(), path.get("app_id")?)?;
+        let found = find_application(state.view(), path.get("app_id")?).map_err(Error::from)?;
         // Its name may have gone over to another application since the key was looked at.
-        let scope = Scope::from_request_parts(parts, state).await?;
+        let By(scope) = By::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
     }
 }
@@ -71,7 +72,7 @@ impl FromRequestParts<ApiState> for InEndpoint {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InEndpoint, ApiError> {
         let InApp(app) = InApp::from_request_parts(parts, state).await?;
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_endpoint(&**state.store(), app.id, path.get("endpoint_id")?)?;
+        let found = find_endpoint(state.view(), app.id, path.get("endpoint_id")?).map_err(Error::from)?;
         found.map(InEndpoint).ok_or(ApiError::NotFound("endpoint"))
     }
 }
@@ -86,7 +87,7 @@ impl FromRequestParts<ApiState> for InMessage {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InMessage, ApiError> {
         let InApp(app) = InApp::from_request_parts(parts, state).await?;
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_event(&**state.store(), app.id, path.get("msg_id")?)?;
+        let found = find_event(state.view(), app.id, path.get("msg_id")?).map_err(Error::from)?;
         found.map(InMessage).ok_or(ApiError::NotFound("message"))
     }
 }

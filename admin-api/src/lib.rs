@@ -17,7 +17,6 @@ mod meters;
 mod path;
 mod service;
 
-mod app_names;
 pub mod auth;
 mod body_room;
 mod extract;
@@ -31,7 +30,6 @@ pub mod usage;
 mod dto;
 mod routes;
 
-pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use limits::ApiLimits;
 pub use service::ApiService;

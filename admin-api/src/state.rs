@@ -1,23 +1,22 @@
 //! What every handler holds: the engine, the root key's hash and the bounds.
 //!
-//! The only file that calls the engine: handlers ask the state. Deliberately no caches but [`AppNames`]: reads are point
-//! reads of an embedded store.
+//! The only file that calls the engine: handlers ask the state, or [`Control`].
 
-use crate::app_names::AppNames;
-use crate::auth::key::KeyHash;
 use crate::body_room::Room;
 use crate::error::ApiError;
-use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
+use crate::limits::ApiLimits;
 use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
 use control::Control;
-use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Standings, Waiting};
+use control::key::KeyHash;
+use control::query::View;
+use control::query::bounds::PAGE_PAYLOAD_BYTES;
+use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
 use model::metric;
-use model::{AppId, Endpoint, EndpointRef, UnixMs};
+use model::{AppId, EndpointRef, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
-use storage::StoreError;
 use storage::read::SharedStore;
 use storage::txn::Txn;
 
@@ -42,7 +41,6 @@ pub struct Parts {
     pub(crate) body_room: Arc<Room>,
     /// Memory for larger answers that are not read yet.
     pub(crate) answer_room: Arc<Room>,
-    app_names: AppNames,
 }
 
 impl Deref for ApiState {
@@ -67,9 +65,8 @@ impl ApiState {
         // Whatever is answered to the largest of pages is of this order.
         let largest_bytes = 4 * PAGE_PAYLOAD_BYTES;
         let answer_room = Room::new(limits.answers_bytes, largest_bytes, metrics::gauge!(metric::API_ANSWERS_BYTES));
-        let app_names = AppNames::default();
         let control = Control::new(engine.clone(), limits.quotas);
-        let parts = Parts { engine, control, root_key, limits, requests, readers, body_room, answer_room, app_names };
+        let parts = Parts { engine, control, root_key, limits, requests, readers, body_room, answer_room };
         ApiState(Arc::new(parts))
     }
 
@@ -92,10 +89,9 @@ impl ApiState {
         self.engine.store()
     }
 
-    /// The number of the application of an id or a uid.
-    pub(crate) fn app_id(&self, text: &str) -> Result<Option<AppId>, StoreError> {
-        let version = self.engine.applications_version();
-        self.app_names.find(&**self.store(), version, text)
+    /// What queries read.
+    pub(crate) fn view(&self) -> &View {
+        self.control.view()
     }
 
     /// Bounds of the engine.
@@ -116,11 +112,6 @@ impl ApiState {
     /// Whether a URL may be a target.
     pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
         engine::dispatch::check_url(url, self.engine.guard()).map(drop)
-    }
-
-    /// Reads how deliveries of an endpoint stand.
-    pub(crate) fn standings<'a>(&self, endpoint: &'a Endpoint) -> Result<Standings<'a>, ApiError> {
-        Ok(Standings::read(&**self.store(), endpoint)?)
     }
 }
 

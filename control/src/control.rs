@@ -7,6 +7,7 @@ use crate::checks::Checks;
 use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
+use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
 use engine::{Engine, IngestOutcome, NewMessage};
@@ -22,6 +23,7 @@ struct Parts {
     engine: Engine,
     rules: Rules,
     seals: Seals,
+    app_names: AppNames,
 }
 
 impl Control {
@@ -29,7 +31,7 @@ impl Control {
     #[must_use]
     pub fn new(engine: Engine, quotas: Quotas) -> Control {
         let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
-        Control(Arc::new(Parts { engine, rules, seals }))
+        Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default() }))
     }
 
     /// Does what `command` says, as far as the key of `by` reaches; durable when this returns `Ok`.
@@ -114,6 +116,11 @@ impl Control {
     /// The engine underneath, for queries.
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// The numbers of applications by their names.
+    pub(crate) fn app_names(&self) -> &AppNames {
+        &self.0.app_names
     }
 
     /// The store underneath, for queries.

@@ -1,26 +1,25 @@
 //! Who calls, and how far their key reaches.
 //!
-//! A caller shows `Authorization: Bearer <key>`. Its SHA-256 is looked up and compared in constant time; the key itself
-//! is never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
+//! A caller shows `Authorization: Bearer <key>`. [`keys::scope_of`] knows the key by its SHA-256; the key itself is never
+//! kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
 //! for reading.
 //! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
 //! sessions: a key is all there is.
 
-pub mod key;
 pub mod registry;
 
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use control::Scope;
+use control::key::KeyHash;
+use control::query::keys;
 use http::Method;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use key::KeyHash;
 use model::AppId;
-use storage::tables::api_key;
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
@@ -40,12 +39,16 @@ const READ_BY_ALL: [&str; 4] = [
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-impl FromRequestParts<ApiState> for Scope {
+/// How far the key of a request reaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By(pub(crate) Scope);
+
+impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
     /// What [`admit`] left.
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Scope, ApiError> {
-        parts.extensions.get().copied().ok_or(ApiError::Unauthenticated)
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
+        parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
     }
 }
 
@@ -63,13 +66,8 @@ pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, 
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?).into_iter().flatten() {
-        let hash = KeyHash::of(candidate);
-        if hash.matches(&state.root_key) {
-            return Ok(Scope::All);
-        }
-        let row = api_key::get(&**state.store(), &hash.to_bytes())?;
-        if let Some(row) = row.filter(|row| hash.matches(&KeyHash::from_bytes(row.hash))) {
-            return Ok(row.app.map_or(Scope::All, Scope::Application));
+        if let Some(scope) = keys::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
+            return Ok(scope);
         }
     }
     Err(ApiError::Unauthenticated)
@@ -106,7 +104,7 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
         RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
     let found = match named {
-        Some(text) => state.app_id(text)?,
+        Some(text) => state.control.app_id(text)?,
         None => None,
     };
     if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }

@@ -4,18 +4,15 @@
 //! Deliberately no secrets: a key comes in as its hash, and its id is the beginning of that hash, which says nothing of
 //! a key of 256 random bits.
 
-use super::key::KeyHash;
 use control::find::find_application;
-use model::{ApiKeyRow, AppId, Application, UnixMs};
-use storage::read::Read;
-use storage::tables::{api_key, application};
-use storage::{Direction, StoreError, Txn};
+use control::key::KeyHash;
+use control::query::keys::{self, KeyInfo, id_of};
+use model::{ApiKeyRow, AppId, UnixMs};
+use storage::tables::api_key;
+use storage::{StoreError, Txn};
 
 /// Bytes of a key's name at most.
 pub const KEY_NAME_BYTES_MAX: usize = 200;
-
-/// Bytes of the hash that make a key's id: 64 bits do not meet by chance among [`api_key::MAX_LISTED`] keys.
-const ID_BYTES: usize = 8;
 
 /// A key to create.
 #[derive(Debug)]
@@ -30,19 +27,6 @@ pub struct NewKey {
     pub now: UnixMs,
     /// Keys that may be limited to one application.
     pub most_of_app: u32,
-}
-
-/// A key as it is shown: never its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyInfo {
-    /// The beginning of its hash in hex: 16 digits.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// The id of the application that it is limited to; none for every application.
-    pub app_id: Option<String>,
-    /// When it was created.
-    pub created_at: UnixMs,
 }
 
 /// Why a key was not created or revoked. The texts are for people, and the same over HTTP and on the command line.
@@ -69,10 +53,10 @@ pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key could not be read back.
+    #[error(transparent)]
+    Read(#[from] control::Error),
 }
-
-/// Where a key stands in the list: by age, then by id.
-pub type KeyPlace = (UnixMs, String);
 
 /// Creates a key.
 ///
@@ -97,40 +81,8 @@ pub fn create(txn: &mut Txn<'_>, new: NewKey) -> Result<KeyInfo, RegistryError> 
     if app.is_some() && rows.iter().filter(|row| row.app == app).count() >= most_of_app as usize {
         return Err(RegistryError::TooManyOfApplication(most_of_app));
     }
-    let row = ApiKeyRow { hash: hash.to_bytes(), name, app, created_at: now };
-    api_key::put(txn, &row)?;
-    Ok(info_of(txn, row)?)
-}
-
-/// The key of a hash, if there is one.
-///
-/// # Errors
-/// Whatever the store reports.
-pub(crate) fn find(read: &(impl Read + ?Sized), hash: &KeyHash) -> Result<Option<KeyInfo>, StoreError> {
-    api_key::get(read, &hash.to_bytes())?.map(|row| info_of(read, row)).transpose()
-}
-
-/// Keys by age, behind `after` in `direction`, at most `limit` of them.
-///
-/// # Errors
-/// Whatever the store reports.
-pub fn list(
-    read: &(impl Read + ?Sized),
-    after: Option<&KeyPlace>,
-    limit: usize,
-    direction: Direction,
-) -> Result<Vec<KeyInfo>, StoreError> {
-    let mut rows: Vec<(KeyPlace, ApiKeyRow)> =
-        api_key::list(read)?.into_iter().map(|row| ((row.created_at, id_of(&row.hash)), row)).collect();
-    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    match direction {
-        Direction::Forward => rows.retain(|(place, _)| after.is_none_or(|after| place > after)),
-        Direction::Reverse => {
-            rows.retain(|(place, _)| after.is_none_or(|after| place < after));
-            rows.reverse();
-        }
-    }
-    rows.into_iter().take(limit).map(|(_, row)| info_of(read, row)).collect()
+    api_key::put(txn, &ApiKeyRow { hash: hash.to_bytes(), name, app, created_at: now })?;
+    keys::find(txn, &hash)?.ok_or(RegistryError::Read(control::Error::Internal))
 }
 
 /// Revokes the key of an id: the next request that shows it is refused.
@@ -149,26 +101,13 @@ pub(crate) fn revoke_all_of(txn: &mut Txn<'_>, app: AppId) -> Result<(), StoreEr
     rows.iter().filter(|row| row.app == Some(app)).try_for_each(|row| api_key::remove(txn, &row.hash))
 }
 
-fn id_of(hash: &[u8; 32]) -> String {
-    hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, StoreError> {
-    let app_id = match row.app {
-        None => None,
-        // A key goes with its application; this must never show as one for everything all the same.
-        Some(id) => Some(
-            application::get(read, id)?.map_or_else(|| format!("{id}, deleted"), |app| Application::public_id(&app)),
-        ),
-    };
-    Ok(KeyInfo { id: id_of(&row.hash), name: row.name, app_id, created_at: row.created_at })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Application;
     use storage::Store;
     use storage::store::MemoryStore;
+    use storage::tables::application;
 
     fn write<T, E>(store: &MemoryStore, change: impl FnOnce(&mut Txn<'_>) -> Result<T, E>) -> Result<T, E> {
         let mut txn = Txn::new(store);
@@ -240,22 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_listed_by_age_from_either_end_and_go_with_their_application() {
+    fn keys_go_one_by_one_or_with_their_application() {
         let store = store();
         for (name, app, at) in [("c", None, 3), ("a", Some("tenant"), 1), ("b", None, 2)] {
             add(&store, name, app, at).unwrap();
         }
-        let names = |after: Option<&KeyPlace>, direction| {
-            list(&store, after, 10, direction).unwrap().into_iter().map(|key| key.name).collect::<String>()
-        };
-        let middle = (UnixMs(2), list(&store, None, 10, Direction::Forward).unwrap()[1].id.clone());
-        assert_eq!(names(None, Direction::Forward), "abc");
-        assert_eq!(names(Some(&middle), Direction::Forward), "c");
-        assert_eq!(names(Some(&middle), Direction::Reverse), "a");
+        let names = || keys::all(&store).unwrap().into_iter().map(|key| key.name).collect::<String>();
+        let middle = keys::all(&store).unwrap()[1].id.clone();
         write(&store, |txn| revoke_all_of(txn, AppId(1))).unwrap();
-        assert_eq!(names(None, Direction::Reverse), "cb");
-        write(&store, |txn| revoke(txn, &middle.1)).unwrap();
-        assert!(matches!(write(&store, |txn| revoke(txn, &middle.1)), Err(RegistryError::UnknownKey(_))));
-        assert_eq!(names(None, Direction::Forward), "c");
+        assert_eq!(names(), "bc");
+        write(&store, |txn| revoke(txn, &middle)).unwrap();
+        assert!(matches!(write(&store, |txn| revoke(txn, &middle)), Err(RegistryError::UnknownKey(_))));
+        assert_eq!(names(), "c");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Deliberately no rules on names: those are [`crate::auth::registry`]'s, which the command line shares.
 
-use crate::auth::registry::KeyInfo;
 use crate::dto::timestamp::Timestamp;
+use control::query::keys::KeyInfo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;

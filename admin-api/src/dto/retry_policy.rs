@@ -188,17 +188,14 @@ impl From<ClientErrorPolicy> for OnClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ApiError;
 
     fn wrong(body: &str) -> Vec<String> {
         let mut checks = Checks::default();
         serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
-        let error = checks.finish().err();
-        error
-            .iter()
-            .filter_map(|error| error.items())
-            .flat_map(|items| items.into_owned())
-            .map(|i| i.loc.join("."))
-            .collect()
+        let error = checks.finish().err().map(ApiError::from);
+        let items = error.as_ref().and_then(ApiError::items).unwrap_or_default();
+        items.iter().map(|item| item.loc.join(".")).collect()
     }
 
     #[test]

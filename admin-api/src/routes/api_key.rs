@@ -6,8 +6,7 @@
 
 use super::once::{ALL_APPLICATIONS, Keyed, perform};
 use super::params::ApiKeyPath;
-use crate::auth::key::{KeyHash, NoRandomness, derived_key, generate_key};
-use crate::auth::registry::{self, KeyInfo, KeyPlace, NewKey, RegistryError};
+use crate::auth::registry::{self, NewKey, RegistryError};
 use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT};
@@ -18,6 +17,8 @@ use crate::reader::Reader;
 use crate::state::{ApiState, random};
 use axum::Json;
 use axum::extract::State;
+use control::key::{KeyHash, NoRandomness, derived_key, generate_key};
+use control::query::keys::{self, KeyPlace};
 use http::StatusCode;
 use model::UnixMs;
 use storage::txn::Txn;
@@ -26,17 +27,17 @@ use storage::txn::Txn;
 #[utoipa::path(get, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.list",
     params(PageQuery), responses((status = 200, body = ListResponse<ApiKeyOut>)))]
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
-    let page = query.page(place_of)?;
+    let asked = query.page(place_of)?;
     let list = state.answer(move |state| {
-        let rows = registry::list(&**state.store(), page.after.as_ref(), page.read_limit(), page.direction())?;
-        Ok(page.respond(rows, iterator_of, |row| ApiKeyOut::from(row)))
+        let listed = keys::list(state.view(), &asked.page)?;
+        Ok(asked.respond(listed, iterator_of, |row| ApiKeyOut::from(row)))
     });
     list.await
 }
 
-/// The iterator of a page that ends with this key.
-fn iterator_of(key: &KeyInfo) -> String {
-    format!("{}.{}", key.created_at.0, key.id)
+/// The text of a key's place.
+fn iterator_of((created_at, id): &KeyPlace) -> String {
+    format!("{}.{id}", created_at.0)
 }
 
 /// Reads [`iterator_of`] back; whether the key still exists does not matter.
@@ -66,7 +67,7 @@ pub(crate) async fn create(
         let key = derived_key(&root_key, number, idempotency_key.as_deref().unwrap_or_default());
         // Revoked since, or made under another root key: it is not made anew, its name tells that it was there.
         let gone = ApiError::Conflict("the key that this request made is not there any more".into());
-        let info = registry::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
+        let info = keys::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
         Ok(Some((info, key, false)))
     };
     let act = move |txn: &mut Txn<'_>| Ok((Some(number), (registry::create(txn, new)?, key, true)));
@@ -100,6 +101,7 @@ impl From<RegistryError> for ApiError {
             RegistryError::UnknownApplication(_) => ApiError::invalid(["body", "appId"], text, "value_error.unknown"),
             RegistryError::UnknownKey(_) => ApiError::NotFound("API key"),
             RegistryError::Store(error) => error.into(),
+            RegistryError::Read(error) => error.into(),
         }
     }
 }
@@ -117,8 +119,8 @@ mod tests {
 
     #[test]
     fn an_iterator_reads_back_and_nothing_else_does() {
-        let key = KeyInfo { id: "ab12".to_owned(), name: String::new(), app_id: None, created_at: UnixMs(7) };
-        assert_eq!(place_of(&iterator_of(&key)), Some((UnixMs(7), "ab12".to_owned())));
+        let place = (UnixMs(7), "ab12".to_owned());
+        assert_eq!(place_of(&iterator_of(&place)), Some(place));
         assert_eq!((place_of("ab12"), place_of("x.ab12")), (None, None));
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! Deliberately no removal of their events and histories here: that outlives a request and is the engine's job.
 
-use super::exclusion::Exclusion;
 use super::once::{ALL_APPLICATIONS, Keyed, perform};
 use super::params::AppPath;
-use super::rows::{number_of, save_application, start_job};
+use super::rows::{save_application, start_job};
+use crate::auth::By;
 use crate::auth::registry;
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
 use crate::extract::{InApp, JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering, place_of, text_of};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use axum::Json;
@@ -20,6 +20,7 @@ use axum::extract::State;
 use control::Scope;
 use control::checks::may_be_uid;
 use control::find::find_application;
+use control::query::applications::{self, Exclusion};
 use http::StatusCode;
 use model::id::IdKind;
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Job, JobKind, Seq, UnixMs};
@@ -80,15 +81,11 @@ pub(crate) struct CreateQuery {
 #[utoipa::path(get, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.list",
     params(ListQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
-    let read_key = |text: &str| number_of(IdKind::Application, text).map(AppId);
-    let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
+    let (order, read_place) = (query.order.unwrap_or_default(), place_of(IdKind::Application));
+    let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, read_place)?;
     let list = state.answer(move |state| {
-        let read = &**state.store();
-        let source =
-            |after: Option<&AppId>, limit| Ok(application::list(read, after.copied(), limit, page.direction())?);
-        let place = |row: &Application| (row.id, row.public_id());
-        let found = page.find(source, place, |row| Ok(query.exclusion().keeps(read, row.id)?))?;
-        Ok(page.respond_found(found, Application::public_id, |row| ApplicationOut::from(row)))
+        let listed = applications::list(state.view(), query.exclusion(), &asked.page)?;
+        Ok(asked.respond(listed, text_of(IdKind::Application), |row| ApplicationOut::from(row)))
     });
     list.await
 }
@@ -203,7 +200,7 @@ pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
     responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
-    scope: Scope,
+    By(scope): By,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
@@ -239,7 +236,7 @@ pub(crate) async fn update(
     params(AppPath), request_body = ApplicationPatch, responses((status = 200, body = ApplicationOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    scope: Scope,
+    By(scope): By,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationPatch>,
 ) -> Result<Json<ApplicationOut>, ApiError> {
@@ -262,7 +259,7 @@ pub(crate) async fn patch(
     params(AppPath), responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    scope: Scope,
+    By(scope): By,
     InApp(app): InApp,
 ) -> Result<StatusCode, ApiError> {
     if scope != Scope::All {

@@ -8,20 +8,21 @@ use super::endpoint_secret::{SecretText, new_secret, read_secret, seal_secret};
 use super::endpoint_url::seal_user_info;
 use super::once::{Keyed, perform};
 use super::params::{AppPath, EndpointPath};
-use super::rows::{check_quota, number_of, save_endpoint};
+use super::rows::{check_quota, save_endpoint};
 use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch, NewEndpoint};
 use crate::dto::endpoint_header::{Headers, check_names};
 use crate::dto::fields::{ListResponse, Patch};
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
 use crate::extract::{InApp, InEndpoint, JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, PageQuery};
+use crate::paging::{Ordering, PageQuery, place_of, text_of};
 use crate::reader::Reader;
 use crate::state::{ApiState, random_salt};
 use axum::Json;
 use axum::extract::State;
 use control::checks::{Checks, may_be_uid};
 use control::find::find_endpoint;
+use control::query::endpoints;
 use engine::seal::SealPurpose;
 use http::StatusCode;
 use model::id::IdKind;
@@ -37,10 +38,10 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
     InApp(app): InApp,
 ) -> Result<JsonBytes, ApiError> {
-    let page = query.page_in(Ordering::Descending, |text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
+    let asked = query.page_in(Ordering::Descending, place_of(IdKind::Endpoint))?;
     let list = state.answer(move |state| {
-        let rows = endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?;
-        Ok(page.respond(rows, Endpoint::public_id, |row| EndpointOut::from(row)))
+        let listed = endpoints::list(state.view(), app.id, &asked.page)?;
+        Ok(asked.respond(listed, text_of(IdKind::Endpoint), |row| EndpointOut::from(row)))
     });
     list.await
 }

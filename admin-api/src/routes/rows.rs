@@ -5,7 +5,6 @@
 use crate::error::ApiError;
 use bincode::Encode;
 use control::Quotas;
-use model::id::{IdKind, IdParts};
 use model::{AppId, Application, Endpoint, EventType, Job};
 use storage::codec;
 use storage::store::MAX_VALUE_BYTES;
@@ -91,9 +90,4 @@ fn fits_in(row: &impl Encode, bytes_max: usize) -> Result<(), ApiError> {
     }
     let msg = format!("all fields together must not have more than {bytes_max} bytes");
     Err(ApiError::invalid(["body"], msg, "value_error.any_str.max_length"))
-}
-
-/// The number in a text id, as a key of pages: whether the thing still exists does not matter.
-pub(crate) fn number_of(kind: IdKind, text: &str) -> Option<u32> {
-    IdParts::from_text(kind, text).map(|parts| parts.number)
 }

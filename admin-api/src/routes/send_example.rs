@@ -5,7 +5,8 @@
 use super::message::accepted;
 use super::params::EndpointPath;
 use crate::dto::event_type::example_of;
-use crate::dto::message::{EventExampleIn, MessageOut};
+use crate::dto::message::EventExampleIn;
+use crate::dto::message_out::MessageOut;
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
 use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
@@ -14,10 +15,10 @@ use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
 use control::checks::Checks;
+use control::query::event_types;
 use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
-use storage::tables::event_type;
 
 /// The type of the example that asks for nothing but to be received. It is in no catalogue.
 const PING: &str = "svix.ping";
@@ -67,7 +68,7 @@ fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<Str
     if name == PING && index.is_none() {
         return Ok(Map::from_iter([("success".to_owned(), true.into())]));
     }
-    let row = event_type::get(&**state.store(), name)?.ok_or(ApiError::NotFound("event type"))?;
+    let row = event_types::get(state.view(), name)?.ok_or(ApiError::NotFound("event type"))?;
     let from_schema = row.schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
     match (from_schema, index) {
         (Some(example), _) => Ok(example),

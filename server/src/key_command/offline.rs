@@ -3,11 +3,11 @@
 //! Deliberately without the writer: the directory is held, so nobody else writes.
 
 use super::KeyCommandError;
-use admin_api::KeyHash;
-use admin_api::auth::registry::{self, KeyInfo, NewKey, RegistryError};
+use admin_api::auth::registry::{self, NewKey, RegistryError};
+use control::key::KeyHash;
+use control::query::keys::{self, KeyInfo};
 use engine::clock::wall_now;
-use storage::tables::api_key;
-use storage::{Direction, Store, Txn};
+use storage::{Store, Txn};
 use zeroize::Zeroizing;
 
 /// Creates a key and gives its text. An application may have `most_of_app` keys of its own.
@@ -17,7 +17,7 @@ pub(super) fn create(
     app: Option<String>,
     most_of_app: u32,
 ) -> Result<Zeroizing<String>, KeyCommandError> {
-    let text = admin_api::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
+    let text = control::key::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
     let new = NewKey { hash: KeyHash::of(&text), name, app, now: wall_now(), most_of_app };
     write(store, |txn| registry::create(txn, new))?;
     Ok(text)
@@ -25,7 +25,7 @@ pub(super) fn create(
 
 /// Every key, oldest first.
 pub(super) fn list(store: &dyn Store) -> Result<Vec<KeyInfo>, KeyCommandError> {
-    Ok(registry::list(store, None, api_key::MAX_LISTED, Direction::Forward).map_err(RegistryError::from)?)
+    Ok(keys::all(store).map_err(RegistryError::from)?)
 }
 
 /// Revokes a key.
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use model::{AppId, Application, UnixMs};
     use storage::store::MemoryStore;
-    use storage::tables::application;
+    use storage::tables::{api_key, application};
 
     #[test]
     fn a_created_key_is_found_by_its_hash_and_gone_when_revoked() {

@@ -7,7 +7,7 @@ use super::{ApiUrl, KeyCommandError};
 use crate::api_client::Api;
 use crate::config::Loaded;
 use crate::keys::{self, Environment};
-use admin_api::auth::registry::KeyInfo;
+use control::query::keys::KeyInfo;
 use http::{Method, StatusCode};
 use model::UnixMs;
 use serde::Deserialize;
