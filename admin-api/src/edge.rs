@@ -18,13 +18,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use control::Scope;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
-
-/// The id of a request: the server that accepts connections sees to it that there is one.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Seconds that a caller who found no room is told to wait.
 pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
@@ -93,28 +90,44 @@ async fn counted_answer(state: &ApiState, scope: Scope, response: Response, byte
     }
 }
 
-/// Counts and times a request by its route, logs it, and answers for a handler that panicked.
+/// A line to log of a request. It is left with the answer, for the server that accepts connections: that one knows the
+/// request's id.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    method: Method,
+    route: Option<MatchedPath>,
+    status: StatusCode,
+    took: Duration,
+    /// Set when it failed for a reason of ours, which stands in a line of its own.
+    failed: Option<Failed>,
+}
+
+/// Counts and times a request by its route, leaves what to log of it, and answers for a handler that panicked.
 async fn counted<F: Future<Output = Response>>(request: Request, handle: impl FnOnce(Request) -> F) -> Response {
     let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
-    let id = request.headers().get(REQUEST_ID).cloned();
     let started = Instant::now();
     // A panic leaves only the request's own state in disorder.
     let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
-    let response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
-    let (path, took) = (path.as_ref().map(MatchedPath::as_str), started.elapsed());
-    meters::count(&method, path, response.status(), took);
-    logged(id.as_ref(), &method, path, &response, took);
+    let mut response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
+    let (status, took) = (response.status(), started.elapsed());
+    meters::count(&method, path.as_ref().map(MatchedPath::as_str), status, took);
+    let failed = response.extensions().get::<Failed>().copied();
+    if failed.is_some() || tracing::enabled!(tracing::Level::DEBUG) {
+        response.extensions_mut().insert(LogLine { method, route: path, status, took, failed });
+    }
     response
 }
 
-/// Logs a request that failed for a reason of ours, which stands in a line of its own; all others for who asks for them.
-fn logged(id: Option<&HeaderValue>, method: &Method, route: Option<&str>, response: &Response, took: Duration) {
-    let request_id = || id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let status = response.status().as_u16();
-    if let Some(Failed(code)) = response.extensions().get() {
-        tracing::error!(request_id = request_id(), %method, route, status, code, "a request failed");
-    } else {
-        tracing::debug!(request_id = request_id(), %method, route, status, ?took, "a request was answered");
+impl LogLine {
+    /// Logs a request that failed as an error, any other for who asks for it.
+    pub fn log(&self, request_id: &HeaderValue) {
+        let LogLine { method, route, status, took, failed } = self;
+        let (route, status) = (route.as_ref().map(MatchedPath::as_str), status.as_u16());
+        let request_id = request_id.to_str().unwrap_or_default();
+        match failed {
+            Some(Failed(code)) => tracing::error!(request_id, %method, route, status, code, "a request failed"),
+            None => tracing::debug!(request_id, %method, route, status, ?took, "a request was answered"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod item;
 pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
 pub(crate) use item::ValidationItem;
 
-use control::Error;
+use control::{Changed, Error};
 use engine::ChangeError;
 use http::StatusCode;
 use item::cut;
@@ -27,6 +27,11 @@ pub(crate) const OK: StatusCode = StatusCode::OK;
 pub(crate) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 /// The status of success without a body.
 pub(crate) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+
+/// The status of a PUT, which creates what is not there.
+pub(crate) fn put_status<T>(changed: &Changed<T>) -> StatusCode {
+    if changed.is_new() { CREATED } else { OK }
+}
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]

@@ -15,12 +15,12 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
 use control::Error;
-use control::find::{find_application, find_endpoint, find_event};
+use control::find::{EndpointName, MessageName, find_application, find_endpoint, find_event};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http_body_util::BodyExt;
-use model::{Application, Endpoint, Event};
+use model::{AppId, Application, Endpoint, Event};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -59,6 +59,50 @@ impl FromRequestParts<ApiState> for InApp {
         // Its name may have gone over to another application since the key was looked at.
         let By(scope) = By::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
+    }
+}
+
+/// The number of the application that the path names, for commands on what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfApp(pub(crate) AppId);
+
+impl FromRequestParts<ApiState> for OfApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<OfApp, ApiError> {
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        let found = state.control.app_id(path.get("app_id")?)?;
+        // Its name may have gone over to another application since the key was looked at.
+        let By(scope) = By::from_request_parts(parts, state).await?;
+        found.filter(|found| scope.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
+    }
+}
+
+/// An endpoint as the path names it; the command looks for it.
+#[derive(Debug)]
+pub(crate) struct NamedEndpoint(pub(crate) EndpointName);
+
+impl FromRequestParts<ApiState> for NamedEndpoint {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<NamedEndpoint, ApiError> {
+        let OfApp(app) = OfApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        Ok(NamedEndpoint(EndpointName { app, text: path.get("endpoint_id")?.to_owned() }))
+    }
+}
+
+/// A message as the path names it; the command looks for it.
+#[derive(Debug)]
+pub(crate) struct NamedMessage(pub(crate) MessageName);
+
+impl FromRequestParts<ApiState> for NamedMessage {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<NamedMessage, ApiError> {
+        let OfApp(app) = OfApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        Ok(NamedMessage(MessageName { app, text: path.get("msg_id")?.to_owned() }))
     }
 }
 

@@ -31,6 +31,7 @@ mod dto;
 mod routes;
 
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
+pub use edge::LogLine;
 pub use limits::ApiLimits;
 pub use service::ApiService;
 pub use state::ApiState;

@@ -12,12 +12,11 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
-use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Waiting};
+use engine::{Engine, EngineConfig, Waiting};
 use model::metric;
-use model::{AppId, EndpointRef, UnixMs};
+use model::{EndpointRef, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
-use storage::read::SharedStore;
 use storage::txn::Txn;
 
 /// The state of the API; cheap to clone.
@@ -79,16 +78,6 @@ impl ApiState {
         Ok(self.engine.change(change).await?)
     }
 
-    /// Takes messages in, durably and all at once.
-    pub(crate) async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, ApiError> {
-        Ok(self.control.push(app, messages).await?)
-    }
-
-    /// The source of point reads.
-    pub(crate) fn store(&self) -> &SharedStore {
-        self.engine.store()
-    }
-
     /// What queries read.
     pub(crate) fn view(&self) -> &View {
         self.control.view()
@@ -108,11 +97,6 @@ impl ApiState {
     pub(crate) fn now(&self) -> UnixMs {
         self.engine.now()
     }
-
-    /// Whether a URL may be a target.
-    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
-        engine::dispatch::check_url(url, self.engine.guard()).map(drop)
-    }
 }
 
 /// Fresh random bytes.
@@ -123,9 +107,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
         ApiError::Internal
     })?;
     Ok(bytes)
-}
-
-/// A random number below 2^48, which text ids carry so that one cannot be guessed from another.
-pub(crate) fn random_salt() -> Result<u64, ApiError> {
-    Ok(u64::from_be_bytes(random()?) >> 16)
 }

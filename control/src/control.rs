@@ -4,16 +4,18 @@
 //! - *What bounds it:* the writer's queue, which refuses beyond its bound with [`Error::Busy`].
 
 use crate::checks::Checks;
+use crate::command::message::PushMessages;
 use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
-use engine::{Engine, IngestOutcome, NewMessage};
-use model::AppId;
+use engine::{Engine, IngestOutcome};
+use model::UnixMs;
 use std::sync::Arc;
 use storage::read::SharedStore;
+use storage::{Store, Txn};
 
 /// Submits commands and answers queries over a running engine.
 #[derive(Clone)]
@@ -56,7 +58,7 @@ impl Control {
     }
 
     /// As [`Control::submit_checked`], once for each idempotency key: a repetition changes nothing and answers
-    /// [`Changed::Nothing`].
+    /// [`Changed::Repeated`].
     ///
     /// # Errors
     /// As [`Error`] lists.
@@ -73,9 +75,9 @@ impl Control {
     async fn run<C: Command>(
         &self,
         by: Scope,
-        command: C,
+        mut command: C,
         mut checks: Checks,
-        apply: impl FnOnce(C, &At<'_>, &mut storage::Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
+        apply: impl FnOnce(C, &At<'_>, &mut Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
     ) -> Result<Changed<C::Thing>, Error> {
         match (command.reach(), by) {
             (Reach::Application(app), _) if !by.reaches(app) => return Err(Error::NotFound("application")),
@@ -87,7 +89,7 @@ impl Control {
         command.check(&self.0.rules, &mut checks);
         checks.finish()?;
         let (parts, draw, now) = (self.0.clone(), Draw::fresh()?, self.0.engine.now());
-        let change = move |txn: &mut storage::Txn<'_>| {
+        let change = move |txn: &mut Txn<'_>| {
             apply(command, &At { by, now, draw: &draw, rules: &parts.rules, seals: &parts.seals }, txn)
         };
         Ok(self.0.engine.change(change).await?)
@@ -97,8 +99,11 @@ impl Control {
     ///
     /// # Errors
     /// As [`Error`] lists; with any but [`Error::StorageFailed`] nothing was taken.
-    pub async fn push(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, Error> {
-        Ok(self.0.engine.ingest(app, messages).await?)
+    pub async fn push(&self, by: Scope, push: PushMessages) -> Result<Vec<IngestOutcome>, Error> {
+        if !by.reaches(push.app) {
+            return Err(Error::NotFound("application"));
+        }
+        Ok(self.0.engine.ingest(push.app, push.messages).await?)
     }
 
     /// Bounds and defaults.
@@ -127,4 +132,24 @@ impl Control {
     pub(crate) fn store(&self) -> &SharedStore {
         self.engine().store()
     }
+}
+
+/// Does what `command` says to a store that nobody else has open, in one durable write. For commands that seal nothing.
+///
+/// # Errors
+/// As [`Error`] lists.
+pub fn apply_alone<C: Command>(
+    store: &dyn Store,
+    rules: &Rules,
+    now: UnixMs,
+    mut command: C,
+) -> Result<Changed<C::Thing>, Error> {
+    let mut checks = Checks::default();
+    command.check(rules, &mut checks);
+    checks.finish()?;
+    let (draw, seals) = (Draw::fresh()?, Seals::none());
+    let mut txn = Txn::new(store);
+    let changed = command.apply(&At { by: Scope::All, now, draw: &draw, rules, seals: &seals }, &mut txn)?;
+    store.apply(txn.into_parts().0)?;
+    Ok(changed)
 }

@@ -23,7 +23,7 @@ pub enum Error {
     #[error("{0}")]
     Forbidden(&'static str),
     /// The input is wrong: everything that is.
-    #[error("invalid input")]
+    #[error("{}", texts(.0))]
     Invalid(Vec<Wrong>),
     /// Something of that name exists, or is not there any more.
     #[error("{0}")]
@@ -93,6 +93,10 @@ pub struct Wrong {
     pub msg: String,
     /// For programs.
     pub kind: &'static str,
+}
+
+fn texts(wrong: &[Wrong]) -> String {
+    wrong.iter().map(|wrong| wrong.msg.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {

@@ -45,6 +45,17 @@ impl MessageName {
     pub fn find(&self, read: &(impl Read + ?Sized)) -> Result<Event, Error> {
         find_event(read, self.app, &self.text)?.ok_or(Error::NotFound("message"))
     }
+
+    /// The position of the message, which need not be there any more.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn position(&self, read: &(impl Read + ?Sized)) -> Result<Option<Seq>, StoreError> {
+        match IdParts::from_text(IdKind::Message, &self.text) {
+            Some(parts) => Ok((parts.number == self.app.0).then_some(Seq(parts.low))),
+            None => event_uid::get(read, self.app, &self.text),
+        }
+    }
 }
 
 /// The application of an id or a uid.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod find;
 pub mod key;
 pub mod limits;
+pub mod patch;
 pub mod scope;
 pub mod seals;
 
@@ -23,4 +24,5 @@ pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};
 pub use control::Control;
 pub use error::{Error, Wrong};
 pub use limits::{Quotas, Rules};
+pub use patch::Patch;
 pub use scope::Scope;

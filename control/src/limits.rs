@@ -60,6 +60,8 @@ impl Rules {
 
 /// Characters of a uid, an event id or an event type.
 pub const NAME_MAX: usize = 256;
+/// Bytes of the name of an API key.
+pub const KEY_NAME_BYTES_MAX: usize = 200;
 /// Characters of a channel.
 pub const CHANNEL_MAX: usize = 128;
 /// Channels of a message.

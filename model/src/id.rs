@@ -139,13 +139,16 @@ impl IdParts {
 
     /// Appends the text form to `out`.
     pub fn append_text(self, kind: IdKind, out: &mut String) {
-        let value =
+        let mut value =
             (u128::from(self.at.0 & MAX_U48) << 80) | (u128::from(self.number) << 48) | u128::from(self.low & MAX_U48);
-        out.push_str(kind.prefix());
-        for position in (0..TEXT_LEN).rev() {
-            let digit = (value >> (position * 5)) & 31;
-            out.push(char::from(ALPHABET[digit as usize]));
+        let mut digits = [0; TEXT_LEN];
+        for digit in digits.iter_mut().rev() {
+            *digit = ALPHABET[(value & 31) as usize];
+            value >>= 5;
         }
+        out.push_str(kind.prefix());
+        // Every digit is ASCII.
+        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// Reads the text form back. `None` for anything that [`IdParts::to_text`] would not have written.

@@ -23,8 +23,9 @@ pub(crate) use self::tls::{TlsError, TlsFiles};
 use self::door::{Door, Seat};
 use self::patience::Patience;
 use self::request_id::X_REQUEST_ID;
-use self::unread::Watched;
+use self::unread::{Unread, Watched};
 use crate::config::HttpBounds;
+use admin_api::LogLine;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode, header};
@@ -233,13 +234,11 @@ fn service<H: Handler>(
     bounds: HttpBounds,
     handler: H,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<H> {
-    let connection = Arc::clone(seat.connection());
+    let (connection, unread) = (Arc::clone(seat.connection()), Arc::new(Unread::default()));
     service_fn(move |request: Request<Incoming>| {
-        let in_progress = connection.begin();
-        let (parts, body) = request.into_parts();
-        let (body, unread) = unread::watch(body);
-        let mut request = Request::from_parts(parts, body);
-        let id = connection.request_id(request.headers_mut());
+        let (in_progress, unread) = (connection.begin(), Arc::clone(&unread));
+        let request = request.map(|body| unread.watch(body));
+        let id = connection.request_id(request.headers());
         let answer = match refused(&request, bounds) {
             Some(refused) => Err(refused),
             None => Ok(handler.call(request)),
@@ -253,10 +252,11 @@ fn service<H: Handler>(
                 in_progress.note_wrong_key(&id);
             }
             drop(in_progress);
-            response.headers_mut().insert(X_REQUEST_ID, id);
-            if let Some(unread) = unread {
-                unread.read_on();
+            if let Some(line) = response.extensions().get::<LogLine>() {
+                line.log(&id);
             }
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            unread.read_on();
             Ok::<Response, Infallible>(response)
         }
     })

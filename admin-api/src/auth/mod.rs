@@ -20,6 +20,7 @@ use http::Method;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::AppId;
+use std::iter;
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
@@ -39,7 +40,7 @@ const READ_BY_ALL: [&str; 4] = [
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-/// How far the key of a request reaches.
+/// How far the caller's key reaches: who a command is by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct By(pub(crate) Scope);
 
@@ -65,7 +66,7 @@ pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, 
 /// Looks the caller's key up.
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?).into_iter().flatten() {
+    for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
         if let Some(scope) = keys::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
             return Ok(scope);
         }
@@ -75,15 +76,18 @@ fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
 
 /// The texts that may be the key, in the order in which they are tried: all of it, then without what clients add to it.
 /// That is `|ENVIRONMENT` (Terraform's provider) and `.REGION` (keys of a hosted service name one). A root key of the
-/// operator's own making may hold either sign, so the whole text is tried first.
-fn candidates(text: &str) -> [Option<&str>; 3] {
+/// operator's own making may hold either sign, so the whole text is tried first; what comes next is looked for only then.
+fn candidates(text: &str) -> impl Iterator<Item = &str> {
     let without = |text, sign| {
         let (key, suffix): (&str, &str) = str::rsplit_once(text, sign)?;
         let is_name = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         (!key.is_empty() && suffix.len() <= SUFFIX_BYTES_MAX && is_name).then_some(key)
     };
-    let no_environment = without(text, '|');
-    [Some(text), no_environment, without(no_environment.unwrap_or(text), '.')]
+    let shorter = iter::once_with(move || {
+        let no_environment = without(text, '|');
+        [no_environment, without(no_environment.unwrap_or(text), '.')]
+    });
+    iter::once(text).chain(shorter.flatten().flatten())
 }
 
 /// The key in an `Authorization` header (RFC 6750, 2.1). The scheme's case does not matter.
@@ -132,10 +136,10 @@ mod tests {
             ("pk_1|a/b", &["pk_1|a/b"]),
         ];
         for (text, expected) in table {
-            assert_eq!(candidates(text).into_iter().flatten().collect::<Vec<_>>(), expected, "{text}");
+            assert_eq!(candidates(text).collect::<Vec<_>>(), expected, "{text}");
         }
         let long = format!("pk_1|{}", "e".repeat(65));
-        assert_eq!(candidates(&long), [Some(&*long), None, None]);
+        assert_eq!(candidates(&long).collect::<Vec<_>>(), [&*long]);
     }
 
     #[test]

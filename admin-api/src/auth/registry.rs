@@ -7,7 +7,7 @@
 use control::find::find_application;
 use control::key::KeyHash;
 use control::query::keys::{self, KeyInfo, id_of};
-use model::{ApiKeyRow, AppId, UnixMs};
+use model::{ApiKeyRow, UnixMs};
 use storage::tables::api_key;
 use storage::{StoreError, Txn};
 
@@ -95,16 +95,10 @@ pub fn revoke(txn: &mut Txn<'_>, id: &str) -> Result<(), RegistryError> {
     Ok(api_key::remove(txn, &row.hash)?)
 }
 
-/// Revokes every key that is limited to an application: they would reach nothing without it.
-pub(crate) fn revoke_all_of(txn: &mut Txn<'_>, app: AppId) -> Result<(), StoreError> {
-    let rows = api_key::list(txn)?;
-    rows.iter().filter(|row| row.app == Some(app)).try_for_each(|row| api_key::remove(txn, &row.hash))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Application;
+    use model::{AppId, Application};
     use storage::Store;
     use storage::store::MemoryStore;
     use storage::tables::application;
@@ -186,10 +180,9 @@ mod tests {
         }
         let names = || keys::all(&store).unwrap().into_iter().map(|key| key.name).collect::<String>();
         let middle = keys::all(&store).unwrap()[1].id.clone();
-        write(&store, |txn| revoke_all_of(txn, AppId(1))).unwrap();
-        assert_eq!(names(), "bc");
+        assert_eq!(names(), "abc");
         write(&store, |txn| revoke(txn, &middle)).unwrap();
         assert!(matches!(write(&store, |txn| revoke(txn, &middle)), Err(RegistryError::UnknownKey(_))));
-        assert_eq!(names(), "c");
+        assert_eq!(names(), "ac");
     }
 }

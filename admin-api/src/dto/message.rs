@@ -7,10 +7,10 @@
 use crate::dto::application::ApplicationIn;
 use crate::error::ApiError;
 use bytes::Bytes;
-use control::checks::Checks;
+use control::Checks;
+use control::command::message::check_message;
 use control::limits;
 use engine::{MessageMore, NewMessage};
-use model::id::IdKind;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -73,13 +73,6 @@ impl MessageIn<'_> {
     /// 422 with everything that is wrong.
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
         let mut checks = Checks::default();
-        checks.name("eventType", &self.event_type);
-        checks.path_name_if_any("eventId", IdKind::Message, self.event_id.as_deref());
-        self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
-        if self.deliver_at.is_some() {
-            checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
-        }
-        self.tags.iter().for_each(|tags| checks.tags(tags));
         let payload_kept_ms = kept_ms(&mut checks, self.payload_retention_period, self.payload_retention_hours);
         let (raw, content_type) = raw_form(&mut checks, self.transformations_params);
         let payload = match raw {
@@ -93,9 +86,8 @@ impl MessageIn<'_> {
                 body.slice_ref(self.payload.get().as_bytes())
             }
         };
-        checks.finish()?;
         let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms };
-        Ok(NewMessage {
+        let message = NewMessage {
             event_type: self.event_type.into_owned(),
             event_id: self.event_id.map(Cow::into_owned),
             channels: self.channels.unwrap_or_default(),
@@ -103,7 +95,13 @@ impl MessageIn<'_> {
             idempotency_key,
             only_for: None,
             more: (more != MessageMore::default()).then(|| Box::new(more)),
-        })
+        };
+        check_message(&message, &mut checks);
+        if self.deliver_at.is_some() {
+            checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
+        }
+        checks.finish()?;
+        Ok(message)
     }
 }
 

@@ -188,14 +188,14 @@ impl From<ClientErrorPolicy> for OnClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ApiError;
 
     fn wrong(body: &str) -> Vec<String> {
         let mut checks = Checks::default();
         serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
-        let error = checks.finish().err().map(ApiError::from);
-        let items = error.as_ref().and_then(ApiError::items).unwrap_or_default();
-        items.iter().map(|item| item.loc.join(".")).collect()
+        match checks.finish() {
+            Err(control::Error::Invalid(wrong)) => wrong.iter().map(|wrong| wrong.at.join(".")).collect(),
+            _ => Vec::new(),
+        }
     }
 
     #[test]
@@ -224,17 +224,14 @@ mod tests {
 
     #[test]
     fn what_the_type_needs_must_be_there_and_within_bounds() {
-        assert_eq!(
-            wrong(r#"{"type":"fixed","initialMs":3}"#),
-            ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]
-        );
-        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["body.retryPolicy.delaysMs"]);
-        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[1,0]}"#), ["body.retryPolicy.delaysMs.1"]);
+        assert_eq!(wrong(r#"{"type":"fixed","initialMs":3}"#), ["retryPolicy.delayMs", "retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["retryPolicy.delaysMs"]);
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[1,0]}"#), ["retryPolicy.delaysMs.1"]);
         for delay in ["0", "999999999"] {
             let body = format!(r#"{{"type":"fixed","delayMs":{delay},"maxAttempts":1}}"#);
-            assert_eq!(wrong(&body), ["body.retryPolicy.delayMs"]);
+            assert_eq!(wrong(&body), ["retryPolicy.delayMs"]);
         }
-        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":1001}"#), ["body.retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":1001}"#), ["retryPolicy.maxAttempts"]);
     }
 
     #[test]

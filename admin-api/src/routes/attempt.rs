@@ -5,24 +5,25 @@
 use super::attempt_places::{endpoint_place, message_place, text_of_cut, text_of_message_place};
 use super::filter::message_filter;
 use super::params::{AttemptPath, EndpointPath, MessagePath};
+use crate::auth::By;
 use crate::dto::attempt::MessageAttemptOut;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message_out::MessageOut;
 use crate::dto::status::{MessageStatus, StatusCodeClass, status_filter};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
+use crate::extract::{InEndpoint, InMessage, NamedMessage, PathTexts, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::command::attempt::ExpungeResponse;
 use control::query::attempts::{self, Attempt, AttemptFilter};
 use http::StatusCode;
 use model::Event;
 use serde::Deserialize;
-use storage::tables::history;
 use utoipa::IntoParams;
 
 /// The parameters of both lists.
@@ -166,16 +167,11 @@ pub(crate) async fn get(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedMessage(message): NamedMessage,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
-    let text = path.get("attempt_id")?.to_owned();
-    state
-        .change(move |txn| {
-            let found = attempts::find(txn, &event, &text)?.ok_or(ApiError::NotFound("attempt"))?;
-            history::expunge(txn, found.endpoint.target(), found.record.seq, found.record.started_at)?;
-            Ok(())
-        })
-        .await?;
+    let attempt = path.get("attempt_id")?.to_owned();
+    state.control.submit(scope, ExpungeResponse { message, attempt }).await?;
     Ok(NO_CONTENT)
 }

@@ -3,28 +3,30 @@
 //! A 202 means that the message is on the disk. Deliberately no look at endpoints: a message that none of them wants is
 //! taken all the same, and says so when asked about.
 
-use super::application::get_or_create;
 use super::filter::message_filter;
 use super::params::{AppPath, MessagePath};
 use crate::auth::By;
+use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::MessageIn;
 use crate::dto::message_out::{MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::extract::NamedMessage;
 use crate::extract::{IdempotencyKey, InApp, InMessage, PathTexts, QueryParams, RawBody};
 use crate::json::{self, JsonBytes};
 use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
+use control::command::application::EnsureApplication;
+use control::command::message::{ExpungePayload, PushMessages, accepted};
 use control::query::messages;
-use engine::IngestOutcome;
+use control::{Checks, Scope};
 use http::StatusCode;
+use model::AppId;
 use model::id::{IdKind, IdParts};
-use model::{AppId, Event};
 use serde::Deserialize;
-use storage::tables::expunge;
 use utoipa::IntoParams;
 
 /// Whether the payload comes back.
@@ -88,24 +90,21 @@ pub(crate) async fn create(
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(get_or_create(&state, scope, text, application)).await?.id,
+        (None, Some(application)) => Box::pin(ensure(&state, scope, text, application)).await?,
         _ => return Err(ApiError::NotFound("application")),
     };
-    let mut outcomes = state.ingest(app, vec![message]).await?;
+    let mut outcomes = state.control.push(scope, PushMessages { app, messages: vec![message] }).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
     Ok((ACCEPTED, JsonBytes(answer)))
 }
 
-/// The event of a message that was taken, now or before.
-pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
-    match outcome {
-        IngestOutcome::Accepted(event) | IngestOutcome::Repeated(event) => Ok(event),
-        IngestOutcome::DuplicateEventId => Err(ApiError::Conflict("a message with this eventId exists".into())),
-        IngestOutcome::KeyReused => Err(ApiError::KeyReused),
-        IngestOutcome::TooManyKeys { most } => Err(ApiError::too_many_keys(most)),
-        IngestOutcome::Damaged { kind } => Err(ApiError::Damaged { kind }),
-    }
+/// The application of `text`, or a new one by `body` whose uid it becomes.
+async fn ensure(state: &ApiState, scope: Scope, text: &str, body: ApplicationIn) -> Result<AppId, ApiError> {
+    let mut checks = Checks::default();
+    let fields = body.into_fields(&mut checks);
+    let command = EnsureApplication { text: text.to_owned(), fields };
+    Ok(state.control.submit_checked(scope, command, checks).await?.into_thing().id)
 }
 
 /// Lists the messages of an application, newest first.
@@ -153,9 +152,9 @@ pub(crate) async fn get(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    let now = state.now();
-    state.change(move |txn| Ok(expunge::message(txn, event.app, event.seq, now).map(drop)?)).await?;
+    state.control.submit(scope, ExpungePayload { message }).await?;
     Ok(NO_CONTENT)
 }

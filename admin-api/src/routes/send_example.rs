@@ -2,8 +2,8 @@
 //!
 //! It is an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
 
-use super::message::accepted;
 use super::params::EndpointPath;
+use crate::auth::By;
 use crate::dto::event_type::example_of;
 use crate::dto::message::EventExampleIn;
 use crate::dto::message_out::MessageOut;
@@ -14,7 +14,8 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
-use control::checks::Checks;
+use control::Checks;
+use control::command::message::{PushMessages, accepted};
 use control::query::event_types;
 use engine::NewMessage;
 use http::StatusCode;
@@ -31,6 +32,7 @@ const PING: &str = "svix.ping";
     responses((status = 200, body = MessageOut)))]
 pub(crate) async fn send(
     State(state): State<ApiState>,
+    By(scope): By,
     InEndpoint(endpoint): InEndpoint,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<EventExampleIn>,
@@ -55,7 +57,8 @@ pub(crate) async fn send(
         only_for: Some(endpoint.id),
         more: None,
     };
-    let mut outcomes = state.ingest(endpoint.app, vec![message]).await?;
+    let push = PushMessages { app: endpoint.app, messages: vec![message] };
+    let mut outcomes = state.control.push(scope, push).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     Ok((OK, Json(MessageOut::of(&event, true))))
 }

@@ -4,18 +4,35 @@
 //! [`Command`] gives a name, [`Thing`] an application, a kind and an id, [`Changed`] the old and the new: all that a record
 //! of changes needs, which then need not know any command.
 
+pub mod api_key;
+pub mod application;
+pub mod attempt;
+pub mod delivery;
+pub mod endpoint;
+pub mod event_type;
+pub mod job;
+pub mod message;
+
 pub mod once;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use once::perform;
 pub use once::{Once, Repeatable};
 
-use crate::checks::Checks;
+use crate::checks::{Checks, may_be_uid};
 use crate::error::Error;
 use crate::limits::Rules;
+use crate::patch::Patch;
 use crate::scope::Scope;
 use crate::seals::Seals;
+use model::id::IdKind;
 use model::{AppId, UnixMs};
-use storage::Txn;
+use std::collections::BTreeMap;
+use storage::{StoreError, Txn};
 use zeroize::Zeroizing;
 
 /// A change as data.
@@ -29,8 +46,9 @@ pub trait Command: Sized + Send + 'static {
     /// How far a key must reach for it.
     fn reach(&self) -> Reach;
 
-    /// Notes everything that is wrong and can be known without the store. Runs before the writer sees the command.
-    fn check(&self, _rules: &Rules, _checks: &mut Checks) {}
+    /// Notes everything that is wrong and can be known without the store, and brings texts that may be written in several
+    /// ways into one form. Runs before the writer sees the command.
+    fn check(&mut self, _rules: &Rules, _checks: &mut Checks) {}
 
     /// Makes the change in `txn`, which is dropped on an error. Runs on the writer's thread: it must be short, and what it
     /// reads cannot change under it.
@@ -121,8 +139,10 @@ pub enum Changed<T> {
     },
     /// It is gone.
     Deleted(T),
-    /// An earlier request has done it, or there was nothing to do: as it is.
+    /// There was nothing to do: as it is.
     Nothing(T),
+    /// An earlier request with the same idempotency key has done it: as it is now.
+    Repeated(T),
 }
 
 impl<T> Changed<T> {
@@ -130,14 +150,16 @@ impl<T> Changed<T> {
     pub fn old(&self) -> Option<&T> {
         match self {
             Changed::Created(_) => None,
-            Changed::Updated { old, .. } | Changed::Deleted(old) | Changed::Nothing(old) => Some(old),
+            Changed::Updated { old, .. } | Changed::Deleted(old) => Some(old),
+            Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
         }
     }
 
     /// As it is; none for what is gone.
     pub fn new(&self) -> Option<&T> {
         match self {
-            Changed::Created(new) | Changed::Updated { new, .. } | Changed::Nothing(new) => Some(new),
+            Changed::Created(new) | Changed::Updated { new, .. } => Some(new),
+            Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
             Changed::Deleted(_) => None,
         }
     }
@@ -148,12 +170,52 @@ impl<T> Changed<T> {
             Changed::Created(thing)
             | Changed::Updated { new: thing, .. }
             | Changed::Deleted(thing)
-            | Changed::Nothing(thing) => thing,
+            | Changed::Nothing(thing)
+            | Changed::Repeated(thing) => thing,
         }
     }
 
     /// Whether it is new.
     pub fn is_new(&self) -> bool {
         matches!(self, Changed::Created(_))
+    }
+}
+
+/// Text by text, as applications and endpoints carry it for their owner.
+pub type Metadata = BTreeMap<String, String>;
+
+/// The JSON text that is kept of metadata.
+fn metadata_text(metadata: &Metadata) -> Result<String, Error> {
+    serde_json::to_string(metadata).map_err(|error| {
+        tracing::error!(%error, "metadata could not be written");
+        Error::Internal
+    })
+}
+
+/// Whether there is room for one more: asked in the transaction that adds it.
+fn check_quota(quota: &'static str, of: &'static str, count: u32, most: u32) -> Result<(), Error> {
+    if count < most { Ok(()) } else { Err(Error::QuotaExceeded { quota, of, most, again_after_s: None }) }
+}
+
+/// Each field may be within its own bound, and the whole too long for a row: the store refuses it then.
+fn fits<T>(put: Result<T, StoreError>) -> Result<T, Error> {
+    put.map_err(|error| match error {
+        StoreError::ValueTooLarge { bytes } => {
+            let msg = format!("all fields together have {bytes} bytes, which is more than a row may have");
+            Error::invalid(&[], msg, "value_error.any_str.max_length")
+        }
+        other => other.into(),
+    })
+}
+
+/// The uid of a new thing that its caller named by `text`.
+///
+/// # Errors
+/// [`Error::NotFound`] for `what` when the name is an id, or is another than the uid that is given.
+fn named(kind: IdKind, uid: Patch<String>, text: String, what: &'static str) -> Result<Patch<String>, Error> {
+    match uid.as_set() {
+        Some(uid) if *uid == text => Ok(Patch::Set(text)),
+        None if may_be_uid(kind, &text) => Ok(Patch::Set(text)),
+        _ => Err(Error::NotFound(what)),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn perform<C: Repeatable>(
             return Err(Error::KeyReused);
         }
         if let Some(thing) = command.again(row.seq.0, at, txn)? {
-            return Ok(Changed::Nothing(thing));
+            return Ok(Changed::Repeated(thing));
         }
     }
     let changed = command.apply(at, txn)?;

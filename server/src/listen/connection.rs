@@ -56,8 +56,8 @@ impl Connection {
         Connection { epoch, peer, wrong_keys, request_ids, requests, idle_since_ms: now_ms, task }
     }
 
-    /// The id of the next request, which is among its headers then.
-    pub(super) fn request_id(&self, headers: &mut HeaderMap) -> HeaderValue {
+    /// The id of the next request, which has these headers.
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
         self.request_ids.take_or_make(headers)
     }
 

@@ -97,8 +97,15 @@ fn scan_endpoints(
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let before = get(txn, row.target())?;
-    let mut row = row.clone();
-    let was_disabled = before.as_ref().map(|before| before.disabled.is_some());
+    put_over(txn, before.as_ref(), row.clone()).map(drop)
+}
+
+/// As [`put`], over the row that the caller has read in this transaction. Gives the row as it is stored.
+///
+/// # Errors
+/// As [`put`].
+pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint) -> Result<Endpoint, StoreError> {
+    let was_disabled = before.map(|before| before.disabled.is_some());
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
@@ -113,27 +120,27 @@ pub fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
             open_gap(txn, &row, disabled.reason)?;
             split_gap(txn, &row)?;
         }
-        (Some(true), Some(_)) if before.as_ref().map(Wanted::by) != Some(Wanted::by(&row)) => split_gap(txn, &row)?,
+        (Some(true), Some(_)) if before.map(Wanted::by) != Some(Wanted::by(&row)) => split_gap(txn, &row)?,
         _ => {}
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
-    let moved = before.as_ref().is_some_and(|before| before.url != row.url);
-    if let Some(before) = before.as_ref().filter(|_| moved) {
+    let moved = before.is_some_and(|before| before.url != row.url);
+    if let Some(before) = before.filter(|_| moved) {
         endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?;
     }
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
-    if let Some(old) = before.and_then(|before| before.uid)
-        && row.uid.as_ref() != Some(&old)
+    if let Some(old) = before.and_then(|before| before.uid.as_ref())
+        && row.uid.as_ref() != Some(old)
     {
-        release(txn, row.target(), &old)?;
+        release(txn, row.target(), old)?;
     }
     if let Some(uid) = &row.uid {
         put_row(txn, endpoint_uid::encode(row.app, uid), &row.id)?;
     }
-    txn.tell(Change::EndpointPut(Box::new(row)));
-    Ok(())
+    txn.tell(Change::EndpointPut(Box::new(row.clone())));
+    Ok(row)
 }
 
 /// Disables an endpoint for what it answered. One that is gone or disabled already is left as it is.

@@ -77,15 +77,15 @@ const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "obje
 
 /// Where a value is no schema, and why: the first place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
+pub(super) struct Flaw {
     /// Keywords, names and indexes that lead there.
-    pub(crate) path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// What must be there.
-    pub(crate) msg: &'static str,
+    pub(super) msg: &'static str,
 }
 
 /// Finds where a value is no schema. How deep it goes is bounded by the reader of JSON.
-pub(crate) fn flaw_of(schema: &Map<String, Value>) -> Option<Flaw> {
+pub(super) fn flaw_of(schema: &Map<String, Value>) -> Option<Flaw> {
     let draft = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
     let mut search = Search { is_draft_4: draft.contains("draft-04"), path: Vec::new() };
     search.object(schema).err().map(|msg| Flaw { path: search.path, msg })
