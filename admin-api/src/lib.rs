@@ -22,6 +22,7 @@ mod body_room;
 mod extract;
 mod json;
 mod paging;
+mod push;
 mod reader;
 mod requests;
 
@@ -46,9 +47,10 @@ use std::sync::Arc;
 #[must_use]
 pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
     meters::register("GET", "/api/v1/health", NO_CONTENT);
-    let router = router(state);
-    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router) };
-    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)))
+    let router = router(state.clone());
+    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router, Some(state)) };
+    // With CORS its layer has a part in every answer, so all go through the router.
+    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)), None)
 }
 
 /// Every route.

@@ -3,7 +3,8 @@
 //! An operator may change [`Quotas`]; stored formats and clients rely on the constants.
 
 use engine::Engine;
-use engine::dispatch::{Guard, SecretKind};
+use engine::config::SecretKind;
+use engine::dispatch::Guard;
 use engine::retry::schedule;
 
 /// How much one application may have, and how many event types all may have together. What is beyond is refused; what was

@@ -6,7 +6,7 @@
 //!
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
-use crate::endpoint::filter::Filter;
+use crate::prepare::filter::Filter;
 use model::{
     Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq,
     UnixMs,
@@ -29,7 +29,8 @@ pub enum DeliveryState {
     Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
-    /// The event was not for this endpoint when the endpoint came to it.
+    /// The event was not for this endpoint when the endpoint came to it. A delivery that was given up without an attempt
+    /// stands like this too once its dead letter is removed: no row tells of it any more.
     NotMatched,
     /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have been
     /// given up for that: what became of it is not known any more.

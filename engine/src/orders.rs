@@ -12,7 +12,14 @@
 //! | history gone | sent | history gone | history gone | sent if it matches now |
 //!
 //! A resend names its message, so it is an order: the filter and the state do not matter. Recover is told by durable facts
-//! alone. Pure.
+//! alone.
+//!
+//! An order adds one attempt to those that are owed anyway. So a message that is queued is sent at once for its resend, and
+//! again in its turn, under the same id. Only when the ordered attempt is in flight as its turn comes is that one attempt
+//! enough for both. To skip the turn in every case, each endpoint would have to remember its carried-out orders ahead of its
+//! cursor; at-least-once delivery permits the repeat, and the receiver knows it by its id.
+//!
+//! Pure.
 
 use crate::delivery_state::DeliveryState;
 use model::{JobKind, SkipReason};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use model::{AppId, AttemptRecord, EndpointId, EndpointRef, Event, OutcomeClass, Seq, Trigger, UnixMs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storage::store::sled::OpenOptions;
+use storage::disk::OpenOptions;
 use storage::tables::history::{self, LastRuns};
 use storage::tables::retained::Retained;
 use storage::tables::{event_uid, log};

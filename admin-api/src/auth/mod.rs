@@ -16,9 +16,9 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use control::Scope;
 use control::key::KeyHash;
 use control::query::keys;
-use http::Method;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{Method, Uri};
 use model::AppId;
 use std::iter;
 
@@ -54,10 +54,17 @@ impl FromRequestParts<ApiState> for By {
 }
 
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
+/// `named` tells which application the path names, where that needs no router.
+pub(crate) async fn admit(
+    state: &ApiState,
+    parts: &mut Parts,
+    named: fn(&Uri) -> Option<&str>,
+) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
-    if let Scope::Application(own) = scope {
-        check_path(state, parts, own).await?;
+    match (scope, named(&parts.uri)) {
+        (Scope::All, _) => {}
+        (Scope::Application(own), Some(text)) => check_application(state, text, own)?,
+        (Scope::Application(own), None) => check_path(state, parts, own).await?,
     }
     parts.extensions.insert(scope);
     Ok(scope)
@@ -107,11 +114,11 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
     let params =
         RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
-    let found = match named {
-        Some(text) => state.control.app_id(text)?,
-        None => None,
-    };
-    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
+    check_application(state, named.ok_or(ApiError::Forbidden(OTHER_APPLICATION))?, own)
+}
+
+fn check_application(state: &ApiState, named: &str, own: AppId) -> Result<(), ApiError> {
+    if state.control.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
 fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {

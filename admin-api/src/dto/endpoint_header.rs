@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 /// Names that carry credentials by their nature.
 const SENSITIVE_NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-/// What in a name says that its value is a credential.
+/// Parts of a name which show that its value is a credential.
 const SENSITIVE_PARTS: [&str; 7] = ["auth", "token", "secret", "password", "credential", "api-key", "apikey"];
 
 /// All custom headers anew: one that is not named is removed.

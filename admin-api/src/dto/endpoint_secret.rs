@@ -41,7 +41,7 @@ impl EndpointSecretRotateIn {
     }
 }
 
-/// Whether a client takes 204 and nothing else for an answer to a rotation, as the contract said until it named the key.
+/// True when a client expects 204 and nothing else after a rotation, as the contract said until it named the key.
 /// Official clients name themselves `svix-libs/VERSION/LANGUAGE`; those before 1.59 fail on 200, and those of 2.x on 204.
 pub(crate) fn wants_no_content(user_agent: Option<&str>) -> bool {
     const FIRST_WITH_BODY: (u32, u32) = (1, 59);

@@ -24,14 +24,14 @@ pub(crate) struct EventTypeIn {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     feature_flags: Option<Vec<String>>,
     /// The group that it is shown in.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
     group_name: Option<String>,
 }
 
-/// What an event type becomes; created when it is not there.
+/// The new state of an event type; it is created when it is not there.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypeUpdate {
@@ -42,7 +42,7 @@ pub(crate) struct EventTypeUpdate {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     feature_flags: Option<Vec<String>>,
     /// The group that it is shown in.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
@@ -65,7 +65,7 @@ pub(crate) struct EventTypePatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     feature_flag: Patch<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     feature_flags: Patch<Vec<String>>,

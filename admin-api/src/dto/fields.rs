@@ -1,6 +1,6 @@
 //! Building blocks of several bodies: patched fields, JSON kept as text, lists.
 //!
-//! Deliberately nothing that belongs to one kind of thing only.
+//! A field of one kind of object only is in the file of that object.
 
 use bytes::Bytes;
 use control::command::Metadata;
@@ -111,7 +111,7 @@ pub(crate) struct ListResponse<T: ToSchema> {
     pub(crate) iterator: Option<String>,
     /// Give this as `iterator` to get the page before.
     pub(crate) prev_iterator: Option<String>,
-    /// Whether this was the last page.
+    /// True when this was the last page.
     pub(crate) done: bool,
 }
 

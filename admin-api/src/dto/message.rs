@@ -1,8 +1,8 @@
 //! A message to deliver, `MessageIn`, read without copying its payload.
 //!
 //! The payload stays the text that came in: it is checked to be a JSON object and never parsed into anything else, so
-//! what an endpoint gets and verifies is byte for byte what was pushed. Deliberately no look at the catalogue of event
-//! types: a message may name any.
+//! what an endpoint gets and verifies is byte for byte what was pushed. A message may name any event
+//! type, in the catalogue or not.
 
 use crate::dto::application::ApplicationIn;
 use crate::error::ApiError;
@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MessageIn<'a> {
-    /// What happened, e.g. `invoice.paid`.
+    /// The type of the event, e.g. `invoice.paid`.
     #[serde(borrow)]
     #[schema(value_type = String, pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
     event_type: Cow<'a, str>,
@@ -53,7 +53,7 @@ pub(crate) struct MessageIn<'a> {
     deliver_at: Option<&'a RawValue>,
 }
 
-/// What the clients' raw-payload form puts beside an empty payload.
+/// The fields that the raw-payload form of clients puts beside an empty payload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TransformationsParams<'a> {
@@ -170,7 +170,7 @@ fn content_type_of(checks: &mut Checks, headers: BTreeMap<String, String>) -> Op
 /// The type of payloads that name none.
 const JSON: &str = "application/json";
 
-/// Whether a text is one JSON object and nothing else.
+/// True when a text is one JSON object and nothing else.
 pub(super) fn is_object_text(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'))
 }

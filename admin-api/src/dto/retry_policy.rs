@@ -1,7 +1,7 @@
 //! An endpoint's own retry policy in JSON, e.g. `{"type":"exponential","initialMs":1000,"maxAttempts":10}`.
 //!
-//! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
-//! field. No arithmetic: delays are computed by the engine.
+//! One flat object with optional fields and not one shape for each type, so that an error can name the field. The engine
+//! computes the delays.
 
 use control::checks::Checks;
 use control::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
@@ -16,7 +16,7 @@ const MAX_DELAY_MS_DEFAULT: u64 = 86_400_000;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RetryPolicyBody {
-    /// What the gaps are made of.
+    /// The kind of gaps.
     #[serde(rename = "type")]
     kind: SpacingKind,
     /// For `schedule`: the gap before each retry; the last one repeats.
@@ -58,7 +58,7 @@ enum JitterKind {
     Full,
 }
 
-/// What a 4xx without a meaning of its own leads to.
+/// The effect of a 4xx that has no meaning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnClientError {

@@ -1,7 +1,7 @@
 //! Times as the API writes them: RFC 3339 in UTC with milliseconds, e.g. `2026-11-20T05:47:41.564Z`.
 //!
 //! Reading is more forgiving, since clients differ: any offset, any fraction, and no zone at all, which means UTC.
-//! Deliberately not a clock.
+//! It reads no clock.
 
 use model::UnixMs;
 use serde::de::{Error, Unexpected, Visitor};

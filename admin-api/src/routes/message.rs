@@ -19,6 +19,7 @@ use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
+use bytes::Bytes;
 use control::command::application::EnsureApplication;
 use control::command::message::{ExpungePayload, PushMessages, accepted};
 use control::query::messages;
@@ -79,10 +80,21 @@ pub(crate) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    let mut message: MessageIn<'_> = json::from_body(&body)?;
+    push(&state, scope, path.get("app_id")?, &query, key, &body).await
+}
+
+/// Takes a message in for the application of this id or uid, which the message may bring with it.
+pub(crate) async fn push(
+    state: &ApiState,
+    scope: Scope,
+    text: &str,
+    query: &ContentQuery,
+    key: Option<String>,
+    body: &Bytes,
+) -> Result<(StatusCode, JsonBytes), ApiError> {
+    let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
-    let message = message.into_new(&body, key)?;
-    let text = path.get("app_id")?;
+    let message = message.into_new(body, key)?;
     let app = match (state.control.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
         // Else the message would go to another application than the one that is made.
@@ -90,7 +102,7 @@ pub(crate) async fn create(
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(ensure(&state, scope, text, application)).await?,
+        (None, Some(application)) => Box::pin(ensure(state, scope, text, application)).await?,
         _ => return Err(ApiError::NotFound("application")),
     };
     let mut outcomes = state.control.push(scope, PushMessages { app, messages: vec![message] }).await?;

@@ -6,7 +6,7 @@ use super::bounds::{BACKLOG_EVENTS_MAX, DEAD_LETTERS_COUNTED_MAX, PAGE_PAYLOAD_B
 use super::log::{MessageFilter, Step, each};
 use super::status::{Standing, Status};
 use crate::error::Error;
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use engine::{DeliveryState, Standings};
 use model::{Cursor, Endpoint, EndpointHealth, Event, Expired, UnixMs};
 use storage::tables::{dead_letter, delivery, log};

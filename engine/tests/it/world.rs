@@ -1,7 +1,7 @@
 //! An engine over a model store with one application, and a receiver that counts.
 
 use bytes::Bytes;
-use engine::dispatch::generate_secret;
+use engine::prepare::generate_secret;
 use engine::retention::Limits;
 use engine::seal::{MasterKey, SealPurpose};
 use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};

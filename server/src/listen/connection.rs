@@ -5,7 +5,7 @@
 //! a request in progress is told to end after the idle limit, and closed after as long again: what was answered last
 //! must be read by then.
 
-use super::door::Seat;
+use super::admission::Permit;
 use super::places::Standing;
 use super::request_id::RequestIds;
 use super::wrong_keys::WrongKeys;
@@ -144,11 +144,11 @@ impl Outside {
 /// Serves a connection until it ends, or is idle for `limit`, or the listener stops and its requests are answered.
 pub(super) async fn serve<P: GracefulConnection>(
     protocol: P,
-    seat: &Seat,
+    permit: &Permit,
     stopping: watch::Receiver<()>,
     limit: Duration,
 ) -> Result<(), P::Error> {
-    let connection = seat.connection();
+    let connection = permit.connection();
     tokio::pin!(protocol);
     let outside = Outside { stopping, is_stopping: false, timer: Box::pin(tokio::time::sleep(limit)) };
     // A set of one: its member is asked only when it was woken itself. Each request wakes this task several times, and a
@@ -174,7 +174,7 @@ pub(super) async fn serve<P: GracefulConnection>(
                 }
                 if is_over {
                     is_ending = true;
-                    seat.count_idle();
+                    permit.count_idle();
                     protocol.as_mut().graceful_shutdown();
                 }
                 outside.timer.as_mut().reset(if is_over { Instant::now() + limit } else { next });

@@ -1,6 +1,6 @@
 //! The id of a request, in `X-Request-Id`: taken from the client, or else made, and answered with every answer.
 //!
-//! What is logged of a request carries it. Not on answers that hyper gives by itself, to what is no HTTP: there is no
+//! Log lines of a request carry it. Answers that hyper gives by itself to bytes that are no HTTP have none: there is no
 //! request then. An id that is made is not put among the request's headers: to make room there costs each request more
 //! than the id.
 

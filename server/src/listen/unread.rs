@@ -6,8 +6,8 @@
 //! 9.6), and then the connection goes on. The same holds for a stream of HTTP/2, whose early end some clients take for
 //! an error.
 //!
-//! - *Who owns the state:* the connection, until there is the answer; then a task for each such body.
-//! - *What bounds it:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
+//! - *Owner of the state:* the connection, until there is the answer; then a task for each such body.
+//! - *Bound:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
 //!   not read, and the connection (the stream) ends.
 //! - *When the input is hostile:* no memory is held, no place for a request, and no share of a key; the request has been
 //!   answered, so the connection counts as idle and makes room for a new client.
@@ -38,7 +38,7 @@ pub(crate) struct Watched {
     unread: Arc<Unread>,
 }
 
-/// What is left of dropped bodies, for all requests of a connection: nothing is allocated for each of them.
+/// The rest of dropped bodies, for all requests of a connection: nothing is allocated for each of them.
 #[derive(Default)]
 pub(super) struct Unread {
     /// Set when there is any: nearly all bodies are read to their end, and then nobody locks.

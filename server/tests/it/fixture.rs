@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use storage::store::sled::OpenOptions;
+use storage::disk::OpenOptions;
 use storage::{Direction, Store as _};
 use tempfile::TempDir;
 

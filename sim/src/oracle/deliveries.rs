@@ -2,7 +2,7 @@
 
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use model::{Cursor, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
@@ -35,8 +35,8 @@ pub struct Facts {
     pub order_open: bool,
     /// Rounds whose end is durable.
     pub ended: u32,
-    /// Its dead letter made room for another.
-    pub displaced: bool,
+    /// Its dead letter was removed, and it is not in line again.
+    pub letter_gone: bool,
     in_flight: u32,
 }
 
@@ -66,6 +66,8 @@ pub struct Deliveries {
     deleted: BTreeSet<EndpointRef>,
     /// Ends of attempts that are not durable yet.
     unsettled: BTreeMap<(EndpointRef, Seq), Vec<Ended>>,
+    /// Put in line by hand and taken out again by the last batch: see [`super::expunged_in_line`].
+    expunged_in_line: BTreeSet<(EndpointRef, Seq)>,
     default_attempts: u16,
 }
 
@@ -76,6 +78,7 @@ impl Deliveries {
             endpoints: BTreeMap::new(),
             deleted: BTreeSet::new(),
             unsettled: BTreeMap::new(),
+            expunged_in_line: BTreeSet::new(),
             default_attempts,
         }
     }
@@ -111,9 +114,14 @@ impl Deliveries {
         Ok(())
     }
 
-    /// A client was told that a delivery will be sent once more.
+    /// The last batch put these in line by hand and took them out again.
+    pub(super) fn expunged_in_line(&mut self, found: BTreeSet<(EndpointRef, Seq)>) {
+        self.expunged_in_line = found;
+    }
+
+    /// A client was told that a delivery will be sent once more: by the last batch, which is what it waited for.
     pub fn ordered(&mut self, target: EndpointRef, seq: Seq) {
-        if !self.deleted.contains(&target) {
+        if !self.deleted.contains(&target) && !self.expunged_in_line.contains(&(target, seq)) {
             self.facts.entry((target, seq)).or_default().ordered = true;
         }
     }
@@ -146,6 +154,7 @@ impl Deliveries {
             let facts = self.facts.entry((target, seq)).or_default();
             facts.requeued += 1;
             facts.order_open = true;
+            facts.letter_gone = false;
             return Ok(());
         }
         let facts = self.facts.get(&(target, seq));
@@ -166,19 +175,35 @@ impl Deliveries {
         if let Some(facts) = facts {
             facts.ended += 1;
             facts.order_open = false;
+            facts.letter_gone = false;
         }
         Ok(())
     }
 
-    /// Its dead letter made room for another, in the commit that brought it or later.
-    pub(super) fn displaced(&mut self, target: EndpointRef, seq: Seq) -> Result<(), Violation> {
+    /// Its dead letter was removed: it made room for another, somebody had it purged, or the delivery is back in line.
+    pub(super) fn letter_removed(
+        &mut self,
+        target: EndpointRef,
+        seq: Seq,
+        in_line: bool,
+        ledger: &Ledger,
+    ) -> Result<(), Violation> {
+        if self.deleted.contains(&target) {
+            return Ok(());
+        }
+        if ledger.is_expunged(target.app, seq) {
+            // As in `given_up`.
+            self.facts.entry((target, seq)).or_default();
+        }
         let facts = self.facts.get_mut(&(target, seq));
-        ensure!(facts.is_some(), "{} made room and was never owed", named(target, seq));
+        ensure!(facts.is_some(), "the dead letter of {} was removed and it was never owed", named(target, seq));
         if let Some(facts) = facts {
-            // A dead letter that makes room in the commit that brings it never shows on disk.
+            // One that the same commit brings and removes never shows on disk.
             facts.ended = facts.ended.max(1);
-            facts.displaced = true;
-            facts.order_open = false;
+            if !in_line {
+                facts.letter_gone = true;
+                facts.order_open = false;
+            }
         }
         Ok(())
     }
@@ -253,7 +278,8 @@ impl Deliveries {
         let mut settled = Vec::new();
         for ((target, seq), ends) in &mut self.unsettled {
             let records = history::of_message(rows, *target, *seq)?;
-            let gone = ledger.is_gone(target.app, *seq);
+            // Its record may be gone with its event. A row that still waits is settled, or given up, by a later commit.
+            let gone = ledger.is_gone(target.app, *seq) && delivery::pending(rows, *target, *seq)?.is_none();
             let recorded = |ended: &Ended| {
                 gone || records
                     .iter()

@@ -1,14 +1,18 @@
 //! Jobs: what one says it looked at is what it put in line and what it left as it is, and what it put in line is there.
 
 use super::{Violation, ensure, of_kind};
-use model::{EndpointRef, Job, JobKind, Pending, Trigger};
-use std::collections::BTreeMap;
+use model::{EndpointRef, Job, JobKind, Pending, Seq, Trigger};
+use std::collections::{BTreeMap, BTreeSet};
 use storage::keys::{self, KeyKind};
 use storage::store::Write;
 use storage::{Batch, codec};
 
-/// Checks the jobs that a batch moves; `known` is how they were before.
-pub(super) fn check(batch: &Batch, known: &mut BTreeMap<u32, Job>) -> Result<(), Violation> {
+/// Checks the jobs that a batch moves; `known` is how they were before, `expunged` what the batch took out of line again.
+pub(super) fn check(
+    batch: &Batch,
+    known: &mut BTreeMap<u32, Job>,
+    expunged: &BTreeSet<(EndpointRef, Seq)>,
+) -> Result<(), Violation> {
     for (key, write) in of_kind(batch, KeyKind::Job) {
         let number = keys::job::decode(key)?;
         let Write::Put(value) = write else {
@@ -21,7 +25,8 @@ pub(super) fn check(batch: &Batch, known: &mut BTreeMap<u32, Job>) -> Result<(),
         let before = known.get(&number).map_or(0, |before| before.affected);
         if puts_in_line(row.kind) {
             // One chunk of one job in a commit; what clients order besides can only make it more.
-            let put = put_by_hand(batch, row.target)?;
+            let expunged = expunged.iter().filter(|(target, _)| *target == row.target).count() as u64;
+            let put = put_by_hand(batch, row.target)? + expunged;
             let moved = row.affected - before;
             ensure!(moved <= put, "job {number} says that it put {moved} in line, and {put} are there");
         }

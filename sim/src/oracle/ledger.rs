@@ -124,13 +124,13 @@ impl Ledger {
     }
 
     /// Whether the payload of an event is durably gone.
-    pub(super) fn is_expunged(&self, event: &Event) -> bool {
-        self.expunged.contains(&(event.app, event.seq))
+    pub(super) fn is_expunged(&self, app: AppId, seq: Seq) -> bool {
+        self.expunged.contains(&(app, seq))
     }
 
     /// What is stored of an event: without its payload once that is expunged.
     pub(super) fn is_stored_as(&self, event: &Event, stored: Option<&Event>) -> bool {
-        match self.is_expunged(event) {
+        match self.is_expunged(event.app, event.seq) {
             true => stored == Some(&Event { payload: Bytes::new(), ..event.clone() }),
             false => stored == Some(event),
         }

@@ -28,7 +28,7 @@ use ledger::Ledger;
 use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
 use quotas::Quotas;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use storage::keys::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::writer::IngestOutcome;
@@ -124,17 +124,23 @@ impl Oracle {
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = keys::dead_letter::decode(key)?;
-            if let Write::Put(value) = write {
-                let row: DeadLetter = codec::decode("dead_letter", value)?;
-                self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
+            match write {
+                Write::Put(value) => {
+                    let row: DeadLetter = codec::decode("dead_letter", value)?;
+                    self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
+                }
+                Write::Delete => {
+                    let in_line = is_put(batch, &keys::pending::encode(target, seq));
+                    self.deliveries.letter_removed(target, seq, in_line, &self.ledger)?;
+                }
             }
         }
-        jobs::check(batch, &mut self.jobs)?;
+        let expunged = expunged_in_line(batch)?;
+        jobs::check(batch, &mut self.jobs, &expunged)?;
+        self.deliveries.expunged_in_line(expunged);
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
-        for (target, seq) in self.quotas.durable(batch, rows, is_gone)? {
-            self.deliveries.displaced(target, seq)?;
-        }
+        self.quotas.durable(batch, rows, is_gone)?;
         self.deliveries.look_for_records(rows, &self.ledger)
     }
 
@@ -193,6 +199,35 @@ impl Oracle {
 /// Writes to rows of one kind.
 fn of_kind(batch: &Batch, kind: KeyKind) -> impl Iterator<Item = (&bytes::Bytes, &Write)> {
     batch.iter().filter(move |(key, _)| key.first() == Some(&(kind as u8)))
+}
+
+fn is_put(batch: &Batch, key: &[u8]) -> bool {
+    matches!(batch.get(key), Some(Write::Put(_)))
+}
+
+/// Deliveries that may have been put in line by hand and taken out again within one commit, by an expunge that shares it.
+/// The batch shows no more of them than this: their rows are deleted, and they are given up without an attempt.
+///
+/// # Errors
+/// A row that cannot be read.
+fn expunged_in_line(batch: &Batch) -> Result<BTreeSet<(EndpointRef, Seq)>, Violation> {
+    let mut found = BTreeSet::new();
+    for (key, write) in of_kind(batch, KeyKind::Pending) {
+        let (target, seq) = keys::pending::decode(key)?;
+        let given_up = match batch.get(&keys::dead_letter::encode(target, seq)) {
+            Some(Write::Put(value)) => {
+                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                row.reason == DeadLetterReason::Expunged && row.attempts == 0
+            }
+            // It made room for another in the same commit.
+            Some(Write::Delete) => true,
+            None => false,
+        };
+        if *write == Write::Delete && given_up {
+            found.insert((target, seq));
+        }
+    }
+    Ok(found)
 }
 
 /// Applications of which a batch writes events.

@@ -1,7 +1,7 @@
 //! Quotas: an application never has more than its quota, counts agree with rows, and a dead letter that nobody asked to
 //! remove goes only where a newer one needs its room.
 
-use super::{Violation, ensure, named, of_kind};
+use super::{Violation, ensure, is_put, named, of_kind};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::keys::{self, KeyKind};
@@ -27,13 +27,13 @@ impl Quotas {
         Quotas { most, letters: BTreeMap::new(), expunged: BTreeSet::new(), once_full_of_keys: BTreeSet::new() }
     }
 
-    /// A batch is durable. Answers the dead letters that made room for others, of endpoints that are there.
+    /// A batch is durable.
     pub(super) fn durable(
         &mut self,
         batch: &Batch,
         rows: &MemoryStore,
         is_gone: impl Fn(EndpointRef) -> bool,
-    ) -> Result<Vec<(EndpointRef, Seq)>, Violation> {
+    ) -> Result<(), Violation> {
         let (purged, mut apps, mut displaced) = (purged(batch)?, BTreeSet::new(), Vec::new());
         let mut new = BTreeSet::new();
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
@@ -75,8 +75,7 @@ impl Quotas {
             ensure!(is_oldest, "the dead letter of {name} made room, of {at:?}, and there is one of {oldest:?}");
         }
         apps.into_iter().try_for_each(|app| self.check_letters(app, rows))?;
-        self.check_keys(batch, rows, is_gone)?;
-        Ok(displaced.into_iter().map(|(target, seq, _)| (target, seq)).collect())
+        self.check_keys(batch, rows, is_gone)
     }
 
     fn check_letters(&self, app: AppId, rows: &MemoryStore) -> Result<(), Violation> {
@@ -140,10 +139,6 @@ fn purged(batch: &Batch) -> Result<BTreeSet<EndpointRef>, Violation> {
         }
     }
     Ok(purged)
-}
-
-fn is_put(batch: &Batch, key: &[u8]) -> bool {
-    matches!(batch.get(key), Some(Write::Put(_)))
 }
 
 fn count(rows: &MemoryStore, kind: KeyKind, app: AppId) -> Result<u32, Violation> {

@@ -75,8 +75,6 @@ fn check_delivery(
     ensure!(ledger.is_stored_as(event, stored.as_ref()), "event {}/{seq} is lost", target.app);
     // As it is stored: it may have been expunged.
     let state = delivery_state(rows, endpoint, stored.as_ref().unwrap_or(event))?;
-    // It ended without an attempt before the endpoint was disabled, and its dead letter is gone.
-    let ended_untold = ledger.is_expunged(event) && facts.ended > 0;
     match &state {
         DeliveryState::Delivered => ensure!(facts.delivered > 0, "{} shows as delivered: {facts:?}", name()),
         DeliveryState::DeadLettered(letter) => {
@@ -87,13 +85,16 @@ fn check_delivery(
         DeliveryState::Discarded => ensure!(facts.ended > 0, "{} was discarded: {facts:?}", name()),
         DeliveryState::Waiting(row) => return Err(Violation(format!("{} waits for ever: {row:?}", name()))),
         DeliveryState::Cancelled(_) => {
-            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since || ended_untold;
+            // Or it ended before the endpoint was disabled, and nothing tells of it.
+            let reason = facts.disabled_since || facts.passed_by || facts.wanted_since || facts.letter_gone;
             ensure!(reason, "{} was cancelled: {facts:?}", name());
         }
         // Everything is passed by now: nothing can be ahead of its endpoint.
         DeliveryState::Queued => return Err(Violation(format!("{} shows as queued: {facts:?}", name()))),
         DeliveryState::NotMatched => {
-            ensure!(!facts.owed || facts.unwanted_since, "{} is forgotten: {facts:?}", name());
+            // Of one that was given up without an attempt, nothing is left once its dead letter is removed.
+            let untold = facts.unwanted_since || facts.letter_gone;
+            ensure!(!facts.owed || untold, "{} is forgotten: {facts:?}", name());
         }
         // No run forgets attempts for their age. One of an expunged message may be given up without an attempt.
         DeliveryState::HistoryGone => {

@@ -18,7 +18,7 @@ pub enum Write {
 
 impl Write {
     /// The length of the value, in bytes.
-    pub(super) fn value_bytes(&self) -> usize {
+    pub(crate) fn value_bytes(&self) -> usize {
         match self {
             Self::Put(value) => value.len(),
             Self::Delete => 0,

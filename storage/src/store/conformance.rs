@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Batch, Direction, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError, prefix_end};
 
 /// A store under test that can be closed and opened again.
-pub(super) trait Subject {
+pub(crate) trait Subject {
     /// The open store.
     fn store(&self) -> &dyn Store;
     /// Closes it and opens what is left.
@@ -16,7 +16,7 @@ pub(super) trait Subject {
 }
 
 /// Runs the whole suite; `make` gives an empty store each time.
-pub(super) fn run(make: impl Fn() -> Box<dyn Subject>) {
+pub(crate) fn run(make: impl Fn() -> Box<dyn Subject>) {
     an_empty_store_is_empty(make().store());
     a_batch_is_visible_once_applied(make().store());
     scans_have_half_open_bounds_limits_and_directions(make().store());
@@ -31,7 +31,7 @@ pub(super) fn run(make: impl Fn() -> Box<dyn Subject>) {
 }
 
 /// All rows, for comparing stores.
-pub(super) fn dump(store: &dyn Store) -> Vec<(Bytes, Bytes)> {
+pub(crate) fn dump(store: &dyn Store) -> Vec<(Bytes, Bytes)> {
     store.scan(&[], &prefix_end(&[]), usize::MAX, Direction::Forward).unwrap()
 }
 

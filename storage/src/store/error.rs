@@ -69,6 +69,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An error of the operating system in `operation`, a noun.
+    pub(crate) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, source }
+    }
+
     /// Whether the call was refused as it stood: nothing changed, and the store goes on working.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

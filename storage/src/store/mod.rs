@@ -9,19 +9,15 @@
 
 mod batch;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod error;
-mod flip;
 pub mod memory;
-mod redo;
-pub mod sled;
 
 use bytes::Bytes;
 
 pub use batch::{Batch, Write};
 pub use error::{Poison, StoreError, is_out_of_descriptors};
 pub use memory::MemoryStore;
-pub use sled::SledStore;
 
 /// Largest value in bytes. A rule of durability and not of taste: the embedded store moves a page that outgrows its
 /// bound into a file it never makes durable, and this is what keeps pages below it. Larger payloads are cut into chunks.

@@ -50,7 +50,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     put_row(txn, application::encode(row.id), row)?;
     txn.tell(Change::ApplicationPut(row.id));
     if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
-        txn.tell(Change::ApplicationPaced(row.id));
+        txn.tell(Change::ApplicationPaced(row.id, row.rate_limit));
     }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)

@@ -125,9 +125,11 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     }
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
     let moved = before.is_some_and(|before| before.url != row.url);
-    if let Some(before) = before.filter(|_| moved) {
-        endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?;
-    }
+    let url_number = match before {
+        None => 0,
+        Some(before) if moved => endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?,
+        Some(_) => endpoint_url::next_number(txn, row.target())?,
+    };
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
     }
@@ -139,7 +141,7 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if let Some(uid) = &row.uid {
         put_row(txn, endpoint_uid::encode(row.app, uid), &row.id)?;
     }
-    txn.tell(Change::EndpointPut(Box::new(row.clone())));
+    txn.tell(Change::EndpointPut(Box::new(row.clone()), url_number));
     Ok(row)
 }
 
@@ -322,10 +324,25 @@ mod tests {
         });
         assert!(matches!(
             changes.as_slice(),
-            [Change::EndpointPut(row), Change::EndpointDeleted(gone)]
+            [Change::EndpointPut(row, 0), Change::EndpointDeleted(gone)]
                 if **row == endpoint(1, 1, Some("hook")) && *gone == target(1, 1)
         ));
         assert_eq!(store.row_count(), 0);
+    }
+
+    #[test]
+    fn a_change_tells_the_number_of_the_url_also_of_one_that_moves_twice_in_a_transaction() {
+        let store = TestStore::default();
+        let at = |url: &str| Endpoint { url: url.to_owned(), ..endpoint(1, 1, None) };
+        let numbers = |changes: Vec<Change>| -> Vec<u32> {
+            let number = |change| if let Change::EndpointPut(_, number) = change { Some(number) } else { None };
+            changes.into_iter().filter_map(number).collect()
+        };
+        let told = store.write(|txn| ["a", "b", "b", "c"].into_iter().try_for_each(|url| put(txn, &at(url))));
+        assert_eq!(numbers(told), [0, 1, 1, 2]);
+        let told = store.write(|txn| put(txn, &at("c")).and_then(|()| put(txn, &at("d"))));
+        assert_eq!(numbers(told), [2, 3]);
+        assert_eq!(endpoint_url::number(&store, target(1, 1)).unwrap(), 3);
     }
 
     #[test]

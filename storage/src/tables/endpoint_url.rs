@@ -62,22 +62,28 @@ pub fn get(
     }
 }
 
-/// An endpoint moves: keeps the URL that it had until `now`.
+/// The number of an endpoint's present URL as a transaction leaves it: an endpoint may move twice in one.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt key.
+pub(super) fn next_number(txn: &Txn<'_>, target: EndpointRef) -> Result<u32, StoreError> {
+    match txn.last_in(&endpoint_url::of_endpoint(target))? {
+        Some((key, _)) => Ok(endpoint_url::decode(&key)?.1.saturating_add(1)),
+        None => Ok(0),
+    }
+}
+
+/// An endpoint moves: keeps the URL that it had until `now`. Answers the number of the new one.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large.
-pub(super) fn keep(txn: &mut Txn<'_>, target: EndpointRef, url: &str, now: UnixMs) -> Result<(), StoreError> {
-    // Also of this transaction: an endpoint may move twice in one.
-    let last = txn.last_in(&endpoint_url::of_endpoint(target))?;
-    let number = match last {
-        Some((key, _)) => endpoint_url::decode(&key)?.1.saturating_add(1),
-        None => 0,
-    };
+pub(super) fn keep(txn: &mut Txn<'_>, target: EndpointRef, url: &str, now: UnixMs) -> Result<u32, StoreError> {
+    let number = next_number(txn, target)?;
     put_row(txn, endpoint_url::encode(target, number), &PastUrl { url: fitting(url), until: now })?;
     if let Some(oldest) = number.checked_sub(KEPT_MAX) {
         txn.delete(endpoint_url::encode(target, oldest));
     }
-    Ok(())
+    Ok(number.saturating_add(1))
 }
 
 /// A URL as it is kept.

@@ -290,9 +290,9 @@ impl<D: Downstream> Writer<D> {
             match change {
                 Change::EndpointDeleted(target) => self.progress.forget(*target),
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
-                Change::EndpointPut(_)
+                Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
-                | Change::ApplicationPaced(_)
+                | Change::ApplicationPaced(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}

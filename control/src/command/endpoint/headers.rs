@@ -11,7 +11,7 @@ use crate::find::EndpointName;
 use crate::limits::{HEADERS_PATCHED_MAX, Rules, TARGET_HEADERS_BYTES_MAX, TARGET_HEADERS_MAX};
 use crate::patch::Patch;
 use crate::seals::Seals;
-use engine::dispatch::check_headers;
+use engine::prepare::check_headers;
 use engine::seal::SealPurpose;
 use model::{Endpoint, EndpointRef, SealedBytes};
 use std::collections::BTreeMap;

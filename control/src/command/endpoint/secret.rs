@@ -12,8 +12,9 @@ use crate::limits::{GRACE_PERIOD_DEFAULT_S, GRACE_PERIOD_MAX_S, OLD_SECRETS_MAX,
 use crate::seals::Seals;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use engine::dispatch::sign::GENERATED_SECRET_LEN;
-use engine::dispatch::{SecretKind, SigningKey, generate_ed25519_secret, generate_secret};
+use engine::config::SecretKind;
+use engine::prepare::sign::GENERATED_SECRET_LEN;
+use engine::prepare::{SigningKey, generate_ed25519_secret, generate_secret};
 use engine::seal::SealPurpose;
 use model::endpoint::EndpointSecret;
 use model::{AppId, Endpoint, EndpointRef, SecretBytes, UnixMs};

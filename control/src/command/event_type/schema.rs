@@ -1,7 +1,7 @@
-//! Whether a JSON value is a JSON Schema: every keyword has a value of its kind, as the meta-schemas of draft 7 and of
+//! Checks that a JSON value is a JSON Schema: every keyword has a value of its kind, as the meta-schemas of draft 7 and of
 //! 2020-12 say.
 //!
-//! Where the two differ, what either allows is taken; a schema that names draft 4 may have its boolean
+//! A value that one of the two allows is taken; a schema that names draft 4 may have its boolean
 //! `exclusiveMinimum`. Keywords that are in neither are annotations and are not looked at. References and patterns are not
 //! followed or compiled: payloads are not checked against schemas. By hand, as that is one table: the crate `jsonschema`
 //! brings a regular-expression engine, big numbers and dozens of crates for what is not needed.
@@ -75,7 +75,7 @@ fn kind_of(keyword: &str) -> Option<Kind> {
 /// The types that there are.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
-/// Where a value is no schema, and why: the first place.
+/// The first fault of a value that is no schema, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     /// Keywords, names and indexes that lead there.
