@@ -8,7 +8,7 @@ use super::{ApiError, ValidationItem};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,11 +64,11 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        if matches!(self, ApiError::UnsupportedCoding) {
             // RFC 9110, 15.5.16: the codings that would be read.
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if matches!(self, ApiError::Unauthenticated) {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
@@ -78,6 +78,7 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::StatusCode;
     use control::Error;
     use http_body_util::BodyExt;
 
