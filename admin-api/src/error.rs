@@ -4,17 +4,17 @@
 //! gone (`storage_failed`), full (`storage_full`) or one row is damaged (`data_damaged`).
 
 mod answer;
-mod item;
+mod wrong;
 
 pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
-pub(crate) use item::ValidationItem;
+pub(crate) use wrong::ValidationItem;
 
 use control::{Changed, Error};
 use engine::ChangeError;
 use http::StatusCode;
-use item::cut;
 use std::borrow::Cow;
 use storage::StoreError;
+use wrong::cut;
 
 /// Seconds a caller is told to wait at the quota of idempotency keys: a pass of retention must remove expired ones first.
 const KEYS_RETRY_AFTER_S: u64 = 60;

@@ -6,7 +6,7 @@
 
 use control::find::find_application;
 use control::key::KeyHash;
-use control::query::keys::{self, KeyInfo, id_of};
+use control::query::key::{self, KeyInfo, id_of};
 use model::{ApiKeyRow, UnixMs};
 use storage::tables::api_key;
 use storage::{StoreError, Txn};
@@ -82,7 +82,7 @@ pub fn create(txn: &mut Txn<'_>, new: NewKey) -> Result<KeyInfo, RegistryError> 
         return Err(RegistryError::TooManyOfApplication(most_of_app));
     }
     api_key::put(txn, &ApiKeyRow { hash: hash.to_bytes(), name, app, created_at: now })?;
-    keys::find(txn, &hash)?.ok_or(RegistryError::Read(control::Error::Internal))
+    key::find(txn, &hash)?.ok_or(RegistryError::Read(control::Error::Internal))
 }
 
 /// Revokes the key of an id: the next request that shows it is refused.
@@ -178,8 +178,8 @@ mod tests {
         for (name, app, at) in [("c", None, 3), ("a", Some("tenant"), 1), ("b", None, 2)] {
             add(&store, name, app, at).unwrap();
         }
-        let names = || keys::all(&store).unwrap().into_iter().map(|key| key.name).collect::<String>();
-        let middle = keys::all(&store).unwrap()[1].id.clone();
+        let names = || key::all(&store).unwrap().into_iter().map(|key| key.name).collect::<String>();
+        let middle = key::all(&store).unwrap()[1].id.clone();
         assert_eq!(names(), "abc");
         write(&store, |txn| revoke(txn, &middle)).unwrap();
         assert!(matches!(write(&store, |txn| revoke(txn, &middle)), Err(RegistryError::UnknownKey(_))));

@@ -18,7 +18,7 @@ use crate::state::{ApiState, random};
 use axum::Json;
 use axum::extract::State;
 use control::key::{KeyHash, NoRandomness, derived_key, generate_key};
-use control::query::keys::{self, KeyPlace};
+use control::query::key::{self, KeyPlace};
 use http::StatusCode;
 use model::UnixMs;
 use storage::txn::Txn;
@@ -29,7 +29,7 @@ use storage::txn::Txn;
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
     let asked = query.page(place_of)?;
     let list = state.answer(move |state| {
-        let listed = keys::list(state.view(), &asked.page)?;
+        let listed = key::list(state.view(), &asked.page)?;
         Ok(asked.respond(listed, iterator_of, |row| ApiKeyOut::from(row)))
     });
     list.await
@@ -67,7 +67,7 @@ pub(crate) async fn create(
         let key = derived_key(&root_key, number, idempotency_key.as_deref().unwrap_or_default());
         // Revoked since, or made under another root key: it is not made anew, its name tells that it was there.
         let gone = ApiError::Conflict("the key that this request made is not there any more".into());
-        let info = keys::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
+        let info = key::find(txn, &KeyHash::of(&key))?.ok_or(gone)?;
         Ok(Some((info, key, false)))
     };
     let act = move |txn: &mut Txn<'_>| Ok((Some(number), (registry::create(txn, new)?, key, true)));

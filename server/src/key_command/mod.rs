@@ -22,7 +22,7 @@ use crate::data_dir::{self, DataDirError};
 use crate::keys::{Environment, KeyError};
 use crate::time_text::time_text;
 use admin_api::auth::registry::RegistryError;
-use control::query::keys::KeyInfo;
+use control::query::key::KeyInfo;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use super::KeyCommandError;
 use admin_api::auth::registry::{self, NewKey, RegistryError};
 use control::key::KeyHash;
-use control::query::keys::{self, KeyInfo};
+use control::query::key::{self, KeyInfo};
 use engine::clock::wall_now;
 use storage::{Store, Txn};
 use zeroize::Zeroizing;
@@ -23,7 +23,7 @@ pub(super) fn create(
 
 /// Every key, oldest first.
 pub(super) fn list(store: &dyn Store) -> Result<Vec<KeyInfo>, KeyCommandError> {
-    Ok(keys::all(store).map_err(RegistryError::from)?)
+    Ok(key::all(store).map_err(RegistryError::from)?)
 }
 
 /// Revokes a key.
