@@ -7,6 +7,9 @@ mod by_endpoint;
 mod by_message;
 mod place;
 
+#[cfg(test)]
+mod tests;
+
 pub use by_endpoint::list_of_endpoint;
 pub use by_message::list_of_message;
 pub use place::{Cut, EndpointPlace, MessagePlace};
