@@ -7,8 +7,8 @@ use super::item::cut;
 use super::{ApiError, ValidationItem};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -78,8 +78,8 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
     use control::Error;
+    use http::StatusCode;
     use http_body_util::BodyExt;
 
     async fn body(error: ApiError) -> (StatusCode, serde_json::Value) {

@@ -1,6 +1,8 @@
 //! What holds for every command: names, old and new, once.
 
+use super::api_key::*;
 use super::application::*;
+use super::attempt::*;
 use super::attempt::*;
 use super::delivery::*;
 use super::endpoint::*;
@@ -63,6 +65,9 @@ fn no_two_commands_have_one_name() {
         name_of::<ForgetDeadLetter>(),
         name_of::<ExpungeResponse>(),
         name_of::<StartJob>(),
+        name_of::<CreateApiKey>(),
+        name_of::<RevokeApiKey>(),
+        name_of::<ExpungeResponse>(),
     ];
     let names: HashSet<&str> = all.iter().map(|(name, _)| *name).collect();
     assert_eq!(names.len(), all.len());
