@@ -4,15 +4,15 @@
 //! gone (`storage_failed`), full (`storage_full`) or one row is damaged (`data_damaged`).
 
 mod answer;
-mod item;
+mod wrong;
 
 pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
-pub(crate) use item::ValidationItem;
+pub(crate) use wrong::ValidationItem;
 
 use control::{Changed, Error};
 use http::StatusCode;
-use item::cut;
 use std::borrow::Cow;
+use wrong::cut;
 
 /// The status of a created thing.
 pub(crate) const CREATED: StatusCode = StatusCode::CREATED;

@@ -1,13 +1,13 @@
 //! Pages of lists as clients ask for them: `limit`, `iterator`, `order` in, `{data, iterator, prevIterator, done}` out.
 //!
 //! An iterator is the text of the place that a page ended with or, led by `-`, began with. Which rows a page has is
-//! [`control::query::page`]'s.
+//! [`control::query::paging`]'s.
 
 use crate::dto::fields::ListResponse;
 use crate::error::ApiError;
 use crate::limits::PAGE_DEFAULT;
 use control::query::bounds::PAGE_MAX;
-use control::query::page::{Listed, Order, Page, Start};
+use control::query::paging::{Listed, Order, Page, Start};
 use model::id::{IdKind, IdParts};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};

@@ -8,7 +8,7 @@
 //! No dot ever appears: clients take the text behind a dot for the name of a region.
 //!
 //! A key carries 256 random bits, so one round of SHA-256 is enough to keep it: there is nothing to guess.
-//! No lookup and no rights: those are in [`crate::query::keys`].
+//! No lookup and no rights: those are in [`crate::query::key`].
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};

@@ -1,6 +1,6 @@
 //! Who calls, and how far their key reaches.
 //!
-//! A caller shows `Authorization: Bearer <key>`. [`keys::scope_of`] knows the key by its SHA-256; the key itself is never
+//! A caller shows `Authorization: Bearer <key>`. [`key::scope_of`] knows the key by its SHA-256; the key itself is never
 //! kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
@@ -13,7 +13,7 @@ use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use control::Scope;
 use control::key::KeyHash;
-use control::query::keys;
+use control::query::key;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Uri};
@@ -72,7 +72,7 @@ pub(crate) async fn admit(
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
-        if let Some(scope) = keys::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
+        if let Some(scope) = key::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
             return Ok(scope);
         }
     }

@@ -3,7 +3,7 @@
 //! The rules on names are the command's, which the command line shares.
 
 use crate::dto::timestamp::Timestamp;
-use control::query::keys::KeyInfo;
+use control::query::key::KeyInfo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;

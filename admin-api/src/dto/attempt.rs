@@ -4,12 +4,12 @@
 //! `EndpointStats`.
 
 use crate::dto::endpoint::EndpointOut;
-use crate::dto::message_out::MessageOut;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
-use control::query::attempts::Attempt;
+use control::query::attempt::Attempt;
 use control::query::endpoint_state::Stats;
-use control::query::messages::Destination;
+use control::query::message::Destination;
 use control::query::status::{Standing, Status};
 use model::AnswerNote;
 use model::id::attempt_id;

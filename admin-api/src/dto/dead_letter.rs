@@ -3,7 +3,7 @@
 //! The attempts are in the history.
 
 use crate::dto::timestamp::Timestamp;
-use control::query::dead_letters::ListedLetter;
+use control::query::dead_letter::ListedLetter;
 use model::OutcomeClass;
 use model::id::IdKind;
 use serde::Serialize;

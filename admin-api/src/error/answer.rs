@@ -3,7 +3,7 @@
 //! Every error body is a JSON object, whoever made the error: `{code, detail}` with text, but for 422, whose `detail` is a
 //! list of `{loc, msg, type}` as the clients parse it.
 
-use super::item::cut;
+use super::wrong::cut;
 use super::{ApiError, ValidationItem};
 use axum::Json;
 use axum::response::{IntoResponse, Response};

@@ -19,7 +19,7 @@ use axum::Json;
 use axum::extract::State;
 use control::Checks;
 use control::command::api_key::{CreateApiKey, Derived, IssuedKey, RevokeApiKey};
-use control::query::keys::{self, KeyPlace};
+use control::query::key::{self, KeyPlace};
 use http::StatusCode;
 use model::UnixMs;
 
@@ -29,7 +29,7 @@ use model::UnixMs;
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
     let asked = query.page(place_of)?;
     let list = state.answer(move |state| {
-        let listed = keys::list(state.view(), &asked.page)?;
+        let listed = key::list(state.view(), &asked.page)?;
         Ok(asked.respond(listed, iterator_of, |row| ApiKeyOut::from(row)))
     });
     list.await

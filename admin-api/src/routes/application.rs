@@ -14,7 +14,7 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use control::command::application::{CreateApplication, DeleteApplication, PatchApplication, PutApplication};
-use control::query::applications::{self, Exclusion};
+use control::query::application::{self, Exclusion};
 use control::{Changed, Checks};
 use http::StatusCode;
 use model::id::IdKind;
@@ -72,7 +72,7 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     let (order, read_place) = (query.order.unwrap_or_default(), place_of(IdKind::Application));
     let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, read_place)?;
     let list = state.answer(move |state| {
-        let listed = applications::list(state.view(), query.exclusion(), &asked.page)?;
+        let listed = application::list(state.view(), query.exclusion(), &asked.page)?;
         Ok(asked.respond(listed, text_of(IdKind::Application), |row| ApplicationOut::from(row)))
     });
     list.await

@@ -1,6 +1,6 @@
 //! Attempts: by endpoint, by message, one; expunge the response of one.
 //!
-//! Which attempts a page has is [`control::query::attempts`]'s.
+//! Which attempts a page has is [`control::query::attempt`]'s.
 
 use super::attempt_places::{endpoint_place, message_place, text_of_cut, text_of_message_place};
 use super::filter::message_filter;
@@ -8,7 +8,7 @@ use super::params::{AttemptPath, EndpointPath, MessagePath};
 use crate::auth::By;
 use crate::dto::attempt::MessageAttemptOut;
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message_out::MessageOut;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::status::{MessageStatus, StatusCodeClass, status_filter};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
@@ -20,7 +20,7 @@ use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use control::command::attempt::ExpungeResponse;
-use control::query::attempts::{self, Attempt, AttemptFilter};
+use control::query::attempt::{self, Attempt, AttemptFilter};
 use http::StatusCode;
 use model::Event;
 use serde::Deserialize;
@@ -107,7 +107,7 @@ pub(crate) async fn by_endpoint(
     let (limit, iterator) = (query.limit, query.iterator.as_deref());
     let asked = AskedPage::new(limit, iterator, Ordering::Descending, endpoint_place(row.id))?;
     let list = state.answer(move |state| {
-        let listed = attempts::list_of_endpoint(state.view(), row, &query.filter(), &asked.page)?;
+        let listed = attempt::list_of_endpoint(state.view(), row, &query.filter(), &asked.page)?;
         Ok(asked.respond(listed, text_of_cut, |attempt| query.show(attempt)))
     });
     list.await
@@ -132,12 +132,12 @@ pub(super) async fn list_of_message(state: Reader, event: Event, query: ListQuer
     let list = state.answer(move |state| {
         let only = match &query.endpoint_id {
             Some(text) => {
-                let found = attempts::find_endpoint_ever(state.view(), event.app, text)?;
+                let found = attempt::find_endpoint_ever(state.view(), event.app, text)?;
                 Some(found.ok_or(ApiError::NotFound("endpoint"))?)
             }
             None => None,
         };
-        let listed = attempts::list_of_message(state.view(), &event, only, &query.filter(), &asked.page)?;
+        let listed = attempt::list_of_message(state.view(), &event, only, &query.filter(), &asked.page)?;
         Ok(asked.respond(listed, text_of_message_place, |attempt| query.show(attempt)))
     });
     list.await
@@ -155,7 +155,7 @@ pub(crate) async fn get(
 ) -> Result<Json<MessageAttemptOut>, ApiError> {
     let text = path.get("attempt_id")?.to_owned();
     let shown = state.read(move |state| {
-        let found = attempts::find(state.view(), &event, &text)?.ok_or(ApiError::NotFound("attempt"))?;
+        let found = attempt::find(state.view(), &event, &text)?.ok_or(ApiError::NotFound("attempt"))?;
         Ok(MessageAttemptOut::of(&found, true))
     });
     Ok(Json(shown.await?))

@@ -2,7 +2,7 @@
 //!
 //! None is a secret: a forged one shows nothing but another page.
 
-use control::query::attempts::{Cut, EndpointPlace, MessagePlace};
+use control::query::attempt::{Cut, EndpointPlace, MessagePlace};
 use model::id::{IdKind, IdParts};
 use model::{EndpointId, Seq, UnixMs};
 

@@ -5,7 +5,7 @@ use super::message::{message_of, text_of_message};
 use super::params::{EndpointPath, MessagePath};
 use crate::dto::attempt::{EndpointMessageOut, MessageEndpointOut};
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message_out::MessageOut;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::status::{MessageStatus, status_filter};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
@@ -13,7 +13,7 @@ use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::{AskedPage, Ordering, PageQuery, place_of, text_of};
 use crate::reader::Reader;
-use control::query::messages;
+use control::query::message;
 use control::query::status::Standing;
 use model::id::IdKind;
 use serde::Deserialize;
@@ -67,7 +67,7 @@ pub(crate) async fn messages(
     let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
     let statuses = status_filter(query.status, query.expanded_statuses);
     let list = state.answer(move |state| {
-        let listed = messages::list_of_endpoint(state.view(), &row, &filter, statuses, &asked.page)?;
+        let listed = message::list_of_endpoint(state.view(), &row, &filter, statuses, &asked.page)?;
         Ok(asked.respond(listed, text_of_message, |(event, standing)| {
             let shown = Standing { status: statuses.shown(standing.status), ..*standing };
             EndpointMessageOut::of(MessageOut::of(event, query.with_content), shown)
@@ -87,7 +87,7 @@ pub(crate) async fn destinations(
 ) -> Result<JsonBytes, ApiError> {
     let asked = query.page(place_of(IdKind::Endpoint))?;
     let list = state.answer(move |state| {
-        let listed = messages::destinations(state.view(), &event, &asked.page)?;
+        let listed = message::destinations(state.view(), &event, &asked.page)?;
         Ok(asked.respond(listed, text_of(IdKind::Endpoint), MessageEndpointOut::of))
     });
     list.await

@@ -16,7 +16,7 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use control::query::jobs;
+use control::query::job;
 use model::Job;
 use model::id::IdKind;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ pub(crate) async fn list(
     let order = query.order.unwrap_or(Ordering::Descending);
     let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, place_of(IdKind::Job))?;
     let list = state.answer(move |state| {
-        let listed = jobs::list(state.view(), scope, &asked.page, |job| keeps(job, &query))?;
+        let listed = job::list(state.view(), scope, &asked.page, |job| keeps(job, &query))?;
         Ok(asked.respond(listed, text_of(IdKind::Job), |row| BackgroundTaskOut::from(row)))
     });
     list.await
@@ -73,6 +73,6 @@ pub(crate) async fn get(
     By(scope): By,
     path: PathTexts,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
-    let found = jobs::get(state.view(), scope, path.get("task_id")?)?;
+    let found = job::get(state.view(), scope, path.get("task_id")?)?;
     Ok(Json((&found.ok_or(ApiError::NotFound("background task"))?).into()))
 }

@@ -23,7 +23,7 @@ use axum::extract::State;
 use control::Checks;
 use control::command::delivery::{ForgetDeadLetter, Redrive};
 use control::command::job::StartJob;
-use control::query::dead_letters;
+use control::query::dead_letter;
 use http::StatusCode;
 use model::JobKind;
 
@@ -38,7 +38,7 @@ pub(crate) async fn list(
 ) -> Result<JsonBytes, ApiError> {
     let asked = query.page(message_of(row.app))?;
     let list = state.answer(move |state| {
-        let listed = dead_letters::list(state.view(), &row, &asked.page)?;
+        let listed = dead_letter::list(state.view(), &row, &asked.page)?;
         Ok(asked.respond(listed, text_of_message, DeadLetterOut::of))
     });
     list.await

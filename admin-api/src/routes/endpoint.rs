@@ -17,7 +17,7 @@ use axum::Json;
 use axum::extract::State;
 use control::Checks;
 use control::command::endpoint::{CreateEndpoint, DeleteEndpoint, PatchEndpoint, PutEndpoint};
-use control::query::endpoints;
+use control::query::endpoint;
 use http::StatusCode;
 use model::id::IdKind;
 
@@ -31,7 +31,7 @@ pub(crate) async fn list(
 ) -> Result<JsonBytes, ApiError> {
     let asked = query.page_in(Ordering::Descending, place_of(IdKind::Endpoint))?;
     let list = state.answer(move |state| {
-        let listed = endpoints::list(state.view(), app.id, &asked.page)?;
+        let listed = endpoint::list(state.view(), app.id, &asked.page)?;
         Ok(asked.respond(listed, text_of(IdKind::Endpoint), |row| EndpointOut::from(row)))
     });
     list.await

@@ -19,7 +19,7 @@ use control::Checks;
 use control::checks::is_name;
 use control::command::event_type::{ArchiveEventType, ExpungeEventType, PatchEventType, PutEventType};
 use control::limits::NAME_MAX;
-use control::query::event_types;
+use control::query::event_type;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -62,7 +62,7 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     let read_key = |text: &str| is_name(text).then(|| text.to_owned());
     let asked = AskedPage::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
     let list = state.answer(move |state| {
-        let listed = event_types::list(state.view(), query.include_archived, &asked.page)?;
+        let listed = event_type::list(state.view(), query.include_archived, &asked.page)?;
         Ok(asked.respond(listed, String::clone, |row| EventTypeOut::of(row, query.with_content)))
     });
     list.await
@@ -87,7 +87,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
     operation_id = "v1.event-type.get", params(EventTypePath), responses((status = 200, body = EventTypeOut)))]
 pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Result<Json<EventTypeOut>, ApiError> {
-    let row = event_types::get(state.view(), path.get("event_type_name")?)?;
+    let row = event_type::get(state.view(), path.get("event_type_name")?)?;
     Ok(Json(EventTypeOut::of(&row.ok_or(ApiError::NotFound("event type"))?, true)))
 }
 

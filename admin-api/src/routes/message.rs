@@ -9,7 +9,7 @@ use crate::auth::By;
 use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::MessageIn;
-use crate::dto::message_out::{MessageOut, answer_of};
+use crate::dto::message_answer::{MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::NamedMessage;
@@ -22,7 +22,7 @@ use axum::extract::State;
 use bytes::Bytes;
 use control::command::application::EnsureApplication;
 use control::command::message::{ExpungePayload, PushMessages, accepted};
-use control::query::messages;
+use control::query::message;
 use control::{Checks, Scope};
 use http::StatusCode;
 use model::AppId;
@@ -131,7 +131,7 @@ pub(crate) async fn list(
     let asked = AskedPage::new(limit, iterator, Ordering::Descending, message_of(app.id))?;
     let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
     let list = state.answer(move |state| {
-        let listed = messages::list(state.view(), app.id, &filter, &asked.page)?;
+        let listed = message::list(state.view(), app.id, &filter, &asked.page)?;
         Ok(asked.respond(listed, text_of_message, |event| MessageOut::of(event, query.with_content)))
     });
     list.await

@@ -6,7 +6,7 @@ use super::params::EndpointPath;
 use crate::auth::By;
 use crate::dto::event_type::example_of;
 use crate::dto::message::EventExampleIn;
-use crate::dto::message_out::MessageOut;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
 use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
@@ -16,7 +16,7 @@ use axum::extract::State;
 use bytes::Bytes;
 use control::Checks;
 use control::command::message::{PushMessages, accepted};
-use control::query::event_types;
+use control::query::event_type;
 use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -71,7 +71,7 @@ fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<Str
     if name == PING && index.is_none() {
         return Ok(Map::from_iter([("success".to_owned(), true.into())]));
     }
-    let row = event_types::get(state.view(), name)?.ok_or(ApiError::NotFound("event type"))?;
+    let row = event_type::get(state.view(), name)?.ok_or(ApiError::NotFound("event type"))?;
     let from_schema = row.schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
     match (from_schema, index) {
         (Some(example), _) => Ok(example),

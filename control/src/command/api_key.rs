@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::find::find_application;
 use crate::key::{KeyHash, derived_key, key_from_random};
 use crate::limits::{KEY_NAME_BYTES_MAX, Rules};
-use crate::query::keys::{self, KeyInfo, id_of};
+use crate::query::key::{self, KeyInfo, id_of};
 use model::{ApiKeyRow, AppId};
 use storage::tables::api_key;
 use storage::{StoreError, Txn};
@@ -114,7 +114,7 @@ impl Command for CreateApiKey {
         };
         let hash = KeyHash::of(&text);
         api_key::put(txn, &ApiKeyRow { hash: hash.to_bytes(), name, app, created_at: at.now })?;
-        let info = keys::find(txn, &hash)?.ok_or(Error::Internal)?;
+        let info = key::find(txn, &hash)?.ok_or(Error::Internal)?;
         Ok(Changed::Created(IssuedKey { info, text, app, number }))
     }
 }
@@ -135,7 +135,7 @@ impl Repeatable for CreateApiKey {
         let text = derived_key(root, number, once);
         let hash = KeyHash::of(&text);
         let row = api_key::get(txn, &hash.to_bytes())?.ok_or_else(gone)?;
-        let info = keys::find(txn, &hash)?.ok_or_else(gone)?;
+        let info = key::find(txn, &hash)?.ok_or_else(gone)?;
         Ok(Some(IssuedKey { info, text, app: row.app, number }))
     }
 }
@@ -256,7 +256,7 @@ mod tests {
         add(&mut bench, "own", Some("tenant")).unwrap();
         add(&mut bench, "all", None).unwrap();
         bench.run(crate::command::application::DeleteApplication { text: "tenant".to_owned() }).unwrap();
-        let names: Vec<String> = keys::all(&bench.store).unwrap().into_iter().map(|key| key.name).collect();
+        let names: Vec<String> = key::all(&bench.store).unwrap().into_iter().map(|info| info.name).collect();
         assert_eq!(names, ["all"]);
     }
 }

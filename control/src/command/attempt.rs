@@ -4,7 +4,7 @@ use super::message::Content;
 use super::{At, Changed, Command, Reach};
 use crate::error::Error;
 use crate::find::MessageName;
-use crate::query::attempts;
+use crate::query::attempt;
 use storage::Txn;
 use storage::tables::history;
 
@@ -26,7 +26,7 @@ impl Command for ExpungeResponse {
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Content>, Error> {
         let event = self.message.find(txn)?;
-        let found = attempts::find(txn, &event, &self.attempt)?.ok_or(Error::NotFound("attempt"))?;
+        let found = attempt::find(txn, &event, &self.attempt)?.ok_or(Error::NotFound("attempt"))?;
         history::expunge(txn, found.endpoint.target(), event.seq, found.record.started_at)?;
         Ok(Changed::Deleted(Content { app: event.app, seq: event.seq, of: self.attempt }))
     }

@@ -5,7 +5,7 @@
 //! are not at the end, not a request that reads a year of messages. There is no index by type or channel.
 
 use super::bounds::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_BYTES, PAGE_SEARCH_MAX};
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use model::id::IdParts;
 use model::{AppId, Event, Seq, UnixMs};

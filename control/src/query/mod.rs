@@ -1,27 +1,27 @@
 //! Queries: what is read of the store for one answer, in which order, and how much of it at most.
 //!
 //! Each is a function over [`View`] that answers rows of `model`, or a plain struct of this crate. A list answers a
-//! [`Listed`](page::Listed) page; the text form of its places is the surface's. They block on the disk, so those that read
+//! [`Listed`](paging::Listed) page; the text form of its places is the surface's. They block on the disk, so those that read
 //! more than a few rows are called from a thread that may.
 
 pub mod bounds;
-pub mod page;
+pub mod paging;
 pub mod status;
 
 pub mod app_names;
-pub mod applications;
+pub mod application;
+pub mod endpoint;
 pub mod endpoint_state;
-pub mod endpoints;
-pub mod event_types;
-pub mod keys;
+pub mod event_type;
+pub mod key;
 pub mod usage;
 
 pub mod log;
-pub mod messages;
+pub mod message;
 
-pub mod attempts;
-pub mod dead_letters;
-pub mod jobs;
+pub mod attempt;
+pub mod dead_letter;
+pub mod job;
 
 #[cfg(test)]
 mod testing;

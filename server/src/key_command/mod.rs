@@ -21,7 +21,7 @@ use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::keys::{Environment, KeyError};
 use crate::time_text::time_text;
-use control::query::keys::KeyInfo;
+use control::query::key::KeyInfo;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;

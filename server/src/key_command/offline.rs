@@ -3,7 +3,7 @@
 use super::KeyCommandError;
 use control::command::api_key::{CreateApiKey, RevokeApiKey};
 use control::control::apply_alone;
-use control::query::keys::{self, KeyInfo};
+use control::query::key::{self, KeyInfo};
 use control::{Quotas, Rules};
 use engine::clock::wall_now;
 use storage::Store;
@@ -24,7 +24,7 @@ pub(super) fn create(
 
 /// Every key, oldest first.
 pub(super) fn list(store: &dyn Store) -> Result<Vec<KeyInfo>, KeyCommandError> {
-    Ok(keys::all(store)?)
+    Ok(key::all(store)?)
 }
 
 /// Revokes a key.

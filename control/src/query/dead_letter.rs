@@ -1,6 +1,6 @@
 //! Dead letters of an endpoint, as a list.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use model::id::IdParts;
 use model::{DeadLetter, Endpoint, Event, Seq, UnixMs};

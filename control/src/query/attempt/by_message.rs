@@ -11,7 +11,7 @@
 use super::{Attempt, AttemptFilter, MessagePlace, url_called};
 use crate::error::Error;
 use crate::query::bounds::ENDPOINTS_SCAN_MAX;
-use crate::query::page::{Listed, Page};
+use crate::query::paging::{Listed, Page};
 use model::id::IdParts;
 use model::{AppId, AttemptRecord, Endpoint, EndpointId, Event};
 use std::sync::Arc;

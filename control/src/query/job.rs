@@ -1,6 +1,6 @@
 //! Jobs: one, or those that a key may see as a list.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use crate::scope::Scope;
 use model::Job;

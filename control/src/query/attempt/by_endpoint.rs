@@ -3,7 +3,7 @@
 use super::{Attempt, AttemptFilter, Cut, EndpointPlace, url_called};
 use crate::error::Error;
 use crate::query::bounds::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
-use crate::query::page::{Listed, Page};
+use crate::query::paging::{Listed, Page};
 use model::{AttemptRecord, Endpoint, Seq};
 use std::sync::Arc;
 use storage::Read;

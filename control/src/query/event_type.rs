@@ -1,6 +1,6 @@
 //! Event types of the catalogue: one by its name, and all as a list.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use model::EventType;
 use storage::Read;

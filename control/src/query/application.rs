@@ -2,7 +2,7 @@
 //!
 //! An application's endpoints are read only while all of them so far would leave it out: one that does not ends the look.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use model::id::IdParts;
 use model::{AppId, Application, Endpoint};

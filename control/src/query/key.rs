@@ -1,6 +1,6 @@
 //! API keys: which one a caller shows and how far it reaches, and all of them as a list.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use crate::key::KeyHash;
 use crate::scope::Scope;
@@ -102,7 +102,7 @@ fn by_age(read: &(impl Read + ?Sized)) -> Result<Vec<(KeyPlace, ApiKeyRow)>, Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::page::{Order, Start};
+    use crate::query::paging::{Order, Start};
     use crate::query::testing::store_of;
     use model::AppId;
 

@@ -1,6 +1,6 @@
 //! Endpoints of an application, as a list.
 
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use crate::error::Error;
 use model::id::IdParts;
 use model::{AppId, Endpoint, EndpointId};

@@ -4,7 +4,7 @@
 
 use super::bounds::PAGE_SCAN_MAX;
 use super::log::{MessageFilter, page_of};
-use super::page::{Listed, Page};
+use super::paging::{Listed, Page};
 use super::status::{Standing, StatusFilter};
 use crate::error::Error;
 use engine::Standings;
@@ -72,7 +72,7 @@ pub fn destinations(
         let after = after.map(|parts| EndpointId(parts.number));
         Ok(deleted_endpoint::list_with_living(read, event.app, after, limit, page.direction())?)
     };
-    let place = |(row, _): &(Endpoint, bool)| super::endpoints::place_of(row);
+    let place = |(row, _): &(Endpoint, bool)| super::endpoint::place_of(row);
     page.find_within(PAGE_SCAN_MAX, source, place, |(endpoint, is_deleted)| {
         let state = match is_deleted {
             true => delivery_state_of_deleted(read, endpoint.target(), event.seq)?,
@@ -85,7 +85,7 @@ pub fn destinations(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::page::{Order, Start};
+    use crate::query::paging::{Order, Start};
     use crate::query::testing::{APP, append, message, plain_endpoint, put_endpoints, store_of};
     use proptest::prelude::*;
     use storage::store::MemoryStore;
