@@ -10,14 +10,9 @@ pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
 pub(crate) use wrong::ValidationItem;
 
 use control::{Changed, Error};
-use engine::ChangeError;
 use http::StatusCode;
 use std::borrow::Cow;
-use storage::StoreError;
 use wrong::cut;
-
-/// Seconds a caller is told to wait at the quota of idempotency keys: a pass of retention must remove expired ones first.
-const KEYS_RETRY_AFTER_S: u64 = 60;
 
 /// The status of a created thing.
 pub(crate) const CREATED: StatusCode = StatusCode::CREATED;
@@ -221,12 +216,6 @@ impl ApiError {
         }
     }
 
-    /// The refusal of a request with one idempotency key too many.
-    pub(crate) fn too_many_keys(most: u32) -> ApiError {
-        let of = "idempotency keys of an application; without a key, the request is taken";
-        ApiError::QuotaExceeded { quota: "idempotency_keys", of, most, again_after_s: Some(KEYS_RETRY_AFTER_S) }
-    }
-
     /// Counts a refusal by a quota. Call it once for each answer, and for each result in a batch.
     pub(crate) fn count_refusal(&self) {
         if let ApiError::QuotaExceeded { quota, .. } = self {
@@ -264,23 +253,6 @@ impl From<Error> for ApiError {
             Error::ShuttingDown => ApiError::ShuttingDown,
             Error::Damaged { kind } => ApiError::Damaged { kind },
             Error::Internal => ApiError::Internal,
-        }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> ApiError {
-        Error::from(error).into()
-    }
-}
-
-impl From<ChangeError<ApiError>> for ApiError {
-    fn from(error: ChangeError<ApiError>) -> ApiError {
-        match error {
-            ChangeError::Rejected(error) => error,
-            ChangeError::Refused(error) => Error::from(ChangeError::Refused(error)).into(),
-            ChangeError::Busy => Error::from(ChangeError::Busy).into(),
-            ChangeError::Unavailable(error) => Error::from(ChangeError::Unavailable(error)).into(),
         }
     }
 }

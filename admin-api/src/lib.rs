@@ -17,7 +17,7 @@ mod meters;
 mod path;
 mod service;
 
-pub mod auth;
+mod auth;
 mod body_room;
 mod extract;
 mod json;

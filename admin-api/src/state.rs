@@ -3,7 +3,6 @@
 //! The only file that calls the engine: handlers ask the state, or [`Control`].
 
 use crate::body_room::Room;
-use crate::error::ApiError;
 use crate::limits::ApiLimits;
 use crate::reader::Readers;
 use crate::requests::Requests;
@@ -12,12 +11,11 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
-use engine::{Engine, EngineConfig, Waiting};
+use engine::{Engine, Waiting};
 use model::metric;
 use model::{EndpointRef, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
-use storage::txn::Txn;
 
 /// The state of the API; cheap to clone.
 #[derive(Clone)]
@@ -69,23 +67,9 @@ impl ApiState {
         ApiState(Arc::new(parts))
     }
 
-    /// Changes rows, durably and all at once, or not at all.
-    pub(crate) async fn change<T, F>(&self, change: F) -> Result<T, ApiError>
-    where
-        F: FnOnce(&mut Txn<'_>) -> Result<T, ApiError> + Send + 'static,
-        T: Send + 'static,
-    {
-        Ok(self.engine.change(change).await?)
-    }
-
     /// What queries read.
     pub(crate) fn view(&self) -> &View {
         self.control.view()
-    }
-
-    /// Bounds of the engine.
-    pub(crate) fn engine_config(&self) -> &EngineConfig {
-        self.engine.config()
     }
 
     /// The thing of Pinion's own that an endpoint waits for.
@@ -97,14 +81,4 @@ impl ApiState {
     pub(crate) fn now(&self) -> UnixMs {
         self.engine.now()
     }
-}
-
-/// Fresh random bytes.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        tracing::error!(%error, "the system gave no random bytes");
-        ApiError::Internal
-    })?;
-    Ok(bytes)
 }

@@ -62,7 +62,6 @@ pub const RESERVED: &[Reserved] = &[
             ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("control/src/command/mod.rs", "signing secrets and keys that a command makes"),
             ("control/src/key.rs", "API keys"),
-            ("admin-api/src/state.rs", "signing secrets"),
             ("server/src/keys.rs", "the root key and the master key"),
         ],
     },

@@ -8,8 +8,6 @@
 //! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
 //! sessions: a key is all there is.
 
-pub mod registry;
-
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};

@@ -147,7 +147,7 @@ pub enum Changed<T> {
 
 impl<T> Changed<T> {
     /// As it was; none for what is new.
-    pub fn old(&self) -> Option<&T> {
+    pub fn before(&self) -> Option<&T> {
         match self {
             Changed::Created(_) => None,
             Changed::Updated { old, .. } | Changed::Deleted(old) => Some(old),
@@ -156,7 +156,7 @@ impl<T> Changed<T> {
     }
 
     /// As it is; none for what is gone.
-    pub fn new(&self) -> Option<&T> {
+    pub fn after(&self) -> Option<&T> {
         match self {
             Changed::Created(new) | Changed::Updated { new, .. } => Some(new),
             Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
