@@ -1,10 +1,9 @@
 //! Which application a path names: the answer of the last time, while no application has changed since.
 //!
 //! Every message that is pushed asks this, and reading and decoding a row of the store for it is a thirtieth of all that a
-//! message costs. [`Control`] owns the names; they are bounded by [`NAMES_MAX`] and forgotten all at once when there are
+//! message costs. [`Control`](crate::Control) owns the names; they are bounded by [`NAMES_MAX`] and forgotten all at once when there are
 //! more. It keeps no rows: a caller that needs more than the number reads the row.
 
-use crate::control::Control;
 use crate::error::Error;
 use crate::find::find_application;
 use foldhash::HashMap;
@@ -26,17 +25,6 @@ pub(crate) struct AppNames(RwLock<Known>);
 struct Known {
     version: u64,
     names: HashMap<Box<str>, AppId>,
-}
-
-impl Control {
-    /// The number of the application of an id or a uid.
-    ///
-    /// # Errors
-    /// Damage, and whatever the store reports.
-    pub fn app_id(&self, text: &str) -> Result<Option<AppId>, Error> {
-        let version = self.engine().applications_version();
-        self.app_names().find(self.view(), version, text)
-    }
 }
 
 impl AppNames {
