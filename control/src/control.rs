@@ -12,7 +12,7 @@ use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
 use engine::{Engine, IngestOutcome};
-use model::UnixMs;
+use model::{AppId, UnixMs};
 use std::sync::Arc;
 use storage::read::SharedStore;
 use storage::{Store, Txn};
@@ -123,9 +123,13 @@ impl Control {
         &self.0.engine
     }
 
-    /// The numbers of applications by their names.
-    pub(crate) fn app_names(&self) -> &AppNames {
-        &self.0.app_names
+    /// The number of the application of an id or a uid.
+    ///
+    /// # Errors
+    /// Damage, and whatever the store reports.
+    pub fn app_id(&self, text: &str) -> Result<Option<AppId>, Error> {
+        let version = self.engine().applications_version();
+        self.0.app_names.find(&**self.store(), version, text)
     }
 
     /// The store underneath, for queries.

@@ -27,8 +27,6 @@ pub mod job;
 mod testing;
 
 use crate::control::Control;
-use crate::error::Error;
-use model::AppId;
 
 /// What queries read: the store as far as it is committed.
 pub type View = dyn storage::Store;
@@ -38,14 +36,5 @@ impl Control {
     #[must_use]
     pub fn view(&self) -> &View {
         &**self.store()
-    }
-
-    /// The number of the application of an id or a uid.
-    ///
-    /// # Errors
-    /// Damage, and whatever the store reports.
-    pub fn app_id(&self, text: &str) -> Result<Option<AppId>, Error> {
-        let version = self.engine().applications_version();
-        self.app_names().find(self.view(), version, text)
     }
 }
