@@ -14,6 +14,7 @@ use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
+use control::Error;
 use control::find::{EndpointName, MessageName, find_application, find_endpoint, find_event};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -54,7 +55,7 @@ impl FromRequestParts<ApiState> for InApp {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InApp, ApiError> {
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_application(&**state.store(), path.get("app_id")?)?;
+        let found = find_application(state.view(), path.get("app_id")?).map_err(Error::from)?;
         // Its name may have gone over to another application since the key was looked at.
         let By(scope) = By::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
@@ -70,7 +71,7 @@ impl FromRequestParts<ApiState> for OfApp {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<OfApp, ApiError> {
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = state.app_id(path.get("app_id")?)?;
+        let found = state.control.app_id(path.get("app_id")?)?;
         // Its name may have gone over to another application since the key was looked at.
         let By(scope) = By::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
@@ -115,7 +116,7 @@ impl FromRequestParts<ApiState> for InEndpoint {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InEndpoint, ApiError> {
         let InApp(app) = InApp::from_request_parts(parts, state).await?;
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_endpoint(&**state.store(), app.id, path.get("endpoint_id")?)?;
+        let found = find_endpoint(state.view(), app.id, path.get("endpoint_id")?).map_err(Error::from)?;
         found.map(InEndpoint).ok_or(ApiError::NotFound("endpoint"))
     }
 }
@@ -130,7 +131,7 @@ impl FromRequestParts<ApiState> for InMessage {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<InMessage, ApiError> {
         let InApp(app) = InApp::from_request_parts(parts, state).await?;
         let path = PathTexts::from_request_parts(parts, state).await?;
-        let found = find_event(&**state.store(), app.id, path.get("msg_id")?)?;
+        let found = find_event(state.view(), app.id, path.get("msg_id")?).map_err(Error::from)?;
         found.map(InMessage).ok_or(ApiError::NotFound("message"))
     }
 }

@@ -17,8 +17,7 @@ mod meters;
 mod path;
 mod service;
 
-mod app_names;
-pub mod auth;
+mod auth;
 mod body_room;
 mod extract;
 mod json;
@@ -32,7 +31,6 @@ pub mod usage;
 mod dto;
 mod routes;
 
-pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use edge::LogLine;
 pub use limits::ApiLimits;

@@ -63,19 +63,5 @@ pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Items of a page when the caller does not say.
 pub(crate) const PAGE_DEFAULT: usize = 50;
-/// Items of a page at most.
-pub(crate) const PAGE_MAX: usize = 250;
-/// Rows that one page looks at once it has found an item; a page that ends for this reason says `done: false`.
-pub(crate) const PAGE_SCAN_MAX: usize = 2_000;
-/// Rows that one page looks at to find its first item.
-pub(crate) const PAGE_SEARCH_MAX: usize = 20_000;
-/// Bytes of payload that one page reads to find its first item.
-pub(crate) const PAGE_SEARCH_BYTES: usize = 64 << 20;
-/// Endpoints looked at for one page of the attempts of one message; a page that ends for this reason says `done: false`.
-pub(crate) const ENDPOINTS_SCAN_MAX: usize = 10_000;
-/// Bytes of payload after which a page ends early, with `done: false`.
-pub(crate) const PAGE_PAYLOAD_BYTES: usize = 1 << 20;
-/// Newest messages that an endpoint's statistics are counted over.
-pub(crate) const STATS_EVENTS_MAX: usize = 10_000;
 /// Bytes of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;

@@ -8,10 +8,11 @@ use crate::command::message::PushMessages;
 use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
+use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
 use engine::{Engine, IngestOutcome};
-use model::UnixMs;
+use model::{AppId, UnixMs};
 use std::sync::Arc;
 use storage::read::SharedStore;
 use storage::{Store, Txn};
@@ -24,6 +25,7 @@ struct Parts {
     engine: Engine,
     rules: Rules,
     seals: Seals,
+    app_names: AppNames,
 }
 
 impl Control {
@@ -31,7 +33,7 @@ impl Control {
     #[must_use]
     pub fn new(engine: Engine, quotas: Quotas) -> Control {
         let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
-        Control(Arc::new(Parts { engine, rules, seals }))
+        Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default() }))
     }
 
     /// Does what `command` says, as far as the key of `by` reaches; durable when this returns `Ok`.
@@ -119,6 +121,15 @@ impl Control {
     /// The engine underneath, for queries.
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// The number of the application of an id or a uid.
+    ///
+    /// # Errors
+    /// Damage, and whatever the store reports.
+    pub fn app_id(&self, text: &str) -> Result<Option<AppId>, Error> {
+        let version = self.engine().applications_version();
+        self.0.app_names.find(&**self.store(), version, text)
     }
 
     /// The store underneath, for queries.

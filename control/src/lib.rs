@@ -13,6 +13,7 @@ pub mod query;
 pub mod checks;
 pub mod error;
 pub mod find;
+pub mod key;
 pub mod limits;
 pub mod patch;
 pub mod scope;

@@ -4,7 +4,7 @@
 
 use crate::config::Loaded;
 use crate::keys::{self, Environment, KeyError, MasterKeyBytes};
-use admin_api::KeyHash;
+use control::key::KeyHash;
 use std::sync::Arc;
 use storage::disk::{OpenError, OpenOptions};
 use storage::read::SharedStore;

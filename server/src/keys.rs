@@ -10,9 +10,9 @@
 
 use crate::config::{Loaded, Source};
 use crate::secret_file::{self, SecretFileError};
-use admin_api::KeyHash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use control::key::KeyHash;
 use engine::seal::{self, MASTER_KEY_LEN};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -138,7 +138,7 @@ pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Re
     let found = match root_key(loaded, environment)? {
         Some(found) => found,
         None => {
-            let text = admin_api::generate_key().map_err(|_| KeyError::NoRandomness)?;
+            let text = control::key::generate_key().map_err(|_| KeyError::NoRandomness)?;
             secret_file::create(&path, &text)?;
             tracing::info!(path = %path.display(), "generated a root key for the API");
             Found { text, origin: path.display().to_string() }

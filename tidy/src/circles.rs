@@ -10,7 +10,6 @@ pub const CIRCLES: &[(&str, &str)] = &[
         "admin-api/state",
         "handlers, their extractors and the state they share; commands and queries take most of it apart",
     ),
-    ("admin-api/routes/attempt", "two lists of attempts; queries take the rows out of both"),
     ("engine/dispatch/connect", "errors of an attempt and of a connection name each other"),
     ("engine/dispatch/http1/answer", "a body's framing is part of its answer"),
     ("engine/shard/core", "is being divided into named parts"),

@@ -45,7 +45,7 @@ pub const ROOMS: &[Room] = &[
         "admin-api",
         &["admin-api"],
         "the HTTP API in Svix's shape: requests in, answers out; no state of its own",
-        &[],
+        &["storage"],
     ),
     room("control", &["control"], "commands that change the store, queries that read it, and the rules on both", &[]),
     room("engine", &["engine/engine"], "puts the parts of a running engine together", &[]),

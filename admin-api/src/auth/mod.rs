@@ -1,27 +1,24 @@
 //! Who calls, and how far their key reaches.
 //!
-//! A caller shows `Authorization: Bearer <key>`. Its SHA-256 is looked up and compared in constant time; the key itself
-//! is never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
+//! A caller shows `Authorization: Bearer <key>`. [`key::scope_of`] knows the key by its SHA-256; the key itself is never
+//! kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
 //! for reading.
 //! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
 //! sessions: a key is all there is.
 
-pub mod key;
-pub mod registry;
-
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use control::Scope;
+use control::key::KeyHash;
+use control::query::key;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Uri};
-use key::KeyHash;
 use model::AppId;
 use std::iter;
-use storage::tables::api_key;
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
@@ -75,13 +72,8 @@ pub(crate) async fn admit(
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
-        let hash = KeyHash::of(candidate);
-        if hash.matches(&state.root_key) {
-            return Ok(Scope::All);
-        }
-        let row = api_key::get(&**state.store(), &hash.to_bytes())?;
-        if let Some(row) = row.filter(|row| hash.matches(&KeyHash::from_bytes(row.hash))) {
-            return Ok(row.app.map_or(Scope::All, Scope::Application));
+        if let Some(scope) = key::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
+            return Ok(scope);
         }
     }
     Err(ApiError::Unauthenticated)
@@ -124,7 +116,7 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
 }
 
 fn check_application(state: &ApiState, named: &str, own: AppId) -> Result<(), ApiError> {
-    if state.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
+    if state.control.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
 fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {

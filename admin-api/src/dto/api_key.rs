@@ -1,9 +1,9 @@
 //! API keys: `ApiKeyIn`, `ApiKeyOut`, and `ApiKeyCreatedOut`, the one answer that has the key itself.
 //!
-//! The rules on names are in [`crate::auth::registry`], which the command line shares.
+//! The rules on names are the command's, which the command line shares.
 
-use crate::auth::registry::KeyInfo;
 use crate::dto::timestamp::Timestamp;
+use control::query::key::KeyInfo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;

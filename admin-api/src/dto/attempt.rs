@@ -1,15 +1,18 @@
 //! Attempts, and messages and endpoints seen through their deliveries.
 //!
 //! `MessageAttemptOut`, `EndpointMessageOut` (messages of an endpoint), `MessageEndpointOut` (endpoints of a message),
-//! `EndpointStats`. Deliberately no reading: see [`crate::routes::attempt`].
+//! `EndpointStats`.
 
 use crate::dto::endpoint::EndpointOut;
-use crate::dto::message::MessageOut;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
 use crate::dto::timestamp::Timestamp;
-use engine::DeliveryState;
+use control::query::attempt::Attempt;
+use control::query::endpoint_state::Stats;
+use control::query::message::Destination;
+use control::query::status::{Standing, Status};
+use model::AnswerNote;
 use model::id::attempt_id;
-use model::{AnswerNote, AttemptRecord, Endpoint, Event};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -47,22 +50,17 @@ pub(crate) struct MessageAttemptOut {
 }
 
 impl MessageAttemptOut {
-    /// One attempt of `event` at `endpoint`; `url` is what was called then, if that is known.
-    pub(crate) fn of(
-        record: &AttemptRecord,
-        event: &Event,
-        endpoint: &Endpoint,
-        url: Option<String>,
-        with_content: bool,
-    ) -> Self {
-        let status = MessageStatus::of_attempt(record);
+    /// One attempt, with its response or without.
+    pub(crate) fn of(attempt: &Attempt, with_content: bool) -> Self {
+        let Attempt { record, event, endpoint, url } = attempt;
+        let status = MessageStatus(Status::of_attempt(record));
         let response =
             if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
         MessageAttemptOut {
             id: attempt_id(endpoint.id, record.seq, record.started_at),
             msg_id: event.message_id(),
             endpoint_id: endpoint.public_id(),
-            url: url.unwrap_or_default(),
+            url: url.clone().unwrap_or_default(),
             response,
             response_status_code: record.status,
             response_duration_ms: record.duration_ms,
@@ -97,7 +95,9 @@ pub(crate) struct EndpointMessageOut {
 
 impl EndpointMessageOut {
     /// A message whose delivery stands so.
-    pub(crate) fn of(message: MessageOut, status: MessageStatus, next_attempt: Option<Timestamp>) -> Self {
+    pub(crate) fn of(message: MessageOut, standing: Standing) -> Self {
+        let status = MessageStatus(standing.status);
+        let next_attempt = standing.next_attempt.map(Timestamp);
         EndpointMessageOut { message, status, status_text: status.text(), next_attempt }
     }
 }
@@ -116,44 +116,47 @@ pub(crate) struct MessageEndpointOut {
 }
 
 impl MessageEndpointOut {
-    /// An endpoint where the delivery stands so.
-    pub(crate) fn of(
-        endpoint: &Endpoint,
-        deleted: bool,
-        (status, next_attempt): (MessageStatus, Option<Timestamp>),
-    ) -> Self {
-        MessageEndpointOut { endpoint: endpoint.into(), status, status_text: status.text(), next_attempt, deleted }
+    /// An endpoint of a message.
+    pub(crate) fn of(Destination { endpoint, is_deleted, standing }: &Destination) -> Self {
+        let status = MessageStatus(standing.status);
+        MessageEndpointOut {
+            endpoint: endpoint.into(),
+            status,
+            status_text: status.text(),
+            next_attempt: standing.next_attempt.map(Timestamp),
+            deleted: *is_deleted,
+        }
     }
 }
 
 /// How the deliveries of an endpoint stand: each message that is listed for the endpoint counts under the status that it
 /// is listed with.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointStats {
-    pub(crate) success: u64,
+    success: u64,
     /// Always 0: what waits for an attempt is `sending`.
-    pub(crate) pending: u64,
-    pub(crate) sending: u64,
-    pub(crate) fail: u64,
-    pub(crate) canceled: u64,
+    pending: u64,
+    sending: u64,
+    fail: u64,
+    canceled: u64,
     /// Messages whose attempts are past their retention: whether they were for the endpoint, and what became of them, is
     /// not known any more. They are not listed.
-    pub(crate) history_gone: u64,
+    history_gone: u64,
     /// Whether older messages of the period were left out: only the newest 10,000 are counted.
-    pub(crate) truncated: bool,
+    truncated: bool,
 }
 
-impl EndpointStats {
-    /// Counts one delivery.
-    pub(crate) fn count(&mut self, state: &DeliveryState) {
-        match MessageStatus::of_delivery(state) {
-            Some((MessageStatus::Success, _)) => self.success += 1,
-            Some((MessageStatus::Pending, _)) => self.pending += 1,
-            Some((MessageStatus::Fail, _)) => self.fail += 1,
-            Some((MessageStatus::Sending, _)) => self.sending += 1,
-            Some((MessageStatus::Canceled, _)) => self.canceled += 1,
-            None => self.history_gone += u64::from(*state == DeliveryState::HistoryGone),
+impl From<Stats> for EndpointStats {
+    fn from(stats: Stats) -> EndpointStats {
+        EndpointStats {
+            success: stats.success,
+            pending: 0,
+            sending: stats.sending,
+            fail: stats.fail,
+            canceled: stats.canceled,
+            history_gone: stats.history_gone,
+            truncated: stats.is_truncated,
         }
     }
 }

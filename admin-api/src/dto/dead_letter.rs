@@ -3,7 +3,9 @@
 //! The attempts are in the history.
 
 use crate::dto::timestamp::Timestamp;
-use model::{DeadLetter, Event};
+use control::query::dead_letter::ListedLetter;
+use model::OutcomeClass;
+use model::id::IdKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,16 +33,17 @@ pub(crate) struct DeadLetterOut {
 
 impl DeadLetterOut {
     /// A dead letter with its message, which retention may have removed meanwhile.
-    pub(crate) fn of(msg_id: String, event: Option<&Event>, letter: &DeadLetter) -> DeadLetterOut {
+    pub(crate) fn of(ListedLetter { message, event, letter }: &ListedLetter) -> DeadLetterOut {
+        let event = event.as_ref();
         DeadLetterOut {
-            msg_id,
+            msg_id: message.to_text(IdKind::Message),
             event_type: event.map(|event| event.event_type.to_string()),
             event_id: event.and_then(|event| event.event_id.as_deref()).map(str::to_owned),
             timestamp: event.map(|event| Timestamp(event.accepted_at)),
             failed_at: Timestamp(letter.at),
             attempts: letter.attempts,
             reason: letter.reason.as_str(),
-            last_outcome: letter.last_outcome.map(model::OutcomeClass::as_str),
+            last_outcome: letter.last_outcome.map(OutcomeClass::as_str),
             last_status_code: letter.last_status,
         }
     }

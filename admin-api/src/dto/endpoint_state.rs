@@ -3,8 +3,9 @@
 //! Rates are metrics and not shown here.
 
 use crate::dto::timestamp::Timestamp;
+use control::query::endpoint_state::EndpointState;
 use engine::Waiting;
-use model::{Endpoint, EndpointHealth, Expired, UnixMs};
+use model::{Endpoint, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,15 +41,15 @@ pub(crate) struct EndpointStateOut {
 
 /// Messages of the application that the endpoint has not come to, as far as is durable: a little more while it is busy, and
 /// attempts in flight are among them.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct BacklogOut {
+struct BacklogOut {
     /// How many positions of the application's log it is behind, those included that its filter does not let through.
-    pub(crate) messages: u64,
+    messages: u64,
     /// When the oldest of those that it is to get was taken; null when none of the next 256 is for it.
-    pub(crate) oldest_at: Option<Timestamp>,
+    oldest_at: Option<Timestamp>,
     /// How long ago that was, in seconds.
-    pub(crate) oldest_age_seconds: Option<u64>,
+    oldest_age_seconds: Option<u64>,
 }
 
 /// Messages past their retention that were never tried: at most so many deliveries, for those that its filter would have
@@ -66,15 +67,8 @@ pub(crate) struct ExpiredOut {
 
 impl EndpointStateOut {
     /// As of `now`.
-    pub(crate) fn of(
-        endpoint: &Endpoint,
-        health: &EndpointHealth,
-        dead_letters: u64,
-        backlog: BacklogOut,
-        expired: Option<Expired>,
-        waiting: Option<Waiting>,
-        now: UnixMs,
-    ) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint, state: EndpointState, waiting: Option<Waiting>, now: UnixMs) -> Self {
+        let EndpointState { health, dead_letters, backlog, expired } = state;
         let breaker = match health.breaker_open_until {
             None => "closed",
             Some(until) if until > now => "open",
@@ -92,7 +86,11 @@ impl EndpointStateOut {
             dead_letters,
             waiting_for: waiting.map(|waiting| waiting.wanted.as_str()),
             waiting_since: waiting.map(|waiting| Timestamp(waiting.since)),
-            backlog,
+            backlog: BacklogOut {
+                messages: backlog.messages,
+                oldest_at: backlog.oldest_at.map(Timestamp),
+                oldest_age_seconds: backlog.oldest_at.map(|at| now.since_ms(at) / 1_000),
+            },
             expired: expired.map(|expired| ExpiredOut {
                 messages: expired.positions,
                 since: Timestamp(expired.since),

@@ -20,6 +20,7 @@ pub(crate) mod retry_policy;
 
 pub(crate) mod batch;
 pub(crate) mod message;
+pub(crate) mod message_answer;
 
 pub(crate) mod attempt;
 pub(crate) mod dead_letter;

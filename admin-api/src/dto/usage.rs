@@ -1,6 +1,6 @@
 //! How much of each quota an application uses.
 
-use crate::usage::{Usage, Used};
+use control::query::usage::{Usage, Used};
 use serde::Serialize;
 use utoipa::ToSchema;
 

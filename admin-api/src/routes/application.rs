@@ -1,27 +1,24 @@
 //! Applications: create, list, get, replace, change, delete.
 
-use super::exclusion::Exclusion;
 use super::once::Keyed;
 use super::params::AppPath;
-use super::rows::number_of;
 use crate::auth::By;
 use crate::dto::application::{ApplicationIn, ApplicationOut, ApplicationPatch};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT, OK, put_status};
 use crate::extract::{InApp, JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering, place_of, text_of};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use control::command::application::{CreateApplication, DeleteApplication, PatchApplication, PutApplication};
+use control::query::application::{self, Exclusion};
 use control::{Changed, Checks};
 use http::StatusCode;
 use model::id::IdKind;
-use model::{AppId, Application};
 use serde::Deserialize;
-use storage::tables::application;
 use utoipa::IntoParams;
 
 /// The parameters of the list.
@@ -72,15 +69,11 @@ pub(crate) struct CreateQuery {
 #[utoipa::path(get, path = "/api/v1/app", tag = "Application", operation_id = "v1.application.list",
     params(ListQuery), responses((status = 200, body = ListResponse<ApplicationOut>)))]
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
-    let read_key = |text: &str| number_of(IdKind::Application, text).map(AppId);
-    let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
+    let (order, read_place) = (query.order.unwrap_or_default(), place_of(IdKind::Application));
+    let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, read_place)?;
     let list = state.answer(move |state| {
-        let read = &**state.store();
-        let source =
-            |after: Option<&AppId>, limit| Ok(application::list(read, after.copied(), limit, page.direction())?);
-        let place = |row: &Application| (row.id, row.public_id());
-        let found = page.find(source, place, |row| Ok(query.exclusion().keeps(read, row.id)?))?;
-        Ok(page.respond_found(found, Application::public_id, |row| ApplicationOut::from(row)))
+        let listed = application::list(state.view(), query.exclusion(), &asked.page)?;
+        Ok(asked.respond(listed, text_of(IdKind::Application), |row| ApplicationOut::from(row)))
     });
     list.await
 }

@@ -1,33 +1,29 @@
 //! Attempts: by endpoint, by message, one; expunge the response of one.
 //!
-//! The history is kept by endpoint in order of time; those of one message are gathered by `message_attempts`.
-//! Deliberately no index by status: a filter reads on, within a bound, like any other list here.
+//! Which attempts a page has is [`control::query::attempt`]'s.
 
-use super::message_attempts::{Place, page_of_message};
+use super::attempt_places::{endpoint_place, message_place, text_of_cut, text_of_message_place};
+use super::filter::message_filter;
 use super::params::{AttemptPath, EndpointPath, MessagePath};
-use super::walk::MessageFilter;
+use crate::auth::By;
 use crate::dto::attempt::MessageAttemptOut;
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message::MessageOut;
-use crate::dto::status::{MessageStatus, StatusCodeClass};
+use crate::dto::message_answer::MessageOut;
+use crate::dto::status::{MessageStatus, StatusCodeClass, status_filter};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, PathTexts, QueryParams};
+use crate::extract::{InEndpoint, InMessage, NamedMessage, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::limits::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use control::find::find_endpoint;
+use control::command::attempt::ExpungeResponse;
+use control::query::attempt::{self, Attempt, AttemptFilter};
 use http::StatusCode;
-use model::id::{IdKind, IdParts, attempt_id};
-use model::{AppId, AttemptRecord, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::Event;
 use serde::Deserialize;
-use storage::read::Read;
-use storage::tables::history::{self, HistoryPosition};
-use storage::tables::{deleted_endpoint, endpoint, endpoint_url, log};
 use utoipa::IntoParams;
 
 /// The parameters of both lists.
@@ -83,38 +79,19 @@ pub(crate) struct GetQuery {
 }
 
 impl ListQuery {
-    pub(super) fn filter(&self) -> MessageFilter {
-        let filter = MessageFilter::new(self.event_types.as_deref(), self.channel.clone(), self.before, self.after);
-        filter.with_tag(self.tag.clone())
+    fn filter(&self) -> AttemptFilter {
+        let times = (self.after, self.before);
+        AttemptFilter {
+            messages: message_filter(self.event_types.as_deref(), self.channel.clone(), self.tag.clone(), times),
+            statuses: status_filter(self.status, self.expanded_statuses),
+            status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
+            with_payloads: self.with_msg && self.with_content,
+        }
     }
 
-    pub(super) fn keeps(&self, record: &AttemptRecord, filter: &MessageFilter) -> bool {
-        MessageStatus::of_attempt(record).passes(self.status, self.expanded_statuses)
-            && self.status_code_class.is_none_or(|class| class.holds(record.status))
-            && filter.is_within(record.started_at)
-    }
-
-    fn shows_payloads(&self) -> bool {
-        self.with_msg && self.with_content
-    }
-
-    /// A page of attempts of one message: with fewer items when its payload is shown with each of them.
-    pub(super) fn cut<K: Clone>(&self, page: &Page<K>, event: &Event) -> Page<K> {
-        let most = if self.shows_payloads() { PAGE_PAYLOAD_BYTES / event.payload.len().max(1) } else { page.limit };
-        let mut page = page.clone();
-        page.limit = page.limit.min(most.max(1));
-        page
-    }
-
-    pub(super) fn show(
-        &self,
-        record: &AttemptRecord,
-        event: &Event,
-        endpoint: &Endpoint,
-        url: Option<String>,
-    ) -> MessageAttemptOut {
-        let shown = MessageAttemptOut::of(record, event, endpoint, url, self.with_content);
-        if self.with_msg { shown.with_message(MessageOut::of(event, self.with_content)) } else { shown }
+    fn show(&self, attempt: &Attempt) -> MessageAttemptOut {
+        let shown = MessageAttemptOut::of(attempt, self.with_content);
+        if self.with_msg { shown.with_message(MessageOut::of(&attempt.event, self.with_content)) } else { shown }
     }
 }
 
@@ -127,113 +104,13 @@ pub(crate) async fn by_endpoint(
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Start::of(row.id))?;
-    state.answer(move |state| page_of_endpoint(&**state.store(), &row, &query, &page)).await
-}
-
-/// Where a page of an endpoint's attempts begins.
-#[derive(Clone, Copy, Debug)]
-enum Start {
-    /// At the end of another page.
-    Cut(HistoryPosition),
-    /// Beside an attempt of this id.
-    Beside(IdParts),
-}
-
-impl Start {
-    fn of(endpoint: EndpointId) -> impl Fn(&str) -> Option<Start> {
-        move |text| {
-            let attempt = || IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.number == endpoint.0);
-            HistoryPosition::from_text(text).map(Start::Cut).or_else(|| attempt().map(Start::Beside))
-        }
-    }
-}
-
-fn page_of_endpoint(
-    read: &(impl Read + ?Sized),
-    row: &Endpoint,
-    query: &ListQuery,
-    page: &Page<Start>,
-) -> Result<ListResponse<MessageAttemptOut>, ApiError> {
-    let filter = query.filter();
-    let (mut data, mut seen, mut bytes, mut ended) = (Vec::new(), 0, 0, false);
-    let start = match page.after {
-        Some(Start::Cut(cut)) => cut,
-        Some(Start::Beside(id)) => history::position_at(read, row.target(), (Seq(id.low), id.at), page.is_back())?,
-        None => newest_of(read, row, query)?,
-    };
-    let mut position = start;
-    while data.len() < page.limit && bytes < PAGE_PAYLOAD_BYTES && !ended {
-        if seen >= if data.is_empty() { PAGE_SEARCH_MAX } else { PAGE_SCAN_MAX } {
-            break;
-        }
-        // One at a time where each may be large: a page ends between two steps.
-        let wanted = if query.shows_payloads() { 1 } else { page.limit - data.len() };
-        let listed = history::list_from(read, row.target(), position, wanted, page.direction())?;
-        seen += listed.records.len();
-        ended = listed.is_end || is_past(&listed.records, query, page.is_back());
-        position = listed.position;
-        for record in listed.records.iter().filter(|record| query.keeps(record, &filter)) {
-            // An event past its retention takes its attempts with it.
-            if let Some(event) = log::get(read, row.app, record.seq)?.filter(|event| filter.fits(event)) {
-                bytes += if query.shows_payloads() { event.payload.len() } else { 0 };
-                data.push(query.show(record, &event, row, url_called(read, row, record)?));
-            }
-        }
-    }
-    let (newest, oldest) = if page.is_back() { (position, start) } else { (start, position) };
-    if page.is_back() {
-        data.reverse();
-    }
-    let some = |text: String| (seen > 0).then_some(text);
-    Ok(ListResponse {
-        data,
-        iterator: page.next_iterator(some(oldest.to_text())),
-        prev_iterator: some(format!("-{}", newest.to_text())),
-        done: ended,
-    })
-}
-
-/// Where the first page begins: above all attempts that there are, or that there were before a time.
-fn newest_of(read: &(impl Read + ?Sized), row: &Endpoint, query: &ListQuery) -> Result<HistoryPosition, ApiError> {
-    let newest = history::newest(read, row.target())?;
-    let Some(Timestamp(before)) = query.before else { return Ok(newest) };
-    Ok(HistoryPosition {
-        // No first attempt before a time is for a message taken at that time or later.
-        first_below: log::before_time(read, row.app, before)?.next().min(newest.first_below),
-        later_before: (before, Seq::ZERO).min(newest.later_before),
-    })
-}
-
-/// The URL that an attempt called, as far as it is known.
-pub(super) fn url_called(
-    read: &(impl Read + ?Sized),
-    row: &Endpoint,
-    record: &AttemptRecord,
-) -> Result<Option<String>, ApiError> {
-    Ok(endpoint_url::get(read, row.target(), record.url_number, &row.url)?)
-}
-
-/// An endpoint that is there, or that was deleted and has attempts yet: by its id or, while it is there, its uid.
-pub(super) fn find_ever(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
-    if let Some(found) = find_endpoint(read, app, text)? {
-        return Ok(Some(found));
-    }
-    let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) else { return Ok(None) };
-    let deleted = deleted_endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
-    Ok(deleted.filter(|row| row.public_id() == text))
-}
-
-/// Whether everything further on is older than asked for, or newer when going back. First attempts are in order of their
-/// messages, not quite of their time, so this waits until they are beyond by more than attempts in flight can overlap.
-fn is_past(records: &[AttemptRecord], query: &ListQuery, is_back: bool) -> bool {
-    const OVERLAP_MS: u64 = 10 * 60_000;
-    let Some(last) = records.last() else { return false };
-    match (is_back, query.after, query.before) {
-        (false, Some(Timestamp(after)), _) => last.started_at.plus_ms(OVERLAP_MS) < after,
-        (true, _, Some(Timestamp(before))) => before.plus_ms(OVERLAP_MS) < last.started_at,
-        _ => false,
-    }
+    let (limit, iterator) = (query.limit, query.iterator.as_deref());
+    let asked = AskedPage::new(limit, iterator, Ordering::Descending, endpoint_place(row.id))?;
+    let list = state.answer(move |state| {
+        let listed = attempt::list_of_endpoint(state.view(), row, &query.filter(), &asked.page)?;
+        Ok(asked.respond(listed, text_of_cut, |attempt| query.show(attempt)))
+    });
+    list.await
 }
 
 /// Lists the attempts of a message at all endpoints, newest first; of an application with more than 10,000 endpoints
@@ -251,8 +128,19 @@ pub(crate) async fn by_message(
 
 /// A page of the attempts of a message.
 pub(super) async fn list_of_message(state: Reader, event: Event, query: ListQuery) -> Result<JsonBytes, ApiError> {
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, Place::from_text)?;
-    state.answer(move |state| page_of_message(&**state.store(), &event, &query, &page)).await
+    let asked = AskedPage::new(query.limit, query.iterator.as_deref(), Ordering::Descending, message_place)?;
+    let list = state.answer(move |state| {
+        let only = match &query.endpoint_id {
+            Some(text) => {
+                let found = attempt::find_endpoint_ever(state.view(), event.app, text)?;
+                Some(found.ok_or(ApiError::NotFound("endpoint"))?)
+            }
+            None => None,
+        };
+        let listed = attempt::list_of_message(state.view(), &event, only, &query.filter(), &asked.page)?;
+        Ok(asked.respond(listed, text_of_message_place, |attempt| query.show(attempt)))
+    });
+    list.await
 }
 
 /// Gets an attempt.
@@ -267,28 +155,10 @@ pub(crate) async fn get(
 ) -> Result<Json<MessageAttemptOut>, ApiError> {
     let text = path.get("attempt_id")?.to_owned();
     let shown = state.read(move |state| {
-        let read = &**state.store();
-        let (record, row) = find(read, &event, &text)?;
-        let url = url_called(read, &row, &record)?;
-        Ok(MessageAttemptOut::of(&record, &event, &row, url, true))
+        let found = attempt::find(state.view(), &event, &text)?.ok_or(ApiError::NotFound("attempt"))?;
+        Ok(MessageAttemptOut::of(&found, true))
     });
     Ok(Json(shown.await?))
-}
-
-/// The attempt of an id, with its endpoint.
-fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<(AttemptRecord, Endpoint), ApiError> {
-    let missing = ApiError::NotFound("attempt");
-    let Some(parts) = IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.low == event.seq.0) else {
-        return Err(missing);
-    };
-    let target = EndpointRef { app: event.app, endpoint: EndpointId(parts.number) };
-    let living = endpoint::get(read, target)?;
-    let Some(row) = living.map_or_else(|| deleted_endpoint::get(read, target), |row| Ok(Some(row)))? else {
-        return Err(missing);
-    };
-    let records = history::of_message(read, target, event.seq)?;
-    let found = records.into_iter().find(|record| attempt_id(row.id, record.seq, record.started_at) == text);
-    Ok((found.ok_or(missing)?, row))
 }
 
 /// Forgets the response of an attempt.
@@ -297,16 +167,11 @@ fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<(Attem
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedMessage(message): NamedMessage,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
-    let text = path.get("attempt_id")?.to_owned();
-    state
-        .change(move |txn| {
-            let (record, row) = find(txn, &event, &text)?;
-            history::expunge(txn, row.target(), record.seq, record.started_at)?;
-            Ok(())
-        })
-        .await?;
+    let attempt = path.get("attempt_id")?.to_owned();
+    state.control.submit(scope, ExpungeResponse { message, attempt }).await?;
     Ok(NO_CONTENT)
 }

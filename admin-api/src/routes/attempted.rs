@@ -1,34 +1,23 @@
 //! Deliveries from either side: the messages of an endpoint, the endpoints of a message, each with how it stands.
-//!
-//! Deliberately computed when asked for: a delivery that went well has no row that could be listed.
 
+use super::filter::message_filter;
+use super::message::{message_of, text_of_message};
 use super::params::{EndpointPath, MessagePath};
-use super::rows::number_of;
-use super::walk::{MessageFilter, key_of, page_of};
 use crate::dto::attempt::{EndpointMessageOut, MessageEndpointOut};
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message::MessageOut;
-use crate::dto::status::MessageStatus;
+use crate::dto::message_answer::MessageOut;
+use crate::dto::status::{MessageStatus, status_filter};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
-use crate::limits::PAGE_SCAN_MAX;
-use crate::paging::{Ordering, Page, PageQuery};
+use crate::paging::{AskedPage, Ordering, PageQuery, place_of, text_of};
 use crate::reader::Reader;
-use crate::state::ApiState;
-use engine::delivery_state::delivery_state_of_deleted;
+use control::query::message;
+use control::query::status::Standing;
 use model::id::IdKind;
-use model::{Endpoint, EndpointId, Event};
 use serde::Deserialize;
-use storage::tables::deleted_endpoint;
 use utoipa::IntoParams;
-
-/// An endpoint, whether it was deleted, and how the delivery to it stands.
-type Destination = (Endpoint, bool, (MessageStatus, Option<Timestamp>));
-
-/// Endpoints read in one step.
-const ENDPOINTS_PER_STEP: usize = 256;
 
 /// The parameters of the messages of an endpoint.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -73,19 +62,16 @@ pub(crate) async fn messages(
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<MessagesQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(row.app))?;
-    let filter = MessageFilter::new(query.event_types.as_deref(), query.channel.clone(), query.before, query.after)
-        .with_tag(query.tag.clone());
+    let (limit, iterator) = (query.limit, query.iterator.as_deref());
+    let asked = AskedPage::new(limit, iterator, Ordering::Descending, message_of(row.app))?;
+    let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
+    let statuses = status_filter(query.status, query.expanded_statuses);
     let list = state.answer(move |state| {
-        let (read, standings) = (&**state.store(), state.standings(&row)?);
-        page_of(read, row.app, &filter, &page, |event| {
-            let standing = MessageStatus::of_delivery(&standings.of(read, event)?)
-                .filter(|(status, _)| status.passes(query.status, query.expanded_statuses));
-            Ok(standing.map(|(status, next_attempt)| {
-                let message = MessageOut::of(event, query.with_content);
-                EndpointMessageOut::of(message, status.shown(query.expanded_statuses), next_attempt)
-            }))
-        })
+        let listed = message::list_of_endpoint(state.view(), &row, &filter, statuses, &asked.page)?;
+        Ok(asked.respond(listed, text_of_message, |(event, standing)| {
+            let shown = Standing { status: statuses.shown(standing.status), ..*standing };
+            EndpointMessageOut::of(MessageOut::of(event, query.with_content), shown)
+        }))
     });
     list.await
 }
@@ -99,46 +85,10 @@ pub(crate) async fn destinations(
     InMessage(event): InMessage,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let page = query.page(|text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
-    state.answer(move |state| page_of_destinations(state, &event, &page)).await
-}
-
-/// Looks at a bounded number of endpoints: a page that ends for this reason is short, and says that there is more.
-fn page_of_destinations(
-    state: &ApiState,
-    event: &Event,
-    page: &Page<EndpointId>,
-) -> Result<ListResponse<MessageEndpointOut>, ApiError> {
-    let (mut found, mut seen, mut after): (Vec<Destination>, _, _) = (Vec::new(), 0, page.after);
-    let (mut has_more, mut last_seen) = (false, None);
-    let read = &**state.store();
-    'steps: loop {
-        let rows = deleted_endpoint::list_with_living(read, event.app, after, ENDPOINTS_PER_STEP, page.direction())?;
-        let is_last = rows.len() < ENDPOINTS_PER_STEP;
-        for (row, deleted) in rows {
-            if found.len() == page.limit || seen == PAGE_SCAN_MAX {
-                has_more = true;
-                break 'steps;
-            }
-            seen += 1;
-            after = Some(row.id);
-            last_seen = Some(row.public_id());
-            let delivery = match deleted {
-                true => delivery_state_of_deleted(read, row.target(), event.seq)?,
-                false => state.standings(&row)?.of(read, event)?,
-            };
-            if let Some(standing) = MessageStatus::of_destination(&delivery) {
-                found.push((row, deleted, standing));
-            }
-        }
-        if is_last {
-            break;
-        }
-    }
-    let show = |(row, deleted, standing): &Destination| MessageEndpointOut::of(row, *deleted, *standing);
-    let mut list = page.respond(found, |(row, _, _)| row.public_id(), show);
-    if let Some(id) = last_seen.filter(|_| has_more) {
-        page.cut_short(&mut list, &id);
-    }
-    Ok(list)
+    let asked = query.page(place_of(IdKind::Endpoint))?;
+    let list = state.answer(move |state| {
+        let listed = message::destinations(state.view(), &event, &asked.page)?;
+        Ok(asked.respond(listed, text_of(IdKind::Endpoint), MessageEndpointOut::of))
+    });
+    list.await
 }

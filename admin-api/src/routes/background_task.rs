@@ -4,7 +4,6 @@
 //! another's is not found.
 
 use super::params::TaskPath;
-use super::rows::number_of;
 use crate::auth::By;
 use crate::dto::fields::ListResponse;
 use crate::dto::job::BackgroundTaskOut;
@@ -12,15 +11,15 @@ use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
 use crate::extract::{PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering, place_of, text_of};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::query::job;
 use model::Job;
 use model::id::IdKind;
 use serde::Deserialize;
-use storage::tables::job;
 use utoipa::IntoParams;
 
 /// The parameters of the list.
@@ -52,14 +51,10 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
-    let page = Page::new(query.limit, query.iterator.as_deref(), order, |text| number_of(IdKind::Job, text))?;
+    let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, place_of(IdKind::Job))?;
     let list = state.answer(move |state| {
-        let source =
-            |after: Option<&u32>, limit| Ok(job::list(&**state.store(), after.copied(), limit, page.direction())?);
-        let place = |row: &Job| (row.number, row.public_id());
-        // Jobs of all applications are one list.
-        let found = page.find(source, place, |row| Ok(scope.reaches(row.target.app) && keeps(row, &query)))?;
-        Ok(page.respond_found(found, Job::public_id, |row| BackgroundTaskOut::from(row)))
+        let listed = job::list(state.view(), scope, &asked.page, |job| keeps(job, &query))?;
+        Ok(asked.respond(listed, text_of(IdKind::Job), |row| BackgroundTaskOut::from(row)))
     });
     list.await
 }
@@ -78,10 +73,6 @@ pub(crate) async fn get(
     By(scope): By,
     path: PathTexts,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
-    let text = path.get("task_id")?;
-    let missing = ApiError::NotFound("background task");
-    let Some(number) = number_of(IdKind::Job, text) else { return Err(missing) };
-    let found = job::get(&**state.store(), number)?;
-    let found = found.filter(|job| job.public_id() == text && scope.reaches(job.target.app));
-    Ok(Json((&found.ok_or(missing)?).into()))
+    let found = job::get(state.view(), scope, path.get("task_id")?)?;
+    Ok(Json((&found.ok_or(ApiError::NotFound("background task"))?).into()))
 }

@@ -3,6 +3,7 @@
 //! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
 //! endpoint redrives that endpoint.
 
+use super::message::{message_of, text_of_message};
 use super::once::Keyed;
 use super::params::{DeliveryPath, EndpointPath};
 use crate::auth::By;
@@ -22,10 +23,9 @@ use axum::extract::State;
 use control::Checks;
 use control::command::delivery::{ForgetDeadLetter, Redrive};
 use control::command::job::StartJob;
+use control::query::dead_letter;
 use http::StatusCode;
-use model::id::{IdKind, IdParts, message_id};
-use model::{DeadLetter, Event, JobKind, Seq, UnixMs};
-use storage::tables::{dead_letter, log};
+use model::JobKind;
 
 /// Lists the dead letters of an endpoint, in the order of their messages.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter", tag = "Dead Letter",
@@ -36,23 +36,10 @@ pub(crate) async fn list(
     InEndpoint(row): InEndpoint,
     QueryParams(query): QueryParams<PageQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let app = row.app;
-    let read_key = |text: &str| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0);
-    let page = query.page(read_key)?;
+    let asked = query.page(message_of(row.app))?;
     let list = state.answer(move |state| {
-        let (read, after) = (&**state.store(), page.after.map(|parts| Seq(parts.low)));
-        let letters = dead_letter::list(read, row.target(), after, page.read_limit(), page.direction())?;
-        let with_event = letters.into_iter().map(|(seq, letter)| {
-            // Payloads are not shown, and those of a whole page would be a lot to hold.
-            let event = log::get(read, app, seq)?.map(|event| Event { payload: Default::default(), ..event });
-            let taken_at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
-            Ok((message_id(app, seq, taken_at), event, letter))
-        });
-        let rows = with_event.collect::<Result<Vec<(String, Option<Event>, DeadLetter)>, ApiError>>()?;
-        let show = |(id, event, letter): &(String, Option<Event>, DeadLetter)| {
-            DeadLetterOut::of(id.clone(), event.as_ref(), letter)
-        };
-        Ok(page.respond(rows, |(id, _, _)| id.clone(), show))
+        let listed = dead_letter::list(state.view(), &row, &asked.page)?;
+        Ok(asked.respond(listed, text_of_message, DeadLetterOut::of))
     });
     list.await
 }

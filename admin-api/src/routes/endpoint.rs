@@ -4,25 +4,22 @@
 
 use super::once::Keyed;
 use super::params::{AppPath, EndpointPath};
-use super::rows::number_of;
 use crate::auth::By;
 use crate::dto::endpoint::{EndpointIn, EndpointOut, EndpointPatch};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT, put_status};
-use crate::extract::NamedEndpoint;
-use crate::extract::{InApp, InEndpoint, JsonBody, OfApp, QueryParams};
+use crate::extract::{InApp, InEndpoint, JsonBody, NamedEndpoint, OfApp, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, PageQuery};
+use crate::paging::{Ordering, PageQuery, place_of, text_of};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use control::Checks;
 use control::command::endpoint::{CreateEndpoint, DeleteEndpoint, PatchEndpoint, PutEndpoint};
+use control::query::endpoint;
 use http::StatusCode;
 use model::id::IdKind;
-use model::{Endpoint, EndpointId};
-use storage::tables::endpoint;
 
 /// Lists the endpoints of an application, newest first unless asked otherwise.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.list",
@@ -32,10 +29,10 @@ pub(crate) async fn list(
     QueryParams(query): QueryParams<PageQuery>,
     InApp(app): InApp,
 ) -> Result<JsonBytes, ApiError> {
-    let page = query.page_in(Ordering::Descending, |text| number_of(IdKind::Endpoint, text).map(EndpointId))?;
+    let asked = query.page_in(Ordering::Descending, place_of(IdKind::Endpoint))?;
     let list = state.answer(move |state| {
-        let rows = endpoint::list(&**state.store(), app.id, page.after, page.read_limit(), page.direction())?;
-        Ok(page.respond(rows, Endpoint::public_id, |row| EndpointOut::from(row)))
+        let listed = endpoint::list(state.view(), app.id, &asked.page)?;
+        Ok(asked.respond(listed, text_of(IdKind::Endpoint), |row| EndpointOut::from(row)))
     });
     list.await
 }

@@ -10,7 +10,7 @@ use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT, put_status};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
@@ -19,10 +19,9 @@ use control::Checks;
 use control::checks::is_name;
 use control::command::event_type::{ArchiveEventType, ExpungeEventType, PatchEventType, PutEventType};
 use control::limits::NAME_MAX;
+use control::query::event_type;
 use http::StatusCode;
-use model::EventType;
 use serde::Deserialize;
-use storage::tables::event_type;
 use utoipa::IntoParams;
 
 /// The parameters of the list.
@@ -61,16 +60,10 @@ pub(crate) struct DeleteQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<EventTypeOut>)))]
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuery>) -> Result<JsonBytes, ApiError> {
     let read_key = |text: &str| is_name(text).then(|| text.to_owned());
-    let page = Page::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
+    let asked = AskedPage::new(query.limit, query.iterator.as_deref(), query.order.unwrap_or_default(), read_key)?;
     let list = state.answer(move |state| {
-        let read = &**state.store();
-        let source = |after: Option<&String>, limit| {
-            Ok(event_type::list(read, after.map(String::as_str), limit, page.direction())?)
-        };
-        let place = |row: &EventType| (row.name.clone(), row.name.clone());
-        let found = page.find(source, place, |row| Ok(query.include_archived || !row.archived))?;
-        let show = |row: &EventType| EventTypeOut::of(row, query.with_content);
-        Ok(page.respond_found(found, |row| row.name.clone(), show))
+        let listed = event_type::list(state.view(), query.include_archived, &asked.page)?;
+        Ok(asked.respond(listed, String::clone, |row| EventTypeOut::of(row, query.with_content)))
     });
     list.await
 }
@@ -94,7 +87,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/event-type/{event_type_name}", tag = "Event Type",
     operation_id = "v1.event-type.get", params(EventTypePath), responses((status = 200, body = EventTypeOut)))]
 pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Result<Json<EventTypeOut>, ApiError> {
-    let row = event_type::get(&**state.store(), path.get("event_type_name")?)?;
+    let row = event_type::get(state.view(), path.get("event_type_name")?)?;
     Ok(Json(EventTypeOut::of(&row.ok_or(ApiError::NotFound("event type"))?, true)))
 }
 

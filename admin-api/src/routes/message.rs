@@ -3,27 +3,30 @@
 //! A 202 means that the message is on the disk. Deliberately no look at endpoints: a message that none of them wants is
 //! taken all the same, and says so when asked about.
 
+use super::filter::message_filter;
 use super::params::{AppPath, MessagePath};
-use super::walk::{MessageFilter, key_of, page_of};
 use crate::auth::By;
 use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
-use crate::dto::message::{MessageIn, MessageOut, answer_of};
+use crate::dto::message::MessageIn;
+use crate::dto::message_answer::{MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::NamedMessage;
 use crate::extract::{IdempotencyKey, InApp, InMessage, PathTexts, QueryParams, RawBody};
 use crate::json::{self, JsonBytes};
-use crate::paging::{Ordering, Page};
+use crate::paging::{AskedPage, Ordering};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
 use bytes::Bytes;
 use control::command::application::EnsureApplication;
 use control::command::message::{ExpungePayload, PushMessages, accepted};
+use control::query::message;
 use control::{Checks, Scope};
 use http::StatusCode;
-use model::{AppId, Event};
+use model::AppId;
+use model::id::{IdKind, IdParts};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -92,7 +95,7 @@ pub(crate) async fn push(
     let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
     let message = message.into_new(body, key)?;
-    let app = match (state.app_id(text)?, application) {
+    let app = match (state.control.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
         // Else the message would go to another application than the one that is made.
         (None, Some(application)) if application.uid.as_set().map(String::as_str) != Some(text) => {
@@ -124,11 +127,24 @@ pub(crate) async fn list(
     InApp(app): InApp,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
-    let page = Page::new(query.limit, query.iterator.as_deref(), Ordering::Descending, key_of(app.id))?;
-    let filter =
-        MessageFilter::new(query.event_types.as_deref(), query.channel, query.before, query.after).with_tag(query.tag);
-    let show = move |event: &Event| Ok(Some(MessageOut::of(event, query.with_content)));
-    state.answer(move |state| page_of(&**state.store(), app.id, &filter, &page, show)).await
+    let (limit, iterator) = (query.limit, query.iterator.as_deref());
+    let asked = AskedPage::new(limit, iterator, Ordering::Descending, message_of(app.id))?;
+    let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
+    let list = state.answer(move |state| {
+        let listed = message::list(state.view(), app.id, &filter, &asked.page)?;
+        Ok(asked.respond(listed, text_of_message, |event| MessageOut::of(event, query.with_content)))
+    });
+    list.await
+}
+
+/// Reads the id of a message of this application as a place.
+pub(super) fn message_of(app: AppId) -> impl Fn(&str) -> Option<IdParts> {
+    move |text| IdParts::from_text(IdKind::Message, text).filter(|parts| parts.number == app.0)
+}
+
+/// Writes [`message_of`].
+pub(super) fn text_of_message(place: &IdParts) -> String {
+    place.to_text(IdKind::Message)
 }
 
 /// Gets a message.

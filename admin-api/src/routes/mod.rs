@@ -30,12 +30,10 @@ pub(crate) mod dead_letter;
 pub(crate) mod recover;
 pub(crate) mod resend;
 
-mod exclusion;
-mod message_attempts;
+mod attempt_places;
+mod filter;
 mod once;
 mod params;
-mod rows;
-mod walk;
 
 use crate::state::ApiState;
 use axum::Router;

@@ -66,7 +66,7 @@ async fn over_span(
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let span = Span { since: body.since.0, until: body.until.map_or(state.now(), |until| until.0) };
     let app = endpoint.app;
-    let positions = state.read(move |state| Ok(positions(&**state.store(), app, span)?)).await?;
+    let positions = state.read(move |state| Ok(positions(state.view(), app, span)?)).await?;
     let command = StartJob { endpoint, kind: kind(span), positions: Some(positions) };
     let changed = state.control.submit_once(scope, command, Checks::default(), once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))

@@ -5,7 +5,8 @@
 use super::params::EndpointPath;
 use crate::auth::By;
 use crate::dto::event_type::example_of;
-use crate::dto::message::{EventExampleIn, MessageOut};
+use crate::dto::message::EventExampleIn;
+use crate::dto::message_answer::MessageOut;
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
 use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
@@ -15,10 +16,10 @@ use axum::extract::State;
 use bytes::Bytes;
 use control::Checks;
 use control::command::message::{PushMessages, accepted};
+use control::query::event_type;
 use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
-use storage::tables::event_type;
 
 /// The type of the example that asks for nothing but to be received. It is in no catalogue.
 const PING: &str = "svix.ping";
@@ -70,7 +71,7 @@ fn example(state: &ApiState, name: &str, index: Option<usize>) -> Result<Map<Str
     if name == PING && index.is_none() {
         return Ok(Map::from_iter([("success".to_owned(), true.into())]));
     }
-    let row = event_type::get(&**state.store(), name)?.ok_or(ApiError::NotFound("event type"))?;
+    let row = event_type::get(state.view(), name)?.ok_or(ApiError::NotFound("event type"))?;
     let from_schema = row.schemas.and_then(|schemas| example_of(&schemas, index.unwrap_or(0)));
     match (from_schema, index) {
         (Some(example), _) => Ok(example),

@@ -1,7 +1,8 @@
 //! The router with a key, and answers taken apart.
 
-use admin_api::{ApiLimits, ApiService, ApiState, KeyHash, Origin, service};
+use admin_api::{ApiLimits, ApiService, ApiState, Origin, service};
 use axum::body::Body;
+use control::key::KeyHash;
 use engine::retention::Limits;
 use engine::seal::MasterKey;
 use engine::{Engine, EngineConfig};

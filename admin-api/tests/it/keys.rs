@@ -1,7 +1,7 @@
 //! Keys and how far they reach.
 
 use crate::harness::{Api, column, target};
-use admin_api::{KeyHash, generate_key};
+use control::key::{KeyHash, generate_key, is_key};
 use model::{ApiKeyRow, AppId, UnixMs};
 use serde_json::json;
 use storage::tables::api_key;
@@ -64,7 +64,7 @@ async fn a_key_is_shown_once_works_at_once_and_stops_at_once() {
     assert_eq!((&created["name"], &created["appId"]), (&json!("backend"), &own["id"]));
     assert!(created["createdAt"].is_string());
     let key = created["key"].as_str().unwrap();
-    assert!(admin_api::is_key(key));
+    assert!(is_key(key));
     let bearer = format!("Bearer {key}");
     api.request("GET", "/app/own", &[("authorization", &bearer)], "").await.expect(200);
 

@@ -52,7 +52,7 @@ async fn an_api_key_that_is_asked_for_again_is_the_same_and_lies_nowhere() {
     let body = json!({"name": "backend", "appId": "acme"});
     let created = twice(&api, "/api-key", body.clone(), json!({"name": "backend"})).await;
     let key = created["key"].as_str().unwrap();
-    assert!(admin_api::is_key(key));
+    assert!(control::key::is_key(key));
     let bearer = format!("Bearer {key}");
     api.request("GET", "/app/acme", &[("authorization", &bearer)], "").await.expect(200);
     assert_eq!(api.all("/api-key").await.0.len(), 1);

@@ -1,4 +1,4 @@
-//! Commands on one delivery: send it once more, redrive or forget its dead letter, forget the response of an attempt.
+//! Commands on one delivery: send it once more, redrive or forget its dead letter.
 //!
 //! An order to send is put in line whatever the endpoint's filter and the state of the delivery, and gets a fresh round of
 //! attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and in its turn.

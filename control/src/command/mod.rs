@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod application;
+pub mod attempt;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
@@ -146,7 +147,7 @@ pub enum Changed<T> {
 
 impl<T> Changed<T> {
     /// As it was; none for what is new.
-    pub fn old(&self) -> Option<&T> {
+    pub fn before(&self) -> Option<&T> {
         match self {
             Changed::Created(_) => None,
             Changed::Updated { old, .. } | Changed::Deleted(old) => Some(old),
@@ -155,7 +156,7 @@ impl<T> Changed<T> {
     }
 
     /// As it is; none for what is gone.
-    pub fn new(&self) -> Option<&T> {
+    pub fn after(&self) -> Option<&T> {
         match self {
             Changed::Created(new) | Changed::Updated { new, .. } => Some(new),
             Changed::Nothing(same) | Changed::Repeated(same) => Some(same),

@@ -1,6 +1,8 @@
 //! What holds for every command: names, old and new, once.
 
+use super::api_key::*;
 use super::application::*;
+use super::attempt::*;
 use super::delivery::*;
 use super::endpoint::*;
 use super::event_type::*;
@@ -60,7 +62,10 @@ fn no_two_commands_have_one_name() {
         name_of::<Resend>(),
         name_of::<Redrive>(),
         name_of::<ForgetDeadLetter>(),
+        name_of::<ExpungeResponse>(),
         name_of::<StartJob>(),
+        name_of::<CreateApiKey>(),
+        name_of::<RevokeApiKey>(),
     ];
     let names: HashSet<&str> = all.iter().map(|(name, _)| *name).collect();
     assert_eq!(names.len(), all.len());
@@ -75,15 +80,15 @@ fn a_change_answers_old_and_new_and_a_deletion_what_went() {
     let bench = Bench::default();
     let app = application(&bench);
     let made = bench.run(create(app, "e")).unwrap();
-    assert!(made.is_new() && made.old().is_none());
+    assert!(made.is_new() && made.before().is_none());
     let patch = PatchEndpoint { endpoint: name(app, "e"), fields: at_url("https://example.org/"), secret: None };
     let changed = bench.run(patch).unwrap();
-    assert_eq!(changed.old(), made.new());
-    assert_eq!(changed.new().unwrap().url, "https://example.org/");
-    let stored = endpoint::get(&bench.store, changed.new().unwrap().target()).unwrap();
-    assert_eq!(stored.as_ref(), changed.new(), "the new one is what lies on the disk");
+    assert_eq!(changed.before(), made.after());
+    assert_eq!(changed.after().unwrap().url, "https://example.org/");
+    let stored = endpoint::get(&bench.store, changed.after().unwrap().target()).unwrap();
+    assert_eq!(stored.as_ref(), changed.after(), "the new one is what lies on the disk");
     let gone = bench.run(DeleteEndpoint { endpoint: name(app, "e") }).unwrap();
-    assert_eq!((gone.old(), gone.new()), (changed.new(), None));
+    assert_eq!((gone.before(), gone.after()), (changed.after(), None));
     let thing = gone.into_thing();
     assert_eq!((Thing::app(&thing), thing.id().is_empty()), (Some(app), false));
     let gone = bench.run(DeleteApplication { text: "none".to_owned() });
@@ -98,7 +103,7 @@ fn a_repetition_changes_nothing_and_another_content_is_refused() {
     let made = bench.run_once(create(app, "e"), &once).unwrap();
     let again = bench.run_once(create(app, "e"), &once).unwrap();
     assert!(matches!(again, Changed::Repeated(_)));
-    assert_eq!(again.new(), made.new());
+    assert_eq!(again.after(), made.after());
     let other = bench.run_once(create(app, "f"), &Once::new("key".to_owned(), b"other"));
     assert!(matches!(other, Err(Error::KeyReused)));
     assert_eq!(endpoint::count(&bench.store, app).unwrap(), 1);

@@ -1,1 +1,40 @@
-//! Looks at the store: what is read for one answer, and in which order.
+//! Queries: what is read of the store for one answer, in which order, and how much of it at most.
+//!
+//! Each is a function over [`View`] that answers rows of `model`, or a plain struct of this crate. A list answers a
+//! [`Listed`](paging::Listed) page; the text form of its places is the surface's. They block on the disk, so those that read
+//! more than a few rows are called from a thread that may.
+
+pub mod bounds;
+pub mod paging;
+pub mod status;
+
+pub(crate) mod app_names;
+pub mod application;
+pub mod endpoint;
+pub mod endpoint_state;
+pub mod event_type;
+pub mod key;
+pub mod usage;
+
+pub mod log;
+pub mod message;
+
+pub mod attempt;
+pub mod dead_letter;
+pub mod job;
+
+#[cfg(test)]
+mod testing;
+
+use crate::control::Control;
+
+/// What queries read: the store as far as it is committed.
+pub type View = dyn storage::Store;
+
+impl Control {
+    /// What queries read.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &**self.store()
+    }
+}

@@ -7,7 +7,7 @@
 //! ```
 //! Both sides answer in the same words, so that a script does not notice which one it met. The store comes first so that
 //! the first key can be made before the first start, and a lost root key does not lock anyone out who holds the disk. A
-//! key is shown once, when it is created. The rules on keys are in `admin_api::auth::registry`.
+//! key is shown once, when it is created. The rules on keys are in `control::command::api_key`.
 
 mod offline;
 mod running;
@@ -21,7 +21,7 @@ use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::keys::{Environment, KeyError};
 use crate::time_text::time_text;
-use admin_api::auth::registry::{KeyInfo, RegistryError};
+use control::query::key::KeyInfo;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,16 +43,13 @@ pub(crate) enum KeyCommandError {
     NoDataDir(PathBuf),
     /// The rules of keys, or the store.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Command(#[from] control::Error),
     /// No key is called so.
     #[error("there is no key with the id or name `{0}`")]
     UnknownKey(String),
     /// More than one to revoke.
     #[error("`{0}` is the beginning of more than one key's id")]
     Ambiguous(String),
-    /// The system gave no random bytes.
-    #[error("the system gave no random bytes for a key")]
-    NoRandomness,
     /// A server runs, but who knows where.
     #[error("{in_use}, and its address is not known (`listen` is {listen}): name it by --url")]
     NoAddress {

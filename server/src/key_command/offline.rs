@@ -1,11 +1,12 @@
 //! API keys in a data directory that no server has open. The directory is locked, so no writer thread is needed.
 
 use super::KeyCommandError;
-use admin_api::KeyHash;
-use admin_api::auth::registry::{self, KeyInfo, NewKey, RegistryError};
+use control::command::api_key::{CreateApiKey, RevokeApiKey};
+use control::control::apply_alone;
+use control::query::key::{self, KeyInfo};
+use control::{Quotas, Rules};
 use engine::clock::wall_now;
-use storage::tables::api_key;
-use storage::{Direction, Store, Txn};
+use storage::Store;
 use zeroize::Zeroizing;
 
 /// Creates a key and gives its text. An application may have `most_of_app` keys of its own.
@@ -15,39 +16,31 @@ pub(super) fn create(
     app: Option<String>,
     most_of_app: u32,
 ) -> Result<Zeroizing<String>, KeyCommandError> {
-    let text = admin_api::generate_key().map_err(|_| KeyCommandError::NoRandomness)?;
-    let new = NewKey { hash: KeyHash::of(&text), name, app, now: wall_now(), most_of_app };
-    write(store, |txn| registry::create(txn, new))?;
-    Ok(text)
+    let quotas = Quotas { api_keys: most_of_app, ..Quotas::default() };
+    let rules = Rules { quotas, ..Rules::default() };
+    let command = CreateApiKey { name, app, derived: None };
+    Ok(apply_alone(store, &rules, wall_now(), command)?.into_thing().text)
 }
 
 /// Every key, oldest first.
 pub(super) fn list(store: &dyn Store) -> Result<Vec<KeyInfo>, KeyCommandError> {
-    Ok(registry::list(store, None, api_key::MAX_LISTED, Direction::Forward).map_err(RegistryError::from)?)
+    Ok(key::all(store)?)
 }
 
 /// Revokes a key.
 pub(super) fn revoke(store: &dyn Store, id: &str) -> Result<(), KeyCommandError> {
-    Ok(write(store, |txn| registry::revoke(txn, id))?)
-}
-
-/// One durable write.
-fn write<T>(
-    store: &dyn Store,
-    collect: impl FnOnce(&mut Txn<'_>) -> Result<T, RegistryError>,
-) -> Result<T, RegistryError> {
-    let mut txn = Txn::new(store);
-    let result = collect(&mut txn)?;
-    store.apply(txn.into_parts().0)?;
-    Ok(result)
+    apply_alone(store, &Rules::default(), wall_now(), RevokeApiKey { id: id.to_owned() })?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use control::key::KeyHash;
     use model::{AppId, Application, UnixMs};
+    use storage::Txn;
     use storage::store::MemoryStore;
-    use storage::tables::application;
+    use storage::tables::{api_key, application};
 
     #[test]
     fn a_created_key_is_found_by_its_hash_and_gone_when_revoked() {
@@ -73,7 +66,9 @@ mod tests {
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
         };
-        write(&store, |txn| Ok(application::put(txn, &app)?)).unwrap();
+        let mut txn = Txn::new(&store);
+        application::put(&mut txn, &app).unwrap();
+        store.apply(txn.into_parts().0).unwrap();
         let add = |name: &str, app: Option<&str>| create(&store, name.to_owned(), app.map(str::to_owned), 2);
         add("one", Some("acme")).unwrap();
         add("two", Some("acme")).unwrap();

@@ -6,7 +6,7 @@ use super::{ApiUrl, KeyCommandError};
 use crate::api_client::Api;
 use crate::config::Loaded;
 use crate::keys::{self, Environment};
-use admin_api::auth::registry::KeyInfo;
+use control::query::key::KeyInfo;
 use http::{Method, StatusCode};
 use model::UnixMs;
 use serde::Deserialize;

@@ -8,7 +8,7 @@
 //! No dot ever appears: clients take the text behind a dot for the name of a region.
 //!
 //! A key carries 256 random bits, so one round of SHA-256 is enough to keep it: there is nothing to guess.
-//! Deliberately no lookup and no rights: those are in [`crate::auth`].
+//! No lookup and no rights: those are in [`crate::query::key`].
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -79,10 +79,10 @@ pub fn generate_key() -> Result<Zeroizing<String>, NoRandomness> {
 }
 
 /// The key that a request with an `Idempotency-Key` makes, the same each time it is asked for: HMAC-SHA256 under a hash of
-/// the root key, which is not stored, of a random number and the request's key. Who knows either of these two, as the
-/// store does, is no nearer to it.
+/// the root key, which is not stored, of a random number and the request's key. A reader of the store
+/// knows both of these and is no nearer to the key.
 #[must_use]
-pub(crate) fn derived_key(root: &KeyHash, number: u64, idempotency_key: &str) -> Zeroizing<String> {
+pub fn derived_key(root: &KeyHash, number: u64, idempotency_key: &str) -> Zeroizing<String> {
     const DOMAIN: &[u8] = b"pinion.api-key";
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(&root.0).expect("a key of any length");

@@ -1,11 +1,13 @@
-//! Applications that a list leaves out for what their endpoints are.
+//! Applications as a list, without those that a caller wants left out for what their endpoints are.
 //!
 //! An application's endpoints are read only while all of them so far would leave it out: one that does not ends the look.
 
-use model::{AppId, Endpoint};
-use storage::read::Read;
-use storage::tables::endpoint;
-use storage::{Direction, StoreError};
+use super::paging::{Listed, Page};
+use crate::error::Error;
+use model::id::IdParts;
+use model::{AppId, Application, Endpoint};
+use storage::tables::{application, endpoint};
+use storage::{Direction, Read};
 
 /// Endpoints read in one step.
 const ENDPOINTS_PER_STEP: usize = 64;
@@ -15,21 +17,33 @@ const SVIX_PLAY_HOST: &str = "play.svix.com";
 
 /// Which applications are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Exclusion {
+pub struct Exclusion {
     /// Those that have no endpoints.
-    pub(super) without_endpoints: bool,
+    pub without_endpoints: bool,
     /// Those that have some, all disabled.
-    pub(super) disabled: bool,
+    pub disabled: bool,
     /// Those that have some, all at Svix Play.
-    pub(super) svix_play: bool,
+    pub svix_play: bool,
+}
+
+/// Applications in the order of creation.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn list(
+    read: &(impl Read + ?Sized),
+    exclusion: Exclusion,
+    page: &Page<IdParts>,
+) -> Result<Listed<Application, IdParts>, Error> {
+    let source = |after: Option<&IdParts>, limit| {
+        Ok(application::list(read, after.map(|parts| AppId(parts.number)), limit, page.direction())?)
+    };
+    let place = |row: &Application| IdParts { at: row.created_at, number: row.id.0, low: row.salt };
+    page.find(source, place, |row| Ok(exclusion.keeps(read, row.id)?.then_some(row)))
 }
 
 impl Exclusion {
-    /// Whether the list shows an application.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub(super) fn keeps(self, read: &(impl Read + ?Sized), app: AppId) -> Result<bool, StoreError> {
+    fn keeps(self, read: &(impl Read + ?Sized), app: AppId) -> Result<bool, Error> {
         if self == Exclusion::default() {
             return Ok(true);
         }

@@ -1,15 +1,15 @@
 //! Which application a path names: the answer of the last time, while no application has changed since.
 //!
 //! Every message that is pushed asks this, and reading and decoding a row of the store for it is a thirtieth of all that a
-//! message costs. Owned by the state of the API; bounded by [`NAMES_MAX`] names and forgotten all at once when it is full.
-//! Deliberately no rows: who needs more than the number reads it.
+//! message costs. [`Control`](crate::Control) owns the names; they are bounded by [`NAMES_MAX`] and forgotten all at once when there are
+//! more. It keeps no rows: a caller that needs more than the number reads the row.
 
-use control::find::find_application;
+use crate::error::Error;
+use crate::find::find_application;
 use foldhash::HashMap;
 use model::AppId;
 use std::sync::{PoisonError, RwLock};
-use storage::StoreError;
-use storage::read::Read;
+use storage::Read;
 
 /// Names that are remembered.
 const NAMES_MAX: usize = 16_384;
@@ -30,12 +30,7 @@ struct Known {
 impl AppNames {
     /// The application of an id or a uid. `version` tells whether any has changed since the last time: it was read before
     /// this call.
-    pub(crate) fn find(
-        &self,
-        read: &(impl Read + ?Sized),
-        version: u64,
-        text: &str,
-    ) -> Result<Option<AppId>, StoreError> {
+    pub(crate) fn find(&self, read: &(impl Read + ?Sized), version: u64, text: &str) -> Result<Option<AppId>, Error> {
         // A panic cannot leave it in disorder: each name is put in on its own.
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if known.version == version
@@ -63,25 +58,11 @@ impl AppNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Application, UnixMs};
+    use crate::query::testing::{put_app, write};
     use storage::store::MemoryStore;
-    use storage::tables::application;
-    use storage::{Store, Txn};
 
     fn put(store: &MemoryStore, id: u32, uid: &str) {
-        let mut txn = Txn::new(store);
-        let row = Application {
-            id: AppId(id),
-            salt: 7,
-            uid: Some(uid.to_owned()),
-            name: String::new(),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(1),
-            updated_at: UnixMs(1),
-        };
-        application::put(&mut txn, &row).unwrap();
-        store.apply(txn.into_parts().0).unwrap();
+        write(store, |txn| put_app(txn, id, uid));
     }
 
     #[test]

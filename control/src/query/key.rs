@@ -1,0 +1,146 @@
+//! API keys: which one a caller shows and how far it reaches, and all of them as a list.
+
+use super::paging::{Listed, Page};
+use crate::error::Error;
+use crate::key::KeyHash;
+use crate::scope::Scope;
+use model::{ApiKeyRow, Application, UnixMs};
+use storage::tables::{api_key, application};
+use storage::{Direction, Read};
+
+/// Bytes of the hash that make a key's id: 64 bits do not meet by chance among [`api_key::MAX_LISTED`] keys.
+const ID_BYTES: usize = 8;
+
+/// A key as it is shown: never its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// The beginning of its hash in hex: 16 digits.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The id of the application that it is limited to; none for every application.
+    pub app_id: Option<String>,
+    /// When it was created.
+    pub created_at: UnixMs,
+}
+
+/// The place of a key in the list: by age, then by id.
+pub type KeyPlace = (UnixMs, String);
+
+/// How far a key reaches; none for one that is not known. Both hashes are compared in constant time.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn scope_of(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> Result<Option<Scope>, Error> {
+    if key.matches(root) {
+        return Ok(Some(Scope::All));
+    }
+    let row = api_key::get(read, &key.to_bytes())?.filter(|row| key.matches(&KeyHash::from_bytes(row.hash)));
+    Ok(row.map(|row| row.app.map_or(Scope::All, Scope::Application)))
+}
+
+/// The key of a hash, as it is shown.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn find(read: &(impl Read + ?Sized), key: &KeyHash) -> Result<Option<KeyInfo>, Error> {
+    api_key::get(read, &key.to_bytes())?.map(|row| info_of(read, row)).transpose()
+}
+
+/// Every key, by age. Their number is bounded.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn all(read: &(impl Read + ?Sized)) -> Result<Vec<KeyInfo>, Error> {
+    by_age(read)?.into_iter().map(|(_, row)| info_of(read, row)).collect()
+}
+
+/// Keys by age.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn list(read: &(impl Read + ?Sized), page: &Page<KeyPlace>) -> Result<Listed<KeyInfo, KeyPlace>, Error> {
+    let mut rows = by_age(read)?;
+    if page.direction() == Direction::Reverse {
+        rows.reverse();
+    }
+    let source = |after: Option<&KeyPlace>, limit| {
+        let is_beyond = |place: &KeyPlace| match page.direction() {
+            Direction::Forward => after.is_none_or(|after| place > after),
+            Direction::Reverse => after.is_none_or(|after| place < after),
+        };
+        Ok(rows.iter().filter(|(place, _)| is_beyond(place)).take(limit).cloned().collect())
+    };
+    page.find(source, |(place, _)| place.clone(), |(_, row)| info_of(read, row).map(Some))
+}
+
+/// The id of the key of a hash.
+#[must_use]
+pub fn id_of(hash: &[u8; 32]) -> String {
+    hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A key as it is shown.
+fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, Error> {
+    let app_id = match row.app {
+        None => None,
+        // A key goes with its application; this must never show as one for everything all the same.
+        Some(id) => Some(
+            application::get(read, id)?.map_or_else(|| format!("{id}, deleted"), |app| Application::public_id(&app)),
+        ),
+    };
+    Ok(KeyInfo { id: id_of(&row.hash), name: row.name, app_id, created_at: row.created_at })
+}
+
+fn by_age(read: &(impl Read + ?Sized)) -> Result<Vec<(KeyPlace, ApiKeyRow)>, Error> {
+    let rows = api_key::list(read)?.into_iter();
+    let mut rows: Vec<_> = rows.map(|row| ((row.created_at, id_of(&row.hash)), row)).collect();
+    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::paging::{Order, Start};
+    use crate::query::testing::store_of;
+    use model::AppId;
+
+    fn row(text: &str, app: Option<AppId>, at: u64) -> ApiKeyRow {
+        ApiKeyRow { hash: KeyHash::of(text).to_bytes(), name: text.to_owned(), app, created_at: UnixMs(at) }
+    }
+
+    #[test]
+    fn a_key_reaches_as_far_as_its_row_says_and_an_unknown_one_nowhere() {
+        let store = store_of(|txn| {
+            api_key::put(txn, &row("all", None, 1))?;
+            api_key::put(txn, &row("own", Some(AppId(7)), 1))
+        });
+        let root = KeyHash::of("root");
+        let scope = |text| scope_of(&store, &root, &KeyHash::of(text)).unwrap();
+        assert_eq!((scope("root"), scope("all")), (Some(Scope::All), Some(Scope::All)));
+        assert_eq!((scope("own"), scope("other")), (Some(Scope::Application(AppId(7))), None));
+        // Its application is gone: shown so, and never as a key for everything.
+        let own = find(&store, &KeyHash::of("own")).unwrap().unwrap();
+        assert_eq!(own.app_id.as_deref(), Some("7, deleted"));
+    }
+
+    #[test]
+    fn keys_are_listed_by_age_from_either_end() {
+        let store = store_of(|txn| {
+            [("c", 3), ("a", 1), ("b", 2)]
+                .into_iter()
+                .try_for_each(|(name, at)| api_key::put(txn, &row(name, None, at)))
+        });
+        let names = |order, start| {
+            let listed = list(&store, &Page { limit: 2, order, start }).unwrap();
+            listed.items.into_iter().map(|key| key.name).collect::<String>()
+        };
+        let middle = (UnixMs(2), all(&store).unwrap()[1].id.clone());
+        assert_eq!(names(Order::Ascending, Start::First), "ab");
+        assert_eq!(names(Order::Ascending, Start::Behind(middle.clone())), "c");
+        assert_eq!(names(Order::Ascending, Start::Before(middle.clone())), "a");
+        assert_eq!(names(Order::Descending, Start::First), "cb");
+        assert_eq!(names(Order::Descending, Start::Behind(middle)), "a");
+    }
+}
