@@ -42,7 +42,7 @@ use crate::disk::commit::log::path;
 use crate::disk::commit::table::RowMap;
 use crate::disk::commit::watermark::{self, Watermark};
 use crate::disk::map::data_file;
-use crate::disk::map::held::Held;
+use crate::disk::map::layout::Held;
 use crate::store::{Batch, INLINE_MAX_BYTES, Write};
 
 /// Rows of the map that are handed over at once, in bytes, about.
