@@ -35,7 +35,7 @@ pub enum Change {
 /// How much more (or less) of what is retained a transaction leaves, in bytes of keys and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
-    /// Events: blocks, chunks, their names.
+    /// Events: blocks, payloads, their names.
     pub events: i64,
     /// Attempts.
     pub attempts: i64,
@@ -276,7 +276,7 @@ mod tests {
     fn rows_over_a_limit_are_noticed_before_the_store_refuses_them() {
         let store = MemoryStore::new();
         let mut txn = Txn::new(&store);
-        txn.put("k", vec![0; crate::store::MAX_VALUE_BYTES]);
+        txn.put("k", vec![0; crate::store::INLINE_MAX_BYTES]);
         assert!(txn.check_limits().is_ok());
         txn.put("", "v");
         assert!(txn.check_limits().unwrap_err().is_refusal());

@@ -200,7 +200,7 @@ fn check_quota(quota: &'static str, of: &'static str, count: u32, most: u32) -> 
 /// Each field may be within its own bound, and the whole too long for a row: the store refuses it then.
 fn fits<T>(put: Result<T, StoreError>) -> Result<T, Error> {
     put.map_err(|error| match error {
-        StoreError::ValueTooLarge { bytes } => {
+        StoreError::ValueTooLarge { bytes, .. } => {
             let msg = format!("all fields together have {bytes} bytes, which is more than a row may have");
             Error::invalid(&[], msg, "value_error.any_str.max_length")
         }

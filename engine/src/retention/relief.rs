@@ -16,7 +16,7 @@ const APPS_HELD: usize = 1_024;
 const ROWS_PER_STEP: usize = 4_096;
 
 /// A block at its largest.
-const BLOCK_BYTES: u64 = storage::store::MAX_VALUE_BYTES as u64;
+const BLOCK_BYTES: u64 = storage::store::INLINE_MAX_BYTES as u64;
 
 /// The removal of so many bytes.
 #[derive(Debug)]

@@ -206,13 +206,11 @@ fn is_read_and_goes_on(name: &str) {
 }
 
 #[test]
-#[ignore = "its fixture is made when the rows of this format are final"]
 fn a_store_of_format_4_gives_back_every_row() {
     gives_back_every_row("format-4");
 }
 
 #[test]
-#[ignore = "its fixture is made when the rows of this format are final"]
 fn a_data_directory_of_format_4_is_read_and_goes_on() {
     is_read_and_goes_on("format-4");
 }

@@ -90,7 +90,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let write = (1u8..41, proptest::option::weighted(0.8, prop_oneof![2 => 0usize..64, 1 => 2000usize..8192]));
+    let write = (
+        1u8..41,
+        proptest::option::weighted(0.8, prop_oneof![16 => 0usize..64, 8 => 2000usize..8192, 1 => 65_000usize..70_000]),
+    );
     prop_oneof![
         12 => proptest::collection::vec(write, 1..8).prop_map(Step::Apply),
         4 => (0u8..41, 0u8..42, 0usize..50, any::<bool>()).prop_map(|(a, b, limit, up)| Step::Scan(a, b, limit, up)),

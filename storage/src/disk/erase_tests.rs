@@ -65,7 +65,7 @@ fn traffic(subject: &OnDisk) {
 
 #[test]
 fn a_value_of_any_length_is_gone_from_every_file_wherever_it_had_come_to() {
-    for bytes in [0, 40, 300, 8_000] {
+    for bytes in [0, 40, 300, 8_000, 100_000] {
         for (name, between) in [
             ("in the lap of its own", (|_| {}) as fn(&OnDisk)),
             ("checkpointed", traffic),

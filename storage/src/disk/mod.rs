@@ -10,7 +10,7 @@
 //! - a real fdatasync at the end of every checkpoint ([`map`]), and at creation fsync of everything sled leaves unsynced
 //!   ([`open`]);
 //! - values bounded and segments enlarged so that no leaf spills into `blobs/`, whose files sled never syncs
-//!   ([`MAX_VALUE_BYTES`](crate::store::MAX_VALUE_BYTES), [`map`]), and a net below should one do so ([`map`]);
+//!   ([`INLINE_MAX_BYTES`](crate::store::INLINE_MAX_BYTES), [`map`]), and a net below should one do so ([`map`]);
 //! - a number per commit, kept in the log, in sled with each checkpoint, and in a file beside both, so that a log or a map
 //!   cut short by damage is noticed ([`commit`]);
 //! - panics of sled turned into errors without their message ([`map`]);
@@ -23,7 +23,7 @@
 //! DATA/store/FORMAT      layout version, written last
 //! DATA/store/WATERMARK   number of the last acknowledged commit
 //! DATA/store/log/0, 1    the redo log
-//! DATA/store/values/     large values of events
+//! DATA/store/values/     values of events, and long ones
 //! DATA/store/sled/       sled's: conf, db, snap.*, blobs/ (always empty)
 //! DATA/store.new/        a creation that did not finish; removed by the next one
 //! ```

@@ -118,7 +118,8 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let write = (key(), proptest::option::of(prop_oneof![0usize..64, Just(INLINE_MAX_BYTES)]));
+    let write =
+        (key(), proptest::option::of(prop_oneof![4 => 0usize..64, 1 => INLINE_MAX_BYTES - 1..INLINE_MAX_BYTES + 2]));
     prop_oneof![
         6 => proptest::collection::vec(write, 1..24).prop_map(Step::Apply),
         4 => (key(), key(), 0usize..40, any::<bool>()).prop_map(|(a, b, limit, up)| Step::Scan(a, b, limit, up)),

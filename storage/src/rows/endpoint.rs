@@ -10,7 +10,7 @@
 
 use super::key::key;
 use super::value::{fields, value, variants};
-use crate::store::MAX_VALUE_BYTES;
+use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
@@ -66,16 +66,16 @@ const IN_PIECES: u8 = u8::MAX;
 /// That, and the number of further pieces.
 const LEAD_BYTES: usize = 2;
 
-/// A value as the rows that it takes: the first piece, and what is left for further ones of [`MAX_VALUE_BYTES`] each.
+/// A value as the rows that it takes: the first piece, and what is left for further ones of [`INLINE_MAX_BYTES`] each.
 #[must_use]
 pub fn in_pieces(value: Bytes) -> (Bytes, Bytes) {
     debug_assert!(value.len() <= VALUE_BYTES_MAX, "the number of pieces fits a byte");
-    if value.len() <= MAX_VALUE_BYTES {
+    if value.len() <= INLINE_MAX_BYTES {
         return (value, Bytes::new());
     }
-    let rest = value.slice(MAX_VALUE_BYTES - LEAD_BYTES..);
-    let pieces = rest.len().div_ceil(MAX_VALUE_BYTES) as u8;
-    (Bytes::from([&[IN_PIECES, pieces][..], &value[..MAX_VALUE_BYTES - LEAD_BYTES]].concat()), rest)
+    let rest = value.slice(INLINE_MAX_BYTES - LEAD_BYTES..);
+    let pieces = rest.len().div_ceil(INLINE_MAX_BYTES) as u8;
+    (Bytes::from([&[IN_PIECES, pieces][..], &value[..INLINE_MAX_BYTES - LEAD_BYTES]].concat()), rest)
 }
 
 /// How many further pieces a first one says there are.

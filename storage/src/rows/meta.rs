@@ -29,7 +29,7 @@ pub fn from_value<T: Field>(value: &[u8]) -> Result<T, StoreError> {
 /// Bytes of what is retained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
-    /// Blocks, chunks, names of events.
+    /// Blocks, payloads, names of events.
     pub events: u64,
     /// Attempts.
     pub attempts: u64,

@@ -21,11 +21,11 @@ pub mod endpoint_url;
 pub mod event_type;
 pub mod meta;
 
-pub mod chunk;
 pub mod event;
 pub mod event_uid;
 pub mod expunge_at;
 pub mod idempotency;
+pub mod payload;
 pub mod routed;
 
 pub mod cursor;

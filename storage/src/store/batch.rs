@@ -110,7 +110,7 @@ impl Batch {
                 return Err(StoreError::KeyReserved);
             }
             if write.value_bytes() > MAX_VALUE_BYTES {
-                return Err(StoreError::ValueTooLarge { bytes: write.value_bytes() });
+                return Err(StoreError::ValueTooLarge { bytes: write.value_bytes(), most: MAX_VALUE_BYTES });
             }
         }
         Ok(())

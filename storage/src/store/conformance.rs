@@ -126,7 +126,7 @@ fn values_up_to_the_limit_are_kept_and_over_it_refused(store: &dyn Store) {
     let mut batch = Batch::new();
     batch.put("over", vec![7u8; MAX_VALUE_BYTES + 1]);
     let error = store.apply(batch).unwrap_err();
-    assert!(matches!(error, StoreError::ValueTooLarge { bytes } if bytes == MAX_VALUE_BYTES + 1), "{error}");
+    assert!(matches!(error, StoreError::ValueTooLarge { bytes, .. } if bytes == MAX_VALUE_BYTES + 1), "{error}");
 }
 
 fn keys_outside_the_limits_are_refused(store: &dyn Store) {

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use super::{MAX_BATCH_BYTES, MAX_KEY_BYTES};
 
 /// Whether the process, or the system, has no descriptor left: "too many open files". That has no kind of its own; the
 /// numbers (ENFILE, EMFILE) are the same on every Unix.
@@ -48,11 +48,13 @@ pub enum StoreError {
         /// What was found; never the row's content.
         detail: String,
     },
-    /// A value is longer than [`MAX_VALUE_BYTES`].
-    #[error("a value of {bytes} bytes is over the limit of {MAX_VALUE_BYTES}")]
+    /// A value is longer than [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES), or than rows of its kind may be.
+    #[error("a value of {bytes} bytes is over the limit of {most}")]
     ValueTooLarge {
         /// Its length.
         bytes: usize,
+        /// The limit.
+        most: usize,
     },
     /// A key is empty or longer than [`MAX_KEY_BYTES`].
     #[error("a key of {bytes} bytes is outside 1 to {MAX_KEY_BYTES}")]

@@ -19,12 +19,12 @@ pub use batch::{Batch, Write};
 pub use error::{Poison, StoreError, is_out_of_descriptors};
 pub use memory::MemoryStore;
 
-/// Largest value in bytes. A rule of durability and not of taste: the embedded store moves a page that outgrows its
-/// bound into a file it never makes durable, and this is what keeps pages below it. Larger payloads are cut into chunks.
-pub const MAX_VALUE_BYTES: usize = 8 * 1024;
+/// Largest value in bytes: twice what a request may bring. The embedded store keeps the long ones in files of their own.
+pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Largest value in bytes that the embedded store keeps in the pages of its map. It costs less to read and to write than a
-/// longer one, so rows that are read often are kept below.
+/// Largest value in bytes that the embedded store keeps in the pages of its map: a page that outgrows its bound goes to a file
+/// that is never made durable, and this is what keeps pages below it. Longer values are dearer to read, so rows that are read
+/// often are kept within it.
 pub const INLINE_MAX_BYTES: usize = 8 * 1024;
 
 /// Largest key in bytes. Keys may not be empty, nor begin with 0: what does is the store's own.
@@ -70,7 +70,8 @@ pub trait Store: Send + Sync + 'static {
     /// The rows with keys in `[start, end)`, at most `limit`: the lowest ones in ascending order ([`Direction::Forward`])
     /// or the highest ones in descending order ([`Direction::Reverse`]). Empty when `start >= end` or `limit` is 0.
     ///
-    /// The answer holds up to `limit * (MAX_KEY_BYTES + MAX_VALUE_BYTES)` bytes: the caller bounds memory by `limit`.
+    /// The answer holds all values of up to `limit` rows: the caller bounds memory by `limit`, and asks for few rows at a time
+    /// where values are longer than [`INLINE_MAX_BYTES`].
     ///
     /// # Errors
     ///

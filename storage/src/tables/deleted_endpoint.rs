@@ -5,7 +5,7 @@
 
 use crate::read::Read;
 use crate::rows::{attempt_first, attempt_later, deleted_endpoint};
-use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
+use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{endpoint_url, get_row, put_value, scan, scan_rows};
 use crate::txn::Txn;
@@ -35,7 +35,7 @@ fn shown_of(row: &Endpoint) -> Endpoint {
         ca_pem: String::new(),
         ..row.clone()
     };
-    if deleted_endpoint::to_value(&shown).len() <= MAX_VALUE_BYTES {
+    if deleted_endpoint::to_value(&shown).len() <= INLINE_MAX_BYTES {
         return shown;
     }
     let mut url: String = shown.url.chars().take(1_024).collect();
@@ -188,7 +188,7 @@ mod tests {
             ..plain_endpoint(target(1, 1))
         };
         let shown = shown_of(&long);
-        assert!(deleted_endpoint::to_value(&shown).len() <= MAX_VALUE_BYTES);
+        assert!(deleted_endpoint::to_value(&shown).len() <= INLINE_MAX_BYTES);
         assert_eq!((shown.id, shown.uid, shown.ca_pem.as_str()), (long.id, long.uid.clone(), ""));
         // Its filter does not fit a gap either: it is disabled, moved and deleted all the same.
         let store = TestStore::default();

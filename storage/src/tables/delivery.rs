@@ -15,7 +15,7 @@
 
 use crate::read::Read;
 use crate::rows::{self, KeyKind, KeyRange};
-use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
+use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, log};
 use crate::txn::Txn;
@@ -190,7 +190,7 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
 /// stretch then goes by the endpoint's present filter.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
     let mut value = rows::gap::to_value(gap);
-    if value.len() > MAX_VALUE_BYTES {
+    if value.len() > INLINE_MAX_BYTES {
         value = rows::gap::to_value(&Gap { wanted: None, ..*gap });
     }
     txn.put(rows::gap::encode(target, first), value);

@@ -10,7 +10,7 @@
 
 use crate::read::Read;
 use crate::rows::endpoint_url::{self, PastUrl};
-use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
+use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, log, put_value, scan};
 use crate::txn::Txn;
@@ -23,7 +23,7 @@ const KEPT_MAX: u32 = 64;
 const LATE_MS: u64 = 600_000;
 
 /// Bytes of a URL that are kept at most: with the rest of the row they fit a value.
-const URL_BYTES_MAX: usize = MAX_VALUE_BYTES - 64;
+const URL_BYTES_MAX: usize = INLINE_MAX_BYTES - 64;
 
 /// The number of an endpoint's present URL.
 ///

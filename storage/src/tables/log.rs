@@ -9,12 +9,12 @@ mod removal;
 pub use removal::{LogRemoved, remove_upto};
 
 use crate::read::Read;
-use crate::rows::event::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
+use crate::rows::event::block::{self, BlockBuilder, BlockRecord, PayloadAt};
 use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, StoreError};
-use crate::tables::{put_retained, put_value, remove_retained, row_bytes};
+use crate::tables::{put_payload, put_retained, put_value, remove_retained, row_bytes};
 use crate::txn::{Growth, Txn};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use model::{AppId, Event, EventMore, Seq, UnixMs};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub fn head(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> 
 /// Adds events of one application, consecutive and in order, to the log.
 ///
 /// # Errors
-/// A refusal when an event's type, id and channels alone are more than a block holds.
+/// A refusal when an event's type, id and channels alone are more than a block holds, or its payload more than a value.
 pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), StoreError> {
     let mut builder = BlockBuilder::new();
     for event in events {
@@ -52,12 +52,11 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
                 builder.push(event)
             }
         };
-        if let Some(PayloadAt::Chunked { .. }) = placed {
-            for (index, chunk) in event.payload.chunks(CHUNK_BYTES).enumerate() {
-                let (key, chunk) = (rows::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
-                txn.grow(Growth::events(row_bytes(&key, &chunk)));
-                txn.put(key, chunk);
-            }
+        if let Some(PayloadAt::Apart { .. }) = placed {
+            let (key, payload) = (rows::payload::encode(app, event.seq), block::encode_payload(&event.payload));
+            let growth = Growth::events(row_bytes(&key, &payload));
+            put_payload(txn, key, payload)?;
+            txn.grow(growth);
         }
     }
     write_block(txn, app, &mut builder)
@@ -205,40 +204,34 @@ fn undamaged<T>(read: Result<Option<T>, StoreError>, app: AppId, seq: Seq) -> Re
     }
 }
 
-/// Fetches a chunked payload. None when the event was removed meanwhile.
+/// Fetches a payload that is apart. None when the event was removed meanwhile.
 fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<Event>, StoreError> {
     let mut event = record.event;
-    if let PayloadAt::Chunked { length, chunks } = record.payload_at {
-        let mut payload = BytesMut::with_capacity(length as usize);
-        for index in 0..chunks {
-            let row = read.get(&rows::chunk::encode(event.app, event.seq, index))?;
-            let Some(row) = row.filter(|row| !row.is_empty()) else {
-                return removed_meanwhile(read, event, index);
-            };
-            payload.extend_from_slice(&block::decode_chunk(&row)?);
+    if let PayloadAt::Apart { length } = record.payload_at {
+        let row = read.get(&rows::payload::encode(event.app, event.seq))?;
+        let Some(row) = row.filter(|row| !row.is_empty()) else { return removed_meanwhile(read, event) };
+        event.payload = block::decode_payload(&row)?;
+        if event.payload.len() != length as usize {
+            let detail = format!("{} bytes instead of {length}", event.payload.len());
+            return Err(StoreError::CorruptRow { kind: "payload", detail });
         }
-        if payload.len() != length as usize {
-            let detail = format!("{} bytes instead of {length}", payload.len());
-            return Err(StoreError::CorruptRow { kind: "chunk", detail });
-        }
-        event.payload = payload.freeze();
     }
     Ok(Some(event))
 }
 
-/// A chunk was not there, or empty, although the block, read before, refers to it. Fine when the payload was removed in between,
-/// the block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
-fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Option<Event>, StoreError> {
+/// A payload was not there, or empty, although the block, read before, refers to it. Fine when it was removed in between, the
+/// block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
+fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event) -> Result<Option<Event>, StoreError> {
     let Some((first, _)) = block_at(read, event.app, event.seq)? else { return Ok(None) };
     let Some(block) = read.get(&rows::event::encode(event.app, first))? else { return Ok(None) };
     match block::read(event.app, &block)?.into_iter().find(|record| record.event.seq == event.seq) {
         Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(Some(event)),
         None => Ok(None),
-        Some(_) => Err(StoreError::CorruptRow { kind: "chunk", detail: format!("chunk {chunk} is missing") }),
+        Some(_) => Err(StoreError::CorruptRow { kind: "payload", detail: "it is missing".to_owned() }),
     }
 }
 
-/// Removes an event's payload from its block and its chunks; see [`Event::is_expunged`]. Unknown events are left alone.
+/// Removes an event's payload from its block or its own row; see [`Event::is_expunged`]. Unknown events are left alone.
 /// Answers whether there was a payload. Deliveries are [`super::expunge`]'s.
 ///
 /// # Errors
@@ -255,11 +248,9 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     remove_retained(txn, rows::event::encode(app, first), Growth::events)?;
     for mut record in records {
         if record.event.seq == seq {
-            if let PayloadAt::Chunked { chunks, .. } = record.payload_at {
-                for index in 0..chunks {
-                    // Emptied and not deleted: the store overwrites what is replaced. Retention takes the rows.
-                    put_retained(txn, rows::chunk::encode(app, seq, index), Bytes::new(), Growth::events)?;
-                }
+            if matches!(record.payload_at, PayloadAt::Apart { .. }) {
+                // Emptied and not deleted: the store overwrites what is replaced. Retention takes the row.
+                put_retained(txn, rows::payload::encode(app, seq), Bytes::new(), Growth::events)?;
             }
             if let Some(at) = record.event.expunge_at() {
                 txn.delete(rows::expunge_at::encode(at, app, seq));

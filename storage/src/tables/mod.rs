@@ -4,7 +4,8 @@
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
-//! Every write of a row that could grow passes `put_value`, so that no value is ever longer than [`MAX_VALUE_BYTES`].
+//! Every write of a row that could grow passes `put_value`, so that no value but a payload is longer than
+//! [`INLINE_MAX_BYTES`].
 
 pub mod census;
 pub mod count;
@@ -42,7 +43,7 @@ pub(crate) mod testing;
 
 use crate::read::Read;
 use crate::rows::KeyRange;
-use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
+use crate::store::{Direction, INLINE_MAX_BYTES, MAX_VALUE_BYTES, StoreError};
 use crate::txn::{Growth, Txn};
 use bytes::Bytes;
 
@@ -60,8 +61,17 @@ fn get_row<T>(read: &(impl Read + ?Sized), key: &[u8], from_value: FromValue<T>)
 /// A refusal when they are too many. It comes here and not with the commit, so that it fails one request and not all
 /// that share the commit.
 fn put_value(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
-    if value.len() > MAX_VALUE_BYTES {
-        return Err(StoreError::ValueTooLarge { bytes: value.len() });
+    put_within(INLINE_MAX_BYTES, txn, key, value)
+}
+
+/// As [`put_value`], for a payload in a row of its own.
+fn put_payload(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+    put_within(MAX_VALUE_BYTES, txn, key, value)
+}
+
+fn put_within(most: usize, txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
+    if value.len() > most {
+        return Err(StoreError::ValueTooLarge { bytes: value.len(), most });
     }
     txn.put(key, value);
     Ok(())

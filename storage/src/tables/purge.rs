@@ -9,6 +9,9 @@ use crate::tables::{count, remove_retained, scan};
 use crate::txn::{Growth, Txn};
 use model::AppId;
 
+/// Payloads removed in one step: they may be long.
+const PAYLOADS_AT_ONCE: usize = 8;
+
 /// Removes up to `limit` rows of a deleted application; answers how many it removed. None means that nothing is left.
 ///
 /// # Errors
@@ -17,11 +20,12 @@ pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize,
     let mut removed = 0;
     // Its own row went when it was deleted.
     for kind in KeyKind::of_apps().filter(|kind| *kind != KeyKind::Application) {
-        let rows = scan(txn, &rows::key::of_app(kind, app), limit - removed, Direction::Forward)?;
+        let most = if kind == KeyKind::Payload { PAYLOADS_AT_ONCE } else { usize::MAX };
+        let rows = scan(txn, &rows::key::of_app(kind, app), most.min(limit - removed), Direction::Forward)?;
         removed += rows.len();
         for (key, _) in rows {
             match kind {
-                KeyKind::Event | KeyKind::Chunk | KeyKind::EventUid => {
+                KeyKind::Event | KeyKind::Payload | KeyKind::EventUid => {
                     remove_retained(txn, key, Growth::events)?;
                 }
                 KeyKind::AttemptFirst | KeyKind::AttemptLater | KeyKind::AttemptLaterBySeq => {

@@ -5,7 +5,7 @@
 use crate::rows::event::block;
 use crate::rows::expunge_at;
 use crate::rows::idempotency::Remembered;
-use crate::store::{MAX_VALUE_BYTES, StoreError};
+use crate::store::{INLINE_MAX_BYTES, StoreError};
 use crate::tables::{event_uid, idempotency, log};
 use crate::txn::Txn;
 use bytes::Bytes;
@@ -60,10 +60,10 @@ impl NewMessage {
         MESSAGE_OVERHEAD_BYTES + texts + channels + more + self.payload.len()
     }
 
-    /// Whether a block can hold its type, id and channels. They are not chunked.
+    /// Whether a block can hold its type, id and channels. They are never apart.
     pub(super) fn fits_a_block(&self) -> bool {
         let more = self.more.as_ref().map(|more| (&more.tags[..], more.content_type.as_deref()));
-        block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels, more) <= MAX_VALUE_BYTES
+        block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels, more) <= INLINE_MAX_BYTES
     }
 }
 

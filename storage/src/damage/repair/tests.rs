@@ -87,7 +87,7 @@ fn event(seq: u64) -> Event {
     }
 }
 
-/// Nine events, a block each, the seventh with chunks; all were offered to two endpoints, and the first owes some.
+/// Nine events, a block each, the seventh with its payload in a row of its own; all were offered to two endpoints, and the first owes some.
 fn nine_events() -> TestStore {
     let store = TestStore::default();
     store.write(|txn| endpoint::put(txn, &endpoint(1)));
@@ -131,7 +131,7 @@ fn lost(from: Vec<u8>, to: Vec<u8>) -> Finding {
 fn lost_messages_are_named_and_the_rest_of_the_log_is_read_over_them() {
     let store = nine_events();
     let block = |seq| rows::event::encode(APP, Seq(seq));
-    remove(&store, vec![block(4), block(5), rows::chunk::encode(APP, Seq(7), 1)]);
+    remove(&store, vec![block(4), block(5), rows::payload::encode(APP, Seq(7))]);
     store.write(|txn| {
         txn.put(block(2), &b"damaged"[..]);
         Ok(())
@@ -174,7 +174,7 @@ fn the_last_messages_are_named_too_and_their_positions_stay_used() {
     let store = nine_events();
     remove(
         &store,
-        vec![rows::chunk::encode(APP, Seq(7), 0), rows::event::encode(APP, Seq(8)), rows::event::encode(APP, Seq(9))],
+        vec![rows::payload::encode(APP, Seq(7)), rows::event::encode(APP, Seq(8)), rows::event::encode(APP, Seq(9))],
     );
     let text = mended(&store, damaged());
     assert!(text.contains("those behind position 6"), "{text}");

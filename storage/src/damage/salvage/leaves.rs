@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::message::{Leaf, LeafRows};
 use super::segments::{DataFile, Page, Pages};
 use super::values::ValueFiles;
-use crate::disk::map::held::Held;
+use crate::disk::map::layout::Held;
 use crate::disk::map::names::{LAST_COMMIT, USAGE_PREFIX, is_own};
 
 /// A stretch of keys; an empty end is the end of all.

@@ -42,8 +42,8 @@ use crate::disk::commit::log::path;
 use crate::disk::commit::table::RowMap;
 use crate::disk::commit::watermark::{self, Watermark};
 use crate::disk::map::data_file;
-use crate::disk::map::held::Held;
-use crate::store::{Batch, Write};
+use crate::disk::map::layout::Held;
+use crate::store::{Batch, INLINE_MAX_BYTES, Write};
 
 /// Rows of the map that are handed over at once, in bytes, about.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -51,8 +51,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The largest leaf.
 const LEAF_MAX_BYTES: u64 = 256 * 1024;
 
-/// A value is at most 8 KiB, and the row that leads to it at least 27 bytes: key, pointer and their lengths.
-const LOST_BYTES_PER_BYTE: u64 = 8 * 1024 / 27 + 1;
+/// A block is at most 8 KiB, and the row that leads to it at least 28 bytes: key, pointer and their lengths. A payload of its
+/// own may be longer, but is one event.
+const LOST_BYTES_PER_BYTE: u64 = INLINE_MAX_BYTES as u64 / 28 + 1;
 
 /// A file's, below the store's folder.
 pub(crate) type Name = Cow<'static, str>;
@@ -238,12 +239,15 @@ impl Found {
     ) -> Result<Vec<Finding>, E> {
         let mut batch = Batch::new();
         let mut findings = Vec::new();
-        self.leaves.rows(&self.file, &self.pages, |rows| {
+        self.leaves.rows(&self.file, &self.pages, |rows| -> Result<(), E> {
             for (key, held) in rows.into_iter().filter(|(key, _)| !self.rows.contains_key(key)) {
                 let value = self.resolve(&key, held, &mut findings)?;
                 batch.put(key, value);
+                if batch.bytes() >= BATCH_BYTES {
+                    take(std::mem::take(&mut batch))?;
+                }
             }
-            if batch.bytes() < BATCH_BYTES { Ok(()) } else { take(std::mem::take(&mut batch)) }
+            Ok(())
         })?;
         for (key, write) in &self.rows {
             if let Write::Put(value) = write {

@@ -25,7 +25,7 @@ use super::message::{
 };
 use crate::damage::flip;
 use crate::disk::map::SEGMENT_BYTES;
-use crate::disk::map::held::Held;
+use crate::disk::map::layout::Held;
 use crate::disk::map::names::{LAST_COMMIT, is_own};
 
 /// Where a message's body is.

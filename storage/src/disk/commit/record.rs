@@ -290,9 +290,9 @@ mod tests {
         batch.delete("gone");
         let record = Record::encode(SALT, 0x0102, &batch, &mut BytesMut::new());
         assert_eq!(record.rows().unwrap(), rows_of(&batch));
-        assert_eq!(record.bytes.len(), 3 * BLOCK_BYTES);
+        assert_eq!(record.bytes.len(), MAX_VALUE_BYTES + BLOCK_BYTES);
         assert_eq!(record.bytes[..8], SALT);
-        assert_eq!(record.bytes[12..24], [0x10, 0x24, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(record.bytes[12..24], [0x10, 4, 0, 2, 2, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(record.bytes[24..34], *b"\x04\0\xff\xff\xff\xffgone");
     }
 

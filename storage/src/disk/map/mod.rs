@@ -10,7 +10,7 @@
 
 mod barrier;
 mod contain;
-pub(crate) mod held;
+pub(crate) mod layout;
 mod library;
 pub(crate) mod names;
 mod readable;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::held::Held;
+use super::layout::Held;
 use super::library::inside_sled;
 use super::names::LAST_COMMIT;
 use crate::disk::error::OpenError;

@@ -10,7 +10,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::contain::Contained;
-use super::held::Held;
+use super::layout::Held;
 use super::library::inside_sled;
 use super::names::{LAST_COMMIT, SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX};
 use crate::disk::error::OpenError;

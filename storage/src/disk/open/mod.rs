@@ -41,7 +41,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
-        let apart = ApartKeys { from: KeyKind::Event as u8, to: KeyKind::Chunk as u8 + 1 };
+        let apart = ApartKeys { from: KeyKind::Event as u8, to: KeyKind::Payload as u8 + 1 };
         Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: commit::MAX_BYTES, apart }
     }
 }

@@ -23,7 +23,7 @@
 //! first so that small negative numbers stay short: 0, -1, 1, -2 become 0, 1, 2, 3 ("zigzag"). Differences of times wrap
 //! around 2^64, so that no pair of times is too far apart.
 //!
-//! Limits: a value is at most [`MAX_VALUE_BYTES`] long, and a run spans fewer than [`MAX_SPAN`] positions, so that who
+//! Limits: a value is at most [`INLINE_MAX_BYTES`] long, and a run spans fewer than [`MAX_SPAN`] positions, so that who
 //! looks for a position knows which keys can hold it. [`MAX_SPAN`] may grow one day but never shrink: rows written under
 //! the larger one would not be found.
 //!
@@ -34,7 +34,7 @@ pub(crate) mod tests;
 
 use crate::rows::KeyKind;
 use crate::rows::value::{Field, Reader};
-use crate::store::{MAX_VALUE_BYTES, StoreError};
+use crate::store::{INLINE_MAX_BYTES, StoreError};
 use bytes::Bytes;
 use model::{AnswerNote, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
 
@@ -43,7 +43,7 @@ use model::{AnswerNote, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
 pub(crate) const MAX_SPAN: u64 = 1024;
 
 /// The longest response that a record keeps: with everything else it then fits a value of its own.
-pub(crate) const MAX_RESPONSE_BYTES: usize = MAX_VALUE_BYTES - 128;
+pub(crate) const MAX_RESPONSE_BYTES: usize = INLINE_MAX_BYTES - 128;
 
 const VERSION: u8 = 1;
 const CRC_BYTES: usize = 4;
@@ -97,7 +97,7 @@ impl RunBuilder {
         }
         let before = self.bytes.len();
         write_record(&mut self.bytes, self.previous, record);
-        if self.bytes.len() > MAX_VALUE_BYTES {
+        if self.bytes.len() > INLINE_MAX_BYTES {
             debug_assert!(self.count > 0, "one record always fits");
             self.bytes.truncate(before);
             return false;

@@ -12,7 +12,7 @@
 
 use crate::rows::KeyKind;
 use crate::rows::value::{Field, Malformed, Reader, fields, variants};
-use crate::store::{MAX_VALUE_BYTES, StoreError};
+use crate::store::{INLINE_MAX_BYTES, StoreError};
 use bytes::{Bytes, BytesMut};
 use model::{AppId, Event, EventMore, Seq};
 use std::sync::Arc;
@@ -27,10 +27,7 @@ const VERSION_WITH_MORE: u8 = 2;
 const LEAD_BYTES: usize = 5;
 
 /// More records than a block can hold: each is at least 8 bytes, payload and all.
-pub const RECORDS_MAX: u64 = (MAX_VALUE_BYTES / 8) as u64;
-
-/// Payload bytes of one chunk row; its checksum takes the rest.
-pub const CHUNK_BYTES: usize = MAX_VALUE_BYTES - 4;
+pub const RECORDS_MAX: u64 = (INLINE_MAX_BYTES / 8) as u64;
 
 /// Where a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +37,14 @@ pub enum PayloadAt {
         /// Bytes.
         length: u32,
     },
-    /// In chunk rows of its own.
-    Chunked {
-        /// Bytes in all.
+    /// In a row of its own.
+    Apart {
+        /// Bytes.
         length: u32,
-        /// Rows.
-        chunks: u16,
     },
 }
 
-variants!(PayloadAt { 0 = Inline { length }, 1 = Chunked { length, chunks } });
+variants!(PayloadAt { 0 = Inline { length }, 1 = Apart { length } });
 
 /// Stands before [`PayloadAt`] where the event has more; what it has stands behind. So an event that has nothing more takes
 /// no byte more. Persisted: no variant of `PayloadAt` has this number.
@@ -57,10 +52,10 @@ const MORE: u8 = 2;
 
 fields!(EventMore { tags, content_type, expunge_at });
 
-/// A record read from a block; its payload is empty when it is chunked.
+/// A record read from a block; its payload is empty when it is apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BlockRecord {
-    /// The event, complete but for a chunked payload.
+    /// The event, complete but for a payload that is apart.
     pub event: Event,
     /// Where its payload is.
     pub payload_at: PayloadAt,
@@ -83,21 +78,20 @@ impl BlockBuilder {
     }
 
     /// Adds an event, unless it does not fit behind what is there. An empty builder takes any event: one whose payload
-    /// does not fit inline is entered as chunked, and the caller writes the chunks. The block is then over the largest
+    /// does not fit inline is entered as apart, and the caller writes its row. The block is then over the largest
     /// value only when [`header_bytes_max`] of that event is.
     pub fn push(&mut self, event: &Event) -> Option<PayloadAt> {
         let length = event.payload.len() as u32;
         let mut payload_at = PayloadAt::Inline { length };
         self.encode_header(event, payload_at);
-        if LEAD_BYTES + self.scratch.len() + event.payload.len() > MAX_VALUE_BYTES {
-            let chunks = event.payload.len().div_ceil(CHUNK_BYTES) as u16;
-            payload_at = PayloadAt::Chunked { length, chunks };
+        if !event.payload.is_empty() && LEAD_BYTES + self.scratch.len() + event.payload.len() > INLINE_MAX_BYTES {
+            payload_at = PayloadAt::Apart { length };
             self.encode_header(event, payload_at);
         }
         self.push_encoded(event, payload_at)
     }
 
-    /// Adds a record as it was read: a chunked payload stays in the chunks that it has.
+    /// Adds a record as it was read: a payload that is apart stays where it is.
     pub fn push_record(&mut self, record: &BlockRecord) -> Option<PayloadAt> {
         self.encode_header(&record.event, record.payload_at);
         self.push_encoded(&record.event, record.payload_at)
@@ -107,7 +101,7 @@ impl BlockBuilder {
     fn push_encoded(&mut self, event: &Event, payload_at: PayloadAt) -> Option<PayloadAt> {
         let inline = if matches!(payload_at, PayloadAt::Inline { .. }) { event.payload.len() } else { 0 };
         let so_far = self.bytes.len().max(LEAD_BYTES);
-        if self.first.is_some() && so_far + self.scratch.len() + inline > MAX_VALUE_BYTES {
+        if self.first.is_some() && so_far + self.scratch.len() + inline > INLINE_MAX_BYTES {
             return None;
         }
         if self.first.is_none() {
@@ -236,21 +230,21 @@ fn check(block: &[u8]) -> Result<usize, StoreError> {
     Ok(LEAD_BYTES)
 }
 
-/// A chunk row: checksum, then bytes.
-pub fn encode_chunk(bytes: &[u8]) -> Bytes {
+/// A payload in a row of its own: checksum, then bytes.
+pub fn encode_payload(bytes: &[u8]) -> Bytes {
     let mut row = Vec::with_capacity(4 + bytes.len());
     row.extend_from_slice(&crc32c::crc32c(bytes).to_le_bytes());
     row.extend_from_slice(bytes);
     Bytes::from(row)
 }
 
-/// The bytes of a chunk row.
+/// The payload of such a row.
 ///
 /// # Errors
 /// [`StoreError::CorruptRow`] when the checksum does not match.
-pub fn decode_chunk(row: &Bytes) -> Result<Bytes, StoreError> {
+pub fn decode_payload(row: &Bytes) -> Result<Bytes, StoreError> {
     if row.len() < 4 || crc32c::crc32c(&row[4..]).to_le_bytes() != row[..4] {
-        return Err(StoreError::CorruptRow { kind: "chunk", detail: "the checksum does not match".to_owned() });
+        return Err(StoreError::CorruptRow { kind: "payload", detail: "the checksum does not match".to_owned() });
     }
     Ok(row.slice(4..))
 }

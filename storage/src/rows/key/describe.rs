@@ -22,7 +22,7 @@ pub(crate) fn describe(key: &[u8]) -> String {
     let Some(kind) = kind_of(key) else { return "the beginning".to_owned() };
     let app = app_of(key).map(|app| format!(" of application {app}"));
     let place = match (kind, kind.owner()) {
-        (KeyKind::Event | KeyKind::Chunk, _) => {
+        (KeyKind::Event | KeyKind::Payload, _) => {
             let seq = key.get(5..13).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
             seq.map(|seq| format!(", position {seq}"))
         }

@@ -63,7 +63,7 @@ kinds! {
     /// Blocks of events by application and first position.
     Event = 16, "event", App;
     /// Pieces of payloads that do not fit a block, by application, position and index.
-    Chunk = 17, "chunk", App;
+    Payload = 17, "payload", App;
     /// The position of an event by application and digest of the tenant's own id for it.
     EventUid = 18, "event_uid", App;
     /// Endpoints by application and number.

@@ -3,7 +3,7 @@
 use crate::read::Read;
 use crate::rows::endpoint::{self, VALUE_BYTES_MAX, further_pieces};
 use crate::rows::{KeyKind, endpoint_part};
-use crate::store::{MAX_VALUE_BYTES, StoreError};
+use crate::store::{INLINE_MAX_BYTES, StoreError};
 use crate::tables::put_value;
 use crate::txn::Txn;
 use bytes::Bytes;
@@ -17,13 +17,13 @@ pub(super) fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let target = row.target();
     let value = endpoint::to_value(row);
     if value.len() > VALUE_BYTES_MAX {
-        return Err(StoreError::ValueTooLarge { bytes: value.len() });
+        return Err(StoreError::ValueTooLarge { bytes: value.len(), most: VALUE_BYTES_MAX });
     }
     let before = pieces_of(txn, target)?;
     let (first, rest) = endpoint::in_pieces(value);
     let pieces = further_pieces(&first);
     put_value(txn, endpoint::encode(target), first)?;
-    for (index, piece) in (0..).zip(rest.chunks(MAX_VALUE_BYTES)) {
+    for (index, piece) in (0..).zip(rest.chunks(INLINE_MAX_BYTES)) {
         put_value(txn, endpoint_part::encode(target, index), Bytes::copy_from_slice(piece))?;
     }
     (pieces..before).for_each(|index| txn.delete(endpoint_part::encode(target, index)));
@@ -98,7 +98,7 @@ mod tests {
                 list(&store, AppId(1), None, 9, Direction::Forward).unwrap().as_slice(),
                 std::slice::from_ref(&row)
             );
-            let pieces = endpoint::to_value(&row).len().div_ceil(MAX_VALUE_BYTES);
+            let pieces = endpoint::to_value(&row).len().div_ceil(INLINE_MAX_BYTES);
             // The row, its pieces, and the count of endpoints.
             assert!((pieces + 1..=pieces + 2).contains(&store.row_count()), "{len}: {}", store.row_count());
         }

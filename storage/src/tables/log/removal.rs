@@ -4,7 +4,7 @@
 
 use crate::rows;
 use crate::rows::event::block::{self, BlockRecord};
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::{event_uid, remove_retained, scan};
 use crate::txn::{Growth, Txn};
 use bytes::Bytes;
@@ -13,8 +13,8 @@ use model::{AppId, Seq};
 /// Blocks read in one step.
 const BLOCKS_PER_SCAN: usize = if cfg!(test) { 2 } else { 16 };
 
-/// More chunks than the events of one block have: together they are not larger than a request or two.
-const CHUNKS_PER_BLOCK_MAX: usize = 64 * 1024;
+/// As many payloads as the events of one block can have. They came in one commit, so they fit into memory.
+const PAYLOADS_PER_BLOCK_MAX: usize = block::RECORDS_MAX as usize;
 
 /// What [`remove_upto`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,11 +23,11 @@ pub struct LogRemoved {
     pub events: u64,
     /// Bytes of their rows.
     pub bytes: u64,
-    /// Rows looked at or removed.
+    /// Rows looked at or removed; one that is long counts for each 8 KiB of it.
     pub rows: usize,
 }
 
-/// Removes the log's beginning: whole blocks without an event beyond `upto`, with their chunks and the names of their
+/// Removes the log's beginning: whole blocks without an event beyond `upto`, with their payloads and the names of their
 /// events, about `max_rows` rows. Nothing when there is none left to remove. A block that cannot be read goes too, once
 /// the one after it shows where it ends.
 ///
@@ -81,14 +81,12 @@ fn remove_block(
             removed.rows += 1;
         }
     }
-    let chunks = rows::chunk::of_app(app).from(rows::chunk::encode(app, first, 0)).up_to(rows::chunk::encode(
-        app,
-        last,
-        u16::MAX,
-    ));
-    for (chunk, _) in scan(txn, &chunks, CHUNKS_PER_BLOCK_MAX, Direction::Forward)? {
-        removed.bytes += remove_retained(txn, chunk, Growth::events)?;
-        removed.rows += 1;
+    let payloads = rows::payload::of_app(app).from(rows::payload::encode(app, first));
+    let payloads = payloads.up_to(rows::payload::encode(app, last));
+    for (payload, _) in scan(txn, &payloads, PAYLOADS_PER_BLOCK_MAX, Direction::Forward)? {
+        let bytes = remove_retained(txn, payload, Growth::events)?;
+        removed.bytes += bytes;
+        removed.rows += bytes.div_ceil(INLINE_MAX_BYTES as u64).max(1) as usize;
     }
     removed.bytes += remove_retained(txn, key.clone(), Growth::events)?;
     removed.rows += 1;
@@ -99,7 +97,6 @@ fn remove_block(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MAX_VALUE_BYTES;
     use crate::tables::log::{append, begin, get, head};
     use crate::tables::testing::TestStore;
     use crate::tables::{delivery, event_uid};
@@ -122,12 +119,12 @@ mod tests {
         }
     }
 
-    /// One block for each event; the third has three chunks.
+    /// One block for each event; the payload of the third is in a row of its own.
     fn five_blocks() -> TestStore {
         let store = TestStore::default();
         for app in [APP, AppId(2)] {
             for seq in 1..=5 {
-                let event = event(app, seq, if seq == 3 { MAX_VALUE_BYTES * 2 + 9 } else { 10 });
+                let event = event(app, seq, if seq == 3 { INLINE_MAX_BYTES * 2 + 9 } else { 10 });
                 store.write(|txn| {
                     append(txn, app, std::slice::from_ref(&event))?;
                     event_uid::put(txn, app, &format!("name {seq}"), Seq(seq))?;
@@ -172,7 +169,7 @@ mod tests {
         while steps.last() != Some(&0) {
             steps.push(remove(&store, 5, 3));
         }
-        // Two rows a block; the third has four more, and is never taken in parts.
+        // Two rows a block; the payload of the third counts as three more, and it is never taken in parts.
         assert_eq!(steps, [2, 1, 2, 0]);
     }
 
@@ -195,8 +192,8 @@ mod tests {
         }
         assert_eq!(remove(&store, 4, 100), 2, "those that could be read");
         assert_eq!(begin(&store, APP).unwrap(), Seq(5));
-        let chunks = rows::chunk::of_app(APP);
-        assert!(scan(&store, &chunks, 9, Direction::Forward).unwrap().is_empty(), "its chunks went with it");
+        let payloads = rows::payload::of_app(APP);
+        assert!(scan(&store, &payloads, 9, Direction::Forward).unwrap().is_empty(), "its payload went with it");
         // Where the last one ends is not known.
         assert_eq!(remove(&store, 5, 100), 0);
         assert_eq!(begin(&store, APP).unwrap(), Seq(5));

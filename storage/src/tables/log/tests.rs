@@ -1,8 +1,7 @@
 //! The log against a plain vector: whatever was appended, however it is read.
 
 use super::*;
-use crate::rows::event::block::CHUNK_BYTES;
-use crate::store::{MAX_VALUE_BYTES, MemoryStore, Store};
+use crate::store::{INLINE_MAX_BYTES, MemoryStore, Store};
 use crate::tables::testing::TestStore;
 use model::{EndpointId, UnixMs};
 use proptest::collection::vec;
@@ -25,13 +24,12 @@ fn event(app: AppId, seq: u64, payload: Vec<u8>) -> Event {
     }
 }
 
-/// Mostly small, now and then around the edges of a block and of a chunk, now and then several chunks.
+/// Mostly small, now and then around the edge of a block, now and then far beyond.
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         6 => 0usize..600,
-        1 => MAX_VALUE_BYTES - 120..MAX_VALUE_BYTES + 20,
-        1 => CHUNK_BYTES * 2 - 2..CHUNK_BYTES * 2 + 3,
-        1 => 0usize..40_000,
+        1 => INLINE_MAX_BYTES - 120..INLINE_MAX_BYTES + 20,
+        1 => 0usize..80_000,
     ]
 }
 
@@ -107,19 +105,17 @@ proptest! {
                 prop_assert_eq!(get(&store, app, nowhere).unwrap(), None);
             }
         }
-        // Nothing is left of what was removed: as many chunks as the payloads that need them have.
-        let chunked = model.iter().flatten().filter(|event| event.payload.len() > MAX_VALUE_BYTES);
-        let chunks: usize = chunked.map(|event| event.payload.len().div_ceil(CHUNK_BYTES)).sum();
-        let near: usize = model.iter().flatten()
-            .filter(|event| (MAX_VALUE_BYTES - 120..=MAX_VALUE_BYTES).contains(&event.payload.len()))
-            .count() * 2;
+        // Nothing is left of what was removed: as many payloads have rows of their own as do not fit a block.
+        let lengths = || model.iter().flatten().map(|event| event.payload.len());
+        let apart = lengths().filter(|length| *length > INLINE_MAX_BYTES).count();
+        let near = lengths().filter(|length| (INLINE_MAX_BYTES - 120..=INLINE_MAX_BYTES).contains(length)).count();
         let rows = APPS.map(|app| {
-            let range = rows::chunk::of_app(app);
+            let range = rows::payload::of_app(app);
             let rows = Store::scan(&store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap();
-            rows.iter().filter(|(_, chunk)| !chunk.is_empty()).count()
+            rows.iter().filter(|(_, payload)| !payload.is_empty()).count()
         });
         let rows: usize = rows.iter().sum();
-        prop_assert!((chunks..=chunks + near).contains(&rows), "{} chunk rows, {} to {}", rows, chunks, chunks + near);
+        prop_assert!((apart..=apart + near).contains(&rows), "{} payload rows, {} to {}", rows, apart, apart + near);
     }
 
     #[test]
@@ -182,7 +178,7 @@ fn full_block() -> Vec<Event> {
     while builder.push(&event(APPS[0], events.len() as u64 + 1, vec![7])).is_some() {
         events.push(event(APPS[0], events.len() as u64 + 1, vec![7]));
     }
-    let room = MAX_VALUE_BYTES - builder.finish().unwrap().1.len();
+    let room = INLINE_MAX_BYTES - builder.finish().unwrap().1.len();
     let last = events.last_mut().unwrap();
     last.payload = Bytes::from(vec![7; 1 + room]);
     events
@@ -227,21 +223,21 @@ fn two_payloads_removed_in_one_commit_are_both_gone() {
 }
 
 #[test]
-fn removing_a_payload_does_not_write_its_neighbours_chunks_again() {
+fn removing_a_payload_does_not_write_its_neighbours_again() {
     let store = TestStore::default();
     let events: Vec<Event> = (1..=20).map(|seq| event(APPS[0], seq, vec![seq as u8; 40_000])).collect();
     store.write(|txn| append(txn, APPS[0], &events));
     let mut txn = Txn::new(&store);
     expunge(&mut txn, APPS[0], Seq(7)).unwrap();
-    assert!(txn.bytes() < MAX_VALUE_BYTES, "{} bytes", txn.bytes());
+    assert!(txn.bytes() < INLINE_MAX_BYTES, "{} bytes", txn.bytes());
 }
 
-/// A store whose first read of a chunk comes just after the payload was removed.
+/// A store whose first read of a payload comes just after the payload was removed.
 struct RemovedBetweenReads(TestStore);
 
 impl Read for RemovedBetweenReads {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if rows::chunk::decode(key).is_ok() {
+        if rows::payload::decode(key).is_ok() {
             self.0.write(|txn| expunge(txn, APPS[0], Seq(1)).map(drop));
         }
         Store::get(&self.0, key)
@@ -263,7 +259,7 @@ fn a_payload_removed_while_it_is_read_is_no_damage() {
 #[test]
 fn what_a_transaction_removed_it_does_not_take_for_damage() {
     let store = TestStore::default();
-    let events = [event(APPS[0], 1, vec![1; CHUNK_BYTES * 2]), event(APPS[0], 2, vec![2; 10])];
+    let events = [event(APPS[0], 1, vec![1; 2 * INLINE_MAX_BYTES]), event(APPS[0], 2, vec![2; 10])];
     for event in &events {
         store.write(|txn| append(txn, APPS[0], std::slice::from_ref(event)));
     }
@@ -277,14 +273,14 @@ fn what_a_transaction_removed_it_does_not_take_for_damage() {
 }
 
 #[test]
-fn a_missing_chunk_is_damage() {
+fn a_missing_payload_is_damage() {
     let store = TestStore::default();
     store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));
     store.write(|txn| {
-        txn.delete(rows::chunk::encode(APPS[0], Seq(1), 1));
+        txn.delete(rows::payload::encode(APPS[0], Seq(1)));
         Ok(())
     });
-    assert!(matches!(get(&store, APPS[0], Seq(1)), Err(StoreError::CorruptRow { kind: "chunk", .. })));
+    assert!(matches!(get(&store, APPS[0], Seq(1)), Err(StoreError::CorruptRow { kind: "payload", .. })));
 }
 
 #[test]
@@ -314,7 +310,7 @@ fn a_damaged_block_costs_its_own_events_and_no_others() {
     assert!(damaged(5) && !damaged(3) && !damaged(7));
     assert_eq!(get_undamaged(&store, app, Seq(5)).unwrap(), None);
 
-    damage(rows::chunk::encode(app, Seq(10), 1));
+    damage(rows::payload::encode(app, Seq(10)));
     assert_eq!(seqs(read_after(&store, app, Seq(8), 9, usize::MAX).unwrap()), [9]);
     assert_eq!(seqs(read_before(&store, app, Seq(12), 2).unwrap()), [9, 8]);
     assert!(damaged(10));
@@ -330,7 +326,7 @@ fn a_damaged_block_costs_its_own_events_and_no_others() {
 fn texts_that_no_block_holds_are_refused_and_not_written() {
     let store = TestStore::default();
     let mut txn = Txn::new(&store);
-    let large = Event { event_id: Some(Arc::from("x".repeat(MAX_VALUE_BYTES))), ..event(APPS[0], 1, Vec::new()) };
+    let large = Event { event_id: Some(Arc::from("x".repeat(INLINE_MAX_BYTES))), ..event(APPS[0], 1, Vec::new()) };
     assert!(append(&mut txn, APPS[0], &[large]).unwrap_err().is_refusal());
     assert!(txn.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The log: blocks that cannot be read go, and messages whose chunks are not all there; what is missing is named.
+//! The log: blocks that cannot be read go, and messages whose payload is not there; what is missing is named.
 //!
 //! A position that is missing is passed over by the engine, and counted as expired for endpoints that had not come so far.
 
@@ -90,7 +90,7 @@ fn readable(
     };
     let (mut whole, mut gone_upto) = (Vec::with_capacity(records.len()), None);
     for record in records {
-        if chunks_are_whole(store, app, &record)? {
+        if payload_is_whole(store, app, &record)? {
             whole.push(record);
         } else {
             gone_upto = Some(record.event.seq);
@@ -113,16 +113,10 @@ fn readable(
     Ok(Block { whole, gone_upto })
 }
 
-fn chunks_are_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Result<bool, StoreError> {
-    let PayloadAt::Chunked { length, chunks } = record.payload_at else { return Ok(true) };
-    let mut bytes = 0;
-    for index in 0..chunks {
-        match store.get(&rows::chunk::encode(app, record.event.seq, index))?.map(|row| block::decode_chunk(&row)) {
-            Some(Ok(chunk)) => bytes += chunk.len(),
-            Some(Err(_)) | None => return Ok(false),
-        }
-    }
-    Ok(bytes == length as usize)
+fn payload_is_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Result<bool, StoreError> {
+    let PayloadAt::Apart { length } = record.payload_at else { return Ok(true) };
+    let payload = store.get(&rows::payload::encode(app, record.event.seq))?.map(|row| block::decode_payload(&row));
+    Ok(matches!(payload, Some(Ok(payload)) if payload.len() == length as usize))
 }
 
 /// Names what is missing before a block. Before the first one it may be what retention removed, unless damage says other.
@@ -138,14 +132,14 @@ fn note_missing(
         return Ok(());
     }
     let (from, to) = (rows::event::encode(app, first), rows::event::encode(app, next));
-    let first_chunk = store.scan(
-        &rows::chunk::encode(app, first, 0),
-        &rows::chunk::encode(app, next, 0),
+    let first_payload = store.scan(
+        &rows::payload::encode(app, first),
+        &rows::payload::encode(app, next),
         1,
         crate::Direction::Forward,
     )?;
     let is_lost = before.last.is_some() || before.gone_upto.is_some();
-    if is_lost || report.may_be_lost(&from, &to) || !first_chunk.is_empty() {
+    if is_lost || report.may_be_lost(&from, &to) || !first_payload.is_empty() {
         report.lost_messages(app, first, next.previous(), [before.last.map(|(_, at)| at), Some(next_at)]);
     }
     Ok(())

@@ -57,7 +57,7 @@ fn mend_app(
     let endpoints = endpoints_of(store, app)?;
     let offered = offered(store, app, &endpoints)?;
     let head = log::head(store, app)?;
-    let known = head.max(offered).max(last_chunk(store, app)?).max(end);
+    let known = head.max(offered).max(last_payload(store, app)?).max(end);
     let routed = match delivery::routed(store, app)? {
         Seq::ZERO if report.is_lost(&rows::routed::encode(app)) => offered.min(head),
         routed => routed,
@@ -131,9 +131,9 @@ fn last(
     Ok(last_key(store, range)?.map(|key| decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq)| seq))
 }
 
-fn last_chunk(store: &dyn Store, app: AppId) -> Result<Seq, StoreError> {
-    let last = last_key(store, rows::chunk::of_app(app))?;
-    Ok(last.map(|key| rows::chunk::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq, _)| seq))
+fn last_payload(store: &dyn Store, app: AppId) -> Result<Seq, StoreError> {
+    let last = last_key(store, rows::payload::of_app(app))?;
+    Ok(last.map(|key| rows::payload::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq)| seq))
 }
 
 /// Where an endpoint may have stood, by its attempts; before all that is left when they are few.

@@ -1,6 +1,6 @@
 //! Makes rows fit together again after some were lost: what always holds (see `docs/FORMAT.md`) holds again.
 //!
-//! In this order, as each relies on the one before: [`log`] (blocks and chunks that cannot be read go), [`index`] (rows
+//! In this order, as each relies on the one before: [`log`] (blocks and payloads that cannot be read go), [`index`] (rows
 //! that others can be told from), [`marks`] (where applications and endpoints stand, and which positions are not given
 //! out again), and here the counters and the sum of what is retained.
 //!
@@ -24,6 +24,9 @@ use crate::txn::Txn;
 /// Rows looked at in one step.
 const PAGE: usize = 512;
 
+/// The same of those that may be long.
+const PAYLOADS_PAGE: usize = 4;
+
 /// Mends the rows of `store`. About `lost_bytes_max` bytes of rows are lost.
 pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) -> Result<(), StoreError> {
     let ends = log::mend(store, report)?;
@@ -33,7 +36,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
     // What was lost is still counted in them.
     while counted_anew(store)? {}
     let mut all = Retained::default();
-    for kind in [KeyKind::Event, KeyKind::Chunk, KeyKind::EventUid] {
+    for kind in [KeyKind::Event, KeyKind::Payload, KeyKind::EventUid] {
         all.events += bytes_of(store, kind)?;
     }
     for kind in [KeyKind::AttemptFirst, KeyKind::AttemptLater, KeyKind::AttemptLaterBySeq] {
@@ -93,7 +96,8 @@ fn pages(
     mut each: impl FnMut(&[(Bytes, Bytes)]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     loop {
-        let rows = store.scan(&range.start, &range.end, PAGE, Direction::Forward)?;
+        let page = if range.start.first() == Some(&(KeyKind::Payload as u8)) { PAYLOADS_PAGE } else { PAGE };
+        let rows = store.scan(&range.start, &range.end, page, Direction::Forward)?;
         let Some((last, _)) = rows.last() else { return Ok(()) };
         range = range.beyond(Some(last.to_vec()), Direction::Forward);
         each(&rows)?;

@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn what_fits_reads_back_within_the_limit(records in records(1..60)) {
         let (value, fitting) = encode(&records);
-        prop_assert!(fitting >= 1 && value.len() <= MAX_VALUE_BYTES);
+        prop_assert!(fitting >= 1 && value.len() <= INLINE_MAX_BYTES);
         prop_assert_eq!(&decode(&value).unwrap(), &records[..fitting]);
     }
 

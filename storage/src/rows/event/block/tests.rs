@@ -49,10 +49,10 @@ fn a_flipped_bit_anywhere_is_noticed() {
 }
 
 #[test]
-fn a_payload_that_fits_no_block_is_chunked() {
+fn a_payload_that_fits_no_block_is_apart() {
     let mut builder = BlockBuilder::new();
     let at = builder.push(&event(1, vec![7; 20_000])).unwrap();
-    assert_eq!(at, PayloadAt::Chunked { length: 20_000, chunks: 3 });
+    assert_eq!(at, PayloadAt::Apart { length: 20_000 });
     assert!(builder.finish().unwrap().1.len() < 200);
 }
 
@@ -80,7 +80,7 @@ proptest! {
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
             PayloadAt::Inline { length } => length as usize,
-            PayloadAt::Chunked { .. } => 0,
+            PayloadAt::Apart { .. } => 0,
         };
         let block = builder.finish().unwrap().1;
         prop_assert!(block.len() - inline <= header_bytes_max(
@@ -105,7 +105,7 @@ proptest! {
         blocks.extend(builder.finish());
         let mut seen = Vec::new();
         for (first, block) in blocks {
-            prop_assert!(block.len() <= MAX_VALUE_BYTES);
+            prop_assert!(block.len() <= INLINE_MAX_BYTES);
             let records = read(AppId(1), &block).unwrap();
             prop_assert_eq!(records[0].event.seq, first);
             seen.extend(records);
@@ -114,7 +114,7 @@ proptest! {
         for (record, event) in seen.iter().zip(&events) {
             match record.payload_at {
                 PayloadAt::Inline { .. } => prop_assert_eq!(&record.event, event),
-                PayloadAt::Chunked { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
+                PayloadAt::Apart { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
             }
         }
     }
