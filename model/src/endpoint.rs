@@ -55,8 +55,6 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
-    /// A note of its owner.
-    pub note: Option<String>,
 }
 
 impl Endpoint {
@@ -87,7 +85,6 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
-            note: None,
         }
     }
 

@@ -59,8 +59,6 @@ pub(crate) struct EndpointIn {
     /// A number of your own, shown again and of no effect. Default: 1.
     #[schema(minimum = 1)]
     version: Option<u16>,
-    /// A note of your own.
-    note: Option<String>,
     /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the present
     /// one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
@@ -117,9 +115,6 @@ pub(crate) struct EndpointPatch {
     on_client_error: Patch<OnClientError>,
     #[schema(minimum = 1)]
     version: Option<u16>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    note: Patch<String>,
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
@@ -135,7 +130,6 @@ pub(crate) struct EndpointOut {
     /// As it was given, or 1; clients of the first generation require it.
     version: u16,
     description: String,
-    note: Option<String>,
     uid: Option<String>,
     disabled: bool,
     /// `operator`, `gone` (it answered 410) or `failing` (nothing but failures for too long).
@@ -176,7 +170,6 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
-            note: self.note.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -203,7 +196,6 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
-            note: self.note,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -237,7 +229,6 @@ impl From<&Endpoint> for EndpointOut {
             url: masked(&endpoint.url).into_owned(),
             version: endpoint.version.unwrap_or(1),
             description: endpoint.description.clone(),
-            note: endpoint.note.clone(),
             uid: endpoint.uid.clone(),
             disabled: endpoint.disabled.is_some(),
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),

@@ -44,8 +44,6 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
-    /// A note of its owner.
-    pub note: Patch<String>,
 }
 
 impl EndpointFields {
@@ -57,7 +55,6 @@ impl EndpointFields {
             checks.wrong(&["url"], error.to_string(), "value_error.url");
         }
         self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-        self.note.as_set().iter().for_each(|text| checks.text("note", text, 0, limits::DESCRIPTION_BYTES_MAX));
         checks.path_name_if_any("uid", IdKind::Endpoint, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         let filter = self.event_types.as_set();
@@ -91,7 +88,6 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
-            note: self.note.apply(before.note),
             updated_at: now,
             ..before
         })

@@ -44,13 +44,12 @@ fn wrong<T>(result: Result<T, Error>) -> Vec<String> {
 fn a_replacement_clears_settings_and_keeps_identity_secret_and_headers() {
     let (mut bench, app) = bench();
     let fields =
-        EndpointFields { note: Patch::Set("n".to_owned()), rate_limit: Patch::Set(4), ..at_url("https://a.b/") };
+        EndpointFields { description: Some("d".to_owned()), rate_limit: Patch::Set(4), ..at_url("https://a.b/") };
     let old = bench.run(create(app, fields)).unwrap().into_thing();
-    assert_eq!(old.note.as_deref(), Some("n"));
     bench.now = UnixMs(2_000);
     let fields = EndpointFields { url: Some("https://c.d/".to_owned()), ..EndpointFields::default() };
     let new = bench.run(put(app, fields)).unwrap().into_thing();
-    assert_eq!((new.note.as_deref(), new.rate_limit, new.uid.as_deref()), (None, None, None));
+    assert_eq!((new.description.as_str(), new.rate_limit, new.uid.as_deref()), ("", None, None));
     assert_eq!((new.id, new.salt, new.created_at, new.updated_at), (old.id, old.salt, old.created_at, UnixMs(2_000)));
     assert_eq!((&new.secrets, &new.sealed_headers), (&old.secrets, &old.sealed_headers));
 }
