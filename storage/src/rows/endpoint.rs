@@ -16,7 +16,10 @@ use model::endpoint::EndpointSecret;
 use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
 
 key!(Endpoint: (target: EndpointRef));
-value!(Endpoint: Endpoint, version 1);
+value!(Endpoint: Endpoint, version VERSION);
+
+/// The version of an endpoint's fields, those of a deleted one too.
+pub(super) const VERSION: u8 = 1;
 
 fields!(Endpoint {
     id,

@@ -59,10 +59,10 @@ pub fn decode<T>(
 /// - `to_value` encodes in that version, `from_value` decodes in every version up to it.
 /// - Tests: a value reads back, and one that is cut short, too long or of another version is refused by kind.
 macro_rules! value {
-    ($kind:ident: $type:ty, version $version:literal) => {
+    ($kind:ident: $type:ty, version $version:expr) => {
         $crate::rows::value::value!($kind: $type, version $version, <$type as $crate::rows::value::Field>::take);
     };
-    ($kind:ident: $type:ty, version $version:literal, $take:expr) => {
+    ($kind:ident: $type:ty, version $version:expr, $take:expr) => {
         /// The value of a row.
         #[must_use]
         pub fn to_value(row: &$type) -> bytes::Bytes {
