@@ -7,8 +7,13 @@ use crate::keys::{KeyKind, application, application_uid};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_row, scan_rows};
-use crate::txn::{Change, Txn};
+use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
+
+/// The row that [`get`] reads.
+pub(crate) fn want(id: AppId, wanted: &mut Wanted) {
+    wanted.add(application::encode(id));
+}
 
 /// The application of a number.
 ///

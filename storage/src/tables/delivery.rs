@@ -19,7 +19,7 @@ use crate::read::Read;
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::log;
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use bytes::Bytes;
 use model::{
     AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
@@ -37,6 +37,11 @@ const MANUAL: &[u8] = b"m";
 /// Whatever the store reports.
 pub fn routed(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
     Ok(read.get(&keys::routed::encode(app))?.map(|value| decode("routed", &value)).transpose()?.unwrap_or_default())
+}
+
+/// The row that [`routed`] reads.
+pub(crate) fn want_routed(app: AppId, wanted: &mut Wanted) {
+    wanted.add(keys::routed::encode(app));
 }
 
 /// Moves the mark of [`routed`].
@@ -293,11 +298,18 @@ pub fn expire_pending(
 ) -> Result<u64, StoreError> {
     let before = Some(keys::pending::encode(target, begin));
     let range = keys::pending::of_endpoint(target).beyond(before, Direction::Reverse);
+    let rows = txn.scan(&range.start, &range.end, limit, Direction::Forward)?;
+    let mut wanted = Wanted::default();
+    for (key, _) in &rows {
+        super::dead_letter::want(target, keys::pending::decode(key)?.1, &mut wanted);
+    }
+    txn.fetch(wanted)?;
     let mut expired = 0;
-    for (key, _) in txn.scan(&range.start, &range.end, limit, Direction::Forward)? {
+    for (key, found) in rows {
         let (_, seq) = keys::pending::decode(&key)?;
         // As this transaction sees it: an attempt may just have ended.
-        let Some(row) = pending(txn, target, seq)? else { continue };
+        let Some(value) = txn.seen(&key, &found) else { continue };
+        let row: Pending = decode("pending", &value)?;
         remove_pending(txn, target, seq, row.due);
         let letter = DeadLetter {
             at: now,
@@ -327,6 +339,17 @@ pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) ->
     super::dead_letter::remove(txn, target, seq)?;
     txn.tell(crate::txn::Change::Requeued(target));
     Ok(())
+}
+
+/// The rows that [`requeue`] reads.
+pub fn want_requeue(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
+    want_pending(target, seq, wanted);
+    super::dead_letter::want(target, seq, wanted);
+}
+
+/// The row that [`pending`] reads.
+pub(super) fn want_pending(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
+    wanted.add(keys::pending::encode(target, seq));
 }
 
 /// Removes up to `limit` rows of each kind of a deleted endpoint; answers how many it removed.

@@ -5,7 +5,7 @@
 use crate::keys::{self, KeyKind};
 use crate::read::Read;
 use crate::store::{Direction, StoreError};
-use crate::tables::{count, remove_retained, scan};
+use crate::tables::{count, remove_found, scan};
 use crate::txn::{Growth, Txn};
 use model::AppId;
 
@@ -19,13 +19,13 @@ pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize,
     for kind in KeyKind::OF_APPS.into_iter().filter(|kind| *kind != KeyKind::Application) {
         let rows = scan(txn, &keys::of_app(kind, app), limit - removed, Direction::Forward)?;
         removed += rows.len();
-        for (key, _) in rows {
+        for (key, found) in rows {
             match kind {
                 KeyKind::Event | KeyKind::Chunk | KeyKind::EventUid => {
-                    remove_retained(txn, key, Growth::events)?;
+                    remove_found(txn, key, &found, Growth::events);
                 }
                 KeyKind::AttemptFirst | KeyKind::AttemptLater | KeyKind::AttemptLaterBySeq => {
-                    remove_retained(txn, key, Growth::attempts)?;
+                    remove_found(txn, key, &found, Growth::attempts);
                 }
                 _ => txn.delete(key),
             }

@@ -8,7 +8,7 @@ use crate::keys::{KeyKind, meta};
 use crate::read::Read;
 use crate::store::StoreError;
 use crate::tables::{get_row, put_row};
-use crate::txn::{Growth, Txn};
+use crate::txn::{Growth, Txn, Wanted};
 use bincode::{Decode, Encode};
 use model::UnixMs;
 
@@ -49,6 +49,11 @@ impl Retained {
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized)) -> Result<Retained, StoreError> {
     Ok(get_row(read, KeyKind::Meta, &meta::encode(RETAINED))?.unwrap_or_default())
+}
+
+/// The row that [`get`] reads.
+pub(crate) fn want(wanted: &mut Wanted) {
+    wanted.add(meta::encode(RETAINED));
 }
 
 /// Notes what is retained: for the writer alone.

@@ -120,6 +120,15 @@ impl Shared {
         self.poison.check()?;
         self.base.check().map_err(|error| self.poison.latch(error))
     }
+
+    /// The value of `key`. Its caller has checked that the store is well.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.layers.get(key) {
+            Some(Write::Put(value)) => Ok(Some(value)),
+            Some(Write::Delete) => Ok(None),
+            None => self.base.get(key).map_err(|error| self.poison.latch(error)),
+        }
+    }
 }
 
 // === impl Writer ===
@@ -190,11 +199,12 @@ impl Store for SledStore {
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.shared.check()?;
-        match self.shared.layers.get(key) {
-            Some(Write::Put(value)) => Ok(Some(value)),
-            Some(Write::Delete) => Ok(None),
-            None => self.shared.base.get(key).map_err(|error| self.shared.poison.latch(error)),
-        }
+        self.shared.get(key)
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.shared.check()?;
+        keys.iter().map(|key| self.shared.get(key)).collect()
     }
 
     fn scan(

@@ -5,8 +5,8 @@
 use crate::block::{self, BlockRecord};
 use crate::keys;
 use crate::store::{Direction, StoreError};
-use crate::tables::{event_uid, remove_retained, scan};
-use crate::txn::{Growth, Txn};
+use crate::tables::{event_uid, remove_found, scan};
+use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AppId, Seq};
 
@@ -52,7 +52,7 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
             let Some(last) = last.filter(|last| *last <= upto && removed.rows < max_rows) else {
                 return Ok(removed);
             };
-            remove_block(txn, app, key, last, &records.unwrap_or_default(), &mut removed)?;
+            remove_block(txn, app, (key, value), last, &records.unwrap_or_default(), &mut removed)?;
             range = range.from(keys::event::encode(app, last.next()));
         }
         if blocks.len() < BLOCKS_PER_SCAN {
@@ -65,12 +65,16 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
 fn remove_block(
     txn: &mut Txn<'_>,
     app: AppId,
-    key: &Bytes,
+    (key, value): (&Bytes, &Bytes),
     last: Seq,
     records: &[BlockRecord],
     removed: &mut LogRemoved,
 ) -> Result<(), StoreError> {
     let first = keys::event::decode(key)?.1;
+    let mut wanted = Wanted::default();
+    let names = records.iter().filter_map(|record| record.event.event_id.as_deref());
+    names.for_each(|event_id| wanted.add(event_uid::row_key(app, event_id)));
+    txn.fetch(wanted)?;
     for record in records {
         if let Some(at) = record.event.expunge_at() {
             txn.delete(keys::expunge_at::encode(at, app, record.event.seq));
@@ -86,11 +90,11 @@ fn remove_block(
         last,
         u16::MAX,
     ));
-    for (chunk, _) in scan(txn, &chunks, CHUNKS_PER_BLOCK_MAX, Direction::Forward)? {
-        removed.bytes += remove_retained(txn, chunk, Growth::events)?;
+    for (chunk, found) in scan(txn, &chunks, CHUNKS_PER_BLOCK_MAX, Direction::Forward)? {
+        removed.bytes += remove_found(txn, chunk, &found, Growth::events);
         removed.rows += 1;
     }
-    removed.bytes += remove_retained(txn, key.clone(), Growth::events)?;
+    removed.bytes += remove_found(txn, key.clone(), value, Growth::events);
     removed.rows += 1;
     removed.events += records.len() as u64;
     Ok(())

@@ -1,6 +1,7 @@
 //! What the writer promises: durable before answered, all or nothing, bounded, and one request's trouble its own.
 
 mod messages;
+mod reads;
 mod settlements;
 mod world;
 
@@ -261,7 +262,7 @@ async fn messages_for_an_application_end_with_its_deletion_even_in_one_commit() 
 #[test]
 fn a_step_makes_one_commit_of_what_waits_and_none_of_nothing() {
     let store = Arc::new(MemoryStore::new());
-    let mut writer = stepped(store.clone());
+    let mut writer = stepped(store.clone(), CONFIG, []);
     assert!(writer.step(), "nothing to do is no failure");
     let change = |writer: &WriterHandle| {
         let writer = writer.clone();

@@ -1,6 +1,6 @@
 //! Settlements: never refused, bounded by asking, dropped only for endpoints that are gone.
 
-use super::super::inbox::WriterHandle;
+use super::super::handle::WriterHandle;
 use super::world::{APP, CONFIG, World, message, report};
 use crate::tables::testing::{plain_endpoint, target};
 use crate::tables::{application, delivery, endpoint};
