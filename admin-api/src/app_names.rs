@@ -4,7 +4,7 @@
 //! message costs. Owned by the state of the API; bounded by [`NAMES_MAX`] names and forgotten all at once when it is full.
 //! Deliberately no rows: who needs more than the number reads it.
 
-use crate::extract::find_application;
+use control::find::find_application;
 use foldhash::HashMap;
 use model::AppId;
 use std::sync::{PoisonError, RwLock};

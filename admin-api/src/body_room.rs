@@ -16,12 +16,12 @@
 //! [`ApiLimits::answers_bytes`]: crate::limits::ApiLimits::answers_bytes
 //! [`ApiLimits::body_bytes_per_s`]: crate::limits::ApiLimits::body_bytes_per_s
 
-use crate::auth::Scope;
 use crate::extract::announced_length;
 use crate::limits::SMALL_BODY_BYTES_MAX;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use bytes::Bytes;
+use control::Scope;
 use engine::fairness::{Answer, Shares};
 use metrics::Gauge;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

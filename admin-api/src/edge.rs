@@ -1,52 +1,61 @@
 //! The steps of every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! panic → 500 ─▶ counted ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
+//! counted ─▶ panic → 500 ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
 //!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
+//! They stand around the router's routes, and around [`crate::push`], which needs no router.
 //! Requests at once and memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
 
-use crate::auth::{self, Scope};
+use crate::auth;
 use crate::body_room::{BodyTicket, Full};
 use crate::error::{ApiError, Failed};
 use crate::limits::{REQUEST_URI_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 use crate::meters;
+use crate::push;
 use crate::state::ApiState;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use control::Scope;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
-
-/// The id of a request: the server that accepts connections sees to it that there is one.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Seconds that a caller who found no room is told to wait.
 pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
 
 /// Around every route that needs a key.
 pub(crate) async fn guarded(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    counted(request, |request| within_bounds(state, request, next)).await
+    counted(Route::of(&request), request, |request| {
+        within_bounds(state, request, |_| None, |request| next.run(request))
+    })
+    .await
 }
 
 /// Around the routes that need none.
 pub(crate) async fn open(request: Request, next: Next) -> Response {
-    counted(request, |request| next.run(request)).await
+    counted(Route::of(&request), request, |request| next.run(request)).await
 }
 
-/// Refuses what there is no room for and who may not, and gives up on what takes too long.
-async fn within_bounds(state: ApiState, request: Request, next: Next) -> Response {
+/// Refuses what there is no room for and who may not, and gives up on what takes too long. `named` tells which
+/// application the path names, if that is known without the router.
+pub(crate) async fn within_bounds<F: Future<Output = Response>>(
+    state: ApiState,
+    request: Request,
+    named: fn(&Uri) -> Option<&str>,
+    handle: impl FnOnce(Request) -> F,
+) -> Response {
     if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > REQUEST_URI_BYTES_MAX) {
         let msg = format!("path and query are longer than {REQUEST_URI_BYTES_MAX} bytes");
         return ApiError::invalid(["path"], msg, "value_error.any_str.max_length").into_response();
     }
     let handled = async {
         let (mut parts, body) = request.into_parts();
-        match auth::admit(&state, &mut parts).await {
+        match auth::admit(&state, &mut parts, named).await {
             Ok(scope) => {
                 let Some(_entry) = state.requests.enter(scope) else {
                     return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
@@ -56,7 +65,7 @@ async fn within_bounds(state: ApiState, request: Request, next: Next) -> Respons
                 if let Some(ticket) = &ticket {
                     request.extensions_mut().insert(ticket.clone());
                 }
-                let response = next.run(request).await;
+                let response = handle(request).await;
                 // The handler is done with the body.
                 drop(ticket);
                 let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
@@ -92,28 +101,70 @@ async fn counted_answer(state: &ApiState, scope: Scope, response: Response, byte
     }
 }
 
-/// Counts and times a request by its route, logs it, and answers for a handler that panicked.
-async fn counted<F: Future<Output = Response>>(request: Request, handle: impl FnOnce(Request) -> F) -> Response {
-    let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
-    let id = request.headers().get(REQUEST_ID).cloned();
+/// A line to log of a request. It is left with the answer, for the server that accepts connections: that one knows the
+/// request's id.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    method: Method,
+    route: Route,
+    status: StatusCode,
+    took: Duration,
+    /// Set when it failed for a reason of ours, which stands in a line of its own.
+    failed: Option<Failed>,
+}
+
+/// The route of a request, as it was declared.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    /// The one that the router found, if it found one.
+    Matched(Option<MatchedPath>),
+    /// That of [`crate::push`].
+    Push,
+}
+
+/// Counts and times a request by its route, leaves what to log of it, and answers for a handler that panicked.
+pub(crate) async fn counted<F: Future<Output = Response>>(
+    route: Route,
+    request: Request,
+    handle: impl FnOnce(Request) -> F,
+) -> Response {
+    let method = request.method().clone();
     let started = Instant::now();
     // A panic leaves only the request's own state in disorder.
     let handled = AssertUnwindSafe(async { handle(request).await }).catch_unwind();
-    let response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
-    let (path, took) = (path.as_ref().map(MatchedPath::as_str), started.elapsed());
-    meters::count(&method, path, response.status(), took);
-    logged(id.as_ref(), &method, path, &response, took);
+    let mut response = handled.await.unwrap_or_else(|cause| panicked(&*cause));
+    let (status, took) = (response.status(), started.elapsed());
+    meters::count(&method, route.path(), status, took);
+    let failed = response.extensions().get::<Failed>().copied();
+    if failed.is_some() || tracing::enabled!(tracing::Level::DEBUG) {
+        response.extensions_mut().insert(LogLine { method, route, status, took, failed });
+    }
     response
 }
 
-/// Logs a request that failed for a reason of ours, which stands in a line of its own; all others for who asks for them.
-fn logged(id: Option<&HeaderValue>, method: &Method, route: Option<&str>, response: &Response, took: Duration) {
-    let request_id = || id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let status = response.status().as_u16();
-    if let Some(Failed(code)) = response.extensions().get() {
-        tracing::error!(request_id = request_id(), %method, route, status, code, "a request failed");
-    } else {
-        tracing::debug!(request_id = request_id(), %method, route, status, ?took, "a request was answered");
+impl Route {
+    fn of(request: &Request) -> Route {
+        Route::Matched(request.extensions().get().cloned())
+    }
+
+    fn path(&self) -> Option<&str> {
+        match self {
+            Route::Matched(found) => found.as_ref().map(MatchedPath::as_str),
+            Route::Push => Some(push::ROUTE),
+        }
+    }
+}
+
+impl LogLine {
+    /// Logs a request that failed as an error, any other for who asks for it.
+    pub fn log(&self, request_id: &HeaderValue) {
+        let LogLine { method, route, status, took, failed } = self;
+        let (route, status) = (route.path(), status.as_u16());
+        let request_id = request_id.to_str().unwrap_or_default();
+        match failed {
+            Some(Failed(code)) => tracing::error!(request_id, %method, route, status, code, "a request failed"),
+            None => tracing::debug!(request_id, %method, route, status, ?took, "a request was answered"),
+        }
     }
 }
 

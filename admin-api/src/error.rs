@@ -7,13 +7,13 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use engine::{ChangeError, IngestError};
+use control::{Changed, Error, Wrong};
+use engine::ChangeError;
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use storage::StoreError;
-use storage::writer::REQUEST_MAX_BYTES;
 use utoipa::ToSchema;
 
 /// Seconds a caller is told to wait when nothing better is known.
@@ -33,6 +33,11 @@ pub(crate) const OK: StatusCode = StatusCode::OK;
 pub(crate) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 /// The status of success without a body.
 pub(crate) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+
+/// The status of a PUT, which creates what is not there.
+pub(crate) fn put_status<T>(changed: &Changed<T>) -> StatusCode {
+    if changed.is_new() { CREATED } else { OK }
+}
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +151,12 @@ pub(crate) struct ValidationItem {
 }
 
 impl ValidationItem {
+    /// Of a command: its fields come in a body.
+    fn in_body(wrong: Wrong) -> ValidationItem {
+        let loc = std::iter::once("body".to_owned()).chain(wrong.at).collect();
+        ValidationItem { loc, msg: wrong.msg, kind: Cow::Borrowed(wrong.kind) }
+    }
+
     fn cut(&self) -> ValidationItem {
         ValidationItem {
             loc: self.loc.iter().map(|part| cut(part).into_owned()).collect(),
@@ -340,16 +351,34 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<Error> for ApiError {
+    fn from(error: Error) -> ApiError {
+        match error {
+            Error::NotFound(what) => ApiError::NotFound(what),
+            Error::Forbidden(why) => ApiError::Forbidden(why),
+            Error::Invalid(wrong) => ApiError::Invalid(wrong.into_iter().map(ValidationItem::in_body).collect()),
+            Error::Conflict(why) => ApiError::Conflict(why),
+            Error::TooManySecrets => ApiError::TooManySecrets,
+            Error::EndpointDisabled => ApiError::EndpointDisabled,
+            Error::MissingPayload => ApiError::MissingPayload,
+            Error::QuotaExceeded { quota, of, most, again_after_s } => {
+                ApiError::QuotaExceeded { quota, of, most, again_after_s }
+            }
+            Error::KeyReused => ApiError::KeyReused,
+            Error::TooLarge { limit_bytes } => ApiError::BodyTooLarge { limit_bytes },
+            Error::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
+            Error::StorageFull => ApiError::StorageFull,
+            Error::StorageFailed => ApiError::StorageFailed,
+            Error::ShuttingDown => ApiError::ShuttingDown,
+            Error::Damaged { kind } => ApiError::Damaged { kind },
+            Error::Internal => ApiError::Internal,
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        tracing::error!(%error, "the store failed a request");
-        match error {
-            StoreError::CorruptRow { kind, .. } => ApiError::Damaged { kind },
-            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => ApiError::StorageFailed,
-            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
-                ApiError::Internal
-            }
-        }
+        Error::from(error).into()
     }
 }
 
@@ -357,32 +386,9 @@ impl From<ChangeError<ApiError>> for ApiError {
     fn from(error: ChangeError<ApiError>) -> ApiError {
         match error {
             ChangeError::Rejected(error) => error,
-            ChangeError::Refused(error) => {
-                tracing::info!(%error, "a change was larger than the store takes");
-                ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES }
-            }
-            ChangeError::Busy => ApiError::Busy { retry_after_s: RETRY_AFTER_S },
-            ChangeError::Unavailable(error) => {
-                tracing::error!(%error, "a change was not made");
-                ApiError::ShuttingDown
-            }
-        }
-    }
-}
-
-impl From<IngestError> for ApiError {
-    fn from(error: IngestError) -> ApiError {
-        match error {
-            IngestError::Busy { retry_after_s } => ApiError::Busy { retry_after_s },
-            IngestError::ShuttingDown => ApiError::ShuttingDown,
-            IngestError::StorageFull => ApiError::StorageFull,
-            IngestError::Damaged { kind } => ApiError::Damaged { kind },
-            IngestError::UnknownApplication => ApiError::NotFound("application"),
-            IngestError::TooLarge => ApiError::BodyTooLarge { limit_bytes: REQUEST_MAX_BYTES },
-            IngestError::Store(error) => {
-                tracing::error!(%error, "messages were not taken");
-                ApiError::StorageFailed
-            }
+            ChangeError::Refused(error) => Error::from(ChangeError::Refused(error)).into(),
+            ChangeError::Busy => Error::from(ChangeError::Busy).into(),
+            ChangeError::Unavailable(error) => Error::from(ChangeError::Unavailable(error)).into(),
         }
     }
 }
@@ -425,7 +431,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_too_large_for_the_writer_names_the_writers_bound() {
-        let (status, body) = body(IngestError::TooLarge.into()).await;
+        let (status, body) = body(Error::from(engine::IngestError::TooLarge).into()).await;
         assert_eq!(status.as_u16(), 413);
         assert!(body["detail"].as_str().unwrap().contains("16777216"), "{body}");
     }

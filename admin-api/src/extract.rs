@@ -4,7 +4,7 @@
 //! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
 //! decided before anything here runs.
 
-use crate::auth::Scope;
+use crate::auth::By;
 use crate::body_room::{BodyTicket, Full};
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
@@ -14,17 +14,14 @@ use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
+use control::find::{EndpointName, MessageName, find_application, find_endpoint, find_event};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http_body_util::BodyExt;
-use model::id::{IdKind, IdParts};
-use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::{AppId, Application, Endpoint, Event};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use storage::StoreError;
-use storage::read::Read;
-use storage::tables::{application, endpoint, event_uid, log};
 use tokio::time::Instant;
 
 /// The parameters of the path, decoded.
@@ -59,8 +56,52 @@ impl FromRequestParts<ApiState> for InApp {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_application(&**state.store(), path.get("app_id")?)?;
         // Its name may have gone over to another application since the key was looked at.
-        let scope = Scope::from_request_parts(parts, state).await?;
+        let By(scope) = By::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
+    }
+}
+
+/// The number of the application that the path names, for commands on what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfApp(pub(crate) AppId);
+
+impl FromRequestParts<ApiState> for OfApp {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<OfApp, ApiError> {
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        let found = state.app_id(path.get("app_id")?)?;
+        // Its name may have gone over to another application since the key was looked at.
+        let By(scope) = By::from_request_parts(parts, state).await?;
+        found.filter(|found| scope.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
+    }
+}
+
+/// An endpoint as the path names it; the command looks for it.
+#[derive(Debug)]
+pub(crate) struct NamedEndpoint(pub(crate) EndpointName);
+
+impl FromRequestParts<ApiState> for NamedEndpoint {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<NamedEndpoint, ApiError> {
+        let OfApp(app) = OfApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        Ok(NamedEndpoint(EndpointName { app, text: path.get("endpoint_id")?.to_owned() }))
+    }
+}
+
+/// A message as the path names it; the command looks for it.
+#[derive(Debug)]
+pub(crate) struct NamedMessage(pub(crate) MessageName);
+
+impl FromRequestParts<ApiState> for NamedMessage {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<NamedMessage, ApiError> {
+        let OfApp(app) = OfApp::from_request_parts(parts, state).await?;
+        let path = PathTexts::from_request_parts(parts, state).await?;
+        Ok(NamedMessage(MessageName { app, text: path.get("msg_id")?.to_owned() }))
     }
 }
 
@@ -91,43 +132,6 @@ impl FromRequestParts<ApiState> for InMessage {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_event(&**state.store(), app.id, path.get("msg_id")?)?;
         found.map(InMessage).ok_or(ApiError::NotFound("message"))
-    }
-}
-
-/// The application of an id or a uid. A text that is an id is never taken for a uid: else whoever may choose a uid takes
-/// what is sent to another's id.
-pub(crate) fn find_application(read: &(impl Read + ?Sized), text: &str) -> Result<Option<Application>, StoreError> {
-    if let Some(parts) = IdParts::from_text(IdKind::Application, text) {
-        let found = application::get(read, AppId(parts.number))?;
-        return Ok(found.filter(|found| found.public_id() == text));
-    }
-    match application::by_uid(read, text)? {
-        Some(id) => application::get(read, id),
-        None => Ok(None),
-    }
-}
-
-/// The endpoint of an id or a uid. A text that is an id is never taken for a uid.
-pub(crate) fn find_endpoint(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, ApiError> {
-    if let Some(parts) = IdParts::from_text(IdKind::Endpoint, text) {
-        let found = endpoint::get(read, EndpointRef { app, endpoint: EndpointId(parts.number) })?;
-        return Ok(found.filter(|found| found.public_id() == text));
-    }
-    match endpoint::by_uid(read, app, text)? {
-        Some(endpoint) => Ok(endpoint::get(read, EndpointRef { app, endpoint })?),
-        None => Ok(None),
-    }
-}
-
-/// The message of an id or of the tenant's event id. A text that is an id is never taken for an event id.
-pub(crate) fn find_event(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Event>, ApiError> {
-    if let Some(parts) = IdParts::from_text(IdKind::Message, text) {
-        let found = if parts.number == app.0 { log::get(read, app, Seq(parts.low))? } else { None };
-        return Ok(found.filter(|event| event.accepted_at == parts.at));
-    }
-    match event_uid::get(read, app, text)? {
-        Some(seq) => Ok(log::get(read, app, seq)?),
-        None => Ok(None),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The HTTP surface: Svix's API shape, and what Pinion adds to it in the same style.
 //!
 //! ```text
-//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ state ─▶ engine
-//!                                                                   extract, json, validate ┘   └ dto, paging, error ─▶ answer
+//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ control
+//!                                                                             extract, json ┘   └ dto, paging, error ─▶ answer
 //! ```
 //! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
 //! Our own status codes appear in `error` only.
@@ -23,9 +23,9 @@ mod body_room;
 mod extract;
 mod json;
 mod paging;
+mod push;
 mod reader;
 mod requests;
-mod validate;
 
 pub mod usage;
 
@@ -34,7 +34,8 @@ mod routes;
 
 pub use auth::key::{KeyHash, NoRandomness, generate_key, is_key};
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
-pub use limits::{ApiLimits, Quotas};
+pub use edge::LogLine;
+pub use limits::ApiLimits;
 pub use service::ApiService;
 pub use state::ApiState;
 
@@ -48,9 +49,10 @@ use std::sync::Arc;
 #[must_use]
 pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
     meters::register("GET", "/api/v1/health", NO_CONTENT);
-    let router = router(state);
-    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router) };
-    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)))
+    let router = router(state.clone());
+    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router, Some(state)) };
+    // With CORS its layer has a part in every answer, so all go through the router.
+    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)), None)
 }
 
 /// Every route.

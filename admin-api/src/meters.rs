@@ -28,10 +28,11 @@ thread_local! {
 pub(crate) fn count(method: &Method, path: Option<&str>, status: StatusCode, took: Duration) {
     let (method, path) = (method_label(method), path.unwrap_or("unknown"));
     MET.with_borrow_mut(|met| {
-        if !met.contains_key(path) {
-            met.insert(path.to_owned(), Vec::new());
-        }
-        let Some(of_path) = met.get_mut(path) else { return };
+        // Only the first request of a route pays for a second look.
+        let of_path = match met.get_mut(path) {
+            Some(of_path) => of_path,
+            None => met.entry(path.to_owned()).or_default(),
+        };
         let index = of_path.iter().position(|meters| meters.method == method).unwrap_or_else(|| {
             let seconds = metrics::histogram!(metric::API_SECONDS, "method" => method, "route" => path.to_owned());
             of_path.push(Meters { method, seconds, by_status: Vec::new() });

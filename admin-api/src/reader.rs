@@ -10,12 +10,13 @@
 //!   that a request may take.
 //! - *When it is full:* the request is refused, and told to come again.
 
-use crate::auth::Scope;
+use crate::auth::By;
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
 use crate::json::JsonBytes;
 use crate::state::ApiState;
 use axum::extract::FromRequestParts;
+use control::Scope;
 use engine::fairness::{Answer, Shares, Turns};
 use http::request::Parts;
 use serde::Serialize;
@@ -68,7 +69,7 @@ impl FromRequestParts<ApiState> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Reader, ApiError> {
-        let scope = Scope::from_request_parts(parts, state).await?;
+        let By(scope) = By::from_request_parts(parts, state).await?;
         Ok(Reader { state: state.clone(), scope })
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! [`ApiLimits::concurrent_requests`]: crate::limits::ApiLimits::concurrent_requests
 
-use crate::auth::Scope;
+use control::Scope;
 use engine::fairness::{Answer, Shares};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

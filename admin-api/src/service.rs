@@ -1,28 +1,38 @@
 //! The whole API as one service, for the server that accepts connections.
 //!
-//! Before routing, the path is brought into its normal form.
+//! Before routing, the path is brought into its normal form, and pushes take a shorter way ([`crate::push`]).
 
-use crate::path;
+use crate::state::ApiState;
+use crate::{path, push};
 use axum::Router;
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::Request;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// The API; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ApiService(Router);
+#[derive(Clone)]
+pub struct ApiService {
+    router: Router,
+    /// For pushes; none if they go through the router as well.
+    short_way: Option<ApiState>,
+}
+
+/// The answer of a push, on its way.
+type Pushed = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 // === impl ApiService ===
 
 impl ApiService {
-    /// Over all routes.
-    pub(crate) fn new(router: Router) -> ApiService {
-        ApiService(router)
+    /// Over all routes; with a state, pushes do not go through the router.
+    pub(crate) fn new(router: Router, short_way: Option<ApiState>) -> ApiService {
+        ApiService { router, short_way }
     }
 }
 
@@ -33,14 +43,20 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
+    type Future = Either<RouteFuture<Infallible>, Pushed>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        <Router as Service<Request<B>>>::poll_ready(&mut self.0, cx)
+        <Router as Service<Request<B>>>::poll_ready(&mut self.router, cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> RouteFuture<Infallible> {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         path::normalise(request.uri_mut());
-        self.0.call(request)
+        match &self.short_way {
+            Some(state) if push::is_push(&request) => {
+                let pushed = push::answer(state.clone(), request.map(Body::new));
+                Either::Right(Box::pin(async { Ok(pushed.await) }))
+            }
+            _ => Either::Left(self.router.call(request)),
+        }
     }
 }

@@ -11,10 +11,10 @@ use crate::limits::{ApiLimits, PAGE_PAYLOAD_BYTES};
 use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
-use engine::seal::SealPurpose;
-use engine::{Engine, EngineConfig, IngestOutcome, NewMessage, Standings, Waiting};
+use control::Control;
+use engine::{Engine, EngineConfig, Standings, Waiting};
 use model::metric;
-use model::{AppId, Endpoint, EndpointRef, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
 use storage::StoreError;
@@ -28,6 +28,8 @@ pub struct ApiState(Arc<Parts>);
 /// What [`ApiState`] holds.
 pub struct Parts {
     engine: Engine,
+    /// Commands.
+    pub(crate) control: Control,
     /// The hash of the key that may do everything.
     pub(crate) root_key: KeyHash,
     /// The bounds.
@@ -66,7 +68,8 @@ impl ApiState {
         let largest_bytes = 4 * PAGE_PAYLOAD_BYTES;
         let answer_room = Room::new(limits.answers_bytes, largest_bytes, metrics::gauge!(metric::API_ANSWERS_BYTES));
         let app_names = AppNames::default();
-        let parts = Parts { engine, root_key, limits, requests, readers, body_room, answer_room, app_names };
+        let control = Control::new(engine.clone(), limits.quotas);
+        let parts = Parts { engine, control, root_key, limits, requests, readers, body_room, answer_room, app_names };
         ApiState(Arc::new(parts))
     }
 
@@ -77,11 +80,6 @@ impl ApiState {
         T: Send + 'static,
     {
         Ok(self.engine.change(change).await?)
-    }
-
-    /// Takes messages in, durably and all at once.
-    pub(crate) async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, ApiError> {
-        Ok(self.engine.ingest(app, messages).await?)
     }
 
     /// The source of point reads.
@@ -110,40 +108,9 @@ impl ApiState {
         self.engine.now()
     }
 
-    /// Whether a URL may be a target.
-    pub(crate) fn check_target(&self, url: &str) -> Result<(), engine::dispatch::TargetError> {
-        engine::dispatch::check_url(url, self.engine.guard()).map(drop)
-    }
-
     /// Reads how deliveries of an endpoint stand.
     pub(crate) fn standings<'a>(&self, endpoint: &'a Endpoint) -> Result<Standings<'a>, ApiError> {
         Ok(Standings::read(&**self.store(), endpoint)?)
-    }
-
-    /// Encrypts for the disk.
-    pub(crate) fn seal(
-        &self,
-        target: EndpointRef,
-        purpose: SealPurpose,
-        plain: &[u8],
-    ) -> Result<SealedBytes, ApiError> {
-        self.engine.seal(target, purpose, plain).map_err(|error| {
-            tracing::error!(%error, "a secret could not be sealed");
-            ApiError::Internal
-        })
-    }
-
-    /// Decrypts what lies on the disk.
-    pub(crate) fn open(
-        &self,
-        target: EndpointRef,
-        purpose: SealPurpose,
-        sealed: &SealedBytes,
-    ) -> Result<SecretBytes, ApiError> {
-        self.engine.open(target, purpose, sealed).map_err(|error| {
-            tracing::error!(%error, "a secret did not open");
-            ApiError::Internal
-        })
     }
 }
 
@@ -155,9 +122,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
         ApiError::Internal
     })?;
     Ok(bytes)
-}
-
-/// A random number below 2^48, which text ids carry so that one cannot be guessed from another.
-pub(crate) fn random_salt() -> Result<u64, ApiError> {
-    Ok(u64::from_be_bytes(random()?) >> 16)
 }

@@ -4,8 +4,8 @@
 //! series: the metric shows the fullest application, and the route shows any.
 
 use crate::error::ApiError;
-use crate::limits::Quotas;
 use crate::state::ApiState;
+use control::Quotas;
 use metrics::Gauge;
 use model::{AppId, metric};
 use std::collections::HashMap;

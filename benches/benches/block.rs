@@ -1,4 +1,4 @@
-//! What the layout of the log costs: time per event to write it into a block (header, payload, checksum) and to read it
+//! The cost of the log's layout: time per event to write it into a block (header, payload, checksum) and to read it
 //! back, for blocks of seven events of 1 KiB and of as many of 100 bytes as one block takes.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use model::Event;
 use std::hint::black_box;
-use storage::block::{self, BlockBuilder};
+use storage::rows::event::block::{self, BlockBuilder};
 
 /// As many of the events as one block takes, and the block.
 fn block_of(events: &[Event]) -> (usize, Bytes) {

@@ -1,4 +1,4 @@
-//! What the circuit breaker adds to one attempt: nanoseconds to ask for a ticket and to hand its result back, while all
+//! The cost of the circuit breaker per attempt: nanoseconds to ask for a ticket and to hand its result back, while all
 //! goes well, and to be turned away by an open one.
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,6 +1,5 @@
-//! What it costs to tell an endpoint something: nanoseconds per message from its sending to its handling, to an actor on
-//! the same thread (one that waits for its turn each time, and 32 at a stretch), and per offer through a shard's inbox to
-//! another thread and back, asleep both.
+//! The cost of a message to an endpoint: nanoseconds from its sending to its handling, by an actor on the same thread (one
+//! message at a time, and 32 in a row), and per offer through a shard's inbox to another thread and back, both asleep.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 

@@ -1,11 +1,12 @@
-//! What it costs to decide on one delivery: nanoseconds per event from its offer over admission, the result of its attempt
+//! The cost of deciding on one delivery: nanoseconds per event from its offer over admission, the result of its attempt
 //! and its settlement, in commits of 1, 16 and 256 events. No store, no socket, no actor: only the lane.
 
 use benches::{APP, event, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::EngineConfig;
 use engine::endpoint::breaker::BreakerConfig;
-use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LanePolicy, LaneStart, Room};
+use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
+use engine::prepare::LanePolicy;
 use engine::retry::budget::{BudgetConfig, RetryBudget};
 use model::{EndpointId, EndpointRef, Event, OutcomeClass, Seq, Settlement, UnixMs};
 use rand::SeedableRng;
@@ -47,13 +48,12 @@ impl Delivering {
 
     /// One commit's events, delivered at once.
     fn deliver(&mut self, events: &mut [Event]) -> Option<Settlement> {
-        let previous = self.offered;
         for event in &mut *events {
             self.offered = self.offered.next();
             event.seq = self.offered;
         }
         self.now = self.now.plus_ms(1);
-        self.lane.offer(previous, events.iter(), usize::MAX);
+        self.lane.offer(events.iter(), usize::MAX);
         let room = Room { attempt: true, bytes: usize::MAX };
         while let Some(action) = self.lane.next_action(self.now, room, &mut self.budget) {
             let Action::Start(attempt) = action else { panic!("nothing else is to be done: {action:?}") };

@@ -1,6 +1,6 @@
-//! What it costs to find who wants an event: nanoseconds per event when an application has 1, 100 and 10,000 endpoints.
+//! The cost of finding the endpoints of an event: nanoseconds per event when an application has 1, 100 and 10,000 endpoints.
 //! `filter` asks one endpoint; `router` asks the index over all of them, as the writer does after each commit, and notes
-//! who was offered what.
+//! each offer.
 //!
 //! The index should cost what matches and not what there is: `one_wants_it` should hardly grow with the endpoints,
 //! `by_channel` (all want the type, one the channel) and `all_want_it` grow with who has to be looked at.
@@ -9,7 +9,7 @@
 
 use benches::{APP, application, endpoint, event, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use engine::router::Router;
 use engine::shard::inbox::ShardInbox;
 use model::{Endpoint, Event};
@@ -41,7 +41,7 @@ fn filter(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What endpoint number `id` wants.
+/// Event types and channels of endpoint number `id`.
 type Wants = fn(id: u32) -> (Vec<String>, Vec<String>);
 
 fn one_wants_it(id: u32) -> (Vec<String>, Vec<String>) {

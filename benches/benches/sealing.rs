@@ -1,4 +1,4 @@
-//! What it costs to seal and to open a secret with AES-256-GCM: time for a signing secret of 38 bytes and for a set of
+//! The cost of sealing and opening a secret with AES-256-GCM: time for a signing secret of 38 bytes and for a set of
 //! custom headers of 4 KiB. Paid when an endpoint is changed (seal) and when it gets an actor (open), not per attempt.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]

@@ -1,4 +1,4 @@
-//! What it costs to make events durable: events per second through the writer, one request at a time, each of 1, 10, 100 or
+//! The cost of making events durable: events per second through the writer, one request at a time, each of 1, 10, 100 or
 //! 1,000 events of 1 KiB, on sled (with its fdatasync, as in production) and on the model in memory.
 //!
 //! The difference between the two is the disk and sled; what is left is the writer and its wake-ups. Production is faster
@@ -11,8 +11,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use model::{EndpointRef, Event, UnixMs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
-use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle, WriterQuotas};
 use storage::{Change, SharedStore, Txn};

@@ -1,7 +1,5 @@
-//! What the benchmarks share: sample rows and a cheap random source. The benchmarks themselves are in `benches/`, one
-//! for each cost that Pinion claims.
-//!
-//! Deliberately no measuring: that is criterion's.
+//! Sample rows and a cheap random source, which all benchmarks share. The benchmarks themselves are in `benches/`, one for
+//! each cost that Pinion claims.
 
 use bytes::Bytes;
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
@@ -11,7 +9,7 @@ use storage::writer::NewMessage;
 /// The one application of the benchmarks.
 pub const APP: AppId = AppId(1);
 
-/// Whether this run only asks if everything still works (`cargo bench -p benches -- --test`): sizes are small then.
+/// True when this run only checks that everything still works (`cargo bench -p benches -- --test`): sizes are small then.
 #[must_use]
 pub fn is_trial() -> bool {
     std::env::args().any(|arg| arg == "--test")

@@ -2,7 +2,7 @@
 //!
 //! Read once from the wall at the start and advanced by the monotonic clock from then on, so that a step of the system
 //! clock neither fires a day's retries at once nor stalls them. What is signed carries the wall's own time, see
-//! [`wall_now`]. Deliberately the only file of the engine that reads a clock.
+//! [`wall_now`]. No other file of the engine reads the wall clock.
 
 use model::UnixMs;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

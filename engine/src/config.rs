@@ -2,7 +2,7 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
-use crate::dispatch::{Egress, RootCertificate, SecretKind, SignatureHeaders};
+use crate::dispatch::{Egress, RootCertificate, SignatureHeaders};
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
@@ -115,6 +115,24 @@ impl Default for EngineConfig {
             retention_period_ms: 10_000,
             drain_timeout_ms: 8_000,
         }
+    }
+}
+
+/// The kind of a signing secret that is made here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretKind {
+    /// `whsec_…`: HMAC-SHA256, whose receiver knows the key.
+    #[default]
+    Hmac,
+    /// `whsk_…`: ed25519, whose receiver knows the public key only.
+    Ed25519,
+}
+
+impl SecretKind {
+    /// The kind of a secret in its text form.
+    #[must_use]
+    pub fn of(text: &str) -> SecretKind {
+        if text.starts_with("whsk_") { SecretKind::Ed25519 } else { SecretKind::Hmac }
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
-use crate::endpoint::filter::Filter;
+use crate::prepare::filter::Filter;
 use model::{
     Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq,
     UnixMs,

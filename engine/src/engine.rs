@@ -16,12 +16,12 @@ use crate::pace::Paces;
 use crate::retention::janitor;
 use crate::room::Room;
 use crate::router::{Router, shard_of};
-use crate::seal::{MasterKey, OpenError, SealContext, SealError, SealPurpose};
+use crate::seal::MasterKey;
 use crate::shard::inbox::{Question, ShardInbox};
 use crate::shard::{self, ShardParts, ShardThread};
 use crate::waiting::Waiting;
 use crate::watch;
-use model::{AppId, EndpointRef, SealedBytes, SecretBytes, UnixMs};
+use model::{AppId, EndpointRef, UnixMs};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -211,25 +211,10 @@ impl Engine {
         self.inner.clock.now()
     }
 
-    /// Encrypts a secret for its place.
-    ///
-    /// # Errors
-    /// As [`SealError`] lists.
-    pub fn seal(&self, target: EndpointRef, purpose: SealPurpose, plain: &[u8]) -> Result<SealedBytes, SealError> {
-        self.inner.master.seal(plain, context(target, purpose))
-    }
-
-    /// Decrypts a secret of its place.
-    ///
-    /// # Errors
-    /// As [`OpenError`] lists.
-    pub fn open(
-        &self,
-        target: EndpointRef,
-        purpose: SealPurpose,
-        sealed: &SealedBytes,
-    ) -> Result<SecretBytes, OpenError> {
-        self.inner.master.open(sealed, context(target, purpose))
+    /// The key that seals secrets.
+    #[must_use]
+    pub fn master(&self) -> &Arc<MasterKey> {
+        &self.inner.master
     }
 
     /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer
@@ -300,10 +285,6 @@ fn join(writer: JoinHandle<()>, store: &SharedStore) {
     if writer.join().is_err() {
         tracing::error!("the writer ended by a panic");
     }
-}
-
-fn context(target: EndpointRef, purpose: SealPurpose) -> SealContext {
-    SealContext { app: target.app, endpoint: target.endpoint, purpose }
 }
 
 /// Reads what is needed to go on, and tells the shards who owes what. Pure but for its reads.

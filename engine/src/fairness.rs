@@ -7,8 +7,8 @@
 //! Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998). Why not a fixed
 //! share or a queue with weights: docs/adr/0011-fair-shares.md.
 //!
-//! - *Who owns the state:* the owner of the resource, one [`Shares`] each.
-//! - *What bounds it:* one entry for each tenant that holds something.
+//! - *Owner of the state:* the owner of the resource, one [`Shares`] each.
+//! - *Bound:* one entry for each tenant that holds something.
 //! - *When it is full:* the answer is [`Answer::Wait`]; the caller decides whether to wait, to refuse, or to make room.
 //! - *When the process dies here:* the resources are gone with it.
 //! - *When the input is hostile:* a tenant that holds everything it can get never holds more than half.
@@ -47,7 +47,7 @@ impl<T: Copy + Eq + Hash> Shares<T> {
         Shares { capacity, used: 0, held: HashMap::default() }
     }
 
-    /// Whether `tenant` may have `units` more now: they are free, and it then holds no more than was free before.
+    /// True when `tenant` may have `units` more now: they are free, and it then holds no more than was free before.
     /// One unit may be had as long as any is free, by a tenant that holds none.
     #[must_use]
     pub fn may_take(&self, tenant: T, units: usize) -> bool {

@@ -1,5 +1,5 @@
-//! From a committed event to a settled delivery. Stages are declared in the order a delivery meets them, and each
-//! imports only from those below it.
+//! From a committed event to a settled delivery. Behind what all use, the stages are declared in the order in which a
+//! delivery meets them. Which may use which is in `tidy/src/rooms.rs`.
 
 pub mod config;
 
@@ -36,6 +36,8 @@ pub mod router;
 pub mod shard;
 
 pub mod endpoint;
+
+pub mod prepare;
 
 pub mod dispatch;
 

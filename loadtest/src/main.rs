@@ -4,7 +4,7 @@
 //!            drive ──HTTP──▶ pinion (system) ──HTTP──▶ receive
 //!              └────────────────▶ ledger ◀───────────────┘        scenario ▶ measure ▶ report
 //! ```
-//! Deliberately a stranger: it knows none of Pinion's crates, only its HTTP API and Standard Webhooks. Exit code 0 only
+//! It knows none of Pinion's crates, only its HTTP API and Standard Webhooks. Exit code 0 only
 //! when every ledger balances.
 
 mod cli;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every ledger balances.
+/// Runs the scenario; true when every ledger balances.
 fn run(cli: &cli::Cli) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let findings = scenario::run(cli)?;

@@ -8,7 +8,6 @@
 //! an id of a previous data directory never collide with one of this.
 
 use crate::time::UnixMs;
-use bincode::{Decode, Encode};
 use std::fmt;
 
 /// Crockford's base 32, lower case: no `i`, `l`, `o`, `u`, in ascending byte order so that text sorts as bytes do.
@@ -21,15 +20,15 @@ const TEXT_LEN: usize = 26;
 const MAX_U48: u64 = (1 << 48) - 1;
 
 /// The number of an application (tenant). Given out in order, from 1, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppId(pub u32);
 
 /// The number of an endpoint, unique over all applications. Given out in order, from 1, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub u32);
 
 /// An endpoint with its application: what every row about an endpoint is keyed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointRef {
     /// Whose.
     pub app: AppId,
@@ -38,7 +37,7 @@ pub struct EndpointRef {
 }
 
 /// The position of an event in its application's log: from 1, without gaps, below 2^48. 0 stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
 impl Seq {
@@ -139,13 +138,16 @@ impl IdParts {
 
     /// Appends the text form to `out`.
     pub fn append_text(self, kind: IdKind, out: &mut String) {
-        let value =
+        let mut value =
             (u128::from(self.at.0 & MAX_U48) << 80) | (u128::from(self.number) << 48) | u128::from(self.low & MAX_U48);
-        out.push_str(kind.prefix());
-        for position in (0..TEXT_LEN).rev() {
-            let digit = (value >> (position * 5)) & 31;
-            out.push(char::from(ALPHABET[digit as usize]));
+        let mut digits = [0; TEXT_LEN];
+        for digit in digits.iter_mut().rev() {
+            *digit = ALPHABET[(value & 31) as usize];
+            value >>= 5;
         }
+        out.push_str(kind.prefix());
+        // Every digit is ASCII.
+        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// Reads the text form back. `None` for anything that [`IdParts::to_text`] would not have written.

@@ -1,7 +1,7 @@
-//! A small client of the HTTP API: what a tenant's backend would use a library for.
+//! A small client of the HTTP API, for `pinion key` and the demonstration. A tenant's backend would use a library.
 //!
-//! Deliberately nothing but requests and JSON over plain HTTP: no redirects, so that a key goes nowhere else, and no
-//! repetition.
+//! It sends requests with JSON over plain HTTP. It follows no redirect, so that a key goes nowhere else, and repeats
+//! nothing.
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;

@@ -20,7 +20,7 @@ pub(crate) enum CaFileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// It holds none.
@@ -28,7 +28,7 @@ pub(crate) enum CaFileError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         source: RootsError,
     },
 }

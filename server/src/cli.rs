@@ -1,9 +1,9 @@
 //! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion repair`.
 //!
-//! Deliberately only its shape; what the commands do is in the module of each.
+//! Only its shape is here. Each command has a module of its own.
 
 use crate::config::{self, Settings};
-use crate::key_command::ApiUrl;
+use crate::key_command::url::ApiUrl;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "pinion", version, max_term_width = 120)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs the engine with its HTTP API until SIGTERM or SIGINT.
@@ -87,18 +87,18 @@ pub(crate) struct KeyArgs {
     /// File with the root key, for a running server; or the key itself in PINION_ROOT_KEY. Default: DATA/root.key.
     #[arg(long, global = true, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
     pub(crate) root_key_file: Option<PathBuf>,
-    /// Where the server listens, to be found by whoever configures it with variables; --url says it to people.
+    /// Address that the server listens on, for operators who configure with variables; people use --url.
     #[arg(long, global = true, env = "PINION_LISTEN", value_name = "ADDR", hide = true)]
     pub(crate) listen: Option<SocketAddr>,
     /// The configuration file that names the data directory and the address. Default: ./pinion.toml, if it exists.
     #[arg(long, global = true, env = "PINION_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) action: KeyAction,
 }
 
-/// What to do with API keys.
+/// The commands on API keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyAction {
     /// Creates a key and prints it: the only time it can be seen.

@@ -11,7 +11,7 @@ use crate::metrics_listen;
 
 /// Store: the map with its snapshots, the two files of the log, lock, watermark, format, and folders that are synced.
 const STORE_FIXED: usize = 24;
-/// Store: value files that are kept open (`storage::store::sled`), and as many that a reader holds a moment longer.
+/// Store: value files that are kept open (`storage::disk`), and as many that a reader holds a moment longer.
 const STORE_VALUE_FILES: usize = 2 * 64;
 /// Store: one value file ends after so many bytes. Those that a checkpoint filled are open until it synced them.
 const VALUE_FILE_BYTES: usize = 16 << 20;
@@ -23,21 +23,21 @@ const OWN_PER_SHARD: usize = 4;
 const MARGIN: usize = 96;
 /// Connections that a shard has for each attempt it may have in flight: one in use, one idle.
 const PER_ATTEMPT: usize = 2;
-/// What the API gets at least.
+/// Connections that the API gets at least.
 const API_FLOOR: usize = 64;
-/// What a shard gets at least, in attempts.
+/// Attempts that a shard gets at least.
 const ATTEMPTS_FLOOR: usize = 16;
 
 /// A bound that takes descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
-    /// What is configured.
+    /// The configured value.
     pub(crate) value: usize,
-    /// Whether the operator set it.
+    /// True when the operator set it.
     pub(crate) is_set: bool,
 }
 
-/// What is to be divided.
+/// The bounds that share the descriptors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// Connections of the API.
@@ -98,7 +98,8 @@ pub(crate) fn divide(limit: usize, wanted: &Wanted) -> Result<Divided, DoesNotFi
     if needed > limit {
         return Err(DoesNotFit { limit, needed, store, own, metrics: wanted.metrics, connections, receivers });
     }
-    // What is not set gets as much of the rest as it wants: the API half of it, as people must get in to set things right.
+    // A bound that is not set gets as much of the rest as it wants. The API gets half of the rest, as operators must get in
+    // to set things right.
     let rest = limit - needed;
     let more_wanted = wanted.connections.value.saturating_sub(connections);
     let attempts_wanted = wanted.in_flight_per_shard.value.saturating_sub(attempts);

@@ -5,8 +5,8 @@
 //! the first start. A server hands on only the SHA-256 of the root key. A store remembers a check value of its master key,
 //! so that another key is refused at start instead of at the first delivery.
 //!
-//! Deliberately not rotation: a new root key is a new file and a restart; a new master key needs every secret sealed
-//! anew.
+//! Keys are not rotated here. A new root key is a new file and a restart; for a new master key every secret would have to be
+//! sealed again.
 
 use crate::config::{Loaded, Source};
 use crate::secret_file::{self, SecretFileError};
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 /// Characters of a root key at least: nobody guesses 16 random ones through the API.
 const ROOT_KEY_MIN_CHARS: usize = 16;
 
-/// What the check value of a master key is computed over (HMAC-SHA256). Persisted: never change.
+/// The text that the check value of a master key is the HMAC-SHA256 of. Persisted: never change.
 const CHECK_TEXT: &[u8] = b"pinion.master-key-check.v1";
 
 /// Why a key could not be had. Says nothing of the key.
@@ -46,7 +46,7 @@ pub(crate) enum KeyError {
         name: &'static str,
         /// The file or variable.
         origin: String,
-        /// What it must be.
+        /// The rule that it breaks.
         problem: &'static str,
     },
     /// Two ways at once to say the same.
@@ -62,7 +62,7 @@ pub(crate) enum KeyError {
         path.display()
     )]
     MasterKeyLost {
-        /// Where it would be.
+        /// Its path.
         path: PathBuf,
     },
     /// The store was written with another key.
@@ -116,7 +116,7 @@ pub(crate) struct MasterKeyBytes {
 /// Reads an environment variable; tests give another one.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Where the root key is generated.
+/// The path of a generated root key.
 pub(crate) fn root_key_path(loaded: &Loaded) -> PathBuf {
     loaded.config.data_dir.join(ROOT.file)
 }
@@ -264,7 +264,7 @@ impl MasterKeyBytes {
         mac
     }
 
-    /// What the store remembers of the key: shows whether another key is the same one, and nothing else.
+    /// The check value that the store keeps. It shows if another key is the same one, and nothing else.
     pub(crate) fn check_value(&self) -> Vec<u8> {
         self.mac().finalize().into_bytes().to_vec()
     }

@@ -6,13 +6,14 @@
 //! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, what is read of a body after the answer, and
 //! how long a stop waits. Not bounded here: request bodies and handlers, which are the service's.
 
+mod admission;
 mod connection;
-mod door;
 mod handshake;
-mod patience;
 mod places;
 mod reload;
 mod request_id;
+mod serve;
+mod timed_io;
 mod tls;
 mod unread;
 mod wrong_keys;
@@ -20,11 +21,12 @@ mod wrong_keys;
 pub(crate) use self::reload::{Certificate, Reloader, first as first_certificate};
 pub(crate) use self::tls::{TlsError, TlsFiles};
 
-use self::door::{Door, Seat};
-use self::patience::Patience;
+use self::admission::{Admission, Permit};
 use self::request_id::X_REQUEST_ID;
-use self::unread::Watched;
+use self::timed_io::TimedIo;
+use self::unread::{Unread, Watched};
 use crate::config::HttpBounds;
+use admin_api::LogLine;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode, header};
@@ -66,7 +68,7 @@ pub(crate) struct Listener {
 /// A connection that has a place.
 struct Accepted {
     stream: TcpStream,
-    seat: Seat,
+    permit: Permit,
 }
 
 /// Answers requests; each connection has a clone.
@@ -129,16 +131,16 @@ impl Listener {
         TowerToHyperService<S>: Handler,
     {
         let handler = TowerToHyperService::new(handler);
-        let door = Arc::new(Door::new(self.name, self.bounds.max_connections));
+        let admission = Arc::new(Admission::new(self.name, self.bounds.max_connections));
         let (stopping, _) = watch::channel(());
         let builder = builder(self.bounds);
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = self.accept(&door) => accepted,
+                accepted = self.accept(&admission) => accepted,
             };
-            let service = service(&accepted.seat, self.bounds, handler.clone());
+            let service = service(&accepted.permit, self.bounds, handler.clone());
             self.spawn_connection(accepted, &builder, service, stopping.subscribe());
         }
         drop(self.socket);
@@ -147,18 +149,18 @@ impl Listener {
     }
 
     /// The next connection that there is a place for. Never waits for a place: one is made, or the client refused.
-    async fn accept(&self, door: &Arc<Door>) -> Accepted {
+    async fn accept(&self, admission: &Arc<Admission>) -> Accepted {
         loop {
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
-                    if let Some(seat) = door.admit(peer) {
-                        return Accepted { stream, seat };
+                    if let Some(permit) = admission.admit(peer) {
+                        return Accepted { stream, permit };
                     }
                 }
                 Err(error) => {
                     tracing::warn!(listener = self.name, %error, "could not accept a connection");
                     // For want of descriptors, say: then an idle connection has one.
-                    door.make_room();
+                    admission.make_room();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -175,18 +177,18 @@ impl Listener {
         S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
         S::Future: Send + 'static,
     {
-        let Accepted { stream, seat } = accepted;
+        let Accepted { stream, permit } = accepted;
         // An answer is one write: waiting for more to send with it only delays it.
         if stream.set_nodelay(true).is_err() {
             return;
         }
         let limit = Duration::from_millis(self.bounds.header_read_timeout_ms);
-        let (name, connection) = (self.name, Arc::clone(seat.connection()));
+        let (name, connection) = (self.name, Arc::clone(permit.connection()));
         let task = match &self.certificate {
             None => {
-                let io = Patience::new(TokioIo::new(stream), limit);
+                let io = TimedIo::new(TokioIo::new(stream), limit);
                 let protocol = builder.serve_connection(io, service).into_owned();
-                tokio::spawn(run(name, protocol, seat, stopping, limit))
+                tokio::spawn(run(name, protocol, permit, stopping, limit))
             }
             Some(certificate) => {
                 let (acceptor, builder) = (certificate.acceptor(), builder.clone());
@@ -194,13 +196,13 @@ impl Listener {
                     let mut stopping = stopping;
                     match handshake::accept(acceptor, stream, &mut stopping, limit).await {
                         Ok(stream) => {
-                            let io = Patience::new(TokioIo::new(stream), limit);
+                            let io = TimedIo::new(TokioIo::new(stream), limit);
                             let protocol = builder.serve_connection(io, service).into_owned();
-                            run(name, protocol, seat, stopping, limit).await;
+                            run(name, protocol, permit, stopping, limit).await;
                         }
                         Err(ended) => {
                             if ended.is_late() {
-                                seat.count_idle();
+                                permit.count_idle();
                             }
                             tracing::debug!(listener = name, error = %ended, "a handshake failed");
                         }
@@ -216,30 +218,33 @@ impl Listener {
 async fn run<P: GracefulConnection>(
     name: &'static str,
     protocol: P,
-    seat: Seat,
+    permit: Permit,
     stopping: watch::Receiver<()>,
     limit: Duration,
 ) where
     P::Error: Display,
 {
-    if let Err(error) = connection::serve(protocol, &seat, stopping, limit).await {
+    if let Err(error) = serve::serve(protocol, &permit, stopping, limit).await {
         tracing::debug!(listener = name, %error, "a connection ended early");
     }
 }
 
-/// What is done with the requests of one connection.
+/// The time of a listener's clock: milliseconds since its `epoch`.
+fn ms_since(epoch: tokio::time::Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The service that answers the requests of one connection.
 fn service<H: Handler>(
-    seat: &Seat,
+    permit: &Permit,
     bounds: HttpBounds,
     handler: H,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + use<H> {
-    let connection = Arc::clone(seat.connection());
+    let (connection, unread) = (Arc::clone(permit.connection()), Arc::new(Unread::default()));
     service_fn(move |request: Request<Incoming>| {
-        let in_progress = connection.begin();
-        let (parts, body) = request.into_parts();
-        let (body, unread) = unread::watch(body);
-        let mut request = Request::from_parts(parts, body);
-        let id = connection.request_id(request.headers_mut());
+        let (in_progress, unread) = (connection.begin(), Arc::clone(&unread));
+        let request = request.map(|body| unread.watch(body));
+        let id = connection.request_id(request.headers());
         let answer = match refused(&request, bounds) {
             Some(refused) => Err(refused),
             None => Ok(handler.call(request)),
@@ -253,10 +258,11 @@ fn service<H: Handler>(
                 in_progress.note_wrong_key(&id);
             }
             drop(in_progress);
-            response.headers_mut().insert(X_REQUEST_ID, id);
-            if let Some(unread) = unread {
-                unread.read_on();
+            if let Some(line) = response.extensions().get::<LogLine>() {
+                line.log(&id);
             }
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            unread.read_on();
             Ok::<Response, Infallible>(response)
         }
     })

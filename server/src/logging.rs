@@ -1,7 +1,7 @@
 //! Log lines: for people on a terminal, one JSON object per line otherwise, always on standard error.
 //!
-//! Deliberately without files and rotation: whoever runs the process collects its standard error. Standard output is
-//! for what a command was asked for.
+//! There are no log files and no rotation: the supervisor collects standard error. Standard output is for the answer of a
+//! command.
 
 use crate::config::LogFormat;
 use std::io::IsTerminal as _;

@@ -1,8 +1,6 @@
 //! The `pinion` binary, in the order of a start: command line, configuration, logging, data directory, listeners, the
 //! engine.
 //!
-//! Deliberately thin: what is decided here is which parts run, and in which order they start and stop.
-//!
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration was refused.
 
 mod cli;

@@ -1,7 +1,6 @@
-//! What each metric means, in the words that a scrape shows. `docs/METRICS.md` says more.
+//! The help text of each metric, as a scrape shows it. `docs/METRICS.md` says more.
 //!
-//! Deliberately one table for the whole process, although the counting is done everywhere: a metric that is missing here
-//! fails a test.
+//! One table for the whole process, although the counting is done everywhere: a metric that is missing here fails a test.
 
 use crate::config::{Loaded, Unit, numbers};
 use model::metric;

@@ -1,7 +1,7 @@
-//! What a monitoring system asks for: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts us.
+//! The listener for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for a supervisor.
 //!
-//! On a listener of its own, so that it needs no key, is not exposed with the API, and answers when the API's
-//! connections are used up. Deliberately without names of metrics: each is described where it is counted.
+//! It is a listener of its own, so that it needs no key, is not exposed with the API, and answers when the API's
+//! connections are used up.
 
 use crate::config::HttpBounds;
 use crate::process;

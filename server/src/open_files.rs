@@ -1,4 +1,4 @@
-//! How many files the process may have open: raised at the start as far as the system lets it.
+//! The limit of open files, raised at the start as far as the system lets it.
 //!
 //! The usual soft limit, 1,024, is there for programs that use select(2), and every socket counts: sixty endpoints that
 //! never answer would take it all. Nothing above the hard limit: that is the operator's to set. What is reached is divided

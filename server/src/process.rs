@@ -1,12 +1,11 @@
-//! What the operating system says of this process, in the names that Prometheus uses for every process.
+//! Metrics of this process from the operating system, under the names that Prometheus uses for every process.
 //!
-//! Read from `/proc` at each scrape. Deliberately silent where there is no `/proc`: these lines are then missing, and
-//! nothing else is.
+//! They are read from `/proc` at each scrape. Without a `/proc` these metrics are missing, and only these.
 
 /// Ticks per second in `/proc/self/stat`: a constant of the Linux user interface (USER_HZ), not of the kernel's build.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What is known of this process. Each part on its own: what cannot be read is left out.
+/// The values read from `/proc`. A value that cannot be read is left out, and the others are still shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Process {
     cpu_s: Option<f64>,

@@ -1,13 +1,13 @@
 //! `pinion repair`: the data directory of a server that does not start, or ends, for damage.
 //!
-//! Deliberately only the command: what is read, saved and said is `storage::repair`'s.
+//! Only the command is here; `storage::damage::repair` does the work and writes the report.
 
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::time_text::time_text;
 use engine::clock::wall_now;
 use model::UnixMs;
-use storage::repair::{Repair, RepairError};
+use storage::damage::repair::{Repair, RepairError};
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub(crate) enum RepairCommandError {
     After {
         /// Of the repair.
         report: String,
-        /// What failed then.
+        /// The error of the new store.
         source: DataDirError,
     },
 }

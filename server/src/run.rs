@@ -1,6 +1,6 @@
 //! The life of a server process: started, announced, stopped by a signal or by a failed store.
 //!
-//! Deliberately no forking and no file with a process id: a supervisor runs us in the foreground.
+//! It runs in the foreground under a supervisor: it does not fork and writes no process id file.
 
 use crate::config::Loaded;
 use crate::data_dir::DataDirError;
@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::store::sled::OpenError;
+use storage::disk::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the end of the process waits for threads that still read from disk.
@@ -35,7 +35,7 @@ pub(crate) enum RunError {
 // === impl RunError ===
 
 impl RunError {
-    /// What to do when the store is damaged, or may be.
+    /// Advice for the operator when the store is damaged, or may be.
     pub(crate) fn way_on(&self, data_dir: &Path) -> Option<String> {
         let damaged = |condition: &str| {
             let data_dir = data_dir.display();

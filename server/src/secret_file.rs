@@ -1,6 +1,5 @@
-//! Files with a key in them: read with care, created whole or not at all.
-//!
-//! Deliberately never overwritten: a key that is lost cannot be made again.
+//! Files with a key in them: read with care, created whole or not at all. An existing file is never overwritten, as a lost
+//! key cannot be made again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

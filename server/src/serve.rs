@@ -6,8 +6,8 @@
 //!        ─▶ metrics end
 //! ```
 //! The engine outlives the API, so that no request finds it gone; the metrics listener outlives the engine, so that a
-//! stop can be watched. Deliberately no restart of a part: a store that failed ends the process, whoever runs it starts
-//! it anew, and starting is recovery.
+//! stop can be watched. No part is restarted: a failed store ends the process, the supervisor starts it again, and the
+//! start recovers.
 
 use crate::ca_files::{self, CaFileError};
 use crate::config::{Config, Loaded};

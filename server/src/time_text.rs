@@ -1,4 +1,4 @@
-//! Times as people read them. Deliberately not those of the API, which has its own format.
+//! Times as people read them. The API has a format of its own.
 
 use model::UnixMs;
 use time::OffsetDateTime;

@@ -4,8 +4,8 @@
 //! share one commit. Deliberately no rollback of a part: a request collects into a transaction of its own
 //! ([`Txn::nested`]) that is merged only when it succeeded.
 
-use crate::keys::KeyRange;
 use crate::read::Read;
+use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
@@ -14,14 +14,15 @@ use model::{AppId, Endpoint, EndpointRef, Seq};
 /// What the engine must be told once a commit is durable.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// An endpoint was created or changed.
-    EndpointPut(Box<Endpoint>),
+    /// An endpoint was created or changed: its row and the number of its URL, as the transaction leaves them. All that its
+    /// shard needs to know: nobody reads the row again.
+    EndpointPut(Box<Endpoint>, u32),
     /// An endpoint was deleted.
     EndpointDeleted(EndpointRef),
     /// An application was created or changed.
     ApplicationPut(AppId),
-    /// What an application may be sent changed: its endpoints are to look again.
-    ApplicationPaced(AppId),
+    /// An application may be sent so many deliveries a second now, all its endpoints together; none for no bound.
+    ApplicationPaced(AppId, Option<u32>),
     /// An application was deleted, its endpoints with it.
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.

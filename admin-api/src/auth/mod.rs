@@ -14,11 +14,13 @@ pub mod registry;
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
-use http::Method;
+use control::Scope;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{Method, Uri};
 use key::KeyHash;
 use model::AppId;
+use std::iter;
 use storage::tables::api_key;
 
 /// The longest key that is looked at, in bytes.
@@ -39,39 +41,31 @@ const READ_BY_ALL: [&str; 4] = [
 /// What a key for one application is told of all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-/// How far a caller's key reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// Everything.
-    All,
-    /// One application and what belongs to it.
-    Application(AppId),
-}
+/// How far the caller's key reaches: who a command is by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By(pub(crate) Scope);
 
-impl Scope {
-    /// Whether it reaches an application.
-    pub(crate) fn reaches(self, app: AppId) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Application(own) => own == app,
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Scope {
+impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
     /// What [`admit`] left.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Scope, ApiError> {
-        parts.extensions.get().copied().ok_or(ApiError::Unauthenticated)
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
+        parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
     }
 }
 
 /// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, ApiError> {
+/// `named` tells which application the path names, where that needs no router.
+pub(crate) async fn admit(
+    state: &ApiState,
+    parts: &mut Parts,
+    named: fn(&Uri) -> Option<&str>,
+) -> Result<Scope, ApiError> {
     let scope = scope_of(state, parts)?;
-    if let Scope::Application(own) = scope {
-        check_path(state, parts, own).await?;
+    match (scope, named(&parts.uri)) {
+        (Scope::All, _) => {}
+        (Scope::Application(own), Some(text)) => check_application(state, text, own)?,
+        (Scope::Application(own), None) => check_path(state, parts, own).await?,
     }
     parts.extensions.insert(scope);
     Ok(scope)
@@ -80,7 +74,7 @@ pub(crate) async fn admit(state: &ApiState, parts: &mut Parts) -> Result<Scope, 
 /// Looks the caller's key up.
 fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?).into_iter().flatten() {
+    for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
         let hash = KeyHash::of(candidate);
         if hash.matches(&state.root_key) {
             return Ok(Scope::All);
@@ -95,15 +89,18 @@ fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
 
 /// The texts that may be the key, in the order in which they are tried: all of it, then without what clients add to it.
 /// That is `|ENVIRONMENT` (Terraform's provider) and `.REGION` (keys of a hosted service name one). A root key of the
-/// operator's own making may hold either sign, so the whole text is tried first.
-fn candidates(text: &str) -> [Option<&str>; 3] {
+/// operator's own making may hold either sign, so the whole text is tried first; what comes next is looked for only then.
+fn candidates(text: &str) -> impl Iterator<Item = &str> {
     let without = |text, sign| {
         let (key, suffix): (&str, &str) = str::rsplit_once(text, sign)?;
         let is_name = suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         (!key.is_empty() && suffix.len() <= SUFFIX_BYTES_MAX && is_name).then_some(key)
     };
-    let no_environment = without(text, '|');
-    [Some(text), no_environment, without(no_environment.unwrap_or(text), '.')]
+    let shorter = iter::once_with(move || {
+        let no_environment = without(text, '|');
+        [no_environment, without(no_environment.unwrap_or(text), '.')]
+    });
+    iter::once(text).chain(shorter.flatten().flatten())
 }
 
 /// The key in an `Authorization` header (RFC 6750, 2.1). The scheme's case does not matter.
@@ -123,11 +120,11 @@ async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(
     let params =
         RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::Forbidden(OTHER_APPLICATION))?;
     let named = params.iter().find(|(name, _)| *name == "app_id").map(|(_, value)| value);
-    let found = match named {
-        Some(text) => state.app_id(text)?,
-        None => None,
-    };
-    if found == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
+    check_application(state, named.ok_or(ApiError::Forbidden(OTHER_APPLICATION))?, own)
+}
+
+fn check_application(state: &ApiState, named: &str, own: AppId) -> Result<(), ApiError> {
+    if state.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
 fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {
@@ -152,10 +149,10 @@ mod tests {
             ("pk_1|a/b", &["pk_1|a/b"]),
         ];
         for (text, expected) in table {
-            assert_eq!(candidates(text).into_iter().flatten().collect::<Vec<_>>(), expected, "{text}");
+            assert_eq!(candidates(text).collect::<Vec<_>>(), expected, "{text}");
         }
         let long = format!("pk_1|{}", "e".repeat(65));
-        assert_eq!(candidates(&long), [Some(&*long), None, None]);
+        assert_eq!(candidates(&long).collect::<Vec<_>>(), [&*long]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! a key of 256 random bits.
 
 use super::key::KeyHash;
-use crate::extract::find_application;
-use model::{ApiKeyRow, AppId, Application, UnixMs};
+use control::find::find_application;
+use model::{ApiKeyRow, Application, UnixMs};
 use storage::read::Read;
 use storage::tables::{api_key, application};
 use storage::{Direction, StoreError, Txn};
@@ -143,12 +143,6 @@ pub fn revoke(txn: &mut Txn<'_>, id: &str) -> Result<(), RegistryError> {
     Ok(api_key::remove(txn, &row.hash)?)
 }
 
-/// Revokes every key that is limited to an application: they would reach nothing without it.
-pub(crate) fn revoke_all_of(txn: &mut Txn<'_>, app: AppId) -> Result<(), StoreError> {
-    let rows = api_key::list(txn)?;
-    rows.iter().filter(|row| row.app == Some(app)).try_for_each(|row| api_key::remove(txn, &row.hash))
-}
-
 fn id_of(hash: &[u8; 32]) -> String {
     hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -167,6 +161,7 @@ fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, Store
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::AppId;
     use storage::Store;
     use storage::store::MemoryStore;
 
@@ -252,10 +247,8 @@ mod tests {
         assert_eq!(names(None, Direction::Forward), "abc");
         assert_eq!(names(Some(&middle), Direction::Forward), "c");
         assert_eq!(names(Some(&middle), Direction::Reverse), "a");
-        write(&store, |txn| revoke_all_of(txn, AppId(1))).unwrap();
-        assert_eq!(names(None, Direction::Reverse), "cb");
         write(&store, |txn| revoke(txn, &middle.1)).unwrap();
         assert!(matches!(write(&store, |txn| revoke(txn, &middle.1)), Err(RegistryError::UnknownKey(_))));
-        assert_eq!(names(None, Direction::Forward), "c");
+        assert_eq!(names(None, Direction::Forward), "ac");
     }
 }

@@ -1,6 +1,6 @@
 //! API keys: `ApiKeyIn`, `ApiKeyOut`, and `ApiKeyCreatedOut`, the one answer that has the key itself.
 //!
-//! Deliberately no rules on names: those are [`crate::auth::registry`]'s, which the command line shares.
+//! The rules on names are in [`crate::auth::registry`], which the command line shares.
 
 use crate::auth::registry::KeyInfo;
 use crate::dto::timestamp::Timestamp;

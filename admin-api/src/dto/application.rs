@@ -1,14 +1,12 @@
 //! Applications: `ApplicationIn`, `ApplicationPatch`, `ApplicationOut`.
-//!
-//! Storing is [`crate::routes::application`]'s.
 
-use crate::dto::fields::{Metadata, Patch, bounded_metadata, given, given_metadata, metadata_of, metadata_text};
+use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::timestamp::Timestamp;
-use crate::error::ApiError;
-use crate::limits;
-use crate::validate::{Checks, either};
-use model::id::IdKind;
-use model::{AppId, Application, UnixMs};
+use control::checks::either;
+use control::command::Metadata;
+use control::command::application::ApplicationFields;
+use control::{Checks, Patch};
+use model::Application;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,7 +16,7 @@ use utoipa::ToSchema;
 pub(crate) struct ApplicationIn {
     /// For people.
     #[schema(min_length = 1, max_length = 512)]
-    pub(crate) name: String,
+    name: String,
     /// Your own identifier for it, unique. A PUT without it clears it.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-zA-Z0-9\\-_.]+$", min_length = 1, max_length = 256)]
@@ -68,81 +66,24 @@ pub(crate) struct ApplicationOut {
 }
 
 impl ApplicationIn {
-    /// Checks everything that can be checked without the store.
-    ///
-    /// # Errors
-    /// 422 with everything that is wrong.
-    pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
-        checks.text("name", &self.name, 1, limits::LABEL_BYTES_MAX);
-        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
-        self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
-        let rate = either(&mut checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
-        checks.finish()
-    }
-
-    /// A new application.
-    pub(crate) fn create(self, id: AppId, salt: u64, now: UnixMs) -> Result<Application, ApiError> {
-        let metadata = metadata_text(&self.metadata.unwrap_or_default())?;
-        Ok(Application {
-            id,
-            salt,
-            uid: self.uid.apply(None),
-            name: self.name,
-            rate_limit: self.throttle_rate.or(self.rate_limit),
-            metadata,
-            created_at: now,
-            updated_at: now,
-        })
-    }
-
-    /// The row that replaces `current`: everything comes from this.
-    pub(crate) fn replace(self, current: &Application, now: UnixMs) -> Result<Application, ApiError> {
-        let created = self.create(current.id, current.salt, now)?;
-        Ok(Application { created_at: current.created_at, ..created })
-    }
-}
-
-impl ApplicationIn {
-    /// Whether it says anything of the rate.
-    pub(crate) fn names_rate(&self) -> bool {
-        self.throttle_rate.is_some() || self.rate_limit.is_some()
-    }
-
-    /// Whether it says anything of the uid.
-    pub(crate) fn names_uid(&self) -> bool {
-        !matches!(self.uid, Patch::Keep)
+    /// What a command takes: each value under one name. Notes the names that do not agree.
+    pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
+        let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
+        ApplicationFields { name: Some(self.name), uid: self.uid, metadata: self.metadata, rate_limit: rate.into() }
     }
 }
 
 impl ApplicationPatch {
-    /// As [`ApplicationIn::validate`].
-    ///
-    /// # Errors
-    /// 422 with everything that is wrong.
-    pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
-        self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
-        checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
-        self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
-        let (new, old) = (self.throttle_rate.as_set().copied(), self.rate_limit.as_set().copied());
-        let rate = either(&mut checks, ("throttleRate", new), ("rateLimit", old));
-        rate.iter().for_each(|rate| checks.within("throttleRate", *rate, &(1..=limits::RATE_MAX)));
-        checks.finish()
-    }
-
-    /// The row that `current` becomes.
-    pub(crate) fn apply(self, current: Application, now: UnixMs) -> Result<Application, ApiError> {
-        let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
-        Ok(Application {
-            name: self.name.unwrap_or(current.name),
-            uid: self.uid.apply(current.uid),
-            rate_limit: self.throttle_rate.or(self.rate_limit).apply(current.rate_limit),
-            metadata: metadata.unwrap_or(current.metadata),
-            updated_at: now,
-            ..current
-        })
+    /// As [`ApplicationIn::into_fields`].
+    pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
+        let (new, old) = (self.throttle_rate.as_set(), self.rate_limit.as_set());
+        either(checks, ("throttleRate", new), ("rateLimit", old));
+        ApplicationFields {
+            name: self.name,
+            uid: self.uid,
+            metadata: self.metadata,
+            rate_limit: self.throttle_rate.or(self.rate_limit),
+        }
     }
 }
 
@@ -164,43 +105,26 @@ impl From<&Application> for ApplicationOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(body: &str) -> ApplicationIn {
-        serde_json::from_str(body).unwrap()
-    }
-
-    fn existing() -> Application {
-        read(r#"{"name":"old","uid":"u","rateLimit":7,"metadata":{"a":"b"}}"#).create(AppId(1), 9, UnixMs(5)).unwrap()
-    }
+    use model::{AppId, UnixMs};
 
     #[test]
-    fn a_put_replaces_everything() {
-        let after = read(r#"{"name":"new"}"#).replace(&existing(), UnixMs(6)).unwrap();
-        assert_eq!((after.uid, after.rate_limit, after.metadata.as_str()), (None, None, "{}"));
-        assert_eq!((after.created_at, after.updated_at), (UnixMs(5), UnixMs(6)));
-        let kept = read(r#"{"name":"new","uid":"u"}"#).replace(&existing(), UnixMs(6)).unwrap();
-        assert_eq!(kept.uid.as_deref(), Some("u"));
-    }
-
-    #[test]
-    fn a_patch_leaves_what_is_not_named() {
-        let patch: ApplicationPatch = serde_json::from_str(r#"{"uid":null,"name":"new"}"#).unwrap();
-        let after = patch.apply(existing(), UnixMs(6)).unwrap();
-        assert_eq!((after.uid, after.rate_limit, after.name.as_str()), (None, Some(7), "new"));
-        assert_eq!(after.metadata, r#"{"a":"b"}"#);
-    }
-
-    #[test]
-    fn wrong_input_names_every_field() {
-        let error = read(r#"{"name":"","uid":"a b","rateLimit":0,"throttleRate":1}"#).validate().unwrap_err();
-        let fields: Vec<String> = error.items().unwrap().iter().map(|item| item.loc.join(".")).collect();
-        assert_eq!(fields, ["body.name", "body.uid", "body.rateLimit"]);
-    }
-
-    #[test]
-    fn both_generations_find_the_rate_under_their_name() {
-        let out = serde_json::to_value(ApplicationOut::from(&existing())).unwrap();
+    fn both_generations_name_the_rate_and_find_it_under_their_name() {
+        let row = Application {
+            id: AppId(1),
+            salt: 9,
+            uid: None,
+            name: "a".to_owned(),
+            rate_limit: Some(7),
+            metadata: "{}".to_owned(),
+            created_at: UnixMs(5),
+            updated_at: UnixMs(5),
+        };
+        let out = serde_json::to_value(ApplicationOut::from(&row)).unwrap();
         assert_eq!((&out["rateLimit"], &out["throttleRate"]), (&7.into(), &7.into()));
         assert_eq!(out["createdAt"], "1970-01-01T00:00:00.005Z");
+        let mut checks = Checks::default();
+        let body: ApplicationIn = serde_json::from_str(r#"{"name":"a","rateLimit":1,"throttleRate":2}"#).unwrap();
+        body.into_fields(&mut checks);
+        assert!(checks.finish().is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! application/x-ndjson  one message a line; empty lines do not count
 //! ```
 //! An item that is wrong is reported and leaves the others alone; only a body that is no such list fails as a whole.
-//! Deliberately no reading of the messages themselves: items are cut out as text.
+//! The messages themselves are not parsed here: items are cut out as text.
 
 use crate::error::ApiError;
 use crate::json::{items_from_body, without_mark};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What became of one message of a batch.
+/// The result of one message of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchItemOut {
@@ -32,7 +32,7 @@ pub(crate) struct BatchItemOut {
     pub(crate) detail: Option<String>,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchOut {

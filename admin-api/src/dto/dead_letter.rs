@@ -1,6 +1,6 @@
 //! Dead letters: deliveries that were given up, with the reason.
 //!
-//! Deliberately no list of attempts: that is the history's.
+//! The attempts are in the history.
 
 use crate::dto::timestamp::Timestamp;
 use model::{DeadLetter, Event};
@@ -23,7 +23,7 @@ pub(crate) struct DeadLetterOut {
     attempts: u16,
     /// `attempts_exhausted`, `rejected`, `gone`, `endpoint_disabled`, `expired` or `expunged`.
     reason: &'static str,
-    /// What the last attempt showed, if there was one.
+    /// The outcome of the last attempt, if there was one.
     last_outcome: Option<&'static str>,
     /// The last HTTP status; 0 when there was none.
     last_status_code: u16,

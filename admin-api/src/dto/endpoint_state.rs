@@ -1,6 +1,6 @@
 //! How an endpoint fares: its breaker, its failures, its dead letters.
 //!
-//! Deliberately no rates: those are metrics.
+//! Rates are metrics and not shown here.
 
 use crate::dto::timestamp::Timestamp;
 use engine::Waiting;
@@ -34,7 +34,7 @@ pub(crate) struct EndpointStateOut {
     waiting_since: Option<Timestamp>,
     /// The messages that wait for their first try.
     backlog: BacklogOut,
-    /// What retention removed before this endpoint came to it; null when there was nothing.
+    /// Messages that retention removed before this endpoint came to them; null when there were none.
     expired: Option<ExpiredOut>,
 }
 

@@ -1,15 +1,11 @@
 //! Event types of the catalogue: `EventTypeIn`, `EventTypeUpdate`, `EventTypePatch`, `EventTypeOut`.
-//!
-//! Payloads are not checked against the schemas: the catalogue documents.
 
-use crate::dto::fields::{JsonText, Patch, given};
-use crate::dto::json_schema::{Flaw, flaw_of};
+use crate::dto::fields::{JsonText, given};
 use crate::dto::timestamp::Timestamp;
-use crate::error::ApiError;
-use crate::limits;
-use crate::validate::Checks;
 use bytes::Bytes;
-use model::{EventType, UnixMs};
+use control::command::event_type::{CreateEventType, EventTypeFields};
+use control::{Checks, Patch};
+use model::EventType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -20,7 +16,7 @@ use utoipa::ToSchema;
 pub(crate) struct EventTypeIn {
     /// Its identity.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
-    pub(crate) name: String,
+    name: String,
     description: String,
     archived: Option<bool>,
     deprecated: Option<bool>,
@@ -28,14 +24,14 @@ pub(crate) struct EventTypeIn {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     feature_flags: Option<Vec<String>>,
     /// The group that it is shown in.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
     group_name: Option<String>,
 }
 
-/// What an event type becomes; created when it is not there.
+/// The new state of an event type; it is created when it is not there.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypeUpdate {
@@ -46,7 +42,7 @@ pub(crate) struct EventTypeUpdate {
     #[schema(value_type = Option<Object>)]
     schemas: Option<Map<String, Value>>,
     feature_flag: Option<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     feature_flags: Option<Vec<String>>,
     /// The group that it is shown in.
     #[schema(pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
@@ -69,7 +65,7 @@ pub(crate) struct EventTypePatch {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     feature_flag: Patch<String>,
-    /// What newer clients call `featureFlag`: at most one.
+    /// The name of `featureFlag` in newer clients: at most one.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     feature_flags: Patch<Vec<String>>,
@@ -98,13 +94,8 @@ pub(crate) struct EventTypeOut {
 }
 
 impl EventTypeIn {
-    /// A new event type.
-    ///
-    /// # Errors
-    /// 422 with everything that is wrong.
-    pub(crate) fn create(self, now: UnixMs) -> Result<EventType, ApiError> {
-        let mut checks = Checks::of("body");
-        checks.name("name", &self.name);
+    /// What a command takes: each value under one name. Notes the names that do not agree.
+    pub(crate) fn into_command(self, checks: &mut Checks) -> CreateEventType {
         let update = EventTypeUpdate {
             description: self.description,
             archived: self.archived,
@@ -114,107 +105,51 @@ impl EventTypeIn {
             feature_flags: self.feature_flags,
             group_name: self.group_name,
         };
-        update.check(&mut checks);
-        checks.finish()?;
-        Ok(update.build(self.name, now))
+        CreateEventType { name: self.name, fields: update.into_fields(checks) }
     }
 }
 
 impl EventTypeUpdate {
-    fn check(&self, checks: &mut Checks) {
-        checks.text("description", &self.description, 0, limits::DESCRIPTION_BYTES_MAX);
-        check_flags(checks, self.feature_flag.as_ref(), self.feature_flags.as_ref());
-        checks.name_if_any("groupName", self.group_name.as_deref());
-        check_schemas(checks, self.schemas.as_ref());
-    }
-
-    fn build(self, name: String, now: UnixMs) -> EventType {
-        EventType {
-            name,
-            description: self.description,
-            archived: self.archived.unwrap_or(false),
-            deprecated: self.deprecated.unwrap_or(false),
-            feature_flag: self.feature_flag.or_else(|| self.feature_flags.and_then(first)),
-            schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()),
-            created_at: now,
-            updated_at: now,
-            group_name: self.group_name,
+    /// As [`EventTypeIn::into_command`].
+    pub(crate) fn into_fields(self, checks: &mut Checks) -> EventTypeFields {
+        EventTypeFields {
+            description: Some(self.description),
+            archived: self.archived,
+            deprecated: self.deprecated,
+            schemas: self.schemas.into(),
+            feature_flag: either_flag(checks, self.feature_flag.into(), self.feature_flags.into()),
+            group_name: self.group_name.into(),
         }
-    }
-
-    /// What the event type `name` becomes; its creation time is the caller's to carry over.
-    ///
-    /// # Errors
-    /// 422 with everything that is wrong.
-    pub(crate) fn replace(self, name: String, now: UnixMs) -> Result<EventType, ApiError> {
-        let mut checks = Checks::of("body");
-        self.check(&mut checks);
-        checks.finish()?;
-        let mut checks = Checks::of("path");
-        checks.name("event_type_name", &name);
-        checks.finish()?;
-        Ok(self.build(name, now))
     }
 }
 
 impl EventTypePatch {
-    /// Checks everything that can be checked without the store.
-    ///
-    /// # Errors
-    /// 422 with everything that is wrong.
-    pub(crate) fn validate(&self) -> Result<(), ApiError> {
-        let mut checks = Checks::of("body");
-        self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
-        check_flags(&mut checks, self.feature_flag.as_set(), self.feature_flags.as_set());
-        checks.name_if_any("groupName", self.group_name.as_set().map(String::as_str));
-        check_schemas(&mut checks, self.schemas.as_set());
-        checks.finish()
-    }
-
-    /// The row that `current` becomes.
-    pub(crate) fn apply(self, current: EventType, now: UnixMs) -> EventType {
-        let from_list = match self.feature_flags {
-            Patch::Set(flags) => first(flags).map_or(Patch::Clear, Patch::Set),
-            Patch::Clear => Patch::Clear,
-            Patch::Keep => Patch::Keep,
-        };
-        let feature_flag = self.feature_flag.or(from_list).apply(current.feature_flag);
-        EventType {
-            description: self.description.unwrap_or(current.description),
-            archived: self.archived.unwrap_or(current.archived),
-            deprecated: self.deprecated.unwrap_or(current.deprecated),
-            schemas: self.schemas.map(|schemas| Value::Object(schemas).to_string()).apply(current.schemas),
-            feature_flag,
-            group_name: self.group_name.apply(current.group_name),
-            updated_at: now,
-            ..current
+    /// As [`EventTypeIn::into_command`].
+    pub(crate) fn into_fields(self, checks: &mut Checks) -> EventTypeFields {
+        EventTypeFields {
+            description: self.description,
+            archived: self.archived,
+            deprecated: self.deprecated,
+            schemas: self.schemas,
+            feature_flag: either_flag(checks, self.feature_flag, self.feature_flags),
+            group_name: self.group_name,
         }
     }
 }
 
-fn first(flags: Vec<String>) -> Option<String> {
-    flags.into_iter().next()
-}
-
-fn check_flags(checks: &mut Checks, flag: Option<&String>, flags: Option<&Vec<String>>) {
-    checks.name_if_any("featureFlag", flag.map(String::as_str));
-    match flags.map(Vec::as_slice) {
+/// The flag under either of its names: the list of newer clients has it alone, or nothing.
+fn either_flag(checks: &mut Checks, flag: Patch<String>, flags: Patch<Vec<String>>) -> Patch<String> {
+    match flags.as_set().map(Vec::as_slice) {
         None | Some([]) => {}
-        Some([only]) if flag.is_none_or(|flag| flag == only) => checks.name("featureFlags", only),
+        Some([only]) if flag.as_set().is_none_or(|flag| flag == only) => {}
         Some(_) => checks.wrong(&["featureFlags"], "must be at most one, as featureFlag", "value_error.list.length"),
     }
-}
-
-fn check_schemas(checks: &mut Checks, schemas: Option<&Map<String, Value>>) {
-    // The first flaw alone: a body has room for a great many.
-    let flaw = schemas.into_iter().flatten().find_map(|(version, schema)| match schema.as_object() {
-        Some(schema) => flaw_of(schema).map(|flaw| (version, flaw)),
-        None => Some((version, Flaw { path: Vec::new(), msg: "must be a JSON object" })),
-    });
-    if let Some((version, flaw)) = flaw {
-        let path: Vec<&str> = ["schemas", version].into_iter().chain(flaw.path.iter().map(String::as_str)).collect();
-        checks.wrong(&path, format!("is no JSON Schema: {}", flaw.msg), "value_error.schema");
-    }
+    let from_list = match flags {
+        Patch::Set(flags) => flags.into_iter().next().map_or(Patch::Clear, Patch::Set),
+        Patch::Clear => Patch::Clear,
+        Patch::Keep => Patch::Keep,
+    };
+    flag.or(from_list)
 }
 
 impl EventTypeOut {
@@ -249,32 +184,38 @@ pub(crate) fn example_of(schemas: &str, index: usize) -> Option<Map<String, Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_schema_must_be_an_object_and_a_name_a_name() {
-        let body = r#"{"name":"a b","description":"","schemas":{"1":[]}}"#;
-        let error = serde_json::from_str::<EventTypeIn>(body).unwrap().create(UnixMs(1)).unwrap_err();
-        let fields: Vec<String> = error.items().unwrap().iter().map(|item| item.loc.join(".")).collect();
-        assert_eq!(fields, ["body.name", "body.schemas.1"]);
-    }
+    use model::UnixMs;
 
     #[test]
     fn either_generation_names_the_flag() {
-        let read = |body: &str| serde_json::from_str::<EventTypeIn>(body).unwrap().create(UnixMs(1));
-        let event_type = read(r#"{"name":"a","description":"","featureFlags":["beta"]}"#).unwrap();
-        let out = serde_json::to_value(EventTypeOut::of(&event_type, true)).unwrap();
-        assert_eq!((&out["featureFlag"], &out["featureFlags"][0]), (&"beta".into(), &"beta".into()));
-        assert!(read(r#"{"name":"a","description":"","featureFlags":["a","b"]}"#).is_err());
-        let patch: EventTypePatch = serde_json::from_str(r#"{"featureFlags":[]}"#).unwrap();
-        assert_eq!(patch.apply(event_type, UnixMs(2)).feature_flag, None);
+        let read = |body: &str| {
+            let mut checks = Checks::default();
+            let fields = serde_json::from_str::<EventTypePatch>(body).unwrap().into_fields(&mut checks);
+            checks.finish().map(|()| fields.feature_flag)
+        };
+        assert_eq!(read(r#"{"featureFlags":["beta"]}"#).unwrap(), Patch::Set("beta".to_owned()));
+        assert_eq!(read(r#"{"featureFlags":["beta"],"featureFlag":"beta"}"#).unwrap(), Patch::Set("beta".to_owned()));
+        assert_eq!(read(r#"{"featureFlags":[]}"#).unwrap(), Patch::Clear);
+        assert!(read(r#"{"featureFlags":["a","b"]}"#).is_err());
+        assert!(read(r#"{"featureFlags":["a"],"featureFlag":"b"}"#).is_err());
     }
 
     #[test]
     fn schemas_are_left_out_without_content() {
-        let body = r#"{"name":"a.b","description":"d","schemas":{"1":{"type":"object"}}}"#;
-        let event_type = serde_json::from_str::<EventTypeIn>(body).unwrap().create(UnixMs(1)).unwrap();
+        let event_type = EventType {
+            name: "a.b".to_owned(),
+            description: "d".to_owned(),
+            archived: false,
+            deprecated: false,
+            feature_flag: Some("beta".to_owned()),
+            schemas: Some(r#"{"1":{"type":"object"}}"#.to_owned()),
+            created_at: UnixMs(1),
+            updated_at: UnixMs(1),
+            group_name: None,
+        };
         let with = serde_json::to_value(EventTypeOut::of(&event_type, true)).unwrap();
         assert_eq!(with["schemas"]["1"]["type"], "object");
+        assert_eq!((&with["featureFlag"], &with["featureFlags"][0]), (&"beta".into(), &"beta".into()));
         assert!(serde_json::to_value(EventTypeOut::of(&event_type, false)).unwrap()["schemas"].is_null());
     }
 

@@ -1,27 +1,15 @@
 //! Building blocks of several bodies: patched fields, JSON kept as text, lists.
 //!
-//! Deliberately nothing that belongs to one kind of thing only.
+//! A field of one kind of object only is in the file of that object.
 
-use crate::error::ApiError;
-use crate::limits::METADATA_BYTES_MAX;
 use bytes::Bytes;
+use control::command::Metadata;
+use control::limits::METADATA_BYTES_MAX;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::ToSchema;
-
-/// Text by text, as applications and endpoints carry it for their owner.
-pub(crate) type Metadata = BTreeMap<String, String>;
-
-/// The JSON text that is kept of metadata.
-pub(crate) fn metadata_text(metadata: &Metadata) -> Result<String, ApiError> {
-    serde_json::to_string(metadata).map_err(|error| {
-        tracing::error!(%error, "metadata could not be written");
-        ApiError::Internal
-    })
-}
 
 /// Entries that metadata of the largest size can have: each takes six bytes beside its texts.
 const METADATA_ENTRIES_MAX: usize = METADATA_BYTES_MAX / 6;
@@ -91,57 +79,6 @@ pub(crate) fn metadata_of(text: &str) -> Metadata {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// A field of a patch: not there (leave it), `null` (clear it) or a value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Patch<T> {
-    /// Not in the body.
-    #[default]
-    Keep,
-    /// `null`.
-    Clear,
-    /// A value.
-    Set(T),
-}
-
-impl<T> Patch<T> {
-    /// The value that comes after this patch.
-    pub(crate) fn apply(self, current: Option<T>) -> Option<T> {
-        match self {
-            Patch::Keep => current,
-            Patch::Clear => None,
-            Patch::Set(value) => Some(value),
-        }
-    }
-
-    /// The new value, if there is one.
-    pub(crate) fn as_set(&self) -> Option<&T> {
-        match self {
-            Patch::Set(value) => Some(value),
-            Patch::Keep | Patch::Clear => None,
-        }
-    }
-
-    /// The other one when this is not there.
-    pub(crate) fn or(self, other: Patch<T>) -> Patch<T> {
-        if matches!(self, Patch::Keep) { other } else { self }
-    }
-
-    /// Turns the value into another.
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Patch<U> {
-        match self {
-            Patch::Keep => Patch::Keep,
-            Patch::Clear => Patch::Clear,
-            Patch::Set(value) => Patch::Set(f(value)),
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Patch<T>, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Patch::Clear, Patch::Set))
-    }
-}
-
 /// JSON that goes out as the text that came in.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonText(pub(crate) Bytes);
@@ -174,7 +111,7 @@ pub(crate) struct ListResponse<T: ToSchema> {
     pub(crate) iterator: Option<String>,
     /// Give this as `iterator` to get the page before.
     pub(crate) prev_iterator: Option<String>,
-    /// Whether this was the last page.
+    /// True when this was the last page.
     pub(crate) done: bool,
 }
 
@@ -195,20 +132,6 @@ pub(crate) fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(default)]
-        uid: Patch<String>,
-    }
-
-    #[test]
-    fn absent_leaves_null_clears_and_a_value_sets() {
-        let patched = |body: &str| serde_json::from_str::<Body>(body).unwrap().uid.apply(Some("old".to_owned()));
-        assert_eq!(patched("{}").as_deref(), Some("old"));
-        assert_eq!(patched(r#"{"uid":null}"#), None);
-        assert_eq!(patched(r#"{"uid":"new"}"#).as_deref(), Some("new"));
-    }
 
     #[test]
     fn json_text_goes_out_byte_for_byte_and_what_is_none_as_an_empty_object() {

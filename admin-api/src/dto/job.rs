@@ -5,7 +5,7 @@
 use crate::dto::status::{BackgroundTaskStatus, job_word, puts_in_line, task_name};
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::validate::Checks;
+use control::checks::Checks;
 use model::{Job, SkipReason, Skipped};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -47,7 +47,7 @@ impl BulkReplayIn {
     /// # Errors
     /// 422 for filters: a replay of more than was asked for cannot be taken back.
     pub(crate) fn into_span(self) -> Result<RecoverIn, ApiError> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         let filters = [
             ("eventTypes", self.event_types.is_some()),
             ("channel", self.channel.is_some()),

@@ -1,19 +1,19 @@
 //! Messages: `MessageIn`, read without copying its payload, and `MessageOut`.
 //!
 //! The payload stays the text that came in: it is checked to be a JSON object and never parsed into anything else, so
-//! what an endpoint gets and verifies is byte for byte what was pushed. Deliberately no look at the catalogue of event
-//! types: a message may name any.
+//! what an endpoint gets and verifies is byte for byte what was pushed. A message may name any event
+//! type, in the catalogue or not.
 
 use crate::dto::application::ApplicationIn;
 use crate::dto::fields::JsonText;
 use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
-use crate::limits;
-use crate::validate::Checks;
 use bytes::Bytes;
+use control::Checks;
+use control::command::message::check_message;
+use control::limits;
 use engine::{MessageMore, NewMessage};
 use model::Event;
-use model::id::IdKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MessageIn<'a> {
-    /// What happened, e.g. `invoice.paid`.
+    /// The type of the event, e.g. `invoice.paid`.
     #[serde(borrow)]
     #[schema(value_type = String, pattern = "^[a-zA-Z0-9\\-_.]+$", max_length = 256)]
     event_type: Cow<'a, str>,
@@ -56,7 +56,7 @@ pub(crate) struct MessageIn<'a> {
     deliver_at: Option<&'a RawValue>,
 }
 
-/// What the clients' raw-payload form puts beside an empty payload.
+/// The fields that the raw-payload form of clients puts beside an empty payload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TransformationsParams<'a> {
@@ -75,14 +75,7 @@ impl MessageIn<'_> {
     /// # Errors
     /// 422 with everything that is wrong.
     pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
-        let mut checks = Checks::of("body");
-        checks.name("eventType", &self.event_type);
-        checks.path_name_if_any("eventId", IdKind::Message, self.event_id.as_deref());
-        self.channels.iter().for_each(|names| checks.channels(names, limits::MESSAGE_CHANNELS_MAX, true));
-        if self.deliver_at.is_some() {
-            checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
-        }
-        self.tags.iter().for_each(|tags| checks.tags(tags));
+        let mut checks = Checks::default();
         let payload_kept_ms = kept_ms(&mut checks, self.payload_retention_period, self.payload_retention_hours);
         let (raw, content_type) = raw_form(&mut checks, self.transformations_params);
         let payload = match raw {
@@ -96,9 +89,8 @@ impl MessageIn<'_> {
                 body.slice_ref(self.payload.get().as_bytes())
             }
         };
-        checks.finish()?;
         let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms };
-        Ok(NewMessage {
+        let message = NewMessage {
             event_type: self.event_type.into_owned(),
             event_id: self.event_id.map(Cow::into_owned),
             channels: self.channels.unwrap_or_default(),
@@ -106,7 +98,13 @@ impl MessageIn<'_> {
             idempotency_key,
             only_for: None,
             more: (more != MessageMore::default()).then(|| Box::new(more)),
-        })
+        };
+        check_message(&message, &mut checks);
+        if self.deliver_at.is_some() {
+            checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
+        }
+        checks.finish()?;
+        Ok(message)
     }
 }
 
@@ -180,7 +178,7 @@ fn is_object(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(is_object_text)
 }
 
-/// Whether a text is one JSON object and nothing else.
+/// True when a text is one JSON object and nothing else.
 fn is_object_text(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'))
 }
@@ -227,7 +225,7 @@ fn shown_payload(event: &Event, with_content: bool) -> JsonText {
     }
 }
 
-/// What a [`MessageOut`] says before its payload.
+/// The fields of a [`MessageOut`] before its payload.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Head<'a> {

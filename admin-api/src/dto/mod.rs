@@ -10,7 +10,6 @@ pub(crate) mod timestamp;
 pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
-mod json_schema;
 pub(crate) mod usage;
 
 pub(crate) mod endpoint;

@@ -1,10 +1,10 @@
 //! An endpoint's own retry policy in JSON, e.g. `{"type":"exponential","initialMs":1000,"maxAttempts":10}`.
 //!
-//! Deliberately one flat object with optional fields rather than one shape for each type: an error can then name the
-//! field. No arithmetic: delays are computed by the engine.
+//! One flat object with optional fields and not one shape for each type, so that an error can name the field. The engine
+//! computes the delays.
 
-use crate::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
-use crate::validate::Checks;
+use control::checks::Checks;
+use control::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ const MAX_DELAY_MS_DEFAULT: u64 = 86_400_000;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RetryPolicyBody {
-    /// What the gaps are made of.
+    /// The kind of gaps.
     #[serde(rename = "type")]
     kind: SpacingKind,
     /// For `schedule`: the gap before each retry; the last one repeats.
@@ -58,7 +58,7 @@ enum JitterKind {
     Full,
 }
 
-/// What a 4xx without a meaning of its own leads to.
+/// The effect of a 4xx that has no meaning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnClientError {
@@ -190,15 +190,12 @@ mod tests {
     use super::*;
 
     fn wrong(body: &str) -> Vec<String> {
-        let mut checks = Checks::of("body");
+        let mut checks = Checks::default();
         serde_json::from_str::<RetryPolicyBody>(body).unwrap().check(&mut checks);
-        let error = checks.finish().err();
-        error
-            .iter()
-            .filter_map(|error| error.items())
-            .flat_map(|items| items.into_owned())
-            .map(|i| i.loc.join("."))
-            .collect()
+        match checks.finish() {
+            Err(control::Error::Invalid(wrong)) => wrong.iter().map(|wrong| wrong.at.join(".")).collect(),
+            _ => Vec::new(),
+        }
     }
 
     #[test]
@@ -227,17 +224,14 @@ mod tests {
 
     #[test]
     fn what_the_type_needs_must_be_there_and_within_bounds() {
-        assert_eq!(
-            wrong(r#"{"type":"fixed","initialMs":3}"#),
-            ["body.retryPolicy.delayMs", "body.retryPolicy.maxAttempts"]
-        );
-        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["body.retryPolicy.delaysMs"]);
-        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[1,0]}"#), ["body.retryPolicy.delaysMs.1"]);
+        assert_eq!(wrong(r#"{"type":"fixed","initialMs":3}"#), ["retryPolicy.delayMs", "retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[]}"#), ["retryPolicy.delaysMs"]);
+        assert_eq!(wrong(r#"{"type":"schedule","delaysMs":[1,0]}"#), ["retryPolicy.delaysMs.1"]);
         for delay in ["0", "999999999"] {
             let body = format!(r#"{{"type":"fixed","delayMs":{delay},"maxAttempts":1}}"#);
-            assert_eq!(wrong(&body), ["body.retryPolicy.delayMs"]);
+            assert_eq!(wrong(&body), ["retryPolicy.delayMs"]);
         }
-        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":1001}"#), ["body.retryPolicy.maxAttempts"]);
+        assert_eq!(wrong(r#"{"type":"fixed","delayMs":1,"maxAttempts":1001}"#), ["retryPolicy.maxAttempts"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) async fn create(
     request: Keyed<ApiKeyIn>,
 ) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
     let (number, idempotency_key) = (u64::from_be_bytes(random()?), request.key.clone());
-    let (body, once) = request.once(&state, ALL_APPLICATIONS, "api-key");
+    let (body, once) = request.once_of(&state, ALL_APPLICATIONS, "api-key");
     let key = match &idempotency_key {
         Some(once) => derived_key(&state.root_key, number, once),
         None => generate_key()?,

@@ -5,7 +5,7 @@
 
 use super::params::TaskPath;
 use super::rows::number_of;
-use crate::auth::Scope;
+use crate::auth::By;
 use crate::dto::fields::ListResponse;
 use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
@@ -48,7 +48,7 @@ pub(crate) struct ListQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
 pub(crate) async fn list(
     state: Reader,
-    scope: Scope,
+    By(scope): By,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
@@ -75,7 +75,7 @@ fn keeps(job: &Job, query: &ListQuery) -> bool {
     operation_id = "v1.background-task.get", params(TaskPath), responses((status = 200, body = BackgroundTaskOut)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    scope: Scope,
+    By(scope): By,
     path: PathTexts,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
     let text = path.get("task_id")?;

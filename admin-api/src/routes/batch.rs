@@ -3,17 +3,18 @@
 //! Deliberately not all or nothing: a message that is wrong must not hold up the others. An `Idempotency-Key` counts for
 //! each message by its place, so that a batch can be sent again whole.
 
-use super::message::accepted;
 use super::params::AppPath;
+use crate::auth::By;
 use crate::dto::batch::{BatchItemOut, BatchOut, split};
 use crate::dto::message::MessageIn;
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::{BatchBody, IdempotencyKey, InApp};
+use crate::extract::{BatchBody, IdempotencyKey, OfApp};
 use crate::json;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use control::command::message::{PushMessages, accepted};
 use engine::NewMessage;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -27,7 +28,8 @@ use http::{HeaderMap, StatusCode};
         body = BatchOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    InApp(app): InApp,
+    By(scope): By,
+    OfApp(app): OfApp,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
     BatchBody(body): BatchBody,
@@ -48,7 +50,8 @@ pub(crate) async fn create(
         }
     }
     if !messages.is_empty() {
-        for (index, outcome) in places.into_iter().zip(state.ingest(app.id, messages).await?) {
+        let outcomes = state.control.push(scope, PushMessages { app, messages }).await?;
+        for (index, outcome) in places.into_iter().zip(outcomes) {
             results[index] = Some(match accepted(outcome) {
                 Ok(event) => BatchItemOut {
                     index,
@@ -57,7 +60,7 @@ pub(crate) async fn create(
                     code: None,
                     detail: None,
                 },
-                Err(error) => BatchItemOut::refused(index, &error),
+                Err(error) => BatchItemOut::refused(index, &error.into()),
             });
         }
     }

@@ -5,24 +5,27 @@
 
 use super::once::Keyed;
 use super::params::{DeliveryPath, EndpointPath};
-use super::recover::{kind_of, run};
-use super::resend::put_in_line;
+use crate::auth::By;
 use crate::dto::dead_letter::DeadLetterOut;
 use crate::dto::fields::{EmptyIn, EmptyResponse, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
-use crate::error::{ApiError, NO_CONTENT};
-use crate::extract::{InEndpoint, InMessage, QueryParams};
+use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::extract::NamedEndpoint;
+use crate::extract::NamedMessage;
+use crate::extract::{InEndpoint, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::PageQuery;
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::Checks;
+use control::command::delivery::{ForgetDeadLetter, Redrive};
+use control::command::job::StartJob;
 use http::StatusCode;
 use model::id::{IdKind, IdParts, message_id};
 use model::{DeadLetter, Event, JobKind, Seq, UnixMs};
 use storage::tables::{dead_letter, log};
-use storage::txn::Txn;
 
 /// Lists the dead letters of an endpoint, in the order of their messages.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter", tag = "Dead Letter",
@@ -61,14 +64,14 @@ pub(crate) async fn list(
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn redrive(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
+    NamedMessage(message): NamedMessage,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    let (target, seq) = (row.target(), event.seq);
-    let is_there =
-        move |txn: &Txn<'_>| dead_letter::get(txn, target, seq)?.map(drop).ok_or(ApiError::NotFound("dead letter"));
-    put_in_line(&state, &row, &event, request, "redrive", is_there).await
+    let command = Redrive { endpoint, message };
+    state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    Ok((ACCEPTED, Json(EmptyResponse {})))
 }
 
 /// Puts every dead letter of an endpoint back in line.
@@ -78,11 +81,13 @@ pub(crate) async fn redrive(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn redrive_all(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (_, once) = request.once(&state, row.app, &kind_of("redrive-all", row.target()));
-    run(&state, row.target(), JobKind::RedriveDeadLetters, None, once).await
+    let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None };
+    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }
 
 /// Forgets one dead letter.
@@ -91,14 +96,11 @@ pub(crate) async fn redrive_all(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
+    NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    let change = move |txn: &mut Txn<'_>| {
-        dead_letter::get(txn, row.target(), event.seq)?.ok_or(ApiError::NotFound("dead letter"))?;
-        Ok(dead_letter::remove(txn, row.target(), event.seq)?)
-    };
-    state.change(change).await?;
+    state.control.submit(scope, ForgetDeadLetter { endpoint, message }).await?;
     Ok(NO_CONTENT)
 }
 
@@ -108,7 +110,10 @@ pub(crate) async fn delete(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn purge(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    run(&state, row.target(), JobKind::PurgeDeadLetters, None, None).await
+    let command = StartJob { endpoint, kind: JobKind::PurgeDeadLetters, positions: None };
+    let changed = state.control.submit(scope, command).await?;
+    Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

@@ -1,24 +1,16 @@
-//! Custom headers of an endpoint: get, replace, change. They lie on the disk sealed.
-//!
-//! The engine that sends them has the rules on names and values.
+//! Custom headers of an endpoint: get, replace, change.
 
 use super::params::EndpointPath;
-use super::rows::save_endpoint;
-use crate::dto::endpoint_header::{EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, Headers};
+use crate::auth::By;
+use crate::dto::endpoint_header::{EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn};
 use crate::error::{ApiError, NO_CONTENT};
+use crate::extract::NamedEndpoint;
 use crate::extract::{InEndpoint, JsonBody};
-use crate::limits::{TARGET_HEADERS_BYTES_MAX, TARGET_HEADERS_MAX};
 use crate::state::ApiState;
-use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
-use engine::dispatch::check_headers;
-use engine::seal::SealPurpose;
+use control::command::endpoint::open_headers;
 use http::StatusCode;
-use model::{Endpoint, EndpointRef, SealedBytes};
-use storage::tables::endpoint;
-use storage::txn::Txn;
-use zeroize::Zeroizing;
 
 /// Gets the custom headers; values that carry credentials are kept back.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
@@ -28,7 +20,7 @@ pub(crate) async fn get(
     State(state): State<ApiState>,
     InEndpoint(row): InEndpoint,
 ) -> Result<Json<EndpointHeadersOut>, ApiError> {
-    Ok(Json(open_headers(&state, &row)?.into()))
+    Ok(Json(open_headers(state.control.seals(), &row)?.into()))
 }
 
 /// Replaces all custom headers. A name that is listed as `sensitive` and comes without a value keeps its value, so that what
@@ -38,13 +30,12 @@ pub(crate) async fn get(
     responses((status = 204, description = "Replaced")))]
 pub(crate) async fn put(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersIn>,
 ) -> Result<StatusCode, ApiError> {
-    let mut checks = Checks::of("body");
-    body.check(&mut checks);
-    checks.finish()?;
-    change(state, row.target(), move |current| body.apply(&current)).await
+    state.control.submit(scope, body.into_command(endpoint)).await?;
+    Ok(NO_CONTENT)
 }
 
 /// Sets some custom headers and removes others.
@@ -53,67 +44,10 @@ pub(crate) async fn put(
     responses((status = 204, description = "Changed")))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode, ApiError> {
-    let mut checks = Checks::of("body");
-    body.check(&mut checks);
-    checks.finish()?;
-    change(state, row.target(), move |current| body.apply(current)).await
-}
-
-/// Sets an endpoint's headers to what `after` makes of those that it has by then.
-async fn change(
-    state: ApiState,
-    target: EndpointRef,
-    after: impl FnOnce(Headers) -> Result<Headers, ApiError> + Send + 'static,
-) -> Result<StatusCode, ApiError> {
-    let now = state.now();
-    let change = {
-        let state = state.clone();
-        move |txn: &mut Txn<'_>| {
-            let mut row = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
-            let headers = after(open_headers(&state, &row)?)?;
-            let mut checks = Checks::of("body");
-            check(&mut checks, &headers);
-            checks.finish()?;
-            row.sealed_headers = sealed(&state, &row, &headers)?;
-            row.updated_at = now;
-            save_endpoint(txn, &row)
-        }
-    };
-    state.change(change).await?;
+    state.control.submit(scope, body.into_command(endpoint)).await?;
     Ok(NO_CONTENT)
-}
-
-/// Notes what is wrong with custom headers.
-pub(super) fn check(checks: &mut Checks, headers: &Headers) {
-    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if headers.len() > TARGET_HEADERS_MAX || bytes > TARGET_HEADERS_BYTES_MAX {
-        let msg = format!("must be at most {TARGET_HEADERS_MAX}, of {TARGET_HEADERS_BYTES_MAX} bytes together");
-        checks.wrong(&["headers"], msg, "value_error.list.length");
-    } else if let Err(error) = check_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))) {
-        checks.wrong(&["headers"], error.to_string(), "value_error.header");
-    }
-}
-
-/// Custom headers of an endpoint as they lie on the disk; none when there are none.
-pub(super) fn sealed(state: &ApiState, row: &Endpoint, headers: &Headers) -> Result<Option<SealedBytes>, ApiError> {
-    if headers.is_empty() {
-        return Ok(None);
-    }
-    let json = serde_json::to_vec(headers).map(Zeroizing::new).map_err(|error| {
-        tracing::error!(%error, "headers could not be written");
-        ApiError::Internal
-    })?;
-    state.seal(row.target(), SealPurpose::Headers, &json).map(Some)
-}
-
-fn open_headers(state: &ApiState, row: &Endpoint) -> Result<Headers, ApiError> {
-    let Some(sealed) = &row.sealed_headers else { return Ok(Headers::new()) };
-    let json = state.open(row.target(), SealPurpose::Headers, sealed)?;
-    serde_json::from_slice(json.expose()).map_err(|_| {
-        tracing::error!(endpoint = row.public_id(), "stored headers could not be read");
-        ApiError::Internal
-    })
 }

@@ -13,7 +13,7 @@ use crate::extract::{InEndpoint, QueryParams};
 use crate::limits::{PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX};
 use crate::reader::Reader;
 use axum::Json;
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use model::{Cursor, Endpoint, Event, Expired, UnixMs};
 use serde::Deserialize;
 use storage::tables::{dead_letter, delivery, log};

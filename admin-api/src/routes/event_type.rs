@@ -2,25 +2,27 @@
 //!
 //! The catalogue has no effect on delivery: a message and a filter may name types that are not here.
 
-use super::once::{ALL_APPLICATIONS, Keyed, perform};
+use super::once::Keyed;
 use super::params::EventTypePath;
-use super::rows::save_event_type;
+use crate::auth::By;
 use crate::dto::event_type::{EventTypeIn, EventTypeOut, EventTypePatch, EventTypeUpdate};
 use crate::dto::fields::ListResponse;
-use crate::error::{ApiError, CREATED, NO_CONTENT, OK};
+use crate::error::{ApiError, CREATED, NO_CONTENT, put_status};
 use crate::extract::{JsonBody, PathTexts, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
-use crate::validate::is_name;
 use axum::Json;
 use axum::extract::State;
+use control::Checks;
+use control::checks::is_name;
+use control::command::event_type::{ArchiveEventType, ExpungeEventType, PatchEventType, PutEventType};
+use control::limits::NAME_MAX;
 use http::StatusCode;
 use model::EventType;
 use serde::Deserialize;
 use storage::tables::event_type;
-use storage::txn::Txn;
 use utoipa::IntoParams;
 
 /// The parameters of the list.
@@ -79,22 +81,13 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     request_body = EventTypeIn, responses((status = 201, body = EventTypeOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
+    By(scope): By,
     request: Keyed<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
-    let (body, once) = request.once(&state, ALL_APPLICATIONS, "event-type");
-    let (row, most) = (body.create(state.now())?, state.limits.quotas.event_types);
-    let name = row.name.clone();
-    let again = move |txn: &mut Txn<'_>, _| Ok(event_type::get(txn, &name)?.filter(|existing| !existing.archived));
-    let act = move |txn: &mut Txn<'_>| {
-        if event_type::get(txn, &row.name)?.is_some_and(|existing| !existing.archived) {
-            return Err(ApiError::Conflict("an event type of this name exists".into()));
-        }
-        save_event_type(txn, &row, most)?;
-        // Its name, which the body has, is all that tells it from others.
-        Ok((Some(0), row))
-    };
-    let row = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
-    Ok((CREATED, Json(EventTypeOut::of(&row, true))))
+    let mut checks = Checks::default();
+    let command = request.body.into_command(&mut checks);
+    let changed = state.control.submit_once(scope, command, checks, request.once).await?;
+    Ok((CREATED, Json(EventTypeOut::of(&changed.into_thing(), true))))
 }
 
 /// Gets an event type.
@@ -111,21 +104,24 @@ pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Resul
     responses((status = 200, body = EventTypeOut), (status = 201, description = "Created", body = EventTypeOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
+    By(scope): By,
     path: PathTexts,
     JsonBody(body): JsonBody<EventTypeUpdate>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
-    let mut row = body.replace(path.get("event_type_name")?.to_owned(), state.now())?;
-    let most = state.limits.quotas.event_types;
-    let (status, row) = state
-        .change(move |txn| {
-            let current = event_type::get(txn, &row.name)?;
-            let status = if current.is_some() { OK } else { CREATED };
-            row.created_at = current.map_or(row.created_at, |current| current.created_at);
-            save_event_type(txn, &row, most)?;
-            Ok((status, row))
-        })
-        .await?;
-    Ok((status, Json(EventTypeOut::of(&row, true))))
+    let mut checks = Checks::default();
+    let command = PutEventType { name: name_in(&path)?, fields: body.into_fields(&mut checks) };
+    let changed = state.control.submit_checked(scope, command, checks).await?;
+    Ok((put_status(&changed), Json(EventTypeOut::of(&changed.into_thing(), true))))
+}
+
+/// The name in the path, which a new event type gets.
+fn name_in(path: &PathTexts) -> Result<String, ApiError> {
+    let name = path.get("event_type_name")?;
+    if !is_name(name) || name.len() > NAME_MAX {
+        let msg = format!("must have 1 to {NAME_MAX} letters, digits, '-', '_' and '.'");
+        return Err(ApiError::invalid(["path", "event_type_name"], msg, "value_error.str.regex"));
+    }
+    Ok(name.to_owned())
 }
 
 /// Changes an event type.
@@ -134,20 +130,15 @@ pub(crate) async fn update(
     responses((status = 200, body = EventTypeOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
+    By(scope): By,
     path: PathTexts,
     JsonBody(body): JsonBody<EventTypePatch>,
 ) -> Result<Json<EventTypeOut>, ApiError> {
-    body.validate()?;
-    let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
-    let most = state.limits.quotas.event_types;
-    let row = state
-        .change(move |txn| {
-            let row = body.apply(existing(txn, &name)?, now);
-            save_event_type(txn, &row, most)?;
-            Ok(row)
-        })
-        .await?;
-    Ok(Json(EventTypeOut::of(&row, true)))
+    let mut checks = Checks::default();
+    let fields = body.into_fields(&mut checks);
+    let command = PatchEventType { name: path.get("event_type_name")?.to_owned(), fields };
+    let changed = state.control.submit_checked(scope, command, checks).await?;
+    Ok(Json(EventTypeOut::of(&changed.into_thing(), true)))
 }
 
 /// Archives an event type, or removes it for good.
@@ -156,25 +147,15 @@ pub(crate) async fn patch(
     responses((status = 204, description = "Archived or removed")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
+    By(scope): By,
     QueryParams(query): QueryParams<DeleteQuery>,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
-    let (now, name) = (state.now(), path.get("event_type_name")?.to_owned());
-    let most = state.limits.quotas.event_types;
-    state
-        .change(move |txn| {
-            let row = existing(txn, &name)?;
-            if query.expunge {
-                event_type::remove(txn, &row.name)?;
-            } else {
-                save_event_type(txn, &EventType { archived: true, updated_at: now, ..row }, most)?;
-            }
-            Ok(())
-        })
-        .await?;
+    let name = path.get("event_type_name")?.to_owned();
+    if query.expunge {
+        state.control.submit(scope, ExpungeEventType { name }).await?;
+    } else {
+        state.control.submit(scope, ArchiveEventType { name }).await?;
+    }
     Ok(NO_CONTENT)
-}
-
-fn existing(txn: &Txn<'_>, name: &str) -> Result<EventType, ApiError> {
-    event_type::get(txn, name)?.ok_or(ApiError::NotFound("event type"))
 }

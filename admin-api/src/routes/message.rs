@@ -3,25 +3,28 @@
 //! A 202 means that the message is on the disk. Deliberately no look at endpoints: a message that none of them wants is
 //! taken all the same, and says so when asked about.
 
-use super::application::get_or_create;
 use super::params::{AppPath, MessagePath};
 use super::walk::{MessageFilter, key_of, page_of};
-use crate::auth::Scope;
+use crate::auth::By;
+use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::{MessageIn, MessageOut, answer_of};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
+use crate::extract::NamedMessage;
 use crate::extract::{IdempotencyKey, InApp, InMessage, PathTexts, QueryParams, RawBody};
 use crate::json::{self, JsonBytes};
 use crate::paging::{Ordering, Page};
 use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::extract::State;
-use engine::IngestOutcome;
+use bytes::Bytes;
+use control::command::application::EnsureApplication;
+use control::command::message::{ExpungePayload, PushMessages, accepted};
+use control::{Checks, Scope};
 use http::StatusCode;
-use model::Event;
+use model::{AppId, Event};
 use serde::Deserialize;
-use storage::tables::expunge;
 use utoipa::IntoParams;
 
 /// Whether the payload comes back.
@@ -68,16 +71,27 @@ pub(crate) struct ListQuery {
     request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    scope: Scope,
+    By(scope): By,
     path: PathTexts,
     QueryParams(query): QueryParams<ContentQuery>,
     IdempotencyKey(key): IdempotencyKey,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    let mut message: MessageIn<'_> = json::from_body(&body)?;
+    push(&state, scope, path.get("app_id")?, &query, key, &body).await
+}
+
+/// Takes a message in for the application of this id or uid, which the message may bring with it.
+pub(crate) async fn push(
+    state: &ApiState,
+    scope: Scope,
+    text: &str,
+    query: &ContentQuery,
+    key: Option<String>,
+    body: &Bytes,
+) -> Result<(StatusCode, JsonBytes), ApiError> {
+    let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
-    let message = message.into_new(&body, key)?;
-    let text = path.get("app_id")?;
+    let message = message.into_new(body, key)?;
     let app = match (state.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
         // Else the message would go to another application than the one that is made.
@@ -85,24 +99,21 @@ pub(crate) async fn create(
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(get_or_create(&state, scope, text, application)).await?.id,
+        (None, Some(application)) => Box::pin(ensure(state, scope, text, application)).await?,
         _ => return Err(ApiError::NotFound("application")),
     };
-    let mut outcomes = state.ingest(app, vec![message]).await?;
+    let mut outcomes = state.control.push(scope, PushMessages { app, messages: vec![message] }).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
     Ok((ACCEPTED, JsonBytes(answer)))
 }
 
-/// The event of a message that was taken, now or before.
-pub(super) fn accepted(outcome: IngestOutcome) -> Result<Event, ApiError> {
-    match outcome {
-        IngestOutcome::Accepted(event) | IngestOutcome::Repeated(event) => Ok(event),
-        IngestOutcome::DuplicateEventId => Err(ApiError::Conflict("a message with this eventId exists".into())),
-        IngestOutcome::KeyReused => Err(ApiError::KeyReused),
-        IngestOutcome::TooManyKeys { most } => Err(ApiError::too_many_keys(most)),
-        IngestOutcome::Damaged { kind } => Err(ApiError::Damaged { kind }),
-    }
+/// The application of `text`, or a new one by `body` whose uid it becomes.
+async fn ensure(state: &ApiState, scope: Scope, text: &str, body: ApplicationIn) -> Result<AppId, ApiError> {
+    let mut checks = Checks::default();
+    let fields = body.into_fields(&mut checks);
+    let command = EnsureApplication { text: text.to_owned(), fields };
+    Ok(state.control.submit_checked(scope, command, checks).await?.into_thing().id)
 }
 
 /// Lists the messages of an application, newest first.
@@ -137,9 +148,9 @@ pub(crate) async fn get(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    InMessage(event): InMessage,
+    By(scope): By,
+    NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    let now = state.now();
-    state.change(move |txn| Ok(expunge::message(txn, event.app, event.seq, now).map(drop)?)).await?;
+    state.control.submit(scope, ExpungePayload { message }).await?;
     Ok(NO_CONTENT)
 }

@@ -18,7 +18,6 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
-mod endpoint_url;
 
 pub(crate) mod batch;
 pub(crate) mod message;

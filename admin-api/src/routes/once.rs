@@ -16,7 +16,8 @@ use bytes::Bytes;
 use model::{AppId, Seq, UnixMs};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use storage::tables::idempotency::{self, Row};
+use storage::rows::idempotency::Remembered;
+use storage::tables::idempotency;
 use storage::txn::Txn;
 
 /// Bytes of a request's fingerprint.
@@ -41,6 +42,8 @@ pub(super) const ALL_APPLICATIONS: AppId = AppId(0);
 pub(crate) struct Keyed<T> {
     /// What was asked for.
     pub(super) body: T,
+    /// The key, if one was given, for this very body.
+    pub(super) once: Option<control::Once>,
     /// The key, if one was given.
     pub(super) key: Option<String>,
     bytes: Bytes,
@@ -53,13 +56,14 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Keyed<T> {
         let (mut parts, body) = request.into_parts();
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(&mut parts, state).await?;
         let RawBody(bytes) = RawBody::from_request(Request::from_parts(parts, body), state).await?;
-        Ok(Keyed { body: from_body(&bytes)?, key, bytes })
+        let once = key.clone().map(|key| control::Once::new(key, &bytes));
+        Ok(Keyed { body: from_body(&bytes)?, once, key, bytes })
     }
 }
 
 impl<T> Keyed<T> {
     /// What was asked for, and the key to do it once by: of a request to do this `kind` of thing in `scope`.
-    pub(super) fn once(self, state: &ApiState, scope: AppId, kind: &str) -> (T, Option<Once>) {
+    pub(super) fn once_of(self, state: &ApiState, scope: AppId, kind: &str) -> (T, Option<Once>) {
         let once = self.key.map(|key| Once::new(state, scope, kind, &key, &self.bytes));
         (self.body, once)
     }
@@ -92,8 +96,12 @@ impl Once {
     /// # Errors
     /// 429 when there are as many keys as there may be: then nothing is done.
     fn remember(&self, txn: &mut Txn<'_>, number: u64) -> Result<(), ApiError> {
-        let row =
-            Row { seq: Seq(number), accepted_at: self.now, fingerprint: self.fingerprint, expires_at: self.expires_at };
+        let row = Remembered {
+            seq: Seq(number),
+            accepted_at: self.now,
+            fingerprint: self.fingerprint,
+            expires_at: self.expires_at,
+        };
         match idempotency::find(txn, self.scope, &self.key)?.remember(txn, &row, self.keys_most)? {
             true => Ok(()),
             false => Err(ApiError::too_many_keys(self.keys_most)),

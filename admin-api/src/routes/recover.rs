@@ -1,20 +1,18 @@
 //! Recover and replay: send again what was taken in a span of time. A job does it, from the log, without a cap.
-//!
-//! Deliberately no work in the request: it writes one row.
 
-use super::once::{Keyed, Once, perform};
+use super::once::Keyed;
 use super::params::EndpointPath;
-use super::rows::{check_jobs, start_job};
+use crate::auth::By;
 use crate::dto::job::{BackgroundTaskOut, BulkReplayIn, RecoverIn};
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::InEndpoint;
+use crate::extract::NamedEndpoint;
 use crate::reader::Reader;
-use crate::state::ApiState;
 use axum::Json;
+use control::command::job::{StartJob, positions};
+use control::find::EndpointName;
+use control::{Checks, Once, Scope};
 use http::StatusCode;
-use model::{Endpoint, EndpointRef, Job, JobKind, Seq, Span};
-use storage::tables::{counter, endpoint, job, log};
-use storage::txn::Txn;
+use model::{JobKind, Span};
 
 /// Sends again what was taken in a span of time and given up or cancelled.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover", tag = "Endpoint",
@@ -23,11 +21,11 @@ use storage::txn::Txn;
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn recover(
     state: Reader,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (body, once) = request.once(&state, row.app, &kind_of("recover", row.target()));
-    over_span(&state, &row, &body, JobKind::Recover, once).await
+    over_span(&state, scope, endpoint, &request.body, JobKind::Recover, request.once).await
 }
 
 /// Sends what was taken in a span of time and never tried.
@@ -37,11 +35,11 @@ pub(crate) async fn recover(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn replay_missing(
     state: Reader,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (body, once) = request.once(&state, row.app, &kind_of("replay-missing", row.target()));
-    over_span(&state, &row, &body, JobKind::ReplayMissing, once).await
+    over_span(&state, scope, endpoint, &request.body, JobKind::ReplayMissing, request.once).await
 }
 
 /// Sends again all that was taken in a span of time, delivered or not.
@@ -51,65 +49,25 @@ pub(crate) async fn replay_missing(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn bulk_replay(
     state: Reader,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<BulkReplayIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (body, once) = request.once(&state, row.app, &kind_of("bulk-replay", row.target()));
-    over_span(&state, &row, &body.into_span()?, JobKind::Replay, once).await
+    over_span(&state, scope, endpoint, &request.body.into_span()?, JobKind::Replay, request.once).await
 }
 
 async fn over_span(
     state: &Reader,
-    row: &Endpoint,
+    scope: Scope,
+    endpoint: EndpointName,
     body: &RecoverIn,
     kind: impl FnOnce(Span) -> JobKind,
     once: Option<Once>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (since, until) = (body.since.0, body.until.map_or(state.now(), |until| until.0));
-    if until < since {
-        return Err(ApiError::invalid(["body", "until"], "is before since", "value_error.date"));
-    }
-    let app = row.app;
-    let positions = state.read(move |state| {
-        let read = &**state.store();
-        Ok((log::before_time(read, app, since)?, log::before_time(read, app, until.plus_ms(1))?))
-    });
-    run(state, row.target(), kind(Span { since, until }), Some(positions.await?), once).await
-}
-
-/// The kind of a request to an endpoint that is done once by its key.
-pub(super) fn kind_of(word: &str, target: EndpointRef) -> String {
-    format!("{word}/{}", target.endpoint.0)
-}
-
-/// Starts a job over a span of the log, or over all of it.
-pub(super) async fn run(
-    state: &ApiState,
-    target: EndpointRef,
-    kind: JobKind,
-    positions: Option<(Seq, Seq)>,
-    once: Option<Once>,
-) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let (now, quotas) = (state.now(), state.limits.quotas);
-    let act = move |txn: &mut Txn<'_>| {
-        let row = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
-        // What is put in line for a disabled endpoint would only become a dead letter.
-        if row.disabled.is_some() && kind != JobKind::PurgeDeadLetters {
-            return Err(ApiError::EndpointDisabled);
-        }
-        check_jobs(txn, target.app, &quotas)?;
-        let positions = match positions {
-            Some(positions) => positions,
-            None => (Seq::ZERO, log::head(txn, target.app)?),
-        };
-        let job = Job::new(counter::next_job_number(txn)?, target, kind, positions, now);
-        start_job(txn, &job)?;
-        Ok((Some(u64::from(job.number)), job))
-    };
-    let again = |txn: &mut Txn<'_>, number| match u32::try_from(number) {
-        Ok(number) => Ok(job::get(txn, number)?),
-        Err(_) => Ok(None),
-    };
-    let job = state.change(move |txn| perform(once.as_ref(), txn, again, act)).await?;
-    Ok((ACCEPTED, Json((&job).into())))
+    let span = Span { since: body.since.0, until: body.until.map_or(state.now(), |until| until.0) };
+    let app = endpoint.app;
+    let positions = state.read(move |state| Ok(positions(&**state.store(), app, span)?)).await?;
+    let command = StartJob { endpoint, kind: kind(span), positions: Some(positions) };
+    let changed = state.control.submit_once(scope, command, Checks::default(), once).await?;
+    Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

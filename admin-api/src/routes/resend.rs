@@ -1,23 +1,18 @@
 //! Resend: one message to one endpoint, once more, by hand.
-//!
-//! An order: it is put in line whatever the endpoint's filter and the state of the delivery, and gets a fresh round of
-//! attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and in its turn.
-//! A message that is on its way is queued too: it can still be dropped, by a change of the filter for one, and then a 202 would
-//! have been an order for nothing.
 
-use super::once::{Keyed, perform};
+use super::once::Keyed;
 use super::params::DeliveryPath;
-use super::recover::kind_of;
+use crate::auth::By;
 use crate::dto::fields::{EmptyIn, EmptyResponse};
 use crate::error::{ACCEPTED, ApiError};
-use crate::extract::{InEndpoint, InMessage};
+use crate::extract::NamedEndpoint;
+use crate::extract::NamedMessage;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::Checks;
+use control::command::delivery::Resend;
 use http::StatusCode;
-use model::{Endpoint, Event};
-use storage::tables::{delivery, endpoint, log};
-use storage::txn::Txn;
 
 /// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
 /// the endpoint is disabled, 400 `missing_payload` when the payload was removed.
@@ -27,38 +22,12 @@ use storage::txn::Txn;
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn resend(
     State(state): State<ApiState>,
-    InMessage(event): InMessage,
-    InEndpoint(row): InEndpoint,
+    By(scope): By,
+    NamedMessage(message): NamedMessage,
+    NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    put_in_line(&state, &row, &event, request, "resend", |_| Ok(())).await
-}
-
-/// Puts a delivery in line by hand, once by its key, if it can be sent and `check` finds nothing. `order` is the name that its
-/// key counts for.
-pub(super) async fn put_in_line(
-    state: &ApiState,
-    row: &Endpoint,
-    event: &Event,
-    request: Keyed<Option<EmptyIn>>,
-    order: &'static str,
-    check: impl FnOnce(&Txn<'_>) -> Result<(), ApiError> + Send + 'static,
-) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
-    let (target, seq, now) = (row.target(), event.seq, state.now());
-    let (_, once) = request.once(state, target.app, &format!("{}/{seq}", kind_of(order, target)));
-    let act = move |txn: &mut Txn<'_>| {
-        // Where nothing can race: what is put in line for a disabled endpoint only becomes a dead letter.
-        let endpoint = endpoint::get(txn, target)?.ok_or(ApiError::NotFound("endpoint"))?;
-        if endpoint.disabled.is_some() {
-            return Err(ApiError::EndpointDisabled);
-        }
-        if log::get_undamaged(txn, target.app, seq)?.is_some_and(|event| event.is_expunged()) {
-            return Err(ApiError::MissingPayload);
-        }
-        check(txn)?;
-        delivery::requeue(txn, target, seq, now)?;
-        Ok((Some(seq.0), ()))
-    };
-    state.change(move |txn| perform(once.as_ref(), txn, |_, _| Ok(Some(())), act)).await?;
+    let command = Resend { endpoint, message };
+    state.control.submit_once(scope, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }

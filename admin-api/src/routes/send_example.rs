@@ -2,18 +2,19 @@
 //!
 //! It is an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
 
-use super::message::accepted;
 use super::params::EndpointPath;
+use crate::auth::By;
 use crate::dto::event_type::example_of;
 use crate::dto::message::{EventExampleIn, MessageOut};
 use crate::dto::timestamp::Timestamp;
 use crate::error::{ApiError, OK};
 use crate::extract::{IdempotencyKey, InEndpoint, JsonBody};
 use crate::state::ApiState;
-use crate::validate::Checks;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use control::Checks;
+use control::command::message::{PushMessages, accepted};
 use engine::NewMessage;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -30,11 +31,12 @@ const PING: &str = "svix.ping";
     responses((status = 200, body = MessageOut)))]
 pub(crate) async fn send(
     State(state): State<ApiState>,
+    By(scope): By,
     InEndpoint(endpoint): InEndpoint,
     IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<EventExampleIn>,
 ) -> Result<(StatusCode, Json<MessageOut>), ApiError> {
-    let mut checks = Checks::of("body");
+    let mut checks = Checks::default();
     checks.name("eventType", &body.event_type);
     checks.finish()?;
     if endpoint.disabled.is_some() {
@@ -54,7 +56,8 @@ pub(crate) async fn send(
         only_for: Some(endpoint.id),
         more: None,
     };
-    let mut outcomes = state.ingest(endpoint.app, vec![message]).await?;
+    let push = PushMessages { app: endpoint.app, messages: vec![message] };
+    let mut outcomes = state.control.push(scope, push).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     Ok((OK, Json(MessageOut::of(&event, true))))
 }

@@ -3,6 +3,7 @@
 use crate::harness::{Api, column, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use control::seals::Seals;
 use engine::seal::SealPurpose;
 use model::{AppId, Endpoint, EndpointHealth, EndpointId, EndpointRef, UnixMs};
 use serde_json::json;
@@ -85,7 +86,9 @@ async fn user_name_and_password_of_a_url_are_sealed_and_shown_to_nobody() {
     let stored = || {
         let row = endpoint::get(&**api.engine.store(), FIRST).unwrap().unwrap();
         let sealed = row.sealed_user_info.as_ref();
-        let opened = sealed.map(|sealed| api.engine.open(row.target(), SealPurpose::UserInfo, sealed).unwrap());
+        let opened = sealed.map(|sealed| {
+            Seals::new(api.engine.master().clone()).open(row.target(), SealPurpose::UserInfo, sealed).unwrap()
+        });
         let text = opened.map(|opened| String::from_utf8(opened.expose().to_vec()).unwrap());
         (format!("{row:?}"), text)
     };
@@ -135,7 +138,11 @@ async fn a_row_from_before_user_names_were_sealed_is_masked_and_sealed_at_its_ne
     let body = json!({"url": "https://***@example.com/"});
     assert_eq!(api.put("/app/acme/endpoint/one", body).await.expect(200)["url"], "https://***@example.com/");
     let row = endpoint::get(&**api.engine.store(), FIRST).unwrap().unwrap();
-    let opened = api.engine.open(row.target(), SealPurpose::UserInfo, row.sealed_user_info.as_ref().unwrap());
+    let opened = Seals::new(api.engine.master().clone()).open(
+        row.target(),
+        SealPurpose::UserInfo,
+        row.sealed_user_info.as_ref().unwrap(),
+    );
     assert_eq!((opened.unwrap().expose(), row.url.as_str()), (b"user:canary".as_slice(), "https://***@example.com/"));
 }
 

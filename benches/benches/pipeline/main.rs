@@ -1,4 +1,4 @@
-//! What everything costs but the network: events per second from ingest over the log, the router, an endpoint's lane and a
+//! The cost of everything but the network: events per second from ingest over the log, the router, an endpoint's lane and a
 //! network that answers at once to the settlement in the store, with one endpoint and with ten, on sled and in memory.
 //!
 //! Requests of 100 events of 1 KiB, eight at a time. The writer and the router are the engine's own, on their own thread;
@@ -17,8 +17,8 @@ use engine::shard::inbox::ShardInbox;
 use model::UnixMs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
-use storage::store::sled::OpenOptions;
 use storage::tables::progress::Progress;
 use storage::tables::{self, settle};
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
@@ -87,7 +87,7 @@ impl Pipeline {
                 assert!(taken.iter().all(Result::is_ok));
             }
             self.shard.wait_for(delivered_before + requests * REQUEST_EVENTS * u64::from(self.endpoints)).await;
-            // What was settled before this is in its commit or an earlier one.
+            // All that was settled before this is in its commit or an earlier one.
             let barrier = self.writer.change(|_| Ok::<_, StoreError>(())).await;
             assert!(barrier.is_ok());
         });

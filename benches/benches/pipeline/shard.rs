@@ -1,11 +1,12 @@
 //! A shard of one thread around lanes: takes offers, makes every attempt succeed at once, reads the log for those that are
-//! behind, reports what was settled. Deliberately no actors, no wheel and no network.
+//! behind, reports what was settled. It has no actors, no wheel and no network.
 
 use benches::APP;
 use engine::EngineConfig;
 use engine::endpoint::backlog::LogRead;
 use engine::endpoint::breaker::BreakerConfig;
-use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LanePolicy, LaneStart, Room};
+use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
+use engine::prepare::LanePolicy;
 use engine::retry::budget::{BudgetConfig, RetryBudget};
 use engine::shard::inbox::{News, ShardInbox};
 use model::{EndpointRef, Event, OutcomeClass, Seq, Settlement, UnixMs};
@@ -72,8 +73,7 @@ pub(crate) fn start(inbox: Arc<ShardInbox>, store: SharedStore, writer: WriterHa
 struct Shard {
     store: SharedStore,
     writer: WriterHandle,
-    /// Each with the last position that it was offered.
-    lanes: HashMap<EndpointRef, (Lane, Seq)>,
+    lanes: HashMap<EndpointRef, Lane>,
     budget: RetryBudget,
     rng: StdRng,
     delivered: u64,
@@ -93,16 +93,12 @@ impl Shard {
         for offer in &news.offers {
             for run in offer.targets.chunk_by(|one, other| one.0 == other.0) {
                 let events = run.iter().map(|(_, index)| &offer.events[*index as usize]);
-                let (lane, offered) = self.lanes.entry(run[0].0).or_insert_with(|| (lane(run[0].0), Seq::ZERO));
-                lane.offer(*offered, events, ROOM_BYTES);
-                *offered = offer.events[run[run.len() - 1].1 as usize].seq;
+                self.lanes.entry(run[0].0).or_insert_with(|| lane(run[0].0)).offer(events, ROOM_BYTES);
                 self.pump(run[0].0, &mut settlements);
             }
         }
         for (target, behind) in news.behind {
-            let (lane, offered) = self.lanes.entry(target).or_insert_with(|| (lane(target), Seq::ZERO));
-            lane.missed(behind.upto);
-            *offered = (*offered).max(behind.upto);
+            self.lanes.entry(target).or_insert_with(|| lane(target)).missed(behind.upto);
             self.pump(target, &mut settlements);
         }
         if !settlements.is_empty() {
@@ -112,7 +108,7 @@ impl Shard {
 
     /// Does what a lane asks for until it asks for no more.
     fn pump(&mut self, target: EndpointRef, settlements: &mut Vec<Settlement>) {
-        let Some((lane, _)) = self.lanes.get_mut(&target) else { return };
+        let Some(lane) = self.lanes.get_mut(&target) else { return };
         let room = Room { attempt: true, bytes: ROOM_BYTES };
         while let Some(action) = lane.next_action(NOW, room, &mut self.budget) {
             match action {

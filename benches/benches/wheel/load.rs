@@ -1,4 +1,4 @@
-//! The work that every kind of timer gets. Deliberately the same to the number: one seed, one order of calls.
+//! The work that every kind of timer gets. It is exactly the same for all: one seed, one order of calls.
 
 use crate::timers::Timers;
 use benches::Random;

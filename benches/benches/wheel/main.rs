@@ -1,4 +1,4 @@
-//! What a timer costs while 1 thousand, 1 million and 10 million are pending: nanoseconds per insert, per cancel and per
+//! The cost of a timer while 1 thousand, 1 million and 10 million are pending: nanoseconds per insert, per cancel and per
 //! timer that fires, bytes per timer, and the longest single call; our wheel beside two others, under the same work.
 //!
 //! Deadlines are spread evenly over an hour. Calls are timed on the wall clock, many at a stretch, so consecutive ones
@@ -92,7 +92,7 @@ fn main() {
         costs::<HashWheel>(&mut group, size);
     }
     group.finish();
-    // What criterion does not measure, when nothing else was asked for by name.
+    // Measurements that criterion does not make, unless another was asked for by name.
     let asked = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let wants = |what: &str| !is_trial() && asked.as_ref().is_none_or(|asked| asked == what);
     for &size in sizes() {

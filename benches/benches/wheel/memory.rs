@@ -9,7 +9,7 @@ use std::process::Command;
 /// Marks a process that is to answer with the resident bytes of one kind, and then its name and size.
 const QUESTION: &str = "--resident-bytes-of";
 
-/// Whether this process is one that is to answer, for one of these kinds.
+/// True when this process was started to answer for one of these kinds.
 pub(crate) fn is_asked(names: &[&str]) -> bool {
     let mut args = std::env::args().skip(1);
     args.next().as_deref() == Some(QUESTION) && args.next().is_some_and(|name| names.contains(&name.as_str()))

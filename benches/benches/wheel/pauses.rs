@@ -1,5 +1,5 @@
-//! What it costs to move time on, per timer that fires, and the longest single calls: what a neighbour on the same thread
-//! waits for.
+//! The cost of moving time on, per timer that fires, and the longest single calls, for which other work on the thread
+//! waits.
 //!
 //! Not criterion's to measure: the work of an hour is not spread evenly over it, and only a whole one tells. For its longest
 //! calls ours is run three times with the same work, and of each call the shortest time counts: what the machine took away

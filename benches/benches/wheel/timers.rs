@@ -1,7 +1,7 @@
 //! The timers that are compared, behind one face: Pinion's wheel, tokio-util's `DelayQueue`, and the cancellable wheel
 //! of the crate `hierarchical_hash_wheel_timer`. Each is used as its documentation asks.
 //!
-//! Deliberately thin: what is called here is what is measured.
+//! A thin layer: each call here is a call of the measured timer.
 
 use engine::retry::wheel::{TimerKey, Wheel};
 use hierarchical_hash_wheel_timer::wheels::Skip;
@@ -16,7 +16,7 @@ use tokio_util::time::{DelayQueue, delay_queue};
 
 /// A set of pending timers, each with a number. Time starts at 0 and is told in milliseconds.
 pub(crate) trait Timers {
-    /// What names a pending timer.
+    /// The name of a pending timer.
     type Key: Copy;
     /// For the reports.
     const NAME: &'static str;

@@ -18,26 +18,26 @@
 //!
 //! Deliberately not who may use a connection, nor for how long: that is `pool`.
 
+mod stream;
+
+pub(super) use stream::VettedStream;
+
 use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
 use super::proxy::{Destination, Egress, EgressProxy, ProxyError};
-use super::request::Target;
 use super::resolve::{Caller, LookupError, Resolver};
+use super::target::Target;
 use super::tls::{self, ALPN_HTTP2, Connectors};
 use super::wire::Wire;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use tokio_rustls::client::TlsStream;
 
 /// Most addresses of one name that are tried.
 const DIALLED_MAX: usize = 8;
@@ -139,18 +139,18 @@ impl Dialler {
         };
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         if !secure {
-            return Ok(Dialled::Http1(VettedStream { io: Io::Plain(tcp), _slot: slot }));
+            return Ok(Dialled::Http1(VettedStream::plain(tcp, slot)));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
-        let is_shunned = self.shunned.contains(target.origin(), Instant::now());
+        let is_shunned = self.shunned.contains(target.identity(), Instant::now());
         let connectors = target.own_roots().map_or(&self.tls, |own| &own.connectors);
         let connector = if is_shunned { &connectors.http1 } else { &connectors.all };
         let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
         secured.get_mut().0.secured();
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-        let stream = VettedStream { io: Io::Tls(Box::new(secured)), _slot: slot };
+        let stream = VettedStream::secured(secured, slot);
         if chosen_http2 {
-            let started = http2::start(stream, &self.http2, target.origin(), &self.shunned).await;
+            let started = http2::start(stream, &self.http2, target.identity(), &self.shunned).await;
             return started.map(Dialled::Http2).map_err(DialError::Http2);
         }
         Ok(Dialled::Http1(stream))
@@ -238,91 +238,4 @@ impl Dialler {
         }
         Err(last)
     }
-}
-
-/// A connection whose address the guard let pass. Holds its slot until it is closed.
-pub(super) struct VettedStream {
-    io: Io,
-    _slot: Slot,
-}
-
-enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<Wire<TcpStream>>>),
-}
-
-impl VettedStream {
-    /// Whether something came on a connection that is to be silent: its end, an error, or bytes that nobody asked for.
-    /// Knows what the runtime has heard of; asks the system only then.
-    pub(super) fn is_stale(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [0];
-        match &mut self.io {
-            Io::Plain(tcp) => match tcp.try_read(&mut byte) {
-                Ok(_) => true,
-                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-            },
-            // What TLS says to itself, such as a new ticket, is read and means nothing.
-            Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready(),
-        }
-    }
-}
-
-impl AsyncRead for VettedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Io::Tls(tls) => {
-                let before = buf.filled().len();
-                let read = Pin::new(&mut *tls).poll_read(cx, buf);
-                tls.get_mut().0.passed(buf.filled().len().saturating_sub(before));
-                read
-            }
-        }
-    }
-}
-
-impl AsyncWrite for VettedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Io::Tls(tls) => passed(Pin::new(&mut *tls).poll_write(cx, buf), tls),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Io::Tls(tls) => passed(Pin::new(&mut *tls).poll_write_vectored(cx, bufs), tls),
-        }
-    }
-}
-
-/// Counts what was written as bytes of messages.
-fn passed(written: Poll<io::Result<usize>>, tls: &mut TlsStream<Wire<TcpStream>>) -> Poll<io::Result<usize>> {
-    if let Poll::Ready(Ok(bytes)) = &written {
-        tls.get_mut().0.passed(*bytes);
-    }
-    written
 }

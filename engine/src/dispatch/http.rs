@@ -173,24 +173,24 @@ impl HttpDispatcher {
     /// each connection that turns out to be closed is one less in the pool.
     async fn exchange(&self, request: &AttemptRequest, now: Instant, answer: &mut Answer) -> Result<(), Failure> {
         let patience = LOOKUP_TURN_MAX.min(Duration::from_millis(u64::from(request.timeout_ms) / 2));
-        let caller = Caller { app: request.event.app, until: now + patience };
+        let caller = Caller { app: request.app, until: now + patience };
         loop {
             let lease =
                 self.pool.lease(&request.target, caller, now).await.map_err(|error| Failure::of_dial(&error))?;
             match lease {
                 Lease::Http1 { mut stream, reused } => {
                     let mut head = self.buffers.take_head();
-                    request::write_head(&request.target, &request.event, request.now, &mut head);
+                    request::write_head(request, &mut head);
                     let head_len_max = self.config.response_head_len_max.max(8192);
-                    let payload = &request.event.payload;
                     let (buffers, head_text) = (&self.buffers, head.as_str());
                     let exchanged =
-                        http1::exchange(&mut stream, reused, buffers, head_text, payload, head_len_max, answer).await;
+                        http1::exchange(&mut stream, reused, buffers, head_text, &request.body, head_len_max, answer)
+                            .await;
                     self.buffers.give_back_head(head);
                     match exchanged {
                         Ok(reusable) => {
                             if reusable {
-                                self.pool.give_back(request.target.origin(), stream, Instant::now());
+                                self.pool.give_back(request.target.identity(), stream, Instant::now());
                             }
                             return Ok(());
                         }
@@ -201,10 +201,12 @@ impl HttpDispatcher {
                     }
                 }
                 Lease::Http2 { mut connection, reused } => {
-                    let built = request::build(&request.target, &request.event, request.now);
+                    let built = request::build(request);
                     match http2::exchange(&mut connection, built, answer).await {
                         Ok(()) => return Ok(()),
-                        Err(http2::Unanswered::Unsent(_)) if reused => self.pool.forget_http2(request.target.origin()),
+                        Err(http2::Unanswered::Unsent(_)) if reused => {
+                            self.pool.forget_http2(request.target.identity())
+                        }
                         Err(http2::Unanswered::Unsent(failure) | http2::Unanswered::Failed(failure)) => {
                             return Err(failure);
                         }

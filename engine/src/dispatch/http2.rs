@@ -14,6 +14,7 @@ pub(super) use shunned::Shunned;
 
 use super::answer::{Answer, Failure};
 use super::connect::VettedStream;
+use super::identity::Identity;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Request, Response};
@@ -77,19 +78,19 @@ pub(super) fn show_metrics() {
     }
 }
 
-/// Begins HTTP/2 on a connection to `origin`. The connection lives on in a task of its own; if its peer floods it, it
+/// Begins HTTP/2 on a connection to `receiver`. The connection lives on in a task of its own; if its peer floods it, it
 /// is closed and noted in `shunned`.
 pub(super) async fn start(
     stream: VettedStream,
     bounds: &Bounds,
-    origin: &Arc<str>,
+    receiver: &Identity,
     shunned: &Shunned,
 ) -> hyper::Result<Http2> {
     // The bytes that are read, and those that can be on their way when we stop reading.
     let data_per_request = bounds.body_len_max.saturating_add(2 * STREAM_WINDOW as usize);
     let meter = Arc::new(Meter::new(data_per_request, CONNECTION_WINDOW as usize));
     let (last_handle, gone) = oneshot::channel();
-    let metered = Metered::new(stream, meter.clone(), gone, origin.clone(), shunned.clone());
+    let metered = Metered::new(stream, meter.clone(), gone, receiver.clone(), shunned.clone());
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(bounds.head_len_max).unwrap_or(u32::MAX))

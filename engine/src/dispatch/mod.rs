@@ -1,16 +1,17 @@
-//! Dispatch: one attempt, from a message and its target to what the receiver showed.
+//! Dispatch: one attempt, from a signed request to what the receiver showed.
 //!
 //! ```text
-//! url ─▶ request (sign) ─▶ http ─▶ pool ─▶ connect (resolve, guard, proxy) ─▶ the receiver
-//!                            └─▶ http1 or http2 ─▶ answer
+//! request (target, stamp, body) ─▶ http ─▶ pool ─▶ connect (resolve, guard, proxy) ─▶ the receiver
+//!                                    └─▶ http1 or http2 ─▶ answer
 //! ```
 //! Deliberately no decision about what an outcome means for the delivery: retries, breaker and dead letters are
 //! elsewhere. An attempt never fails: whatever happens is its result.
 
-pub mod sign;
 pub mod url;
 
-pub mod request;
+mod identity;
+mod request;
+mod target;
 
 pub mod http;
 
@@ -34,15 +35,14 @@ pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
 pub use self::lack::Lack;
 pub use self::proxy::{Egress, EgressProxy, ProxyException, ProxyExceptionError, ProxyUrlError};
-pub use self::request::{BuildTargetError, HeaderError, SignatureHeaders, Target, check_headers};
-pub use self::sign::{SecretKind, SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+pub use self::request::{AttemptRequest, Stamp};
+pub use self::target::{SignatureHeaders, Target};
 pub use self::tls::{OwnRoots, RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
 use bytes::Bytes;
-use model::{AnswerNote, Event, OutcomeClass, UnixMs};
+use model::{AnswerNote, OutcomeClass};
 use std::future::Future;
-use std::sync::Arc;
 
 /// What makes attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production,
 /// something scripted in tests and benchmarks.
@@ -52,19 +52,6 @@ pub trait Dispatch {
     /// # Cancel safety
     /// Dropped, the attempt is given up; the receiver may have got it.
     fn attempt(&self, request: AttemptRequest) -> impl Future<Output = AttemptResult>;
-}
-
-/// One attempt to make. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct AttemptRequest {
-    /// Where to, with which headers and keys.
-    pub target: Arc<Target>,
-    /// What to send. The payload is shared with the request, not copied.
-    pub event: Event,
-    /// The time that is signed.
-    pub now: UnixMs,
-    /// The deadline over everything: lookup, connecting, TLS, sending, and the whole answer.
-    pub timeout_ms: u32,
 }
 
 /// What an attempt showed.

@@ -71,12 +71,12 @@ impl Backlog {
         }
     }
 
-    /// Takes events that match, ascending, whose predecessor for this endpoint was `previous`. Answers how many found
-    /// no room. `room_bytes` is what memory may still take; an empty queue takes one event whatever its size.
-    pub fn offer<'a>(&mut self, previous: Seq, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+    /// Takes events that match, ascending. Whatever was offered before and did not arrive is told first, by
+    /// [`Backlog::missed`]. Answers how many found no room. `room_bytes` is what memory may still take; an empty queue takes
+    /// one event whatever its size.
+    pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
         let mut refused = 0;
         let mut room_bytes = room_bytes;
-        self.offered_upto = self.offered_upto.max(previous);
         for event in events {
             let behind = self.is_behind();
             self.offered_upto = self.offered_upto.max(event.seq);

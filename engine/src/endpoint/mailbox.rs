@@ -6,7 +6,7 @@ use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::offer::Offer;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
-use model::{Event, Pending, Seq};
+use model::{Event, Pending};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,8 +21,6 @@ pub enum Input {
         offer: Arc<Offer>,
         /// This endpoint's part of the targets.
         range: Range<usize>,
-        /// What was offered before.
-        previous: Seq,
     },
     /// Look at the lane: attempts ended, a time has come, room was made, settings changed.
     Poke,

@@ -6,10 +6,6 @@ pub mod mailbox;
 
 pub mod offer;
 
-pub mod filter;
-
-pub mod settings;
-
 pub mod lane;
 
 pub mod backlog;

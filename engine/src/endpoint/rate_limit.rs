@@ -4,12 +4,9 @@
 //! `1 + rate x (t + 100) / 1000` deliveries: after a pause a burst of `1 + rate / 10`, then evenly. The tenth of a second
 //! is there for timers: one that wakes a few ms late does not lose what it missed, so the rate is exact on average.
 //!
-//! Deliberately not a queue and not a clock: the caller asks again at the time it is told.
+//! The caller asks again at the time that it is told.
 
-use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket};
-
-/// How late a caller may come without losing its turn.
-const LATENESS_MS: u64 = 100;
+use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket, paced_capacity};
 
 /// The pace of one endpoint.
 #[derive(Clone, Debug)]
@@ -21,16 +18,16 @@ impl RateLimit {
     /// A limit that has been idle. `rate_per_s` 0 counts as 1: an endpoint that is to get nothing is disabled instead.
     #[must_use]
     pub fn new(rate_per_s: u32, now_ms: u64) -> RateLimit {
-        RateLimit { bucket: TokenBucket::new(rate_per_s, capacity(rate_per_s), now_ms) }
+        RateLimit { bucket: TokenBucket::new(rate_per_s, paced_capacity(rate_per_s), now_ms) }
     }
 
     /// Another rate from now on. What was saved up stays, within the new bounds, so that changing the rate often does
     /// not lift it.
     pub fn set_rate(&mut self, rate_per_s: u32, now_ms: u64) {
-        self.bucket.reconfigure(rate_per_s, capacity(rate_per_s), now_ms);
+        self.bucket.reconfigure(rate_per_s, paced_capacity(rate_per_s), now_ms);
     }
 
-    /// Whether one delivery may be made now, without taking the right to it.
+    /// Asks if one delivery may be made now, without taking the right to it.
     ///
     /// # Errors
     /// When to ask again.
@@ -52,14 +49,10 @@ impl RateLimit {
     }
 }
 
-/// The most that may be saved up at this rate, in thousandths of a delivery.
-pub(crate) fn capacity(rate_per_s: u32) -> u64 {
-    TOKEN + u64::from(rate_per_s.max(1)) * LATENESS_MS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retry::token_bucket::LATENESS_MS;
     use proptest::prelude::*;
 
     /// Deliveries in `span_ms` when every timer comes `late_ms` late.

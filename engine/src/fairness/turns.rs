@@ -1,7 +1,7 @@
 //! The order in which those that wait are asked again: one of each tenant in turn, each tenant's own oldest first.
 //!
-//! So a tenant with ten thousand in line delays another with one by a single turn. Deliberately no judgement on who may
-//! go: the caller says that of each tenant.
+//! So a tenant with ten thousand in line delays another with one by a single turn. The caller says of each
+//! tenant if it may go.
 
 use foldhash::HashMap;
 use std::collections::VecDeque;
@@ -51,7 +51,7 @@ impl<T: Copy + Eq + Hash, W> Turns<T, W> {
         None
     }
 
-    /// Whether nobody waits.
+    /// True when nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()

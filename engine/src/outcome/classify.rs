@@ -1,4 +1,4 @@
-//! What an HTTP status means: the only file where status codes of endpoints appear.
+//! The meaning of an HTTP status: the only file where status codes of endpoints appear.
 //!
 //! | status | class |
 //! |---|---|
@@ -12,11 +12,11 @@
 //! | 1xx as a final answer | transport error: the peer left HTTP (101) or never answered |
 //! | anything else | server error, as RFC 9110 section 15 asks for invalid codes |
 //!
-//! Deliberately not what follows from it: that is `outcome::decide`.
+//! `outcome::decide` says what follows from it.
 
 use model::OutcomeClass;
 
-/// What an attempt says about the endpoint's health, which is not the same as what became of the delivery.
+/// The health of an endpoint as one attempt shows it. It is not the same as the result of the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HealthSignal {
     /// It answered for itself, even if it refused this delivery.
@@ -44,13 +44,13 @@ pub fn outcome_of_status(status: u16) -> OutcomeClass {
     }
 }
 
-/// Whether an answer with this status asks for fewer deliveries in general, not only for a later retry of this one.
+/// True when an answer with this status asks for fewer deliveries in general, not only for a later retry of this one.
 #[must_use]
 pub fn asks_to_slow_down(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
-/// What an outcome says about the endpoint's health.
+/// The health of the endpoint as an outcome shows it.
 ///
 /// As Envoy and linkerd judge: 5xx, timeouts and failed connections are failures. A plain 4xx, 410 or a redirect is a
 /// deliberate answer of a live server, so it fails the delivery but never the endpoint: one tenant's malformed events

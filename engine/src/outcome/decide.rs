@@ -1,4 +1,4 @@
-//! What follows from an attempt: the rules of HTTP manners, in one function over plain values.
+//! The decision after an attempt: the rules of HTTP manners, in one function over plain values.
 //!
 //! | outcome | decision | besides |
 //! |---|---|---|
@@ -15,8 +15,8 @@
 //! date is past to a receiver whose clock is slow: followed, that would spend all attempts within seconds and turn an
 //! outage of a minute into dead letters.
 //!
-//! Deliberately no I/O and no bookkeeping: the caller makes the ruling durable. The retry budget and the breaker come
-//! later, when a retry is due: they delay attempts, they never spend them.
+//! The caller makes the ruling durable. The retry budget and the breaker come later, when a retry is due: they delay
+//! attempts, they never spend them.
 
 use crate::outcome::classify::asks_to_slow_down;
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
@@ -30,7 +30,7 @@ pub const DEFAULT_SLOW_DOWN_MS: u64 = 1_000;
 /// Everything that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// What the attempt showed.
+    /// The result of the attempt.
     pub outcome: OutcomeClass,
     /// The status of its answer; 0 when there was none.
     pub status: u16,
@@ -40,15 +40,15 @@ pub struct Input<'a> {
     pub attempts_made: u16,
     /// How failures are retried.
     pub policy: &'a RetryPolicy,
-    /// What a plain 4xx leads to.
+    /// The effect of a plain 4xx.
     pub on_client_error: ClientErrorPolicy,
-    /// Whether the endpoint was disabled while the attempt ran.
+    /// True when the endpoint was disabled while the attempt ran.
     pub endpoint_disabled: bool,
     /// When the attempt ended.
     pub now: UnixMs,
 }
 
-/// What becomes of the delivery.
+/// The next step of the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Delivered.
@@ -65,7 +65,7 @@ pub enum Decision {
 /// A decision with what it means for the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
-    /// What becomes of the delivery.
+    /// The next step of the delivery.
     pub decision: Decision,
     /// Set when the endpoint is to be disabled; never for one that already is.
     pub disable: Option<DisabledReason>,

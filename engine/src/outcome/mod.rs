@@ -1,4 +1,4 @@
-//! What an attempt showed, and what follows from it.
+//! From the result of an attempt to the next step of its delivery.
 
 pub mod classify;
 pub mod decide;

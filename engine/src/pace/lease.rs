@@ -12,8 +12,7 @@
 //!
 //! Pure: the time is an argument. No queue: who waits keeps its own turn.
 
-use crate::endpoint::rate_limit::capacity;
-use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket};
+use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket, paced_capacity};
 
 /// An endpoint that waits asks again after this long at the latest, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -55,7 +54,7 @@ impl Pace {
     #[must_use]
     pub fn new(rate_per_s: u32, now_ms: u64) -> Pace {
         let rate_per_s = rate_per_s.max(1);
-        let bucket = TokenBucket::new(rate_per_s, capacity(rate_per_s), now_ms);
+        let bucket = TokenBucket::new(rate_per_s, paced_capacity(rate_per_s), now_ms);
         Pace { rate_per_s, bucket, latest_ms: now_ms, last_turn_us: 0, epoch: 1 }
     }
 
@@ -66,7 +65,7 @@ impl Pace {
             return;
         }
         let now_ms = self.in_order(now_ms);
-        self.bucket.reconfigure(rate_per_s, capacity(rate_per_s), now_ms);
+        self.bucket.reconfigure(rate_per_s, paced_capacity(rate_per_s), now_ms);
         (self.rate_per_s, self.last_turn_us) = (rate_per_s, 0);
         // Never 0, which is no turn.
         self.epoch = self.epoch.wrapping_add(1).max(1);
@@ -83,7 +82,7 @@ impl Pace {
         let is_waiting = turn.epoch == self.epoch;
         let is_due = is_waiting && turn.at_us <= now_us;
         let nobody_waits = self.last_turn_us <= now_us;
-        if level >= TOKEN && (is_due || nobody_waits || level >= capacity(self.rate_per_s)) {
+        if level >= TOKEN && (is_due || nobody_waits || level >= paced_capacity(self.rate_per_s)) {
             *turn = Turn::default();
             let granted = (level / TOKEN).min(self.lease_max().into());
             self.bucket.take_up_to(granted * TOKEN);
@@ -102,15 +101,15 @@ impl Pace {
         Err(NextAt(at_ms.max(now_ms + 1)))
     }
 
-    /// What is left of a lease.
+    /// Takes back the rest of a lease.
     pub fn give_back(&mut self, unused: u32) {
         self.bucket.put_back(u64::from(unused) * TOKEN);
     }
 
-    /// Whether all was given back: a new one would be the same.
+    /// True when all was given back, so that a new one would be the same.
     pub fn is_idle(&mut self, now_ms: u64) -> bool {
         let now_ms = self.in_order(now_ms);
-        self.bucket.level(now_ms) >= capacity(self.rate_per_s)
+        self.bucket.level(now_ms) >= paced_capacity(self.rate_per_s)
     }
 
     fn lease_max(&self) -> u32 {

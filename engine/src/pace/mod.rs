@@ -4,9 +4,9 @@
 //! [`lease`] before it makes attempts, and gives back what it does not use in the same turn of its shard. Why one bucket
 //! for all and not a part for each shard: docs/adr/0015-pace-of-an-application.md.
 //!
-//! - *Who owns the state:* the engine has one [`Paces`] for all shards; the settings of an endpoint have its application's.
+//! - *Owner of the state:* the engine has one [`Paces`] for all shards; the settings of an endpoint have its application's.
 //!   An application without a rate has none, and its endpoints ask nobody.
-//! - *What bounds it:* one entry for each application with a rate and an endpoint at work. Others are removed once they are
+//! - *Bound:* one entry for each application with a rate and an endpoint at work. Others are removed once they are
 //!   full again, when a new one is.
 //! - *When the process dies here:* all begin full, so the first second may have a burst more.
 //!

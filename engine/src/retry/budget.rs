@@ -9,8 +9,8 @@
 //! and the `ttl_ms` before it) + floor x (the span + 1 s). Numbers as linkerd's retry budget has them: ratio 0.2, floor 10 a
 //! second, 10 s. That a success returns what it took is as the retry quota of the AWS SDKs does it.
 //!
-//! One is held per endpoint and one per shard; a retry needs both ([`withdraw_both`]). Deliberately no judgement on
-//! *which* retry goes first, and no waiting: a delivery that finds no token stays due, and has spent no attempt.
+//! One is held per endpoint and one per shard; a retry needs both ([`withdraw_both`]). It does not choose which retry goes
+//! first, and does not wait: a delivery that finds no token stays due, and has spent no attempt.
 
 use crate::retry::recent::Recent;
 use crate::retry::token_bucket::{TOKEN, TokenBucket};
@@ -71,7 +71,7 @@ impl RetryBudget {
         *slot = slot.saturating_add(TOKEN as u32).saturating_add(self.deposit);
     }
 
-    /// Whether one retry may be made now, without taking it.
+    /// Asks if one retry may be made now, without taking it.
     ///
     /// # Errors
     /// When to ask again. The floor alone decides that time, as deposits may have expired by then.

@@ -1,7 +1,7 @@
-//! What was counted lately: ten slots of equal width that expire one by one.
+//! A count over the recent past: ten slots of equal width that expire one by one.
 //!
-//! The shared base of the breaker's success rate and the retry budget's deposits. Deliberately approximate at the old
-//! edge: a span of `span_ms` remembers between nine tenths and all of it.
+//! The shared base of the breaker's success rate and the retry budget's deposits. It is approximate at the old
+//! end: a span of `span_ms` remembers between nine tenths and all of it.
 
 /// How many slots a span is cut into.
 const SLOTS: usize = 10;

@@ -1,7 +1,7 @@
 //! The gap before the next attempt of a delivery, and which retry policies are acceptable.
 //!
-//! Deliberately not the decision whether to retry at all (`outcome::decide`), nor whether there is room for a retry now
-//! (`retry::budget`): only arithmetic over [`RetryPolicy`], total for every value, valid or not.
+//! `outcome::decide` decides if there is a retry at all, and `retry::budget` if there is room for it now. This is only
+//! arithmetic over [`RetryPolicy`], total for every value, valid or not.
 
 use model::{Jitter, RetryPolicy, Spacing};
 use rand::{Rng, RngExt};
@@ -29,7 +29,7 @@ pub enum InvalidPolicy {
     ScheduleEntry {
         /// Which entry, from 0.
         index: usize,
-        /// What it says.
+        /// The given value.
         delay_ms: u64,
     },
     /// Another delay is out of bounds.
@@ -37,7 +37,7 @@ pub enum InvalidPolicy {
     Delay {
         /// The field as [`RetryPolicy`] and [`Spacing`] name it.
         field: &'static str,
-        /// What it says.
+        /// The given value.
         delay_ms: u64,
     },
 }

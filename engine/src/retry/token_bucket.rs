@@ -1,7 +1,7 @@
 //! A token bucket that counts in thousandths: `rate` tokens a second are exactly `rate` thousandths a millisecond, so
 //! integers never drift.
 //!
-//! Deliberately not a queue: it says when to ask again, and waiting is the caller's.
+//! It is no queue: it says when to ask again, and the caller waits.
 
 /// When to ask again, in ms on the clock that the question was asked with.
 ///
@@ -12,6 +12,14 @@ pub struct NextAt(pub u64);
 
 /// One token in thousandths.
 pub(crate) const TOKEN: u64 = 1_000;
+
+/// The time in ms that a caller may come late without losing its turn, where attempts are paced.
+pub(crate) const LATENESS_MS: u64 = 100;
+
+/// The capacity of a bucket that paces attempts at this rate, in thousandths: one token and those of [`LATENESS_MS`].
+pub(crate) fn paced_capacity(rate_per_s: u32) -> u64 {
+    TOKEN + u64::from(rate_per_s.max(1)) * LATENESS_MS
+}
 
 /// A bucket that fills at a steady rate up to a capacity.
 #[derive(Clone, Debug)]

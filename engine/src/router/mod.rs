@@ -7,9 +7,9 @@
 mod names;
 mod routes;
 
-use crate::endpoint::filter::Filter;
 use crate::endpoint::offer::Offer;
-use crate::shard::inbox::{Behind, ShardInbox};
+use crate::prepare::filter::Filter;
+use crate::shard::inbox::{Behind, EndpointChange, ShardInbox};
 use foldhash::HashMap;
 use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use routes::AppRoutes;
@@ -40,6 +40,14 @@ pub struct Router {
     /// Scratch: endpoints that are to read the log for what was not offered one by one, with the first position of it
     /// and the last.
     unheld: Vec<(EndpointRef, Seq, Seq)>,
+}
+
+/// What one commit changed, for shards.
+#[derive(Default)]
+struct Told {
+    /// In the order of the commit: the last one of an endpoint is how it is.
+    endpoints: Vec<(EndpointRef, EndpointChange)>,
+    paced: Vec<(AppId, Option<u32>)>,
 }
 
 /// The shard that an endpoint lives on.
@@ -140,25 +148,26 @@ impl Router {
         &self.shards[shard_of(target, self.shards.len())]
     }
 
-    fn apply(&mut self, change: Change, progress: &mut Progress) {
+    /// Applies a change; notes in `told` what shards are to hear of it.
+    fn apply(&mut self, change: Change, told: &mut Told, progress: &mut Progress) {
         match change {
-            Change::EndpointPut(endpoint) => {
+            Change::EndpointPut(endpoint, url_number) => {
+                let target = endpoint.target();
                 // Told first how far to read: of what is offered until it hears of the change, it then takes nothing.
                 if self.replace(&endpoint) {
-                    self.wants_others(endpoint.target(), progress);
+                    self.wants_others(target, progress);
                 }
-                self.shard(endpoint.target()).changed(endpoint.target());
+                told.endpoints.push((target, EndpointChange::Put(endpoint, url_number)));
             }
             Change::EndpointDeleted(target) => {
                 if let Some(routes) = self.apps.get_mut(&target.app) {
                     routes.remove(target.endpoint);
                 }
-                self.shard(target).changed(target);
+                told.endpoints.push((target, EndpointChange::Gone));
             }
-            Change::ApplicationPaced(app) => self.tell_endpoints(app, self.apps.get(&app)),
+            Change::ApplicationPaced(app, rate) => told.paced.push((app, rate)),
             Change::ApplicationDeleted(app) => {
-                let routes = self.apps.remove(&app);
-                self.tell_endpoints(app, routes.as_ref());
+                self.apps.remove(&app);
                 self.shards.iter().for_each(|shard| shard.app_gone(app));
             }
             Change::Requeued(target) => self.requeued(target),
@@ -170,11 +179,17 @@ impl Router {
         }
     }
 
-    /// Has every endpoint of an application look at its rows again.
-    fn tell_endpoints(&self, app: AppId, routes: Option<&AppRoutes>) {
-        for endpoint in routes.into_iter().flat_map(AppRoutes::endpoints) {
-            let target = EndpointRef { app, endpoint };
-            self.shard(target).changed(target);
+    /// Tells shards what a commit changed, each once.
+    fn tell(&self, told: Told) {
+        let mut by_shard: Vec<Vec<(EndpointRef, EndpointChange)>> = Vec::new();
+        by_shard.resize_with(self.shards.len(), Vec::new);
+        for (target, change) in told.endpoints {
+            by_shard[shard_of(target, self.shards.len())].push((target, change));
+        }
+        for (inbox, endpoints) in self.shards.iter().zip(by_shard) {
+            if !endpoints.is_empty() || !told.paced.is_empty() {
+                inbox.changed(endpoints, &told.paced);
+            }
         }
     }
 
@@ -233,8 +248,12 @@ impl Downstream for Router {
 
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress) {
         // Changes first: an endpoint created in this commit gets its events, one deleted in it gets none of them.
+        let mut told = Told::default();
         for change in changes {
-            self.apply(change, progress);
+            self.apply(change, &mut told, progress);
+        }
+        if !told.endpoints.is_empty() || !told.paced.is_empty() {
+            self.tell(told);
         }
         self.clear_scratch();
         let mut from = 0;
@@ -340,7 +359,7 @@ mod tests {
         let wants = |types: &[&str]| {
             let mut row = Endpoint::plain(EndpointRef { app: APP, endpoint: EndpointId(1) }, UnixMs(0));
             row.event_types = types.iter().map(|text| (*text).to_owned()).collect();
-            vec![Change::EndpointPut(Box::new(row))]
+            vec![Change::EndpointPut(Box::new(row), 0)]
         };
         let target = EndpointRef { app: APP, endpoint: EndpointId(1) };
         router.committed(Vec::new(), wants(&["a"]), &mut progress);
@@ -352,7 +371,7 @@ mod tests {
         router.committed(Vec::new(), wants(&["a", "b"]), &mut progress);
         let news = inbox.take();
         assert_eq!((news.behind[&target].from.upto, news.behind[&target].upto), (Seq(2), Seq(4)));
-        assert!(news.changed.contains(&target));
+        assert!(news.changed.contains_key(&target));
         // One that has settled all is not sent back: what it has passed it has passed.
         progress.settled(target, Cursor { upto: Seq(4), holes: Vec::new() });
         router.committed(Vec::new(), wants(&["b"]), &mut progress);

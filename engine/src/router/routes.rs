@@ -9,7 +9,7 @@
 //! Pure.
 
 use super::names::{EVERY, Names};
-use crate::endpoint::filter::{Filter, TypePattern};
+use crate::prepare::filter::{Filter, TypePattern};
 use foldhash::HashMap;
 use model::{EndpointId, Event};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,10 +115,6 @@ impl AppRoutes {
 
     pub(super) fn contains(&self, id: EndpointId) -> bool {
         self.endpoints.contains_key(&id)
-    }
-
-    pub(super) fn endpoints(&self) -> impl Iterator<Item = EndpointId> + '_ {
-        self.endpoints.keys().copied()
     }
 
     /// Those that are sent anything at all.

@@ -7,28 +7,29 @@
 //! simulation replaces. Deliberately no clock, no socket and no task here.
 
 use super::metrics::ShardMetrics;
+use super::offered::Offered;
 use super::places::Places;
+use super::report::{InReports, Reports};
+use super::timers::{LaneTimer, Timers};
 use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
-use crate::endpoint::settings::Settings;
-use crate::pace::{Paces, Turn};
+use crate::pace::{AppPace, Paces, Turn};
+use crate::prepare::{Compiler, Plan};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
-use crate::retry::wheel::{TimerKey, Wheel};
 use crate::seal::MasterKey;
-use crate::shard::inbox::ShardInbox;
+use crate::shard::inbox::{NewsNumber, ShardInbox};
 use crate::waiting::{Waiting, WaitingFor};
 use foldhash::HashMap;
-use model::{AppId, EndpointRef, Seq, Settlement, UnixMs, Verdict};
+use model::{AppId, EndpointRef, Seq, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use storage::tables::{application, endpoint, endpoint_url};
+use storage::SharedStore;
 use storage::writer::WriterHandle;
-use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
 
 /// Payload bytes of one read of the log, at least one event's.
@@ -39,31 +40,25 @@ pub struct ShardCore {
     /// Which of the shards, from 0.
     pub index: usize,
     /// Bounds and defaults.
-    pub config: EngineConfig,
+    pub config: Arc<EngineConfig>,
     /// Where other threads leave news.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
     pub store: SharedStore,
     /// For settlements.
     pub writer: WriterHandle,
-    /// Opens secrets.
-    pub master: Arc<MasterKey>,
-    /// Judges addresses.
-    pub guard: Arc<Guard>,
+    /// Compiles the plans of its endpoints.
+    pub compiler: Compiler,
     /// The paces of applications.
     pub paces: Arc<Paces>,
     /// Takes on actors.
     pub actors: Box<dyn Actors>,
     /// Endpoints with an actor.
     pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
-    /// One timer per endpoint that waits for a time.
-    pub wheel: RefCell<Wheel<EndpointRef>>,
-    /// The wheel's next deadline may have moved.
-    pub timers_changed: Notify,
+    /// One timer for each endpoint that waits for a time.
+    pub timers: Timers,
     /// Lanes with something to report.
-    pub dirty: RefCell<Vec<Rc<LaneCell>>>,
-    /// There are such lanes.
-    pub report_wanted: Notify,
+    pub reports: Reports,
     /// Who has attempts in flight, and which lanes wait to have another.
     pub places: RefCell<Places>,
     /// A place is free again.
@@ -130,21 +125,23 @@ pub struct LaneCell {
     /// Decides.
     pub lane: RefCell<Lane>,
     /// What attempts need.
-    pub settings: RefCell<Settings>,
-    /// The last position offered, whether or not the offer reached the mailbox.
-    pub offered: Cell<Seq>,
-    /// Offers up to here did not reach the mailbox.
-    pub missed: Cell<Seq>,
+    pub plan: RefCell<Arc<Plan>>,
+    /// The pace of its application as a whole, if that has one.
+    pub pace: RefCell<Option<Arc<AppPace>>>,
+    /// Its rows were read when the shard had been told of the changes up to this one.
+    pub opened_at: NewsNumber,
+    /// How far it was offered the log.
+    pub(super) offered: Offered,
     /// Rows were put back in line.
     pub requeued: Cell<bool>,
-    /// The settings changed.
-    pub changed: Cell<bool>,
+    /// The plan of a later revision, which its lane has not been told of.
+    pub next_plan: RefCell<Option<Arc<Plan>>>,
     /// What attempts showed that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
-    /// Its timer, with its time.
-    pub timer: Cell<Option<(TimerKey, UnixMs)>>,
-    /// Stands in [`ShardCore::dirty`].
-    pub dirty: Cell<bool>,
+    /// Set when it waits for a time.
+    pub(super) timer: LaneTimer,
+    /// Whether it stands in [`ShardCore::reports`].
+    pub(super) in_reports: InReports,
     /// When its application's pace lets it go on.
     pub turn: Cell<Turn>,
     /// Stands in line for a place.
@@ -166,21 +163,19 @@ impl ShardCore {
     #[must_use]
     pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
         let places = RefCell::new(Places::new(parts.config.max_in_flight_per_shard));
+        let config = Arc::new(parts.config);
         ShardCore {
             index: parts.index,
-            config: parts.config,
+            config: config.clone(),
             inbox: parts.inbox,
             store: parts.store,
             writer: parts.writer,
-            master: parts.master,
-            guard: parts.guard,
+            compiler: Compiler { config, master: parts.master, guard: parts.guard },
             paces: parts.paces,
             actors,
             endpoints: RefCell::new(HashMap::default()),
-            wheel: RefCell::new(Wheel::new(now.0)),
-            timers_changed: Notify::new(),
-            dirty: RefCell::new(Vec::new()),
-            report_wanted: Notify::new(),
+            timers: Timers::new(now),
+            reports: Reports::default(),
             places,
             attempt_ended: Notify::new(),
             queued_bytes: Cell::new(0),
@@ -217,27 +212,6 @@ impl ShardCore {
         self.places.borrow().taken()
     }
 
-    /// An endpoint's settings as its rows say now. A few reads of cached rows; none when it is gone.
-    ///
-    /// # Errors
-    /// Whatever the store reports.
-    pub fn settings(&self, target: EndpointRef, now: UnixMs) -> Result<Option<Settings>, StoreError> {
-        // The number before the row and once more behind it: the endpoint may move between two reads.
-        let mut url_number = endpoint_url::number(&*self.store, target)?;
-        let row = loop {
-            let Some(row) = endpoint::get(&*self.store, target)? else { return Ok(None) };
-            let behind = endpoint_url::number(&*self.store, target)?;
-            if behind == url_number {
-                break row;
-            }
-            url_number = behind;
-        };
-        let rate = application::get(&*self.store, target.app)?.and_then(|app| app.rate_limit);
-        let pace = rate.map(|rate| self.paces.of(target.app, rate, now));
-        let settings = Settings::of(&row, pace, &self.config, &self.master, &self.guard, now);
-        Ok(Some(Settings { url_number, ..settings }))
-    }
-
     /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is
     /// left of an equal share for each endpoint. So those that cannot deliver never take all from those that can, and
     /// all together have no more than twice the bound, and one event each.
@@ -261,52 +235,6 @@ impl ShardCore {
     /// What a read of the log brought is in its endpoint's mailbox.
     pub fn log_read_over(&self, bytes_max: usize) {
         self.reading_bytes.set(self.reading_bytes.get().saturating_sub(bytes_max));
-    }
-
-    /// A lane may have something to report: before long it will be.
-    pub fn report_soon(&self, cell: &Rc<LaneCell>) {
-        if !cell.dirty.replace(true) {
-            self.dirty.borrow_mut().push(cell.clone());
-            self.report_wanted.notify_one();
-        }
-    }
-
-    /// Hands every report to the writer now, and what was counted to the metrics.
-    pub fn report_now(&self) {
-        self.metrics.hand_on(self.in_flight());
-        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        let mut settlements: Vec<Settlement> = Vec::with_capacity(dirty.len());
-        for cell in &dirty {
-            cell.dirty.set(false);
-            if !cell.gone.get() {
-                settlements.extend(cell.lane.borrow_mut().report());
-            }
-        }
-        for settled in settlements.iter().flat_map(|settlement| &settlement.settled) {
-            // Those given up after an attempt were counted when it ended.
-            if let (None, Verdict::DeadLetter(letter)) = (&settled.record, &settled.verdict) {
-                self.metrics.dead_letter(letter.reason);
-            }
-        }
-        if !settlements.is_empty() && !self.writer.settle(&mut settlements) {
-            self.holding.set(true);
-        }
-    }
-
-    /// Sets, moves or clears a lane's timer.
-    pub fn set_timer(&self, cell: &LaneCell, at: Option<UnixMs>) {
-        let current = cell.timer.get();
-        if current.map(|(_, time)| time) == at {
-            return;
-        }
-        let mut wheel = self.wheel.borrow_mut();
-        if let Some((key, _)) = current {
-            wheel.cancel(key);
-        }
-        cell.timer.set(at.map(|at| (wheel.insert(at.0, cell.target), at)));
-        if at.is_some() {
-            self.timers_changed.notify_one();
-        }
     }
 
     /// A lane has work and no room on the shard: it is woken when there is.
@@ -344,7 +272,7 @@ impl ShardCore {
         self.places.borrow_mut().give_back(app, count);
         self.attempt_ended.notify_one();
         // The gauge of those in flight is to follow, also when nothing is left to report.
-        self.report_wanted.notify_one();
+        self.reports.want();
         self.wake_next();
     }
 

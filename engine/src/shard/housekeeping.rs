@@ -27,7 +27,7 @@ pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
         tokio::time::sleep(PERIOD).await;
         let oldest_ms = retire(&shard, clock.now());
         oldest_seconds.set(oldest_ms as f64 / 1000.0);
-        show(&wheel_timers, &mut timers_shown, shard.wheel.borrow().len() as f64);
+        show(&wheel_timers, &mut timers_shown, shard.timers.len() as f64);
     }
 }
 
@@ -41,9 +41,9 @@ pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
         let oldest = lane.oldest_accepted_at().into_iter().chain(on_disk).min();
         oldest_ms = oldest_ms.max(oldest.map_or(0, |at| now.since_ms(at)));
         let long_ago = now.since_ms(seat.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
-        let nothing_noted = !seat.cell.requeued.get() && !seat.cell.changed.get() && !seat.cell.dirty.get();
-        // An offer that is still in the mailbox has been noted here, but not yet by the lane.
-        let all_arrived = seat.cell.missed.get() == Seq::ZERO && seat.cell.offered.get() <= lane.offered_upto();
+        let nothing_noted =
+            !seat.cell.requeued.get() && seat.cell.next_plan.borrow().is_none() && !seat.cell.in_reports.get();
+        let all_arrived = seat.cell.offered.is_known_to(&lane);
         if long_ago && nothing_noted && all_arrived && lane.is_idle(now) {
             idle.push(seat.clone());
         }

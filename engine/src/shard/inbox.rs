@@ -9,7 +9,7 @@
 use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
 use crate::waiting::Waiting;
-use model::{AppId, Cursor, EndpointRef, Seq};
+use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
@@ -38,6 +38,19 @@ pub struct Behind {
     pub upto: Seq,
 }
 
+/// What became of an endpoint.
+#[derive(Debug)]
+pub enum EndpointChange {
+    /// Its row is this, and its URL has this number. No row is to be read for it.
+    Put(Box<Endpoint>, u32),
+    /// It is gone.
+    Gone,
+}
+
+/// The number of a commit that changed endpoints of the shard, from 1: whoever reads a row tells by it which news say what
+/// the row said already.
+pub type NewsNumber = u64;
+
 /// What a shard takes in one go. Ordered, so that the same history always leads to the same next step.
 #[derive(Debug, Default)]
 pub struct News {
@@ -45,9 +58,11 @@ pub struct News {
     pub offers: VecDeque<Offer>,
     /// To be applied after the offers.
     pub behind: BTreeMap<EndpointRef, Behind>,
-    /// Endpoints whose settings changed, or that are gone.
-    pub changed: BTreeSet<EndpointRef>,
-    /// Applications that are gone: their endpoints are among the changed ones.
+    /// Endpoints that changed or are gone, each with the number of its news.
+    pub changed: BTreeMap<EndpointRef, (NewsNumber, EndpointChange)>,
+    /// Applications whose pace changed, to be applied after the endpoints.
+    pub paced: BTreeMap<AppId, (NewsNumber, Option<u32>)>,
+    /// Applications that are gone, with all their endpoints.
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
     pub requeued: BTreeSet<EndpointRef>,
@@ -78,6 +93,8 @@ impl Default for ShardInbox {
 struct State {
     news: News,
     offered: usize,
+    /// Of the last changes that were told.
+    number: NewsNumber,
 }
 
 impl ShardInbox {
@@ -111,10 +128,23 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// An endpoint's settings changed, or it is gone.
-    pub fn changed(&self, target: EndpointRef) {
-        self.lock().news.changed.insert(target);
+    /// What one commit did to endpoints, and the paces that it set: taken together, or not yet.
+    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, paced: &[(AppId, Option<u32>)]) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.number += 1;
+        let number = state.number;
+        state.news.changed.extend(endpoints.into_iter().map(|(target, change)| (target, (number, change))));
+        state.news.paced.extend(paced.iter().map(|(app, rate)| (*app, (number, *rate))));
+        drop(guard);
         self.wake.notify_one();
+    }
+
+    /// The number of the last changes that were told. They are durable before they are told, one commit at a time: a row
+    /// that is read between two equal answers is as these changes left it, or as the very next ones do.
+    #[must_use]
+    pub fn told(&self) -> NewsNumber {
+        self.lock().number
     }
 
     /// An endpoint has rows put back in line.
@@ -192,7 +222,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.apps_gone.is_empty();
+        let nobody = nobody && news.paced.is_empty() && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 

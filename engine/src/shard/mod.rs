@@ -10,6 +10,7 @@ mod run;
 pub mod seats;
 
 pub mod core;
+mod offered;
 mod pacing;
 pub mod places;
 pub mod work;
@@ -18,7 +19,7 @@ pub mod workers;
 mod shell;
 
 pub mod reads;
-mod report;
+pub mod report;
 pub mod timers;
 
 pub mod housekeeping;

@@ -21,7 +21,7 @@ pub(super) struct Pacing<'a> {
 
 impl<'a> Pacing<'a> {
     pub(super) fn of(cell: &'a LaneCell) -> Pacing<'a> {
-        Pacing { cell, pace: cell.settings.borrow().pace.clone(), left: 0, again_at: None }
+        Pacing { cell, pace: cell.pace.borrow().clone(), left: 0, again_at: None }
     }
 
     /// Whether the lane may start one more.

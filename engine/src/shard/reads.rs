@@ -3,9 +3,9 @@
 //! Plain functions over a store. Deliberately no caching (the store has one) and no waiting: see [`super::shell`].
 
 use crate::endpoint::backlog::{LogFound, LogRead};
-use crate::endpoint::filter::Filter;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
+use crate::prepare::filter::Filter;
 use model::{AppId, EndpointRef, Event, Pending, Seq, Trigger};
 use storage::tables::{delivery, log};
 use storage::{Read, SharedStore, StoreError};

@@ -4,26 +4,33 @@
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
-use super::inbox::{Behind, News, Question};
+use super::inbox::{Behind, EndpointChange, News, NewsNumber, Question};
 use super::metrics::Shown;
+use super::offered::Offered;
+use super::report::InReports;
+use super::timers::LaneTimer;
 use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{Cursor, EndpointRef, Seq, UnixMs};
+use model::{AppId, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::StoreError;
-use storage::tables::{delivery, endpoint};
+use storage::tables::{application, delivery, endpoint, endpoint_url};
 
 /// Takes what others left for the shard.
 pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
-    for target in &news.changed {
-        changed(shard, *target);
+    for (target, (number, change)) in std::mem::take(&mut news.changed) {
+        changed(shard, target, number, change, now);
+    }
+    for (app, (number, rate)) in &news.paced {
+        paced(shard, *app, *number, *rate, now);
     }
     for app in &news.apps_gone {
+        seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
         // Only now: its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }
@@ -66,9 +73,9 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
             _ => before_first.clone(),
         };
         let Some(seat) = seat(shard, target, from, now) else { continue };
-        let previous = seat.cell.offered.replace(last);
-        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range, previous }) {
-            seat.cell.missed.set(last);
+        seat.cell.offered.sent(last);
+        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range }) {
+            seat.cell.offered.behind(last);
             shard.metrics.mailbox_full.increment(len as u64);
         }
     }
@@ -77,8 +84,7 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
 /// An endpoint is to read the log up to a mark.
 fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind, now: UnixMs) {
     let Some(seat) = seat(shard, target, || behind.from.clone(), now) else { return };
-    seat.cell.offered.set(seat.cell.offered.get().max(behind.upto));
-    seat.cell.missed.set(seat.cell.missed.get().max(behind.upto));
+    seat.cell.offered.behind(behind.upto);
     seat.mailbox.poke();
 }
 
@@ -94,18 +100,35 @@ fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
     seat.mailbox.poke();
 }
 
-/// An endpoint's row changed or is gone.
-fn changed(shard: &Rc<ShardCore>, target: EndpointRef) {
+/// An endpoint changed or is gone. One that has no actor reads its rows when it gets one.
+fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: EndpointChange, now: UnixMs) {
     let seat = shard.endpoints.borrow().get(&target).cloned();
-    let Some(seat) = seat else { return };
-    match endpoint::get(&*shard.store, target) {
-        Ok(None) => leave(shard, &seat, true),
-        Ok(Some(_)) => {
-            seat.cell.changed.set(true);
+    let Some(seat) = seat.filter(|seat| number > seat.cell.opened_at) else { return };
+    match change {
+        EndpointChange::Gone => leave(shard, &seat, true),
+        EndpointChange::Put(row, url_number) => {
+            let plan = Arc::new(shard.compiler.plan(&row, url_number, now));
+            seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
-        Err(error) => tracing::error!(%error, "an endpoint's row cannot be read"),
     }
+}
+
+/// An application has another pace, or none any more.
+fn paced(shard: &ShardCore, app: AppId, number: NewsNumber, rate: Option<u32>, now: UnixMs) {
+    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
+        seat.cell.pace.replace(rate.map(|rate| shard.paces.of(app, rate, now)));
+        seat.mailbox.poke();
+    }
+}
+
+/// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
+fn seats_of(shard: &ShardCore, app: AppId) -> Vec<Seat> {
+    let endpoints = shard.endpoints.borrow();
+    let mut seats: Vec<Seat> = endpoints.values().filter(|seat| seat.cell.target.app == app).cloned().collect();
+    // The same history always leads to the same next step.
+    seats.sort_unstable_by_key(|seat| seat.cell.target);
+    seats
 }
 
 /// Ends an endpoint's actor.
@@ -117,7 +140,7 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
         shard.free_places(seat.cell.target.app, ended);
     }
     seat.mailbox.stop();
-    shard.set_timer(&seat.cell, None);
+    shard.timers.set(&seat.cell, None);
     shard.metrics.hide(shard, &seat.cell);
     shard.metrics.actors.decrement(1.0);
     shard.endpoints.borrow_mut().remove(&seat.cell.target);
@@ -146,6 +169,30 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
     }
 }
 
+/// The rows that a plan is compiled from.
+struct Opened {
+    row: Endpoint,
+    url_number: u32,
+    /// The pace of its application.
+    rate: Option<u32>,
+    /// Changes up to this one are in it.
+    told: NewsNumber,
+}
+
+/// Reads what an endpoint's news do not tell before it has an actor; none when it is gone.
+fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreError> {
+    let store = &*shard.store;
+    loop {
+        let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
+        let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
+        let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
+        // Nothing moved it between two reads, and no later news tell of what is older than the row.
+        if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
+            return Ok(Some(Opened { row, url_number, rate, told }));
+        }
+    }
+}
+
 fn open(
     shard: &ShardCore,
     target: EndpointRef,
@@ -153,7 +200,8 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(settings) = shard.settings(target, now)? else { return Ok(None) };
+    let Some(Opened { row, url_number, rate, told }) = read(shard, target)? else { return Ok(None) };
+    let plan = shard.compiler.plan(&row, url_number, now);
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,
@@ -164,18 +212,19 @@ fn open(
         retries_in_memory: shard.config.retries_in_memory,
     };
     let offered = start.cursor.upto;
-    let lane = Lane::new(target, settings.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    let lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
     Ok(Some(LaneCell {
         target,
         lane: RefCell::new(lane),
-        settings: RefCell::new(settings),
-        offered: Cell::new(offered),
-        missed: Cell::new(Seq::ZERO),
+        plan: RefCell::new(Arc::new(plan)),
+        pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
+        opened_at: told,
+        offered: Offered::at(offered),
         requeued: Cell::new(false),
-        changed: Cell::new(false),
+        next_plan: RefCell::default(),
         ended: RefCell::default(),
-        timer: Cell::new(None),
-        dirty: Cell::new(false),
+        timer: LaneTimer::default(),
+        in_reports: InReports::default(),
         turn: Cell::default(),
         waiting: Cell::new(false),
         waiting_since: Cell::new(now),

@@ -17,7 +17,7 @@ use crate::endpoint::backlog::LogRead;
 use crate::endpoint::lane::{Action, Fetch};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::retries::DueLoad;
-use model::UnixMs;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,83 +36,99 @@ pub(super) struct Shell {
     clock: Clock,
     workers: Workers,
     reads: Arc<Semaphore>,
+    /// Empty between two turns; its memory is used again.
+    asked: Cell<Vec<Action>>,
 }
 
 impl Shell {
     pub(super) fn new(clock: Clock, dispatcher: HttpDispatcher) -> Shell {
-        Shell { clock, workers: Workers::new(dispatcher), reads: Arc::new(Semaphore::new(READS_MAX)) }
+        Shell {
+            clock,
+            workers: Workers::new(dispatcher),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            asked: Cell::default(),
+        }
     }
 }
 
 impl Actors for Rc<Shell> {
     fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
-        let in_flight_max = usize::from(cell.settings.borrow().policy.max_in_flight);
+        let in_flight_max = usize::from(cell.plan.borrow().policy.max_in_flight);
         let (shell, shard, cell) = (self.clone(), shard.clone(), cell.clone());
-        let feed = move |addr: &EndpointAddr, input| {
-            let now = shell.clock.now();
-            work::take_input(&shard, &cell, input, now, &mut |action| {
-                shell.carry_out(&shard, &cell, addr, action, now)
-            });
-        };
+        let feed = move |addr: &EndpointAddr, input| shell.turn(&shard, &cell, addr, input);
         Rc::new(EndpointActor::spawn(in_flight_max, feed))
     }
 }
 
 impl Shell {
-    fn carry_out(
-        self: &Rc<Shell>,
-        shard: &Rc<ShardCore>,
-        cell: &Rc<LaneCell>,
-        addr: &EndpointAddr,
-        action: Action,
-        now: UnixMs,
-    ) {
-        let (shell, shard, cell, addr) = (self.clone(), shard.clone(), cell.clone(), addr.clone());
-        match action {
-            Action::Start(attempt) => self.workers.assign(&shard, Job { cell, attempt, started_at: now }),
-            Action::ReadLog(read) => drop(tokio::task::spawn_local(shell.read_log(shard, cell, addr, read))),
-            Action::LoadDue(load) => drop(tokio::task::spawn_local(shell.load_due(shard, cell, addr, load))),
-            Action::Fetch(fetch) => drop(tokio::task::spawn_local(shell.fetch(shard, cell, addr, fetch))),
+    /// One turn of an endpoint: what happened goes to its lane, and what that asks for is begun.
+    fn turn(self: &Rc<Shell>, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+        let now = self.clock.now();
+        let mut asked = self.asked.take();
+        work::take_input(shard, cell, input, now, &mut asked);
+        for action in asked.drain(..) {
+            let reading =
+                || Reading { turns: self.reads.clone(), shard: shard.clone(), cell: cell.clone(), addr: addr.clone() };
+            match action {
+                Action::Start(attempt) => {
+                    self.workers.assign(shard, Job { cell: cell.clone(), attempt, started_at: now });
+                }
+                Action::ReadLog(read) => drop(tokio::task::spawn_local(reading().log(read))),
+                Action::LoadDue(load) => drop(tokio::task::spawn_local(reading().due(load))),
+                Action::Fetch(fetch) => drop(tokio::task::spawn_local(reading().rows(fetch))),
+            }
         }
+        self.asked.set(asked);
     }
+}
 
-    /// Reads the log for an endpoint that is behind.
-    async fn read_log(self: Rc<Shell>, shard: Rc<ShardCore>, cell: Rc<LaneCell>, addr: EndpointAddr, read: LogRead) {
-        let (app, filter) = (cell.target.app, cell.settings.borrow().filter.clone());
+/// One read for an endpoint, which ends in one message to it.
+struct Reading {
+    /// Given out to so many reads at once.
+    turns: Arc<Semaphore>,
+    shard: Rc<ShardCore>,
+    cell: Rc<LaneCell>,
+    addr: EndpointAddr,
+}
+
+impl Reading {
+    /// Of the log, for an endpoint that is behind.
+    async fn log(self, read: LogRead) {
+        let (app, plan) = (self.cell.target.app, self.cell.plan.borrow().clone());
         let turn = self.turn().await;
-        let bytes_max = shard.begin_log_read(&cell);
-        let catch_up = move |store: &SharedStore| reads::catch_up(store, app, &filter, read, bytes_max);
-        let found = blocking(&shard, turn, catch_up).await;
-        addr.tell(Input::LogRead(found)).await;
-        shard.log_read_over(bytes_max);
+        let bytes_max = self.shard.begin_log_read(&self.cell);
+        let catch_up = move |store: &SharedStore| reads::catch_up(store, app, &plan.filter, read, bytes_max);
+        let found = blocking(&self.shard, turn, catch_up).await;
+        self.addr.tell(Input::LogRead(found)).await;
+        self.shard.log_read_over(bytes_max);
     }
 
-    /// Reads the due index, once everything decided so far is durable.
-    async fn load_due(self: Rc<Shell>, shard: Rc<ShardCore>, cell: Rc<LaneCell>, addr: EndpointAddr, load: DueLoad) {
-        let target = cell.target;
-        shard.report_now();
-        let rows = if barrier(&shard).await {
+    /// Of the due index, once everything decided so far is durable.
+    async fn due(self, load: DueLoad) {
+        let target = self.cell.target;
+        self.shard.report_now();
+        let rows = if barrier(&self.shard).await {
             let turn = self.turn().await;
-            blocking(&shard, turn, move |store: &SharedStore| reads::due(store, target, load)).await
+            blocking(&self.shard, turn, move |store: &SharedStore| reads::due(store, target, load)).await
         } else {
             None
         };
-        addr.tell(Input::DueLoaded(load, rows)).await;
+        self.addr.tell(Input::DueLoaded(load, rows)).await;
     }
 
-    /// Reads one delivery's event and row.
-    async fn fetch(self: Rc<Shell>, shard: Rc<ShardCore>, cell: Rc<LaneCell>, addr: EndpointAddr, fetch: Fetch) {
-        let target = cell.target;
+    /// Of one delivery's event and row.
+    async fn rows(self, fetch: Fetch) {
+        let target = self.cell.target;
         let turn = self.turn().await;
-        let found = blocking(&shard, turn, move |store: &SharedStore| reads::rows(store, target, fetch)).await;
-        if !addr.tell(Input::Fetched(fetch, found)).await {
-            shard.free_places(target.app, 1);
+        let found = blocking(&self.shard, turn, move |store: &SharedStore| reads::rows(store, target, fetch)).await;
+        if !self.addr.tell(Input::Fetched(fetch, found)).await {
+            self.shard.free_places(target.app, 1);
         }
     }
 
     /// The right to one of the reads under way. None only if the semaphore were closed, which nobody does.
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.reads.clone().acquire_owned().await.ok()
+        self.turns.clone().acquire_owned().await.ok()
     }
 }
 

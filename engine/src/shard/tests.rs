@@ -1,7 +1,7 @@
 //! A shard's places, seen without its shell: messages are given to lanes by hand.
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
-use super::inbox::{Behind, News, Question};
+use super::inbox::{Behind, EndpointChange, News, Question};
 use super::{housekeeping, reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
@@ -113,7 +113,7 @@ fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
 
 fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
     let mut actions = Vec::new();
-    work::take_input(shard, cell, input, NOW, &mut |action| actions.push(action));
+    work::take_input(shard, cell, input, NOW, &mut actions);
     actions
 }
 
@@ -138,6 +138,40 @@ fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
     assert_eq!(shard.in_flight(), 0);
     let asked = give(&shard, &cells[1], Input::Poke);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+}
+
+/// No row says what the news say: none is read for them.
+#[test]
+fn a_change_brings_the_plan_of_its_row_and_the_pace_of_its_application() {
+    let (shard, cells) = two_with_a_retry(2);
+    let row = Endpoint { timeout_ms: Some(7), ..Endpoint::plain(target(1), NOW) };
+    shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), Some(5))]);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert!(cells.iter().all(|cell| cell.pace.borrow().is_some()), "it is of all its endpoints");
+    give(&shard, &cells[0], Input::Poke);
+    let plan = cells[0].plan.borrow().clone();
+    assert_eq!((plan.url_number, plan.timeout_ms), (4, 7));
+    shard.inbox.changed(Vec::new(), &[(AppId(1), None)]);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert!(cells.iter().all(|cell| cell.pace.borrow().is_none()));
+}
+
+#[test]
+fn an_actor_does_not_fall_back_to_what_was_told_before_its_rows_were_read() {
+    let (shard, _) = shard(2, News::default());
+    let put = |timeout_ms| {
+        let row = Endpoint { timeout_ms: Some(timeout_ms), ..Endpoint::plain(target(1), NOW) };
+        shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[]);
+    };
+    put(7);
+    seats::take(&shard, News { requeued: BTreeSet::from([target(1)]), ..News::default() }, NOW);
+    let cell = shard.endpoints.borrow()[&target(1)].cell.clone();
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert!(cell.next_plan.borrow().is_none(), "that is in its rows already, or older");
+    put(8);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    give(&shard, &cell, Input::Poke);
+    assert_eq!(cell.plan.borrow().timeout_ms, 8);
 }
 
 #[test]
@@ -245,9 +279,9 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
             lack,
         };
         cell.ended.borrow_mut().push(finished);
-        let mut asked = 0;
-        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| asked += 1);
-        asked
+        let mut asked = Vec::new();
+        work::take_input(&shard, &cell, Input::Poke, at, &mut asked);
+        asked.len()
     };
     let later = |ms| NOW.plus_ms(ms);
     assert_eq!(ends(Some(Lack::Connections), NOW), 0);
@@ -255,11 +289,11 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     assert_eq!(shard.waiting(target(4), later(1)), waiting(Lack::Connections, NOW));
     // Tried again, and the same is short: since the first time. Then something else is.
     for (at, lack, since) in [(later(500), Lack::Connections, NOW), (later(1_000), Lack::Lookups, later(1_000))] {
-        work::take_input(&shard, &cell, Input::Poke, at, &mut |_| {});
+        work::take_input(&shard, &cell, Input::Poke, at, &mut Vec::new());
         ends(Some(lack), at);
         assert_eq!(shard.waiting(target(4), at), waiting(lack, since));
     }
-    work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut |_| {});
+    work::take_input(&shard, &cell, Input::Poke, later(1_500), &mut Vec::new());
     ends(None, later(1_500));
     assert_eq!(shard.waiting(target(4), later(1_500)), None);
 }
@@ -315,7 +349,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_e
     endpoint::remove(&mut txn, &row).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
     // The writer is done with the deletion, and the shard has not taken the news.
-    shard.inbox.changed(target(4));
+    shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[]);
     shard.inbox.app_gone(AppId(1));
     let found = || LogFound { events: vec![event_of(1, b"{}")], upto: Seq(1), removed: None };
     let asked = give(&shard, &cell, Input::LogRead(Some(found())));

@@ -1,7 +1,7 @@
-//! Feeds a lane, passes on what it asks for (attempts and reads), sets its timer.
+//! One turn of an endpoint: its lane is told what happened, asked what comes next, and its timer is set.
 //!
-//! The bridge between pure decisions and the world. Deliberately not how what is asked for is done: that is
-//! [`super::shell`]'s.
+//! The bridge between pure decisions and the world: what a lane asks for (attempts and reads) is handed out, and begun by
+//! [`super::shell`].
 
 use super::core::{LaneCell, ShardCore, Watch};
 use super::pacing::Pacing;
@@ -10,7 +10,7 @@ use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Fetch, Finished, Room, Ruled};
 use crate::endpoint::mailbox::Input;
 use crate::outcome::decide::Decision;
-use model::{Event, Expired, Seq, UnixMs};
+use model::{Event, Expired, Pending, UnixMs};
 use std::rc::Rc;
 use storage::StoreError;
 use storage::tables::log;
@@ -19,17 +19,11 @@ use storage::tables::log;
 /// came in, so one that brings few keeps far more in memory than it counts for.
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
-/// Gives one input to the lane, then has everything carried out that it asks for. Each [`Action`] is to lead to its one
-/// answer: [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an
-/// attempt or a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a
-/// fetch whose answer nobody takes.
-pub fn take_input(
-    shard: &ShardCore,
-    cell: &Rc<LaneCell>,
-    input: Input,
-    now: UnixMs,
-    carry_out: &mut dyn FnMut(Action),
-) {
+/// Gives one input to the lane, and hands out in `asked` what it asks for then. Each [`Action`] is to lead to its one answer:
+/// [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an attempt or
+/// a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a fetch whose
+/// answer nobody takes.
+pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: UnixMs, asked: &mut Vec<Action>) {
     let _watch = Watch(shard);
     if cell.gone.get() {
         if matches!(input, Input::Fetched(..)) {
@@ -41,43 +35,49 @@ pub fn take_input(
     notice(shard, cell, now);
     let ended = finish_all(shard, cell, now);
     match input {
-        Input::Offer { offer, range, previous } => {
+        Input::Offer { offer, range } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
             let mut lane = cell.lane.borrow_mut();
             let room_bytes = shard.room_bytes(lane.queued_bytes());
-            let refused = lane.offer(previous, events, room_bytes);
+            let refused = lane.offer(events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
         Input::LogRead(found) => log_read(cell, found, now),
-        Input::DueLoaded(asked, rows) => cell.lane.borrow_mut().due_loaded(asked, rows),
-        Input::Fetched(asked, Some((event, row))) => {
-            let attempt = match as_stored_now(shard, cell, event) {
-                Ok(event) => cell.lane.borrow_mut().fetched(asked, event, row, now),
-                Err(error) => {
-                    tracing::error!(%error, "a message cannot be read");
-                    cell.lane.borrow_mut().fetch_failed(asked);
-                    None
-                }
-            };
-            match attempt {
-                Some(attempt) => {
-                    count_start(shard, &attempt, now);
-                    carry_out(Action::Start(attempt));
-                }
-                None => shard.free_places(cell.target.app, 1),
+        Input::DueLoaded(load, rows) => cell.lane.borrow_mut().due_loaded(load, rows),
+        Input::Fetched(fetch, rows) => match fetched(shard, cell, fetch, rows, now) {
+            Some(attempt) => {
+                count_start(shard, &attempt, now);
+                asked.push(Action::Start(attempt));
             }
-        }
-        Input::Fetched(asked, None) => {
-            cell.lane.borrow_mut().fetch_failed(asked);
-            shard.free_places(cell.target.app, 1);
-        }
+            None => shard.free_places(cell.target.app, 1),
+        },
         Input::Poke | Input::Stop => {}
     }
-    pump(shard, cell, now, carry_out);
+    ask(shard, cell, now, asked);
+    rest(shard, cell, now);
     // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
     if ended > 0 {
         shard.free_places(cell.target.app, ended);
     }
+}
+
+/// The attempt that a fetch leads to; none when there is nothing to send, or the rows could not be read.
+fn fetched(
+    shard: &ShardCore,
+    cell: &LaneCell,
+    fetch: Fetch,
+    rows: Option<(Option<Event>, Option<Pending>)>,
+    now: UnixMs,
+) -> Option<Attempt> {
+    let read = rows.map(|(event, row)| (as_stored_now(shard, cell, event), row));
+    let mut lane = cell.lane.borrow_mut();
+    match read {
+        Some((Ok(event), row)) => return lane.fetched(fetch, event, row, now),
+        Some((Err(error), _)) => tracing::error!(%error, "a message cannot be read"),
+        None => {}
+    }
+    lane.fetch_failed(fetch);
+    None
 }
 
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
@@ -99,31 +99,24 @@ fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
 
 /// Takes up what the shard noted while the mailbox had no room or needed none.
 fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
-    let missed = cell.missed.replace(Seq::ZERO);
     let mut lane = cell.lane.borrow_mut();
-    if missed > Seq::ZERO {
-        lane.missed(missed);
-    }
+    cell.offered.tell(&mut lane);
     if cell.requeued.replace(false) {
         lane.requeued();
     }
-    let stale = cell.settings.borrow().stale_at.is_some_and(|at| at <= now);
-    if cell.changed.replace(false) || stale {
-        // An error here is the store's and ends the process elsewhere.
-        if let Ok(Some(settings)) = shard.settings(cell.target, now) {
-            let enabled = lane.configure(settings.policy.clone(), now);
-            let moved = cell.settings.borrow().uri() != settings.uri();
-            let transition = if moved { lane.moved().or(enabled) } else { enabled };
-            if cell.settings.borrow().filter != settings.filter {
-                lane.filter_changed();
-            }
-            transition.iter().for_each(|transition| tell(shard, cell, *transition));
-            *cell.settings.borrow_mut() = settings;
+    if let Some(plan) = cell.next_plan.take() {
+        let before = cell.plan.replace(plan.clone());
+        let enabled = lane.configure(plan.policy.clone(), now);
+        let transition = if before.uri() != plan.uri() { lane.moved().or(enabled) } else { enabled };
+        if before.filter != plan.filter {
+            lane.filter_changed();
         }
+        transition.iter().for_each(|transition| tell(shard, cell, *transition));
     }
 }
 
-fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn FnMut(Action)) {
+/// Asks the lane for what it wants done until it wants no more, or may not.
+fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Action>) {
     let mut pacing = Pacing::of(cell);
     loop {
         let mut lane = cell.lane.borrow_mut();
@@ -135,31 +128,28 @@ fn pump(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, carry_out: &mut dyn
         drop(lane);
         let Some(action) = action else { break };
         let action = unless_expunged(shard, cell, action);
-        match &action {
-            Action::Start(attempt) => {
-                shard.take_place(cell.target.app);
-                pacing.take();
-                count_start(shard, attempt, now);
-            }
-            Action::Fetch(_) => {
-                shard.take_place(cell.target.app);
-                pacing.take();
-            }
-            Action::ReadLog(_) | Action::LoadDue(_) => {}
+        if matches!(action, Action::Start(_) | Action::Fetch(_)) {
+            shard.take_place(cell.target.app);
+            pacing.take();
         }
-        carry_out(action);
+        if let Action::Start(attempt) = &action {
+            count_start(shard, attempt, now);
+        }
+        asked.push(action);
     }
-    let (wake_at, has_work) = {
-        let lane = cell.lane.borrow();
-        (pacing.end(lane.wake_at()), lane.has_work(now))
-    };
+    let wake_at = pacing.end(cell.lane.borrow().wake_at());
+    shard.timers.set(cell, wake_at);
+}
+
+/// The lane has all it may have now: it waits for a place if it has work left, and is shown and reported.
+fn rest(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs) {
+    let has_work = cell.lane.borrow().has_work(now);
     if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
         shard.wait_for_room(cell, now);
     }
     shard.wake_next();
-    shard.set_timer(cell, wake_at);
     shard.metrics.show(shard, cell);
-    shard.report_soon(cell);
+    shard.reports.soon(cell);
 }
 
 /// A first try whose event may have been expunged since it came into memory is read from the store, as one that a crash

@@ -11,7 +11,7 @@
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
-use crate::dispatch::{AttemptRequest, AttemptResult, Dispatch, HttpDispatcher, Lack};
+use crate::dispatch::{AttemptResult, Dispatch, HttpDispatcher, Lack};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
@@ -107,13 +107,12 @@ async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
 async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
-    let (target, timeout_ms, url_number) = {
-        let settings = cell.settings.borrow();
-        (settings.target.clone(), settings.timeout_ms, settings.url_number)
+    let (prepared, url_number) = {
+        let plan = cell.plan.borrow();
+        (plan.prepare(attempt.event, started_at, wall_now()), plan.url_number)
     };
-    let result = match target {
-        Ok(target) => {
-            let request = AttemptRequest { target, event: attempt.event, now: wall_now(), timeout_ms };
+    let result = match prepared {
+        Ok(request) => {
             // Made where it stays: it is some KiB.
             let attempt = pin!(dispatcher.attempt(request));
             // A defect in one attempt must not leave its delivery in flight for ever.

@@ -8,11 +8,12 @@ mod tls;
 
 use crate::receiver::{Receiver, read_request};
 use bytes::Bytes;
-use engine::dispatch::{
-    AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher, OwnRoots, SignatureHeaders,
-    SigningKey, Target, check_url,
-};
-use model::{AppId, Event, Seq, UnixMs};
+use engine::EngineConfig;
+use engine::dispatch::{AttemptRequest, AttemptResult, Dispatch, DispatchConfig, Guard, HttpDispatcher};
+use engine::prepare::{Compiler, SigningKey};
+use engine::seal::{MasterKey, SealContext, SealPurpose};
+use model::endpoint::EndpointSecret;
+use model::{AppId, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,14 +44,8 @@ fn dispatcher_resolving(
     HttpDispatcher::with_parts(DispatchConfig::default(), guard, Arc::new(lookup), tls::client(None))
 }
 
-fn target(url: &str, guard: &Guard) -> Arc<Target> {
-    let url = check_url(url, guard).unwrap();
-    let keys = vec![SigningKey::parse(SECRET).unwrap()];
-    Arc::new(Target::new(&url, [("x-tenant", "7")], keys, SignatureHeaders::Both).unwrap())
-}
-
-fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {
-    let event = Event {
+fn event(payload: Bytes) -> Event {
+    Event {
         app: AppId(1),
         seq: Seq(1),
         accepted_at: UnixMs(1_700_000_000_000),
@@ -59,14 +54,38 @@ fn attempt_to(target: Arc<Target>, timeout_ms: u32) -> AttemptRequest {
         channels: vec![],
         only_for: None,
         more: None,
-        payload: Bytes::from_static(PAYLOAD),
+        payload,
+    }
+}
+
+/// A request to an endpoint with one header and, in PEM, roots of its own, as its plan prepares it.
+fn prepared(url: &str, own_roots: &str, guard: Arc<Guard>, timeout_ms: u32, payload: Bytes) -> AttemptRequest {
+    let target = EndpointRef { app: AppId(1), endpoint: EndpointId(1) };
+    let master = MasterKey::new([3; 32]);
+    let seal = |purpose, text: &str| {
+        let context = SealContext { app: target.app, endpoint: target.endpoint, purpose };
+        master.seal(text.as_bytes(), context).unwrap()
     };
-    AttemptRequest { target, event, now: UnixMs(1_700_000_123_000), timeout_ms }
+    let row = Endpoint {
+        url: url.to_owned(),
+        timeout_ms: Some(timeout_ms),
+        secrets: vec![EndpointSecret { sealed: seal(SealPurpose::SigningSecret, SECRET), expires_at: None }],
+        sealed_headers: Some(seal(SealPurpose::Headers, r#"{"x-tenant":"7"}"#)),
+        ca_pem: own_roots.to_owned(),
+        ..Endpoint::plain(target, UnixMs(0))
+    };
+    let compiler = Compiler { config: Arc::new(EngineConfig::default()), master: Arc::new(master), guard };
+    let plan = compiler.plan(&row, 0, UnixMs(0));
+    plan.prepare(event(payload), UnixMs(0), UnixMs(1_700_000_123_000)).unwrap()
+}
+
+fn request_to(url: &str, timeout_ms: u32) -> AttemptRequest {
+    prepared(url, "", loopback_allowed(), timeout_ms, Bytes::from_static(PAYLOAD))
 }
 
 /// One attempt by `dispatcher`, bounded from outside too: a missed deadline fails the test instead of hanging it.
 async fn attempt_by(dispatcher: &HttpDispatcher, url: &str, timeout_ms: u32) -> AttemptResult {
-    let request = attempt_to(target(url, &loopback_allowed()), timeout_ms);
+    let request = request_to(url, timeout_ms);
     let patience = Duration::from_millis(u64::from(timeout_ms) + 1_000);
     tokio::time::timeout(patience, dispatcher.attempt(request)).await.expect("the deadline did not hold")
 }

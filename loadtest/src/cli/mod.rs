@@ -1,7 +1,6 @@
 //! The command line: one subcommand per scenario, and the options they share.
 //!
-//! Deliberately no defaults hidden elsewhere: what a run does without flags is what this file says, but for run times,
-//! which each scenario knows itself.
+//! All defaults are here, but for run times, which each scenario knows itself.
 
 mod options;
 
@@ -14,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The scenario.
     #[command(subcommand)]
     pub(crate) scenario: Scenario,
     /// How.
@@ -22,7 +21,7 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
-/// What to do.
+/// The scenario.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Scenario {
     /// A bare pooled hyper client against the receiver: no engine, no disk. What this machine can do at most.
@@ -202,7 +201,7 @@ pub(crate) struct Growth {
     pub(crate) is_long: bool,
 }
 
-/// What grows.
+/// The growing quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Axis {
     /// Endpoints that get each event.

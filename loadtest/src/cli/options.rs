@@ -1,12 +1,12 @@
 //! The options that every scenario shares: what is tested, how it is driven, what takes the requests, what is written.
 //!
-//! Deliberately no reading of them: each part takes what it needs.
+//! Each part reads the options that it needs.
 
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What takes the requests.
+/// The server that takes the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReceiverKind {
     /// hyper's HTTP/1.1 server.
@@ -15,7 +15,7 @@ pub(crate) enum ReceiverKind {
     Lean,
 }
 
-/// What every scenario understands.
+/// Options of every scenario.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every scenario")]
 pub(crate) struct Options {
@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// Check every Nth signature; 0 checks none.
     #[arg(long, global = true, default_value_t = 1)]
     pub(crate) verify_every: u64,
-    /// What takes the requests.
+    /// The server that takes the requests.
     #[arg(long, global = true, value_enum, default_value_t = ReceiverKind::Lean)]
     pub(crate) receiver: ReceiverKind,
     /// Threads that receive.

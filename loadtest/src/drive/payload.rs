@@ -4,17 +4,17 @@
 //! {"eventType":"load.test","payload":{"n":"000000000042","fill":"…"}}
 //!                                    └ payload: the number is its bytes 6 to 18
 //! ```
-//! Deliberately text, not a JSON library: a body is copied from a template and twelve digits are written into it.
+//! Text and no JSON library: a body is copied from a template and twelve digits are written into it.
 
 use std::ops::Range;
 
 /// Digits of a number.
 const DIGITS: usize = 12;
-/// Where they are in the payload.
+/// Their place in the payload.
 const NUMBER_AT: Range<usize> = 6..6 + DIGITS;
-/// What comes before the payload.
+/// The text before the payload.
 const BEFORE: &str = r#"{"eventType":"load.test","payload":"#;
-/// What a payload is made of around its filling.
+/// The text of a payload around its filling.
 const PAYLOAD_START: &str = r#"{"n":"000000000000","fill":""#;
 const PAYLOAD_END: &str = r#""}"#;
 

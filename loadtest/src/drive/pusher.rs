@@ -2,7 +2,7 @@
 //!
 //! A request is copied from a template into the connection's buffer. Refused as busy, it is sent again after a pause,
 //! its intended time unchanged. A connection that breaks leaves its events unanswered (they may arrive or not) and is
-//! opened again. Deliberately no retry of those: the ledger shows what became of them.
+//! opened again. Lost requests are not repeated: the ledger shows what became of them.
 
 use super::pace::{Pace, Pacer};
 use super::payload::Template;
@@ -24,20 +24,20 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Between two tries to connect.
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What to push, and what for.
+/// The events to push and their purpose.
 #[derive(Debug)]
 pub(crate) struct Push {
     /// The run's clock.
     pub(crate) clock: Clock,
-    /// Where numbers come from and acknowledgements go.
+    /// The ledger that gives numbers and takes acknowledgements.
     pub(crate) ledger: Arc<Ledger>,
-    /// Where acknowledgements' latencies go.
+    /// Takes the latencies of acknowledgements.
     pub(crate) recorder: Arc<Recorder>,
     /// The recorder's lane of the pushing thread.
     pub(crate) lane: usize,
     /// Which application an event is for.
     pub(crate) streams: Arc<Streams>,
-    /// Where to.
+    /// The server.
     pub(crate) access: Access,
     /// The run's name, which applications' uids begin with.
     pub(crate) run: String,
@@ -47,11 +47,11 @@ pub(crate) struct Push {
     pub(crate) batch: Option<u32>,
     /// Connections.
     pub(crate) connections: u32,
-    /// Whether connections may break: the process is being killed.
+    /// True when connections may break, as the process is being killed.
     pub(crate) may_break: bool,
 }
 
-/// What happened beside acknowledgements.
+/// Failures beside acknowledgements.
 #[derive(Debug, Default)]
 pub(crate) struct Mishaps {
     /// Requests refused as busy and sent again.
@@ -91,7 +91,7 @@ impl Pushing {
         Ok(pushing)
     }
 
-    /// Whether everything was sent (`Pace::Count`), or something fatal happened.
+    /// True when everything was sent (`Pace::Count`), or something fatal happened.
     pub(crate) fn is_over(&self) -> bool {
         self.threads.first().is_none_or(JoinHandle::is_finished)
     }
@@ -155,7 +155,7 @@ impl Push {
                     return Err(error);
                 }
                 mishaps.broken.fetch_add(1, Relaxed);
-                // Whether those arrive nobody knows; on with the next.
+                // Nobody knows if those arrive; on with the next.
                 let Some(again) = self.reconnect(pacer).await else { return Ok(()) };
                 connection = again;
             }
@@ -247,7 +247,7 @@ fn message_id(body: &[u8]) -> Option<&[u8]> {
     Some(&body[start..start + len])
 }
 
-/// Whether the answer to a batch says that none was refused; its counts come first.
+/// True when the answer to a batch says that none was refused; its counts come first.
 fn is_all_accepted(body: &[u8]) -> bool {
     let start = &body[..body.len().min(64)];
     start.windows(13).any(|part| part == b"\"rejected\":0,")

@@ -2,7 +2,7 @@
 //!
 //! A stream is an application; each has the same number of endpoints (its members). The application follows from the
 //! event's number, so that nothing needs to be kept for each event. Endpoints are numbered `stream x members + member`.
-//! Deliberately without state.
+//! It has no state.
 
 /// Entries of the table that numbers are spread by; a power of two.
 const TABLE_LEN: usize = 1 << 16;
@@ -18,7 +18,7 @@ pub(crate) struct Streams {
     table: Box<[u32]>,
     /// Endpoints below this misbehave.
     bad: usize,
-    /// Whether those must get their deliveries all the same, in the end.
+    /// True when those must get their deliveries all the same, in the end.
     are_bad_owed: bool,
 }
 
@@ -95,12 +95,12 @@ impl Streams {
         stream as usize * self.fan_out as usize + member as usize
     }
 
-    /// Whether an endpoint behaves.
+    /// True when an endpoint behaves.
     pub(crate) fn is_healthy(&self, endpoint: usize) -> bool {
         endpoint >= self.bad
     }
 
-    /// Whether an endpoint must get its deliveries.
+    /// True when an endpoint must get its deliveries.
     pub(crate) fn is_owed(&self, endpoint: usize) -> bool {
         self.are_bad_owed || self.is_healthy(endpoint)
     }

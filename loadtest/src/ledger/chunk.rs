@@ -1,6 +1,6 @@
 //! 65,536 events of the ledger: two times and an id each, and two bits per delivery.
 //!
-//! Deliberately relaxed atomics: each cell stands for itself, and the judgement comes after the threads have stopped.
+//! The atomics are relaxed: each cell stands for itself, and the judgement comes after the threads have stopped.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -70,7 +70,7 @@ impl Chunk {
         is_first
     }
 
-    /// Whether a delivery was seen, and whether again.
+    /// True when a delivery was seen; and true when it was seen again.
     pub(super) fn is_seen(&self, delivery: usize) -> (bool, bool) {
         let (word, bit) = (delivery / 64, 1 << (delivery % 64));
         (self.seen[word].load(Relaxed) & bit != 0, self.again[word].load(Relaxed) & bit != 0)

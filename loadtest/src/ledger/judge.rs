@@ -1,13 +1,13 @@
 //! The judgement: does the ledger balance?
 //!
 //! Every acknowledged event must have arrived at every endpoint that must get it. An event whose acknowledgement was
-//! lost may have arrived or not. Deliberately a full scan: nothing is inferred from running totals.
+//! lost may have arrived or not. It is a full scan: nothing is inferred from running totals.
 
 use super::Ledger;
 use super::chunk::CHUNK_EVENTS;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What the ledger shows.
+/// The result of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     /// Events sent.
@@ -35,7 +35,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// What is wrong; empty when it balances. Duplicates are only allowed where processes are killed or answers are
+    /// The faults; empty when it balances. Duplicates are only allowed where processes are killed or answers are
     /// late.
     pub(crate) fn complaints(&self, duplicates_allowed: bool) -> Vec<String> {
         let duplicated = if duplicates_allowed { 0 } else { self.duplicated };

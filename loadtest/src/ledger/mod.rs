@@ -2,8 +2,8 @@
 //!
 //! Events are numbered from 0 in the order they are sent; the number travels in the payload. For each event there are
 //! two times and a hash of the message's id, and for each delivery (event x endpoint) two bits: seen, and seen again. So
-//! a million events to ten endpoints take 14.5 MB. Pushers and receivers write it at the same time without a lock. Deliberately no I/O, no clock and
-//! no knowledge of HTTP: it is told, and [`judge`] judges.
+//! a million events to ten endpoints take 14.5 MB. Pushers and receivers write it at the same time without a lock. It has no I/O, no clock and
+//! no HTTP; [`judge`] judges it.
 
 mod chunk;
 mod judge;
@@ -46,7 +46,7 @@ struct Counts {
     changed_ids: AtomicU64,
 }
 
-/// What a request that arrived turned out to be.
+/// The kind of a request that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receipt {
     /// The first of this delivery.

@@ -1,6 +1,6 @@
 //! Measuring: one clock, latencies, what /proc says, and samples over the run.
 //!
-//! Deliberately no judgement: what a number should be is the scenarios' business.
+//! It judges nothing: the scenarios know what a number should be.
 
 mod clock;
 mod proc;

@@ -1,6 +1,6 @@
-//! What Linux says of a process: CPU time and memory, from `/proc`.
+//! CPU time and memory of a process on Linux, from `/proc`.
 //!
-//! Elsewhere there is nothing, and nothing is reported. Deliberately no crate: three lines of text are read.
+//! Elsewhere there is nothing, and nothing is reported. No crate is used for three lines of text.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn memory(status: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1_024)
 }
 
-/// Whether a folder is on a file system in memory, where a barrier costs nothing and a figure means nothing.
+/// True when a folder is on a file system in memory, where a barrier costs nothing and a figure means nothing.
 pub(crate) fn is_memory_backed(folder: &Path) -> bool {
     let Ok(mounts) = fs::read_to_string("/proc/mounts") else { return false };
     let longest = mounts

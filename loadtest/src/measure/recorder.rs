@@ -1,6 +1,6 @@
 //! Latency histograms, one lane per receiver thread so that recording never waits.
 //!
-//! Deliberately taken and emptied at every sample: a stretch of the run is the sum of its samples.
+//! They are taken and emptied at every sample, and an interval of the run is the sum of its samples.
 
 use hdrhistogram::Histogram;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) struct Latencies {
     pub(crate) ack: Histogram<u64>,
 }
 
-/// Where latencies are recorded.
+/// Records latencies.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     lanes: Box<[Mutex<Latencies>]>,

@@ -1,6 +1,6 @@
 //! Looks at a run four times a second: rates, latencies, memory; and sums a stretch of it up.
 //!
-//! Deliberately on the thread that orchestrates, which has nothing else to do.
+//! It runs on the thread that orchestrates, which has nothing else to do.
 
 use super::{Clock, Latencies, Recorder, Usage};
 use crate::ledger::{Ledger, Totals};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// What one look showed.
+/// The result of one look.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     /// Seconds since the run began.
@@ -57,7 +57,7 @@ pub(crate) struct Sampler {
     stretch: Latencies,
 }
 
-/// Where a stretch begins.
+/// The begin of an interval.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at_us: u64,

@@ -1,6 +1,6 @@
 //! Takes one webhook: where to, which event, is it signed, and how to answer.
 //!
-//! Deliberately no HTTP: the two servers hand over what they parsed.
+//! No HTTP is parsed here: the two servers hand over parsed requests.
 
 use super::manner::{Manner, Manners, SILENCE};
 use super::signature::{Keys, Signed};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What every receiving thread shares.
+/// The state that all receiving threads share.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) clock: Clock,

@@ -1,6 +1,6 @@
 //! The receiver behind a minimal HTTP/1.1 server: less CPU taken from the engine that shares the machine.
 //!
-//! Understood: `Content-Length` bodies, keep-alive, requests that follow each other without waiting. Deliberately not:
+//! Understood: `Content-Length` bodies, keep-alive, requests that follow each other without waiting. Not understood:
 //! chunked bodies, `Expect`, upgrades; a request with those ends the connection, which the ledger shows as lost.
 
 use super::intake::{Answer, Intake, Webhook};

@@ -1,6 +1,6 @@
 //! Listens, and spreads connections over threads.
 //!
-//! Deliberately a single-threaded runtime for each thread: a connection never moves.
+//! Each thread has a single-threaded runtime, so that a connection never moves.
 
 use super::intake::Intake;
 use super::{hyper, lean};
@@ -64,12 +64,12 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Where it listens, in the order asked for.
+    /// The addresses that it listens on, in the order asked for.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// What takes the requests.
+    /// Takes the requests.
     pub(crate) fn intake(&self) -> &Intake {
         &self.intake
     }

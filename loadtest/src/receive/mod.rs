@@ -3,7 +3,7 @@
 //! ```text
 //! socket ─▶ hyper or lean (HTTP) ─▶ intake (path, number, signature, manner) ─▶ ledger, recorder
 //! ```
-//! On threads of its own. Deliberately separate from everything that pushes: they meet in the ledger only.
+//! On threads of its own. It shares only the ledger with everything that pushes.
 
 mod hyper;
 mod intake;

@@ -1,7 +1,7 @@
 //! Signatures of Standard Webhooks 1.0, written from the specification.
 //!
-//! `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. Deliberately not the engine's code: a mistake in that
-//! must show here.
+//! `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. It does not use the engine's code, so that a
+//! mistake in that shows here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,7 @@ pub(crate) struct Keys {
     macs: Vec<Hmac<Sha256>>,
 }
 
-/// What a request says about itself.
+/// The signed parts of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signed<'a> {
     /// `webhook-id`.
@@ -45,7 +45,7 @@ impl Keys {
         format!("whsec_{}", STANDARD.encode(secret_bytes(endpoint % SECRETS)))
     }
 
-    /// Whether one of the signatures is right and fresh.
+    /// True when one of the signatures is right and the timestamp is fresh.
     pub(super) fn is_valid(&self, endpoint: usize, signed: Signed<'_>, now_s: u64) -> bool {
         verify(&self.macs[endpoint % SECRETS], signed, now_s)
     }

@@ -1,13 +1,13 @@
-//! What the plots share: two panels, one above the other, as SVG text.
+//! The canvas of all plots: two panels, one above the other, as SVG text.
 //!
-//! Places within a panel are parts of it, from 0 to 1 to the right and upwards. Deliberately no plotting library, and no
-//! knowledge of what is drawn: scales are the callers' business.
+//! Places within a panel are parts of it, from 0 to 1 to the right and upwards. There is no plotting library, and
+//! scales are the callers' business.
 
 pub(super) const WIDTH: f64 = 900.0;
 pub(super) const LEFT: f64 = 80.0;
 pub(super) const PLOT_WIDTH: f64 = WIDTH - LEFT - 130.0;
 pub(super) const PANEL_HEIGHT: f64 = 200.0;
-/// Where the panels begin.
+/// The upper ends of the panels.
 pub(super) const TOPS: [f64; 2] = [50.0, 310.0];
 const HEIGHT: f64 = 560.0;
 
@@ -125,7 +125,7 @@ pub(super) fn points_of(svg: &str) -> Vec<Vec<(f64, f64)>> {
     lines.map(points).collect()
 }
 
-/// Whether a point is in the panel that begins at `top`.
+/// True when a point is in the panel that begins at `top`.
 #[cfg(test)]
 pub(super) fn is_within(top: f64, (x, y): (f64, f64)) -> bool {
     (LEFT..=LEFT + PLOT_WIDTH).contains(&x) && (top..=top + PANEL_HEIGHT).contains(&y)

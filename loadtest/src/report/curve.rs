@@ -1,6 +1,6 @@
 //! How something grows along an axis: points that were measured, and a table of them.
 //!
-//! The table is Markdown, so that it can stand in a document as it was printed. Deliberately no fitting and no verdict.
+//! The table is Markdown, so that it can stand in a document as it was printed. It has no fitting and no verdict.
 
 use super::Outcome;
 use super::table::{number, thousands};
@@ -12,9 +12,9 @@ pub(crate) struct Curve {
     pub(crate) axis: &'static str,
     /// In words.
     pub(crate) title: &'static str,
-    /// What grows.
+    /// The growing quantity.
     pub(crate) grows: &'static str,
-    /// What is shown of each point.
+    /// The columns of each point.
     pub(crate) columns: &'static [Column],
     /// In the order of growth.
     pub(crate) points: Vec<Point>,
@@ -27,7 +27,7 @@ pub(crate) struct Column {
     pub(crate) key: &'static str,
     /// For people.
     pub(crate) head: &'static str,
-    /// Where it is drawn.
+    /// The panel that it is drawn in.
     pub(crate) panel: Option<Panel>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Panel {
 pub(crate) struct Point {
     /// How much there is of what grows.
     pub(crate) x: u32,
-    /// What a run with so much of it showed.
+    /// The result of a run with so much of it.
     pub(crate) outcome: Outcome,
 }
 
@@ -74,7 +74,7 @@ impl Curve {
         text
     }
 
-    /// Whether the ledgers of all points balance.
+    /// True when the ledgers of all points balance.
     pub(crate) fn is_balanced(&self) -> bool {
         self.points.iter().all(|point| point.outcome.complaints.is_empty())
     }

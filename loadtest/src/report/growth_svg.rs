@@ -48,7 +48,7 @@ fn draw(curve: &Curve) -> String {
     canvas::end(svg)
 }
 
-/// Where the points are from left to right, as parts of the panel.
+/// The places of the points from left to right, as parts of the panel.
 fn rights(xs: &[u32]) -> Vec<f64> {
     let something = xs.iter().copied().filter(|x| *x > 0).min().unwrap_or(1);
     let decades = |x: u32| if x == 0 { f64::from(something).log10() - 1.0 } else { f64::from(x).log10() };

@@ -64,7 +64,7 @@ fn one(outcome: &Outcome) -> Value {
     })
 }
 
-/// What Linux calls it; empty elsewhere.
+/// The name that Linux gives the processor; empty elsewhere.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));

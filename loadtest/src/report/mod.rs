@@ -1,4 +1,4 @@
-//! What a run showed, and how it is told: tables, JSON, plots.
+//! The results of a run and their forms: tables, JSON, plots.
 
 mod canvas;
 mod curve;
@@ -31,7 +31,7 @@ pub(crate) struct Fact {
     pub(crate) unit: &'static str,
 }
 
-/// What a scenario showed.
+/// The results of a scenario.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// The scenario with its parameters.
@@ -46,16 +46,16 @@ pub(crate) struct Outcome {
     pub(crate) samples: Vec<Sample>,
     /// The ledger.
     pub(crate) account: Account,
-    /// What does not balance; empty when all is well.
+    /// The faults of the ledger; empty when it balances.
     pub(crate) complaints: Vec<String>,
 }
 
 /// Everything that a run found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// What each scenario showed, each round of it.
+    /// The results of each scenario, of each round.
     pub(crate) outcomes: Vec<Outcome>,
-    /// What was to be reached; only of `all`.
+    /// The targets; only of `all`.
     pub(crate) targets: Vec<Target>,
     /// Only of `growth`, whose outcomes are in here.
     pub(crate) curves: Vec<Curve>,
@@ -64,24 +64,24 @@ pub(crate) struct Findings {
 /// A number to reach, for the summary of `all`.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// What.
+    /// The measured quantity.
     pub(crate) what: &'static str,
     /// The number to reach, in words.
     pub(crate) target: &'static str,
-    /// What was measured, in words.
+    /// The measured value, in words.
     pub(crate) value: String,
-    /// Whether it is reached.
+    /// True when it is reached.
     pub(crate) is_met: bool,
 }
 
-/// What all cores together could do at `cpu_us` each. Steadier than a rate on a machine that others use too.
+/// Rate of all cores together at `cpu_us` each. Steadier than a rate on a machine that others use too.
 pub(crate) fn cpu_bound_per_s(cpu_us: f64) -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     cores as f64 * 1e6 / cpu_us
 }
 
 impl Findings {
-    /// Whether every ledger balances.
+    /// True when every ledger balances.
     pub(crate) fn is_balanced(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.complaints.is_empty()) && self.curves.iter().all(Curve::is_balanced)
     }

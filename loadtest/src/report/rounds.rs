@@ -1,7 +1,7 @@
-//! What several rounds of the same scenarios say together: the middle, and how far apart the ends are.
+//! Several rounds of the same scenarios in one figure: the median, with the least and the largest.
 //!
-//! A round is each of them once, one after the other, so that a ratio is between neighbours in time. Deliberately the
-//! median and the ends, no mean: on a machine that others use too, a single bad stretch must not move the figure.
+//! A round is each of them once, one after the other, so that a ratio is between neighbours in time. There is
+//! no mean: on a machine that others use too, a single bad minute must not move the figure.
 
 use super::Outcome;
 

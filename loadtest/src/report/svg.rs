@@ -1,6 +1,6 @@
 //! A plot of one run: throughput above, latency percentiles below, over time.
 //!
-//! Deliberately no plotting library: two panels of lines are little text. Latency is on a logarithmic scale.
+//! There is no plotting library, as two panels of lines are little text. Latency is on a logarithmic scale.
 
 use super::Outcome;
 use super::canvas::{self, Pen, TOPS};

@@ -2,7 +2,7 @@
 
 use super::{Findings, Outcome, Target, by_scenario, ratios, values};
 
-/// What was found: a scenario alone, or a summary of several.
+/// Prints the findings: a scenario alone, or a summary of several.
 pub(crate) fn print(findings: &Findings) {
     for curve in &findings.curves {
         print!("{}", curve.table());

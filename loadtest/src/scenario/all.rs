@@ -1,7 +1,7 @@
 //! `all`: a short form of each, and what was to be reached.
 //!
-//! What is compared with a target is run in rounds, and the ratios are of neighbours in one round: what the machine can
-//! do just then is measured by `limit`, first. Deliberately no verdict on the run: only ledgers decide that.
+//! Scenarios with a target are run in rounds, and ratios are of neighbours in one round: `limit` measures first how much
+//! the machine can do just then. A run fails only by its ledgers.
 
 use super::run_one;
 use crate::cli::{All, Backlog, Batch, Blackhole, Burst, Fanout, Flapping, Idle, Open, Options, Restart, Scenario};

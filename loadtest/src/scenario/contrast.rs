@@ -19,14 +19,14 @@ const OPEN_SHARE: f64 = 0.5;
 /// How long an open breaker may keep the last deliveries waiting.
 const PATIENCE_S: f64 = 60.0;
 
-/// What is different in the second half.
+/// The difference in the second half.
 struct Contrast {
     outcome: Outcome,
     bad: u32,
     of: u32,
     manner: Manner,
     flap_ms: Option<u64>,
-    /// Whether the bad ones recover at the end and must get everything.
+    /// True when the bad ones recover at the end and must get everything.
     recovers: bool,
     bad_settings: Value,
 }

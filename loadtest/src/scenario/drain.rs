@@ -1,10 +1,10 @@
 //! How fast a backlog drains: from the first delivery that arrives to the last.
 //!
-//! Deliberately told what arrived when, by whoever looks: a clock and a ledger are its caller's.
+//! The caller has the clock and the ledger, and tells it what arrived when.
 
 use std::time::Duration;
 
-/// What arrived so far.
+/// The arrivals so far.
 #[derive(Debug)]
 pub(super) struct Drain {
     first: Option<(Duration, u64)>,

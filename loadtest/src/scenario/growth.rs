@@ -1,7 +1,7 @@
 //! `growth`: how throughput and cost change as one thing grows: endpoints, tenants, a backlog, payloads.
 //!
-//! A series of short runs of the other scenarios, each point on a fresh engine. Deliberately no set-up of its own: what a
-//! point measures is what the scenario of that name measures.
+//! A series of short runs of the other scenarios, each point on a fresh engine. It has no set-up of its own: a
+//! point measures what the scenario of that name measures.
 
 use super::{backlog, idle, limit, throughput};
 use crate::cli::{Axis, Backlog, Fanout, Growth, Limit, Options, Tenants};
@@ -72,7 +72,7 @@ fn curve(axis: Axis) -> Curve {
     Curve { axis: name, title, grows, columns, points: Vec::new() }
 }
 
-/// What is measured of an axis.
+/// The points of an axis.
 fn points(axis: Axis, is_long: bool) -> Vec<u32> {
     let mut points = match axis {
         Axis::Endpoints => vec![1, 3, 10, 30, 100],
@@ -97,7 +97,7 @@ fn point(axis: Axis, x: u32, options: &Options) -> anyhow::Result<Outcome> {
     }
 }
 
-/// What the engine does with payloads of so many KiB, and just before it what the bare client does with them.
+/// Runs the engine with payloads of so many KiB, and the bare client just before it.
 fn payload(options: &Options, kib: u32) -> anyhow::Result<Outcome> {
     let options = Options { payload_bytes: kib * 1_024, ..options.clone() };
     let limit = limit::run(&options, &Limit { threads: 1 })?;

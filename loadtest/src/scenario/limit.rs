@@ -1,7 +1,7 @@
 //! `limit`: a bare pooled hyper client against the same receiver. No engine, no disk, no signing.
 //!
 //! Requests are prepared and signed once, so that the receiver checks and enters as much as it does for the engine's.
-//! What an engine with a cost of zero could do on this machine, with the client library that Pinion uses.
+//! It is the rate of an engine with a cost of zero on this machine, with the client library that Pinion uses.
 
 use crate::cli::{Limit, Options};
 use crate::drive::{Streams, payload};
@@ -108,7 +108,7 @@ fn prepare(receiver: SocketAddr, payload_len: usize) -> anyhow::Result<Vec<Prepa
     Ok(prepared)
 }
 
-/// What all clients share.
+/// The state that all clients share.
 #[derive(Debug)]
 struct Sender {
     prepared: Vec<Prepared>,

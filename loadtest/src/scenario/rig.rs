@@ -1,4 +1,4 @@
-//! What every scenario with an engine is built of: the engine, a receiver, a ledger, and driving stretches of load.
+//! The parts of every scenario with an engine: the engine, a receiver, a ledger, and a driver of the load.
 
 use crate::cli::Options;
 use crate::drive::payload::Template;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What is set up.
+/// The parts to set up.
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) streams: Streams,
@@ -30,7 +30,7 @@ pub(super) struct Setup {
     pub(super) bad_settings: Value,
     /// Events of one request; `None`: single events.
     pub(super) batch: Option<u32>,
-    /// Whether connections may break, and deliveries arrive twice: the process is being killed.
+    /// True when connections may break and deliveries arrive twice, as the process is being killed.
     pub(super) is_killed: bool,
 }
 

@@ -1,6 +1,6 @@
 //! The API as far as a load test needs it: applications and endpoints, created many at a time.
 //!
-//! Deliberately no client library: one function that sends JSON and wants success.
+//! No client library: one function that sends JSON and expects success.
 
 use crate::drive::Streams;
 use crate::receive::Keys;
@@ -19,7 +19,7 @@ const BUSY: [u16; 2] = [429, 503];
 /// How long to wait then.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// Where the API is, and the key to it.
+/// The address of the API, and a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     /// Its address.
@@ -28,7 +28,7 @@ pub(crate) struct Access {
     pub(crate) key: String,
 }
 
-/// What endpoints are like.
+/// The properties of endpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct EndpointSpec {
     /// The receiver's address for healthy endpoints, and for the others.

@@ -1,6 +1,6 @@
 //! The process under test: started on a temporary folder and free ports, killed, started again.
 //!
-//! Deliberately killed rather than stopped at the end: a kill is what its promises are about.
+//! It is killed at the end and not stopped, as its promises are about kills.
 
 use super::api::Access;
 use super::binary;
@@ -24,7 +24,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of its log shown when it did not start.
 const LOG_SHOWN: usize = 2_000;
 
-/// What runs, ours or someone else's.
+/// A running server, ours or another.
 #[derive(Debug)]
 pub(crate) struct Pinion {
     access: Access,
@@ -179,7 +179,7 @@ fn wait_until_ready(address: SocketAddr, mut own: Option<&mut Own>) -> anyhow::R
     Ok(())
 }
 
-/// Whether the health check says 204.
+/// True when the health check says 204.
 fn is_ready(address: SocketAddr) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_DEADLINE)?;

@@ -1,6 +1,6 @@
 //! One connection: sends a prepared request, reads the answer.
 //!
-//! Deliberately one exchange at a time: pushing measures acknowledgements, and a pipelined one has no time of its own.
+//! One exchange at a time: pushing measures acknowledgements, and a pipelined one has no time of its own.
 
 use anyhow::{Context as _, bail};
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub(crate) struct Reply<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// Where an answer's body is, and what the head said.
+/// The place of an answer's body, and its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     status: u16,

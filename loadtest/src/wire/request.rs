@@ -1,4 +1,4 @@
-//! A request as bytes. Deliberately no builder: the few headers that are needed are written in place.
+//! A request as bytes. The few headers that are needed are written in place.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
 //! Every bound of the configuration, checked before anything starts; the engine checks its own.
 //!
-//! Deliberately separate from reading: a value is judged where it ended up, whichever layer it came from.
+//! Values are checked after all layers are merged, so that the layer a value came from makes no difference.
 
 use super::units::ProxyUrl;
 use super::{ConfigError, Loaded};

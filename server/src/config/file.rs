@@ -1,6 +1,6 @@
-//! `pinion.toml`: read, refused with file, line and column when it is not what it must be.
+//! `pinion.toml`. A file that is not valid is refused with its line and column.
 //!
-//! Deliberately flat: one key per setting, the flag's name with underscores.
+//! The file is flat: one key per setting, which is the flag's name with underscores.
 
 use super::settings::Settings;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub(crate) enum FileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// It is not TOML, names an unknown setting or holds a wrong value.
@@ -33,7 +33,7 @@ pub(crate) enum FileError {
         line: usize,
         /// In characters, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The fault there.
         message: String,
     },
 }
@@ -43,7 +43,7 @@ pub(crate) enum FileError {
 pub(crate) struct FileSettings {
     /// The file.
     pub(crate) path: PathBuf,
-    /// What it sets.
+    /// The settings in it.
     pub(crate) settings: Settings,
     /// The line of each key.
     pub(crate) lines: BTreeMap<String, usize>,

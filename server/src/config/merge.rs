@@ -1,7 +1,7 @@
-//! Layers into one configuration, remembering where each value came from.
+//! Merges the layers of settings into one configuration, and remembers the source of each value.
 //!
-//! Deliberately the only file that maps settings to the configuration; a new setting is one line in
-//! [`apply`] and one in [`settings_of`], and a test fails when either is missing.
+//! This is the only file that maps settings to the configuration. A new setting is one line in [`apply`] and one in
+//! [`settings_of`], and a test fails when either is missing.
 
 use super::file::{self, FileSettings};
 use super::settings::{Kind, Names, OnClientError, RetryJitter, Settings};
@@ -9,17 +9,19 @@ use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use engine::dispatch::{SecretKind, SignatureHeaders};
+use engine::EngineConfig;
+use engine::config::SecretKind;
+use engine::dispatch::SignatureHeaders;
 use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// Nobody said.
+    /// No layer set it.
     Default,
     /// A line of the file.
     File {
@@ -48,14 +50,14 @@ impl fmt::Display for Source {
 /// A checked configuration.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// What to run with.
+    /// The merged configuration.
     pub(crate) config: Config,
-    /// Where each setting came from, by name; the default if it is not here.
+    /// The source of each setting by name; a setting that is missing here has its default.
     pub(crate) sources: BTreeMap<String, Source>,
 }
 
 impl Loaded {
-    /// Where `setting` came from.
+    /// The source of `setting`.
     pub(crate) fn source(&self, setting: &str) -> &Source {
         self.sources.get(setting).unwrap_or(&Source::Default)
     }
@@ -74,7 +76,7 @@ pub(crate) fn load(
     merge(file, command_line, |name| matches_source(matches, name))
 }
 
-/// What clap knows of a setting's origin.
+/// The source of a setting that clap read.
 fn matches_source(matches: &ArgMatches, name: &str) -> Option<Source> {
     let upper = name.to_uppercase();
     match matches.value_source(name)? {
@@ -133,27 +135,37 @@ fn narrow<T: TryFrom<u64>>(value: u64, largest: T) -> T {
     T::try_from(value).unwrap_or(largest)
 }
 
-/// Puts what `settings` names into `config`.
-pub(super) fn apply(config: &mut Config, settings: Settings) {
-    let bytes = |size: Option<Size>| size.map(|Size(bytes)| narrow(bytes, usize::MAX));
+/// Puts the values of `settings` into `config`.
+pub(super) fn apply(config: &mut Config, mut settings: Settings) {
+    apply_api(config, &settings);
     set(&mut config.listen, settings.listen);
-    config.tls_cert = settings.tls_cert.or(config.tls_cert.take());
-    config.tls_key = settings.tls_key.or(config.tls_key.take());
-    let origins = settings.cors_origins.map(|list| list.into_iter().map(|CorsOrigin(origin)| origin).collect());
+    config.tls_cert = settings.tls_cert.take().or(config.tls_cert.take());
+    config.tls_key = settings.tls_key.take().or(config.tls_key.take());
+    let origins = settings.cors_origins.take().map(|list| list.into_iter().map(|CorsOrigin(origin)| origin).collect());
     set(&mut config.cors_origins, origins);
     set(&mut config.metrics_listen, settings.metrics_listen);
-    set(&mut config.data_dir, settings.data_dir);
-    set(&mut config.ca_files, settings.ca_files);
-    config.egress_proxy = settings.egress_proxy.or(config.egress_proxy.take());
-    let except = settings.egress_proxy_except.map(|list| list.into_iter().map(|Exception(except)| except).collect());
+    set(&mut config.data_dir, settings.data_dir.take());
+    set(&mut config.ca_files, settings.ca_files.take());
+    config.egress_proxy = settings.egress_proxy.take().or(config.egress_proxy.take());
+    let except = settings.egress_proxy_except.take();
+    let except = except.map(|list| list.into_iter().map(|Exception(except)| except).collect());
     set(&mut config.egress_proxy_except, except);
-    config.root_key_file = settings.root_key_file.or(config.root_key_file.take());
-    config.master_key_file = settings.master_key_file.or(config.master_key_file.take());
+    config.root_key_file = settings.root_key_file.take().or(config.root_key_file.take());
+    config.master_key_file = settings.master_key_file.take().or(config.master_key_file.take());
     set(&mut config.log_format, settings.log_format);
-    set(&mut config.log_level, settings.log_level);
+    set(&mut config.log_level, settings.log_level.take());
     set(&mut config.store_cache_bytes, settings.store_cache_bytes.map(|Size(bytes)| bytes));
     set(&mut config.store_log_bytes, bytes(settings.store_log_bytes));
+    apply_engine(&mut config.engine, settings);
+}
 
+/// A size in bytes as this machine counts them.
+fn bytes(size: Option<Size>) -> Option<usize> {
+    size.map(|Size(bytes)| narrow(bytes, usize::MAX))
+}
+
+/// The part of [`apply`] for the listener and the API.
+fn apply_api(config: &mut Config, settings: &Settings) {
     let http = &mut config.http;
     set(&mut http.max_connections, settings.max_connections);
     set(&mut http.max_url_bytes, bytes(settings.max_url_bytes));
@@ -175,8 +187,10 @@ pub(super) fn apply(config: &mut Config, settings: Settings) {
     set(&mut quotas.event_types, settings.max_event_types);
     set(&mut quotas.running_jobs, settings.max_running_jobs_per_app);
     set(&mut quotas.jobs, settings.max_jobs_per_app);
+}
 
-    let engine = &mut config.engine;
+/// The part of [`apply`] for the engine.
+fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.shards, settings.shards);
     set(&mut engine.allow_targets, settings.allow_targets.map(|list| list.into_iter().map(|Range(net)| net).collect()));
     set(
@@ -260,9 +274,6 @@ fn jitter(setting: RetryJitter) -> Jitter {
 
 /// The layer that would give exactly `config`: what `--print-config` shows.
 pub(super) fn settings_of(config: &Config) -> Settings {
-    let size = |bytes: usize| Some(Size(bytes as u64));
-    let engine = &config.engine;
-    let retry_policy = &engine.retry_policy;
     Settings {
         listen: Some(config.listen),
         tls_cert: config.tls_cert.clone(),
@@ -270,20 +281,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         cors_origins: Some(config.cors_origins.iter().cloned().map(CorsOrigin).collect()),
         metrics_listen: Some(config.metrics_listen),
         data_dir: Some(config.data_dir.clone()),
-        allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
         egress_proxy: config.egress_proxy.clone(),
         egress_proxy_except: Some(config.egress_proxy_except.iter().cloned().map(Exception).collect()),
-        https_only: Some(engine.https_only),
-        signature_headers: Some(match engine.signature_headers {
-            SignatureHeaders::Webhook => Names::Webhook,
-            SignatureHeaders::Svix => Names::Svix,
-            SignatureHeaders::Both => Names::Both,
-        }),
-        secret_kind: Some(match engine.secret_kind {
-            SecretKind::Hmac => Kind::Hmac,
-            SecretKind::Ed25519 => Kind::Ed25519,
-        }),
-        target_ports: Some(engine.target_ports.iter().cloned().map(PortRange).collect()),
         ca_files: Some(config.ca_files.clone()),
         root_key_file: config.root_key_file.clone(),
         master_key_file: config.master_key_file.clone(),
@@ -306,11 +305,35 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_event_types: Some(config.api.quotas.event_types),
         max_running_jobs_per_app: Some(config.api.quotas.running_jobs),
         max_jobs_per_app: Some(config.api.quotas.jobs),
+        store_cache_bytes: Some(Size(config.store_cache_bytes)),
+        store_log_bytes: size(config.store_log_bytes),
+        ..engine_settings(&config.engine)
+    }
+}
+
+fn size(bytes: usize) -> Option<Size> {
+    Some(Size(bytes as u64))
+}
+
+/// The part of [`settings_of`] from the engine's configuration.
+fn engine_settings(engine: &EngineConfig) -> Settings {
+    let retry_policy = &engine.retry_policy;
+    Settings {
+        allow_targets: Some(engine.allow_targets.iter().copied().map(Range).collect()),
+        https_only: Some(engine.https_only),
+        signature_headers: Some(match engine.signature_headers {
+            SignatureHeaders::Webhook => Names::Webhook,
+            SignatureHeaders::Svix => Names::Svix,
+            SignatureHeaders::Both => Names::Both,
+        }),
+        secret_kind: Some(match engine.secret_kind {
+            SecretKind::Hmac => Kind::Hmac,
+            SecretKind::Ed25519 => Kind::Ed25519,
+        }),
+        target_ports: Some(engine.target_ports.iter().cloned().map(PortRange).collect()),
         max_dead_letters_per_app: Some(engine.quotas.dead_letters),
         max_idempotency_keys_per_app: Some(engine.quotas.idempotency_keys),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
-        store_cache_bytes: Some(Size(config.store_cache_bytes)),
-        store_log_bytes: size(config.store_log_bytes),
         disk_reserve_bytes: Some(Size(engine.disk_reserve_bytes)),
         ingest_queue_capacity: Some(engine.ingest_queue_capacity),
         ingest_queue_bytes: size(engine.ingest_queue_bytes),
@@ -345,5 +368,6 @@ pub(super) fn settings_of(config: &Config) -> Settings {
             ClientErrorPolicy::DeadLetter => OnClientError::DeadLetter,
         }),
         disable_after_failing_hours: Some(Span(engine.disable_after_failing_ms)),
+        ..Settings::default()
     }
 }

@@ -5,8 +5,8 @@
 //! Settings (pinion.toml)          ─┼─ merge ─▶ Config + where each value came from ─▶ print
 //! Config::default()               ─┘
 //! ```
-//! Deliberately no reloading: a changed setting takes effect at the next start. (The files that `tls_cert` and `tls_key` name
-//! are read again while the server runs.)
+//! A changed setting takes effect at the next start. Only the files that `tls_cert` and `tls_key` name are read again while
+//! the server runs.
 
 pub(crate) mod units;
 
@@ -51,13 +51,13 @@ pub(crate) struct Config {
     pub(crate) egress_proxy: Option<units::ProxyUrl>,
     /// Endpoints that are reached directly all the same.
     pub(crate) egress_proxy_except: Vec<engine::dispatch::ProxyException>,
-    /// Where the root key is, unless generated.
+    /// File with the root key, unless it is generated.
     pub(crate) root_key_file: Option<PathBuf>,
-    /// Where the master key is, unless generated.
+    /// File with the master key, unless it is generated.
     pub(crate) master_key_file: Option<PathBuf>,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
-    /// What is logged.
+    /// Level or directives of the log.
     pub(crate) log_level: String,
     /// Bounds of the API listener.
     pub(crate) http: HttpBounds,
@@ -93,11 +93,11 @@ pub(crate) enum ConfigError {
     /// A value out of its bounds.
     #[error("{origin}: {setting} {problem}")]
     Bound {
-        /// Where the value came from.
+        /// The source of the value.
         origin: String,
         /// The setting's name.
         setting: &'static str,
-        /// What it must be.
+        /// The bound or rule that it breaks.
         problem: String,
     },
 }
@@ -123,8 +123,8 @@ impl Default for Config {
             log_level: "info".to_owned(),
             http: HttpBounds::default(),
             api: ApiLimits::default(),
-            store_cache_bytes: storage::store::sled::OpenOptions::default().cache_bytes,
-            store_log_bytes: storage::store::sled::OpenOptions::default().log_max_bytes,
+            store_cache_bytes: storage::disk::OpenOptions::default().cache_bytes,
+            store_log_bytes: storage::disk::OpenOptions::default().log_max_bytes,
             engine: EngineConfig::default(),
         }
     }

@@ -1,7 +1,7 @@
-//! The configuration for people and for machines: as TOML, each value with where it came from
-//! (`pinion serve --print-config`), and as numbers for a scrape.
+//! The configuration for people and for machines: as TOML, each value with its source (`pinion serve --print-config`), and
+//! as numbers for a scrape.
 //!
-//! What is printed can be saved as `pinion.toml`. Deliberately shows no key: only where one would be taken from.
+//! The printed text can be saved as `pinion.toml`. It shows no key, only the file or variable that a key is read from.
 
 use super::merge::settings_of;
 use super::units::{Hours, Millis, Size};

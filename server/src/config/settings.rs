@@ -1,7 +1,6 @@
 //! Every setting, declared once: this struct is the flags, the environment variables and the keys of `pinion.toml`.
 //!
-//! A setting that a layer does not name is `None` there. Deliberately without defaults and bounds: those are
-//! [`super::Config`]'s and the engine's.
+//! A setting that a layer does not name is `None` there. Defaults and bounds are in [`super::Config`] and in the engine.
 
 use super::units::{CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
 use serde::{Deserialize, Serialize};
@@ -34,7 +33,7 @@ pub(crate) enum RetryJitter {
     Full,
 }
 
-/// What a 4xx without a meaning of its own leads to.
+/// The effect of a 4xx that has no meaning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OnClientError {
@@ -124,7 +123,7 @@ pub(crate) struct Settings {
     /// How log lines look.
     #[arg(long, env = "PINION_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug, trace, or directives such as `info,engine=debug`.
+    /// Level of the log: error, warn, info, debug, trace, or directives such as `info,engine=debug`.
     #[arg(long, env = "PINION_LOG_LEVEL", value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
 
@@ -232,7 +231,7 @@ pub(crate) struct Settings {
     /// Deadline of one attempt, from name resolution to the last byte of the answer.
     #[arg(long, env = "PINION_ATTEMPT_TIMEOUT_MS", value_name = "MS")]
     pub(crate) attempt_timeout_ms: Option<Millis>,
-    /// Attempts at once to one endpoint that does not say.
+    /// Attempts at once to one endpoint that does not set its own.
     #[arg(long, env = "PINION_MAX_IN_FLIGHT", value_name = "N")]
     pub(crate) max_in_flight: Option<u16>,
     /// Attempts at once on one shard. One application may have as many of them as are free.
@@ -269,7 +268,7 @@ pub(crate) struct Settings {
     /// How those gaps are spread.
     #[arg(long, env = "PINION_RETRY_JITTER", value_name = "JITTER")]
     pub(crate) retry_jitter: Option<RetryJitter>,
-    /// What a 4xx other than 408, 410, 425, 429 leads to, for endpoints that do not say.
+    /// Effect of a 4xx other than 408, 410, 425 and 429, for endpoints that do not set their own.
     #[arg(long, env = "PINION_ON_CLIENT_ERROR", value_name = "ACTION")]
     pub(crate) on_client_error: Option<OnClientError>,
     /// An endpoint that only failed for this long is disabled; 0 switches this off.

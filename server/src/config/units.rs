@@ -1,7 +1,7 @@
 //! Durations, sizes and address ranges as people write them: `15s`, `5d`, `64MiB`, `10.0.0.0/8`.
 //!
-//! One text form for flags, environment and file. In the file a plain number works too. Deliberately no fractions and
-//! no sums (`1h30m`): a setting says one number of one unit, so that what is printed is what was meant.
+//! One text form for flags, environment and file. In the file a plain number works too. Fractions and
+//! sums (`1h30m`) are refused: a setting is one number of one unit, so that `--print-config` shows it as it was written.
 
 use engine::dispatch::{EgressProxy, ProxyException, ProxyExceptionError, ProxyUrlError, masked};
 use ipnet::IpNet;

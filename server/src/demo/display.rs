@@ -1,6 +1,4 @@
-//! What a viewer sees: bars on a terminal, a line now and then when piped, and the summary.
-//!
-//! Deliberately write-only: it is handed numbers and judges nothing.
+//! The output: bars on a terminal, a line now and then when piped, and the summary. It judges nothing.
 
 use super::ledger::Account;
 use super::scene::ROLES;
@@ -35,7 +33,7 @@ pub(super) struct Row {
     pub(super) failures: u64,
 }
 
-/// Where progress goes.
+/// The form in which progress is shown.
 pub(super) enum Display {
     /// Bars that move.
     Bars {

@@ -1,7 +1,7 @@
-//! The ledger: what was accepted against what arrived, kept by the receiver and the tenant, not by the engine.
+//! The ledger: accepted events against received requests, kept by the tenant and the receiver and not by the engine.
 //!
 //! Every accepted event times every endpoint that wants it is one delivery, and it must end in exactly one of two ways:
-//! the endpoint said 200, or the API shows it as a dead letter. Deliberately no I/O: it is told, and it judges.
+//! the endpoint said 200, or the API shows it as a dead letter. It does no I/O.
 
 use super::scene::{ROLES, Role};
 use hdrhistogram::Histogram;
@@ -18,7 +18,7 @@ struct Accepted {
     at_ms: u64,
 }
 
-/// What one endpoint saw of one event.
+/// The requests that one endpoint got for one event.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     /// Answered with a success.
@@ -64,7 +64,7 @@ pub(super) struct Progress {
 pub(super) struct Account {
     /// The endpoint.
     pub(super) name: &'static str,
-    /// What it is like.
+    /// Its behaviour in a few words.
     pub(super) note: &'static str,
     /// Deliveries that it was owed.
     pub(super) expected: u64,
@@ -210,7 +210,7 @@ impl Ledger {
 // === impl Account ===
 
 impl Account {
-    /// What is wrong with it; empty when it balances. A duplicate is allowed (the promise is at least once) and shown.
+    /// Its faults; empty when it balances. A duplicate is allowed, as the promise is at least once, and shown.
     pub(super) fn complaints(&self, is_dead: bool) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut complain = |count: u64, what: &str| {

@@ -4,8 +4,8 @@
 //! tenant ──HTTP──▶ API ▶ engine ──HTTP──▶ receiver (six endpoints: three healthy, one slow, one flaps, one dead)
 //!    └────────────────── ledger ◀────────────┘      every acceptance against every receipt
 //! ```
-//! About 20 seconds; exit code 0 only if the ledger balances. Deliberately nothing of the engine is called directly, and
-//! signatures are checked by code of the demo's own.
+//! It takes about 20 seconds and exits with 0 only if the ledger balances. It calls nothing of the engine directly and
+//! checks signatures by code of its own.
 
 mod display;
 mod ledger;
@@ -116,7 +116,7 @@ async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs)
         reason = running.failed() => bail!("the store failed: {reason}"),
     };
     display.end();
-    // What has not settled by now is shown as lost, rather than nothing at all.
+    // A delivery that has not settled by now is shown as lost; the ledger is shown in any case.
     if let Ok(result) = ended {
         result?;
     }

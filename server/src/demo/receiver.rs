@@ -1,7 +1,7 @@
-//! The customers' side: an HTTP server on a loopback port that plays every endpoint, checks every signature itself and
-//! writes down what it saw.
+//! The customers' side: an HTTP server on a loopback port that plays every endpoint, checks every signature and records
+//! every request.
 //!
-//! Deliberately knows of the engine only what a customer knows: a URL and a secret.
+//! Like a customer, it knows a URL and a secret and nothing else of the engine.
 
 use super::ledger::Ledger;
 use super::scene::{Manner, ROLES};
@@ -32,7 +32,7 @@ const MAX_CONNECTIONS: usize = 2_048;
 #[derive(Clone, Debug)]
 pub(super) struct Book(Arc<Mutex<Ledger>>);
 
-/// What the receiver needs to know.
+/// The state of the receiver.
 struct Receiver {
     book: Book,
     /// The signing keys, in the order of the roles.
@@ -43,7 +43,7 @@ struct Receiver {
 
 /// A handle on the running receiver.
 pub(super) struct Handle {
-    /// Where it listens.
+    /// The address that it listens on.
     pub(super) address: SocketAddr,
     receiver: Arc<Receiver>,
     task: JoinHandle<()>,

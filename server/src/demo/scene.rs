@@ -1,6 +1,6 @@
-//! The cast of the demonstration: what endpoints there are, what they want and how they behave.
+//! The endpoints of the demonstration: their event types and their behaviour.
 //!
-//! Deliberately plain data and pure functions; the receiver plays it, the ledger judges by it.
+//! Plain data and pure functions: the receiver behaves accordingly, and the ledger judges by the same data.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub(super) enum Manner {
 pub(super) struct Role {
     /// Its name, which is also its path.
     pub(super) name: &'static str,
-    /// What is shown beside the name.
+    /// Text beside the name.
     pub(super) note: &'static str,
     /// Event types it wants: a name, or `prefix.*`; empty for all.
     pub(super) wants: &'static [&'static str],
@@ -80,7 +80,7 @@ const FAILING_MS: [(u128, u128); 2] = [(1_500, 3_500), (8_000, 9_000)];
 // === impl Role ===
 
 impl Role {
-    /// Whether it wants events of this type.
+    /// True when it wants events of this type.
     pub(super) fn wants(&self, event_type: &str) -> bool {
         let fits = |wanted: &&str| match wanted.strip_suffix('*') {
             Some(prefix) => event_type.starts_with(prefix),
@@ -89,7 +89,7 @@ impl Role {
         self.wants.is_empty() || self.wants.iter().any(fits)
     }
 
-    /// Whether its deliveries are meant to end as dead letters.
+    /// True when its deliveries are meant to end as dead letters.
     pub(super) fn is_dead(&self) -> bool {
         self.manner == Manner::Dead
     }

@@ -1,6 +1,6 @@
 //! A check of webhook signatures as a customer would write it from the specification (Standard Webhooks 1.0).
 //!
-//! Deliberately not the engine's signer: a mistake in that must show here.
+//! It does not use the engine's signer, so that a mistake of the signer shows here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use sha2::Sha256;
 /// A signature older or newer than this is refused: 5 minutes.
 const TOLERANCE_S: u64 = 300;
 
-/// What a request says about itself.
+/// The signed parts of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signed<'a> {
     /// `webhook-id`.
@@ -28,7 +28,7 @@ pub(super) fn key_of(secret: &str) -> Option<Vec<u8>> {
     STANDARD.decode(secret.strip_prefix("whsec_")?).ok()
 }
 
-/// Whether one of the signatures is right and fresh.
+/// True when one of the signatures is right and the timestamp is fresh.
 pub(super) fn is_valid(key: &[u8], signed: Signed<'_>, now_s: u64) -> bool {
     let fresh = signed.timestamp.parse::<u64>().is_ok_and(|at| at.abs_diff(now_s) <= TOLERANCE_S);
     fresh

@@ -1,7 +1,6 @@
 //! The tenant's side: creates the endpoints, pushes the events, asks what became of them. All of it over HTTP.
 //!
-//! Deliberately paced: a demonstration shows what an engine does in ten seconds of ordinary traffic; for how much it
-//! can take there is the load test.
+//! The traffic is paced to ten seconds of ordinary load. The load harness shows how much the engine can take.
 
 use super::receiver::Book;
 use super::scene::{ROLES, Role, event_type};
@@ -43,7 +42,7 @@ struct Push {
     events: u32,
 }
 
-/// What the API says of an endpoint's deliveries.
+/// Counts of an endpoint's deliveries, from the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stats {
     /// Delivered.
@@ -156,7 +155,7 @@ impl Push {
     }
 }
 
-/// What the API counts for an endpoint.
+/// Asks the API for the counts of an endpoint.
 ///
 /// # Errors
 /// When the API refuses.

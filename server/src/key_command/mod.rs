@@ -7,13 +7,13 @@
 //! ```
 //! Both sides answer in the same words, so that a script does not notice which one it met. The store comes first so that
 //! the first key can be made before the first start, and a lost root key does not lock anyone out who holds the disk. A
-//! key is shown once, when it is created. Deliberately no rules on keys: those are `admin_api::auth::registry`'s.
+//! key is shown once, when it is created. The rules on keys are in `admin_api::auth::registry`.
 
 mod offline;
 mod running;
-mod url;
+pub(crate) mod url;
 
-pub(crate) use self::url::ApiUrl;
+use self::url::ApiUrl;
 
 use self::running::RunningServer;
 use crate::cli::KeyAction;
@@ -25,8 +25,8 @@ use admin_api::auth::registry::{KeyInfo, RegistryError};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use storage::disk::OpenError;
 use storage::read::SharedStore;
-use storage::store::sled::OpenError;
 use zeroize::Zeroizing;
 
 /// Hex digits of an id that a revocation needs at least.
@@ -58,7 +58,7 @@ pub(crate) enum KeyCommandError {
     NoAddress {
         /// Why the store was not used.
         in_use: OpenError,
-        /// What the configuration says.
+        /// The address in the configuration.
         listen: SocketAddr,
     },
     /// A server is there, but not the key to it.
@@ -68,7 +68,7 @@ pub(crate) enum KeyCommandError {
         path.display()
     )]
     NoRootKey {
-        /// Where it would be.
+        /// Its path.
         path: PathBuf,
     },
     /// The root key could not be read.
@@ -87,9 +87,9 @@ pub(crate) enum KeyCommandError {
     NoAnswer {
         /// Why the store was not used; none when a URL was given.
         in_use: Option<OpenError>,
-        /// Where it was looked for.
+        /// The URL that was asked.
         url: ApiUrl,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// The server refused, in the words that the store's rules would have used.
@@ -102,7 +102,7 @@ pub(crate) enum KeyCommandError {
         url: ApiUrl,
         /// The HTTP status.
         status: http::StatusCode,
-        /// What it says.
+        /// The text of the answer.
         detail: String,
     },
     /// No runtime.
@@ -118,7 +118,7 @@ fn hint(in_use: Option<&OpenError>) -> &'static str {
     if in_use.is_some() { "; name the address of its API by --url" } else { "" }
 }
 
-/// Where keys are edited.
+/// The place that keys are edited in.
 enum Place {
     Offline(SharedStore),
     Running(Box<RunningServer>),

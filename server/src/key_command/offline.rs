@@ -1,6 +1,4 @@
-//! API keys in a data directory that no server has open.
-//!
-//! Deliberately without the writer: the directory is held, so nobody else writes.
+//! API keys in a data directory that no server has open. The directory is locked, so no writer thread is needed.
 
 use super::KeyCommandError;
 use admin_api::KeyHash;

@@ -1,7 +1,6 @@
 //! API keys of a running server, through its API, with its root key.
 //!
-//! Deliberately no guess at another server: if the one that was looked for does not answer, or has another root key,
-//! that is said.
+//! If the server does not answer, or has another root key, the command says so. It does not try another server.
 
 use super::{ApiUrl, KeyCommandError};
 use crate::api_client::Api;
@@ -13,7 +12,7 @@ use model::UnixMs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use storage::store::sled::OpenError;
+use storage::disk::OpenError;
 use storage::tables::api_key;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,14 +22,14 @@ use zeroize::Zeroizing;
 /// Keys asked for at once: the largest page.
 const PAGE: usize = 250;
 
-/// Where keys are.
+/// The route of keys.
 const PATH: &str = "/api/v1/api-key";
 
 /// A server that runs.
 pub(super) struct RunningServer {
     api: Api,
     url: ApiUrl,
-    /// What the root key was read from.
+    /// The file or variable that the root key was read from.
     origin: String,
     /// Why the store was not used; goes into the error when nothing answers.
     in_use: RefCell<Option<OpenError>>,

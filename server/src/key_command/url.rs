@@ -1,7 +1,7 @@
-//! Where the API of a running server is.
+//! The URL of a running server's API. Only plain HTTP is spoken.
 //!
-//! Deliberately plain HTTP only: behind a proxy with TLS, the operator runs this where the server is. A server that speaks
-//! TLS itself is not reached.
+//! Behind a proxy with TLS, the operator runs the command on the server's machine. A server that speaks TLS itself cannot
+//! be reached by it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Where keys come from, in which order, and what is refused.
+//! The sources of keys, their order, and the keys that are refused.
 
 use super::*;
 use crate::config::Config;

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 /// A handshake is two turns of a few KB: whoever needs longer does not mean to make one.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer that TLS may hold for a peer that does not read: one record. `Patience` sees a peer move when these
+/// Bytes of an answer that TLS may hold for a peer that does not read: one record. `TimedIo` sees a peer move when these
 /// are taken, so more would ask more of a slow peer than a plain connection does.
 const BUFFERED_BYTES: usize = 16 * 1024;
 
@@ -34,7 +34,7 @@ pub(super) enum HandshakeError {
 // === impl HandshakeError ===
 
 impl HandshakeError {
-    /// Whether the peer is to blame for saying nothing.
+    /// True when the peer sent too little in time.
     pub(super) fn is_late(&self) -> bool {
         matches!(self, HandshakeError::Late)
     }

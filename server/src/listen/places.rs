@@ -4,8 +4,8 @@
 //! who opens connections pushes out their own, and a new client always gets a place. A connection with a request in
 //! progress is never closed for this.
 //!
-//! - *Who owns the state:* the listener, behind one lock that accepting and ending take, and no request does.
-//! - *What bounds it:* the listener's `max_connections`.
+//! - *Owner of the state:* the listener, behind one lock that accepting and ending take, and no request does.
+//! - *Bound:* the listener's `max_connections`.
 //! - *When it is full:* see above. When no connection is idle the new one is refused; the API takes fewer requests at
 //!   once than it has places, so that needs slow requests with a key.
 //! - *When the input is hostile:* a choice looks at [`LOOKED_AT`] connections of an address at most.
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 /// Connections of one address that one choice looks at.
 const LOOKED_AT: usize = 256;
 
-/// Where a client comes from: an IPv4 address, or the /64 of an IPv6 address, which is what one customer gets.
+/// The origin of a client: an IPv4 address, or the /64 of an IPv6 address, as providers give each customer a /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     /// An address.
@@ -28,7 +28,7 @@ pub(super) enum Origin {
     V6(u64),
 }
 
-/// What a connection does.
+/// The state of a connection, as the choice of which to close needs it.
 pub(super) trait Standing {
     /// Since when no request is in progress, in milliseconds of the caller's clock; none while one is.
     fn idle_since_ms(&self) -> Option<u64>;
@@ -45,7 +45,7 @@ pub(super) struct Places<C> {
     /// Of each address, by the time that a connection was last known to be idle since. That may be too early, never too
     /// late: it is looked at again before it counts.
     by_age: HashMap<Origin, BTreeMap<(u64, Number), C>>,
-    /// Where each is in `by_age`.
+    /// The place of each in `by_age`.
     known: HashMap<Number, (Origin, u64)>,
     next: Number,
 }

@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const SUCCESS: &str = "success";
 const FAILED: &str = "failed";
 
-/// What a listener makes handshakes with: always the newest that could be used.
+/// The certificate for handshakes: always the newest that could be used.
 #[derive(Clone)]
 pub(crate) struct Certificate(watch::Receiver<Arc<ServerConfig>>);
 
@@ -35,13 +35,13 @@ pub(crate) struct Reloader {
     hangup: Signal,
 }
 
-/// What the last look found, whether it could be used or not: the sum over the files, or why they could not be read.
+/// The files as last read, usable or not: a hash over both, or the reason why they could not be read.
 type Seen = Result<[u8; 32], String>;
 
-/// What one look found.
+/// The result of one look.
 #[derive(Debug)]
 enum Look {
-    /// What the last look found.
+    /// The files are unchanged.
     Same,
     /// A pair that is used from now on. It ends then.
     Loaded(Option<u64>),

@@ -35,7 +35,7 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
 }
 
-/// What the two files hold.
+/// The texts of the two files.
 pub(super) struct PairText {
     cert: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
@@ -56,7 +56,7 @@ pub(crate) enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// One is not PEM, or lacks the section that is needed.
@@ -64,7 +64,7 @@ pub(crate) enum TlsError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         problem: &'static str,
     },
     /// The two do not belong together, or the library takes them for no pair.
@@ -74,7 +74,7 @@ pub(crate) enum TlsError {
         cert: PathBuf,
         /// The file with the key.
         key: PathBuf,
-        /// What is wrong with them.
+        /// The fault in them.
         problem: String,
     },
     /// The system refused the handler of SIGHUP.

@@ -6,8 +6,8 @@
 //! 9.6), and then the connection goes on. The same holds for a stream of HTTP/2, whose early end some clients take for
 //! an error.
 //!
-//! - *Who owns the state:* a task for each such body.
-//! - *What bounds it:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
+//! - *Owner of the state:* the connection, until there is the answer; then a task for each such body.
+//! - *Bound:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
 //!   not read, and the connection (the stream) ends.
 //! - *When the input is hostile:* no memory is held, no place for a request, and no share of a key; the request has been
 //!   answered, so the connection counts as idle and makes room for a new client.
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -30,21 +31,20 @@ const BYTES_PER_S_MIN: usize = 128 * 1024;
 /// How long it may take at most.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The body of a request. When it is dropped before its end, what is left goes to its [`Unread`].
+/// The body of a request. When it is dropped before its end, what is left goes to its connection's [`Unread`].
 pub(crate) struct Watched {
     /// None once it has ended or failed.
     incoming: Option<Incoming>,
-    unread: Option<Unread>,
+    unread: Arc<Unread>,
 }
 
-/// The rest of a body that was dropped.
-#[derive(Clone)]
-pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
-
-/// The body to give to a handler, and what to [`Unread::read_on`] once there is an answer; none for an empty body.
-pub(super) fn watch(incoming: Incoming) -> (Watched, Option<Unread>) {
-    let unread = (!incoming.is_end_stream()).then(|| Unread(Arc::default()));
-    (Watched { incoming: Some(incoming), unread: unread.clone() }, unread)
+/// The rest of dropped bodies, for all requests of a connection: nothing is allocated for each of them.
+#[derive(Default)]
+pub(super) struct Unread {
+    /// Set when there is any: nearly all bodies are read to their end, and then nobody locks.
+    any: AtomicBool,
+    /// At most one for each request at once.
+    rests: Mutex<Vec<Incoming>>,
 }
 
 /// How long it may have taken to read so many bytes.
@@ -55,21 +55,28 @@ fn allowed(bytes: usize) -> Duration {
 // === impl Unread ===
 
 impl Unread {
+    /// The body to give to a handler; what is left of it is here once it was dropped.
+    pub(super) fn watch(self: &Arc<Self>, incoming: Incoming) -> Watched {
+        Watched { incoming: Some(incoming), unread: Arc::clone(self) }
+    }
+
     /// Reads on, if anything is left, in a task of its own. Call it with the answer there: a client that waits for `100
-    /// Continue` is not to get one any more, and hyper sends it for a body that is read before the answer is.
+    /// Continue` is not to get one any more, and hyper sends it for a body that is read before the answer is. (HTTP/1.1
+    /// has one request at once. On HTTP/2 the body of another stream may be read on before its answer is there; a `100`
+    /// for it does no harm, as that stream goes on.)
     pub(super) fn read_on(&self) {
-        if let Some(rest) = self.take() {
-            tokio::spawn(discard(rest));
+        if self.any.swap(false, Ordering::AcqRel) {
+            // Each change is one move: a panic leaves the list in order.
+            let rests = std::mem::take(&mut *self.rests.lock().unwrap_or_else(PoisonError::into_inner));
+            for rest in rests {
+                tokio::spawn(discard(rest));
+            }
         }
     }
 
-    fn take(&self) -> Option<Incoming> {
-        // Each change is one move: a panic leaves it in order.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     fn put(&self, rest: Incoming) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner).push(rest);
+        self.any.store(true, Ordering::Release);
     }
 }
 
@@ -109,10 +116,10 @@ impl Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let (Some(unread), Some(incoming)) = (&self.unread, self.incoming.take())
+        if let Some(incoming) = self.incoming.take()
             && !incoming.is_end_stream()
         {
-            unread.put(incoming);
+            self.unread.put(incoming);
         }
     }
 }

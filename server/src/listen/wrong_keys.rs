@@ -1,8 +1,9 @@
-//! Requests without a key that is known: all are counted, some are logged.
+//! Requests without a known key: all are counted, some are logged.
 //!
-//! The log names the address and the request's id and never the key, a line a second at most: a stranger must not fill the disk with it.
+//! A line of the log names the address and the request's id, never the key. There is one line a second at most, so that a
+//! stranger cannot fill the disk.
 
-use super::connection::ms_since;
+use super::ms_since;
 use http::HeaderValue;
 use model::metric;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 /// The least time between two lines.
 const LOG_EVERY_MS: u64 = 1_000;
 
-/// What was refused, and what of it the log has not said yet.
+/// The count of refused requests that the log has not reported yet.
 #[derive(Debug)]
 pub(super) struct WrongKeys {
     epoch: Instant,

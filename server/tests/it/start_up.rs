@@ -9,7 +9,7 @@ use bytes::Bytes;
 use model::{AppId, Cursor, EndpointRef, Event, OutcomeClass, Pending, Seq, Trigger, UnixMs};
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use storage::store::sled::OpenOptions;
+use storage::disk::OpenOptions;
 use storage::tables::{application, delivery, endpoint, log};
 use storage::{Store, Txn};
 

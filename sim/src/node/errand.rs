@@ -5,9 +5,9 @@ use super::futures::Reply;
 use super::mailbox::SimMailbox;
 use crate::network::Exchange;
 use engine::endpoint::backlog::{LogFound, LogRead};
-use engine::endpoint::filter::Filter;
 use engine::endpoint::lane::Fetch;
 use engine::endpoint::retries::{DueKey, DueLoad, Urgency};
+use engine::prepare::Plan;
 use model::{Event, Pending, UnixMs};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub enum Errand {
         mailbox: Rc<SimMailbox>,
         /// What for.
         read: LogRead,
-        /// What matched when it was asked.
-        filter: Arc<Filter>,
+        /// The endpoint's when it was asked: its filter says what matches.
+        plan: Arc<Plan>,
         /// What was found, with the bytes that were set aside for it.
         found: Option<(Option<LogFound>, usize)>,
     },

@@ -150,7 +150,7 @@ impl Actors for Opener {
     fn start(&self, _shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
         let serial = self.0.made.get();
         self.0.made.set(serial + 1);
-        let in_flight_max = cell.settings.borrow().policy.max_in_flight;
+        let in_flight_max = cell.plan.borrow().policy.max_in_flight;
         let mailbox = Rc::new(SimMailbox {
             serial,
             cell: cell.clone(),

@@ -42,7 +42,7 @@ pub struct Seen {
     pub ended: Vec<Seq>,
     /// The delivery whose rows came with it.
     pub fetched: Option<Seq>,
-    /// What the lane asked for, and how its breaker stood right after.
+    /// What the lane asked for, and how its breaker stood then.
     pub actions: Vec<(Action, State)>,
 }
 
@@ -73,13 +73,13 @@ impl Shard {
         let core = &self.core;
         if self.report.is_woken(|| {
             let core = core.clone();
-            async move { core.report_wanted.notified().await }
+            async move { core.reports.wanted().await }
         }) {
             into.push(Task::Report(index));
         }
         let moved = self.timers.is_woken(|| {
             let core = core.clone();
-            async move { core.timers_changed.notified().await }
+            async move { core.timers.moved().await }
         });
         if moved || self.sleep_until <= now {
             into.push(Task::Timers(index));
@@ -93,7 +93,7 @@ impl Shard {
     }
 
     pub(super) fn next_deadline(&self, clock: &EngineClock) -> Option<UnixMs> {
-        let timer = self.core.wheel.borrow().next_deadline_ms().map(|at| clock.to_real(UnixMs(at)));
+        let timer = self.core.timers.next_deadline().map(|at| clock.to_real(at));
         self.errands.iter().filter_map(Errand::deadline).chain(timer).min()
     }
 
@@ -101,8 +101,8 @@ impl Shard {
         self.errands.is_empty()
             && !self.mailboxes.any_mail()
             && self.core.inbox.is_empty()
-            && self.core.dirty.borrow().is_empty()
-            && self.core.wheel.borrow().is_empty()
+            && self.core.reports.is_empty()
+            && self.core.timers.is_empty()
     }
 
     /// Takes its news.
@@ -131,7 +131,7 @@ impl Shard {
         self.mailboxes.deafen(false);
         if !more {
             // Not also once a minute, as the product's does: here nothing else can wake a timer that was forgotten.
-            self.sleep_until = UnixMs(self.core.wheel.borrow().next_deadline_ms().map_or(u64::MAX, |at| at.max(now.0)));
+            self.sleep_until = self.core.timers.next_deadline().map_or(UnixMs(u64::MAX), |at| at.max(now));
         }
     }
 
@@ -150,16 +150,17 @@ impl Shard {
             });
         }
         let (mut words, fetched) = describe(&input);
-        let mut actions = Vec::new();
         let cell = mailbox.cell.clone();
         let mut ended: Vec<Seq> = fetched.into_iter().collect();
         for finished in cell.ended.borrow().iter() {
             words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
             ended.push(finished.seq);
         }
-        work::take_input(&self.core, &cell, input, now, &mut |action| {
-            actions.push((action, cell.lane.borrow().breaker_state()));
-        });
+        let mut asked = Vec::new();
+        work::take_input(&self.core, &cell, input, now, &mut asked);
+        // Nothing that a lane is asked for changes it again once it let one through.
+        let breaker = cell.lane.borrow().breaker_state();
+        let actions = asked.into_iter().map(|action| (action, breaker)).collect();
         self.follow(&mailbox, after, true);
         Some(Seen { mailbox, input: words, ended, fetched, actions })
     }
@@ -178,8 +179,8 @@ impl Shard {
         let errand = match action {
             Action::Start(_) => return,
             Action::ReadLog(read) => {
-                let filter = mailbox.cell.settings.borrow().filter.clone();
-                Errand::Log { mailbox, read, filter, found: None }
+                let plan = mailbox.cell.plan.borrow().clone();
+                Errand::Log { mailbox, read, plan, found: None }
             }
             Action::LoadDue(load) => Errand::Due { mailbox, load, state: Due::Begin },
             Action::Fetch(fetch) => Errand::Fetch { mailbox, fetch, rows: None },
@@ -194,11 +195,11 @@ impl Shard {
         let mut said = String::new();
         match &mut errand {
             Errand::Attempt(_) => {}
-            Errand::Log { mailbox, read, filter, found } => match found.take() {
+            Errand::Log { mailbox, read, plan, found } => match found.take() {
                 None => {
                     let bytes_max = self.core.begin_log_read(&mailbox.cell);
                     let app = mailbox.cell.target.app;
-                    let caught = reads::catch_up(store, app, filter, *read, bytes_max).ok().filter(|_| !fails);
+                    let caught = reads::catch_up(store, app, &plan.filter, *read, bytes_max).ok().filter(|_| !fails);
                     said = format!("reads the log after {}: {:?}", read.after, caught.as_ref().map(|f| f.upto.0));
                     *found = Some((caught, bytes_max));
                 }
@@ -322,7 +323,7 @@ impl Shard {
 /// A message in words, and the delivery whose rows came with it.
 fn describe(input: &Input) -> (String, Option<Seq>) {
     match input {
-        Input::Offer { range, previous, .. } => (format!("offer of {} after {previous}", range.len()), None),
+        Input::Offer { range, .. } => (format!("offer of {}", range.len()), None),
         Input::Poke => ("poke".to_owned(), None),
         Input::LogRead(found) => (format!("log: {:?}", found.as_ref().map(|found| found.events.len())), None),
         Input::DueLoaded(_, rows) => (format!("retries: {:?}", rows.as_ref().map(Vec::len)), None),

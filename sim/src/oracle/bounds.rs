@@ -58,7 +58,7 @@ pub(super) fn check_actions(
         probes.remove(&actor);
     }
     let mut in_flight = in_flight(shard, seen);
-    let window = usize::from(seen.mailbox.cell.settings.borrow().policy.max_in_flight);
+    let window = usize::from(seen.mailbox.cell.plan.borrow().policy.max_in_flight);
     for (action, breaker) in &seen.actions {
         let Some(seq) = taken_on(action) else { continue };
         in_flight += 1;

@@ -2,7 +2,7 @@
 
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
-use engine::endpoint::filter::Filter;
+use engine::prepare::filter::Filter;
 use model::{Cursor, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;

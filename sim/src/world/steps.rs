@@ -104,16 +104,18 @@ impl World {
 
     /// An attempt starts: the network decides what becomes of it.
     fn start(&mut self, index: usize, mut flight: Flight) -> Result<(), Violation> {
-        let settings = flight.mailbox.cell.settings.borrow();
-        let real = self.time.real();
-        let (url, timeout_ms) = (settings.uri().map(ToString::to_string), settings.timeout_ms);
-        drop(settings);
+        let (real, wall) = (self.time.real(), self.time.wall());
+        let plan = flight.mailbox.cell.plan.borrow().clone();
+        let prepared = plan.prepare(flight.event.clone(), flight.started_at, wall);
         let lacking = self.node.lacking > 0;
         self.node.lacking = self.node.lacking.saturating_sub(1);
-        flight.exchange = match url {
-            Some(_) if lacking => Exchange::lacking(*pick(&Lack::ALL, &mut self.rng), real),
-            Some(url) => self.network.send(&url, timeout_ms, real, &mut self.rng),
-            None => Exchange::unmade(real),
+        flight.exchange = match prepared {
+            Ok(_) if lacking => Exchange::lacking(*pick(&Lack::ALL, &mut self.rng), real),
+            Ok(request) => {
+                let url = request.target.uri().to_string();
+                self.network.send(&url, request.timeout_ms, real, &mut self.rng)
+            }
+            Err(_) => Exchange::unmade(real),
         };
         self.sabotage_start(&mut flight);
         let (target, seq) = (flight.mailbox.cell.target, flight.event.seq);

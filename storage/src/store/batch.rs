@@ -18,7 +18,7 @@ pub enum Write {
 
 impl Write {
     /// The length of the value, in bytes.
-    pub(super) fn value_bytes(&self) -> usize {
+    pub(crate) fn value_bytes(&self) -> usize {
         match self {
             Self::Put(value) => value.len(),
             Self::Delete => 0,
@@ -105,6 +105,9 @@ impl Batch {
         for (key, write) in &self.writes {
             if key.is_empty() || key.len() > MAX_KEY_BYTES {
                 return Err(StoreError::KeyLength { bytes: key.len() });
+            }
+            if key[0] == 0 {
+                return Err(StoreError::KeyReserved);
             }
             if write.value_bytes() > MAX_VALUE_BYTES {
                 return Err(StoreError::ValueTooLarge { bytes: write.value_bytes() });

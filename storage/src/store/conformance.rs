@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Batch, Direction, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError, prefix_end};
 
 /// A store under test that can be closed and opened again.
-pub(super) trait Subject {
+pub(crate) trait Subject {
     /// The open store.
     fn store(&self) -> &dyn Store;
     /// Closes it and opens what is left.
@@ -16,7 +16,7 @@ pub(super) trait Subject {
 }
 
 /// Runs the whole suite; `make` gives an empty store each time.
-pub(super) fn run(make: impl Fn() -> Box<dyn Subject>) {
+pub(crate) fn run(make: impl Fn() -> Box<dyn Subject>) {
     an_empty_store_is_empty(make().store());
     a_batch_is_visible_once_applied(make().store());
     many_keys_are_answered_in_their_order(make().store());
@@ -32,7 +32,7 @@ pub(super) fn run(make: impl Fn() -> Box<dyn Subject>) {
 }
 
 /// All rows, for comparing stores.
-pub(super) fn dump(store: &dyn Store) -> Vec<(Bytes, Bytes)> {
+pub(crate) fn dump(store: &dyn Store) -> Vec<(Bytes, Bytes)> {
     store.scan(&[], &prefix_end(&[]), usize::MAX, Direction::Forward).unwrap()
 }
 
@@ -119,7 +119,7 @@ fn scans_have_half_open_bounds_limits_and_directions(store: &dyn Store) {
 }
 
 fn keys_are_ordered_as_unsigned_bytes(store: &dyn Store) {
-    let sorted: [&[u8]; 7] = [&[0], &[0, 0], &[0, 1], &[0x7f], &[0x80], &[0xff], &[0xff, 0xff]];
+    let sorted: [&[u8]; 7] = [&[1], &[1, 0], &[1, 1], &[0x7f], &[0x80], &[0xff], &[0xff, 0xff]];
     let mut batch = Batch::new();
     for key in sorted.iter().rev() {
         batch.put(Bytes::from_static(key), "x");
@@ -170,6 +170,10 @@ fn keys_outside_the_limits_are_refused(store: &dyn Store) {
         delete.delete(key);
         assert!(matches!(store.apply(delete), Err(StoreError::KeyLength { .. })));
     }
+    let mut reserved = Batch::new();
+    reserved.put(vec![0, 1], "x");
+    assert!(matches!(store.apply(reserved), Err(StoreError::KeyReserved)));
+    assert_eq!(store.get(b"\0last").unwrap(), None, "the store's own rows are not shown");
 }
 
 fn batches_over_the_limit_are_refused(store: &dyn Store) {
@@ -177,7 +181,7 @@ fn batches_over_the_limit_are_refused(store: &dyn Store) {
     let rows = MAX_BATCH_BYTES / MAX_VALUE_BYTES;
     let mut batch = Batch::new();
     for row in 0..rows as u32 {
-        batch.put(row.to_be_bytes().to_vec(), value.clone());
+        batch.put((1 << 24 | row).to_be_bytes().to_vec(), value.clone());
     }
     assert!(batch.bytes() > MAX_BATCH_BYTES);
     assert!(matches!(store.apply(batch), Err(StoreError::BatchTooLarge { .. })));
@@ -229,7 +233,7 @@ fn contents_survive_reopening(mut subject: Box<dyn Subject>) {
         for step in 0u32..25 {
             let mut batch = Batch::new();
             for row in 0u32..8 {
-                let key = Bytes::from(((step * 7 + row * 13 + round) % 97).to_be_bytes().to_vec());
+                let key = Bytes::from((1 << 24 | ((step * 7 + row * 13 + round) % 97)).to_be_bytes().to_vec());
                 if (step + row) % 5 == 0 {
                     expected.remove(&key);
                     batch.delete(key);

@@ -60,6 +60,9 @@ pub enum StoreError {
         /// Its length.
         bytes: usize,
     },
+    /// A key begins with 0, as the store's own rows do.
+    #[error("a key begins with 0, which is kept for the store")]
+    KeyReserved,
     /// A batch holds more than [`MAX_BATCH_BYTES`].
     #[error("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}")]
     BatchTooLarge {
@@ -69,11 +72,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An error of the operating system in `operation`, a noun.
+    pub(crate) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, source }
+    }
+
     /// Whether the call was refused as it stood: nothing changed, and the store goes on working.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::BatchTooLarge { .. } => true,
+            Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::KeyReserved | Self::BatchTooLarge { .. } => {
+                true
+            }
             Self::Io { .. } | Self::Poisoned { .. } | Self::Corrupt { .. } | Self::CorruptRow { .. } => false,
         }
     }

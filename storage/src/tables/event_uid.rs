@@ -3,9 +3,8 @@
 //! A row stays as long as its event; who removes the event removes it. Deliberately no text of the id: the row is found
 //! by a digest, and the event itself carries the text.
 
-use crate::codec;
-use crate::keys::{KeyKind, digest, event_uid};
 use crate::read::Read;
+use crate::rows::{digest, event_uid};
 use crate::store::StoreError;
 use crate::tables::{get_row, put_retained, remove_retained};
 use crate::txn::{Growth, Txn};
@@ -26,7 +25,7 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Op
 
 /// As [`get`], by the key of the row.
 pub(crate) fn get_at(read: &(impl Read + ?Sized), key: &[u8]) -> Result<Option<Seq>, StoreError> {
-    get_row(read, KeyKind::EventUid, key)
+    get_row(read, key, event_uid::from_value)
 }
 
 /// Notes the position of an event that the tenant named.
@@ -39,7 +38,7 @@ pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<()
 
 /// As [`put`], by the key of the row.
 pub(crate) fn put_at(txn: &mut Txn<'_>, key: Vec<u8>, seq: Seq) -> Result<(), StoreError> {
-    put_retained(txn, key, codec::encode(&seq), Growth::events)
+    put_retained(txn, key, event_uid::to_value(&seq), Growth::events)
 }
 
 /// Forgets the name of the event at `seq`; not that of a later event which took the name since.

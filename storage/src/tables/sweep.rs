@@ -2,7 +2,7 @@
 //!
 //! For rows that are not in the order in which they go. Deliberately no pace: who sweeps decides how often.
 
-use crate::keys::KeyRange;
+use crate::rows::KeyRange;
 use crate::store::{Direction, StoreError};
 use crate::tables::scan;
 use crate::txn::Txn;

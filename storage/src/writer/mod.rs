@@ -26,10 +26,11 @@ pub use inbox::{REQUEST_MAX_BYTES, SETTLED_HIGH_WATER};
 pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 
 use crate::read::SharedStore;
+use crate::rows::meta::Retained;
 use crate::store::StoreError;
 use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
-use crate::tables::retained::{self, Retained};
+use crate::tables::retained;
 use crate::tables::{dead_letter, settle};
 use crate::txn::{Change, Growth, Txn, Wanted};
 use displaced::DisplacedLog;
@@ -274,7 +275,7 @@ impl<D: Downstream> Writer<D> {
                 Some(before) => before,
                 None => retained::get(txn)?,
             };
-            let after = before.grown(growth);
+            let after = before.grown(growth.events, growth.attempts);
             self.retained = Some(after);
             retained::put(txn, after)?;
         }
@@ -310,9 +311,9 @@ impl<D: Downstream> Writer<D> {
             match change {
                 Change::EndpointDeleted(target) => self.progress.forget(*target),
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
-                Change::EndpointPut(_)
+                Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
-                | Change::ApplicationPaced(_)
+                | Change::ApplicationPaced(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}

@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Change;
-use storage::store::SledStore;
-use storage::store::sled::OpenOptions;
+use storage::disk::{DiskStore, OpenOptions};
 use storage::tables::progress::Progress;
 use storage::tables::{application, delivery, event_uid, log};
 use storage::writer::{
@@ -48,7 +47,7 @@ impl Downstream for Offers {
     fn settlements_taken(&mut self) {}
 }
 
-fn open(data_dir: &Path) -> SledStore {
+fn open(data_dir: &Path) -> DiskStore {
     // Small, so that some are killed during a checkpoint.
     OpenOptions { log_max_bytes: 256 * 1024, ..OpenOptions::default() }.open(data_dir).unwrap()
 }
@@ -175,7 +174,7 @@ fn acknowledged_messages_survive_a_kill() {
     assert!(acked.len() > 100, "{} acknowledgements are no test", acked.len());
 }
 
-fn check(store: &SledStore, acked: &[Ack]) {
+fn check(store: &DiskStore, acked: &[Ack]) {
     for (seq, number, id) in acked {
         let event = log::get(store, APP, *seq).unwrap().unwrap_or_else(|| panic!("{seq} ({id}) is lost"));
         assert_eq!((event.event_id.as_deref(), &event.payload[..]), (Some(id.as_str()), &payload(*number)[..]));

@@ -14,6 +14,7 @@
 use super::allowance::{Allowance, Flood, Grant};
 use super::frames::Frames;
 use super::shunned::Shunned;
+use crate::dispatch::identity::Identity;
 use model::metric;
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -53,7 +54,7 @@ pub(super) struct Metered<S> {
     ending: Ending,
     /// The peer sent more than it may; nothing is read any more.
     flood: Option<Flood>,
-    origin: Arc<str>,
+    receiver: Identity,
     shunned: Shunned,
 }
 
@@ -121,11 +122,11 @@ impl<S> Metered<S> {
         stream: S,
         meter: Arc<Meter>,
         last_handle: oneshot::Receiver<()>,
-        origin: Arc<str>,
+        receiver: Identity,
         shunned: Shunned,
     ) -> Metered<S> {
         let (frames, turn, ending) = (Frames::default(), Turn::NEW, Ending::Needed(last_handle));
-        Metered { stream, meter, frames, turn, ending, flood: None, origin, shunned }
+        Metered { stream, meter, frames, turn, ending, flood: None, receiver, shunned }
     }
 
     /// Fails once the time to say good-bye is over. Asked at each turn of reading and writing, so that a peer that
@@ -157,7 +158,7 @@ impl<S> Metered<S> {
 
     fn note_flood(&mut self, flood: Flood) {
         metrics::counter!(metric::HTTP2_ABUSE, "frame" => flood.0.name()).increment(1);
-        self.shunned.note(&self.origin, Instant::now());
+        self.shunned.note(&self.receiver, Instant::now());
         self.flood = Some(flood);
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of what proxies and exceptions are read from, and of what is said to a proxy that answers oddly.
 
 use super::*;
-use tokio::io::duplex;
+use tokio::io::{AsyncWriteExt, duplex};
 
 fn proxy(text: &str) -> EgressProxy {
     text.parse().unwrap()

@@ -20,9 +20,9 @@ fn event(seq: u64) -> Event {
     }
 }
 
-fn offer(backlog: &mut Backlog, previous: u64, seqs: &[u64]) -> usize {
+fn offer(backlog: &mut Backlog, seqs: &[u64]) -> usize {
     let events: Vec<Event> = seqs.iter().map(|seq| event(*seq)).collect();
-    backlog.offer(Seq(previous), events.iter(), usize::MAX)
+    backlog.offer(events.iter(), usize::MAX)
 }
 
 fn fresh(capacity: usize) -> Backlog {
@@ -32,9 +32,9 @@ fn fresh(capacity: usize) -> Backlog {
 #[test]
 fn a_full_queue_makes_it_behind_and_reading_catches_it_up_in_order() {
     let mut backlog = fresh(2);
-    assert_eq!(offer(&mut backlog, 0, &[1, 2, 3]), 1);
+    assert_eq!(offer(&mut backlog, &[1, 2, 3]), 1);
     assert!(backlog.is_behind());
-    assert_eq!(offer(&mut backlog, 3, &[4]), 1);
+    assert_eq!(offer(&mut backlog, &[4]), 1);
     assert_eq!(backlog.next_read(usize::MAX), None, "the queue is full");
     backlog.pop();
     let read = backlog.next_read(usize::MAX).unwrap();
@@ -50,15 +50,16 @@ fn a_full_queue_makes_it_behind_and_reading_catches_it_up_in_order() {
 #[test]
 fn an_offer_that_was_lost_on_the_way_is_noticed_by_the_next() {
     let mut backlog = fresh(10);
-    offer(&mut backlog, 0, &[1]);
-    assert_eq!(offer(&mut backlog, 5, &[6]), 1, "2 to 5 did not arrive");
+    offer(&mut backlog, &[1]);
+    backlog.missed(Seq(5));
+    assert_eq!(offer(&mut backlog, &[6]), 1, "2 to 5 did not arrive");
     assert_eq!(backlog.next_read(usize::MAX).unwrap().upto, Seq(6));
 }
 
 #[test]
 fn with_another_filter_all_that_was_not_tried_is_read_again() {
     let mut backlog = fresh(10);
-    offer(&mut backlog, 0, &[1, 2, 4]);
+    offer(&mut backlog, &[1, 2, 4]);
     backlog.pop();
     backlog.read_again();
     assert_eq!((backlog.cursor().upto, backlog.queued_bytes()), (Seq(0), 0), "the first is in flight");
@@ -78,7 +79,7 @@ fn with_another_filter_all_that_was_not_tried_is_read_again() {
 #[test]
 fn without_room_only_an_empty_queue_is_refilled() {
     let mut backlog = fresh(8);
-    offer(&mut backlog, 0, &[1]);
+    offer(&mut backlog, &[1]);
     backlog.missed(Seq(9));
     assert_eq!(backlog.next_read(0), None);
     backlog.pop();
@@ -89,7 +90,7 @@ fn without_room_only_an_empty_queue_is_refilled() {
 fn reads_leave_less_in_memory_than_offers_may() {
     let mut backlog = fresh(4 * READ_AHEAD_MAX);
     let seqs: Vec<u64> = (1..=3_000).collect();
-    assert_eq!(offer(&mut backlog, 0, &seqs), 0);
+    assert_eq!(offer(&mut backlog, &seqs), 0);
     backlog.missed(Seq(10_000));
     let mut left = 3_000;
     let read = loop {
@@ -115,7 +116,7 @@ fn a_read_that_finds_nothing_moves_the_cursor() {
 #[test]
 fn overtaken_deliveries_are_holes_and_the_last_ones_in_flight_are_not() {
     let mut backlog = fresh(10);
-    offer(&mut backlog, 0, &[1, 2, 3, 4]);
+    offer(&mut backlog, &[1, 2, 3, 4]);
     for _ in 0..4 {
         backlog.pop();
     }
@@ -138,7 +139,7 @@ fn stored_holes_are_fetched_first_and_stay_holes_until_settled() {
 fn an_event_larger_than_all_room_still_gets_through_an_empty_queue() {
     let mut backlog = fresh(10);
     let events = [event(1), event(2)];
-    assert_eq!(backlog.offer(Seq(0), events.iter(), 0), 1);
+    assert_eq!(backlog.offer(events.iter(), 0), 1);
 }
 
 proptest! {
@@ -151,18 +152,17 @@ proptest! {
     ) {
         let mut backlog = fresh(capacity);
         let (mut log, mut tried, mut open) = (Vec::<u64>::new(), Vec::new(), Vec::<u64>::new());
-        let (mut head, mut last_offered) = (0u64, 0u64);
+        let mut head = 0u64;
         let mut settled = BTreeSet::new();
         let mut read = None;
         for (step, amount, index) in steps {
             match step {
                 0 => {
                     head += amount;
-                    offer(&mut backlog, last_offered, &[head]);
+                    offer(&mut backlog, &[head]);
                     log.push(head);
-                    last_offered = head;
                 }
-                1 => { head += 1; log.push(head); backlog.missed(Seq(head)); last_offered = head; }
+                1 => { head += 1; log.push(head); backlog.missed(Seq(head)); }
                 2 => if let Some(event) = backlog.pop() { tried.push(event.seq.0); open.push(event.seq.0); },
                 3 => if !open.is_empty() {
                     let seq = open.swap_remove(index.index(open.len()));

@@ -9,27 +9,29 @@
 //! The shell feeds it what happened and asks [`Lane::next_action`] until there is none; it sleeps until
 //! [`Lane::wake_at`]. Every input that settles something is collected into the next [`Lane::report`].
 //!
-//! `types` are its words, `admission` says what to do next, `settling` what is to be made durable; this file holds
-//! the state and takes in what happened.
+//! `types` are its words, `admission` says what to do next, `settling` what is to be made durable, `seen` answers questions;
+//! this file holds the state and takes in what happened.
 //!
 //! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
 
 mod admission;
+mod seen;
 mod settling;
 mod types;
 
-pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LanePolicy, LaneStart, Room, Ruled};
+pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, Ruled};
 
 use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
-use crate::endpoint::breaker::{Breaker, BreakerConfig, State, Transition};
+use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
+use crate::prepare::LanePolicy;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
@@ -38,9 +40,6 @@ use model::{
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use types::{Departed, Flight};
-
-/// An endpoint whose oldest attempt has been in flight for longer does not keep up.
-const SILENT_MS: u64 = 1_000;
 
 /// How long an endpoint pauses when there was nothing to make its attempt with.
 const LACK_PAUSE_MS: u64 = 500;
@@ -153,9 +152,9 @@ impl Lane {
         self.backlog.read_again();
     }
 
-    /// Events that match were offered; `previous` is what was offered before them. Answers how many found no room.
-    pub fn offer<'a>(&mut self, previous: Seq, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
-        self.backlog.offer(previous, events, room_bytes)
+    /// Events that match were offered. Answers how many found no room.
+    pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+        self.backlog.offer(events, room_bytes)
     }
 
     /// Events up to `upto` were offered and are to be read from the log.
@@ -300,99 +299,6 @@ impl Lane {
             self.budget.give_back(now.0);
         }
         took_budget
-    }
-
-    /// Whether nothing is left to do or to remember: its actor may go.
-    #[must_use]
-    pub fn is_idle(&self, now: UnixMs) -> bool {
-        self.backlog.is_clean()
-            && self.retries.is_clean()
-            && self.flights.is_empty()
-            && self.settled.is_empty()
-            && self.expired.is_none()
-            && !self.health_changed
-            && self.disable.is_none()
-            && self.reported == self.backlog.cursor()
-            && (self.policy.disabled || self.breaker_may_be_forgotten(now))
-            && self.slow_down_until <= now
-    }
-
-    /// Whether the stored health says all that the breaker knows: it is closed, or its hold is over.
-    fn breaker_may_be_forgotten(&self, now: UnixMs) -> bool {
-        match self.breaker.state() {
-            State::Closed => true,
-            State::Open { until } => until <= now,
-            State::HalfOpen => false,
-        }
-    }
-
-    /// The thing of ours that was short when an attempt was last due, and since when. None when there is nothing to send.
-    #[must_use]
-    pub fn lacking(&self, now: UnixMs) -> Option<(Lack, UnixMs)> {
-        self.lacking.filter(|_| self.has_work(now))
-    }
-
-    /// Attempts in flight, those included whose rows are being fetched. While there are some, the end of each leads to
-    /// the next question.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.flights.len()
-    }
-
-    /// Whether the endpoint answers in time, if not well: its last attempt that ended showed that, and none in flight has
-    /// waited for longer than [`SILENT_MS`]. One that answered well and then went silent is known by the second.
-    #[must_use]
-    pub fn keeps_up(&self, now: UnixMs) -> bool {
-        // Bounded by the window's greatest size; asked only when places are short.
-        self.keeps_up && self.flights.values().all(|flight| now.since_ms(flight.since) <= SILENT_MS)
-    }
-
-    /// The breaker's state, for metrics.
-    #[must_use]
-    pub fn breaker_state(&self) -> State {
-        self.breaker.state()
-    }
-
-    /// Whether deliveries wait on disk, for metrics.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.backlog.is_behind()
-    }
-
-    /// The last position that it knows to have been offered.
-    #[must_use]
-    pub fn offered_upto(&self) -> Seq {
-        self.backlog.offered_upto()
-    }
-
-    /// Bytes that wait in memory.
-    #[must_use]
-    pub fn queued_bytes(&self) -> usize {
-        self.backlog.queued_bytes()
-    }
-
-    /// Deliveries and retries that wait in memory.
-    #[must_use]
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.backlog.queued(), self.retries.waiting())
-    }
-
-    /// Whether every slot of its window and every ticket is back.
-    #[must_use]
-    pub fn all_slots_back(&self) -> bool {
-        self.window.room() == self.window.limit()
-    }
-
-    /// The position from which on the delivery that waits longest is found, when that is not in memory; for metrics.
-    #[must_use]
-    pub fn oldest_on_disk(&self) -> Option<Seq> {
-        self.backlog.first_on_disk()
-    }
-
-    /// When the delivery that waits longest in memory was accepted, for metrics.
-    #[must_use]
-    pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
-        self.backlog.oldest().map(|event| event.accepted_at)
     }
 }
 

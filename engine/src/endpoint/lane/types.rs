@@ -6,27 +6,7 @@ use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
-use model::{
-    AnswerNote, ClientErrorPolicy, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, RetryPolicy, Seq,
-    Trigger, UnixMs,
-};
-
-/// What an endpoint's settings mean to its lane.
-#[derive(Clone, Debug)]
-pub struct LanePolicy {
-    /// How failures are retried.
-    pub retry: RetryPolicy,
-    /// What a plain 4xx leads to.
-    pub on_client_error: ClientErrorPolicy,
-    /// Failing for this long disables it; 0 never.
-    pub disable_after_failing_ms: u64,
-    /// Deliveries per second.
-    pub rate_limit: Option<u32>,
-    /// Attempts at once.
-    pub max_in_flight: u16,
-    /// Nothing is to be sent.
-    pub disabled: bool,
-}
+use model::{AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, Seq, Trigger, UnixMs};
 
 /// Bounds of a lane's memory.
 #[derive(Clone, Copy, Debug)]

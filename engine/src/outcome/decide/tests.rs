@@ -19,7 +19,7 @@ fn policy() -> RetryPolicy {
     RetryPolicy { spacing, max_attempts: 6, max_delay_ms: GAP_MS, jitter: Jitter::None }
 }
 
-/// What the table varies; the rest of [`Input`] is fixed.
+/// The inputs that the table varies; the rest of [`Input`] is fixed.
 #[derive(Clone, Copy)]
 struct Case {
     outcome: OutcomeClass,

@@ -41,7 +41,7 @@ impl<const BITS: u32> Levels<BITS> {
         BITS * level as u32
     }
 
-    /// Where the slot with this number is kept.
+    /// The place of the slot with this number.
     #[inline]
     pub(super) const fn slot(level: usize, number: u64) -> u32 {
         (level * Self::SLOTS + Self::position(number)) as u32

@@ -103,18 +103,18 @@ struct Batch<T> {
     looked_at: usize,
 }
 
-/// What one [`Wheel::advance`] did.
+/// The result of one [`Wheel::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`more` asks for another call at the same time"]
 pub struct Advanced {
     /// How many timers fired.
     pub fired: usize,
-    /// Whether a bound ended the call early: timers due at this `now` remain, or a coarse slot is only partly
+    /// True when a bound ended the call early: timers due at this `now` remain, or a coarse slot is only partly
     /// refiled. Call again, after giving other work a turn.
     pub more: bool,
 }
 
-/// What is left of the two bounds of one `advance`.
+/// The rest of the two bounds of one `advance`.
 struct Budget {
     work: usize,
     fires: usize,
@@ -166,7 +166,7 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
         self.queues.len() - self.places.pending()
     }
 
-    /// Whether no timer is pending.
+    /// True when no timer is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,9 +1,8 @@
 //! Which keys name a pending timer: a generation for each place, and a stack of the places that stand free.
 //!
-//! Deliberately nothing of the timers themselves, so that a place takes four bytes: whether a key is good is asked for
-//! every cancel and every timer that fires, at random, and this is small enough to be near the processor when a slab of
-//! whole timers is not. In chunks rather than one vector, because growing never copies, and never holds twice what it
-//! needs.
+//! The timers themselves are elsewhere, so that a place takes four bytes. Every cancel and every timer that fires asks at
+//! random if a key is good, and this is small enough to be near the processor when a slab of whole timers is not. It is in
+//! chunks and not one vector, because growing never copies, and never holds twice what it needs.
 
 use std::num::NonZeroU32;
 
@@ -96,7 +95,7 @@ impl Places {
         TimerKey { index: index as u32, generation }
     }
 
-    /// Whether the key names a pending timer.
+    /// True when the key names a pending timer.
     #[inline]
     pub(super) fn is_good(&self, key: TimerKey) -> bool {
         let chunk = self.chunks.get(key.index as usize >> CHUNK_BITS);

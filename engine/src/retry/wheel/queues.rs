@@ -37,7 +37,7 @@ struct Block<T> {
     next: u32,
 }
 
-/// Where a slot's timers are.
+/// The timers of a slot.
 #[derive(Debug, Clone, Copy)]
 struct Queue {
     /// First block; [`NIL`] if the queue is empty.

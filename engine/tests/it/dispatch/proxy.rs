@@ -130,7 +130,7 @@ async fn the_guard_judges_what_is_known_here_and_the_proxy_is_not_asked() {
             "::/0".parse().unwrap(),
             "169.254.169.254/32".parse().unwrap(),
         ]);
-        let result = dispatcher.attempt(attempt_to(target(url, &lax), LONG_MS)).await;
+        let result = dispatcher.attempt(prepared(url, "", Arc::new(lax), LONG_MS, Bytes::from_static(PAYLOAD))).await;
         assert_eq!(result.outcome, OutcomeClass::Refused, "{scheme} {url}: {}", text(&result));
         assert!(asked.lock().unwrap().is_empty());
     }

@@ -62,7 +62,7 @@ async fn a_port_that_is_not_allowed_is_refused_where_urls_are_checked_and_when_d
     let port = receiver.address.port();
     let loopback = || Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let other = loopback().with_ports(vec![port + 1..=port + 1]);
-    assert!(check_url(&receiver.url("/"), &other).is_err());
+    assert!(engine::dispatch::check_url(&receiver.url("/"), &other).is_err());
     let result = attempt_behind(other, &receiver.url("/")).await;
     assert_eq!(result.outcome, OutcomeClass::Refused, "{}", text(&result));
     assert_eq!(receiver.accepted(), 0);

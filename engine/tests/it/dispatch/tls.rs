@@ -151,9 +151,9 @@ async fn own_roots_of_an_endpoint_serve_it_alone() {
         let url = format!("https://{NAME}:{}/", receiver.address.port());
         let pem = pem_of(&certificate);
         let attempt = async |url: &str, own: bool| {
-            let target = Arc::into_inner(target(url, &loopback_allowed())).unwrap();
-            let target = if own { target.with_own_roots(OwnRoots::new(&pem, &[]).unwrap()) } else { target };
-            dispatcher.attempt(attempt_to(Arc::new(target), LONG_MS)).await
+            let own_roots = if own { &pem } else { "" };
+            let payload = Bytes::from_static(PAYLOAD);
+            dispatcher.attempt(prepared(url, own_roots, loopback_allowed(), LONG_MS, payload)).await
         };
         for _ in 0..2 {
             let result = attempt(&url, true).await;

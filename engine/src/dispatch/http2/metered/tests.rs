@@ -11,7 +11,7 @@ fn metered(shunned: &Shunned) -> (DuplexStream, Metered<DuplexStream>, oneshot::
     let (peer, stream) = duplex(1 << 20);
     let meter = Arc::new(Meter::new(1 << 20, 1 << 20));
     let (handle, gone) = oneshot::channel();
-    (peer, Metered::new(stream, meter.clone(), gone, Arc::from("https://a"), shunned.clone()), handle, meter)
+    (peer, Metered::new(stream, meter.clone(), gone, Identity::new(true, "a", None), shunned.clone()), handle, meter)
 }
 
 fn frame(kind: u8, len: usize) -> Vec<u8> {
@@ -56,12 +56,12 @@ async fn a_flood_ends_the_connection_and_its_receiver_is_shunned() {
     peer.write_all(&frame(6, 8).repeat(60)).await.unwrap();
     let waker = noop_waker();
     assert!(read_on(&mut stream, &mut Context::from_waker(&waker)).1.is_pending());
-    assert!(meter.is_busy() && !shunned.contains("https://a", Instant::now()));
+    assert!(meter.is_busy() && !shunned.contains(&Identity::new(true, "a", None), Instant::now()));
     peer.write_all(&frame(6, 8).repeat(60)).await.unwrap();
     let (_, end) = read_on(&mut stream, &mut Context::from_waker(&waker));
     let Poll::Ready(Err(error)) = end else { panic!("{end:?}") };
     assert!(error.to_string().contains("flood"), "{error}");
-    assert!(shunned.contains("https://a", Instant::now()));
+    assert!(shunned.contains(&Identity::new(true, "a", None), Instant::now()));
     drop(under_way);
     assert!(!meter.is_busy());
 }

@@ -54,8 +54,6 @@ pub(super) struct World {
     pub(super) untold_requeue: bool,
     pub(super) slow_until: UnixMs,
     pub(super) shard_budget: RetryBudget,
-    /// The last position offered to the lane.
-    offered_upto: Seq,
 }
 
 impl World {
@@ -77,7 +75,6 @@ impl World {
             untold_requeue: false,
             slow_until: UnixMs::ZERO,
             shard_budget: RetryBudget::new(BudgetConfig::default(), now.0),
-            offered_upto: Seq::ZERO,
         }
     }
 
@@ -95,9 +92,8 @@ impl World {
             if lost {
                 self.lane.missed(self.head);
             } else {
-                self.lane.offer(self.offered_upto, events.iter(), usize::MAX);
+                self.lane.offer(events.iter(), usize::MAX);
             }
-            self.offered_upto = self.head;
         }
         self.progress.set_routed(TARGET.app, self.head);
     }
@@ -189,7 +185,6 @@ impl World {
         self.progress = Progress::load(&self.store).unwrap();
         let routed = self.progress.routed(TARGET.app);
         let start = self.stored_start();
-        self.offered_upto = self.head;
         self.slow_until = UnixMs::ZERO;
         self.untold_requeue = false;
         let breaker = BreakerConfig::default();

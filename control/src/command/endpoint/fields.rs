@@ -1,0 +1,105 @@
+//! The settings of an endpoint that a caller may set, checked and put into a row: one list of fields for a new endpoint, a
+//! replaced one and a changed one.
+//!
+//! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
+//! password of a URL are [`super::user_info`]'s.
+
+use crate::checks::Checks;
+use crate::command::{Metadata, metadata_text};
+use crate::error::Error;
+use crate::limits::{self, Rules};
+use crate::patch::Patch;
+use engine::dispatch::{check_url, read_roots};
+use model::id::IdKind;
+use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, RetryPolicy, UnixMs};
+
+/// Settings; one that is left alone keeps the value that the row has before.
+#[derive(Clone, Default)]
+pub struct EndpointFields {
+    /// `http` or `https`. As it was read, with its user name and password masked, or with new ones in the clear.
+    pub url: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// The tenant's own name for it, unique within the application.
+    pub uid: Patch<String>,
+    /// Whether nothing is sent to it.
+    pub disabled: Option<bool>,
+    /// Exact names and `prefix.*`; none or an empty list for every type.
+    pub event_types: Patch<Vec<String>>,
+    /// None or an empty list for every channel.
+    pub channels: Patch<Vec<String>>,
+    /// The owner's notes.
+    pub metadata: Option<Metadata>,
+    /// Deliveries per second.
+    pub rate_limit: Patch<u32>,
+    /// Deadline of one attempt, in milliseconds.
+    pub timeout_ms: Patch<u32>,
+    /// Attempts at once.
+    pub max_in_flight: Patch<u16>,
+    /// Root certificates in PEM; an empty text for none.
+    pub ca_pem: Patch<String>,
+    /// How failures are retried.
+    pub retry_policy: Patch<RetryPolicy>,
+    /// What a 4xx without a meaning of its own leads to.
+    pub on_client_error: Patch<ClientErrorPolicy>,
+    /// The number that clients of the first generation give their endpoints.
+    pub version: Option<u16>,
+}
+
+impl EndpointFields {
+    /// Notes what is wrong. A filter that is given may be empty in a change, where it clears, and not in a whole endpoint.
+    pub(super) fn check(&self, rules: &Rules, checks: &mut Checks, is_whole: bool) {
+        if let Some(url) = &self.url
+            && let Err(error) = check_url(url, &rules.guard)
+        {
+            checks.wrong(&["url"], error.to_string(), "value_error.url");
+        }
+        self.description.iter().for_each(|text| checks.text("description", text, 0, limits::DESCRIPTION_BYTES_MAX));
+        checks.path_name_if_any("uid", IdKind::Endpoint, self.uid.as_set().map(String::as_str));
+        self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
+        let filter = self.event_types.as_set();
+        filter.iter().for_each(|names| checks.event_type_filter("eventTypes", names, !is_whole));
+        let channels = self.channels.as_set();
+        channels.iter().for_each(|names| checks.channels(names, limits::ENDPOINT_CHANNELS_MAX, !is_whole));
+        self.rate_limit.as_set().iter().for_each(|rate| checks.within("throttleRate", **rate, &(1..=limits::RATE_MAX)));
+        self.timeout_ms.as_set().iter().for_each(|ms| checks.within("timeoutMs", **ms, &limits::TIMEOUT_MS));
+        self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
+        self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
+        check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
+    }
+
+    /// The row that `before` becomes. Disabled by hand, it notes since when; the table sees to what passes it by meanwhile.
+    pub(super) fn apply(self, before: Endpoint, now: UnixMs) -> Result<Endpoint, Error> {
+        let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
+        let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+        let is_disabled = self.disabled.unwrap_or(before.disabled.is_some());
+        Ok(Endpoint {
+            url: self.url.unwrap_or(before.url),
+            description: self.description.unwrap_or(before.description),
+            uid: self.uid.apply(before.uid),
+            disabled: is_disabled.then(|| before.disabled.unwrap_or(by_hand)),
+            event_types: self.event_types.apply(Some(before.event_types)).unwrap_or_default(),
+            channels: self.channels.apply(Some(before.channels)).unwrap_or_default(),
+            metadata: metadata.unwrap_or(before.metadata),
+            rate_limit: self.rate_limit.apply(before.rate_limit),
+            timeout_ms: self.timeout_ms.apply(before.timeout_ms),
+            max_in_flight: self.max_in_flight.apply(before.max_in_flight),
+            ca_pem: self.ca_pem.apply(Some(before.ca_pem)).unwrap_or_default(),
+            retry_policy: self.retry_policy.apply(before.retry_policy),
+            on_client_error: self.on_client_error.apply(before.on_client_error),
+            version: self.version.or(before.version),
+            updated_at: now,
+            ..before
+        })
+    }
+}
+
+fn check_ca_pem(checks: &mut Checks, pem: Option<&str>) {
+    let Some(pem) = pem.filter(|pem| !pem.is_empty()) else { return };
+    checks.text("caPem", pem, 0, limits::CA_PEM_BYTES_MAX);
+    if pem.len() <= limits::CA_PEM_BYTES_MAX
+        && let Err(error) = read_roots(pem.as_bytes())
+    {
+        checks.wrong(&["caPem"], error.to_string(), "value_error.certificate");
+    }
+}

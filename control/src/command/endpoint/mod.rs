@@ -1,0 +1,245 @@
+//! Commands on endpoints: create, replace, change, delete; their secrets and custom headers.
+//!
+//! A row is read once, and changed as it is by then.
+
+mod fields;
+mod headers;
+mod secret;
+mod user_info;
+
+#[cfg(test)]
+mod tests;
+
+pub use fields::EndpointFields;
+pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
+pub use secret::{RotateSecret, SecretText, verification_key};
+
+use self::headers::{check_all, check_names, seal_headers};
+use self::secret::{new_secret, read_secret, seal_secret, set_secret};
+use self::user_info::seal_user_info;
+use super::job::purge;
+use super::{At, Changed, Command, Reach, Repeatable, Thing, check_quota, fits, named};
+use crate::checks::Checks;
+use crate::error::Error;
+use crate::find::{EndpointName, find_endpoint};
+use crate::limits::Rules;
+use model::id::IdKind;
+use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind};
+use storage::Txn;
+use storage::tables::{application, counter, deleted_endpoint, endpoint};
+
+/// Creates an endpoint. It gets what is pushed from then on.
+pub struct CreateEndpoint {
+    /// Its application.
+    pub app: AppId,
+    /// Its settings, the URL among them.
+    pub fields: EndpointFields,
+    /// Its signing secret; none to have one made.
+    pub secret: Option<SecretText>,
+    /// Its custom headers.
+    pub headers: Option<Headers>,
+}
+
+/// Replaces an endpoint, or creates it under the uid that it is named by. Settings that are left alone are cleared; its
+/// secret and headers stay unless they are given.
+pub struct PutEndpoint {
+    /// Which one.
+    pub endpoint: EndpointName,
+    /// Its settings, the URL among them.
+    pub fields: EndpointFields,
+    /// Its signing secret, at once and without overlap.
+    pub secret: Option<SecretText>,
+    /// Its custom headers: all of them.
+    pub headers: Option<Headers>,
+}
+
+/// Changes an endpoint.
+pub struct PatchEndpoint {
+    /// Which one.
+    pub endpoint: EndpointName,
+    /// What changes.
+    pub fields: EndpointFields,
+    /// A new signing secret, at once and without overlap.
+    pub secret: Option<SecretText>,
+}
+
+/// Deletes an endpoint: what was not delivered to it yet never will be.
+pub struct DeleteEndpoint {
+    /// Which one.
+    pub endpoint: EndpointName,
+}
+
+impl Thing for Endpoint {
+    const KIND: &'static str = "endpoint";
+
+    fn app(&self) -> Option<AppId> {
+        Some(self.app)
+    }
+
+    fn id(&self) -> String {
+        self.public_id()
+    }
+}
+
+// === impl CreateEndpoint ===
+
+impl Command for CreateEndpoint {
+    const NAME: &'static str = "endpoint.create";
+    type Thing = Endpoint;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.app)
+    }
+
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks, true);
+        self.headers.iter().for_each(|headers| {
+            check_names(checks, headers.keys());
+            check_all(checks, headers);
+        });
+        read_secret(checks, "secret", &mut self.secret);
+    }
+
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+        // Where nothing can race: the application may be gone by now.
+        application::get(txn, self.app)?.ok_or(Error::NotFound("application"))?;
+        let (count, most) = (endpoint::count(txn, self.app)?, at.rules.quotas.endpoints);
+        check_quota("endpoints", "endpoints of an application", count, most)?;
+        let target = EndpointRef { app: self.app, endpoint: counter::next_endpoint_id(txn)? };
+        let plain = Endpoint { salt: at.draw.salt, ..Endpoint::plain(target, at.now) };
+        let mut row = self.fields.apply(plain, at.now)?;
+        seal_user_info(at.seals, &mut row, None)?;
+        let secret = self.secret.unwrap_or_else(|| new_secret(at.rules.secret_kind, at.draw));
+        row.secrets = vec![seal_secret(at.seals, target, &secret)?];
+        row.sealed_headers = seal_headers(at.seals, target, &self.headers.unwrap_or_default())?;
+        save_endpoint(txn, None, row)
+    }
+}
+
+impl Repeatable for CreateEndpoint {
+    fn place(&self, _: &Txn<'_>) -> Result<(AppId, String), Error> {
+        Ok((self.app, "endpoint".to_owned()))
+    }
+
+    fn number(changed: &Endpoint) -> u64 {
+        changed.id.0.into()
+    }
+
+    fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Endpoint>, Error> {
+        let Ok(number) = u32::try_from(number) else { return Ok(None) };
+        Ok(endpoint::get(txn, EndpointRef { app: self.app, endpoint: EndpointId(number) })?)
+    }
+}
+
+// === impl PutEndpoint ===
+
+impl PutEndpoint {
+    /// The command that creates what this one would have replaced.
+    fn into_create(self) -> Result<CreateEndpoint, Error> {
+        let PutEndpoint { endpoint, mut fields, secret, headers } = self;
+        fields.uid = named(IdKind::Endpoint, fields.uid, endpoint.text, "endpoint")?;
+        Ok(CreateEndpoint { app: endpoint.app, fields, secret, headers })
+    }
+}
+
+impl Command for PutEndpoint {
+    const NAME: &'static str = "endpoint.put";
+    type Thing = Endpoint;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.endpoint.app)
+    }
+
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks, true);
+        self.headers.iter().for_each(|headers| {
+            check_names(checks, headers.keys());
+            check_all(checks, headers);
+        });
+        read_secret(checks, "secret", &mut self.secret);
+    }
+
+    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+        let Some(old) = find_endpoint(txn, self.endpoint.app, &self.endpoint.text)? else {
+            return self.into_create()?.apply(at, txn);
+        };
+        let whole = Endpoint {
+            salt: old.salt,
+            active_from: old.active_from,
+            disabled: old.disabled,
+            secrets: old.secrets.clone(),
+            sealed_headers: old.sealed_headers.clone(),
+            ..Endpoint::plain(old.target(), old.created_at)
+        };
+        self.fields.disabled.get_or_insert(false);
+        let mut row = self.fields.apply(whole, at.now)?;
+        seal_user_info(at.seals, &mut row, Some(&old))?;
+        set_secret(at.seals, &mut row, self.secret.as_ref())?;
+        if let Some(headers) = self.headers {
+            row.sealed_headers = seal_headers(at.seals, row.target(), &headers)?;
+        }
+        save_endpoint(txn, Some(old), row)
+    }
+}
+
+// === impl PatchEndpoint ===
+
+impl Command for PatchEndpoint {
+    const NAME: &'static str = "endpoint.patch";
+    type Thing = Endpoint;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.endpoint.app)
+    }
+
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks, false);
+        read_secret(checks, "secret", &mut self.secret);
+    }
+
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+        let old = self.endpoint.find(txn)?;
+        let mut row = self.fields.apply(old.clone(), at.now)?;
+        seal_user_info(at.seals, &mut row, Some(&old))?;
+        set_secret(at.seals, &mut row, self.secret.as_ref())?;
+        save_endpoint(txn, Some(old), row)
+    }
+}
+
+// === impl DeleteEndpoint ===
+
+impl Command for DeleteEndpoint {
+    const NAME: &'static str = "endpoint.delete";
+    type Thing = Endpoint;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.endpoint.app)
+    }
+
+    /// Leaves a job that removes what was kept for it. Its attempts stay for as long as those of others, and with them
+    /// what is shown of it in the history of its messages.
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+        let old = self.endpoint.find(txn)?;
+        deleted_endpoint::keep(txn, &old)?;
+        endpoint::remove(txn, &old)?;
+        purge(txn, old.target(), JobKind::PurgeEndpoint, at.now)?;
+        Ok(Changed::Deleted(old))
+    }
+}
+
+/// Stores an endpoint, new or in place of `old`, if its uid is free in its application.
+///
+/// # Errors
+/// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
+fn save_endpoint(txn: &mut Txn<'_>, old: Option<Endpoint>, row: Endpoint) -> Result<Changed<Endpoint>, Error> {
+    if let Some(uid) = &row.uid
+        && endpoint::by_uid(txn, row.app, uid)?.is_some_and(|holder| holder != row.id)
+    {
+        return Err(Error::Conflict("an endpoint with this uid exists".into()));
+    }
+    let new = fits(endpoint::put_over(txn, old.as_ref(), row))?;
+    Ok(match old {
+        Some(old) => Changed::Updated { old, new },
+        None => Changed::Created(new),
+    })
+}

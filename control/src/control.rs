@@ -1,0 +1,148 @@
+//! The one way to the writer: a command's scope, its checks, its transaction.
+//!
+//! - *Who owns the state:* the engine; this is a handle with the rules beside it, cheap to clone.
+//! - *What bounds it:* the writer's queue, which refuses beyond its bound with [`Error::Busy`].
+
+use crate::checks::Checks;
+use crate::command::message::PushMessages;
+use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
+use crate::error::Error;
+use crate::limits::{Quotas, Rules};
+use crate::scope::Scope;
+use crate::seals::Seals;
+use engine::{Engine, IngestOutcome};
+use model::UnixMs;
+use std::sync::Arc;
+use storage::read::SharedStore;
+use storage::{Store, Txn};
+
+/// Submits commands and answers queries over a running engine.
+#[derive(Clone)]
+pub struct Control(Arc<Parts>);
+
+struct Parts {
+    engine: Engine,
+    rules: Rules,
+    seals: Seals,
+}
+
+impl Control {
+    /// Over a running engine, with the quotas that its applications have.
+    #[must_use]
+    pub fn new(engine: Engine, quotas: Quotas) -> Control {
+        let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
+        Control(Arc::new(Parts { engine, rules, seals }))
+    }
+
+    /// Does what `command` says, as far as the key of `by` reaches; durable when this returns `Ok`.
+    ///
+    /// # Errors
+    /// As [`Error`] lists.
+    pub async fn submit<C: Command>(&self, by: Scope, command: C) -> Result<Changed<C::Thing>, Error> {
+        self.submit_checked(by, command, Checks::default()).await
+    }
+
+    /// As [`Control::submit`]; refuses with what was found wrong already, while the command was read, too.
+    ///
+    /// # Errors
+    /// As [`Error`] lists.
+    pub async fn submit_checked<C: Command>(
+        &self,
+        by: Scope,
+        command: C,
+        checks: Checks,
+    ) -> Result<Changed<C::Thing>, Error> {
+        self.run(by, command, checks, |command, at, txn| command.apply(at, txn)).await
+    }
+
+    /// As [`Control::submit_checked`], once for each idempotency key: a repetition changes nothing and answers
+    /// [`Changed::Repeated`].
+    ///
+    /// # Errors
+    /// As [`Error`] lists.
+    pub async fn submit_once<C: Repeatable>(
+        &self,
+        by: Scope,
+        command: C,
+        checks: Checks,
+        once: Option<Once>,
+    ) -> Result<Changed<C::Thing>, Error> {
+        self.run(by, command, checks, move |command, at, txn| perform(command, once.as_ref(), at, txn)).await
+    }
+
+    async fn run<C: Command>(
+        &self,
+        by: Scope,
+        mut command: C,
+        mut checks: Checks,
+        apply: impl FnOnce(C, &At<'_>, &mut Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
+    ) -> Result<Changed<C::Thing>, Error> {
+        match (command.reach(), by) {
+            (Reach::Application(app), _) if !by.reaches(app) => return Err(Error::NotFound("application")),
+            (Reach::Everything, Scope::Application(_)) => {
+                return Err(Error::Forbidden("this key is limited to another application"));
+            }
+            _ => {}
+        }
+        command.check(&self.0.rules, &mut checks);
+        checks.finish()?;
+        let (parts, draw, now) = (self.0.clone(), Draw::fresh()?, self.0.engine.now());
+        let change = move |txn: &mut Txn<'_>| {
+            apply(command, &At { by, now, draw: &draw, rules: &parts.rules, seals: &parts.seals }, txn)
+        };
+        Ok(self.0.engine.change(change).await?)
+    }
+
+    /// Takes messages in, durably and all at once: an outcome for each.
+    ///
+    /// # Errors
+    /// As [`Error`] lists; with any but [`Error::StorageFailed`] nothing was taken.
+    pub async fn push(&self, by: Scope, push: PushMessages) -> Result<Vec<IngestOutcome>, Error> {
+        if !by.reaches(push.app) {
+            return Err(Error::NotFound("application"));
+        }
+        Ok(self.0.engine.ingest(push.app, push.messages).await?)
+    }
+
+    /// Bounds and defaults.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
+    /// Opens what was sealed.
+    #[must_use]
+    pub fn seals(&self) -> &Seals {
+        &self.0.seals
+    }
+
+    /// The engine underneath, for queries.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The store underneath, for queries.
+    pub(crate) fn store(&self) -> &SharedStore {
+        self.engine().store()
+    }
+}
+
+/// Does what `command` says to a store that nobody else has open, in one durable write. For commands that seal nothing.
+///
+/// # Errors
+/// As [`Error`] lists.
+pub fn apply_alone<C: Command>(
+    store: &dyn Store,
+    rules: &Rules,
+    now: UnixMs,
+    mut command: C,
+) -> Result<Changed<C::Thing>, Error> {
+    let mut checks = Checks::default();
+    command.check(rules, &mut checks);
+    checks.finish()?;
+    let (draw, seals) = (Draw::fresh()?, Seals::none());
+    let mut txn = Txn::new(store);
+    let changed = command.apply(&At { by: Scope::All, now, draw: &draw, rules, seals: &seals }, &mut txn)?;
+    store.apply(txn.into_parts().0)?;
+    Ok(changed)
+}

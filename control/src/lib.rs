@@ -1,0 +1,27 @@
+//! Every change of the store as a command and every look at it as a query, with the rules on both: what is checked, how
+//! much there may be, how far a key reaches. Knows nothing of HTTP.
+//!
+//! ```text
+//! HTTP, command line ─▶ Control::submit ─▶ scope ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new)
+//! ```
+
+pub mod control;
+
+pub mod command;
+pub mod query;
+
+pub mod checks;
+pub mod error;
+pub mod find;
+pub mod limits;
+pub mod patch;
+pub mod scope;
+pub mod seals;
+
+pub use checks::Checks;
+pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};
+pub use control::Control;
+pub use error::{Error, Wrong};
+pub use limits::{Quotas, Rules};
+pub use patch::Patch;
+pub use scope::Scope;

@@ -1,0 +1,116 @@
+//! Every bound on what callers may set and on how much there may be, in one file, so that the documentation can quote it.
+//!
+//! An operator may change [`Quotas`]; stored formats and clients rely on the constants.
+
+use engine::Engine;
+use engine::config::SecretKind;
+use engine::dispatch::Guard;
+use engine::retry::schedule;
+
+/// How much one application may have, and how many event types all may have together. What is beyond is refused; what was
+/// there before a quota was lowered stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Endpoints of one application.
+    pub endpoints: u32,
+    /// API keys that are limited to one application.
+    pub api_keys: u32,
+    /// Event types of the catalogue, archived ones too.
+    pub event_types: u32,
+    /// Jobs of one application that have more to do.
+    pub running_jobs: u32,
+    /// Jobs of one application that are kept, ended ones too.
+    pub jobs: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Quotas {
+        Quotas { endpoints: 1_000, api_keys: 100, event_types: 10_000, running_jobs: 100, jobs: 10_000 }
+    }
+}
+
+/// What commands are judged by: the operator's bounds and defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// How much of everything there may be.
+    pub quotas: Quotas,
+    /// Judges the URLs of endpoints.
+    pub guard: Guard,
+    /// The kind of secrets that are made.
+    pub secret_kind: SecretKind,
+    /// How long an idempotency key is remembered, in milliseconds.
+    pub idempotency_ms: u64,
+    /// Idempotency keys of one application.
+    pub idempotency_keys: u32,
+}
+
+impl Rules {
+    /// Those of a running engine, and `quotas`.
+    #[must_use]
+    pub fn of(engine: &Engine, quotas: Quotas) -> Rules {
+        let config = engine.config();
+        Rules {
+            quotas,
+            guard: engine.guard().clone(),
+            secret_kind: config.secret_kind,
+            idempotency_ms: config.idempotency_ms,
+            idempotency_keys: config.quotas.idempotency_keys,
+        }
+    }
+}
+
+/// Characters of a uid, an event id or an event type.
+pub const NAME_MAX: usize = 256;
+/// Bytes of the name of an API key.
+pub const KEY_NAME_BYTES_MAX: usize = 200;
+/// Characters of a channel.
+pub const CHANNEL_MAX: usize = 128;
+/// Channels of a message.
+pub const MESSAGE_CHANNELS_MAX: usize = 5;
+/// Tags of a message.
+pub const MESSAGE_TAGS_MAX: usize = 10;
+/// Bytes of a tag.
+pub const TAG_BYTES_MAX: usize = 128;
+/// Bytes of the content type of a raw payload.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// Days that a message may ask its payload to be kept.
+pub const PAYLOAD_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
+/// The same in hours.
+pub const PAYLOAD_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
+/// Channels of an endpoint.
+pub const ENDPOINT_CHANNELS_MAX: usize = 10;
+/// Entries of an endpoint's filter by event type.
+pub const ENDPOINT_EVENT_TYPES_MAX: usize = 100;
+/// Bytes of a name that is only for people.
+pub const LABEL_BYTES_MAX: usize = 512;
+/// Bytes of a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 2_048;
+/// Bytes of the metadata of an application or endpoint as JSON.
+pub const METADATA_BYTES_MAX: usize = 2_048;
+/// Custom headers of an endpoint.
+pub const TARGET_HEADERS_MAX: usize = 32;
+/// Bytes of all custom headers of an endpoint, names and values.
+pub const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
+pub const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
+/// Bytes of an endpoint's own root certificates in PEM.
+pub const CA_PEM_BYTES_MAX: usize = 64 * 1024;
+/// Messages per second, of an endpoint or application.
+pub const RATE_MAX: u32 = 1_000_000;
+/// Signing secrets that stay valid after rotations.
+pub const OLD_SECRETS_MAX: usize = 10;
+/// How long a replaced secret signs when the caller does not say.
+pub const GRACE_PERIOD_DEFAULT_S: u64 = 24 * 3_600;
+/// How long a replaced secret may go on to sign.
+pub const GRACE_PERIOD_MAX_S: u64 = 7 * 24 * 3_600;
+/// Attempts that a retry policy may ask for, and gaps that it may list.
+pub const ATTEMPTS_MAX: u16 = schedule::MAX_ATTEMPTS;
+/// Gaps that a retry schedule may list.
+pub const RETRY_GAPS_MAX: usize = schedule::MAX_SCHEDULE_ENTRIES;
+/// The bounds of a gap that a retry policy may ask for. Never 0: all attempts would be spent on one short outage.
+pub const RETRY_DELAY_MS: std::ops::RangeInclusive<u64> = 1..=schedule::MAX_DELAY_MS;
+/// The bounds of an attempt's deadline.
+pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
+/// Attempts at once that an endpoint may ask for. The engine's own default has the same bound: an endpoint's cursor
+/// names every delivery that is in flight, and must fit in one row.
+pub const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=512;

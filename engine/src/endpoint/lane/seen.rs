@@ -1,0 +1,104 @@
+//! What can be seen of a lane. Nothing here changes it.
+
+use super::Lane;
+use crate::dispatch::Lack;
+use crate::endpoint::breaker::State;
+use model::{Seq, UnixMs};
+
+/// An endpoint whose oldest attempt has been in flight for longer does not keep up.
+const SILENT_MS: u64 = 1_000;
+
+impl Lane {
+    /// Whether nothing is left to do or to remember: its actor may go.
+    #[must_use]
+    pub fn is_idle(&self, now: UnixMs) -> bool {
+        self.backlog.is_clean()
+            && self.retries.is_clean()
+            && self.flights.is_empty()
+            && self.settled.is_empty()
+            && self.expired.is_none()
+            && !self.health_changed
+            && self.disable.is_none()
+            && self.reported == self.backlog.cursor()
+            && (self.policy.disabled || self.breaker_may_be_forgotten(now))
+            && self.slow_down_until <= now
+    }
+
+    /// Whether the stored health says all that the breaker knows: it is closed, or its hold is over.
+    fn breaker_may_be_forgotten(&self, now: UnixMs) -> bool {
+        match self.breaker.state() {
+            State::Closed => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen => false,
+        }
+    }
+
+    /// The thing of ours that was short when an attempt was last due, and since when. None when there is nothing to send.
+    #[must_use]
+    pub fn lacking(&self, now: UnixMs) -> Option<(Lack, UnixMs)> {
+        self.lacking.filter(|_| self.has_work(now))
+    }
+
+    /// Attempts in flight, those included whose rows are being fetched. While there are some, the end of each leads to
+    /// the next question.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether the endpoint answers in time, if not well: its last attempt that ended showed that, and none in flight has
+    /// waited for longer than [`SILENT_MS`]. One that answered well and then went silent is known by the second.
+    #[must_use]
+    pub fn keeps_up(&self, now: UnixMs) -> bool {
+        // Bounded by the window's greatest size; asked only when places are short.
+        self.keeps_up && self.flights.values().all(|flight| now.since_ms(flight.since) <= SILENT_MS)
+    }
+
+    /// The breaker's state, for metrics.
+    #[must_use]
+    pub fn breaker_state(&self) -> State {
+        self.breaker.state()
+    }
+
+    /// Whether deliveries wait on disk, for metrics.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.backlog.is_behind()
+    }
+
+    /// The last position that it knows to have been offered.
+    #[must_use]
+    pub fn offered_upto(&self) -> Seq {
+        self.backlog.offered_upto()
+    }
+
+    /// Bytes that wait in memory.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.backlog.queued_bytes()
+    }
+
+    /// Deliveries and retries that wait in memory.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.backlog.queued(), self.retries.waiting())
+    }
+
+    /// Whether every slot of its window and every ticket is back.
+    #[must_use]
+    pub fn all_slots_back(&self) -> bool {
+        self.window.room() == self.window.limit()
+    }
+
+    /// The position from which on the delivery that waits longest is found, when that is not in memory; for metrics.
+    #[must_use]
+    pub fn oldest_on_disk(&self) -> Option<Seq> {
+        self.backlog.first_on_disk()
+    }
+
+    /// When the delivery that waits longest in memory was accepted, for metrics.
+    #[must_use]
+    pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
+        self.backlog.oldest().map(|event| event.accepted_at)
+    }
+}

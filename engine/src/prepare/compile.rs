@@ -1,0 +1,90 @@
+//! From an endpoint's row to its plan: secrets opened, headers checked, policies filled in with defaults.
+
+use super::filter::Filter;
+use super::headers::fixed_headers;
+use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::sign::SigningKey;
+use crate::config::EngineConfig;
+use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
+use crate::seal::{MasterKey, SealContext, SealPurpose};
+use model::{Endpoint, SealedBytes, SecretBytes, UnixMs};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Compiles plans.
+pub struct Compiler {
+    /// Bounds and defaults.
+    pub config: Arc<EngineConfig>,
+    /// Opens secrets.
+    pub master: Arc<MasterKey>,
+    /// Judges URLs.
+    pub guard: Arc<Guard>,
+}
+
+impl Compiler {
+    /// The plan of an endpoint's row whose URL has this number. Secrets that have expired by `now` are left out.
+    #[must_use]
+    pub fn plan(&self, row: &Endpoint, url_number: u32, now: UnixMs) -> Plan {
+        let config = &self.config;
+        Plan {
+            filter: Filter::of(row),
+            policy: LanePolicy {
+                retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
+                on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
+                disable_after_failing_ms: config.disable_after_failing_ms,
+                rate_limit: row.rate_limit,
+                max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
+                disabled: row.disabled.is_some(),
+            },
+            url_number,
+            timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
+            sending: self.sending(row, now),
+        }
+    }
+
+    fn sending(&self, row: &Endpoint, now: UnixMs) -> Result<Sending, Unmakeable> {
+        let url = self.url(row)?;
+        let keys = self.keys(row, now)?;
+        let custom = self.custom_headers(row)?;
+        let custom = custom.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = fixed_headers(url.authorization(), custom).map_err(Unmakeable::here)?;
+        let own_roots = match &*row.ca_pem {
+            "" => None,
+            pem => Some(OwnRoots::new(pem, &self.config.extra_roots).map_err(Unmakeable::here)?),
+        };
+        let target = Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
+        Ok(Sending { target: Arc::new(target), keys })
+    }
+
+    /// The URL with its user name and password, if it has some.
+    fn url(&self, row: &Endpoint) -> Result<CheckedUrl, Unmakeable> {
+        let Some(sealed) = &row.sealed_user_info else { return Ok(check_url(&row.url, &self.guard)?) };
+        let opened = self.open(row, SealPurpose::UserInfo, sealed)?;
+        let user_info =
+            std::str::from_utf8(opened.expose()).map_err(|_| Unmakeable::here("a user name is not text"))?;
+        Ok(check_url(&join_user_info(&row.url, user_info), &self.guard)?)
+    }
+
+    fn keys(&self, row: &Endpoint, now: UnixMs) -> Result<Vec<TimedKey>, Unmakeable> {
+        let mut keys = Vec::with_capacity(row.secrets.len());
+        for secret in row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)) {
+            let opened = self.open(row, SealPurpose::SigningSecret, &secret.sealed)?;
+            let text =
+                std::str::from_utf8(opened.expose()).map_err(|_| Unmakeable::here("a signing secret is not text"))?;
+            let key = SigningKey::parse(text).map_err(Unmakeable::here)?;
+            keys.push(TimedKey { key, expires_at: secret.expires_at });
+        }
+        if keys.is_empty() { Err(Unmakeable::unsigned()) } else { Ok(keys) }
+    }
+
+    fn custom_headers(&self, row: &Endpoint) -> Result<BTreeMap<String, String>, Unmakeable> {
+        let Some(sealed) = &row.sealed_headers else { return Ok(BTreeMap::new()) };
+        let opened = self.open(row, SealPurpose::Headers, sealed)?;
+        serde_json::from_slice(opened.expose()).map_err(|_| Unmakeable::here("the stored headers are not readable"))
+    }
+
+    fn open(&self, row: &Endpoint, purpose: SealPurpose, sealed: &SealedBytes) -> Result<SecretBytes, Unmakeable> {
+        let context = SealContext { app: row.app, endpoint: row.id, purpose };
+        self.master.open(sealed, context).map_err(Unmakeable::here)
+    }
+}

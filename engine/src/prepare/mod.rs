@@ -1,0 +1,32 @@
+//! Prepare: what one attempt sends, made of its endpoint's [`Plan`] and its event.
+//!
+//! ```text
+//! row ─▶ compile ─▶ Plan ─┐
+//!                 event ──┴─▶ filter ─▶ target ─▶ body ─▶ authorise ─▶ sign ─▶ dispatch
+//! ```
+//! | step | done | today |
+//! |---|---|---|
+//! | filter | before a delivery is an endpoint's: by the router, or when its lane has read the log | types, channels |
+//! | target | for each attempt | the one URL |
+//! | body | for each attempt | the event's bytes |
+//! | authorise | when the plan is compiled | user info of the URL, or a header of the tenant's own |
+//! | sign | for each attempt, last: over what is sent | Standard Webhooks |
+//!
+//! A plan is compiled once for a revision of an endpoint, on its shard's thread: secrets are opened, headers checked, roots
+//! read there, and never for an attempt. Order, rate and retries are its [`LanePolicy`]'s, which the lane keeps to.
+//!
+//! Pure: the time is an argument.
+
+pub mod compile;
+pub mod filter;
+pub mod headers;
+pub mod plan;
+pub mod sign;
+
+pub use compile::Compiler;
+pub use headers::{HeaderError, check_headers};
+pub use plan::{LanePolicy, Plan, Unmakeable};
+pub use sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What one revision of an endpoint means for its attempts.
+
+use super::filter::Filter;
+use super::sign::{SigningKey, stamp};
+use crate::dispatch::{AttemptRequest, Target, TargetError};
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use std::sync::Arc;
+
+/// A plan. Replaced as a whole by that of the next revision, never changed.
+#[derive(Debug)]
+pub struct Plan {
+    /// Which events are for it.
+    pub filter: Filter,
+    /// What its lane keeps to.
+    pub policy: LanePolicy,
+    /// Which of the endpoint's URLs its target has.
+    pub url_number: u32,
+    /// Deadline of one attempt.
+    pub timeout_ms: u32,
+    /// Where to and signed by whom; or why no request can be made, e.g. another master key.
+    pub(super) sending: Result<Sending, Unmakeable>,
+}
+
+/// How requests are made.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) target: Arc<Target>,
+    pub(super) keys: Vec<TimedKey>,
+}
+
+/// A key, and when it is no longer used.
+#[derive(Debug)]
+pub(super) struct TimedKey {
+    pub(super) key: SigningKey,
+    pub(super) expires_at: Option<UnixMs>,
+}
+
+/// What a lane keeps to.
+#[derive(Clone, Debug)]
+pub struct LanePolicy {
+    /// How failures are retried.
+    pub retry: RetryPolicy,
+    /// What a plain 4xx leads to.
+    pub on_client_error: ClientErrorPolicy,
+    /// Failing for this long disables it; 0 never.
+    pub disable_after_failing_ms: u64,
+    /// Deliveries per second.
+    pub rate_limit: Option<u32>,
+    /// Attempts at once.
+    pub max_in_flight: u16,
+    /// Nothing is to be sent.
+    pub disabled: bool,
+}
+
+/// Why no request can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmakeable {
+    /// What each attempt shows.
+    pub outcome: OutcomeClass,
+    /// The same for the attempt history. Never a secret.
+    pub words: String,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// The request of one attempt. `now` is the engine's time, by which keys expire; `wall` is the time that is signed.
+    ///
+    /// # Errors
+    /// When the endpoint's row allows no request, or no key is left to sign with.
+    pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
+        let sending = self.sending.as_ref().map_err(Unmakeable::clone)?;
+        let target = sending.target.clone();
+        let (content_type, body) = body_of(&mut event);
+        if sending.keys_at(now).next().is_none() {
+            return Err(Unmakeable::unsigned());
+        }
+        let id = |out: &mut String| event.append_message_id(out);
+        let stamp = stamp(sending.keys_at(now), id, wall.seconds(), &body);
+        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
+    }
+
+    /// Where requests go to, if any can be made.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Uri> {
+        self.sending.as_ref().ok().map(|sending| sending.target.uri())
+    }
+}
+
+/// The bytes that are sent for an event, and their type when it is not JSON.
+fn body_of(event: &mut Event) -> (Option<HeaderValue>, Bytes) {
+    let content_type = event.content_type().and_then(|text| HeaderValue::try_from(text).ok());
+    (content_type, std::mem::take(&mut event.payload))
+}
+
+impl Sending {
+    fn keys_at(&self, now: UnixMs) -> impl Iterator<Item = &SigningKey> {
+        let valid = move |timed: &&TimedKey| timed.expires_at.is_none_or(|at| at > now);
+        self.keys.iter().filter(valid).map(|timed| &timed.key)
+    }
+}
+
+// === impl Unmakeable ===
+
+impl Unmakeable {
+    /// For a reason that lies here, not with the endpoint.
+    pub(super) fn here(words: impl ToString) -> Unmakeable {
+        Unmakeable { outcome: OutcomeClass::InternalError, words: words.to_string() }
+    }
+
+    /// Nothing is ever sent unsigned.
+    pub(super) fn unsigned() -> Unmakeable {
+        Unmakeable::here("there is no key to sign with")
+    }
+}
+
+impl From<TargetError> for Unmakeable {
+    /// An address that is refused now, though it was allowed when the URL was set, is as good as refused when dialled.
+    fn from(error: TargetError) -> Unmakeable {
+        match error {
+            TargetError::Refused(_) | TargetError::RefusedPort(_) | TargetError::NotHttps => {
+                Unmakeable { outcome: OutcomeClass::Refused, words: error.to_string() }
+            }
+            other => Unmakeable::here(other),
+        }
+    }
+}

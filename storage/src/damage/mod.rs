@@ -1,0 +1,6 @@
+//! What is done about damage: [`flip`] finds a wrong bit, [`salvage`] reads what a damaged store still holds, [`repair`] puts
+//! that into a new store.
+
+pub(crate) mod flip;
+pub mod repair;
+pub(crate) mod salvage;
