@@ -22,7 +22,7 @@ use std::time::Duration;
 use storage::read::Read;
 use storage::tables::{dead_letter, deleted_endpoint, delivery, endpoint, history, job, log, purge};
 use storage::writer::{ChangeError, WriterHandle};
-use storage::{Direction, SharedStore, StoreError, Txn};
+use storage::{Direction, SharedStore, StoreError, Txn, Wanted};
 use tokio::sync::Notify;
 
 /// Deliveries looked at in one chunk.
@@ -141,7 +141,7 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
         JobKind::PurgeApplication => purge_application(txn, &mut row)?,
-        JobKind::PurgeDeadLetters => dead_letters(txn, &mut row, |txn, seq| {
+        JobKind::PurgeDeadLetters => dead_letters(txn, &mut row, dead_letter::want, |txn, seq| {
             dead_letter::remove(txn, target, seq)?;
             Ok(Ok(()))
         })?,
@@ -152,14 +152,16 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
                 job::put(txn, &row)?;
                 return Ok(false);
             }
-            Some(endpoint) if kind == JobKind::RedriveDeadLetters => dead_letters(txn, &mut row, |txn, seq| {
-                let event = log::get_undamaged(txn, target.app, seq)?;
-                if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref()) {
-                    return Ok(Err(reason));
-                }
-                delivery::requeue(txn, target, seq, now)?;
-                Ok(Ok(()))
-            })?,
+            Some(endpoint) if kind == JobKind::RedriveDeadLetters => {
+                dead_letters(txn, &mut row, delivery::want_requeue, |txn, seq| {
+                    let event = log::get_undamaged(txn, target.app, seq)?;
+                    if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref()) {
+                        return Ok(Err(reason));
+                    }
+                    delivery::requeue(txn, target, seq, now)?;
+                    Ok(Ok(()))
+                })?
+            }
             Some(endpoint) => span_of_events(txn, &mut row, &endpoint, now)?,
         },
     };
@@ -192,13 +194,17 @@ fn note(row: &mut Job, seq: Seq, ruling: Result<(), SkipReason>) {
     }
 }
 
-/// A chunk of dead letters, ascending, up to the last there was when the job began.
+/// A chunk of dead letters, ascending, up to the last there was when the job began. `want` names the rows that `each` reads.
 fn dead_letters(
     txn: &mut Txn<'_>,
     row: &mut Job,
+    want: fn(EndpointRef, Seq, &mut Wanted),
     mut each: impl FnMut(&mut Txn<'_>, Seq) -> Result<Result<(), SkipReason>, StoreError>,
 ) -> Result<bool, StoreError> {
     let letters = dead_letter::list(txn, row.target, Some(row.position), CHUNK, Direction::Forward)?;
+    let mut wanted = Wanted::default();
+    letters.iter().for_each(|(seq, _)| want(row.target, *seq, &mut wanted));
+    txn.fetch(wanted)?;
     for (seq, _) in &letters {
         if *seq > row.last {
             return Ok(true);
@@ -221,6 +227,9 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
     }
     let standings = Standings::read(txn, endpoint)?;
     let events = log::read_after(txn, row.target.app, row.position, CHUNK, CHUNK_BYTES)?;
+    let mut wanted = Wanted::default();
+    events.iter().for_each(|event| delivery::want_requeue(row.target, event.seq, &mut wanted));
+    txn.fetch(wanted)?;
     for event in &events {
         if event.seq > row.last {
             return Ok(true);

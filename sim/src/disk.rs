@@ -160,6 +160,10 @@ impl Store for Disk {
         Store::get(&*self.rows, key)
     }
 
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.rows.get_many(keys)
+    }
+
     fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(&*self.rows, start, end, limit, way)
     }

@@ -8,6 +8,7 @@ use crate::read::Read;
 use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
+use foldhash::{HashMap, HashSet};
 use model::{AppId, Endpoint, EndpointRef, Seq};
 
 /// What the engine must be told once a commit is durable.
@@ -63,10 +64,28 @@ impl Growth {
 /// What a transaction collected: its writes, what to tell, and by how much what is retained grows.
 pub type Collected = (Batch, Vec<Change>, Growth);
 
+/// Keys whose rows will be read, for [`Txn::fetch`]. A key that is asked for twice is fetched once.
+#[derive(Debug, Default)]
+pub struct Wanted(HashSet<Vec<u8>>);
+
+impl Wanted {
+    /// The row of this key will be read.
+    pub fn add(&mut self, key: Vec<u8>) {
+        self.0.insert(key);
+    }
+
+    /// All those too.
+    pub(crate) fn add_all(&mut self, others: &Wanted) {
+        self.0.extend(others.0.iter().cloned());
+    }
+}
+
 /// Collected writes over a store.
 pub struct Txn<'a> {
     store: &'a dyn Store,
     outer: Option<&'a Txn<'a>>,
+    /// Rows as the store has them, absent ones included. They stay right: only the holder of a transaction writes to the store.
+    fetched: HashMap<Vec<u8>, Option<Bytes>>,
     batch: Batch,
     changes: Vec<Change>,
     growth: Growth,
@@ -76,19 +95,33 @@ impl<'a> Txn<'a> {
     /// Starts empty.
     #[must_use]
     pub fn new(store: &'a dyn Store) -> Txn<'a> {
-        Txn { store, outer: None, batch: Batch::default(), changes: Vec::new(), growth: Growth::default() }
+        Txn::over(store, None)
+    }
+
+    fn over(store: &'a dyn Store, outer: Option<&'a Txn<'a>>) -> Txn<'a> {
+        let (fetched, batch) = (HashMap::default(), Batch::default());
+        Txn { store, outer, fetched, batch, changes: Vec::new(), growth: Growth::default() }
     }
 
     /// One request's own transaction, which sees what this one holds.
     #[must_use]
     pub fn nested(&self) -> Txn<'_> {
-        Txn {
-            store: self.store,
-            outer: Some(self),
-            batch: Batch::default(),
-            changes: Vec::new(),
-            growth: Growth::default(),
+        Txn::over(self.store, Some(self))
+    }
+
+    /// Reads the rows of these keys in one call of the store and keeps them: whatever reads one of them through this
+    /// transaction, or one nested in it, asks the store no more. A hint: a row that nobody announced is read when it is needed.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn fetch(&mut self, wanted: Wanted) -> Result<(), StoreError> {
+        if wanted.0.is_empty() {
+            return Ok(());
         }
+        let keys: Vec<Vec<u8>> = wanted.0.into_iter().collect();
+        let values = self.store.get_many(&keys)?;
+        self.fetched.extend(keys.into_iter().zip(values));
+        Ok(())
     }
 
     /// Takes over what a nested one collected.
@@ -188,7 +221,25 @@ impl<'a> Txn<'a> {
     /// # Errors
     /// Whatever the store reports.
     pub(crate) fn committed(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Store::get(self.store, key)
+        let mut levels = std::iter::successors(Some(self), |txn| txn.outer);
+        match levels.find_map(|txn| txn.fetched.get(key)) {
+            Some(value) => Ok(value.clone()),
+            None => Store::get(self.store, key),
+        }
+    }
+
+    /// The value of a row that a scan of the store found, as this transaction sees it: none when it has removed the row.
+    pub(crate) fn seen(&self, key: &[u8], found: &Bytes) -> Option<Bytes> {
+        match self.own(key) {
+            Some(Write::Put(value)) => Some(value.clone()),
+            Some(Write::Delete) => None,
+            None => Some(found.clone()),
+        }
+    }
+
+    /// The last write to a key that was collected here, or in a transaction that this one is nested in.
+    fn own(&self, key: &[u8]) -> Option<&Write> {
+        std::iter::successors(Some(self), |txn| txn.outer).find_map(|txn| txn.batch.get(key))
     }
 
     /// Whether nothing was written.
@@ -200,11 +251,10 @@ impl<'a> Txn<'a> {
 
 impl Read for Txn<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match (self.batch.get(key), self.outer) {
-            (Some(Write::Put(value)), _) => Ok(Some(value.clone())),
-            (Some(Write::Delete), _) => Ok(None),
-            (None, Some(outer)) => outer.get(key),
-            (None, None) => Store::get(self.store, key),
+        match self.own(key) {
+            Some(Write::Put(value)) => Ok(Some(value.clone())),
+            Some(Write::Delete) => Ok(None),
+            None => self.committed(key),
         }
     }
 

@@ -33,6 +33,15 @@ impl DiskStore {
     pub(crate) fn new(checkpointer: Checkpointer, writer: Writer, shared: Arc<Shared>, lock: File) -> Self {
         Self { _checkpointer: checkpointer, writer: Mutex::new(writer), erasing: Mutex::new(()), shared, _lock: lock }
     }
+
+    /// The value of `key`. The caller has checked that the store is well.
+    fn get_unchecked(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.shared.layers.get(key) {
+            Some(Write::Put(value)) => Ok(Some(value)),
+            Some(Write::Delete) => Ok(None),
+            None => self.shared.map.get(key).map_err(|error| self.shared.poison.latch(error)),
+        }
+    }
 }
 
 impl Store for DiskStore {
@@ -53,11 +62,12 @@ impl Store for DiskStore {
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.shared.check()?;
-        match self.shared.layers.get(key) {
-            Some(Write::Put(value)) => Ok(Some(value)),
-            Some(Write::Delete) => Ok(None),
-            None => self.shared.map.get(key).map_err(|error| self.shared.poison.latch(error)),
-        }
+        self.get_unchecked(key)
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.shared.check()?;
+        keys.iter().map(|key| self.get_unchecked(key)).collect()
     }
 
     fn scan(

@@ -19,6 +19,7 @@ pub(crate) trait Subject {
 pub(crate) fn run(make: impl Fn() -> Box<dyn Subject>) {
     an_empty_store_is_empty(make().store());
     a_batch_is_visible_once_applied(make().store());
+    many_keys_are_answered_in_their_order(make().store());
     scans_have_half_open_bounds_limits_and_directions(make().store());
     keys_are_ordered_as_unsigned_bytes(make().store());
     prefixes_are_ranges(make().store());
@@ -73,6 +74,31 @@ fn a_batch_is_visible_once_applied(store: &dyn Store) {
     assert_eq!(keys(store, "", "z", 10, Direction::Forward), ["a", "c", "e"]);
     assert_eq!(store.get(b"a").unwrap().unwrap(), "replaced");
     assert!(store.get(b"b").unwrap().is_none());
+}
+
+fn many_keys_are_answered_in_their_order(store: &dyn Store) {
+    store.apply(batch_of(&[("a", "1"), ("b", "2"), ("c", ""), ("d", "4")])).unwrap();
+    let mut batch = batch_of(&[("a", "replaced"), ("e", "5")]);
+    batch.delete("d");
+    store.apply(batch).unwrap();
+    let get = |keys: &[&str]| {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+        let values = store.get_many(&keys).unwrap();
+        for (key, value) in keys.iter().zip(&values) {
+            assert_eq!(*value, store.get(key).unwrap(), "{key:?}");
+        }
+        values
+            .into_iter()
+            .map(|value| value.map(|value| String::from_utf8(value.to_vec()).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let some = |value: &str| Some(value.to_owned());
+    assert_eq!(get(&[]), []);
+    assert_eq!(
+        get(&["e", "never there", "a", "c", "d", "b"]),
+        [some("5"), None, some("replaced"), some(""), None, some("2")]
+    );
+    assert_eq!(get(&["b", "b", "d", "d"]), [some("2"), some("2"), None, None], "a key may come twice");
 }
 
 fn scans_have_half_open_bounds_limits_and_directions(store: &dyn Store) {

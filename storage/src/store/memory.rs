@@ -116,6 +116,12 @@ impl Store for MemoryStore {
         Ok(self.read().rows.get(key).cloned())
     }
 
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.poison.check()?;
+        let state = self.read();
+        Ok(keys.iter().map(|key| state.rows.get(key.as_slice()).cloned()).collect())
+    }
+
     fn scan(
         &self,
         start: &[u8],
@@ -187,6 +193,7 @@ mod tests {
             assert!(matches!(store.apply(one("second")), Err(StoreError::Io { .. })));
             assert!(matches!(store.apply(one("third")), Err(StoreError::Poisoned { .. })));
             assert!(matches!(store.get(b"first"), Err(StoreError::Poisoned { .. })));
+            assert!(matches!(store.get_many(&[]), Err(StoreError::Poisoned { .. })));
             assert!(store.poisoned().unwrap().contains("injected"));
 
             let store = store.restart();

@@ -49,7 +49,7 @@ pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 ///   all of it.
 /// - **Refusals change nothing.** A batch over a limit is refused before anything is written, and does not poison.
 /// - **Errors are final.** After the first I/O error or sign of damage, in a read or a write, the store MUST be poisoned:
-///   every later `apply`, `get` and `scan` fails with [`StoreError::Poisoned`] and touches no file. Nothing is retried:
+///   every later `apply`, `get`, `get_many` and `scan` fails with [`StoreError::Poisoned`] and touches no file. Nothing is retried:
 ///   after a failed fsync the kernel may have dropped the very pages it could not write, and a second one would answer
 ///   "fine". The way on is to stop acknowledging, exit, and open again.
 pub trait Store: Send + Sync + 'static {
@@ -66,6 +66,16 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Every error poisons the store.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// The values of several keys, in their order: each as [`Store::get`] would give it, not all of one moment. For a store that
+    /// is far away it MUST cost one exchange and not one a key. A key may come twice.
+    ///
+    /// The answer holds up to `keys.len() * MAX_VALUE_BYTES` bytes: the caller bounds memory by the keys.
+    ///
+    /// # Errors
+    ///
+    /// Every error poisons the store.
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
     /// The rows with keys in `[start, end)`, at most `limit`: the lowest ones in ascending order ([`Direction::Forward`])
     /// or the highest ones in descending order ([`Direction::Reverse`]). Empty when `start >= end` or `limit` is 0.

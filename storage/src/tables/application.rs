@@ -7,8 +7,13 @@ use crate::read::Read;
 use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_value, scan_rows};
-use crate::txn::{Change, Txn};
+use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
+
+/// The row that [`get`] reads.
+pub(crate) fn want(id: AppId, wanted: &mut Wanted) {
+    wanted.add(application::encode(id));
+}
 
 /// The application of a number.
 ///

@@ -97,17 +97,22 @@ fn all_counts() -> KeyRange {
     KeyRange::prefix(meta::encode(COUNT_PREFIX))
 }
 
+/// The key of the row.
+pub(super) fn row_key(counted: Counted) -> Vec<u8> {
+    meta::encode(&counted.name())
+}
+
 /// The count, if it has a row. No row means none, or not counted yet: a store of an earlier version, or a repaired one.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub(super) fn count(read: &(impl Read + ?Sized), counted: Counted) -> Result<Option<u32>, StoreError> {
-    get_row(read, &meta::encode(&counted.name()), meta::from_value)
+    get_row(read, &row_key(counted), meta::from_value)
 }
 
 /// Sets a count; none has no row.
 pub(super) fn set_count(txn: &mut Txn<'_>, counted: Counted, count: u32) -> Result<(), StoreError> {
-    let key = meta::encode(&counted.name());
+    let key = row_key(counted);
     if count > 0 {
         return put_value(txn, key, meta::to_value(&count));
     }
@@ -141,7 +146,7 @@ pub(super) fn add(txn: &mut Txn<'_>, counted: Counted, delta: i64) -> Result<(),
 pub(super) fn forget_kept(txn: &mut Txn<'_>, app: AppId) -> Result<usize, StoreError> {
     let mut forgotten = 0;
     for counted in [Counted::DeadLetters(app), Counted::IdempotencyKeys(app)] {
-        let key = meta::encode(&counted.name());
+        let key = row_key(counted);
         if txn.get(&key)?.is_some() {
             txn.delete(key);
             forgotten += 1;

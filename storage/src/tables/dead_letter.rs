@@ -12,7 +12,7 @@ use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value, scan};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use bytes::Bytes;
 use model::{AppId, DeadLetter, EndpointRef, Seq, UnixMs};
 
@@ -76,6 +76,12 @@ pub fn count_upto(read: &(impl Read + ?Sized), target: EndpointRef, max: u64) ->
 /// Whatever the store reports.
 pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<u32, StoreError> {
     count::count_kept(read, Counted::DeadLetters(app))
+}
+
+/// The rows that [`put`] and [`remove`] read.
+pub fn want(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
+    wanted.add(dead_letter::encode(target, seq));
+    wanted.add(count::row_key(Counted::DeadLetters(target.app)));
 }
 
 /// Gives a delivery up.

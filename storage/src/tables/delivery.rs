@@ -18,7 +18,7 @@ use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, log};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use model::{
     AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
     UnixMs,
@@ -30,6 +30,11 @@ use model::{
 /// Whatever the store reports.
 pub fn routed(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
     Ok(get_row(read, &rows::routed::encode(app), rows::routed::from_value)?.unwrap_or_default())
+}
+
+/// The row that [`routed`] reads.
+pub(crate) fn want_routed(app: AppId, wanted: &mut Wanted) {
+    wanted.add(rows::routed::encode(app));
 }
 
 /// Moves the mark of [`routed`].
@@ -286,11 +291,18 @@ pub fn expire_pending(
 ) -> Result<u64, StoreError> {
     let before = Some(rows::pending::encode(target, begin));
     let range = rows::pending::of_endpoint(target).beyond(before, Direction::Reverse);
+    let found = txn.scan(&range.start, &range.end, limit, Direction::Forward)?;
+    let mut wanted = Wanted::default();
+    for (key, _) in &found {
+        super::dead_letter::want(target, rows::pending::decode(key)?.1, &mut wanted);
+    }
+    txn.fetch(wanted)?;
     let mut expired = 0;
-    for (key, _) in txn.scan(&range.start, &range.end, limit, Direction::Forward)? {
+    for (key, value) in found {
         let (_, seq) = rows::pending::decode(&key)?;
         // As this transaction sees it: an attempt may just have ended.
-        let Some(row) = pending(txn, target, seq)? else { continue };
+        let Some(value) = txn.seen(&key, &value) else { continue };
+        let row = rows::pending::from_value(&value)?;
         remove_pending(txn, target, seq, row.due);
         let letter = DeadLetter {
             at: now,
@@ -320,6 +332,17 @@ pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) ->
     super::dead_letter::remove(txn, target, seq)?;
     txn.tell(crate::txn::Change::Requeued(target));
     Ok(())
+}
+
+/// The rows that [`requeue`] reads.
+pub fn want_requeue(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
+    want_pending(target, seq, wanted);
+    super::dead_letter::want(target, seq, wanted);
+}
+
+/// The row that [`pending`] reads.
+pub(super) fn want_pending(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
+    wanted.add(rows::pending::encode(target, seq));
 }
 
 /// Removes up to `limit` rows of each kind of a deleted endpoint; answers how many it removed.

@@ -10,12 +10,22 @@ use crate::tables::{get_row, put_retained, remove_retained};
 use crate::txn::{Growth, Txn};
 use model::{AppId, Seq};
 
+/// The key of the row.
+pub(crate) fn row_key(app: AppId, event_id: &str) -> Vec<u8> {
+    event_uid::encode(app, digest(event_id))
+}
+
 /// The position of the event that the tenant calls `event_id`.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Option<Seq>, StoreError> {
-    get_row(read, &event_uid::encode(app, digest(event_id)), event_uid::from_value)
+    get_at(read, &row_key(app, event_id))
+}
+
+/// As [`get`], by the key of the row.
+pub(crate) fn get_at(read: &(impl Read + ?Sized), key: &[u8]) -> Result<Option<Seq>, StoreError> {
+    get_row(read, key, event_uid::from_value)
 }
 
 /// Notes the position of an event that the tenant named.
@@ -23,7 +33,12 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Op
 /// # Errors
 /// Whatever the store reports.
 pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
-    put_retained(txn, event_uid::encode(app, digest(event_id)), event_uid::to_value(&seq), Growth::events)
+    put_at(txn, row_key(app, event_id), seq)
+}
+
+/// As [`put`], by the key of the row.
+pub(crate) fn put_at(txn: &mut Txn<'_>, key: Vec<u8>, seq: Seq) -> Result<(), StoreError> {
+    put_retained(txn, key, event_uid::to_value(&seq), Growth::events)
 }
 
 /// Forgets the name of the event at `seq`; not that of a later event which took the name since.
@@ -32,7 +47,7 @@ pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<()
 /// Whatever the store reports, or a corrupt row.
 pub fn remove(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
     if get(txn, app, event_id)? == Some(seq) {
-        remove_retained(txn, event_uid::encode(app, digest(event_id)), Growth::events)?;
+        remove_retained(txn, row_key(app, event_id), Growth::events)?;
     }
     Ok(())
 }

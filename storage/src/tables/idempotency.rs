@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use model::{AppId, UnixMs};
 
 /// A key that was looked up, and its row if there is one.
@@ -20,12 +20,26 @@ pub struct Found {
     row: Option<Remembered>,
 }
 
+/// The key of the row.
+pub(crate) fn row_key(app: AppId, key: &str) -> Vec<u8> {
+    idempotency::encode(app, digest(key))
+}
+
+/// The row that says how many keys an application has: [`Found::remember`] reads it.
+pub(crate) fn want_count(app: AppId, wanted: &mut Wanted) {
+    wanted.add(count::row_key(Counted::IdempotencyKeys(app)));
+}
+
 /// Looks a key up.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn find(read: &(impl Read + ?Sized), app: AppId, key: &str) -> Result<Found, StoreError> {
-    let key = idempotency::encode(app, digest(key));
+    find_at(read, app, row_key(app, key))
+}
+
+/// As [`find`], by the key of the row.
+pub(crate) fn find_at(read: &(impl Read + ?Sized), app: AppId, key: Vec<u8>) -> Result<Found, StoreError> {
     let row = get_row(read, &key, idempotency::from_value)?;
     Ok(Found { app, key, row })
 }

@@ -106,6 +106,14 @@ fn remove_retained(txn: &mut Txn<'_>, key: impl Into<Bytes>, class: fn(i64) -> G
     Ok(drop_retained(txn, key, &value, class))
 }
 
+/// As [`remove_retained`], of a row that a scan of the store `found`: the store is not asked again.
+fn remove_found(txn: &mut Txn<'_>, key: Bytes, found: &Bytes, class: fn(i64) -> Growth) -> u64 {
+    match txn.seen(&key, found) {
+        Some(value) => drop_retained(txn, key, &value, class),
+        None => 0,
+    }
+}
+
 /// As [`remove_retained`], where the transaction was asked for the row already.
 fn drop_retained(txn: &mut Txn<'_>, key: Bytes, value: &[u8], class: fn(i64) -> Growth) -> u64 {
     let bytes = row_bytes(&key, value);

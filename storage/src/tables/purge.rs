@@ -5,7 +5,7 @@
 use crate::read::Read;
 use crate::rows::{self, KeyKind};
 use crate::store::{Direction, StoreError};
-use crate::tables::{count, remove_retained, scan};
+use crate::tables::{count, remove_found, scan};
 use crate::txn::{Growth, Txn};
 use model::AppId;
 
@@ -23,13 +23,13 @@ pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize,
         let most = if kind == KeyKind::Payload { PAYLOADS_AT_ONCE } else { usize::MAX };
         let rows = scan(txn, &rows::key::of_app(kind, app), most.min(limit - removed), Direction::Forward)?;
         removed += rows.len();
-        for (key, _) in rows {
+        for (key, found) in rows {
             match kind {
                 KeyKind::Event | KeyKind::Payload | KeyKind::EventUid => {
-                    remove_retained(txn, key, Growth::events)?;
+                    remove_found(txn, key, &found, Growth::events);
                 }
                 KeyKind::AttemptFirst | KeyKind::AttemptLater | KeyKind::AttemptLaterBySeq => {
-                    remove_retained(txn, key, Growth::attempts)?;
+                    remove_found(txn, key, &found, Growth::attempts);
                 }
                 _ => txn.delete(key),
             }

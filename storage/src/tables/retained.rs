@@ -8,7 +8,7 @@ use crate::read::Read;
 use crate::rows::meta::{self, Retained};
 use crate::store::StoreError;
 use crate::tables::{get_row, put_value};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use model::UnixMs;
 
 // Names of rows. Persisted: never rename.
@@ -22,6 +22,11 @@ const FORGOTTEN: &str = "attempts_forgotten_before";
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized)) -> Result<Retained, StoreError> {
     Ok(get_row(read, &meta::encode(RETAINED), meta::from_value)?.unwrap_or_default())
+}
+
+/// The row that [`get`] reads.
+pub(crate) fn want(wanted: &mut Wanted) {
+    wanted.add(meta::encode(RETAINED));
 }
 
 /// Notes what is retained: for the writer alone.

@@ -7,8 +7,32 @@ use crate::read::Read;
 use crate::store::StoreError;
 use crate::tables::history::{self, LastRuns};
 use crate::tables::{dead_letter, delivery};
-use crate::txn::Txn;
+use crate::txn::{Txn, Wanted};
 use model::{AttemptRecord, DeadLetterReason, EndpointRef, Seq, Settled, Settlement, Trigger, Verdict};
+
+/// The rows that [`apply`] reads, as far as the settlement alone tells.
+pub fn want(settlement: &Settlement, last_runs: &LastRuns, wanted: &mut Wanted) {
+    let target = settlement.target;
+    let mut first: Option<Seq> = None;
+    for settled in &settlement.settled {
+        match &settled.record {
+            Some(record) if is_first_try(settled, record) => {
+                first = Some(first.map_or(record.seq, |first| first.min(record.seq)));
+            }
+            Some(record) => history::want_later(target, record, wanted),
+            None => {}
+        }
+        if has_row(settled) {
+            delivery::want_pending(target, settled.seq, wanted);
+        }
+        if matches!(settled.verdict, Verdict::DeadLetter(_)) {
+            dead_letter::want(target, settled.seq, wanted);
+        }
+    }
+    if let Some(first) = first {
+        history::want_first(last_runs, target, first, wanted);
+    }
+}
 
 /// Collects the rows of one endpoint's settlement, but for its cursor.
 ///
@@ -18,9 +42,8 @@ pub fn apply(txn: &mut Txn<'_>, last_runs: &mut LastRuns, settlement: &mut Settl
     let target = settlement.target;
     let mut first_tries: Vec<AttemptRecord> = Vec::new();
     for settled in &mut settlement.settled {
-        let first_try = settled.was_due.is_none();
         match settled.record.take() {
-            Some(record) if first_try && record.trigger == Trigger::Scheduled => first_tries.push(record),
+            Some(record) if is_first_try(settled, &record) => first_tries.push(record),
             Some(record) => history::put_later(txn, target, record)?,
             None => {}
         }
@@ -38,12 +61,22 @@ pub fn apply(txn: &mut Txn<'_>, last_runs: &mut LastRuns, settlement: &mut Settl
     Ok(())
 }
 
+/// Whether the record belongs among those that are packed.
+fn is_first_try(settled: &Settled, record: &AttemptRecord) -> bool {
+    settled.was_due.is_none() && record.trigger == Trigger::Scheduled
+}
+
+/// Whether the delivery may have a row, or gets one. On the happy path it has none and is settled by the cursor alone.
+fn has_row(settled: &Settled) -> bool {
+    settled.was_due.is_some() || settled.verdict != Verdict::Done
+}
+
 /// Moves one delivery. A row that says another time than the one this attempt was made for is left alone: someone asked
 /// for the delivery by hand meanwhile, and that attempt is still to come. So is one that was looked for and not found,
 /// but has come since. An index row without its delivery is removed.
 fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) -> Result<(), StoreError> {
     let seq = settled.seq;
-    if settled.was_due.is_none() && settled.verdict == Verdict::Done {
+    if !has_row(settled) {
         return Ok(());
     }
     let row = match settled.was_due {

@@ -2,7 +2,6 @@
 //!
 //! For rows that are not in the order in which they go. Deliberately no pace: who sweeps decides how often.
 
-use crate::read::Read;
 use crate::rows::KeyRange;
 use crate::store::{Direction, StoreError};
 use crate::tables::scan;
@@ -54,7 +53,7 @@ pub(super) fn sweep_rows(
                 false
             }
         };
-        if past && txn.get(key)?.as_ref() == Some(value) {
+        if past && txn.seen(key, value).as_ref() == Some(value) {
             txn.delete(key.clone());
             removed.push((key.clone(), value.clone()));
         }

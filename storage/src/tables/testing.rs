@@ -33,6 +33,10 @@ impl Store for TestStore {
         Store::get(&self.0, key)
     }
 
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.0.get_many(keys)
+    }
+
     fn scan(
         &self,
         start: &[u8],

@@ -6,8 +6,8 @@ use crate::rows::event::block;
 use crate::rows::expunge_at;
 use crate::rows::idempotency::Remembered;
 use crate::store::{INLINE_MAX_BYTES, StoreError};
-use crate::tables::{event_uid, idempotency, log};
-use crate::txn::Txn;
+use crate::tables::{application, delivery, event_uid, idempotency, log};
+use crate::txn::{Txn, Wanted};
 use bytes::Bytes;
 use foldhash::HashMap;
 use model::{AppId, EndpointId, Event, EventMore, Seq, UnixMs};
@@ -67,17 +67,23 @@ impl NewMessage {
     }
 }
 
-/// A message with its fingerprint, if it has an idempotency key: made where it came in, so that no payload is hashed on the
-/// thread that all writes wait for.
+/// A message with the keys of the rows that its texts lead to. Made where it came in, so that nothing is hashed on the thread
+/// that all writes wait for.
 #[derive(Debug)]
 pub(super) struct Marked {
     message: NewMessage,
-    fingerprint: Option<[u8; 16]>,
+    /// For its idempotency key, with the fingerprint of its content.
+    repeat: Option<(Vec<u8>, [u8; 16])>,
+    /// For its event id.
+    name: Option<Vec<u8>>,
 }
 
-impl From<NewMessage> for Marked {
-    fn from(message: NewMessage) -> Marked {
-        Marked { fingerprint: message.idempotency_key.as_ref().map(|_| fingerprint(&message)), message }
+impl Marked {
+    pub(super) fn new(app: AppId, message: NewMessage) -> Marked {
+        let key = message.idempotency_key.as_deref();
+        let repeat = key.map(|key| (idempotency::row_key(app, key), fingerprint(&message)));
+        let name = message.event_id.as_deref().map(|event_id| event_uid::row_key(app, event_id));
+        Marked { message, repeat, name }
     }
 }
 
@@ -153,6 +159,21 @@ impl Ingest {
         self.heads.remove(&app);
     }
 
+    /// The rows that [`Ingest::take_in`] reads of these messages.
+    pub(super) fn want(&self, app: AppId, messages: &[Marked], wanted: &mut Wanted) {
+        if !self.heads.contains_key(&app) {
+            application::want(app, wanted);
+            delivery::want_routed(app, wanted);
+        }
+        if messages.iter().any(|message| message.repeat.is_some()) {
+            idempotency::want_count(app, wanted);
+        }
+        for message in messages {
+            let repeat = message.repeat.iter().map(|(key, _)| key);
+            repeat.chain(&message.name).for_each(|key| wanted.add(key.clone()));
+        }
+    }
+
     /// Gives each message its place and collects its index rows; new events are appended to `events`.
     pub(super) fn take_in(
         &mut self,
@@ -194,12 +215,12 @@ impl Ingest {
         message: Marked,
         now: UnixMs,
     ) -> Result<IngestOutcome, StoreError> {
-        let Marked { message, fingerprint } = message;
-        let key = match (&message.idempotency_key, fingerprint) {
-            (Some(key), Some(fingerprint)) => Some((idempotency::find(txn, app, key)?, fingerprint)),
-            _ => None,
+        let Marked { message, repeat, name } = message;
+        let repeat = match repeat {
+            Some((key, fingerprint)) => Some((idempotency::find_at(txn, app, key)?, fingerprint)),
+            None => None,
         };
-        if let Some((found, fingerprint)) = &key
+        if let Some((found, fingerprint)) = &repeat
             && let Some(row) = found.row(now)
         {
             if row.fingerprint != *fingerprint {
@@ -207,20 +228,20 @@ impl Ingest {
             }
             return Ok(IngestOutcome::Repeated(event(app, row.seq, row.accepted_at, message)));
         }
-        if let Some(event_id) = &message.event_id
-            && event_uid::get(txn, app, event_id)?.is_some()
+        if let Some(name) = &name
+            && event_uid::get_at(txn, name)?.is_some()
         {
             return Ok(IngestOutcome::DuplicateEventId);
         }
-        if let Some((found, fingerprint)) = key {
+        if let Some((found, fingerprint)) = repeat {
             let expires_at = now.plus_ms(self.idempotency_ms);
             let row = Remembered { seq, accepted_at: now, fingerprint, expires_at };
             if !found.remember(txn, &row, self.keys_most)? {
                 return Ok(IngestOutcome::TooManyKeys { most: self.keys_most });
             }
         }
-        if let Some(event_id) = &message.event_id {
-            event_uid::put(txn, app, event_id, seq)?;
+        if let Some(name) = name {
+            event_uid::put_at(txn, name, seq)?;
         }
         let event = event(app, seq, now, message);
         if let Some(at) = event.expunge_at() {
@@ -232,7 +253,7 @@ impl Ingest {
 
 /// Where an application's log ends, if there is such an application.
 fn end_of_log(txn: &Txn<'_>, app: AppId) -> Result<Option<Seq>, StoreError> {
-    let exists = crate::tables::application::get(txn, app)?.is_some();
+    let exists = application::get(txn, app)?.is_some();
     exists.then(|| log::head(txn, app)).transpose()
 }
 

@@ -14,11 +14,15 @@
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
 mod busy;
+mod change;
 mod displaced;
+mod handle;
 mod inbox;
 mod ingest;
 
-pub use inbox::{ChangeError, REQUEST_MAX_BYTES, SETTLED_HIGH_WATER, WriterHandle};
+pub use change::ChangeError;
+pub use handle::WriterHandle;
+pub use inbox::{REQUEST_MAX_BYTES, SETTLED_HIGH_WATER};
 pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 
 use crate::read::SharedStore;
@@ -28,7 +32,7 @@ use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
 use crate::tables::retained;
 use crate::tables::{dead_letter, settle};
-use crate::txn::{Change, Growth, Txn};
+use crate::txn::{Change, Growth, Txn, Wanted};
 use displaced::DisplacedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
@@ -196,6 +200,7 @@ impl<D: Downstream> Writer<D> {
         let store = self.store.clone();
         let mut txn = Txn::new(&*store);
         let mut waiting: Vec<Waiting> = Vec::with_capacity(taken.requests.len());
+        txn.fetch(self.wanted(&taken))?;
         let now = (self.now)();
         let mut events: Vec<Event> = Vec::new();
         for mut settlement in taken.settlements {
@@ -245,6 +250,21 @@ impl<D: Downstream> Writer<D> {
             self.downstream.committed(events, changes, &mut self.progress);
         }
         Ok(())
+    }
+
+    /// The rows that this commit reads, as far as those who ask for it can tell: so the store is asked once, and not for each.
+    fn wanted(&self, taken: &Taken) -> Wanted {
+        let mut wanted = Wanted::default();
+        for settlement in &taken.settlements {
+            settle::want(settlement, &self.last_runs, &mut wanted);
+        }
+        for request in &taken.requests {
+            request.want(&self.ingest, &mut wanted);
+        }
+        if self.retained.is_none() {
+            retained::want(&mut wanted);
+        }
+        wanted
     }
 
     /// Keeps the sum of what is retained, in the commit that changes it.

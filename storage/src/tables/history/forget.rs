@@ -2,12 +2,12 @@
 //!
 //! Deliberately bounded in each step; the caller comes back while there is more.
 
-use crate::read::Read;
 use crate::rows::attempt_first::run::{self, MAX_SPAN};
 use crate::rows::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::store::{Direction, StoreError};
-use crate::tables::{drop_retained, remove_retained, scan};
-use crate::txn::{Growth, Txn};
+use crate::tables::{drop_retained, remove_found, remove_retained, scan};
+use crate::txn::{Growth, Txn, Wanted};
+use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 
 /// What [`forget`] removed.
@@ -37,15 +37,15 @@ pub fn forget(
     let mut forgotten = Forgotten::default();
     let runs = scan(txn, &attempt_first::of_endpoint(target), limit, Direction::Forward)?;
     let may_go = |record: &AttemptRecord| record.started_at < before || record.seq < begin;
-    let mut unread = Vec::new();
+    let mut unread: Vec<(Bytes, Bytes)> = Vec::new();
     let mut all = runs.len() == limit;
-    for (key, _) in &runs {
+    for (key, found) in &runs {
         // As this transaction sees the run: it may have added to it.
-        let Some(value) = txn.get(key)? else { continue };
+        let Some(value) = txn.seen(key, found) else { continue };
         match run::decode(&value) {
             Ok(records) if records.iter().all(may_go) => {
-                for key in unread.drain(..) {
-                    forgotten.bytes += remove_retained(txn, key, Growth::attempts)?;
+                for (key, value) in unread.drain(..) {
+                    forgotten.bytes += drop_retained(txn, key, &value, Growth::attempts);
                 }
                 forgotten.bytes += drop_retained(txn, key.clone(), &value, Growth::attempts);
                 forgotten.attempts += records.len() as u64;
@@ -54,7 +54,7 @@ pub fn forget(
                 all = false;
                 break;
             }
-            Err(_) => unread.push(key.clone()),
+            Err(_) => unread.push((key.clone(), value)),
         }
     }
     forgotten.more = all && forgotten.attempts > 0;
@@ -86,12 +86,23 @@ fn forget_laters(
         let (_, seq, started_at) = attempt_later_by_seq::decode(key)?;
         places.push((started_at, seq));
     }
+    fetch_laters(txn, target, &places)?;
     for (started_at, seq) in places {
         let bytes = remove_later(txn, target, started_at, seq)?;
         forgotten.bytes += bytes;
         forgotten.attempts += u64::from(bytes > 0);
     }
     Ok(())
+}
+
+/// Reads the rows of these further attempts in both of their places, at once.
+fn fetch_laters(txn: &mut Txn<'_>, target: EndpointRef, places: &[(UnixMs, Seq)]) -> Result<(), StoreError> {
+    let mut wanted = Wanted::default();
+    for (started_at, seq) in places {
+        wanted.add(attempt_later::encode(target, *started_at, *seq));
+        wanted.add(attempt_later_by_seq::encode(target, *seq, *started_at));
+    }
+    txn.fetch(wanted)
 }
 
 /// Removes one further attempt from both of its places; answers its bytes, 0 when it was gone.
@@ -119,14 +130,19 @@ pub fn trim(
     let wholly_below = attempt_first::encode(target, Seq(below.0.saturating_sub(MAX_SPAN - 1)));
     let range = attempt_first::of_endpoint(target).beyond(Some(wholly_below), Direction::Reverse);
     let runs = scan(txn, &range, limit, Direction::Forward)?;
-    for (key, _) in &runs {
-        remove_retained(txn, key.clone(), Growth::attempts)?;
+    for (key, found) in &runs {
+        remove_found(txn, key.clone(), found, Growth::attempts);
     }
     let range = attempt_later::of_endpoint(target)
         .beyond(Some(attempt_later::encode(target, before, Seq(0))), Direction::Reverse);
     let laters = scan(txn, &range, limit, Direction::Forward)?;
+    let mut places = Vec::with_capacity(laters.len());
     for (key, _) in &laters {
         let (_, started_at, seq) = attempt_later::decode(key)?;
+        places.push((started_at, seq));
+    }
+    fetch_laters(txn, target, &places)?;
+    for (started_at, seq) in places {
         remove_later(txn, target, started_at, seq)?;
     }
     Ok(runs.len() == limit || laters.len() == limit)

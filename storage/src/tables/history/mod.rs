@@ -22,7 +22,7 @@ use crate::rows::attempt_first::run::{self, MAX_SPAN, RunBuilder, cut};
 use crate::rows::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_retained, replace_retained, scan};
-use crate::txn::{Growth, Txn};
+use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 use std::collections::BTreeMap;
@@ -61,17 +61,29 @@ pub fn put_first(
         (Some((&first, _)), Some(begin)) => open_run(txn, target, begin, first)?,
         _ => None,
     };
-    pack(txn, target, records, open, |begin| last_runs.note(target, begin))
+    pack(txn, target, records, open, |begin, bytes| last_runs.note(target, begin, bytes))
+}
+
+/// The row that [`put_first`] reads for records of which the first is at `first`.
+pub(super) fn want_first(last_runs: &LastRuns, target: EndpointRef, first: Seq, wanted: &mut Wanted) {
+    let begin = last_runs.of(target).filter(|begin| is_in_reach(*begin, first)).unwrap_or(first);
+    wanted.add(attempt_first::encode(target, begin));
+}
+
+/// The rows that [`put_later`] reads.
+pub(super) fn want_later(target: EndpointRef, record: &AttemptRecord, wanted: &mut Wanted) {
+    wanted.add(attempt_later::encode(target, record.started_at, record.seq));
+    wanted.add(attempt_later_by_seq::encode(target, record.seq, record.started_at));
 }
 
 /// Packs records into runs, into `open` first if there is one: a run with its beginning. A record that a run has already
-/// is replaced. `begun` is told where each run begins.
+/// is replaced. `begun` is told where each run begins and how long it is, in bytes.
 fn pack(
     txn: &mut Txn<'_>,
     target: EndpointRef,
     mut rest: BTreeMap<Seq, AttemptRecord>,
     mut open: Option<(Seq, Bytes)>,
-    mut begun: impl FnMut(Seq),
+    mut begun: impl FnMut(Seq, usize),
 ) -> Result<(), StoreError> {
     while let Some((&first, _)) = rest.first_key_value() {
         // A run that begins here already is packed again together with the new records. What then does not fit goes on
@@ -89,20 +101,26 @@ fn pack(
         {
             entry.remove();
         }
-        replace_retained(txn, attempt_first::encode(target, begin), existing, builder.finish(), Growth::attempts)?;
-        begun(begin);
+        let run = builder.finish();
+        begun(begin, run.len());
+        replace_retained(txn, attempt_first::encode(target, begin), existing, run, Growth::attempts)?;
     }
     Ok(())
 }
 
 /// The run that begins at `begin`, if there is one and it may take a record at `first`.
 fn open_run(txn: &Txn<'_>, target: EndpointRef, begin: Seq, first: Seq) -> Result<Option<(Seq, Bytes)>, StoreError> {
-    if first.0.checked_sub(begin.0).is_none_or(|span| span >= MAX_SPAN) {
+    if !is_in_reach(begin, first) {
         return Ok(None);
     }
     // It may have been forgotten since.
     let run = txn.get(&attempt_first::encode(target, begin))?;
     Ok(run.filter(|run| run.len() <= OPEN_RUN_MAX_BYTES).map(|run| (begin, run)))
+}
+
+/// Whether a run that begins at `begin` may hold a record at `seq`.
+fn is_in_reach(begin: Seq, seq: Seq) -> bool {
+    seq.0.checked_sub(begin.0).is_some_and(|span| span < MAX_SPAN)
 }
 
 /// The records of a run that is written again. Damage to them must not stop those who settle: they are lost anyway.
@@ -258,7 +276,7 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     record.response = EXPUNGED.to_vec();
     let begin = attempt_first::decode(&run_key)?.1;
     // Longer than a very short response was: what does not fit any more goes on in a run of its own.
-    pack(txn, target, BTreeMap::from([(seq, record)]), Some((begin, value)), |_| {})?;
+    pack(txn, target, BTreeMap::from([(seq, record)]), Some((begin, value)), |_, _| {})?;
     Ok(true)
 }
 

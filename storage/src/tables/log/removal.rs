@@ -5,8 +5,8 @@
 use crate::rows;
 use crate::rows::event::block::{self, BlockRecord};
 use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
-use crate::tables::{event_uid, remove_retained, scan};
-use crate::txn::{Growth, Txn};
+use crate::tables::{event_uid, remove_found, scan};
+use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AppId, Seq};
 
@@ -52,7 +52,7 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
             let Some(last) = last.filter(|last| *last <= upto && removed.rows < max_rows) else {
                 return Ok(removed);
             };
-            remove_block(txn, app, key, last, &records.unwrap_or_default(), &mut removed)?;
+            remove_block(txn, app, (key, value), last, &records.unwrap_or_default(), &mut removed)?;
             range = range.from(rows::event::encode(app, last.next()));
         }
         if blocks.len() < BLOCKS_PER_SCAN {
@@ -65,12 +65,16 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
 fn remove_block(
     txn: &mut Txn<'_>,
     app: AppId,
-    key: &Bytes,
+    (key, value): (&Bytes, &Bytes),
     last: Seq,
     records: &[BlockRecord],
     removed: &mut LogRemoved,
 ) -> Result<(), StoreError> {
     let first = rows::event::decode(key)?.1;
+    let mut wanted = Wanted::default();
+    let names = records.iter().filter_map(|record| record.event.event_id.as_deref());
+    names.for_each(|event_id| wanted.add(event_uid::row_key(app, event_id)));
+    txn.fetch(wanted)?;
     for record in records {
         if let Some(at) = record.event.expunge_at() {
             txn.delete(rows::expunge_at::encode(at, app, record.event.seq));
@@ -83,12 +87,12 @@ fn remove_block(
     }
     let payloads = rows::payload::of_app(app).from(rows::payload::encode(app, first));
     let payloads = payloads.up_to(rows::payload::encode(app, last));
-    for (payload, _) in scan(txn, &payloads, PAYLOADS_PER_BLOCK_MAX, Direction::Forward)? {
-        let bytes = remove_retained(txn, payload, Growth::events)?;
+    for (payload, found) in scan(txn, &payloads, PAYLOADS_PER_BLOCK_MAX, Direction::Forward)? {
+        let bytes = remove_found(txn, payload, &found, Growth::events);
         removed.bytes += bytes;
         removed.rows += bytes.div_ceil(INLINE_MAX_BYTES as u64).max(1) as usize;
     }
-    removed.bytes += remove_retained(txn, key.clone(), Growth::events)?;
+    removed.bytes += remove_found(txn, key.clone(), value, Growth::events);
     removed.rows += 1;
     removed.events += records.len() as u64;
     Ok(())

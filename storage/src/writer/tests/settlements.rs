@@ -1,6 +1,6 @@
 //! Settlements: never refused, bounded by asking, dropped only for endpoints that are gone.
 
-use super::super::inbox::WriterHandle;
+use super::super::handle::WriterHandle;
 use super::world::{APP, CONFIG, World, message, report};
 use crate::rows::endpoint::VALUE_BYTES_MAX;
 use crate::tables::testing::{plain_endpoint, target};

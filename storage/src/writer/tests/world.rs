@@ -78,6 +78,10 @@ impl Store for GatedStore {
         Store::get(&self.rows, key)
     }
 
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.rows.get_many(keys)
+    }
+
     fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(&self.rows, start, end, limit, way)
     }
@@ -187,10 +191,15 @@ impl World {
     }
 }
 
-/// A writer that commits when it is told to.
-pub(super) fn stepped(store: Arc<MemoryStore>) -> Writer<impl Downstream> {
+/// A writer that commits when it is told to, and knows these endpoints.
+pub(super) fn stepped(
+    store: SharedStore,
+    config: WriterConfig,
+    known: impl IntoIterator<Item = EndpointRef>,
+) -> Writer<impl Downstream> {
     let downstream = Scripted(Arc::new(Notes::default()));
-    Writer::new(store, CONFIG, Progress::default(), downstream, Box::new(|| UnixMs(500)))
+    downstream.0.known.lock().unwrap().extend(known);
+    Writer::new(store, config, Progress::default(), downstream, Box::new(|| UnixMs(500)))
 }
 
 pub(super) fn app(id: AppId) -> Application {

@@ -1,0 +1,248 @@
+//! Access to the writer for those that have something to write, and the lock around what waits for it.
+//!
+//! One mutex around plain queues, held for a push or a swap and never across an await.
+
+use super::WriterConfig;
+use super::busy::Busy;
+use super::change::{ChangeError, ChangeRequest};
+use super::inbox::{Inbox, REQUEST_MAX_BYTES, Refused, Request, Taken};
+use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
+use crate::txn::{Txn, Wanted};
+use model::{AppId, Settlement};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// Access to the writer; cheap to clone.
+#[derive(Clone)]
+pub struct WriterHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: WriterConfig,
+    inbox: Mutex<Inbox>,
+    ready: Condvar,
+    failure: watch::Sender<Option<String>>,
+    applications_version: AtomicU64,
+    busy: Busy,
+}
+
+impl WriterHandle {
+    pub(super) fn new(config: WriterConfig) -> WriterHandle {
+        let shared = Shared {
+            config,
+            inbox: Mutex::new(Inbox::default()),
+            ready: Condvar::new(),
+            failure: watch::Sender::new(None),
+            applications_version: AtomicU64::new(0),
+            busy: Busy::new(),
+        };
+        WriterHandle { shared: Arc::new(shared) }
+    }
+
+    /// The longest step of the writer's thread since the last call, the one that lasts now included.
+    #[must_use]
+    pub fn take_longest_step(&self) -> Duration {
+        self.shared.busy.take_longest()
+    }
+
+    /// Times a step of the writer's.
+    pub(super) fn during<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.shared.busy.during(step)
+    }
+
+    /// Takes messages in. When this returns, each accepted one is on the disk.
+    ///
+    /// # Errors
+    /// [`IngestError::Busy`] and [`IngestError::TooLarge`] at once; the others when the store failed or is closing.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the messages in line: they may be accepted without anyone being told.
+    pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
+        let bytes = messages.iter().map(NewMessage::bytes).sum();
+        if bytes > REQUEST_MAX_BYTES || !messages.iter().all(NewMessage::fits_a_block) {
+            return Err(IngestError::TooLarge);
+        }
+        let (reply, answer) = oneshot::channel();
+        let messages = messages.into_iter().map(|message| Marked::new(app, message)).collect();
+        self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
+            Refused::Busy => IngestError::Busy { retry_after_s: 1 },
+            Refused::Closing => IngestError::ShuttingDown,
+        })?;
+        match self.unless_failed(answer).await {
+            Ok(outcome) => outcome,
+            Err(reason) => Err(IngestError::Store(reason)),
+        }
+    }
+
+    /// Runs a change on the writer thread. When this returns `Ok`, it is on the disk. It reads its rows one by one: one that
+    /// reads many names them, see [`WriterHandle::change_wanting`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Rejected`] with what the change said, in which case nothing was written; else as documented there.
+    ///
+    /// # Panics
+    /// Never. A change that panics is undone and answered as [`ChangeError::Unavailable`]; those that share its commit
+    /// do not notice.
+    pub async fn change<T, E, F>(&self, change: F) -> Result<T, ChangeError<E>>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.change_wanting(Wanted::default(), change).await
+    }
+
+    /// As [`WriterHandle::change`]. The rows of `wanted` are read together with those of all that shares the commit, before any
+    /// of it runs: see [`Txn::fetch`].
+    ///
+    /// # Errors
+    /// As for [`WriterHandle::change`].
+    pub async fn change_wanting<T, E, F>(&self, wanted: Wanted, change: F) -> Result<T, ChangeError<E>>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let change = Box::new(ChangeRequest { change, reply });
+        self.push(Request::Change { wanted, change }).map_err(|refused| match refused {
+            Refused::Busy => ChangeError::Busy,
+            Refused::Closing => ChangeError::Unavailable(self.failed().unwrap_or_else(|| "stopping".to_owned())),
+        })?;
+        match self.unless_failed(answer).await {
+            Ok(result) => result,
+            Err(reason) => Err(ChangeError::Unavailable(reason)),
+        }
+    }
+
+    /// An answer of the writer, or why there will be none. A store that failed may hold the writer for ever.
+    async fn unless_failed<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, String> {
+        tokio::select! {
+            biased;
+            Ok(answer) = answer => Ok(answer),
+            reason = self.failure() => Err(reason),
+        }
+    }
+
+    /// Hands settlements over; never blocks, never refuses. Answers whether more work may be started; if not,
+    /// [`super::Downstream::settlements_taken`] follows, unless the writer has ended: it then drops them, and all that they
+    /// are about is owed again after the next start.
+    pub fn settle(&self, settlements: &mut Vec<Settlement>) -> bool {
+        let mut inbox = self.lock();
+        let room = inbox.settle(settlements, &self.shared.config);
+        self.wake(&mut inbox);
+        room
+    }
+
+    /// Changes with every commit that creates, changes or deletes an application, before anyone is told of it. What was
+    /// read of applications after this was asked holds while the answer is the same.
+    #[must_use]
+    pub fn applications_version(&self) -> u64 {
+        self.shared.applications_version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn applications_changed(&self) {
+        self.shared.applications_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes no more requests; the thread ends once everything taken in is durable.
+    pub fn close(&self) {
+        let mut inbox = self.lock();
+        inbox.closing = true;
+        inbox.writer_waits = true;
+        self.wake(&mut inbox);
+    }
+
+    /// Resolves with the reason when the store fails. Never resolves while all is well.
+    pub async fn failure(&self) -> String {
+        let mut watch = self.shared.failure.subscribe();
+        loop {
+            if let Some(reason) = watch.borrow_and_update().clone() {
+                return reason;
+            }
+            if watch.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The reason why the store failed, if it did.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.shared.failure.borrow().clone()
+    }
+
+    /// Whether anything waits for a commit.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// Requests that wait, with the bytes of their payloads, and settled deliveries that wait.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize, usize) {
+        self.lock().waiting()
+    }
+
+    /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
+    pub(super) fn take(&self) -> Option<Taken> {
+        // Whoever is about to hand something in goes first. On a busy machine more requests share the commit then, which
+        // costs far more than they do; on an idle one this returns at once.
+        std::thread::yield_now();
+        let mut inbox = self.lock();
+        while inbox.is_empty() {
+            if inbox.closing {
+                inbox.ended = true;
+                return None;
+            }
+            inbox.writer_waits = true;
+            inbox = self.shared.ready.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        inbox.writer_waits = false;
+        Some(inbox.take(&self.shared.config))
+    }
+
+    /// The same without waiting: `None` also when there is nothing.
+    pub(super) fn try_take(&self) -> Option<Taken> {
+        let mut inbox = self.lock();
+        (!inbox.is_empty()).then(|| inbox.take(&self.shared.config))
+    }
+
+    /// Puts requests that did not fit the commit back in front.
+    pub(super) fn put_back(&self, requests: VecDeque<Request>) {
+        self.lock().put_back(requests);
+    }
+
+    /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
+    pub fn fail(&self, reason: String) {
+        // In this order: who knows the reason finds that nothing is taken any more.
+        self.closed();
+        self.shared.failure.send_replace(Some(reason));
+    }
+
+    pub(super) fn closed(&self) {
+        self.lock().end();
+    }
+
+    fn push(&self, request: Request) -> Result<(), Refused> {
+        let mut inbox = self.lock();
+        inbox.push(request, &self.shared.config)?;
+        self.wake(&mut inbox);
+        Ok(())
+    }
+
+    fn wake(&self, inbox: &mut MutexGuard<'_, Inbox>) {
+        if std::mem::take(&mut inbox.writer_waits) {
+            self.shared.ready.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing panics while it is held; if something did, the queues are still whole.
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
