@@ -73,12 +73,6 @@ pub const RESERVED: &[Reserved] = &[
         places: &[("storage/src/disk/map", "the embedded map")],
     },
     Reserved {
-        act: "names bincode",
-        words: &["bincode::"],
-        within: "",
-        places: &[("storage/src", "the shape of rows"), ("model/src", "rows that are types of the model")],
-    },
-    Reserved {
         act: "names the actor framework",
         words: &["actix::"],
         within: "",

@@ -118,7 +118,7 @@ pub const ROOMS: &[Room] = &[
     room("storage: writer", &["storage/writer"], "the one thread that writes: group commit", &[]),
     room("storage: tables", &["storage/tables"], "what rows mean together", &[]),
     room("storage: txn", &["storage/txn", "storage/read"], "the writes of a request, and reads that see them", &[]),
-    room("storage: rows", &["storage/keys", "storage/codec", "storage/block"], "the shape of keys and values", &[]),
+    room("storage: rows", &["storage/rows"], "the layout of keys and values", &[]),
     room(
         "storage: disk",
         &["storage/disk"],

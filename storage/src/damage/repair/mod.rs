@@ -31,7 +31,7 @@ use crate::damage::salvage::{self, Finding};
 use crate::disk::open::create::take_lock;
 use crate::disk::open::format::refuse_beyond_repair;
 use crate::disk::{OpenError, OpenOptions};
-use crate::keys;
+use crate::rows;
 use crate::store::{Batch, Store, StoreError, Write};
 
 /// Why a data directory could not be repaired. The damaged store is then as it was.
@@ -126,7 +126,7 @@ fn copy(found: &salvage::Found, store: &dyn Store, report: &mut Report) -> Resul
     let findings = found.rows(|batch: Batch| {
         for (key, write) in batch.iter() {
             if matches!(write, Write::Put(_)) {
-                report.keep(keys::kind_of(key));
+                report.keep(rows::key::kind_of(key));
             }
         }
         store.apply(batch).map_err(CopyError::Write)

@@ -24,7 +24,7 @@ use super::sync::sync;
 use super::writer::Writer;
 use crate::damage::repair::swap;
 use crate::damage::salvage;
-use crate::keys::KeyKind;
+use crate::rows::KeyKind;
 use crate::store::{Poison, StoreError};
 
 /// How to open a store.
