@@ -29,7 +29,7 @@ use self::report::Report;
 use self::swap::Swap;
 use crate::damage::salvage::{self, Finding};
 use crate::disk::open::create::take_lock;
-use crate::disk::open::format::refuse_beyond_repair;
+use crate::disk::open::format::check_damaged;
 use crate::disk::{OpenError, OpenOptions};
 use crate::rows;
 use crate::store::{Batch, Store, StoreError, Write};
@@ -99,8 +99,8 @@ impl Repair {
         if !home.is_dir() {
             return Err(RepairError::NoStore(data_dir));
         }
-        let format_is_readable = refuse_beyond_repair(&home)?;
-        let mut found = salvage::read(&home, self.options.apart).map_err(|source| at(&home, source))?;
+        let format_is_readable = check_damaged(&home)?;
+        let mut found = salvage::read(&home).map_err(|source| at(&home, source))?;
         if !format_is_readable {
             found.findings.push(Finding::Unreadable("FORMAT".into(), 0, 0));
         }
