@@ -119,9 +119,10 @@ impl From<StoreError> for Error {
         match error {
             StoreError::CorruptRow { kind, .. } => Error::Damaged { kind },
             StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => Error::StorageFailed,
-            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
-                Error::Internal
-            }
+            StoreError::ValueTooLarge { .. }
+            | StoreError::KeyLength { .. }
+            | StoreError::KeyReserved
+            | StoreError::BatchTooLarge { .. } => Error::Internal,
         }
     }
 }
