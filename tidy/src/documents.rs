@@ -5,6 +5,7 @@
 
 use crate::answers::{DOCUMENT, quoted};
 use crate::rooms::{Room, render};
+use crate::rust;
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
@@ -66,6 +67,40 @@ pub fn paths(tree: &Tree) -> Vec<String> {
         wrong.extend(gone.map(|path| format!("{document}: `{path}` is not there")));
     }
     wrong
+}
+
+/// Crates of others whose paths documents name.
+const FOREIGN_CRATES: [&str; 3] = ["std", "tokio", "utoipa"];
+
+/// Quoted paths such as `tables::progress` or `Writer::commit` whose last name is nowhere in the module before it.
+#[must_use]
+pub fn modules(tree: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (document, text) in documents(tree) {
+        for path in quoted(text).filter(|word| word.contains("::")) {
+            let parts: Vec<&str> = path.split("::").collect();
+            let is_path = parts.iter().all(|part| !part.is_empty() && part.bytes().all(rust::is_name));
+            if let [.., module, name] = parts[..]
+                && is_path
+                && !FOREIGN_CRATES.contains(&parts[0])
+                && !is_in(tree, module, name)
+            {
+                wrong.push(format!("{document}: there is no `{path}`"));
+            }
+        }
+    }
+    wrong
+}
+
+/// True when a module, a crate or a type called `module` has something called `name`.
+fn is_in(tree: &Tree, module: &str, name: &str) -> bool {
+    let is_type = module.starts_with(|first: char| first.is_ascii_uppercase());
+    tree.rust().any(|(path, file)| {
+        let stem = path.trim_end_matches(".rs").trim_end_matches("/mod").replace('-', "_");
+        let parts: Vec<&str> = stem.split('/').collect();
+        let is_of_it = if is_type { file.code.contains(module) } else { parts.contains(&module) };
+        is_of_it && (parts.last() == Some(&name) || file.code.contains(name))
+    })
 }
 
 /// `folder` and the relative `link` from it.
@@ -251,6 +286,14 @@ mod tests {
             wrong,
             ["README.md: links to docs/c.md, which is not there", "README.md: `server/src/gone.rs` is not there"]
         );
+    }
+
+    #[test]
+    fn modules_that_are_not_there_are_seen() {
+        assert!(modules(&with("`server::settings` `settings::ca_files` `std::fs` `a::b c`")).is_empty());
+        let wrong = modules(&with("`server::gone` `settings::gone` `Gone::listen`"));
+        let expected = ["server::gone", "settings::gone", "Gone::listen"];
+        assert_eq!(wrong, expected.map(|path| format!("README.md: there is no `{path}`")));
     }
 
     #[test]

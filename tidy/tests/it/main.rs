@@ -69,6 +69,7 @@ fn the_table_of_rooms_in_the_document_is_ours() {
 #[test]
 fn links_and_paths_in_documents_lead_somewhere() {
     nothing_is(&documents::paths(&TREE));
+    nothing_is(&documents::modules(&TREE));
 }
 
 #[test]
