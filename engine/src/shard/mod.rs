@@ -27,7 +27,7 @@ pub mod housekeeping;
 pub mod metrics;
 
 pub use core::ShardParts;
-pub use run::{ShardThread, SpawnError, spawn};
+pub use run::{ShardThread, SpawnError, spawn, spawn_with};
 
 #[cfg(test)]
 mod tests;

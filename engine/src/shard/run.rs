@@ -7,7 +7,7 @@ use super::inbox::ShardInbox;
 use super::shell::Shell;
 use super::{housekeeping, report, seats, timers};
 use crate::clock::Clock;
-use crate::dispatch::{DispatchConfig, DispatchSetupError, HttpDispatcher};
+use crate::dispatch::{Dispatch, DispatchConfig, DispatchSetupError, HttpDispatcher};
 use crate::endpoint::actor;
 use crate::stall;
 use std::rc::Rc;
@@ -43,12 +43,11 @@ pub enum SpawnError {
     Thread(#[from] std::io::Error),
 }
 
-/// Starts a shard's thread.
+/// Starts a shard's thread, whose attempts go over HTTP.
 ///
 /// # Errors
 /// As [`SpawnError`] lists.
 pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError> {
-    let inbox = parts.inbox.clone();
     let dispatch = DispatchConfig {
         // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
         // attempts are to find the shard's own limit first, where they wait, and not this one, where they fail.
@@ -62,13 +61,26 @@ pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError>
         ..DispatchConfig::default()
     };
     let dispatcher = HttpDispatcher::new(dispatch, parts.guard.clone())?;
+    Ok(spawn_with(parts, clock, dispatcher)?)
+}
+
+/// Starts a shard's thread, whose attempts are made by `dispatcher`.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn spawn_with(
+    parts: ShardParts,
+    clock: Clock,
+    dispatcher: impl Dispatch + Send + 'static,
+) -> std::io::Result<ShardThread> {
+    let inbox = parts.inbox.clone();
     let thread = std::thread::Builder::new()
         .name(format!("pinion-shard-{}", parts.index))
         .spawn(move || actor::run_on_this_thread(run(parts, clock, dispatcher)))?;
     Ok(ShardThread { inbox, thread })
 }
 
-async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
+async fn run(parts: ShardParts, clock: Clock, dispatcher: impl Dispatch + 'static) {
     let shell = Rc::new(Shell::new(clock, dispatcher));
     let shard = Rc::new(ShardCore::new(parts, Box::new(shell), clock.now()));
     tokio::task::spawn_local(timers::run(shard.clone(), clock));

@@ -11,7 +11,7 @@ use super::core::{Actors, LaneCell, ShardCore};
 use super::workers::{Job, Workers};
 use super::{reads, work};
 use crate::clock::Clock;
-use crate::dispatch::HttpDispatcher;
+use crate::dispatch::Dispatch;
 use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::backlog::LogRead;
 use crate::endpoint::lane::{Action, Fetch};
@@ -32,16 +32,16 @@ const READS_MAX: usize = 8;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The hands of a shard.
-pub(super) struct Shell {
+pub(super) struct Shell<D> {
     clock: Clock,
-    workers: Workers,
+    workers: Workers<D>,
     reads: Arc<Semaphore>,
     /// Empty between two turns; its memory is used again.
     asked: Cell<Vec<Action>>,
 }
 
-impl Shell {
-    pub(super) fn new(clock: Clock, dispatcher: HttpDispatcher) -> Shell {
+impl<D: Dispatch + 'static> Shell<D> {
+    pub(super) fn new(clock: Clock, dispatcher: D) -> Shell<D> {
         Shell {
             clock,
             workers: Workers::new(dispatcher),
@@ -51,7 +51,7 @@ impl Shell {
     }
 }
 
-impl Actors for Rc<Shell> {
+impl<D: Dispatch + 'static> Actors for Rc<Shell<D>> {
     fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
         let in_flight_max = usize::from(cell.plan.borrow().policy.max_in_flight);
         let (shell, shard, cell) = (self.clone(), shard.clone(), cell.clone());
@@ -60,9 +60,9 @@ impl Actors for Rc<Shell> {
     }
 }
 
-impl Shell {
+impl<D: Dispatch + 'static> Shell<D> {
     /// One turn of an endpoint: what happened goes to its lane, and what that asks for is begun.
-    fn turn(self: &Rc<Shell>, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+    fn turn(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
         let now = self.clock.now();
         let mut asked = self.asked.take();
         work::take_input(shard, cell, input, now, &mut asked);

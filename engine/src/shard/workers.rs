@@ -11,7 +11,7 @@
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
-use crate::dispatch::{AttemptResult, Dispatch, HttpDispatcher, Lack};
+use crate::dispatch::{AttemptResult, Dispatch, Lack};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
 use futures_util::FutureExt;
@@ -57,16 +57,16 @@ impl Worker {
 }
 
 /// The tasks of one shard.
-pub(super) struct Workers(Rc<Shared>);
+pub(super) struct Workers<D>(Rc<Shared<D>>);
 
-struct Shared {
-    dispatcher: HttpDispatcher,
+struct Shared<D> {
+    dispatcher: D,
     /// Tasks without work.
     idle: RefCell<Vec<Rc<Worker>>>,
 }
 
-impl Workers {
-    pub(super) fn new(dispatcher: HttpDispatcher) -> Workers {
+impl<D: Dispatch + 'static> Workers<D> {
+    pub(super) fn new(dispatcher: D) -> Workers<D> {
         Workers(Rc::new(Shared { dispatcher, idle: RefCell::default() }))
     }
 
@@ -87,7 +87,7 @@ impl Workers {
     }
 }
 
-async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
+async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, first: Job) {
     let _watch = Watch(&shard);
     let worker = Rc::new(Worker::default());
     let mut job = first;
@@ -104,23 +104,21 @@ async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
     }
 }
 
-async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
+async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
-    let (prepared, url_number) = {
-        let plan = cell.plan.borrow();
-        (plan.prepare(attempt.event, started_at, wall_now()), plan.url_number)
-    };
-    let result = match prepared {
-        Ok(request) => {
-            // Made where it stays: it is some KiB.
-            let attempt = pin!(dispatcher.attempt(request));
-            // A defect in one attempt must not leave its delivery in flight for ever.
-            let caught = AssertUnwindSafe(attempt).catch_unwind().await;
-            caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
+    let url_number = cell.plan.borrow().url_number;
+    let made = async {
+        let prepared = cell.plan.borrow().prepare(attempt.event, started_at, wall_now());
+        match prepared {
+            Ok(request) => dispatcher.attempt(request).await,
+            Err(why) => AttemptResult::unmade(why.outcome, &why.words),
         }
-        Err(why) => unmade(why.outcome, &why.words),
     };
+    // Made where it stays: it is some KiB. A defect in one attempt must not leave its delivery in flight for ever.
+    let caught = AssertUnwindSafe(pin!(made)).catch_unwind().await;
+    let result = caught
+        .unwrap_or_else(|_| AttemptResult::unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"));
     tracing::debug!(
         target: "pinion::attempt",
         app = cell.target.app.0,
@@ -153,17 +151,4 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         lack: result.lack,
     };
     shard.attempt_over(&cell, finished);
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult {
-        outcome,
-        status: 0,
-        retry_after: None,
-        response: words.as_bytes().to_vec(),
-        note: None,
-        duration_ms: 0,
-        lack: None,
-    }
 }
