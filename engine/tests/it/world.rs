@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use engine::prepare::generate_secret;
 use engine::retention::Limits;
-use engine::seal::{MasterKey, SealPurpose};
+use engine::seal::{MasterKey, SealContext, SealPurpose};
 use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage::keys::KeyKind;
+use storage::rows::KeyKind;
 use storage::store::MemoryStore;
 use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, job, log, retained, settle};
 use storage::{Change, Direction, SharedStore, Store, StoreError};
@@ -68,7 +68,8 @@ impl World {
             let id = counter::next_endpoint_id(txn)?;
             let target = EndpointRef { app: APP, endpoint: id };
             let secret = generate_secret(&[7; 24]);
-            let sealed = engine.seal(target, SealPurpose::SigningSecret, secret.as_bytes()).unwrap();
+            let context = SealContext { app: APP, endpoint: id, purpose: SealPurpose::SigningSecret };
+            let sealed = engine.master().seal(secret.as_bytes(), context).unwrap();
             endpoint::put(txn, &row(id, url, policy, EndpointSecret { sealed, expires_at: None }))?;
             Ok::<_, StoreError>(target)
         });
