@@ -47,7 +47,12 @@ pub const ROOMS: &[Room] = &[
         "the HTTP API in Svix's shape: requests in, answers out; no state of its own",
         &[],
     ),
-    room("engine", &["engine/engine"], "puts the parts of a running engine together", &[]),
+    room(
+        "engine",
+        &["engine/node", "engine/partition"],
+        "what a process has once, what a store has once: the parts of a running engine put together",
+        &[],
+    ),
     room(
         "engine: upkeep",
         &["engine/watch", "engine/erasing", "engine/room"],
@@ -104,7 +109,15 @@ pub const ROOMS: &[Room] = &[
     room("engine: retry", &["engine/retry"], "schedule, retry budget, timing wheel", &["storage"]),
     room(
         "engine: basics",
-        &["engine/clock", "engine/fairness", "engine/seal", "engine/observe", "engine/stall"],
+        &[
+            "engine/clock",
+            "engine/fairness",
+            "engine/gauges",
+            "engine/partition_id",
+            "engine/seal",
+            "engine/observe",
+            "engine/stall",
+        ],
         "the clock, shares of tenants, sealed secrets, counting",
         &[],
     ),

@@ -63,7 +63,8 @@ impl Pipeline {
         let progress = Progress::load(&*store).expect("the store can be read");
         let now = Box::new(|| UnixMs(1_000_000));
         let (writer, writer_thread) =
-            storage::writer::spawn(store.clone(), writer_config, progress, router, now).expect("a thread starts");
+            storage::writer::spawn(store.clone(), writer_config, progress, router, now, "writer".to_owned())
+                .expect("a thread starts");
         let shard = shard::start(inbox, store.clone(), writer.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than memory");
         Pipeline { runtime, store, writer, writer_thread, shard, endpoints }

@@ -2,6 +2,7 @@
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
 use super::inbox::{Behind, EndpointChange, News, Question};
+use super::thread_shares::ThreadShares;
 use super::{housekeeping, reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
@@ -9,6 +10,7 @@ use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::{Action, Finished};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::offer::Offer;
+use crate::partition_id::PartitionId;
 use crate::router::Router;
 use crate::seal::MasterKey;
 use crate::waiting::{Waiting, WaitingFor};
@@ -90,8 +92,9 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let router = Router::new(Vec::new(), Arc::default());
     let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
     let parts = ShardParts {
+        partition: PartitionId::default(),
         index: 0,
-        config: EngineConfig { max_in_flight_per_shard: places, ..EngineConfig::default() },
+        config: Arc::new(EngineConfig { max_in_flight_per_shard: places, ..EngineConfig::default() }),
         inbox: Arc::default(),
         store,
         writer: writer.handle(),
@@ -101,7 +104,9 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         seed: 1,
     };
     let actors = ByHand::default();
-    let shard = Rc::new(ShardCore::new(parts, Box::new(actors.clone()), NOW));
+    let config = &parts.config;
+    let thread = ThreadShares::new(config.max_in_flight_per_shard, config.queue_memory_bytes_per_shard);
+    let shard = Rc::new(ShardCore::new(parts, thread, Box::new(actors.clone()), NOW));
     seats::take(&shard, news, NOW);
     let cells = actors.0.take();
     (shard, cells)
