@@ -50,7 +50,7 @@ pub(crate) enum StartError {
     /// The engine.
     #[error("the engine did not start: {0}")]
     Node(#[from] engine::StartError),
-    /// What the store holds.
+    /// The partition over its store.
     #[error("the engine did not start: {0}")]
     Partition(#[from] engine::OpenError),
     /// The runtime lost a thread.
