@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use model::Event;
 use std::hint::black_box;
-use storage::block::{self, BlockBuilder};
+use storage::rows::event::block::{self, BlockBuilder};
 
 /// As many of the events as one block takes, and the block.
 fn block_of(events: &[Event]) -> (usize, Bytes) {

@@ -121,9 +121,10 @@ impl From<StoreError> for Error {
             StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Fenced | StoreError::Corrupt { .. } => {
                 Error::StorageFailed
             }
-            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
-                Error::Internal
-            }
+            StoreError::ValueTooLarge { .. }
+            | StoreError::KeyLength { .. }
+            | StoreError::KeyReserved
+            | StoreError::BatchTooLarge { .. } => Error::Internal,
         }
     }
 }

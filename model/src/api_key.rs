@@ -4,10 +4,9 @@
 
 use crate::id::AppId;
 use crate::time::UnixMs;
-use bincode::{Decode, Encode};
 
 /// One API key as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKeyRow {
     /// SHA-256 of the key's text, its identity. A key is random and long, so that a fast hash is enough.
     pub hash: [u8; 32],

@@ -2,10 +2,9 @@
 
 use crate::id::{AppId, IdKind, IdParts};
 use crate::time::UnixMs;
-use bincode::{Decode, Encode};
 
 /// One tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
     /// Its number.
     pub id: AppId,

@@ -1,14 +1,10 @@
 //! An attempt: one HTTP request for a delivery, and what it showed.
 
-use crate::appended::appended;
 use crate::id::Seq;
 use crate::time::UnixMs;
-use bincode::de::Decoder;
-use bincode::error::DecodeError;
-use bincode::{Decode, Encode};
 
-/// Why an attempt was made. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// First try or retry of the schedule.
     Scheduled,
@@ -16,8 +12,8 @@ pub enum Trigger {
     Manual,
 }
 
-/// What an attempt showed, coarse enough for a metric label. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+/// What an attempt showed, coarse enough for a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutcomeClass {
     /// 2xx.
     Success,
@@ -90,8 +86,8 @@ impl OutcomeClass {
     }
 }
 
-/// A defect of an answer whose status counts all the same. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+/// A defect of an answer whose status counts all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnswerNote {
     /// The status line came, but its headers did not end within the bound.
     HeadTooLong,
@@ -137,7 +133,7 @@ impl AnswerNote {
 }
 
 /// One attempt as the history keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRecord {
     /// The event it was for.
     pub seq: Seq,
@@ -161,22 +157,4 @@ pub struct AttemptRecord {
     pub note: Option<AnswerNote>,
     /// Which of the endpoint's URLs was called, from 0: see `storage::tables::endpoint_url`.
     pub url_number: u32,
-}
-
-impl<Context> Decode<Context> for AttemptRecord {
-    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<AttemptRecord, DecodeError> {
-        Ok(AttemptRecord {
-            seq: Decode::decode(decoder)?,
-            started_at: Decode::decode(decoder)?,
-            duration_ms: Decode::decode(decoder)?,
-            attempt: Decode::decode(decoder)?,
-            trigger: Decode::decode(decoder)?,
-            outcome: Decode::decode(decoder)?,
-            status: Decode::decode(decoder)?,
-            response: Decode::decode(decoder)?,
-            next_attempt_at: Decode::decode(decoder)?,
-            note: appended(decoder)?,
-            url_number: appended(decoder)?,
-        })
-    }
 }

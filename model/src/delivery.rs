@@ -3,20 +3,16 @@
 //! A delivery on the happy path has no row of its own: it is part of its endpoint's [`Cursor`]. Only one that did not
 //! succeed at first try becomes a [`Pending`], and only one that was given up becomes a [`DeadLetter`].
 
-use crate::appended::appended;
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
 use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth};
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
-use bincode::de::Decoder;
-use bincode::error::DecodeError;
-use bincode::{Decode, Encode};
 
 /// How far an endpoint has come in its application's log.
 ///
 /// Everything at or below `upto` is settled or has a row of its own, except the `holes`: deliveries overtaken by later
 /// ones. There are never more holes than attempts in flight at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The highest settled or skipped position.
     pub upto: Seq,
@@ -25,7 +21,7 @@ pub struct Cursor {
 }
 
 /// A delivery that waits for another attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     /// Attempts made so far in this round; 0 when it was asked for by hand and has not been tried.
     pub attempts: u16,
@@ -38,7 +34,7 @@ pub struct Pending {
 }
 
 /// A delivery that was given up. Kept until purged, redriven or past its retention.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// When it was given up.
     pub at: UnixMs,
@@ -52,8 +48,8 @@ pub struct DeadLetter {
     pub last_status: u16,
 }
 
-/// Why a delivery was given up. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// Why a delivery was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterReason {
     /// The retry policy has no further attempt.
     AttemptsExhausted,
@@ -96,25 +92,19 @@ impl DeadLetterReason {
 
 /// A stretch of the log that an endpoint did not get because it was disabled: of its events, those that the endpoint
 /// wanted then are cancelled.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The last position of the stretch; none while it is still growing.
     pub last: Option<Seq>,
     /// Why.
     pub reason: DisabledReason,
-    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None in a row
-    /// of a version that did not keep it.
+    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None where it was
+    /// too long to be kept.
     pub wanted: Option<Wanted>,
 }
 
-impl<Context> Decode<Context> for Gap {
-    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Gap, DecodeError> {
-        Ok(Gap { last: Decode::decode(decoder)?, reason: Decode::decode(decoder)?, wanted: appended(decoder)? })
-    }
-}
-
 /// The filter of an endpoint at some time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Exact names and `prefix.*`; empty means every type.
     pub event_types: Vec<String>,
@@ -132,7 +122,7 @@ impl Wanted {
 
 /// What an endpoint did not get because retention removed events before their turn came: one row, however many there
 /// were. Which of them matched is not known any more, so it counts positions: at most so many deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired {
     /// The first position skipped.
     pub first: Seq,

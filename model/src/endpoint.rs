@@ -1,16 +1,12 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
-use crate::appended::appended;
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::time::UnixMs;
-use bincode::de::Decoder;
-use bincode::error::DecodeError;
-use bincode::{Decode, Encode};
 
 /// A URL of an application with everything that decides what is sent to it and how.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its number.
     pub id: EndpointId,
@@ -61,36 +57,6 @@ pub struct Endpoint {
     pub ca_pem: String,
 }
 
-impl<Context> Decode<Context> for Endpoint {
-    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Endpoint, DecodeError> {
-        Ok(Endpoint {
-            id: Decode::decode(decoder)?,
-            app: Decode::decode(decoder)?,
-            salt: Decode::decode(decoder)?,
-            uid: Decode::decode(decoder)?,
-            url: Decode::decode(decoder)?,
-            description: Decode::decode(decoder)?,
-            event_types: Decode::decode(decoder)?,
-            channels: Decode::decode(decoder)?,
-            rate_limit: Decode::decode(decoder)?,
-            max_in_flight: Decode::decode(decoder)?,
-            timeout_ms: Decode::decode(decoder)?,
-            retry_policy: Decode::decode(decoder)?,
-            on_client_error: Decode::decode(decoder)?,
-            disabled: Decode::decode(decoder)?,
-            active_from: Decode::decode(decoder)?,
-            secrets: Decode::decode(decoder)?,
-            sealed_headers: Decode::decode(decoder)?,
-            metadata: Decode::decode(decoder)?,
-            created_at: Decode::decode(decoder)?,
-            updated_at: Decode::decode(decoder)?,
-            version: appended(decoder)?,
-            sealed_user_info: appended(decoder)?,
-            ca_pem: appended(decoder)?,
-        })
-    }
-}
-
 impl Endpoint {
     /// One that gets every event at no address yet, with no settings of its own: what others are made from.
     #[must_use]
@@ -136,7 +102,7 @@ impl Endpoint {
 }
 
 /// One signing secret of an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSecret {
     /// The secret's text (`whsec_…` or `whsk_…`), sealed.
     pub sealed: SealedBytes,
@@ -145,7 +111,7 @@ pub struct EndpointSecret {
 }
 
 /// Why and since when an endpoint gets nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disabled {
     /// Since when.
     pub at: UnixMs,
@@ -153,8 +119,8 @@ pub struct Disabled {
     pub reason: DisabledReason,
 }
 
-/// Who or what disabled an endpoint. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// Who or what disabled an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisabledReason {
     /// Through the API.
     Operator,
@@ -177,7 +143,7 @@ impl DisabledReason {
 }
 
 /// What is remembered of an endpoint's failures, so that a restart does not start over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// The first failure since the last success.
     pub failing_since: Option<UnixMs>,
@@ -189,38 +155,4 @@ pub struct EndpointHealth {
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,
-}
-
-impl<Context> Decode<Context> for EndpointHealth {
-    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<EndpointHealth, DecodeError> {
-        Ok(EndpointHealth {
-            failing_since: Decode::decode(decoder)?,
-            failing_seen_at: Decode::decode(decoder)?,
-            breaker_open_until: Decode::decode(decoder)?,
-            breaker_openings: Decode::decode(decoder)?,
-            paused_until: appended(decoder)?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::SealedBytes;
-    use bincode::config::standard;
-
-    #[test]
-    fn rows_from_before_a_field_was_added_read_as_ones_without_it() {
-        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
-        let headers = Some(SealedBytes(vec![1, 2, 3]));
-        let row = Endpoint { uid: Some("u".to_owned()), sealed_headers: headers, ..Endpoint::plain(target, UnixMs(5)) };
-        let mut bytes = bincode::encode_to_vec(&row, standard()).unwrap();
-        for field in ["certificates of its own", "a user name", "a version"] {
-            assert_eq!(bytes.pop(), Some(0), "without {field}");
-            assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row.clone(), bytes.len()));
-        }
-        let row = Endpoint { version: Some(3), ..row };
-        let bytes = bincode::encode_to_vec(&row, standard()).unwrap();
-        assert_eq!(bincode::decode_from_slice(&bytes, standard()).unwrap(), (row, bytes.len()));
-    }
 }

@@ -2,12 +2,11 @@
 
 use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq, message_id};
 use crate::time::UnixMs;
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Fields that only some events have. The order of the fields is persisted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+/// Fields that only some events have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventMore {
     /// Words to find it by in lists.
     pub tags: Vec<String>,

@@ -8,7 +8,6 @@
 //! an id of a previous data directory never collide with one of this.
 
 use crate::time::UnixMs;
-use bincode::{Decode, Encode};
 use std::fmt;
 
 /// Crockford's base 32, lower case: no `i`, `l`, `o`, `u`, in ascending byte order so that text sorts as bytes do.
@@ -21,15 +20,15 @@ const TEXT_LEN: usize = 26;
 const MAX_U48: u64 = (1 << 48) - 1;
 
 /// The number of an application (tenant). Given out in order, from 1, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppId(pub u32);
 
 /// The number of an endpoint, unique over all applications. Given out in order, from 1, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub u32);
 
 /// An endpoint with its application: what every row about an endpoint is keyed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointRef {
     /// Whose.
     pub app: AppId,
@@ -38,7 +37,7 @@ pub struct EndpointRef {
 }
 
 /// The position of an event in its application's log: from 1, without gaps, below 2^48. 0 stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
 impl Seq {

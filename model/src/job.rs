@@ -1,14 +1,10 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
-use crate::appended::appended;
 use crate::id::{EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
-use bincode::de::Decoder;
-use bincode::error::DecodeError;
-use bincode::{Decode, Encode};
 
 /// One job. It continues after a restart from where it was.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
@@ -32,27 +28,6 @@ pub struct Job {
     pub looked_at: u64,
     /// Deliveries it left as they are, by reason.
     pub skipped: Skipped,
-}
-
-impl<Context> Decode<Context> for Job {
-    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Job, DecodeError> {
-        let mut job = Job {
-            number: Decode::decode(decoder)?,
-            target: Decode::decode(decoder)?,
-            kind: Decode::decode(decoder)?,
-            status: Decode::decode(decoder)?,
-            position: Decode::decode(decoder)?,
-            last: Decode::decode(decoder)?,
-            affected: Decode::decode(decoder)?,
-            created_at: Decode::decode(decoder)?,
-            updated_at: Decode::decode(decoder)?,
-            looked_at: appended(decoder)?,
-            skipped: appended(decoder)?,
-        };
-        // A job of the version before knows only of those it put in line.
-        job.looked_at = job.looked_at.max(job.affected);
-        Ok(job)
-    }
 }
 
 impl Job {
@@ -81,7 +56,7 @@ impl Job {
     }
 }
 
-/// Why a job left a delivery as it is. The numbers are persisted: never reorder.
+/// Why a job left a delivery as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SkipReason {
     /// It was delivered.
@@ -120,26 +95,25 @@ impl SkipReason {
 }
 
 /// How many deliveries a job left as they are, by [`SkipReason`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Skipped(
-    /// By the number of the reason; reasons at the end that nobody counted are left out.
-    Vec<u64>,
-);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped([u64; SkipReason::ALL.len()]);
 
 impl Skipped {
     /// Counts one.
     pub fn count(&mut self, reason: SkipReason) {
-        let index = reason as usize;
-        if self.0.len() <= index {
-            self.0.resize(index + 1, 0);
-        }
-        self.0[index] = self.0[index].saturating_add(1);
+        self.add(reason, 1);
+    }
+
+    /// Counts several.
+    pub fn add(&mut self, reason: SkipReason, number: u64) {
+        let count = &mut self.0[reason as usize];
+        *count = count.saturating_add(number);
     }
 
     /// How many for this reason.
     #[must_use]
     pub fn of(&self, reason: SkipReason) -> u64 {
-        self.0.get(reason as usize).copied().unwrap_or(0)
+        self.0[reason as usize]
     }
 
     /// How many in all.
@@ -149,8 +123,8 @@ impl Skipped {
     }
 }
 
-/// What a job does. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
     /// Sends again what was accepted in a span of time and given up or cancelled.
     Recover(Span),
@@ -168,8 +142,8 @@ pub enum JobKind {
     PurgeApplication,
 }
 
-/// How a job stands. Persisted: never reorder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// Has more to do.
     Running,
@@ -180,7 +154,7 @@ pub enum JobStatus {
 }
 
 /// A span of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// From when, inclusive.
     pub since: UnixMs,

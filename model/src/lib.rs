@@ -3,8 +3,6 @@
 //! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: what is decided with
 //! these words is decided in `engine`, what is kept of them is kept by `storage`.
 
-mod appended;
-
 pub mod id;
 pub mod time;
 pub mod url;

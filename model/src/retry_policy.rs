@@ -2,10 +2,8 @@
 //!
 //! Deliberately no arithmetic: delays are computed in `engine::retry::schedule`.
 
-use bincode::{Decode, Encode};
-
 /// When, how often and how evenly to try again.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The gap before each further attempt.
     pub spacing: Spacing,
@@ -18,7 +16,7 @@ pub struct RetryPolicy {
 }
 
 /// The gap before the n-th retry (n from 1), before jitter.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spacing {
     /// Listed; the last one repeats if there are more attempts than entries.
     Schedule {
@@ -43,7 +41,7 @@ pub enum Spacing {
 }
 
 /// How a gap `d` is spread so that failures of one moment do not come back in one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
     /// Exactly `d`.
     None,
@@ -56,7 +54,7 @@ pub enum Jitter {
 }
 
 /// What a 4xx that has no meaning of its own leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientErrorPolicy {
     /// Retried like any failure.
     Retry,

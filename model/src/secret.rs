@@ -2,7 +2,6 @@
 //!
 //! Deliberately no cryptography: sealing and opening is in `engine::seal`.
 
-use bincode::{Decode, Encode};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -31,7 +30,7 @@ impl fmt::Debug for SecretBytes {
 }
 
 /// A secret encrypted for the disk: nonce, ciphertext and tag in one. Its meaning is bound to its endpoint.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedBytes(pub Vec<u8>);
 
 impl fmt::Debug for SealedBytes {

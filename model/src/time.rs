@@ -2,11 +2,10 @@
 //!
 //! Deliberately not a clock: reading one is for shells. Monotonic time, which schedules sleeps, never leaves `engine`.
 
-use bincode::{Decode, Encode};
 use std::fmt;
 
 /// Milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMs(pub u64);
 
 impl UnixMs {

@@ -3,7 +3,7 @@
 //! Only its shape is here. Each command has a module of its own.
 
 use crate::config::{self, Settings};
-use crate::key_command::ApiUrl;
+use crate::key_command::url::ApiUrl;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;

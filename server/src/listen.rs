@@ -12,6 +12,7 @@ mod handshake;
 mod places;
 mod reload;
 mod request_id;
+mod serve;
 mod timed_io;
 mod tls;
 mod unread;
@@ -223,9 +224,14 @@ async fn run<P: GracefulConnection>(
 ) where
     P::Error: Display,
 {
-    if let Err(error) = connection::serve(protocol, &permit, stopping, limit).await {
+    if let Err(error) = serve::serve(protocol, &permit, stopping, limit).await {
         tracing::debug!(listener = name, %error, "a connection ended early");
     }
+}
+
+/// The time of a listener's clock: milliseconds since its `epoch`.
+fn ms_since(epoch: tokio::time::Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The service that answers the requests of one connection.

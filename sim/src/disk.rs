@@ -6,10 +6,10 @@ use crate::plant::Plant;
 use bytes::Bytes;
 use model::{Job, Skipped};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use storage::keys::KeyKind;
+use storage::rows::{self, KeyKind};
 use storage::store::memory::FaultOutcome;
 use storage::store::{MemoryStore, Write};
-use storage::{Batch, Direction, Store, StoreError, codec};
+use storage::{Batch, Direction, Store, StoreError};
 
 /// One commit in so many is struck by a planted bug.
 const STRUCK_EVERY: u64 = 5;
@@ -126,8 +126,8 @@ fn without_skipped(batch: &Batch) -> Batch {
     for (key, write) in batch.iter() {
         match write {
             Write::Put(value) if key.first() == Some(&(KeyKind::Job as u8)) => {
-                let row = codec::decode("job", value).map(|row| Job { skipped: Skipped::default(), ..row });
-                left.put(key.clone(), row.map_or(value.clone(), |row| codec::encode(&row)));
+                let row = rows::job::from_value(value).map(|row| Job { skipped: Skipped::default(), ..row });
+                left.put(key.clone(), row.map_or(value.clone(), |row| rows::job::to_value(&row)));
             }
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),

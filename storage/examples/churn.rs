@@ -10,8 +10,8 @@ use model::{AppId, AttemptRecord, EndpointId, EndpointRef, Event, OutcomeClass, 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::disk::OpenOptions;
+use storage::rows::meta::Retained;
 use storage::tables::history::{self, LastRuns};
-use storage::tables::retained::Retained;
 use storage::tables::{event_uid, log};
 use storage::{Store, StoreError, Txn};
 
@@ -32,7 +32,7 @@ impl<S: Store> Churn<S> {
         let mut txn = Txn::new(&self.store);
         work(&mut txn)?;
         let (batch, _, growth) = txn.into_parts();
-        self.retained = self.retained.grown(growth);
+        self.retained = self.retained.grown(growth.events, growth.attempts);
         self.store.apply(batch)
     }
 

@@ -1,7 +1,7 @@
 //! Where a byte reaches the disk, and what it means there.
 //!
 //! Bottom up: [`store`] is the contract of an ordered key-value map with atomic durable batches; [`disk`] keeps one in a
-//! data directory, [`damage`] saves what is left of it when the disk did not; [`keys`] and [`codec`] give rows a shape;
+//! data directory, [`damage`] saves what is left of it when the disk did not; [`rows`] gives every row its layout;
 //! [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one thread that makes them durable. It knows
 //! nothing of HTTP, sockets or when to retry.
 
@@ -11,10 +11,8 @@ pub mod disk;
 
 pub mod damage;
 
-pub mod block;
-pub mod codec;
-pub mod keys;
 pub mod read;
+pub mod rows;
 pub mod txn;
 
 pub mod tables;

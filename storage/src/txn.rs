@@ -4,8 +4,8 @@
 //! share one commit. Deliberately no rollback of a part: a request collects into a transaction of its own
 //! ([`Txn::nested`]) that is merged only when it succeeded.
 
-use crate::keys::KeyRange;
 use crate::read::Read;
+use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use model::{AppId, Endpoint, EndpointRef, Seq};

@@ -1,34 +1,27 @@
 //! Arrows between rooms: each room uses only rooms below it. They are read from `Cargo.toml` and from the paths in the code.
 
 use crate::rooms::{Room, room_of};
-use crate::rust;
 use crate::tree::Tree;
+use crate::uses::{self, Use};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// An arrow: a room uses another at a place.
-#[derive(Debug)]
-struct Arrow {
-    from: usize,
-    to: usize,
-    place: String,
-}
 
 /// Faults of the arrows of `tree`.
 #[must_use]
-pub fn check(tree: &Tree, rooms: &[Room], upward: &[(&str, &str, &str)]) -> Vec<String> {
-    let crates = crates(tree);
-    let (mut wrong, mut arrows) = (manifests(tree, rooms, &crates), Vec::new());
+pub fn check(tree: &Tree, uses: &[Use], rooms: &[Room], upward: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut wrong = manifests(tree, rooms, &uses::crates(tree));
     let mut needed = BTreeSet::new();
-    for (path, file) in tree.rust() {
-        let Some(module) = module_of(path) else { continue };
-        match room_of(rooms, &module) {
-            Some(from) => arrows.extend(code_arrows(tree, rooms, &crates, path, &module, from, &file.product)),
-            None if is_root(&module) => {}
-            None => wrong.push(format!("{path}: is in no room; name its module in tidy/src/rooms.rs")),
+    for (path, _) in tree.rust() {
+        let module = uses::module_of(path).filter(|module| !uses::is_root(module));
+        if module.is_some_and(|module| room_of(rooms, &module).is_none()) {
+            wrong.push(format!("{path}: is in no room; name its module in tidy/src/rooms.rs"));
         }
     }
-    for Arrow { from, to, place } in arrows {
-        let (from, to, is_up) = (&rooms[from], &rooms[to], to < from);
+    for Use { path, line, from, to } in uses {
+        let (Some(from), Some(to)) = (room_of(rooms, from), room_of(rooms, to)) else { continue };
+        if from == to {
+            continue;
+        }
+        let (from, to, is_up, place) = (&rooms[from], &rooms[to], to < from, format!("{path}:{line}"));
         let key = (from.name, to.name);
         let is_excused = upward.iter().any(|(one, other, _)| key == (*one, *other));
         if is_up && is_excused {
@@ -49,12 +42,6 @@ pub fn check(tree: &Tree, rooms: &[Room], upward: &[(&str, &str, &str)]) -> Vec<
 fn is_avoided(from: &Room, to: &Room) -> bool {
     let its_crate = |avoided: &str| to.modules.iter().all(|module| module.split('/').next() == Some(avoided));
     from.avoids.iter().any(|avoided| *avoided == to.name || its_crate(avoided))
-}
-
-/// The crates of the tree, by the name that code gives them.
-fn crates(tree: &Tree) -> BTreeMap<String, String> {
-    let manifests = tree.files().filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"));
-    manifests.map(|folder| (folder.replace('-', "_"), folder.to_owned())).collect()
 }
 
 /// Faults of the `[dependencies]` of each crate: one that is above it, or that its lowest room avoids. The rooms that are
@@ -91,75 +78,6 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `engine/router/routes` for `engine/src/router/routes.rs`; `None` for what is not below a `src` or `benches`.
-fn module_of(path: &str) -> Option<String> {
-    let (folder, rest) = path.split_once("/src/").or_else(|| path.split_once("/benches/"))?;
-    let stem = rest.trim_end_matches(".rs");
-    let module = stem.strip_suffix("/mod").unwrap_or(stem);
-    Some(format!("{folder}/{module}"))
-}
-
-fn is_root(module: &str) -> bool {
-    ["/lib", "/main"].iter().any(|name| module.ends_with(name))
-}
-
-fn code_arrows(
-    tree: &Tree,
-    rooms: &[Room],
-    crates: &BTreeMap<String, String>,
-    path: &str,
-    module: &str,
-    from: usize,
-    product: &str,
-) -> Vec<Arrow> {
-    let mut roots: Vec<&str> = crates.keys().map(String::as_str).collect();
-    roots.extend(["crate", "super"]);
-    let here: Vec<&str> = module.split('/').collect();
-    let mut arrows = Vec::new();
-    for (at, parts) in rust::paths(product, &roots) {
-        let ups = parts.iter().take_while(|part| **part == "super").count();
-        let mut whole: Vec<&str> = match parts[0] {
-            "crate" => vec![here[0]],
-            "super" => here[..here.len().saturating_sub(ups).max(1)].to_vec(),
-            name => crates.get(name).map(|folder| vec![folder.as_str()]).unwrap_or_default(),
-        };
-        whole.extend(&parts[ups.max(1)..]);
-        let Some(to) = resolve(tree, &whole, 0).and_then(|to| room_of(rooms, &to)) else { continue };
-        if to != from {
-            arrows.push(Arrow { from, to, place: format!("{path}:{}", rust::line(product, at)) });
-        }
-    }
-    arrows
-}
-
-/// The module that holds the item at a path: the longest beginning that is a file, or where `lib.rs` takes the name from.
-fn resolve(tree: &Tree, path: &[&str], depth: usize) -> Option<String> {
-    let folder = path[0];
-    for length in (2..=path.len()).rev() {
-        let inner = path[1..length].join("/");
-        if [".rs", "/mod.rs"].iter().any(|ending| tree.text(&format!("{folder}/src/{inner}{ending}")).is_some()) {
-            return Some(format!("{folder}/{inner}"));
-        }
-    }
-    // A name of the crate itself: follow its `pub use`, once.
-    let lib = tree.text(&format!("{folder}/src/lib.rs"))?;
-    let wanted = path.get(1)?;
-    if depth > 0 {
-        return None;
-    }
-    let code = rust::code(lib);
-    for statement in code.split("pub use ").skip(1) {
-        let statement = format!("crate::{}", statement.split(';').next().unwrap_or_default());
-        for (_, parts) in rust::paths(&statement, &["crate"]) {
-            if parts.last() == Some(wanted) {
-                let whole: Vec<&str> = [folder].into_iter().chain(parts[1..].iter().copied()).collect();
-                return resolve(tree, &whole, depth + 1);
-            }
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +100,8 @@ mod tests {
         ];
         let mut all: BTreeMap<&str, &str> = files.into_iter().collect();
         all.extend(extra.iter().copied());
-        check(&Tree::of(all), ROOMS, upward)
+        let tree = Tree::of(all);
+        check(&tree, &uses::all(&tree), ROOMS, upward)
     }
 
     #[test]

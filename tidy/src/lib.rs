@@ -9,7 +9,11 @@ pub mod rust;
 
 pub mod rooms;
 
+pub mod uses;
+
 pub mod arrows;
+
+pub mod circles;
 
 pub mod reserved;
 

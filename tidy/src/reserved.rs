@@ -61,6 +61,7 @@ pub const RESERVED: &[Reserved] = &[
             ("engine/src/seal/mod.rs", "nonces of sealed secrets"),
             ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("admin-api/src/auth/key.rs", "API keys"),
+            ("control/src/command/mod.rs", "signing secrets and keys that a command makes"),
             ("admin-api/src/state.rs", "signing secrets"),
             ("server/src/keys.rs", "the root key and the master key"),
         ],
@@ -70,16 +71,6 @@ pub const RESERVED: &[Reserved] = &[
         words: &["::sled::", "sled::"],
         within: "",
         places: &[("storage/src/disk/map", "the embedded map")],
-    },
-    Reserved {
-        act: "names bincode",
-        words: &["bincode::"],
-        within: "",
-        places: &[
-            ("storage/src", "the shape of rows"),
-            ("model/src", "rows that are types of the model"),
-            ("admin-api/src/routes/rows.rs", "a job's settings as a row"),
-        ],
     },
     Reserved {
         act: "names the actor framework",

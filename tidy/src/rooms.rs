@@ -27,7 +27,7 @@ const fn room(
 }
 
 /// Every crate of the product.
-const ALL: &[&str] = &["server", "admin-api", "engine", "storage", "model"];
+const ALL: &[&str] = &["server", "admin-api", "control", "engine", "storage", "model"];
 
 /// The rooms, top to bottom.
 pub const ROOMS: &[Room] = &[
@@ -47,6 +47,7 @@ pub const ROOMS: &[Room] = &[
         "the HTTP API in Svix's shape: requests in, answers out; no state of its own",
         &[],
     ),
+    room("control", &["control"], "commands that change the store, queries that read it, and the rules on both", &[]),
     room(
         "engine",
         &["engine/node", "engine/partition"],
@@ -130,7 +131,7 @@ pub const ROOMS: &[Room] = &[
     room("storage: writer", &["storage/writer"], "the one thread that writes: group commit", &[]),
     room("storage: tables", &["storage/tables"], "what rows mean together", &[]),
     room("storage: txn", &["storage/txn", "storage/read"], "the writes of a request, and reads that see them", &[]),
-    room("storage: rows", &["storage/keys", "storage/codec", "storage/block"], "the shape of keys and values", &[]),
+    room("storage: rows", &["storage/rows"], "the layout of keys and values", &[]),
     room(
         "storage: disk",
         &["storage/disk"],

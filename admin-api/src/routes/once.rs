@@ -16,7 +16,8 @@ use bytes::Bytes;
 use model::{AppId, Seq, UnixMs};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use storage::tables::idempotency::{self, Row};
+use storage::rows::idempotency::Remembered;
+use storage::tables::idempotency;
 use storage::txn::Txn;
 
 /// Bytes of a request's fingerprint.
@@ -95,8 +96,12 @@ impl Once {
     /// # Errors
     /// 429 when there are as many keys as there may be: then nothing is done.
     fn remember(&self, txn: &mut Txn<'_>, number: u64) -> Result<(), ApiError> {
-        let row =
-            Row { seq: Seq(number), accepted_at: self.now, fingerprint: self.fingerprint, expires_at: self.expires_at };
+        let row = Remembered {
+            seq: Seq(number),
+            accepted_at: self.now,
+            fingerprint: self.fingerprint,
+            expires_at: self.expires_at,
+        };
         match idempotency::find(txn, self.scope, &self.key)?.remember(txn, &row, self.keys_most)? {
             true => Ok(()),
             false => Err(ApiError::too_many_keys(self.keys_most)),

@@ -4,7 +4,7 @@ use crate::harness::{Api, column, place, target};
 use model::{Pending, Trigger, UnixMs};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use storage::keys::expunge_at;
+use storage::rows::expunge_at;
 use storage::tables::{delivery, expunge};
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use crate::error::Error;
 use model::{AppId, Seq};
 use sha2::{Digest, Sha256};
 use storage::Txn;
-use storage::tables::idempotency::{self, Row};
+use storage::rows::idempotency::Remembered;
+use storage::tables::idempotency;
 
 /// Bytes of a request's fingerprint.
 const FINGERPRINT_LEN: usize = 16;
@@ -85,7 +86,7 @@ pub(crate) fn perform<C: Repeatable>(
     let (Changed::Created(thing) | Changed::Updated { new: thing, .. } | Changed::Deleted(thing)) = &changed else {
         return Ok(changed);
     };
-    let row = Row {
+    let row = Remembered {
         seq: Seq(C::number(thing)),
         accepted_at: at.now,
         fingerprint: once.fingerprint,

@@ -15,6 +15,7 @@ use crate::gauges::{Part, Said};
 use metrics::Counter;
 use model::{DeadLetterReason, UnixMs, metric};
 use std::time::{Duration, Instant};
+use storage::rows::meta::Retained;
 use storage::tables::retained;
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{SharedStore, StoreError};
@@ -134,7 +135,7 @@ impl Janitor {
         }
     }
 
-    fn retained(&mut self) -> Result<retained::Retained, Over> {
+    fn retained(&mut self) -> Result<Retained, Over> {
         let retained = retained::get(&*self.store).map_err(|error| failed(&error))?;
         self.counters.events_retained.set(retained.events as f64);
         self.counters.attempts_retained.set(retained.attempts as f64);

@@ -28,7 +28,7 @@ pub use step::{Step, Sweep, Tally};
 
 use model::{AppId, UnixMs};
 use std::collections::BTreeSet;
-use storage::tables::retained::Retained;
+use storage::rows::meta::Retained;
 
 /// No rest between two rounds is shorter.
 const SHORT_REST_MS: u64 = 50;

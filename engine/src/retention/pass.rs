@@ -6,7 +6,7 @@
 use super::Cutoffs;
 use super::step::{ROWS_PER_STEP, Step, Sweep};
 use model::{AppId, EndpointRef, Seq, UnixMs};
-use storage::keys::KeyKind;
+use storage::rows::KeyKind;
 use storage::tables::sweep::SweepPosition;
 use storage::tables::{log, purge};
 use storage::{Store, StoreError, Txn};

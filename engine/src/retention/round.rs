@@ -7,7 +7,7 @@ use super::relief::{self, Relief};
 use super::step::{Step, Tally};
 use super::{Cutoffs, Limits};
 use model::UnixMs;
-use storage::tables::retained::Retained;
+use storage::rows::meta::Retained;
 use storage::{Store, StoreError};
 
 /// One round.

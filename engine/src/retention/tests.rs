@@ -15,6 +15,8 @@ use model::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
+use storage::rows::idempotency::Remembered;
+use storage::rows::meta::Retained;
 use storage::store::MemoryStore;
 use storage::tables::history::{self, LastRuns};
 use storage::tables::{dead_letter, delivery, event_uid, idempotency, job, log, retained};
@@ -39,7 +41,7 @@ impl World {
         let mut txn = Txn::new(&self.store);
         let result = work(&mut txn).unwrap();
         let (batch, _, growth) = txn.into_parts();
-        self.retained = self.retained.grown(growth);
+        self.retained = self.retained.grown(growth.events, growth.attempts);
         self.store.apply(batch).unwrap();
         result
     }
@@ -359,8 +361,7 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
     world.write(|txn| {
         let fingerprint = [0; 16];
         for (key, expires_at) in [("old", 99 * HOUR), ("young", 101 * HOUR)] {
-            let row =
-                idempotency::Row { seq: Seq(1), accepted_at: UnixMs(1), fingerprint, expires_at: UnixMs(expires_at) };
+            let row = Remembered { seq: Seq(1), accepted_at: UnixMs(1), fingerprint, expires_at: UnixMs(expires_at) };
             assert!(idempotency::find(txn, AppId(1), key)?.remember(txn, &row, 9)?);
         }
         for (number, status, updated_at) in

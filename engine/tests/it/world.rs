@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage::keys::KeyKind;
+use storage::rows::KeyKind;
 use storage::store::MemoryStore;
 use storage::tables::{application, counter, dead_letter, delivery, endpoint, history, job, log, retained, settle};
 use storage::{Change, Direction, SharedStore, Store, StoreError};

@@ -11,9 +11,9 @@
 
 mod offline;
 mod running;
-mod url;
+pub(crate) mod url;
 
-pub(crate) use self::url::ApiUrl;
+use self::url::ApiUrl;
 
 use self::running::RunningServer;
 use crate::cli::KeyAction;

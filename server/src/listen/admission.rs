@@ -2,7 +2,8 @@
 //!
 //! The lock is held for a choice, never across an await, and no request takes it.
 
-use super::connection::{Connection, ms_since};
+use super::connection::Connection;
+use super::ms_since;
 use super::places::{Number, Origin, Places};
 use super::request_id::RequestIds;
 use super::wrong_keys::WrongKeys;

@@ -3,7 +3,7 @@
 //! A line of the log names the address and the request's id, never the key. There is one line a second at most, so that a
 //! stranger cannot fill the disk.
 
-use super::connection::ms_since;
+use super::ms_since;
 use http::HeaderValue;
 use model::metric;
 use std::net::SocketAddr;

@@ -296,7 +296,7 @@ fn a_store_that_cannot_be_right_is_refused_by_its_path_and_left_as_it_is() {
     let format = store.join("FORMAT");
     let good = std::fs::read(&format).unwrap();
 
-    for (content, said) in [("pinion-store\n4\n", "4"), ("pinion-store\n99\n", "99")] {
+    for (content, said) in [("pinion-store\n3\n", "an older version"), ("pinion-store\n99\n", "99")] {
         std::fs::write(&format, content).unwrap();
         expect_names(&refusal(&server), &format, said);
         assert_eq!(std::fs::read_to_string(&format).unwrap(), content);

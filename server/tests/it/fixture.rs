@@ -206,21 +206,13 @@ fn is_read_and_goes_on(name: &str) {
 }
 
 #[test]
-fn a_store_of_format_2_gives_back_every_row() {
-    gives_back_every_row("format-2");
+#[ignore = "its fixture is made when the rows of this format are final"]
+fn a_store_of_format_4_gives_back_every_row() {
+    gives_back_every_row("format-4");
 }
 
 #[test]
-fn a_store_of_format_3_gives_back_every_row() {
-    gives_back_every_row("format-3");
-}
-
-#[test]
-fn a_data_directory_of_format_2_is_read_and_goes_on() {
-    is_read_and_goes_on("format-2");
-}
-
-#[test]
-fn a_data_directory_of_format_3_is_read_and_goes_on() {
-    is_read_and_goes_on("format-3");
+#[ignore = "its fixture is made when the rows of this format are final"]
+fn a_data_directory_of_format_4_is_read_and_goes_on() {
+    is_read_and_goes_on("format-4");
 }

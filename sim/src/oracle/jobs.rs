@@ -3,9 +3,9 @@
 use super::{Violation, ensure, of_kind};
 use model::{EndpointRef, Job, JobKind, Pending, Seq, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
-use storage::keys::{self, KeyKind};
+use storage::Batch;
+use storage::rows::{self, KeyKind};
 use storage::store::Write;
-use storage::{Batch, codec};
 
 /// Checks the jobs that a batch moves; `known` is how they were before, `expunged` what the batch took out of line again.
 pub(super) fn check(
@@ -14,12 +14,12 @@ pub(super) fn check(
     expunged: &BTreeSet<(EndpointRef, Seq)>,
 ) -> Result<(), Violation> {
     for (key, write) in of_kind(batch, KeyKind::Job) {
-        let number = keys::job::decode(key)?;
+        let number = rows::job::decode(key)?;
         let Write::Put(value) = write else {
             known.remove(&number);
             continue;
         };
-        let row: Job = codec::decode("job", value)?;
+        let row: Job = rows::job::from_value(value)?;
         let skipped = row.skipped.total();
         ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
         let before = known.get(&number).map_or(0, |before| before.affected);
@@ -44,9 +44,9 @@ fn put_by_hand(batch: &Batch, target: EndpointRef) -> Result<u64, Violation> {
     let mut count = 0;
     for (key, write) in of_kind(batch, KeyKind::Pending) {
         let Write::Put(value) = write else { continue };
-        let row: Pending = codec::decode("pending", value)?;
+        let row: Pending = rows::pending::from_value(value)?;
         let by_hand = row.attempts == 0 && row.trigger == Trigger::Manual;
-        count += u64::from(by_hand && keys::pending::decode(key)?.0 == target);
+        count += u64::from(by_hand && rows::pending::decode(key)?.0 == target);
     }
     Ok(count)
 }

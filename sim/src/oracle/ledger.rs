@@ -6,8 +6,8 @@ use bytes::Bytes;
 use model::{AppId, Event, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::Batch;
-use storage::block::{self, PayloadAt};
-use storage::keys::{self, KeyKind};
+use storage::rows::event::block::{self, PayloadAt};
+use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::tables::log;
 use storage::writer::{IngestOutcome, NewMessage};
@@ -60,7 +60,7 @@ impl Ledger {
         let mut new = Vec::new();
         let mut touched = BTreeSet::new();
         for (key, write) in of_kind(batch, KeyKind::Event) {
-            let (app, _) = keys::event::decode(key)?;
+            let (app, _) = rows::event::decode(key)?;
             match write {
                 Write::Put(block) => {
                     touched.insert(app);

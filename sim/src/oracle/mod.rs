@@ -29,10 +29,10 @@ use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, 
 use pace::Paces;
 use quotas::Quotas;
 use std::collections::{BTreeMap, BTreeSet};
-use storage::keys::{self, KeyKind};
+use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::writer::IngestOutcome;
-use storage::{Batch, StoreError, codec};
+use storage::{Batch, StoreError};
 
 pub use bounds::check_shard;
 pub use deliveries::Ended;
@@ -98,39 +98,39 @@ impl Oracle {
     pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
         // Endpoints first: one created in a commit gets that commit's events.
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
-            let target = keys::endpoint::decode(key)?;
+            let target = rows::endpoint::decode(key)?;
             match write {
                 Write::Put(value) => {
-                    self.deliveries.endpoint_put(codec::decode("endpoint", value)?, &self.ledger, rows)?;
+                    self.deliveries.endpoint_put(rows::endpoint::from_value(value)?, &self.ledger, rows)?;
                 }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
             match write {
-                Write::Put(value) => self.paces.put(&codec::decode("application", value)?),
-                Write::Delete => self.ledger.app_deleted(keys::application::decode(key)?),
+                Write::Put(value) => self.paces.put(&rows::application::from_value(value)?),
+                Write::Delete => self.ledger.app_deleted(rows::application::decode(key)?),
             }
         }
         for event in self.ledger.durable(batch, rows)? {
             self.deliveries.event(&event);
         }
         for (key, write) in of_kind(batch, KeyKind::Pending) {
-            let (target, seq) = keys::pending::decode(key)?;
+            let (target, seq) = rows::pending::decode(key)?;
             if let Write::Put(value) = write {
-                let row: Pending = codec::decode("pending", value)?;
+                let row: Pending = rows::pending::from_value(value)?;
                 self.deliveries.put_off(target, seq, row.attempts == 0 && row.trigger == Trigger::Manual)?;
             }
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
-            let (target, seq) = keys::dead_letter::decode(key)?;
+            let (target, seq) = rows::dead_letter::decode(key)?;
             match write {
                 Write::Put(value) => {
-                    let row: DeadLetter = codec::decode("dead_letter", value)?;
+                    let row: DeadLetter = rows::dead_letter::from_value(value)?;
                     self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
                 }
                 Write::Delete => {
-                    let in_line = is_put(batch, &keys::pending::encode(target, seq));
+                    let in_line = is_put(batch, &rows::pending::encode(target, seq));
                     self.deliveries.letter_removed(target, seq, in_line, &self.ledger)?;
                 }
             }
@@ -213,10 +213,10 @@ fn is_put(batch: &Batch, key: &[u8]) -> bool {
 fn expunged_in_line(batch: &Batch) -> Result<BTreeSet<(EndpointRef, Seq)>, Violation> {
     let mut found = BTreeSet::new();
     for (key, write) in of_kind(batch, KeyKind::Pending) {
-        let (target, seq) = keys::pending::decode(key)?;
-        let given_up = match batch.get(&keys::dead_letter::encode(target, seq)) {
+        let (target, seq) = rows::pending::decode(key)?;
+        let given_up = match batch.get(&rows::dead_letter::encode(target, seq)) {
             Some(Write::Put(value)) => {
-                let row: DeadLetter = codec::decode("dead_letter", value)?;
+                let row: DeadLetter = rows::dead_letter::from_value(value)?;
                 row.reason == DeadLetterReason::Expunged && row.attempts == 0
             }
             // It made room for another in the same commit.
@@ -235,7 +235,7 @@ fn expunged_in_line(batch: &Batch) -> Result<BTreeSet<(EndpointRef, Seq)>, Viola
 /// # Errors
 /// A key that cannot be read.
 pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
-    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(keys::event::decode(key)?.0)).collect()
+    of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(rows::event::decode(key)?.0)).collect()
 }
 
 /// Where endpoints stand and what they do not get, as a batch says it.
@@ -245,10 +245,10 @@ pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
 pub fn marks_in_words(batch: &Batch) -> Result<Vec<String>, Violation> {
     let mut lines = Vec::new();
     for (key, write) in of_kind(batch, KeyKind::Cursor) {
-        let endpoint = keys::cursor::decode(key)?.endpoint;
+        let endpoint = rows::cursor::decode(key)?.endpoint;
         lines.push(match write {
             Write::Put(value) => {
-                let Cursor { upto, holes } = codec::decode("cursor", value)?;
+                let Cursor { upto, holes } = rows::cursor::from_value(value)?;
                 let holes: Vec<u64> = holes.iter().map(|hole| hole.0).collect();
                 format!("{endpoint} stands at {upto}, but for {holes:?}")
             }
@@ -256,9 +256,9 @@ pub fn marks_in_words(batch: &Batch) -> Result<Vec<String>, Violation> {
         });
     }
     for (key, write) in of_kind(batch, KeyKind::Gap) {
-        let (target, first) = keys::gap::decode(key)?;
+        let (target, first) = rows::gap::decode(key)?;
         if let Write::Put(value) = write {
-            let gap: Gap = codec::decode("gap", value)?;
+            let gap: Gap = rows::gap::from_value(value)?;
             lines.push(format!("{} does not get {first} to {:?}", target.endpoint, gap.last.map(|last| last.0)));
         }
     }

@@ -4,11 +4,11 @@
 use super::{Violation, ensure, is_put, named, of_kind};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
-use storage::keys::{self, KeyKind};
+use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::tables::{dead_letter, history, idempotency};
 use storage::writer::WriterQuotas;
-use storage::{Batch, Direction, Store, codec};
+use storage::{Batch, Direction, Store};
 
 /// Dead letters and idempotency keys, as far as the disk has shown them.
 #[derive(Debug)]
@@ -37,14 +37,14 @@ impl Quotas {
         let (purged, mut apps, mut displaced) = (purged(batch)?, BTreeSet::new(), Vec::new());
         let mut new = BTreeSet::new();
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
-            let (target, seq) = keys::dead_letter::decode(key)?;
+            let (target, seq) = rows::dead_letter::decode(key)?;
             if is_gone(target) {
                 continue;
             }
             apps.insert(target.app);
             match write {
                 Write::Put(value) => {
-                    let row: DeadLetter = codec::decode("dead_letter", value)?;
+                    let row: DeadLetter = rows::dead_letter::from_value(value)?;
                     self.letters.insert((target, seq), row.at);
                     if row.reason == DeadLetterReason::Expunged {
                         self.expunged.insert((target, seq));
@@ -53,7 +53,7 @@ impl Quotas {
                 }
                 Write::Delete => {
                     let at = self.letters.remove(&(target, seq));
-                    let requeued = is_put(batch, &keys::pending::encode(target, seq));
+                    let requeued = is_put(batch, &rows::pending::encode(target, seq));
                     // An attempt was in flight when its event was expunged, and succeeded.
                     let delivered = self.expunged.remove(&(target, seq)) && was_delivered(rows, target, seq)?;
                     let asked_for = purged.contains(&target) || requeued || delivered;
@@ -97,7 +97,7 @@ impl Quotas {
     ) -> Result<(), Violation> {
         let mut apps: BTreeMap<AppId, u32> = BTreeMap::new();
         for (key, write) in of_kind(batch, KeyKind::Idempotency) {
-            let removed = apps.entry(keys::idempotency::decode(key)?.0).or_default();
+            let removed = apps.entry(rows::idempotency::decode(key)?.0).or_default();
             *removed += u32::from(*write == Write::Delete);
         }
         for (app, removed) in apps {
@@ -134,7 +134,7 @@ fn purged(batch: &Batch) -> Result<BTreeSet<EndpointRef>, Violation> {
     let mut purged = BTreeSet::new();
     for (_, write) in of_kind(batch, KeyKind::Job) {
         if let Write::Put(value) = write {
-            let row: Job = codec::decode("job", value)?;
+            let row: Job = rows::job::from_value(value)?;
             purged.extend((row.kind == JobKind::PurgeDeadLetters).then_some(row.target));
         }
     }
@@ -142,6 +142,6 @@ fn purged(batch: &Batch) -> Result<BTreeSet<EndpointRef>, Violation> {
 }
 
 fn count(rows: &MemoryStore, kind: KeyKind, app: AppId) -> Result<u32, Violation> {
-    let range = keys::of_app(kind, app);
+    let range = rows::key::of_app(kind, app);
     Ok(Store::scan(rows, &range.start, &range.end, usize::MAX, Direction::Forward)?.len() as u32)
 }

@@ -8,7 +8,7 @@ use engine::delivery_state::delivery_state;
 use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Gap, Seq};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, log, settle};
-use storage::{Direction, Store, codec, keys};
+use storage::{Direction, Store, rows};
 
 /// Longer than any breaker holds, and than any `Retry-After` is honoured.
 const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
@@ -55,10 +55,10 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
 
 /// Gaps that are still growing: the one of an endpoint that is disabled.
 fn open_gaps(rows: &MemoryStore, target: EndpointRef) -> Result<usize, Violation> {
-    let range = keys::gap::of_endpoint(target);
+    let range = rows::gap::of_endpoint(target);
     let mut open = 0;
     for (_, value) in Store::scan(rows, &range.start, &range.end, usize::MAX, Direction::Forward)? {
-        let gap: Gap = codec::decode("gap", &value)?;
+        let gap: Gap = rows::gap::from_value(&value)?;
         open += usize::from(gap.last.is_none());
     }
     Ok(open)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::crash_tests::{crashed, reopened};
-use super::tests::{OnDisk, row};
+use super::tests::OnDisk;
 use crate::store::{Batch, Store};
 
 /// What the map holds in place of a value that was expunged.
@@ -51,9 +51,16 @@ fn files_with(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     found
 }
 
+/// Another row whose value is apart.
+fn apart(number: u8, bytes: usize) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(vec![7, number], vec![number; bytes]);
+    batch
+}
+
 /// Commits of other rows, enough for some laps.
 fn traffic(subject: &OnDisk) {
-    (0..30).for_each(|key| subject.store.apply(row(0x0700_0000 + key, 8_000)).unwrap());
+    (0..30).for_each(|key| subject.store.apply(apart(key, 8_000)).unwrap());
 }
 
 #[test]
@@ -90,8 +97,8 @@ fn commits_and_reads_go_on_while_values_are_erased() {
         scope.spawn(|| {
             let mut key = 0;
             while !over.load(Ordering::SeqCst) {
-                key += 1;
-                subject.store.apply(row(0x0700_0000 + key % 500, 6_000)).unwrap();
+                key = (key + 1) % 200;
+                subject.store.apply(apart(key, 6_000)).unwrap();
             }
         });
         scope.spawn(|| {

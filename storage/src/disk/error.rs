@@ -25,6 +25,20 @@ pub enum OpenError {
         /// The newest version this program reads.
         supported: u32,
     },
+    /// The data was written by a version of this program that was never released.
+    #[error(
+        "{} says storage format {found}, this program reads {supported}: an older version wrote it, and no version reads \
+         both; start with an empty data directory",
+        path.display()
+    )]
+    FormatTooOld {
+        /// The format file.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// The version this program reads.
+        supported: u32,
+    },
     /// The files do not say what they must. Nothing was changed by us.
     #[error("{} is damaged: {reason}", path.display())]
     Corrupt {

@@ -12,7 +12,7 @@ use super::commit::watermark::Watermark;
 use super::open::format;
 use super::*;
 use crate::store::conformance::{self, Subject, dump};
-use crate::store::{Batch, Direction, MAX_KEY_BYTES, MAX_VALUE_BYTES, MemoryStore, Store, StoreError, prefix_end};
+use crate::store::{Batch, Direction, INLINE_MAX_BYTES, MAX_KEY_BYTES, MemoryStore, Store, StoreError, prefix_end};
 
 /// Small, so that tests read from the file and not from memory, and go through many laps of the log.
 pub(crate) const OPTIONS: OpenOptions =
@@ -50,9 +50,14 @@ impl Subject for OnDisk {
     }
 }
 
-pub(crate) fn row(key: u32, value_bytes: usize) -> Batch {
+/// The key of a row whose value is not kept apart unless it is long.
+pub(crate) fn plain(number: u32) -> Vec<u8> {
+    [&[9], &number.to_be_bytes()[..]].concat()
+}
+
+pub(crate) fn row(number: u32, value_bytes: usize) -> Batch {
     let mut batch = Batch::new();
-    batch.put(key.to_be_bytes().to_vec(), vec![key as u8; value_bytes]);
+    batch.put(plain(number), vec![number as u8; value_bytes]);
     batch
 }
 
@@ -107,11 +112,13 @@ enum Step {
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(7), Just(0xff)], 1..5)
+    let byte = || prop_oneof![Just(0u8), Just(1), Just(7), Just(0xff)];
+    let first = prop_oneof![Just(1u8), Just(7), Just(9), Just(0xff)];
+    (first, proptest::collection::vec(byte(), 0..4)).prop_map(|(first, rest)| [vec![first], rest].concat())
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let write = (key(), proptest::option::of(prop_oneof![0usize..64, Just(MAX_VALUE_BYTES)]));
+    let write = (key(), proptest::option::of(prop_oneof![0usize..64, Just(INLINE_MAX_BYTES)]));
     prop_oneof![
         6 => proptest::collection::vec(write, 1..24).prop_map(Step::Apply),
         4 => (key(), key(), 0usize..40, any::<bool>()).prop_map(|(a, b, limit, up)| Step::Scan(a, b, limit, up)),
@@ -156,9 +163,10 @@ fn the_largest_rows_never_reach_blobs() {
         let mut key = vec![7u8; MAX_KEY_BYTES];
         // Different from the first byte on, so that no prefix is shared and nothing saved.
         key[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        key[0] = key[0].max(9);
         key
     };
-    let value = Bytes::from(vec![1u8; MAX_VALUE_BYTES]);
+    let value = Bytes::from(vec![1u8; INLINE_MAX_BYTES]);
     for first in (0..2 * ROWS).step_by(40) {
         let mut batch = Batch::new();
         for number in first..first + 40 {
@@ -182,7 +190,7 @@ fn the_largest_rows_never_reach_blobs() {
     }
     let subject = subject.again();
     assert!(subject.store.shared.map.nothing_spilled());
-    assert!(subject.store.size_on_disk_bytes().unwrap() > u64::from(ROWS) * MAX_VALUE_BYTES as u64);
+    assert!(subject.store.size_on_disk_bytes().unwrap() > u64::from(ROWS) * INLINE_MAX_BYTES as u64);
 }
 
 #[test]
@@ -194,7 +202,7 @@ fn a_failed_fdatasync_is_reported_and_final() {
     assert!(matches!(error, StoreError::Io { operation: "write of the log", .. }), "{error}");
     assert!(subject.store.poisoned().unwrap().contains("write of the log"));
     assert!(matches!(subject.store.apply(row(3, 10)), Err(StoreError::Poisoned { .. })));
-    assert!(matches!(subject.store.get(&1u32.to_be_bytes()), Err(StoreError::Poisoned { .. })));
+    assert!(matches!(subject.store.get(&plain(1)), Err(StoreError::Poisoned { .. })));
     assert!(matches!(
         subject.store.scan(b"", &prefix_end(b""), 10, Direction::Forward),
         Err(StoreError::Poisoned { .. })
@@ -202,8 +210,8 @@ fn a_failed_fdatasync_is_reported_and_final() {
 
     let subject = subject.again();
     assert!(subject.store.poisoned().is_none());
-    assert!(subject.store.get(&1u32.to_be_bytes()).unwrap().is_some());
-    assert!(subject.store.get(&3u32.to_be_bytes()).unwrap().is_none());
+    assert!(subject.store.get(&plain(1)).unwrap().is_some());
+    assert!(subject.store.get(&plain(3)).unwrap().is_none());
 }
 
 #[test]
@@ -259,7 +267,22 @@ fn a_newer_format_is_refused_with_path_and_versions() {
     let error = refusal(dir.path());
     assert!(matches!(error, OpenError::FormatTooNew { found: 7, supported: format::VERSION, .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('3'), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains('7') && text.contains('4'), "{text}");
+}
+
+#[test]
+fn an_older_format_is_refused_and_nothing_is_touched() {
+    for older in 1..format::VERSION {
+        let dir = OnDisk::new().close();
+        let path = dir.path().join("store/FORMAT");
+        let text = format!("pinion-store\n{older}\n");
+        fs::write(&path, &text).unwrap();
+        let error = refusal(dir.path());
+        assert!(matches!(error, OpenError::FormatTooOld { found, .. } if found == older), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(error.to_string().contains("an older version wrote it"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
 }
 
 #[test]
@@ -364,5 +387,5 @@ fn a_store_behind_its_watermark_is_refused_and_the_message_says_the_way_on() {
 
     fs::remove_file(&mark).unwrap();
     let store = OPTIONS.open(dir.path()).unwrap();
-    assert_eq!(dump(&store), [(Bytes::from(1u32.to_be_bytes().to_vec()), Bytes::from(vec![1u8; 10]))]);
+    assert_eq!(dump(&store), [(Bytes::from(plain(1)), Bytes::from(vec![1u8; 10]))]);
 }

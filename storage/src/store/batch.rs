@@ -106,6 +106,9 @@ impl Batch {
             if key.is_empty() || key.len() > MAX_KEY_BYTES {
                 return Err(StoreError::KeyLength { bytes: key.len() });
             }
+            if key[0] == 0 {
+                return Err(StoreError::KeyReserved);
+            }
             if write.value_bytes() > MAX_VALUE_BYTES {
                 return Err(StoreError::ValueTooLarge { bytes: write.value_bytes() });
             }

@@ -93,7 +93,7 @@ fn scans_have_half_open_bounds_limits_and_directions(store: &dyn Store) {
 }
 
 fn keys_are_ordered_as_unsigned_bytes(store: &dyn Store) {
-    let sorted: [&[u8]; 7] = [&[0], &[0, 0], &[0, 1], &[0x7f], &[0x80], &[0xff], &[0xff, 0xff]];
+    let sorted: [&[u8]; 7] = [&[1], &[1, 0], &[1, 1], &[0x7f], &[0x80], &[0xff], &[0xff, 0xff]];
     let mut batch = Batch::new();
     for key in sorted.iter().rev() {
         batch.put(Bytes::from_static(key), "x");
@@ -144,6 +144,10 @@ fn keys_outside_the_limits_are_refused(store: &dyn Store) {
         delete.delete(key);
         assert!(matches!(store.apply(delete), Err(StoreError::KeyLength { .. })));
     }
+    let mut reserved = Batch::new();
+    reserved.put(vec![0, 1], "x");
+    assert!(matches!(store.apply(reserved), Err(StoreError::KeyReserved)));
+    assert_eq!(store.get(b"\0last").unwrap(), None, "the store's own rows are not shown");
 }
 
 fn batches_over_the_limit_are_refused(store: &dyn Store) {
@@ -151,7 +155,7 @@ fn batches_over_the_limit_are_refused(store: &dyn Store) {
     let rows = MAX_BATCH_BYTES / MAX_VALUE_BYTES;
     let mut batch = Batch::new();
     for row in 0..rows as u32 {
-        batch.put(row.to_be_bytes().to_vec(), value.clone());
+        batch.put((1 << 24 | row).to_be_bytes().to_vec(), value.clone());
     }
     assert!(batch.bytes() > MAX_BATCH_BYTES);
     assert!(matches!(store.apply(batch), Err(StoreError::BatchTooLarge { .. })));
@@ -203,7 +207,7 @@ fn contents_survive_reopening(mut subject: Box<dyn Subject>) {
         for step in 0u32..25 {
             let mut batch = Batch::new();
             for row in 0u32..8 {
-                let key = Bytes::from(((step * 7 + row * 13 + round) % 97).to_be_bytes().to_vec());
+                let key = Bytes::from((1 << 24 | ((step * 7 + row * 13 + round) % 97)).to_be_bytes().to_vec());
                 if (step + row) % 5 == 0 {
                     expected.remove(&key);
                     batch.delete(key);

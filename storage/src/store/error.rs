@@ -64,6 +64,9 @@ pub enum StoreError {
         /// Its length.
         bytes: usize,
     },
+    /// A key begins with 0, as the store's own rows do.
+    #[error("a key begins with 0, which is kept for the store")]
+    KeyReserved,
     /// A batch holds more than [`MAX_BATCH_BYTES`].
     #[error("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}")]
     BatchTooLarge {
@@ -82,7 +85,9 @@ impl StoreError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::BatchTooLarge { .. } => true,
+            Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::KeyReserved | Self::BatchTooLarge { .. } => {
+                true
+            }
             Self::Io { .. } | Self::Poisoned { .. } | Self::Fenced | Self::Corrupt { .. } | Self::CorruptRow { .. } => {
                 false
             }

@@ -23,7 +23,11 @@ pub use memory::MemoryStore;
 /// bound into a file it never makes durable, and this is what keeps pages below it. Larger payloads are cut into chunks.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024;
 
-/// Largest key in bytes. Keys may not be empty.
+/// Largest value in bytes that the embedded store keeps in the pages of its map. It costs less to read and to write than a
+/// longer one, so rows that are read often are kept below.
+pub const INLINE_MAX_BYTES: usize = 8 * 1024;
+
+/// Largest key in bytes. Keys may not be empty, nor begin with 0: what does is the store's own.
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// Largest batch in bytes, the sum of its keys and values. It bounds what one commit may hold in memory.

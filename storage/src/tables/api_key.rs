@@ -2,10 +2,10 @@
 //!
 //! Deliberately no checking of a key: whoever presents one is looked up by its hash, and a wrong key has no row.
 
-use crate::keys::{KeyKind, api_key};
 use crate::read::Read;
+use crate::rows::api_key;
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan_rows};
+use crate::tables::{get_row, put_value, scan_rows};
 use crate::txn::Txn;
 use model::ApiKeyRow;
 
@@ -17,7 +17,7 @@ pub const MAX_LISTED: usize = 10_000;
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
-    get_row(read, KeyKind::ApiKey, &api_key::encode(*hash))
+    get_row(read, &api_key::encode(*hash), api_key::from_value)
 }
 
 /// Every key, oldest first; at most [`MAX_LISTED`].
@@ -25,7 +25,8 @@ pub fn get(read: &(impl Read + ?Sized), hash: &[u8; 32]) -> Result<Option<ApiKey
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn list(read: &(impl Read + ?Sized)) -> Result<Vec<ApiKeyRow>, StoreError> {
-    let mut rows: Vec<ApiKeyRow> = scan_rows(read, KeyKind::ApiKey, &api_key::all(), MAX_LISTED, Direction::Forward)?;
+    let mut rows: Vec<ApiKeyRow> =
+        scan_rows(read, &api_key::all(), MAX_LISTED, Direction::Forward, api_key::from_value)?;
     rows.sort_by_key(|row| row.created_at);
     Ok(rows)
 }
@@ -35,7 +36,7 @@ pub fn list(read: &(impl Read + ?Sized)) -> Result<Vec<ApiKeyRow>, StoreError> {
 /// # Errors
 /// A refusal when the row is too large.
 pub fn put(txn: &mut Txn<'_>, row: &ApiKeyRow) -> Result<(), StoreError> {
-    put_row(txn, api_key::encode(row.hash), row)
+    put_value(txn, api_key::encode(row.hash), api_key::to_value(row))
 }
 
 /// Removes a key, if it exists.

@@ -3,10 +3,10 @@
 //! Deliberately only these two rows: what else an application owns is removed by who removes it. A name that is taken
 //! moves to the application put last; whether it may is for the caller, who asks [`by_uid`] first.
 
-use crate::keys::{KeyKind, application, application_uid};
 use crate::read::Read;
+use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_row, scan_rows};
+use crate::tables::{get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn};
 use model::{AppId, Application};
 
@@ -15,7 +15,7 @@ use model::{AppId, Application};
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), id: AppId) -> Result<Option<Application>, StoreError> {
-    get_row(read, KeyKind::Application, &application::encode(id))
+    get_row(read, &application::encode(id), application::from_value)
 }
 
 /// The number of the application that a tenant calls `uid`.
@@ -23,7 +23,7 @@ pub fn get(read: &(impl Read + ?Sized), id: AppId) -> Result<Option<Application>
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn by_uid(read: &(impl Read + ?Sized), uid: &str) -> Result<Option<AppId>, StoreError> {
-    get_row(read, KeyKind::ApplicationUid, &application_uid::encode(uid))
+    get_row(read, &application_uid::encode(uid), application_uid::from_value)
 }
 
 /// Applications in the order of creation (or against it), at most `limit`, those beyond `after`.
@@ -37,7 +37,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<Application>, StoreError> {
     let range = application::all().beyond(after.map(application::encode), direction);
-    scan_rows(read, KeyKind::Application, &range, limit, direction)
+    scan_rows(read, &range, limit, direction, application::from_value)
 }
 
 /// Creates or replaces an application, keeps the index right, also when its name changed, and tells the engine when its
@@ -47,7 +47,7 @@ pub fn list(
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
-    put_row(txn, application::encode(row.id), row)?;
+    put_value(txn, application::encode(row.id), application::to_value(row))?;
     txn.tell(Change::ApplicationPut(row.id));
     if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
         txn.tell(Change::ApplicationPaced(row.id, row.rate_limit));
@@ -58,7 +58,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
         release(txn, row.id, &old)?;
     }
     if let Some(uid) = &row.uid {
-        put_row(txn, application_uid::encode(uid), &row.id)?;
+        put_value(txn, application_uid::encode(uid), application_uid::to_value(&row.id))?;
     }
     Ok(())
 }

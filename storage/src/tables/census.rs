@@ -6,12 +6,11 @@
 
 use super::count::{self, CountPosition, Counted};
 use super::scan;
-use crate::codec;
-use crate::keys::{self, KeyKind, KeyRange};
+use crate::rows::{self, KeyRange};
 use crate::store::{Direction, Store, StoreError};
 use crate::txn::Txn;
 use bytes::Bytes;
-use model::{AppId, DeadLetter};
+use model::AppId;
 
 /// Rows looked at, and at most written, in one step.
 const PAGE: usize = 4_096;
@@ -26,27 +25,27 @@ pub fn take(store: &dyn Store) -> Result<(), StoreError> {
         return Ok(());
     }
     forget_counts(store)?;
-    each_page(store, keys::dead_letter_by_time::all(), |txn, rows| {
+    each_page(store, rows::dead_letter_by_time::all(), |txn, rows| {
         rows.iter().for_each(|(key, _)| txn.delete(key.clone()));
         Ok(())
     })?;
     let (mut letters, mut found) = (Tally::new(Counted::DeadLetters), 0u64);
-    each_page(store, keys::dead_letter::all(), |txn, rows| {
+    each_page(store, rows::dead_letter::all(), |txn, rows| {
         for (key, value) in rows {
-            let (target, seq) = keys::dead_letter::decode(key)?;
+            let (target, seq) = rows::dead_letter::decode(key)?;
             letters.add(txn, target.app)?;
             // A damaged one is counted. Its age is not known, so it has no entry.
-            if let Ok(row) = codec::decode::<DeadLetter>(KeyKind::DeadLetter.name(), value) {
-                txn.put(keys::dead_letter_by_time::encode(target, row.at, seq), Bytes::new());
+            if let Ok(row) = rows::dead_letter::from_value(value) {
+                txn.put(rows::dead_letter_by_time::encode(target.app, row.at, target.endpoint, seq), Bytes::new());
             }
         }
         found += rows.len() as u64;
         Ok(())
     })?;
     let mut remembered = Tally::new(Counted::IdempotencyKeys);
-    each_page(store, keys::idempotency::all(), |txn, rows| {
+    each_page(store, rows::idempotency::all(), |txn, rows| {
         found += rows.len() as u64;
-        rows.iter().try_for_each(|(key, _)| remembered.add(txn, keys::idempotency::decode(key)?.0))
+        rows.iter().try_for_each(|(key, _)| remembered.add(txn, rows::idempotency::decode(key)?.0))
     })?;
     if found > 0 {
         tracing::info!(rows = found, "dead letters and idempotency keys were counted");
@@ -130,16 +129,17 @@ fn commit(store: &dyn Store, txn: Txn<'_>) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::idempotency::Remembered;
     use crate::tables::testing::{TestStore, letter, target};
     use crate::tables::{dead_letter, idempotency};
-    use model::{Seq, UnixMs};
+    use model::{EndpointId, Seq, UnixMs};
 
     fn all(store: &TestStore) -> Vec<(Bytes, Bytes)> {
         Store::scan(store, &[0], &[0xff], usize::MAX, Direction::Forward).unwrap()
     }
 
     fn remember(txn: &mut Txn<'_>, app: u32, key: &str) -> Result<(), StoreError> {
-        let row = idempotency::Row { seq: Seq(1), accepted_at: UnixMs(1), fingerprint: [0; 16], expires_at: UnixMs(9) };
+        let row = Remembered { seq: Seq(1), accepted_at: UnixMs(1), fingerprint: [0; 16], expires_at: UnixMs(9) };
         idempotency::find(txn, AppId(app), key)?.remember(txn, &row, 9).map(|taken| assert!(taken))
     }
 
@@ -157,11 +157,11 @@ mod tests {
         // As it was before there were counts, and as a census that did not end leaves it.
         store.write(|txn| {
             count::forget_counts(txn, 100)?;
-            for (key, _) in scan(txn, &keys::dead_letter_by_time::all(), 100, Direction::Forward)? {
+            for (key, _) in scan(txn, &rows::dead_letter_by_time::all(), 100, Direction::Forward)? {
                 txn.delete(key);
             }
             count::set_count(txn, Counted::DeadLetters(AppId(99)), 5)?;
-            txn.put(keys::dead_letter_by_time::encode(target(9, 9), UnixMs(1), Seq(1)), Bytes::new());
+            txn.put(rows::dead_letter_by_time::encode(AppId(9), UnixMs(1), EndpointId(9), Seq(1)), Bytes::new());
             Ok(())
         });
         take(&store).unwrap();

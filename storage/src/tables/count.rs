@@ -2,11 +2,10 @@
 //!
 //! Deliberately no quotas: the caller that adds a row checks its own.
 
-use crate::codec;
-use crate::keys::{KeyKind, KeyRange, meta};
 use crate::read::Read;
+use crate::rows::{KeyRange, meta};
 use crate::store::{Direction, StoreError, Write};
-use crate::tables::{get_row, put_row, scan};
+use crate::tables::{get_row, put_value, scan};
 use crate::txn::Txn;
 use bytes::Bytes;
 use model::AppId;
@@ -89,7 +88,7 @@ pub fn list_counts(
     let next = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| CountPosition(key.to_vec()));
     let counts = rows.iter().filter_map(|(key, value)| {
         let counted = Counted::of_name(&meta::decode(key).ok()?)?;
-        Some((counted, codec::decode(KeyKind::Meta.name(), value).ok()?))
+        Some((counted, meta::from_value(value).ok()?))
     });
     Ok((counts.collect(), next))
 }
@@ -103,14 +102,14 @@ fn all_counts() -> KeyRange {
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub(super) fn count(read: &(impl Read + ?Sized), counted: Counted) -> Result<Option<u32>, StoreError> {
-    get_row(read, KeyKind::Meta, &meta::encode(&counted.name()))
+    get_row(read, &meta::encode(&counted.name()), meta::from_value)
 }
 
 /// Sets a count; none has no row.
 pub(super) fn set_count(txn: &mut Txn<'_>, counted: Counted, count: u32) -> Result<(), StoreError> {
     let key = meta::encode(&counted.name());
     if count > 0 {
-        return put_row(txn, key, &count);
+        return put_value(txn, key, meta::to_value(&count));
     }
     txn.delete(key);
     Ok(())
@@ -155,7 +154,7 @@ pub(super) fn forget_kept(txn: &mut Txn<'_>, app: AppId) -> Result<usize, StoreE
 /// none left is not listed.
 pub(super) fn dead_letters_changed(txn: &Txn<'_>) -> Result<Vec<(AppId, u32, u32)>, StoreError> {
     let written = txn.written(&KeyRange::prefix(meta::encode(DEAD_LETTERS_PREFIX)));
-    let number = |value: &Bytes| codec::decode::<u32>(KeyKind::Meta.name(), value).unwrap_or(0);
+    let number = |value: &Bytes| meta::from_value::<u32>(value).unwrap_or(0);
     let mut changed = Vec::with_capacity(written.len());
     for (key, write) in written {
         let Some(Counted::DeadLetters(app)) = Counted::of_name(&meta::decode(&key)?) else { continue };
@@ -184,7 +183,7 @@ pub(super) fn census_is_taken(read: &(impl Read + ?Sized)) -> Result<bool, Store
 
 /// Notes that they are.
 pub(super) fn note_census(txn: &mut Txn<'_>) -> Result<(), StoreError> {
-    put_row(txn, meta::encode(CENSUS), &1u32)
+    put_value(txn, meta::encode(CENSUS), meta::to_value(&1u32))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //!
 //! One row each. Deliberately only counters of rare things: positions of events are counted by the log itself.
 
-use crate::keys::{KeyKind, meta};
+use crate::rows::{KeyKind, meta};
 use crate::store::StoreError;
-use crate::tables::{get_row, put_row};
+use crate::tables::{get_row, put_value};
 use crate::txn::Txn;
 use model::{AppId, EndpointId};
 
@@ -44,9 +44,9 @@ pub fn next_job_number(txn: &mut Txn<'_>) -> Result<u32, StoreError> {
 pub(crate) fn raise(txn: &mut Txn<'_>, app: AppId, endpoint: EndpointId, job: u32) -> Result<(), StoreError> {
     for (name, there) in [(LAST_APP, app.0), (LAST_ENDPOINT, endpoint.0), (LAST_JOB, job)] {
         let key = meta::encode(name);
-        let last: u32 = get_row(txn, KeyKind::Meta, &key)?.unwrap_or(0);
+        let last: u32 = get_row(txn, &key, meta::from_value)?.unwrap_or(0);
         if last < there {
-            put_row(txn, key, &there)?;
+            put_value(txn, key, meta::to_value(&there))?;
         }
     }
     Ok(())
@@ -54,11 +54,11 @@ pub(crate) fn raise(txn: &mut Txn<'_>, app: AppId, endpoint: EndpointId, job: u3
 
 fn next(txn: &mut Txn<'_>, name: &str) -> Result<u32, StoreError> {
     let key = meta::encode(name);
-    let last: u32 = get_row(txn, KeyKind::Meta, &key)?.unwrap_or(0);
+    let last: u32 = get_row(txn, &key, meta::from_value)?.unwrap_or(0);
     let Some(number) = last.checked_add(1) else {
         return Err(StoreError::CorruptRow { kind: KeyKind::Meta.name(), detail: format!("{name} is used up") });
     };
-    put_row(txn, key, &number)?;
+    put_value(txn, key, meta::to_value(&number))?;
     Ok(number)
 }
 
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_last_number_is_not_followed_by_the_first() {
         let store = TestStore::default();
-        store.write(|txn| put_row(txn, meta::encode(LAST_APP), &u32::MAX));
+        store.write(|txn| put_value(txn, meta::encode(LAST_APP), meta::to_value(&u32::MAX)));
         assert!(next_app_id(&mut Txn::new(&store)).is_err());
     }
 }

@@ -6,13 +6,12 @@
 
 mod room;
 
-use crate::codec;
-use crate::keys::{KeyKind, dead_letter, dead_letter_by_time};
 use crate::read::Read;
+use crate::rows::{dead_letter, dead_letter_by_time};
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{get_row, put_row, scan};
+use crate::tables::{get_row, put_value, scan};
 use crate::txn::Txn;
 use bytes::Bytes;
 use model::{AppId, DeadLetter, EndpointRef, Seq, UnixMs};
@@ -27,7 +26,7 @@ const COUNT_PAGE: usize = 1_000;
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Option<DeadLetter>, StoreError> {
-    get_row(read, KeyKind::DeadLetter, &dead_letter::encode(target, seq))
+    get_row(read, &dead_letter::encode(target, seq), dead_letter::from_value)
 }
 
 /// Dead letters of an endpoint in the order of their events (or against it), at most `limit`, those beyond `after`.
@@ -46,7 +45,7 @@ pub fn list(
     rows.iter()
         .map(|(key, value)| {
             let (_, seq) = dead_letter::decode(key)?;
-            Ok((seq, codec::decode(KeyKind::DeadLetter.name(), value)?))
+            Ok((seq, dead_letter::from_value(value)?))
         })
         .collect()
 }
@@ -89,8 +88,8 @@ pub fn put(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &DeadLetter) -
         Some(before) => drop_from_index(txn, target, seq, &before),
         None => count::add(txn, Counted::DeadLetters(target.app), 1)?,
     }
-    txn.put(dead_letter_by_time::encode(target, row.at, seq), Bytes::new());
-    put_row(txn, key, row)
+    txn.put(dead_letter_by_time::encode(target.app, row.at, target.endpoint, seq), Bytes::new());
+    put_value(txn, key, dead_letter::to_value(row))
 }
 
 /// Removes a dead letter, if it exists.
@@ -107,8 +106,8 @@ pub fn remove(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), St
 
 /// The age of a damaged row is not known, so its entry stays. [`make_room`] removes it when its turn comes.
 fn drop_from_index(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &[u8]) {
-    if let Ok(row) = codec::decode::<DeadLetter>(KeyKind::DeadLetter.name(), row) {
-        txn.delete(dead_letter_by_time::encode(target, row.at, seq));
+    if let Ok(row) = dead_letter::from_value(row) {
+        txn.delete(dead_letter_by_time::encode(target.app, row.at, target.endpoint, seq));
     }
 }
 
@@ -123,7 +122,7 @@ pub fn sweep(
     limit: usize,
 ) -> Result<Swept, StoreError> {
     let (swept, gone) = sweep::sweep_rows(txn, dead_letter::all(), position, limit, |_, _, value| {
-        let row: DeadLetter = codec::decode(KeyKind::DeadLetter.name(), value)?;
+        let row: DeadLetter = dead_letter::from_value(value)?;
         Ok(row.at < before)
     })?;
     for (key, value) in gone {
@@ -178,7 +177,7 @@ mod tests {
         let index: Vec<(u64, u32, u64)> = index
             .iter()
             .map(|(key, _)| dead_letter_by_time::decode(key).unwrap())
-            .map(|(target, at, seq)| (at.0, target.endpoint.0, seq.0))
+            .map(|(_, at, endpoint, seq)| (at.0, endpoint.0, seq.0))
             .collect();
         assert_eq!(index, expected);
         assert_eq!(count(store, AppId(app)).unwrap() as usize, expected.len());

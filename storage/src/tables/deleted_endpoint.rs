@@ -3,12 +3,11 @@
 //! The row is that of the endpoint without its secrets, headers, certificates and user info. It goes with the last
 //! attempt, and with the application. Names are free again: nobody finds such an endpoint by its uid.
 
-use crate::codec;
-use crate::keys::{KeyKind, attempt_first, attempt_later, deleted_endpoint};
 use crate::read::Read;
+use crate::rows::{attempt_first, attempt_later, deleted_endpoint};
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{endpoint_url, get_row, put_row, scan, scan_rows};
+use crate::tables::{endpoint_url, get_row, put_value, scan, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Endpoint, EndpointId, EndpointRef};
 
@@ -23,7 +22,7 @@ pub fn keep(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if !tried {
         return endpoint_url::forget(txn, target);
     }
-    put_row(txn, deleted_endpoint::encode(target), &shown_of(row))
+    put_value(txn, deleted_endpoint::encode(target), deleted_endpoint::to_value(&shown_of(row)))
 }
 
 /// The part of an endpoint that may be shown, within one value: of a row that is longer, its filters and what people wrote are left out.
@@ -36,7 +35,7 @@ fn shown_of(row: &Endpoint) -> Endpoint {
         ca_pem: String::new(),
         ..row.clone()
     };
-    if codec::encode(&shown).len() <= MAX_VALUE_BYTES {
+    if deleted_endpoint::to_value(&shown).len() <= MAX_VALUE_BYTES {
         return shown;
     }
     let mut url: String = shown.url.chars().take(1_024).collect();
@@ -50,7 +49,7 @@ fn shown_of(row: &Endpoint) -> Endpoint {
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
-    get_row(read, KeyKind::DeletedEndpoint, &deleted_endpoint::encode(target))
+    get_row(read, &deleted_endpoint::encode(target), deleted_endpoint::from_value)
 }
 
 /// Deleted endpoints of an application in the order of creation (or against it), at most `limit`, those beyond `after`.
@@ -66,7 +65,7 @@ pub fn list(
 ) -> Result<Vec<Endpoint>, StoreError> {
     let after = after.map(|id| deleted_endpoint::encode(EndpointRef { app, endpoint: id }));
     let range = deleted_endpoint::of_app(app).beyond(after, direction);
-    scan_rows(read, KeyKind::DeletedEndpoint, &range, limit, direction)
+    scan_rows(read, &range, limit, direction, deleted_endpoint::from_value)
 }
 
 /// Endpoints of an application and deleted ones, as [`list`]. Says of each whether it was deleted.
@@ -189,7 +188,7 @@ mod tests {
             ..plain_endpoint(target(1, 1))
         };
         let shown = shown_of(&long);
-        assert!(codec::encode(&shown).len() <= MAX_VALUE_BYTES);
+        assert!(deleted_endpoint::to_value(&shown).len() <= MAX_VALUE_BYTES);
         assert_eq!((shown.id, shown.uid, shown.ca_pem.as_str()), (long.id, long.uid.clone(), ""));
         // Its filter does not fit a gap either: it is disabled, moved and deleted all the same.
         let store = TestStore::default();

@@ -13,35 +13,28 @@
 //! `due` is kept by endpoint, not globally: an endpoint with a million overdue retries is then nobody else's business.
 //! Deliberately rows only: what a settlement does to them is in [`super::settle`].
 
-use crate::codec::{decode, encode};
-use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
-use crate::tables::log;
 use crate::tables::sweep::{self, SweepPosition, Swept};
+use crate::tables::{get_row, log};
 use crate::txn::Txn;
-use bytes::Bytes;
 use model::{
     AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
     UnixMs,
 };
-
-/// Value of a row of the due index: a retry of the schedule.
-const SCHEDULED: &[u8] = b"";
-/// Value of a row of the due index: asked for by hand, so not subject to the retry budget.
-const MANUAL: &[u8] = b"m";
 
 /// Up to where an application's events were offered to all their endpoints.
 ///
 /// # Errors
 /// Whatever the store reports.
 pub fn routed(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
-    Ok(read.get(&keys::routed::encode(app))?.map(|value| decode("routed", &value)).transpose()?.unwrap_or_default())
+    Ok(get_row(read, &rows::routed::encode(app), rows::routed::from_value)?.unwrap_or_default())
 }
 
 /// Moves the mark of [`routed`].
 pub fn put_routed(txn: &mut Txn<'_>, app: AppId, upto: Seq) {
-    txn.put(keys::routed::encode(app), encode(&upto));
+    txn.put(rows::routed::encode(app), rows::routed::to_value(&upto));
 }
 
 /// Applications with such a mark, ascending.
@@ -53,9 +46,9 @@ pub fn list_routed(
     after: Option<AppId>,
     limit: usize,
 ) -> Result<Vec<(AppId, Seq)>, StoreError> {
-    let range = keys::routed::all().beyond(after.map(keys::routed::encode), Direction::Forward);
+    let range = rows::routed::all().beyond(after.map(rows::routed::encode), Direction::Forward);
     let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
-    rows.iter().map(|(key, value)| Ok((keys::routed::decode(key)?, decode("routed", value)?))).collect()
+    rows.iter().map(|(key, value)| Ok((rows::routed::decode(key)?, rows::routed::from_value(value)?))).collect()
 }
 
 /// An endpoint's own mark, if it has one.
@@ -63,17 +56,17 @@ pub fn list_routed(
 /// # Errors
 /// Whatever the store reports.
 pub fn cursor(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Cursor>, StoreError> {
-    read.get(&keys::cursor::encode(target))?.map(|value| decode("cursor", &value)).transpose()
+    get_row(read, &rows::cursor::encode(target), rows::cursor::from_value)
 }
 
 /// Sets an endpoint's mark.
 pub fn put_cursor(txn: &mut Txn<'_>, target: EndpointRef, cursor: &Cursor) {
-    txn.put(keys::cursor::encode(target), encode(cursor));
+    txn.put(rows::cursor::encode(target), rows::cursor::to_value(cursor));
 }
 
 /// Removes an endpoint's mark: it stands at its application's.
 pub fn remove_cursor(txn: &mut Txn<'_>, target: EndpointRef) {
-    txn.delete(keys::cursor::encode(target));
+    txn.delete(rows::cursor::encode(target));
 }
 
 /// Endpoints with a mark of their own, ascending.
@@ -85,9 +78,9 @@ pub fn list_cursors(
     after: Option<EndpointRef>,
     limit: usize,
 ) -> Result<Vec<(EndpointRef, Cursor)>, StoreError> {
-    let range = keys::cursor::all().beyond(after.map(keys::cursor::encode), Direction::Forward);
+    let range = rows::cursor::all().beyond(after.map(rows::cursor::encode), Direction::Forward);
     let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
-    rows.iter().map(|(key, value)| Ok((keys::cursor::decode(key)?, decode("cursor", value)?))).collect()
+    rows.iter().map(|(key, value)| Ok((rows::cursor::decode(key)?, rows::cursor::from_value(value)?))).collect()
 }
 
 /// A delivery that waits for another attempt.
@@ -95,7 +88,7 @@ pub fn list_cursors(
 /// # Errors
 /// Whatever the store reports.
 pub fn pending(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Result<Option<Pending>, StoreError> {
-    read.get(&keys::pending::encode(target, seq))?.map(|value| decode("pending", &value)).transpose()
+    get_row(read, &rows::pending::encode(target, seq), rows::pending::from_value)
 }
 
 /// The row of a delivery that waited for `due`. One that is damaged counts as one that says just this and knows of no
@@ -122,22 +115,21 @@ pub fn pending_at(
 /// Makes a delivery wait, replacing the row `was` that it had.
 pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option<UnixMs>, pending: &Pending) {
     if let Some(was) = was {
-        txn.delete(keys::due::encode(target, was, seq));
+        txn.delete(rows::due::encode(target, was, seq));
     }
-    txn.put(keys::pending::encode(target, seq), encode(pending));
-    let urgency = if pending.trigger == Trigger::Manual { MANUAL } else { SCHEDULED };
-    txn.put(keys::due::encode(target, pending.due, seq), Bytes::from_static(urgency));
+    txn.put(rows::pending::encode(target, seq), rows::pending::to_value(pending));
+    txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(pending.trigger));
 }
 
 /// Ends a delivery's wait, whose row says `was`.
 pub fn remove_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: UnixMs) {
-    txn.delete(keys::due::encode(target, was, seq));
-    txn.delete(keys::pending::encode(target, seq));
+    txn.delete(rows::due::encode(target, was, seq));
+    txn.delete(rows::pending::encode(target, seq));
 }
 
 /// Removes a row of the index alone, when no delivery waits for that time.
 pub fn remove_due(txn: &mut Txn<'_>, target: EndpointRef, due: UnixMs, seq: Seq) {
-    txn.delete(keys::due::encode(target, due, seq));
+    txn.delete(rows::due::encode(target, due, seq));
 }
 
 /// An endpoint's waiting deliveries after a place in the index, soonest first.
@@ -150,14 +142,13 @@ pub fn list_due(
     after: Option<(UnixMs, Seq)>,
     limit: usize,
 ) -> Result<Vec<(UnixMs, Seq, Trigger)>, StoreError> {
-    let shown = after.map(|(due, seq)| keys::due::encode(target, due, seq));
-    let range = keys::due::of_endpoint(target).beyond(shown, Direction::Forward);
+    let shown = after.map(|(due, seq)| rows::due::encode(target, due, seq));
+    let range = rows::due::of_endpoint(target).beyond(shown, Direction::Forward);
     let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;
     rows.iter()
         .map(|(key, value)| {
-            let (_, due, seq) = keys::due::decode(key)?;
-            let trigger = if value.as_ref() == MANUAL { Trigger::Manual } else { Trigger::Scheduled };
-            Ok((due, seq, trigger))
+            let (_, due, seq) = rows::due::decode(key)?;
+            Ok((due, seq, rows::due::from_value(value)))
         })
         .collect()
 }
@@ -172,10 +163,10 @@ pub fn next_with_due(
 ) -> Result<Option<EndpointRef>, StoreError> {
     let mut range = KeyRange::prefix(vec![KeyKind::Due as u8]);
     if let Some(after) = after {
-        range.start = keys::due::of_endpoint(after).end;
+        range.start = rows::due::of_endpoint(after).end;
     }
     let rows = read.scan(&range.start, &range.end, 1, Direction::Forward)?;
-    rows.first().map(|(key, _)| keys::due::decode(key).map(|(target, _, _)| target)).transpose()
+    rows.first().map(|(key, _)| rows::due::decode(key).map(|(target, _, _)| target)).transpose()
 }
 
 /// An endpoint's failure memory; healthy when there is none.
@@ -183,24 +174,26 @@ pub fn next_with_due(
 /// # Errors
 /// Whatever the store reports.
 pub fn health(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<EndpointHealth, StoreError> {
-    Ok(read.get(&keys::health::encode(target))?.map(|value| decode("health", &value)).transpose()?.unwrap_or_default())
+    Ok(get_row(read, &rows::health::encode(target), rows::health::from_value)?.unwrap_or_default())
 }
 
 /// Sets an endpoint's failure memory; a healthy one needs no row.
 pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealth) {
     if *health == EndpointHealth::default() {
-        txn.delete(keys::health::encode(target));
+        txn.delete(rows::health::encode(target));
     } else {
-        txn.put(keys::health::encode(target), encode(health));
+        txn.put(rows::health::encode(target), rows::health::to_value(health));
     }
 }
 
 /// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: what is shown of such a
 /// stretch then goes by the endpoint's present filter.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
-    let value = encode(gap);
-    let value = if value.len() <= MAX_VALUE_BYTES { value } else { encode(&Gap { wanted: None, ..*gap }) };
-    txn.put(keys::gap::encode(target, first), value);
+    let mut value = rows::gap::to_value(gap);
+    if value.len() > MAX_VALUE_BYTES {
+        value = rows::gap::to_value(&Gap { wanted: None, ..*gap });
+    }
+    txn.put(rows::gap::encode(target, first), value);
 }
 
 /// The gap that begins last at or before `seq`.
@@ -212,9 +205,9 @@ pub fn gap_before(
     target: EndpointRef,
     seq: Seq,
 ) -> Result<Option<(Seq, Gap)>, StoreError> {
-    let range = keys::gap::of_endpoint(target).up_to(keys::gap::encode(target, seq));
+    let range = rows::gap::of_endpoint(target).up_to(rows::gap::encode(target, seq));
     let rows = read.scan(&range.start, &range.end, 1, Direction::Reverse)?;
-    rows.first().map(|(key, value)| Ok((keys::gap::decode(key)?.1, decode("gap", value)?))).transpose()
+    rows.first().map(|(key, value)| Ok((rows::gap::decode(key)?.1, rows::gap::from_value(value)?))).transpose()
 }
 
 /// The gap that begins last, one of this very transaction included.
@@ -222,8 +215,8 @@ pub fn gap_before(
 /// # Errors
 /// Whatever the store reports.
 pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>, StoreError> {
-    let row = txn.last_in(&keys::gap::of_endpoint(target))?;
-    row.map(|(key, value)| Ok((keys::gap::decode(&key)?.1, decode("gap", &value)?))).transpose()
+    let row = txn.last_in(&rows::gap::of_endpoint(target))?;
+    row.map(|(key, value)| Ok((rows::gap::decode(&key)?.1, rows::gap::from_value(&value)?))).transpose()
 }
 
 /// What an endpoint did not get because retention removed it first, if there was any.
@@ -231,7 +224,7 @@ pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>
 /// # Errors
 /// Whatever the store reports.
 pub fn expired(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Expired>, StoreError> {
-    read.get(&keys::expired::encode(target))?.map(|value| decode("expired", &value)).transpose()
+    get_row(read, &rows::expired::encode(target), rows::expired::from_value)
 }
 
 /// Adds to what an endpoint did not get.
@@ -240,7 +233,7 @@ pub fn expired(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Optio
 /// Whatever the store reports.
 pub fn add_expired(txn: &mut Txn<'_>, target: EndpointRef, found: Expired) -> Result<(), StoreError> {
     let all = expired(txn, target)?.map_or(found, |before| before.and(found));
-    txn.put(keys::expired::encode(target), encode(&all));
+    txn.put(rows::expired::encode(target), rows::expired::to_value(&all));
     Ok(())
 }
 
@@ -254,8 +247,8 @@ pub fn sweep_expired(
     before: UnixMs,
     limit: usize,
 ) -> Result<Swept, StoreError> {
-    sweep::sweep(txn, keys::expired::all(), position, limit, |_, _, value| {
-        let row: Expired = decode("expired", value)?;
+    sweep::sweep(txn, rows::expired::all(), position, limit, |_, _, value| {
+        let row: Expired = rows::expired::from_value(value)?;
         Ok(row.at < before)
     })
 }
@@ -266,9 +259,9 @@ pub fn sweep_expired(
 /// Whatever the store reports, or a corrupt row.
 pub fn sweep_gaps(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usize) -> Result<Swept, StoreError> {
     let mut begin: Option<(AppId, Seq)> = None;
-    sweep::sweep(txn, keys::gap::all(), position, limit, |txn, key, value| {
-        let (target, _) = keys::gap::decode(key)?;
-        let gap: Gap = decode("gap", value)?;
+    sweep::sweep(txn, rows::gap::all(), position, limit, |txn, key, value| {
+        let (target, _) = rows::gap::decode(key)?;
+        let gap: Gap = rows::gap::from_value(value)?;
         let Some(last) = gap.last else { return Ok(false) };
         let first = match begin {
             Some((app, first)) if app == target.app => first,
@@ -291,11 +284,11 @@ pub fn expire_pending(
     now: UnixMs,
     limit: usize,
 ) -> Result<u64, StoreError> {
-    let before = Some(keys::pending::encode(target, begin));
-    let range = keys::pending::of_endpoint(target).beyond(before, Direction::Reverse);
+    let before = Some(rows::pending::encode(target, begin));
+    let range = rows::pending::of_endpoint(target).beyond(before, Direction::Reverse);
     let mut expired = 0;
     for (key, _) in txn.scan(&range.start, &range.end, limit, Direction::Forward)? {
-        let (_, seq) = keys::pending::decode(&key)?;
+        let (_, seq) = rows::pending::decode(&key)?;
         // As this transaction sees it: an attempt may just have ended.
         let Some(row) = pending(txn, target, seq)? else { continue };
         remove_pending(txn, target, seq, row.due);
@@ -335,12 +328,12 @@ pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) ->
 /// Whatever the store reports.
 pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usize, StoreError> {
     let ranges = [
-        keys::pending::of_endpoint(target),
-        keys::due::of_endpoint(target),
-        keys::gap::of_endpoint(target),
-        KeyRange::prefix(keys::health::encode(target)),
-        KeyRange::prefix(keys::expired::encode(target)),
-        KeyRange::prefix(keys::cursor::encode(target)),
+        rows::pending::of_endpoint(target),
+        rows::due::of_endpoint(target),
+        rows::gap::of_endpoint(target),
+        KeyRange::prefix(rows::health::encode(target)),
+        KeyRange::prefix(rows::expired::encode(target)),
+        KeyRange::prefix(rows::cursor::encode(target)),
     ];
     let mut removed = 0;
     for range in ranges {
@@ -356,27 +349,6 @@ pub fn purge(txn: &mut Txn<'_>, target: EndpointRef, limit: usize) -> Result<usi
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::{DisabledReason, Wanted};
-
-    #[test]
-    fn a_gap_of_the_version_before_reads_as_one_whose_filter_is_not_known() {
-        let (store, target) = (TestStore::default(), target(1, 1));
-        // The same without its last field.
-        store.write(|txn| {
-            txn.put(keys::gap::encode(target, Seq(3)), encode(&(Some(Seq(9)), DisabledReason::Gone)));
-            Ok(())
-        });
-        let read = |seq| gap_before(&store, target, Seq(seq)).unwrap();
-        let expected = Gap { last: Some(Seq(9)), reason: DisabledReason::Gone, wanted: None };
-        assert_eq!(read(5), Some((Seq(3), expected.clone())));
-        let wanted = Wanted { event_types: vec!["a".to_owned()], channels: vec!["c".to_owned()] };
-        let newer = Gap { wanted: Some(wanted), ..expected };
-        store.write(|txn| {
-            put_gap(txn, target, Seq(3), &newer);
-            Ok(())
-        });
-        assert_eq!(read(5), Some((Seq(3), newer)));
-    }
 
     #[test]
     fn two_orders_of_one_millisecond_have_two_places_in_line() {

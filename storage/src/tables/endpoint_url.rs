@@ -8,14 +8,12 @@
 //!
 //! - *Bound:* [`KEPT_MAX`] rows of an endpoint. Of attempts from before those the URL is not known.
 
-use crate::codec;
-use crate::keys::{KeyKind, endpoint_url};
 use crate::read::Read;
+use crate::rows::endpoint_url::{self, PastUrl};
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{get_row, log, put_row, scan};
+use crate::tables::{get_row, log, put_value, scan};
 use crate::txn::Txn;
-use bincode::{Decode, Encode};
 use model::{EndpointRef, UnixMs, mask_user_info};
 
 /// Past URLs of one endpoint that are kept.
@@ -26,14 +24,6 @@ const LATE_MS: u64 = 600_000;
 
 /// Bytes of a URL that are kept at most: with the rest of the row they fit a value.
 const URL_BYTES_MAX: usize = MAX_VALUE_BYTES - 64;
-
-/// A past URL.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-struct PastUrl {
-    url: String,
-    /// When it was replaced.
-    until: UnixMs,
-}
 
 /// The number of an endpoint's present URL.
 ///
@@ -55,7 +45,7 @@ pub fn get(
     wanted: u32,
     present: &str,
 ) -> Result<Option<String>, StoreError> {
-    let past: Option<PastUrl> = get_row(read, KeyKind::EndpointUrl, &endpoint_url::encode(target, wanted))?;
+    let past: Option<PastUrl> = get_row(read, &endpoint_url::encode(target, wanted), endpoint_url::from_value)?;
     match past {
         Some(past) => Ok(Some(past.url)),
         None => Ok((wanted >= number(read, target)?).then(|| mask_user_info(present))),
@@ -79,7 +69,8 @@ pub(super) fn next_number(txn: &Txn<'_>, target: EndpointRef) -> Result<u32, Sto
 /// Whatever the store reports; a refusal when the row is too large.
 pub(super) fn keep(txn: &mut Txn<'_>, target: EndpointRef, url: &str, now: UnixMs) -> Result<u32, StoreError> {
     let number = next_number(txn, target)?;
-    put_row(txn, endpoint_url::encode(target, number), &PastUrl { url: fitting(url), until: now })?;
+    let past = PastUrl { url: fitting(url), until: now };
+    put_value(txn, endpoint_url::encode(target, number), endpoint_url::to_value(&past))?;
     if let Some(oldest) = number.checked_sub(KEPT_MAX) {
         txn.delete(endpoint_url::encode(target, oldest));
     }
@@ -122,7 +113,7 @@ pub fn sweep(
 ) -> Result<Swept, StoreError> {
     sweep::sweep(txn, endpoint_url::all(), position, limit, |txn, key, value| {
         let (target, number) = endpoint_url::decode(key)?;
-        let row: PastUrl = codec::decode(KeyKind::EndpointUrl.name(), value)?;
+        let row: PastUrl = endpoint_url::from_value(value)?;
         if txn.get(&endpoint_url::encode(target, number.saturating_add(1)))?.is_none() {
             return Ok(false);
         }

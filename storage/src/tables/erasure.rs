@@ -3,10 +3,10 @@
 //!
 //! Deliberately not the erasure itself: that is [`Store::erase`](crate::Store::erase), which somebody calls.
 
-use crate::keys::{KeyKind, meta};
 use crate::read::Read;
+use crate::rows::meta;
 use crate::store::StoreError;
-use crate::tables::{get_row, put_row};
+use crate::tables::{get_row, put_value};
 use crate::txn::Txn;
 
 /// Name of the row. Persisted: never rename.
@@ -15,7 +15,7 @@ const WANTED: &str = "erase_wanted";
 /// Something that is to be erased was replaced in this transaction.
 pub(super) fn want(txn: &mut Txn<'_>) -> Result<(), StoreError> {
     let before = wanted(txn)?.unwrap_or_default();
-    put_row(txn, meta::encode(WANTED), &before.wrapping_add(1))
+    put_value(txn, meta::encode(WANTED), meta::to_value(&before.wrapping_add(1)))
 }
 
 /// The number that an erasure that begins now is for. None when there is nothing to erase.
@@ -23,7 +23,7 @@ pub(super) fn want(txn: &mut Txn<'_>) -> Result<(), StoreError> {
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn wanted(read: &(impl Read + ?Sized)) -> Result<Option<u64>, StoreError> {
-    get_row(read, KeyKind::Meta, &meta::encode(WANTED))
+    get_row(read, &meta::encode(WANTED), meta::from_value)
 }
 
 /// An erasure for this number is durable. What was replaced after it began is still to be erased.

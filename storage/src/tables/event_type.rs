@@ -1,10 +1,10 @@
 //! The catalogue of event types, by name.
 
-use crate::keys::{KeyKind, event_type};
 use crate::read::Read;
+use crate::rows::event_type;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, get_row, put_row, scan_rows};
+use crate::tables::{count_rows, get_row, put_value, scan_rows};
 use crate::txn::Txn;
 use model::EventType;
 
@@ -13,7 +13,7 @@ use model::EventType;
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), name: &str) -> Result<Option<EventType>, StoreError> {
-    get_row(read, KeyKind::EventType, &event_type::encode(name))
+    get_row(read, &event_type::encode(name), event_type::from_value)
 }
 
 /// Event types in byte order of their names (or against it), at most `limit`, those beyond `after`; archived ones too.
@@ -27,7 +27,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<EventType>, StoreError> {
     let range = event_type::all().beyond(after.map(event_type::encode), direction);
-    scan_rows(read, KeyKind::EventType, &range, limit, direction)
+    scan_rows(read, &range, limit, direction, event_type::from_value)
 }
 
 /// How many event types there are, archived ones too.
@@ -51,7 +51,7 @@ pub fn put(txn: &mut Txn<'_>, row: &EventType) -> Result<(), StoreError> {
         let count = count(txn)?;
         count::set_count(txn, Counted::EventTypes, count.saturating_add(1))?;
     }
-    put_row(txn, key, row)
+    put_value(txn, key, event_type::to_value(row))
 }
 
 /// Removes an event type, if it exists.

@@ -3,9 +3,8 @@
 //! A row stays as long as its event; who removes the event removes it. Deliberately no text of the id: the row is found
 //! by a digest, and the event itself carries the text.
 
-use crate::codec;
-use crate::keys::{KeyKind, digest, event_uid};
 use crate::read::Read;
+use crate::rows::{digest, event_uid};
 use crate::store::StoreError;
 use crate::tables::{get_row, put_retained, remove_retained};
 use crate::txn::{Growth, Txn};
@@ -16,7 +15,7 @@ use model::{AppId, Seq};
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Option<Seq>, StoreError> {
-    get_row(read, KeyKind::EventUid, &event_uid::encode(app, digest(event_id)))
+    get_row(read, &event_uid::encode(app, digest(event_id)), event_uid::from_value)
 }
 
 /// Notes the position of an event that the tenant named.
@@ -24,7 +23,7 @@ pub fn get(read: &(impl Read + ?Sized), app: AppId, event_id: &str) -> Result<Op
 /// # Errors
 /// Whatever the store reports.
 pub fn put(txn: &mut Txn<'_>, app: AppId, event_id: &str, seq: Seq) -> Result<(), StoreError> {
-    put_retained(txn, event_uid::encode(app, digest(event_id)), codec::encode(&seq), Growth::events)
+    put_retained(txn, event_uid::encode(app, digest(event_id)), event_uid::to_value(&seq), Growth::events)
 }
 
 /// Forgets the name of the event at `seq`; not that of a later event which took the name since.

@@ -5,7 +5,7 @@
 //! and end them in the same way. The commit tells the engine ([`Change::Expunged`]), whose copies in memory are void then, and
 //! asks for an erasure of the store's files ([`super::erasure`]).
 
-use crate::keys::{KeyKind, expunge_at};
+use crate::rows::{KeyKind, expunge_at};
 use crate::store::{Direction, StoreError};
 use crate::tables::{application, dead_letter, delivery, erasure, log, purge, scan};
 use crate::txn::{Change, Txn};

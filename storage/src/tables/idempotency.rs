@@ -2,36 +2,22 @@
 //!
 //! Deliberately not the answer itself: the event it was about gives that again. The row is found by a digest of the key.
 
-use crate::codec;
-use crate::keys::{KeyKind, digest, idempotency};
 use crate::read::Read;
+use crate::rows::digest;
+use crate::rows::idempotency::{self, Remembered};
 use crate::store::StoreError;
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{get_row, put_row};
+use crate::tables::{get_row, put_value};
 use crate::txn::Txn;
-use bincode::{Decode, Encode};
-use model::{AppId, Seq, UnixMs};
-
-/// One idempotency key of an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Row {
-    /// The event that the first request made.
-    pub seq: Seq,
-    /// When that was accepted.
-    pub accepted_at: UnixMs,
-    /// A digest of the first request's content: another content under the same key is an error of the caller.
-    pub fingerprint: [u8; 16],
-    /// From when on the key is free again.
-    pub expires_at: UnixMs,
-}
+use model::{AppId, UnixMs};
 
 /// A key that was looked up, and its row if there is one.
 #[derive(Debug)]
 pub struct Found {
     app: AppId,
     key: Vec<u8>,
-    row: Option<Row>,
+    row: Option<Remembered>,
 }
 
 /// Looks a key up.
@@ -40,14 +26,14 @@ pub struct Found {
 /// Whatever the store reports, or a corrupt row.
 pub fn find(read: &(impl Read + ?Sized), app: AppId, key: &str) -> Result<Found, StoreError> {
     let key = idempotency::encode(app, digest(key));
-    let row = get_row(read, KeyKind::Idempotency, &key)?;
+    let row = get_row(read, &key, idempotency::from_value)?;
     Ok(Found { app, key, row })
 }
 
 impl Found {
     /// The row, unless it has expired by `now`.
     #[must_use]
-    pub fn row(&self, now: UnixMs) -> Option<&Row> {
+    pub fn row(&self, now: UnixMs) -> Option<&Remembered> {
         self.row.as_ref().filter(|row| now < row.expires_at)
     }
 
@@ -57,7 +43,7 @@ impl Found {
     ///
     /// # Errors
     /// Whatever the store reports.
-    pub fn remember(self, txn: &mut Txn<'_>, row: &Row, most: u32) -> Result<bool, StoreError> {
+    pub fn remember(self, txn: &mut Txn<'_>, row: &Remembered, most: u32) -> Result<bool, StoreError> {
         // An expired row is counted until a sweep removes it.
         if self.row.is_none() {
             let counted = Counted::IdempotencyKeys(self.app);
@@ -67,7 +53,7 @@ impl Found {
             }
             count::set_count(txn, counted, count + 1)?;
         }
-        put_row(txn, self.key, row)?;
+        put_value(txn, self.key, idempotency::to_value(row))?;
         Ok(true)
     }
 }
@@ -92,7 +78,7 @@ pub fn sweep(
     limit: usize,
 ) -> Result<Swept, StoreError> {
     let (swept, gone) = sweep::sweep_rows(txn, idempotency::all(), position, limit, |_, _, value| {
-        let row: Row = codec::decode(KeyKind::Idempotency.name(), value)?;
+        let row: Remembered = idempotency::from_value(value)?;
         Ok(row.expires_at <= now)
     })?;
     for (key, _) in gone {
@@ -106,18 +92,19 @@ pub fn sweep(
 mod tests {
     use super::*;
     use crate::tables::testing::TestStore;
+    use model::Seq;
 
-    fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Row) -> Result<(), StoreError> {
+    fn put(txn: &mut Txn<'_>, app: AppId, key: &str, row: &Remembered) -> Result<(), StoreError> {
         assert!(find(txn, app, key)?.remember(txn, row, u32::MAX)?);
         Ok(())
     }
 
-    fn get(store: &TestStore, app: AppId, key: &str, now: UnixMs) -> Result<Option<Row>, StoreError> {
+    fn get(store: &TestStore, app: AppId, key: &str, now: UnixMs) -> Result<Option<Remembered>, StoreError> {
         Ok(find(store, app, key)?.row(now).copied())
     }
 
-    fn row(seq: u64, expires_at: u64) -> Row {
-        Row { seq: Seq(seq), accepted_at: UnixMs(1), fingerprint: [3; 16], expires_at: UnixMs(expires_at) }
+    fn row(seq: u64, expires_at: u64) -> Remembered {
+        Remembered { seq: Seq(seq), accepted_at: UnixMs(1), fingerprint: [3; 16], expires_at: UnixMs(expires_at) }
     }
 
     #[test]

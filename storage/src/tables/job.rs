@@ -1,12 +1,11 @@
 //! Jobs, by number. A finished one stays, so that whoever asked for it can still ask how it went.
 
-use crate::codec;
-use crate::keys::{KeyKind, job};
 use crate::read::Read;
+use crate::rows::job;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{get_row, put_row, scan_rows};
+use crate::tables::{get_row, put_value, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Job, JobKind, JobStatus, UnixMs};
 
@@ -15,7 +14,7 @@ use model::{AppId, Job, JobKind, JobStatus, UnixMs};
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), number: u32) -> Result<Option<Job>, StoreError> {
-    get_row(read, KeyKind::Job, &job::encode(number))
+    get_row(read, &job::encode(number), job::from_value)
 }
 
 /// Jobs by number, from the one beyond `after`.
@@ -29,7 +28,7 @@ pub fn list(
     direction: Direction,
 ) -> Result<Vec<Job>, StoreError> {
     let range = job::all().beyond(after.map(job::encode), direction);
-    scan_rows(read, KeyKind::Job, &range, limit, direction)
+    scan_rows(read, &range, limit, direction, job::from_value)
 }
 
 /// How many jobs of an application a caller asked for: those that have more to do, and all that are kept. Those of a store
@@ -51,7 +50,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
     let (was_running, is_running) = (before.as_ref().is_some_and(is_running), is_running(row));
     let delta = i64::from(is_running) - i64::from(was_running);
     recount(txn, row, delta, i64::from(before.is_none()))?;
-    put_row(txn, job::encode(row.number), row)
+    put_value(txn, job::encode(row.number), job::to_value(row))
 }
 
 fn is_running(row: &Job) -> bool {
@@ -83,7 +82,7 @@ pub fn sweep(
 ) -> Result<Swept, StoreError> {
     let mut gone: Vec<Job> = Vec::new();
     let swept = sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
-        let row: Job = codec::decode(KeyKind::Job.name(), value)?;
+        let row: Job = job::from_value(value)?;
         let is_past = !is_running(&row) && row.updated_at < before;
         gone.extend(is_past.then_some(row));
         Ok(is_past)
@@ -105,24 +104,6 @@ mod tests {
 
     fn row(number: u32, status: JobStatus) -> Job {
         Job { status, ..Job::new(number, target(1, 1), JobKind::RedriveDeadLetters, (Seq(0), Seq(9)), UnixMs(1)) }
-    }
-
-    #[test]
-    fn a_job_of_the_version_before_reads_as_one_that_skipped_nothing() {
-        let store = TestStore::default();
-        let new = Job { position: Seq(3), affected: 2, looked_at: 2, ..row(7, JobStatus::Running) };
-        // The same without its last two fields, which are a byte each.
-        let value = codec::encode(&new);
-        store.write(|txn| {
-            txn.put(job::encode(7), value.slice(..value.len() - 2));
-            Ok(())
-        });
-        assert_eq!(get(&store, 7).unwrap(), Some(new.clone()));
-        let mut skipped = model::Skipped::default();
-        skipped.count(model::SkipReason::Delivered);
-        let newer = Job { looked_at: 3, skipped, ..new };
-        store.write(|txn| put(txn, &newer));
-        assert_eq!(list(&store, None, 10, Direction::Forward).unwrap(), [newer]);
     }
 
     #[test]

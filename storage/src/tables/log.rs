@@ -8,9 +8,9 @@ mod removal;
 
 pub use removal::{LogRemoved, remove_upto};
 
-use crate::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
-use crate::keys::{self, KeyKind, KeyRange};
 use crate::read::Read;
+use crate::rows::event::block::{self, BlockBuilder, BlockRecord, CHUNK_BYTES, PayloadAt};
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, StoreError};
 use crate::tables::{put_retained, put_value, remove_retained, row_bytes};
 use crate::txn::{Growth, Txn};
@@ -54,7 +54,7 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
         };
         if let Some(PayloadAt::Chunked { .. }) = placed {
             for (index, chunk) in event.payload.chunks(CHUNK_BYTES).enumerate() {
-                let (key, chunk) = (keys::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
+                let (key, chunk) = (rows::chunk::encode(app, event.seq, index as u16), block::encode_chunk(chunk));
                 txn.grow(Growth::events(row_bytes(&key, &chunk)));
                 txn.put(key, chunk);
             }
@@ -67,7 +67,7 @@ fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) -> Res
     match builder.finish() {
         Some((first, block)) => {
             // There is none at this key: positions are given out once, and who rewrites a block removes it first.
-            let key = keys::event::encode(app, first);
+            let key = rows::event::encode(app, first);
             let growth = Growth::events(row_bytes(&key, &block));
             put_value(txn, key, block)?;
             txn.grow(growth);
@@ -124,11 +124,11 @@ pub fn read_after(
     let mut next = after.next();
     let mut from = block_at(read, app, after.next())?.map_or(after.next(), |(first, _)| first);
     loop {
-        let range = keys::event::of_app(app).from(keys::event::encode(app, from));
+        let range = rows::event::of_app(app).from(rows::event::encode(app, from));
         let blocks = read.scan(&range.start, &range.end, BLOCKS_PER_SCAN, Direction::Forward)?;
         let more = blocks.len() == BLOCKS_PER_SCAN;
         for (key, block) in &blocks {
-            for record in records(app, keys::event::decode(key)?.1, block)? {
+            for record in records(app, rows::event::decode(key)?.1, block)? {
                 // Also those seen twice, when a block is split between two reads.
                 if record.event.seq < next {
                     continue;
@@ -181,9 +181,9 @@ pub fn read_before(
 
 /// The last block that begins at or before `seq`, with where it begins: the one that holds `seq`, if any does.
 fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<(Seq, Bytes)>, StoreError> {
-    let range = keys::event::of_app(app).up_to(keys::event::encode(app, seq));
+    let range = rows::event::of_app(app).up_to(rows::event::encode(app, seq));
     match read.scan(&range.start, &range.end, 1, Direction::Reverse)?.into_iter().next() {
-        Some((key, block)) => Ok(Some((keys::event::decode(&key)?.1, block))),
+        Some((key, block)) => Ok(Some((rows::event::decode(&key)?.1, block))),
         None => Ok(None),
     }
 }
@@ -211,7 +211,7 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
     if let PayloadAt::Chunked { length, chunks } = record.payload_at {
         let mut payload = BytesMut::with_capacity(length as usize);
         for index in 0..chunks {
-            let row = read.get(&keys::chunk::encode(event.app, event.seq, index))?;
+            let row = read.get(&rows::chunk::encode(event.app, event.seq, index))?;
             let Some(row) = row.filter(|row| !row.is_empty()) else {
                 return removed_meanwhile(read, event, index);
             };
@@ -230,7 +230,7 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
 /// the block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
 fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event, chunk: u16) -> Result<Option<Event>, StoreError> {
     let Some((first, _)) = block_at(read, event.app, event.seq)? else { return Ok(None) };
-    let Some(block) = read.get(&keys::event::encode(event.app, first))? else { return Ok(None) };
+    let Some(block) = read.get(&rows::event::encode(event.app, first))? else { return Ok(None) };
     match block::read(event.app, &block)?.into_iter().find(|record| record.event.seq == event.seq) {
         Some(BlockRecord { event, payload_at: PayloadAt::Inline { .. } }) => Ok(Some(event)),
         None => Ok(None),
@@ -252,17 +252,17 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     }
     // A record never grows by this, so all of them fit into one block again.
     let mut builder = BlockBuilder::new();
-    remove_retained(txn, keys::event::encode(app, first), Growth::events)?;
+    remove_retained(txn, rows::event::encode(app, first), Growth::events)?;
     for mut record in records {
         if record.event.seq == seq {
             if let PayloadAt::Chunked { chunks, .. } = record.payload_at {
                 for index in 0..chunks {
                     // Emptied and not deleted: the store overwrites what is replaced. Retention takes the rows.
-                    put_retained(txn, keys::chunk::encode(app, seq, index), Bytes::new(), Growth::events)?;
+                    put_retained(txn, rows::chunk::encode(app, seq, index), Bytes::new(), Growth::events)?;
                 }
             }
             if let Some(at) = record.event.expunge_at() {
-                txn.delete(keys::expunge_at::encode(at, app, seq));
+                txn.delete(rows::expunge_at::encode(at, app, seq));
             }
             record.event.more = without_payload(record.event.more);
             record.event.payload = Bytes::new();
@@ -290,10 +290,10 @@ fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
 pub fn next_app(read: &(impl Read + ?Sized), after: Option<AppId>) -> Result<Option<AppId>, StoreError> {
     let mut range = KeyRange::prefix(vec![KeyKind::Event as u8]);
     if let Some(after) = after {
-        range.start = keys::event::of_app(after).end;
+        range.start = rows::event::of_app(after).end;
     }
     let rows = read.scan(&range.start, &range.end, 1, Direction::Forward)?;
-    rows.first().map(|(key, _)| keys::event::decode(key).map(|(app, _)| app)).transpose()
+    rows.first().map(|(key, _)| rows::event::decode(key).map(|(app, _)| app)).transpose()
 }
 
 /// The first position that is retained; one beyond the head when none is.
@@ -301,9 +301,9 @@ pub fn next_app(read: &(impl Read + ?Sized), after: Option<AppId>) -> Result<Opt
 /// # Errors
 /// Whatever the store reports.
 pub fn begin(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> {
-    let range = keys::event::of_app(app);
+    let range = rows::event::of_app(app);
     match read.scan(&range.start, &range.end, 1, Direction::Forward)?.first() {
-        Some((key, _)) => Ok(keys::event::decode(key)?.1),
+        Some((key, _)) => Ok(rows::event::decode(key)?.1),
         None => Ok(head(read, app)?.next()),
     }
 }
@@ -313,12 +313,12 @@ pub fn begin(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError>
 /// # Errors
 /// Whatever the store reports.
 pub fn oldest(read: &(impl Read + ?Sized), app: AppId) -> Result<Option<UnixMs>, StoreError> {
-    let range = keys::event::of_app(app);
+    let range = rows::event::of_app(app);
     // Retention asks every application: one row, and more only if that is damaged.
     let Some((key, block)) = read.scan(&range.start, &range.end, 1, Direction::Forward)?.into_iter().next() else {
         return Ok(None);
     };
-    if let Some(record) = records(app, keys::event::decode(&key)?.1, &block)?.first() {
+    if let Some(record) = records(app, rows::event::decode(&key)?.1, &block)?.first() {
         return Ok(Some(record.event.accepted_at));
     }
     Ok(read_after(read, app, Seq::ZERO, 1, 1)?.first().map(|event| event.accepted_at))
@@ -348,7 +348,7 @@ pub fn before_time(read: &(impl Read + ?Sized), app: AppId, since: UnixMs) -> Re
 /// show.
 fn block_as_written(txn: &Txn<'_>, app: AppId, seq: Seq) -> Result<Option<(Seq, Vec<BlockRecord>)>, StoreError> {
     let Some((mut first, _)) = block_at(txn, app, seq)? else { return Ok(None) };
-    while let Some(block) = txn.get(&keys::event::encode(app, first))? {
+    while let Some(block) = txn.get(&rows::event::encode(app, first))? {
         let records = block::read(app, &block)?;
         if records.iter().any(|record| record.event.seq == seq) {
             return Ok(Some((first, records)));

@@ -40,25 +40,21 @@ pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use crate::codec;
-use crate::keys::{KeyKind, KeyRange};
 use crate::read::Read;
+use crate::rows::KeyRange;
 use crate::store::{Direction, MAX_VALUE_BYTES, StoreError};
 use crate::txn::{Growth, Txn};
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-/// The decoded row of `key`, if there is one.
-fn get_row<T: Decode<()>>(read: &(impl Read + ?Sized), kind: KeyKind, key: &[u8]) -> Result<Option<T>, StoreError> {
-    read.get(key)?.map(|value| codec::decode(kind.name(), &value)).transpose()
+/// Reads the value of a kind: `from_value` of its file in [`crate::rows`].
+type FromValue<T> = fn(&[u8]) -> Result<T, StoreError>;
+
+/// The row of `key`, if there is one.
+fn get_row<T>(read: &(impl Read + ?Sized), key: &[u8], from_value: FromValue<T>) -> Result<Option<T>, StoreError> {
+    read.get(key)?.map(|value| from_value(&value)).transpose()
 }
 
-/// Sets a row to the encoded `row`.
-fn put_row<T: Encode>(txn: &mut Txn<'_>, key: Vec<u8>, row: &T) -> Result<(), StoreError> {
-    put_value(txn, key, codec::encode(row))
-}
-
-/// Sets a row to bytes that state their own layout.
+/// Sets a row.
 ///
 /// # Errors
 /// A refusal when they are too many. It comes here and not with the commit, so that it fails one request and not all
@@ -125,16 +121,16 @@ fn scan(
     read.scan(&range.start, &range.end, limit, direction)
 }
 
-/// Decoded rows of `range`, at most `limit`.
-fn scan_rows<T: Decode<()>>(
+/// Values of the rows of `range`, at most `limit`.
+fn scan_rows<T>(
     read: &(impl Read + ?Sized),
-    kind: KeyKind,
     range: &KeyRange,
     limit: usize,
     direction: Direction,
+    from_value: FromValue<T>,
 ) -> Result<Vec<T>, StoreError> {
     let rows = scan(read, range, limit, direction)?;
-    rows.iter().map(|(_, value)| codec::decode(kind.name(), value)).collect()
+    rows.iter().map(|(_, value)| from_value(value)).collect()
 }
 
 /// How many rows of `range` a transaction sees, where nobody noted it: every row is looked at, once.

@@ -2,8 +2,8 @@
 //!
 //! Deliberately by key alone: nothing is decoded, so nothing that is damaged stays.
 
-use crate::keys::{self, KeyKind};
 use crate::read::Read;
+use crate::rows::{self, KeyKind};
 use crate::store::{Direction, StoreError};
 use crate::tables::{count, remove_retained, scan};
 use crate::txn::{Growth, Txn};
@@ -16,8 +16,8 @@ use model::AppId;
 pub fn application(txn: &mut Txn<'_>, app: AppId, limit: usize) -> Result<usize, StoreError> {
     let mut removed = 0;
     // Its own row went when it was deleted.
-    for kind in KeyKind::OF_APPS.into_iter().filter(|kind| *kind != KeyKind::Application) {
-        let rows = scan(txn, &keys::of_app(kind, app), limit - removed, Direction::Forward)?;
+    for kind in KeyKind::of_apps().filter(|kind| *kind != KeyKind::Application) {
+        let rows = scan(txn, &rows::key::of_app(kind, app), limit - removed, Direction::Forward)?;
         removed += rows.len();
         for (key, _) in rows {
             match kind {
@@ -48,13 +48,14 @@ pub fn next_endpoint(
     kind: KeyKind,
     after: Option<model::EndpointRef>,
 ) -> Result<Option<model::EndpointRef>, StoreError> {
-    let rows = scan(read, &keys::beyond_endpoint(kind, after), 1, Direction::Forward)?;
-    rows.first().map(|(key, _)| keys::endpoint_of(kind, key)).transpose()
+    let rows = scan(read, &rows::key::beyond_endpoint(kind, after), 1, Direction::Forward)?;
+    rows.first().map(|(key, _)| rows::key::endpoint_of(kind, key)).transpose()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::idempotency::Remembered;
     use crate::tables::testing::{TestStore, target};
     use crate::tables::{dead_letter, delivery, event_uid, idempotency};
     use model::{DeadLetter, DeadLetterReason, Pending, Seq, Trigger, UnixMs};
@@ -66,7 +67,7 @@ mod tests {
         let reason = DeadLetterReason::Rejected;
         let letter = DeadLetter { at: UnixMs(1), attempts: 1, reason, last_outcome: None, last_status: 400 };
         let (accepted_at, expires_at) = (UnixMs(1), UnixMs(2));
-        let key = idempotency::Row { seq: Seq(1), accepted_at, fingerprint: [0; 16], expires_at };
+        let key = Remembered { seq: Seq(1), accepted_at, fingerprint: [0; 16], expires_at };
         for app in [1, 2] {
             store.write(|txn| {
                 for seq in 1..=5 {

@@ -4,12 +4,11 @@
 //! The bytes are those of keys and values, kept by the writer as the sum of what each transaction says it adds and takes
 //! away. Deliberately only events and attempts, nearly all there is: other rows are few, or expire by themselves.
 
-use crate::keys::{KeyKind, meta};
 use crate::read::Read;
+use crate::rows::meta::{self, Retained};
 use crate::store::StoreError;
-use crate::tables::{get_row, put_row};
-use crate::txn::{Growth, Txn};
-use bincode::{Decode, Encode};
+use crate::tables::{get_row, put_value};
+use crate::txn::Txn;
 use model::UnixMs;
 
 // Names of rows. Persisted: never rename.
@@ -17,43 +16,17 @@ const RETAINED: &str = "retained_bytes";
 const CLOCK: &str = "retention_clock";
 const FORGOTTEN: &str = "attempts_forgotten_before";
 
-/// Bytes of what is retained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Retained {
-    /// Blocks, chunks, names of events.
-    pub events: u64,
-    /// Attempts.
-    pub attempts: u64,
-}
-
-impl Retained {
-    /// All of it.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.events.saturating_add(self.attempts)
-    }
-
-    /// After a commit that grew it so.
-    #[must_use]
-    pub fn grown(self, growth: Growth) -> Retained {
-        Retained {
-            events: self.events.saturating_add_signed(growth.events),
-            attempts: self.attempts.saturating_add_signed(growth.attempts),
-        }
-    }
-}
-
 /// What is retained, as of the last commit.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized)) -> Result<Retained, StoreError> {
-    Ok(get_row(read, KeyKind::Meta, &meta::encode(RETAINED))?.unwrap_or_default())
+    Ok(get_row(read, &meta::encode(RETAINED), meta::from_value)?.unwrap_or_default())
 }
 
 /// Notes what is retained: for the writer alone.
 pub(crate) fn put(txn: &mut Txn<'_>, retained: Retained) -> Result<(), StoreError> {
-    put_row(txn, meta::encode(RETAINED), &retained)
+    put_value(txn, meta::encode(RETAINED), meta::to_value(&retained))
 }
 
 /// The time that retention went by when it was last noted.
@@ -61,7 +34,7 @@ pub(crate) fn put(txn: &mut Txn<'_>, retained: Retained) -> Result<(), StoreErro
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn clock(read: &(impl Read + ?Sized)) -> Result<Option<UnixMs>, StoreError> {
-    get_row(read, KeyKind::Meta, &meta::encode(CLOCK))
+    get_row(read, &meta::encode(CLOCK), meta::from_value)
 }
 
 /// Notes that time.
@@ -69,7 +42,7 @@ pub fn clock(read: &(impl Read + ?Sized)) -> Result<Option<UnixMs>, StoreError> 
 /// # Errors
 /// None today.
 pub fn put_clock(txn: &mut Txn<'_>, time: UnixMs) -> Result<(), StoreError> {
-    put_row(txn, meta::encode(CLOCK), &time)
+    put_value(txn, meta::encode(CLOCK), meta::to_value(&time))
 }
 
 /// Attempts that started before this time may have been forgotten; [`UnixMs::ZERO`] when none was for its age.
@@ -77,7 +50,7 @@ pub fn put_clock(txn: &mut Txn<'_>, time: UnixMs) -> Result<(), StoreError> {
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn attempts_forgotten_before(read: &(impl Read + ?Sized)) -> Result<UnixMs, StoreError> {
-    Ok(get_row(read, KeyKind::Meta, &meta::encode(FORGOTTEN))?.unwrap_or(UnixMs::ZERO))
+    Ok(get_row(read, &meta::encode(FORGOTTEN), meta::from_value)?.unwrap_or(UnixMs::ZERO))
 }
 
 /// Notes that attempts that started before this time are being forgotten. The mark never goes back: what is forgotten
@@ -87,7 +60,7 @@ pub fn attempts_forgotten_before(read: &(impl Read + ?Sized)) -> Result<UnixMs, 
 /// Whatever the store reports, or a corrupt row.
 pub fn note_attempts_forgotten(txn: &mut Txn<'_>, before: UnixMs) -> Result<(), StoreError> {
     if before > attempts_forgotten_before(txn)? {
-        put_row(txn, meta::encode(FORGOTTEN), &before)?;
+        put_value(txn, meta::encode(FORGOTTEN), meta::to_value(&before))?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //!
 //! For rows that are not in the order in which they go. Deliberately no pace: who sweeps decides how often.
 
-use crate::keys::KeyRange;
 use crate::read::Read;
+use crate::rows::KeyRange;
 use crate::store::{Direction, StoreError};
 use crate::tables::scan;
 use crate::txn::Txn;

@@ -1,9 +1,10 @@
 //! Taking messages in: positions, idempotency keys and event ids, decided where nothing can race.
 //!
-//! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::block`]).
+//! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::rows::event::block`]).
 
-use crate::block;
-use crate::keys::expunge_at;
+use crate::rows::event::block;
+use crate::rows::expunge_at;
+use crate::rows::idempotency::Remembered;
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use crate::tables::{event_uid, idempotency, log};
 use crate::txn::Txn;
@@ -213,7 +214,7 @@ impl Ingest {
         }
         if let Some((found, fingerprint)) = key {
             let expires_at = now.plus_ms(self.idempotency_ms);
-            let row = idempotency::Row { seq, accepted_at: now, fingerprint, expires_at };
+            let row = Remembered { seq, accepted_at: now, fingerprint, expires_at };
             if !found.remember(txn, &row, self.keys_most)? {
                 return Ok(IngestOutcome::TooManyKeys { most: self.keys_most });
             }

@@ -25,10 +25,11 @@ pub use inbox::{ChangeError, REQUEST_MAX_BYTES, SETTLED_HIGH_WATER, WriterHandle
 pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 
 use crate::read::SharedStore;
+use crate::rows::meta::Retained;
 use crate::store::StoreError;
 use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
-use crate::tables::retained::{self, Retained};
+use crate::tables::retained;
 use crate::tables::{dead_letter, settle};
 use crate::txn::{Change, Growth, Txn};
 use displaced::DisplacedLog;
@@ -258,7 +259,7 @@ impl<D: Downstream> Writer<D> {
                 Some(before) => before,
                 None => retained::get(txn)?,
             };
-            let after = before.grown(growth);
+            let after = before.grown(growth.events, growth.attempts);
             self.retained = Some(after);
             retained::put(txn, after)?;
         }

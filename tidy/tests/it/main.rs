@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use tidy::tree::Tree;
-use tidy::{answers, arrows, documents, reserved, rooms, shape, words};
+use tidy::uses::{self, Use};
+use tidy::{answers, arrows, circles, documents, reserved, rooms, shape, words};
 
 static ROOT: LazyLock<PathBuf> = LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
 static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::read(&ROOT).unwrap());
+static USES: LazyLock<Vec<Use>> = LazyLock::new(|| uses::all(&TREE));
 
 /// Fails with everything that is wrong, one line each.
 #[track_caller]
@@ -22,7 +24,12 @@ fn the_tree_was_found() {
 
 #[test]
 fn a_room_uses_only_rooms_below_it() {
-    nothing_is(&arrows::check(&TREE, rooms::ROOMS, rooms::UPWARD));
+    nothing_is(&arrows::check(&TREE, &USES, rooms::ROOMS, rooms::UPWARD));
+}
+
+#[test]
+fn no_modules_stand_in_a_circle() {
+    nothing_is(&circles::check(&USES, circles::CIRCLES));
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod head;
 
 use super::super::answer::Answer;
 use super::chunked::Chunks;
-use head::{Beginning, Head, is_interim, parse_head};
+use head::{Beginning, is_interim, parse_head};
 use model::AnswerNote;
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ use self::report::Report;
 use self::swap::Swap;
 use crate::damage::salvage::{self, Finding};
 use crate::disk::open::create::take_lock;
-use crate::disk::open::format::refuse_beyond_repair;
+use crate::disk::open::format::check_damaged;
 use crate::disk::{OpenError, OpenOptions};
-use crate::keys;
+use crate::rows;
 use crate::store::{Batch, Store, StoreError, Write};
 
 /// Why a data directory could not be repaired. The damaged store is then as it was.
@@ -99,8 +99,8 @@ impl Repair {
         if !home.is_dir() {
             return Err(RepairError::NoStore(data_dir));
         }
-        let format_is_readable = refuse_beyond_repair(&home)?;
-        let mut found = salvage::read(&home, self.options.apart).map_err(|source| at(&home, source))?;
+        let format_is_readable = check_damaged(&home)?;
+        let mut found = salvage::read(&home).map_err(|source| at(&home, source))?;
         if !format_is_readable {
             found.findings.push(Finding::Unreadable("FORMAT".into(), 0, 0));
         }
@@ -126,7 +126,7 @@ fn copy(found: &salvage::Found, store: &dyn Store, report: &mut Report) -> Resul
     let findings = found.rows(|batch: Batch| {
         for (key, write) in batch.iter() {
             if matches!(write, Write::Put(_)) {
-                report.keep(keys::kind_of(key));
+                report.keep(rows::key::kind_of(key));
             }
         }
         store.apply(batch).map_err(CopyError::Write)

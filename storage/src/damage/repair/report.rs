@@ -8,7 +8,7 @@ use model::{AppId, EndpointRef, Seq, UnixMs};
 
 use crate::damage::salvage::Finding;
 use crate::disk::commit::watermark::FILE_NAME as WATERMARK;
-use crate::keys::{self, KeyKind};
+use crate::rows::{self, KeyKind};
 
 /// Lines of one sort that are shown; more are counted.
 const LINES_MAX: usize = 1_000;
@@ -184,6 +184,6 @@ fn lost(finding: &Finding) -> Option<String> {
 }
 
 fn range(from: &Bytes, to: &Bytes) -> String {
-    let end = if to.is_empty() { "the end".to_owned() } else { keys::describe(to) };
-    format!("from {} to before {end}", keys::describe(from))
+    let end = if to.is_empty() { "the end".to_owned() } else { rows::key::describe(to) };
+    format!("from {} to before {end}", rows::key::describe(from))
 }

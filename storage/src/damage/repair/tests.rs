@@ -7,12 +7,12 @@ use bytes::Bytes;
 use model::{AppId, Cursor, Endpoint, EndpointId, Event, Pending, Seq, Trigger};
 
 use super::*;
+use crate::Direction;
 use crate::disk::ApartKeys;
 use crate::disk::crash_tests::copy_folder;
 use crate::tables::testing::{TestStore, plain_endpoint, target};
 use crate::tables::{delivery, endpoint, log, retained};
 use crate::txn::Txn;
-use crate::{Direction, codec};
 
 const APP: AppId = AppId(1);
 
@@ -27,14 +27,14 @@ fn run(dir: &Path) -> Result<String, RepairError> {
 fn one_row() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut batch = Batch::new();
-    batch.put(keys::meta::encode("name"), &b"value"[..]);
+    batch.put(rows::meta::encode("name"), &b"value"[..]);
     OpenOptions::default().open(dir.path()).unwrap().apply(batch).unwrap();
     dir
 }
 
 fn has_the_row(dir: &Path) -> bool {
     let store = OpenOptions::default().open(dir).unwrap();
-    store.get(&keys::meta::encode("name")).unwrap().is_some()
+    store.get(&rows::meta::encode("name")).unwrap().is_some()
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn lost(from: Vec<u8>, to: Vec<u8>) -> Finding {
 #[test]
 fn lost_messages_are_named_and_the_rest_of_the_log_is_read_over_them() {
     let store = nine_events();
-    let block = |seq| keys::event::encode(APP, Seq(seq));
-    remove(&store, vec![block(4), block(5), keys::chunk::encode(APP, Seq(7), 1)]);
+    let block = |seq| rows::event::encode(APP, Seq(seq));
+    remove(&store, vec![block(4), block(5), rows::chunk::encode(APP, Seq(7), 1)]);
     store.write(|txn| {
         txn.put(block(2), &b"damaged"[..]);
         Ok(())
@@ -154,7 +154,7 @@ fn the_last_messages_are_named_too_and_their_positions_stay_used() {
     let damaged = || vec![Finding::Unreadable("values/0000000000".into(), 7, 300)];
     let damage = |store: &TestStore, seq| {
         store.write(|txn| {
-            txn.put(keys::event::encode(APP, Seq(seq)), &b""[..]);
+            txn.put(rows::event::encode(APP, Seq(seq)), &b""[..]);
             Ok(())
         });
     };
@@ -166,7 +166,7 @@ fn the_last_messages_are_named_too_and_their_positions_stay_used() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let head = log::head(&store, APP).unwrap();
-    assert!(head.0 >= 9 + crate::block::RECORDS_MAX - 1 && text.contains(&format!("behind {head}")), "{text}");
+    assert!(head.0 >= 9 + rows::event::block::RECORDS_MAX - 1 && text.contains(&format!("behind {head}")), "{text}");
     let store = nine_events();
     (1..=9).for_each(|seq| damage(&store, seq));
     let text = mended(&store, damaged());
@@ -174,7 +174,7 @@ fn the_last_messages_are_named_too_and_their_positions_stay_used() {
     let store = nine_events();
     remove(
         &store,
-        vec![keys::chunk::encode(APP, Seq(7), 0), keys::event::encode(APP, Seq(8)), keys::event::encode(APP, Seq(9))],
+        vec![rows::chunk::encode(APP, Seq(7), 0), rows::event::encode(APP, Seq(8)), rows::event::encode(APP, Seq(9))],
     );
     let text = mended(&store, damaged());
     assert!(text.contains("those behind position 6"), "{text}");
@@ -239,13 +239,13 @@ fn damage_of_a_value_file_costs_the_messages_in_it() {
 #[test]
 fn rows_that_others_tell_come_back() {
     let store = nine_events();
-    let pending = keys::pending::encode(target(1, 1), Seq(3));
-    remove(&store, vec![pending.clone(), keys::endpoint_uid::encode(APP, "hook 2")]);
+    let pending = rows::pending::encode(target(1, 1), Seq(3));
+    remove(&store, vec![pending.clone(), rows::endpoint_uid::encode(APP, "hook 2")]);
     mended(&store, vec![lost(pending.clone(), [pending.clone(), vec![0]].concat())]);
     let begun_anew = Pending { attempts: 0, ..waiting() };
     assert_eq!(delivery::pending(&store, target(1, 1), Seq(3)).unwrap(), Some(begun_anew));
     assert_eq!(endpoint::by_uid(&store, APP, "hook 2").unwrap(), Some(EndpointId(2)));
-    let due = keys::due::encode(target(1, 1), UnixMs(50), Seq(3));
+    let due = rows::due::encode(target(1, 1), UnixMs(50), Seq(3));
     remove(&store, vec![due.clone()]);
     mended(&store, vec![Finding::Unknown]);
     assert!(store.get(&due).unwrap().is_some());
@@ -258,7 +258,7 @@ fn rows_that_others_tell_come_back() {
 #[test]
 fn an_endpoint_whose_mark_is_lost_gets_what_it_may_not_have_had() {
     let store = nine_events();
-    let cursor = keys::cursor::encode(target(1, 1));
+    let cursor = rows::cursor::encode(target(1, 1));
     remove(&store, vec![cursor.clone()]);
     let text = mended(&store, vec![lost(cursor.clone(), [cursor, vec![0]].concat())]);
     assert!(text.contains("where endpoint 1 of application 1 stood: it gets the messages behind position 0"), "{text}");
@@ -266,7 +266,7 @@ fn an_endpoint_whose_mark_is_lost_gets_what_it_may_not_have_had() {
     assert_eq!(stands, Some(Cursor { upto: Seq(0), holes: Vec::new() }));
     assert_eq!(delivery::cursor(&store, target(1, 2)).unwrap(), None, "this one had none");
     // Where the mark of the application is lost, what is behind the last known delivery is offered again.
-    let routed = keys::routed::encode(APP);
+    let routed = rows::routed::encode(APP);
     let store = nine_events();
     remove(&store, vec![routed.clone()]);
     mended(&store, vec![lost(routed.clone(), [routed, vec![0]].concat())]);
@@ -287,6 +287,6 @@ fn no_position_and_no_number_is_given_out_twice() {
     let stands = delivery::cursor(&store, target(1, 2)).unwrap();
     assert_eq!(stands, Some(Cursor { upto: Seq(6), holes: Vec::new() }));
     let last: u32 =
-        codec::decode("meta", &store.get(&keys::meta::encode("last_endpoint_id")).unwrap().unwrap()).unwrap();
+        rows::meta::from_value(&store.get(&rows::meta::encode("last_endpoint_id")).unwrap().unwrap()).unwrap();
     assert_eq!(last, 2);
 }

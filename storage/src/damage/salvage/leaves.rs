@@ -1,21 +1,20 @@
-//! The leaves of the trees of rows in the order of their keys, and the stretches of keys that no leaf is left of.
+//! The leaves of the map in the order of their keys, and the stretches of keys that no leaf is left of.
 //!
-//! Every leaf says from which key to which it reaches, so those that can be read tell which are missing, without the
-//! index pages above them. Each key is taken from one leaf of a tree: the one that begins where the one before it ends.
+//! There is one tree. Every leaf says from which key to which it reaches, so those that can be read tell which are missing,
+//! without the index pages above them. Each key is taken from one leaf: the one that begins where the one before it ends.
 //!
 //! *What bounds it:* a few keys in memory for each leaf; rows are read again when they are asked for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use bytes::Bytes;
 
 use super::message::{Leaf, LeafRows};
 use super::segments::{DataFile, Page, Pages};
-use super::trees::{self, Head, Tree};
 use super::values::ValueFiles;
-use crate::disk::map::ApartKeys;
-use crate::disk::map::names::{COMMITS_KEY, USAGE_PREFIX};
+use crate::disk::map::held::Held;
+use crate::disk::map::names::{LAST_COMMIT, USAGE_PREFIX, is_own};
 
 /// A stretch of keys; an empty end is the end of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +26,7 @@ pub(crate) struct Stretch {
 /// The leaves with rows, and what is missing between them.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
-    rows: Vec<u64>,
-    apart: Vec<u64>,
+    order: Vec<u64>,
     /// No leaf is left of these.
     pub(crate) lost: Vec<Stretch>,
     /// Of these a change is lost: how many.
@@ -52,72 +50,27 @@ struct Candidate {
 /// By the lowest key that belongs there.
 type ByLow = BTreeMap<Bytes, Candidate>;
 
-/// Lays the leaves out. `expects_apart`: the store is of a format that keeps values apart.
-pub(crate) fn lay_out(file: &DataFile, pages: &Pages, apart: ApartKeys, expects_apart: bool) -> io::Result<Leaves> {
-    let mut leaves = Leaves::default();
-    let heads = leaves.heads(file, pages, apart)?;
-    let trees = trees::assign(file, pages, &heads)?;
-    let (mut of_rows, mut of_apart) = (ByLow::new(), ByLow::new());
-    let (mut some_are_apart, mut some_are_not) = (false, false);
-    for (number, head) in heads {
-        let by_low = match trees.get(&number) {
-            Some(Tree::Rows) => {
-                some_are_not |= head.has_apart_keys;
-                &mut of_rows
-            }
-            Some(Tree::Apart) => {
-                some_are_apart |= head.has_rows;
-                &mut of_apart
-            }
-            Some(Tree::Commits) | None => continue,
-        };
-        let position = pages.pages.get(&number).map_or(0, Page::position);
-        let candidate = Candidate { has_rows: head.has_rows, position, page: number, high: head.high };
-        let place = by_low.entry(head.low).or_insert_with(|| candidate.clone());
+/// Lays the leaves out.
+pub(crate) fn lay_out(file: &DataFile, pages: &Pages) -> io::Result<Leaves> {
+    let (mut leaves, mut by_low, mut sealed_at) = (Leaves::default(), ByLow::new(), -1);
+    for (number, page) in &pages.pages {
+        let Some(leaf) = file.leaf(page)? else { continue };
+        leaves.note_own_rows(&leaf, page.position(), &mut sealed_at);
+        let has_rows = !leaf.rows.is_empty();
+        let candidate = Candidate { has_rows, position: page.position(), page: *number, high: leaf.high };
+        let place = by_low.entry(leaf.low).or_insert_with(|| candidate.clone());
         *place = candidate.max(place.clone());
     }
-    let [below, ours, above] = apart_and_around(apart);
-    // Rows that an older version left in the tree are moved all together, from the first on, before anything else.
-    let all_are_apart = some_are_apart && !some_are_not;
-    let of_tree = if all_are_apart { vec![below, above] } else { vec![Stretch::default()] };
-    leaves.rows = leaves.in_order(&of_rows, pages, &of_tree);
-    if trees::names_apart(pages).unwrap_or(expects_apart) || !of_apart.is_empty() {
-        leaves.apart = leaves.in_order(&of_apart, pages, &[ours]);
-    }
+    leaves.put_in_order(&by_low, pages);
     Ok(leaves)
 }
 
-/// The keys below those, those, and the ones above.
-fn apart_and_around(apart: ApartKeys) -> [Stretch; 3] {
-    let (from, to) = (Bytes::copy_from_slice(&[apart.from]), Bytes::copy_from_slice(&[apart.to]));
-    [
-        Stretch { from: Bytes::new(), to: from.clone() },
-        Stretch { from, to: to.clone() },
-        Stretch { from: to, to: Bytes::new() },
-    ]
-}
-
-// === impl Stretch ===
-
-impl Stretch {
-    fn within(&self, other: &Self) -> Option<Self> {
-        let from = self.from.clone().max(other.from.clone());
-        let to = match (self.to.is_empty(), other.to.is_empty()) {
-            (true, _) => other.to.clone(),
-            (_, true) => self.to.clone(),
-            _ => self.to.clone().min(other.to.clone()),
-        };
-        (to.is_empty() || from < to).then_some(Self { from, to })
-    }
-}
-
-/// Only what the tree of commits says: the commit number that the map holds, and the value files that it knows of.
-pub(crate) fn commits(file: &DataFile, pages: &Pages, apart: ApartKeys) -> io::Result<Leaves> {
-    let mut leaves = Leaves::default();
-    let mut sealed_at = -1;
-    for page in pages.pages.values().filter(|page| page.may_be_of_commits) {
+/// Only what the map's own rows say: the commit number that it holds, and the value files that it knows of.
+pub(crate) fn own_rows(file: &DataFile, pages: &Pages) -> io::Result<Leaves> {
+    let (mut leaves, mut sealed_at) = (Leaves::default(), -1);
+    for page in pages.pages.values().filter(|page| page.may_have_own_rows) {
         if let Some(leaf) = file.leaf(page)? {
-            leaves.note_commits(&leaf, &Head::new(&leaf, apart), page.position(), &mut sealed_at);
+            leaves.note_own_rows(&leaf, page.position(), &mut sealed_at);
         }
     }
     Ok(leaves)
@@ -131,55 +84,35 @@ impl Leaves {
         Self { sealed: Some(0), ..Self::default() }
     }
 
-    /// The bounds of every leaf, and on the way what the tree of commits says.
-    fn heads(&mut self, file: &DataFile, pages: &Pages, apart: ApartKeys) -> io::Result<HashMap<u64, Head>> {
-        let mut heads = HashMap::new();
-        let mut sealed_at = -1;
-        for (number, page) in &pages.pages {
-            let Some(leaf) = file.leaf(page)? else { continue };
-            let head = Head::new(&leaf, apart);
-            self.note_commits(&leaf, &head, page.position(), &mut sealed_at);
-            heads.insert(*number, head);
-        }
-        Ok(heads)
-    }
-
-    fn note_commits(&mut self, leaf: &Leaf, head: &Head, position: i64, sealed_at: &mut i64) {
-        if !head.is_of_commits() {
-            return;
-        }
-        if let Some(commit) = leaf.rows.get(COMMITS_KEY).and_then(|value| value.as_ref().try_into().ok())
+    fn note_own_rows(&mut self, leaf: &Leaf, position: i64, sealed_at: &mut i64) {
+        if let Some(commit) = leaf.rows.get(LAST_COMMIT).and_then(|held| Held::commit(held))
             && position > *sealed_at
         {
-            (*sealed_at, self.sealed) = (position, Some(u64::from_be_bytes(commit)));
+            (*sealed_at, self.sealed) = (position, Some(commit));
         }
-        let numbers = leaf.rows.keys().filter_map(|key| key.strip_prefix(USAGE_PREFIX)?.try_into().ok());
+        let own = leaf.rows.keys().take_while(|key| is_own(key));
+        let numbers = own.filter_map(|key| key.strip_prefix(USAGE_PREFIX)?.try_into().ok());
         self.value_files.extend(numbers.map(u32::from_be_bytes));
     }
 
-    /// The leaves of one tree, and notes what is missing of them within these stretches.
-    fn in_order(&mut self, by_low: &ByLow, pages: &Pages, needed: &[Stretch]) -> Vec<u64> {
-        let mut order = Vec::with_capacity(by_low.len());
-        let needed_of =
-            |stretch: &Stretch| -> Vec<Stretch> { needed.iter().filter_map(|needed| stretch.within(needed)).collect() };
+    /// Puts the leaves in order, and notes what is missing of them.
+    fn put_in_order(&mut self, by_low: &ByLow, pages: &Pages) {
         let mut next = Some(Bytes::new());
         while let Some(from) = next {
             let Some((low, leaf)) = by_low.range(from.clone()..).next() else {
-                self.lost.extend(needed_of(&Stretch { from, to: Bytes::new() }));
+                self.lost.push(Stretch { from, to: Bytes::new() });
                 break;
             };
             if *low > from {
-                self.lost.extend(needed_of(&Stretch { from, to: low.clone() }));
+                self.lost.push(Stretch { from, to: low.clone() });
             }
             let lost_links = pages.pages.get(&leaf.page).map_or(0, Page::lost_links);
             if lost_links > 0 {
-                let of_leaf = needed_of(&Stretch { from: low.clone(), to: leaf.high.clone() });
-                self.outdated.extend(of_leaf.into_iter().map(|stretch| (stretch, lost_links)));
+                self.outdated.push((Stretch { from: low.clone(), to: leaf.high.clone() }, lost_links));
             }
-            order.push(leaf.page);
+            self.order.push(leaf.page);
             next = (!leaf.high.is_empty()).then(|| leaf.high.clone());
         }
-        order
     }
 
     /// A value file that the map leads to, and that is not there.
@@ -192,18 +125,17 @@ impl Leaves {
         Ok(None)
     }
 
-    /// Hands the rows of every leaf to `take`, those of one tree after those of the other, each ascending.
+    /// Hands the rows of every leaf to `take`, in order, but for the map's own.
     pub(crate) fn rows<E: From<io::Error>>(
         &self,
         file: &DataFile,
         pages: &Pages,
-        mut take: impl FnMut(Tree, LeafRows) -> Result<(), E>,
+        mut take: impl FnMut(LeafRows) -> Result<(), E>,
     ) -> Result<(), E> {
-        let of_rows = self.rows.iter().map(|number| (Tree::Rows, number));
-        for (tree, number) in of_rows.chain(self.apart.iter().map(|number| (Tree::Apart, number))) {
-            let Some(page) = pages.pages.get(number) else { continue };
-            if let Some(leaf) = file.leaf(page)? {
-                take(tree, leaf.rows)?;
+        for page in self.order.iter().filter_map(|number| pages.pages.get(number)) {
+            if let Some(mut leaf) = file.leaf(page)? {
+                leaf.rows.retain(|key, _| !is_own(key));
+                take(leaf.rows)?;
             }
         }
         Ok(())

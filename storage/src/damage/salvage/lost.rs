@@ -22,7 +22,6 @@ pub(crate) fn lose(
     let fits = head.filter(|head| goes_on && head.segment == segment && head.bytes() == bytes.len());
     let head = match fits {
         Some(head) => {
-            // Two trees have pages of the same keys, so a body may fit the page that a damaged number names.
             let known = pages.pages.keys().chain(pages.inner.keys()).copied();
             match head.page_by_sum(bytes, known) {
                 Some(page) => Some(Message { page, ..head }),
@@ -37,7 +36,6 @@ pub(crate) fn lose(
             pages.inner.remove(&page.unwrap_or_default());
             pages.pages.insert(page.unwrap_or_default(), Page::default());
         }
-        Some(Kind::Trees) => pages.trees = None,
         Some(Kind::Link) => {
             if let Some(page) = page.and_then(|page| pages.pages.get_mut(&page)) {
                 page.lost_links += 1;
@@ -69,6 +67,6 @@ fn is_confirmed(file: &DataFile, head: &Message, body: &[u8], pages: &Pages) -> 
             key.zip(leaf).is_some_and(|(key, leaf)| within(&key, &leaf))
         }
         (Kind::Node | Kind::Link | Kind::Elsewhere, _) => false,
-        (Kind::Nothing | Kind::Cap | Kind::Free | Kind::Trees, _) => true,
+        (Kind::Nothing | Kind::Cap | Kind::Free, _) => true,
     })
 }

@@ -9,7 +9,6 @@
 //! node      right neighbour | child that is merged | merging u8 | bytes of `low` that its keys leave out u8 | low | high |
 //!           0: a leaf | rows | keys | values
 //! link      0, key, value: the row is this now | 1, key: the row is gone | more, of merging
-//! trees     for each: its name | its topmost page
 //! ```
 //!
 //! Numbers of one length are little endian; all others are of 1 to 9 bytes, see [`Reader::number`]; texts have their
@@ -34,10 +33,8 @@ const POSITION_MASK: i64 = i64::MAX;
 /// What a message does to its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing: aborted, a mark, or of pages that hold no rows.
+    /// Nothing: aborted, a mark, or of what is not needed to read rows.
     Nothing,
-    /// The trees are these from here on.
-    Trees,
     /// The rest of the segment is empty.
     Cap,
     /// The page is unused from here on.
@@ -68,8 +65,8 @@ pub(crate) type LeafRows = BTreeMap<Bytes, Bytes>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     Leaf(Leaf),
-    /// It leads to others: for each, the lowest key that belongs there, and its number.
-    Inner(Vec<(Bytes, u64)>),
+    /// It leads to others.
+    Inner,
 }
 
 /// A page that holds rows.
@@ -79,8 +76,6 @@ pub(crate) struct Leaf {
     pub(crate) low: Bytes,
     /// The lowest key that does not; empty: there is none.
     pub(crate) high: Bytes,
-    /// The page that goes on from there; 0: there is none.
-    pub(crate) next: u64,
     prefix_bytes: usize,
     pub(crate) rows: LeafRows,
 }
@@ -117,8 +112,7 @@ impl Message {
         let mut reader = Reader(bytes.get(..bytes.len().min(MESSAGE_HEAD_MAX_BYTES))?);
         let stored = u32::from_le_bytes(reader.take(4)?.try_into().ok()?);
         let kind = match reader.take(1)?[0] {
-            1 | 3 | 5 => Kind::Nothing,
-            6 => Kind::Trees,
+            1 | 3 | 5 | 6 => Kind::Nothing,
             2 => Kind::Cap,
             4 => Kind::Free,
             8 => Kind::Node,
@@ -195,7 +189,6 @@ impl Message {
         match self.kind {
             Kind::Node => node(body).is_some(),
             Kind::Link => link(body).is_some(),
-            Kind::Trees => trees(body).is_some(),
             Kind::Cap => body.iter().all(|byte| *byte == 0),
             Kind::Nothing | Kind::Free => true,
             Kind::Elsewhere => false,
@@ -203,19 +196,8 @@ impl Message {
     }
 }
 
-/// The topmost page of each tree by its name, as their message has it. `None` when it makes no sense.
-pub(crate) fn trees(body: &[u8]) -> Option<BTreeMap<Bytes, u64>> {
-    let mut reader = Reader(body);
-    let mut trees = BTreeMap::new();
-    while !reader.0.is_empty() {
-        trees.insert(Bytes::copy_from_slice(reader.text()?), reader.number()?);
-    }
-    Some(trees)
-}
-
 /// What a page says before its values.
 struct NodeHead<'a> {
-    next: u64,
     /// What its keys leave out.
     prefix: &'a [u8],
     low: &'a [u8],
@@ -227,13 +209,12 @@ struct NodeHead<'a> {
 /// A page as its message has it. `None` when it makes no sense.
 pub(crate) fn node(body: &[u8]) -> Option<Node> {
     let mut reader = Reader(body);
-    let NodeHead { next, prefix, low, high, is_leaf, rows } = reader.node_head()?;
+    let NodeHead { prefix, low, high, is_leaf, rows } = reader.node_head()?;
     let keys = (0..rows).map(|_| Some([prefix, reader.text()?].concat())).collect::<Option<Vec<_>>>()?;
     let ascending = keys.windows(2).all(|pair| pair[0] < pair[1]);
     if !is_leaf {
-        let pointers = (0..rows).map(|_| reader.number()).collect::<Option<Vec<_>>>()?;
-        let children = keys.into_iter().map(Bytes::from).zip(pointers).collect();
-        return (ascending && reader.0.is_empty()).then_some(Node::Inner(children));
+        let leads_on = (0..rows).all(|_| reader.number().is_some());
+        return (ascending && leads_on && reader.0.is_empty()).then_some(Node::Inner);
     }
     let values = (0..rows).map(|_| Some(Bytes::copy_from_slice(reader.text()?))).collect::<Option<Vec<_>>>()?;
     if !ascending || !reader.0.is_empty() {
@@ -241,7 +222,7 @@ pub(crate) fn node(body: &[u8]) -> Option<Node> {
     }
     let rows = keys.into_iter().map(Bytes::from).zip(values).collect();
     let (low, high) = (Bytes::copy_from_slice(low), Bytes::copy_from_slice(high));
-    Some(Node::Leaf(Leaf { low, high, next, prefix_bytes: prefix.len(), rows }))
+    Some(Node::Leaf(Leaf { low, high, prefix_bytes: prefix.len(), rows }))
 }
 
 /// The first key of a page, none when it is empty, and whether it is a leaf: without a look at the rest.
@@ -347,7 +328,7 @@ impl<'a> Reader<'a> {
     }
 
     fn node_head(&mut self) -> Option<NodeHead<'a>> {
-        let next = self.number()?;
+        self.number()?;
         self.number()?;
         self.take(1)?;
         let prefix_bytes = usize::from(self.take(1)?[0]);
@@ -358,7 +339,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let rows = usize::try_from(self.number()?).ok()?;
-        Some(NodeHead { next, prefix: low.get(..prefix_bytes)?, low, high, is_leaf, rows })
+        Some(NodeHead { prefix: low.get(..prefix_bytes)?, low, high, is_leaf, rows })
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a damaged store folder still holds, read without sled and without changing it.
 //!
-//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`trees`] which leaf is of which tree, [`leaves`] their
-//! rows in order; here values that are apart are put in their places and the redo log is laid over all, as opening would do.
+//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`leaves`] the rows in order; here values that are apart are put in their places and the redo log is laid over all, as opening would do.
 //!
 //! | damage | what becomes of it |
 //! |---|---|
@@ -25,7 +24,6 @@ mod segments;
 mod start_tests;
 #[cfg(test)]
 mod tests;
-mod trees;
 mod values;
 
 use std::borrow::Cow;
@@ -39,13 +37,12 @@ use bytes::Bytes;
 use self::leaves::{Leaves, Stretch};
 use self::log::Salvaged;
 use self::segments::{DataFile, Pages};
-use self::trees::Tree;
 use self::values::{Left, ValueFiles};
 use crate::disk::commit::log::path;
 use crate::disk::commit::table::RowMap;
 use crate::disk::commit::watermark::{self, Watermark};
-use crate::disk::map::{ApartKeys, data_file};
-use crate::disk::values::Held;
+use crate::disk::map::data_file;
+use crate::disk::map::held::Held;
 use crate::store::{Batch, Write};
 
 /// Rows of the map that are handed over at once, in bytes, about.
@@ -93,18 +90,17 @@ pub(crate) struct Found {
     pub(crate) lost_bytes_max: u64,
 }
 
-/// Reads the store folder `home`. `apart`: the keys whose large values may be apart.
+/// Reads the store folder `home`.
 ///
 /// # Errors
 /// Reads that fail; [`io::ErrorKind::InvalidData`] when the data file has no leaf that can be read.
-pub(crate) fn read(home: &Path, apart: ApartKeys) -> io::Result<Found> {
+pub(crate) fn read(home: &Path) -> io::Result<Found> {
     let mut findings = Vec::new();
     let logs = [read_log(home, 0, &mut findings)?, read_log(home, 1, &mut findings)?];
     let log = log::salvage(&logs);
     let acknowledged = watermark(home, &mut findings)?;
     let mut file = DataFile::open(&data_file(home))?;
     let values = ValueFiles::new(&home.join("values"));
-    let expects_apart = home.join("values").is_dir();
     let newest = log.records.keys().last().copied().max(acknowledged).unwrap_or(0);
     if newest > 0 && (1..=newest).all(|commit| log.records.contains_key(&commit)) {
         // The log goes back to the beginning: whatever the map holds, this is newer.
@@ -122,13 +118,13 @@ pub(crate) fn read(home: &Path, apart: ApartKeys) -> io::Result<Found> {
         let log_has_the_rest = |sealed| (sealed + 1..=newest).all(|commit| log.records.contains_key(&commit));
         if sealed.is_some_and(log_has_the_rest) {
             let before = segments::scan(&mut file, 0, hole)?;
-            let there = leaves::lay_out(&file, &before, apart, expects_apart)?;
+            let there = leaves::lay_out(&file, &before)?;
             if there.missing_value_file(&values)?.is_none() {
                 (pages, leaves) = (before, Some(there));
             }
         }
     }
-    let leaves = leaves.map_or_else(|| leaves::lay_out(&file, &pages, apart, expects_apart), Ok)?;
+    let leaves = leaves.map_or_else(|| leaves::lay_out(&file, &pages), Ok)?;
     if pages.pages.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "nothing in it can be read: restore a backup"));
     }
@@ -147,7 +143,7 @@ pub(crate) fn read(home: &Path, apart: ApartKeys) -> io::Result<Found> {
 ///
 /// # Errors
 /// Reads that fail.
-pub(crate) fn loss_by_opening(home: &Path, from: u64, apart: ApartKeys) -> io::Result<Option<String>> {
+pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<String>> {
     let mut file = DataFile::open(&data_file(home))?;
     let from = i64::try_from(from).unwrap_or(i64::MAX);
     let mut pages = segments::scan(&mut file, from, i64::MAX)?;
@@ -165,8 +161,7 @@ pub(crate) fn loss_by_opening(home: &Path, from: u64, apart: ApartKeys) -> io::R
     }
     // A sweep is in no commit: what it moved since is only behind the damage.
     let before = segments::scan(&mut file, 0, stops_at)?;
-    let commits = leaves::commits(&file, &before, apart)?;
-    let missing = commits.missing_value_file(&ValueFiles::new(&home.join("values")))?;
+    let missing = leaves::own_rows(&file, &before)?.missing_value_file(&ValueFiles::new(&home.join("values")))?;
     Ok(missing.map(|number| format!("it is damaged behind commit {sealed}, and value file {number} of then is gone")))
 }
 
@@ -243,9 +238,9 @@ impl Found {
     ) -> Result<Vec<Finding>, E> {
         let mut batch = Batch::new();
         let mut findings = Vec::new();
-        self.leaves.rows(&self.file, &self.pages, |tree, rows| {
-            for (key, value) in rows.into_iter().filter(|(key, _)| !self.rows.contains_key(key)) {
-                let value = if tree == Tree::Apart { self.resolve(&key, value, &mut findings)? } else { value };
+        self.leaves.rows(&self.file, &self.pages, |rows| {
+            for (key, held) in rows.into_iter().filter(|(key, _)| !self.rows.contains_key(key)) {
+                let value = self.resolve(&key, held, &mut findings)?;
                 batch.put(key, value);
             }
             if batch.bytes() < BATCH_BYTES { Ok(()) } else { take(std::mem::take(&mut batch)) }
@@ -262,12 +257,11 @@ impl Found {
         Ok(findings)
     }
 
-    /// The value of a row whose value may be apart.
+    /// The value of a row.
     fn resolve(&self, key: &[u8], held: Bytes, findings: &mut Vec<Finding>) -> io::Result<Bytes> {
         let pointer = match Held::decode(&held) {
             Some(Held::Apart(pointer)) => pointer,
-            Some(Held::Inline(_)) => return Ok(held.slice(1..)),
-            None => return Ok(held),
+            Some(Held::Inline(_) | Held::Own(_)) | None => return Ok(held.slice(held.len().min(1)..)),
         };
         let ((file, offset), bytes) = (pointer.place(), pointer.entry_bytes(key) as u64);
         let (value, finding) = match self.values.read(key, pointer)? {

@@ -21,11 +21,12 @@ use bytes::Bytes;
 use super::lost::lose;
 use super::message::{
     Kind, Leaf, Link, MESSAGE_HEAD_MAX_BYTES, Message, Node, SEGMENT_HEAD_BYTES, link, link_key, node, outline,
-    segment_position, trees,
+    segment_position,
 };
 use crate::damage::flip;
 use crate::disk::map::SEGMENT_BYTES;
-use crate::disk::map::names::{COMMITS_KEY, SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX};
+use crate::disk::map::held::Held;
+use crate::disk::map::names::{LAST_COMMIT, is_own};
 
 /// Where a message's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,8 @@ pub(crate) struct Page {
     pub(crate) links: Vec<Place>,
     /// Changes of it that are lost.
     pub(crate) lost_links: usize,
-    /// Whether it may be of the tree of commits, by its beginning.
-    pub(crate) may_be_of_commits: bool,
+    /// Whether it may have rows of the map's own, by its beginning.
+    pub(crate) may_have_own_rows: bool,
 }
 
 /// A stretch that cannot be read.
@@ -68,8 +69,6 @@ pub(crate) struct Pages {
     pub(crate) pages: HashMap<u64, Page>,
     /// Those that lead to others.
     pub(crate) inner: HashMap<u64, Place>,
-    /// The topmost page of each tree; `None` when that is lost.
-    pub(crate) trees: Option<BTreeMap<Bytes, u64>>,
     pub(crate) holes: Vec<Hole>,
     /// Each commit number that a checkpoint noted, by its place in the log.
     pub(crate) seals: BTreeMap<i64, u64>,
@@ -117,14 +116,6 @@ impl DataFile {
             }
         }
         Ok(Some(leaf))
-    }
-
-    /// Where the page there leads to.
-    pub(crate) fn children(&self, inner: &Place) -> io::Result<Vec<(Bytes, u64)>> {
-        match node(&self.read(inner.offset, inner.bytes)?) {
-            Some(Node::Inner(children)) => Ok(children),
-            _ => Ok(Vec::new()),
-        }
     }
 }
 
@@ -264,7 +255,6 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
     let place = Place { position, offset: offset + message.head_bytes as u64, bytes: body.len() };
     match message.kind {
         Kind::Nothing | Kind::Cap => {}
-        Kind::Trees => pages.trees = trees(body),
         Kind::Free | Kind::Elsewhere | Kind::Node => {
             pages.pages.remove(&message.page);
             pages.inner.remove(&message.page);
@@ -272,17 +262,13 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
             match (message.kind, outline(body)) {
                 (Kind::Elsewhere, _) => drop(pages.pages.insert(message.page, Page::default())),
                 (Kind::Node, Some((first, true))) => {
-                    if first.as_deref() == Some(COMMITS_KEY)
+                    if first.as_deref() == Some(LAST_COMMIT)
                         && let Some(Node::Leaf(leaf)) = node(body)
                     {
-                        note_seal(leaf.rows.get(COMMITS_KEY), position, pages);
+                        note_seal(leaf.rows.get(LAST_COMMIT), position, pages);
                     }
-                    let prefixes = [SWEEP_PREFIX, USAGE_PREFIX, WIPE_PREFIX];
-                    let of_commits = |first: Vec<u8>| {
-                        first == COMMITS_KEY || prefixes.iter().any(|prefix| first.starts_with(prefix))
-                    };
-                    let may_be_of_commits = first.is_none_or(of_commits);
-                    let page = Page { base: Some(place), may_be_of_commits, ..Page::default() };
+                    let may_have_own_rows = first.is_none_or(|first| is_own(&first));
+                    let page = Page { base: Some(place), may_have_own_rows, ..Page::default() };
                     pages.pages.insert(message.page, page);
                 }
                 (Kind::Node, Some((_, false))) => drop(pages.inner.insert(message.page, place)),
@@ -293,7 +279,8 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
             if let Some(page) = pages.pages.get_mut(&message.page) {
                 page.links.push(place);
             }
-            if link_key(body) == Some(COMMITS_KEY)
+            // Keys of other pages may end so, but what they hold is not the map's own.
+            if link_key(body) == Some(LAST_COMMIT)
                 && let Some(Link::Set(_, value)) = link(body)
             {
                 note_seal(Some(&value), position, pages);
@@ -302,7 +289,7 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
     }
 }
 
-fn note_seal(value: Option<&Bytes>, position: i64, pages: &mut Pages) {
-    let commit = value.and_then(|value| value.as_ref().try_into().ok()).map(u64::from_be_bytes);
+fn note_seal(held: Option<&Bytes>, position: i64, pages: &mut Pages) {
+    let commit = held.and_then(|held| Held::commit(held));
     pages.seals.extend(commit.map(|commit| (position, commit)));
 }

@@ -66,7 +66,7 @@ fn one_is_gone_since_the_last_but_one_checkpoint(dir: &Path) -> bool {
     let last = seals.values().next_back();
     let Some((position, _)) = seals.iter().rev().find(|(_, commit)| Some(*commit) != last) else { return false };
     let then = segments::scan(&mut file, 0, position + 1).unwrap();
-    let leaves = leaves::lay_out(&file, &then, OPTIONS.apart, true).unwrap();
+    let leaves = leaves::lay_out(&file, &then).unwrap();
     leaves.missing_value_file(&ValueFiles::new(&dir.join("store/values"))).unwrap().is_some()
 }
 

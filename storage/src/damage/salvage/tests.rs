@@ -8,10 +8,9 @@ use bytes::Bytes;
 
 use super::message::{Kind, Message, SEGMENT_HEAD_BYTES};
 use super::*;
-use crate::disk::OpenOptions;
 use crate::disk::crash_tests::crashed;
 use crate::disk::map::SEGMENT_BYTES;
-use crate::disk::tests::{OPTIONS, OnDisk, row};
+use crate::disk::tests::{OPTIONS, OnDisk};
 use crate::store::Store as _;
 use crate::store::conformance::dump;
 
@@ -41,7 +40,7 @@ pub(crate) fn worn(seed: u64, close: bool) -> (tempfile::TempDir, Rows) {
         let mut batch = Batch::new();
         for _ in 0..8 {
             let key = (random.below(900) as u32).to_be_bytes();
-            // In both trees.
+            // Of kinds whose values are apart, and of others.
             let key = [&[6 + (key[3] % 4)], &key[..]].concat();
             // Much goes in the second half.
             if random.below(10) < if commit > COMMITS / 2 { 7 } else { 1 } {
@@ -60,7 +59,7 @@ pub(crate) fn worn(seed: u64, close: bool) -> (tempfile::TempDir, Rows) {
 }
 
 pub(crate) fn salvaged(dir: &Path) -> (Rows, Vec<Finding>) {
-    let found = read(&dir.join("store"), OPTIONS.apart).unwrap();
+    let found = read(&dir.join("store")).unwrap();
     let mut rows = Rows::new();
     let in_values = found
         .rows(|batch| {
@@ -254,48 +253,12 @@ fn more_damage_of_a_value_file_costs_the_values_in_it() {
         assert!(there.keys().eq(rows.keys()), "a row whose value is lost is there, to be found damaged");
         let wrong_rows = there.iter().filter(|(key, value)| rows.get(*key) != Some(value)).count();
         let said = findings.iter().filter(|finding| !matches!(finding, Finding::Corrected(..))).count();
-        assert!(if nth % 3 == 2 { said <= 1 } else { said == wrong_rows }, "{wrong_rows} {findings:?}");
+        // Where the damage ends within the sum of an entry, that is said to be damaged, and its value is right.
+        let as_said = (wrong_rows..=wrong_rows + 1).contains(&said);
+        assert!(if nth % 3 == 2 { said <= 1 } else { as_said }, "{wrong_rows} {findings:?}");
         assert!(nth % 3 != 0 || wrong_rows <= 8, "{wrong_rows}");
         damaged += wrong_rows;
         fs::write(&path, whole).unwrap();
     }
     assert!(damaged > 60, "{damaged}");
-}
-
-#[test]
-fn trees_are_told_apart_without_the_page_that_names_them() {
-    for close in [true, false] {
-        let (dir, rows) = worn(17, close);
-        let path = dir.path().join("store/sled/db");
-        let mut wrong = fs::read(&path).unwrap();
-        let name = crate::disk::map::names::APART_TREE.as_bytes();
-        let named: Vec<usize> = (0..wrong.len() - 12).filter(|at| wrong[*at..].starts_with(name)).collect();
-        for at in &named {
-            wrong[*at..at + name.len()].fill(0x55);
-        }
-        fs::write(&path, wrong).unwrap();
-        let (there, findings) = salvaged(dir.path());
-        assert!(!named.is_empty() && !findings.is_empty());
-        assert!(!findings.iter().any(|finding| matches!(finding, Finding::LostKeys(..))), "{findings:?}");
-        assert!(there == rows, "{} rows of {}: {findings:?}", there.len(), rows.len());
-    }
-}
-
-#[test]
-fn rows_of_an_older_format_are_read_with_those_that_were_moved() {
-    let older = OpenOptions { apart: ApartKeys { from: 0, to: 0 }, ..OPTIONS };
-    let dir = tempfile::tempdir().unwrap();
-    let store = older.open(dir.path()).unwrap();
-    for key in 0..400u32 {
-        store.apply(row(key << 18, if key % 3 == 0 { 20 } else { 700 })).unwrap();
-    }
-    let rows: Rows = dump(&store).into_iter().collect();
-    drop(store);
-    let (there, findings) = salvaged(dir.path());
-    assert_eq!(findings, []);
-    assert!(there == rows);
-    drop(OPTIONS.open(dir.path()).unwrap());
-    let (there, findings) = salvaged(dir.path());
-    assert_eq!(findings, []);
-    assert!(there == rows);
 }

@@ -4,7 +4,7 @@
 //! - *What bounds it:* a file is as long as its limit, or as one commit if that is longer. It is never shortened and is
 //!   written again from its beginning, so from the second lap on an fdatasync finds no metadata to write.
 //! - *When a file is full:* the writer begins a lap in the other one, once a checkpoint has made that one's rows durable
-//!   in the tree.
+//!   in the map.
 //! - *When the process dies here:* see [`recover`](super::recover).
 //!
 //! Deliberately ignorant of rows, tables and checkpoints.

@@ -6,7 +6,7 @@
 //! ```text
 //! block 0, a lap    magic "pinredo\n" 8 | layout u32 | salt 8 | first commit u64 | CRC32C u32 of all before | zeros
 //! a record          salt 8 | CRC32C u32 of the salt and of all after | bytes of rows u32 | commit u64 | rows | zeros
-//! a row             bytes of key u16 | bytes of value u16, or 0xffff: deleted | key | value
+//! a row             bytes of key u16 | bytes of value u32, or 0xffffffff: deleted | key | value
 //! ```
 //!
 //! A file is written again from its beginning, so behind the last record of a lap lie records of an older one, and inside
@@ -21,16 +21,16 @@ use crate::store::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 /// Where a record may begin. The page of the kernel's cache: a write of whole pages never has to read one first.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
-/// The only layout there is.
-const LAYOUT: u32 = 1;
+/// The only layout there is. One with values of 64 KiB at most was the first.
+const LAYOUT: u32 = 2;
 const MAGIC: [u8; 8] = *b"pinredo\n";
 const LAP_BYTES: usize = 32;
 const HEAD_BYTES: usize = 24;
 const SALT_BYTES: usize = 8;
 const SUM_BYTES: usize = 4;
-const ROW_HEAD_BYTES: usize = 4;
+const ROW_HEAD_BYTES: usize = 6;
 /// Instead of a value's length: the key is gone. No value is that long.
-const DELETED: u16 = u16::MAX;
+const DELETED: u32 = u32::MAX;
 
 const _: () = assert!(MAX_VALUE_BYTES < DELETED as usize && MAX_KEY_BYTES <= u16::MAX as usize);
 
@@ -101,7 +101,7 @@ impl Record {
     /// `buffer`, which must be empty, and split off it.
     ///
     /// # Panics
-    /// Not for such a batch: its rows are shorter than 4 GiB, as there are fewer than 2^26 of them, each with 4 bytes in
+    /// Not for such a batch: its rows are shorter than 4 GiB, as there are fewer than 2^26 of them, each with 6 bytes in
     /// front.
     pub(crate) fn encode(salt: Salt, commit: u64, batch: &Batch, buffer: &mut BytesMut) -> Self {
         let rows_bytes = rows_bytes(batch);
@@ -114,11 +114,11 @@ impl Record {
         buffer.put_u64_le(commit);
         for (key, write) in batch {
             let (value, value_bytes) = match write {
-                Write::Put(value) => (value.as_ref(), value.len() as u16),
+                Write::Put(value) => (value.as_ref(), value.len() as u32),
                 Write::Delete => (&[][..], DELETED),
             };
             buffer.put_u16_le(key.len() as u16);
-            buffer.put_u16_le(value_bytes);
+            buffer.put_u32_le(value_bytes);
             buffer.put_slice(key);
             buffer.put_slice(value);
         }
@@ -225,9 +225,9 @@ fn stored_sum(record: &[u8]) -> Option<u32> {
 
 fn split_row(rest: &mut Bytes) -> Option<(Bytes, Write)> {
     let key_bytes = usize::from(u16::from_le_bytes(array(rest, 0)?));
-    let value_bytes = u16::from_le_bytes(array(rest, 2)?);
+    let value_bytes = u32::from_le_bytes(array(rest, 2)?);
     let deleted = value_bytes == DELETED;
-    let value_bytes = if deleted { 0 } else { usize::from(value_bytes) };
+    let value_bytes = if deleted { 0 } else { value_bytes as usize };
     let end = ROW_HEAD_BYTES + key_bytes + value_bytes;
     if !(1..=MAX_KEY_BYTES).contains(&key_bytes) || value_bytes > MAX_VALUE_BYTES || end > rest.len() {
         return None;
@@ -292,8 +292,8 @@ mod tests {
         assert_eq!(record.rows().unwrap(), rows_of(&batch));
         assert_eq!(record.bytes.len(), 3 * BLOCK_BYTES);
         assert_eq!(record.bytes[..8], SALT);
-        assert_eq!(record.bytes[12..24], [0x0c, 0x24, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(record.bytes[24..32], *b"\x04\0\xff\xffgone");
+        assert_eq!(record.bytes[12..24], [0x10, 0x24, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(record.bytes[24..34], *b"\x04\0\xff\xff\xff\xffgone");
     }
 
     proptest! {

@@ -8,13 +8,14 @@
 //!
 //! Deliberately without a poison latch: who calls decides what an error means.
 
-mod apart;
 mod barrier;
 mod contain;
+pub(crate) mod held;
 mod library;
 pub(crate) mod names;
 mod readable;
 mod recovery;
+mod rows;
 mod spill;
 
 use std::fs;
@@ -24,27 +25,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use self::apart::Apart;
 use self::barrier::Barrier;
-use self::contain::{Contained, Panicked, watched};
+use self::contain::{Panicked, watched};
 use self::library::{Opened, outcome};
-use self::names::{COMMITS_KEY, COMMITS_TREE};
+use self::names::ROWS_FROM;
+use self::rows::{Rows, put_last_commit};
 use self::spill::Spill;
 use super::commit::merge::written;
 use super::error::OpenError;
 use super::sync::{make_private_dir, sync};
 use crate::store::{Direction, StoreError, Write};
 
-pub use self::apart::ApartKeys;
 pub(crate) use self::library::SEGMENT_BYTES;
+pub use self::rows::ApartKeys;
 
 const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 
 /// sled's folder below the store's.
 pub(crate) const FOLDER: &str = "sled";
-
-/// Rows of an older format that are moved before the next look, of at most 8 KiB each.
-const ROWS_MOVED_AT_ONCE: usize = 256;
 
 /// What a row holds: what was written above, or what sled has in its place.
 pub(crate) enum Row {
@@ -60,10 +58,7 @@ pub(crate) type MapValue = Result<Option<Bytes>, ::sled::Error>;
 
 /// The open map.
 pub(crate) struct Map {
-    commits: Contained<::sled::Tree>,
-    apart: Apart,
-    apart_keys: ApartKeys,
-    db: Contained<::sled::Db>,
+    rows: Rows,
     /// What it was opened with; knows of errors in sled's own threads.
     config: ::sled::Config,
     spill: Spill,
@@ -86,18 +81,17 @@ impl From<Write> for Row {
 
 impl Map {
     /// Opens the map of the store in `home`, and says which commit is the last one in it.
-    pub(crate) fn open(home: &Path, cache_bytes: u64, apart_keys: ApartKeys) -> Result<(Self, u64), OpenError> {
+    pub(crate) fn open(home: &Path, cache_bytes: u64, apart: ApartKeys) -> Result<(Self, u64), OpenError> {
         let sled_dir = home.join(FOLDER);
         let data_file = data_file(home);
         let Opened { db, config, barrier } = Opened::open(&sled_dir, cache_bytes)?;
-        let (commits, last_commit) = recovery::read_last_commit(&db, &data_file)?;
-        let apart = Apart::open(&db, &commits, &home.join("values"))?;
+        let last_commit = recovery::read_last_commit(&db, &data_file)?;
+        let rows = Rows::open(db, &home.join("values"), apart)?;
         let spill = Spill::new(&sled_dir.join("blobs"));
         let other_files_bytes =
             other_files_bytes(&sled_dir).map_err(|error| OpenError::io("list", &sled_dir, error))?;
-        let (commits, panicked) = (Contained::new(commits), AtomicBool::new(false));
-        let map =
-            Self { commits, apart, apart_keys, db, config, spill, barrier, panicked, data_file, other_files_bytes };
+        let panicked = AtomicBool::new(false);
+        let map = Self { rows, config, spill, barrier, panicked, data_file, other_files_bytes };
         Ok((map, last_commit))
     }
 
@@ -116,10 +110,7 @@ impl Map {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.guarded("read", || match self.apart_keys.contains(key) {
-            true => self.apart.get(key),
-            false => Ok(self.db.get(key)?.map(|value| Bytes::copy_from_slice(&value))),
-        })
+        self.guarded("read", || self.rows.get(key))
     }
 
     /// Hands the rows with keys in `[start, end)`, which are read as they are asked for, to `take`, and with them what
@@ -133,16 +124,15 @@ impl Map {
     ) -> Result<T, StoreError> {
         let value = |key: &Bytes, row| match row {
             Row::Written(write) => Ok(written(write)),
-            Row::Held(held) if self.apart_keys.contains(key) => self.apart.resolve(key, held),
-            Row::Held(held) => Ok(Some(Bytes::copy_from_slice(&held))),
+            Row::Held(held) => self.rows.resolve(key, held),
         };
         let held = |row: Result<(::sled::IVec, ::sled::IVec), ::sled::Error>| {
             row.map(|(key, held)| (Bytes::copy_from_slice(&key), Row::Held(held)))
         };
-        let [below, apart, above] = self.apart_keys.split(start, end);
+        // Not the map's own.
+        let start = start.max(ROWS_FROM);
         self.guarded("read", || {
-            let plain = |(start, end): (&[u8], &[u8])| self.db.range(start..end);
-            let rows = plain(below).chain(self.apart.range(apart.0, apart.1)).chain(plain(above)).map(held);
+            let rows = self.rows.db.range(start..end.max(start)).map(held);
             match direction {
                 Direction::Forward => take(&mut { rows }, &value),
                 Direction::Reverse => take(&mut rows.rev(), &value),
@@ -153,55 +143,37 @@ impl Map {
     /// Does to the map what these rows say. Row by row: nothing vouches for any before [`Map::seal`], and sled makes
     /// readers wait for a batch.
     pub(crate) fn write(&self, rows: &[(&Bytes, &Write)]) -> Result<(), StoreError> {
-        self.guarded("write", || {
-            // One run: the rows are in order.
-            for rows in rows.chunk_by(|(a, _), (b, _)| self.apart_keys.contains(a) == self.apart_keys.contains(b)) {
-                if self.apart_keys.contains(rows[0].0) {
-                    self.apart.write(rows)?;
-                    continue;
-                }
-                for (key, write) in rows {
-                    match write {
-                        Write::Put(value) => self.db.insert(key, value.as_ref())?,
-                        Write::Delete => self.db.remove(key)?,
-                    };
-                }
-            }
-            Ok(())
-        })
+        self.guarded("write", || self.rows.write(rows))
     }
 
     /// Hands what was written to the kernel, and values to the disk, and returns once they took it: this bounds what is
     /// buffered.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.guarded("write", || {
-            self.apart.values().sync()?;
-            self.db.flush().map(drop)
+            self.rows.values.sync()?;
+            self.rows.db.flush().map(drop)
         })
     }
 
     /// Returns once all that was written is durable, and with it that it goes up to `commit`.
     pub(crate) fn seal(&self, commit: u64) -> Result<(), StoreError> {
-        self.guarded("write", || {
-            self.apart.before_seal(&self.commits)?;
-            self.commits.insert(COMMITS_KEY, &commit.to_be_bytes()).map(drop)
-        })?;
-        let db = (*self.db).clone();
+        self.guarded("write", || self.rows.note_seal(commit))?;
+        let db = (*self.rows.db).clone();
         self.outcome("write", watched(&self.config, move || db.flush()))?;
         self.spill.sync_new().map_err(|source| StoreError::Io { operation: "sync of spilled pages", source })?;
         self.barrier.wait().map_err(|source| StoreError::Io { operation: "fdatasync", source })?;
         debug_assert!(self.spill.is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
-        self.apart.values().sealed().map_err(|source| StoreError::Io { operation: "removal of a value file", source })
+        self.rows.values.sealed().map_err(|source| StoreError::Io { operation: "removal of a value file", source })
     }
 
     /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
     pub(crate) fn sweep(&self) -> Result<bool, StoreError> {
-        self.guarded("write", || self.apart.sweep(&self.commits))
+        self.guarded("write", || self.rows.sweep())
     }
 
     /// Ends sweeps that are under way: values that they moved are in two places until then. A bounded number of files.
     pub(crate) fn finish_sweeps(&self) -> Result<(), StoreError> {
-        while self.apart.values().is_sweeping() {
+        while self.rows.values.is_sweeping() {
             self.sweep()?;
         }
         Ok(())
@@ -209,29 +181,7 @@ impl Map {
 
     /// Wipes values that a process that died left where nothing leads to them. For opening, once all of the log is here.
     pub(crate) fn wipe_unsealed(&self) -> Result<(), StoreError> {
-        self.guarded("write", || self.apart.wipe_unsealed())
-    }
-
-    /// Rows of an older format, whose values were not apart yet, are brought to where they belong. Killed in between, it
-    /// goes on where it was with the next opening.
-    pub(crate) fn move_apart(&self) -> Result<(), StoreError> {
-        let (from, to) = ([self.apart_keys.from], [self.apart_keys.to]);
-        loop {
-            let done = self.guarded("write", || {
-                let rows = self.db.range(&from[..]..&to[..]).take(ROWS_MOVED_AT_ONCE);
-                let rows: Vec<_> = rows.map(|row| row.map(owned)).collect::<Result<_, _>>()?;
-                self.apart.write(&rows.iter().map(|(key, write)| (key, write)).collect::<Vec<_>>())?;
-                // sled recovers a prefix of what it was told, so a row that is gone is in the other tree.
-                self.apart.values().sync()?;
-                for (key, _) in &rows {
-                    self.db.remove(key)?;
-                }
-                Ok(rows.is_empty())
-            })?;
-            if done {
-                return Ok(());
-            }
-        }
+        self.guarded("write", || self.rows.wipe_unsealed())
     }
 
     /// Room on the disk of sled's files.
@@ -244,7 +194,7 @@ impl Map {
     /// Bytes of sled's files.
     pub(crate) fn size_on_disk_bytes(&self) -> io::Result<u64> {
         // Through the open descriptor: the answer must not depend on there being a free one.
-        Ok(self.barrier.file_bytes()? + self.apart.values().bytes() + self.other_files_bytes)
+        Ok(self.barrier.file_bytes()? + self.rows.values.bytes() + self.other_files_bytes)
     }
 
     #[cfg(test)]
@@ -255,18 +205,6 @@ impl Map {
     #[cfg(test)]
     pub(crate) fn nothing_spilled(&self) -> bool {
         self.spill.is_empty()
-    }
-
-    /// The keys that are not in the tree of those apart.
-    #[cfg(test)]
-    pub(crate) fn plain_rows(&self) -> impl Iterator<Item = Bytes> {
-        self.db.iter().map(|row| Bytes::copy_from_slice(&row.unwrap().0))
-    }
-
-    /// Puts a row where an older format had it.
-    #[cfg(test)]
-    pub(crate) fn put_plain(&self, key: &[u8], value: &[u8]) {
-        self.db.insert(key, value).unwrap();
     }
 
     /// Runs `call` in sled.
@@ -304,8 +242,7 @@ impl Drop for Map {
         // sled flushes when its last handle goes. After a panic or an error inside it that may wait for ever, so it is left
         // alone: the process is about to end anyway.
         if self.panicked.load(Ordering::Acquire) || self.dead().is_some() {
-            std::mem::forget((*self.db).clone());
-            std::mem::forget((*self.commits).clone());
+            std::mem::forget((*self.rows.db).clone());
         }
     }
 }
@@ -336,7 +273,7 @@ pub(crate) fn create(home: &Path, cache_bytes: u64) -> Result<(), OpenError> {
         let Opened { db, config, barrier } = Opened::open(&sled_dir, cache_bytes)?;
         let written = (*db).clone();
         let result = watched(&config, move || {
-            written.open_tree(COMMITS_TREE)?.insert(COMMITS_KEY, &0u64.to_be_bytes())?;
+            put_last_commit(&written, 0)?;
             written.flush()
         });
         outcome(&sled_dir, result)?;
@@ -350,10 +287,6 @@ pub(crate) fn create(home: &Path, cache_bytes: u64) -> Result<(), OpenError> {
         sync(&path)?;
     }
     Ok(())
-}
-
-fn owned((key, value): (::sled::IVec, ::sled::IVec)) -> (Bytes, Write) {
-    (Bytes::copy_from_slice(&key), Write::Put(Bytes::copy_from_slice(&value)))
 }
 
 fn other_files_bytes(sled_dir: &Path) -> io::Result<u64> {

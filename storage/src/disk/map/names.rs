@@ -1,19 +1,21 @@
-//! What the map calls its trees and its own rows.
+//! The keys of the map's own rows. They begin with 0, which no other key does, so they come before all others.
 
-/// The tree, apart from the rows, of what the map itself is to know.
-pub(crate) const COMMITS_TREE: &str = "pinion.commits";
+/// The number of the last commit that is in the map: the first row there is.
+pub(crate) const LAST_COMMIT: &[u8] = b"\0last";
 
-/// In the tree of commits: the number of the last one.
-pub(crate) const COMMITS_KEY: &[u8] = b"last";
+/// Before the number of a value file that is being swept.
+pub(crate) const SWEEP_PREFIX: &[u8] = b"\0sweep:";
 
-/// The tree of the keys whose values may be apart.
-pub(crate) const APART_TREE: &str = "pinion.apart";
+/// Before the number of a value file: what is known of it.
+pub(crate) const USAGE_PREFIX: &[u8] = b"\0values:";
 
-/// In the tree of commits: before the number of a value file, what is known of that.
-pub(crate) const USAGE_PREFIX: &[u8] = b"values:";
+/// Before the name of a value that is to be wiped: its place and key.
+pub(crate) const WIPE_PREFIX: &[u8] = b"\0wipe:";
 
-/// In the tree of commits: before the name of a value that is to be wiped, its place and key.
-pub(crate) const WIPE_PREFIX: &[u8] = b"wipe:";
+/// Where the keys of all other rows begin.
+pub(crate) const ROWS_FROM: &[u8] = &[1];
 
-/// In the tree of commits: before the number of a value file that is being swept.
-pub(crate) const SWEEP_PREFIX: &[u8] = b"sweep:";
+/// Whether the row of this key is the map's own.
+pub(crate) fn is_own(key: &[u8]) -> bool {
+    key.first() == Some(&0)
+}

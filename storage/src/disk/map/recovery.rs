@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use super::held::Held;
 use super::library::inside_sled;
-use super::names::{COMMITS_KEY, COMMITS_TREE};
+use super::names::LAST_COMMIT;
 use crate::disk::error::OpenError;
 
 /// sled writes a snapshot at opening under a temporary name, but takes that name for a finished one at the next opening:
@@ -23,17 +24,9 @@ pub(crate) fn remove_unfinished_snapshots(sled_dir: &Path) -> Result<(), OpenErr
 
 /// The number of the last commit sled recovered. A store without one was not recovered at all: sled takes a data file
 /// that is empty or unreadable from its start for a new one.
-pub(crate) fn read_last_commit(db: &::sled::Db, data_file: &Path) -> Result<(::sled::Tree, u64), OpenError> {
+pub(super) fn read_last_commit(db: &::sled::Db, data_file: &Path) -> Result<u64, OpenError> {
     let corrupt = |reason: &str| OpenError::Corrupt { path: data_file.to_owned(), reason: reason.to_owned() };
-    let (commits, row) = inside_sled(data_file, || {
-        if !db.tree_names().iter().any(|name| name == COMMITS_TREE.as_bytes()) {
-            return Ok(None);
-        }
-        let commits = db.open_tree(COMMITS_TREE)?;
-        let row = commits.get(COMMITS_KEY)?;
-        Ok(row.map(|row| (commits, row)))
-    })?
-    .ok_or_else(|| corrupt("none of what was written could be recovered"))?;
-    let number = row.as_ref().try_into().map_err(|_| corrupt("the commit number is malformed"))?;
-    Ok((commits, u64::from_be_bytes(number)))
+    let held = inside_sled(data_file, || db.get(LAST_COMMIT))?;
+    let held = held.ok_or_else(|| corrupt("none of what was written could be recovered"))?;
+    Held::commit(&held).ok_or_else(|| corrupt("the commit number is malformed"))
 }

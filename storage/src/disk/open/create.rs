@@ -18,37 +18,14 @@ pub(crate) fn create(cache_bytes: u64, data_dir: &Path, home: &Path) -> Result<(
     remove(&building)?;
     make_private_dir(&building)?;
     map::create(&building, cache_bytes)?;
-    add_values(&building)?;
-    add_log(&building)?;
-    set_version(&building)?;
+    make_private_dir(&building.join("values"))?;
+    let log_dir = building.join("log");
+    make_private_dir(&log_dir)?;
+    log::create(&log_dir).map_err(|error| OpenError::io("create", &log_dir, error))?;
+    format::write(&building).map_err(|error| OpenError::io("write", &building.join(format::FILE_NAME), error))?;
+    sync(&building)?;
     fs::rename(&building, home).map_err(|error| OpenError::io("create", home, error))?;
     sync(data_dir)
-}
-
-/// Gives the store in `home` a folder for value files, unless it has one.
-pub(crate) fn add_values(home: &Path) -> Result<(), OpenError> {
-    let folder = home.join("values");
-    if !folder.is_dir() {
-        make_private_dir(&folder)?;
-    }
-    sync(home)
-}
-
-/// Gives the store in `home` an empty log. What is there of one was never used: the version that promises it was not
-/// written.
-pub(crate) fn add_log(home: &Path) -> Result<(), OpenError> {
-    let folder = home.join("log");
-    remove(&folder)?;
-    make_private_dir(&folder)?;
-    log::create(&folder).map_err(|error| OpenError::io("create", &folder, error))?;
-    // The log's name before the version that promises it.
-    sync(home)
-}
-
-/// Writes that `home` has what the newest version promises.
-pub(crate) fn set_version(home: &Path) -> Result<(), OpenError> {
-    format::write(home).map_err(|error| OpenError::io("write", &home.join(format::FILE_NAME), error))?;
-    sync(home)
 }
 
 /// Removes a folder that may not be there.

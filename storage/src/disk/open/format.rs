@@ -4,16 +4,11 @@
 //!
 //! ```text
 //! pinion-store
-//! 3
+//! 4
 //! ```
 //!
-//! | version | what it has |
-//! |---|---|
-//! | 1 | sled alone: every commit is in it |
-//! | 2 | the redo log too: sled may be behind it |
-//! | 3 | the values of events in files of their own; rows that an older version left in the tree are moved |
-//!
-//! A version we do not know is refused. What an older one lacks is made in `open`.
+//! Any other version is refused: a later one because this program cannot read it, and 1 to 3 because none of them was ever
+//! released.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,11 +16,8 @@ use std::path::Path;
 
 use crate::disk::error::OpenError;
 
-/// The version this build writes and the newest it reads.
-pub(crate) const VERSION: u32 = 3;
-
-/// The first version with a redo log.
-pub(crate) const WITH_LOG: u32 = 2;
+/// The version this build reads and writes.
+pub(crate) const VERSION: u32 = 4;
 
 /// The file's name inside the store folder.
 pub(crate) const FILE_NAME: &str = "FORMAT";
@@ -45,8 +37,8 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
     fs::rename(beside, folder.join(FILE_NAME))
 }
 
-/// The version of `folder`, if this build can read it.
-pub(crate) fn check(folder: &Path) -> Result<u32, OpenError> {
+/// Refuses a `folder` that this build cannot read.
+pub(crate) fn check(folder: &Path) -> Result<(), OpenError> {
     let path = folder.join(FILE_NAME);
     let corrupt = |reason: &str| OpenError::Corrupt { path: path.clone(), reason: reason.to_owned() };
     let file = match File::open(&path) {
@@ -61,25 +53,16 @@ pub(crate) fn check(folder: &Path) -> Result<u32, OpenError> {
     match parse(&bytes) {
         None => Err(corrupt("it does not hold a format version")),
         Some(found) if found > VERSION => Err(OpenError::FormatTooNew { path, found, supported: VERSION }),
-        Some(found) => Ok(found),
+        Some(found) if found < VERSION => Err(OpenError::FormatTooOld { path, found, supported: VERSION }),
+        Some(_) => Ok(()),
     }
 }
 
-/// The newest version that `salvage` can read: one with more trees or files needs more of it.
-const SALVAGED_UP_TO: u32 = 3;
-
-/// Refuses a `folder` that a repair cannot read; says whether its version can be told.
-pub(crate) fn refuse_beyond_repair(folder: &Path) -> Result<bool, OpenError> {
+/// The same for a repair, to which a version that cannot be told is no reason; says whether it can be told.
+pub(crate) fn check_damaged(folder: &Path) -> Result<bool, OpenError> {
     match check(folder) {
-        Ok(found) if found > SALVAGED_UP_TO => {
-            let path = folder.join(FILE_NAME);
-            Err(OpenError::FormatTooNew { path, found, supported: SALVAGED_UP_TO })
-        }
-        Ok(_) => Ok(true),
+        Ok(()) => Ok(true),
         // What this build writes, in all likelihood.
-        Err(OpenError::Corrupt { path, reason }) if VERSION > SALVAGED_UP_TO => {
-            Err(OpenError::Corrupt { path, reason })
-        }
         Err(OpenError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,7 +1,6 @@
 //! Opening: everything that must hold before the first row is read.
 //!
-//! A store folder that exists is never created into, but for the log that a folder of version 1 does not have yet: a
-//! missing file there is damage, where sled would start afresh.
+//! A store folder that exists is never created into: a missing file there is damage, where sled would start afresh.
 
 pub(crate) mod create;
 pub(crate) mod format;
@@ -24,7 +23,7 @@ use super::sync::sync;
 use super::writer::Writer;
 use crate::damage::repair::swap;
 use crate::damage::salvage;
-use crate::keys::KeyKind;
+use crate::rows::KeyKind;
 use crate::store::{Poison, StoreError};
 
 /// How to open a store.
@@ -67,39 +66,26 @@ impl OpenOptions {
         if !exists(&home)? {
             create::create(self.cache_bytes, &data_dir, &home)?;
         }
-        let version = format::check(&home)?;
-        self.open_home(&home, version, lock)
+        format::check(&home)?;
+        self.open_home(&home, lock)
     }
 
-    fn open_home(self, home: &Path, version: u32, lock: File) -> Result<DiskStore, OpenError> {
+    fn open_home(self, home: &Path, lock: File) -> Result<DiskStore, OpenError> {
         let data_file = map::data_file(home);
         let vouched_for = map::check(home)?;
-        if version >= format::WITH_LOG {
-            let loss = salvage::loss_by_opening(home, vouched_for, self.apart);
-            if let Some(reason) = loss.map_err(|error| OpenError::io("read", &data_file, error))? {
-                return Err(OpenError::Corrupt { path: data_file, reason });
-            }
+        let loss = salvage::loss_by_opening(home, vouched_for);
+        if let Some(reason) = loss.map_err(|error| OpenError::io("read", &data_file, error))? {
+            return Err(OpenError::Corrupt { path: data_file, reason });
         }
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
-        if version < format::VERSION {
-            create::add_values(home)?;
-        }
         let (map, checkpointed) = Map::open(home, self.cache_bytes, self.apart)?;
-        if version < format::WITH_LOG {
-            log::refuse_loss(home, &data_file, checkpointed, acknowledged)?;
-            create::add_log(home)?;
-        }
-        if version < format::VERSION {
-            create::set_version(home)?;
-        }
         let (log_files, recovered) = log::read(&home.join("log"), checkpointed, &data_file)?;
         log::refuse_loss(home, &path(&home.join("log"), recovered.newest), recovered.last_commit, acknowledged)?;
 
         // Recovery may have read from the page cache what a killed process wrote but never synced. From here on it
         // counts as durable, so it must be. What was found in the log goes to sled first: then both log files are free.
         let unsealed = |error| open_error(&data_file, error);
-        map.move_apart().map_err(unsealed)?;
         checkpoint::write_all(&map, &recovered.rows, || Ok(true)).map_err(unsealed)?;
         map.wipe_unsealed().map_err(unsealed)?;
         map.finish_sweeps().map_err(unsealed)?;

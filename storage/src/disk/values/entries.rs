@@ -55,7 +55,7 @@ impl Entries {
         };
         self.take(rest)?;
         let Some((key, value)) = entry::decode(&self.entry) else { return Ok(Next::Broken) };
-        let at = Pointer { file: self.number, offset: self.offset as u32, value_bytes: value.len() as u16 };
+        let at = Pointer { file: self.number, offset: self.offset as u32, value_bytes: value.len() as u32 };
         self.offset += self.entry.len() as u64;
         Ok(Next::Entry { key, value, at })
     }

@@ -1,9 +1,9 @@
-//! The bytes of a value file, and of what the map holds in a value's place. Pure: no file, no clock.
+//! The bytes of a value file, and of a pointer to a value in one. Pure: no file, no clock.
 //!
 //! ```text
 //! a file        entries
-//! an entry      CRC32C u32 of all after | bytes of key u16 | bytes of value u16 | key | value
-//! in the map    0, then the value; or 1 | number of the file u32 | where its entry begins u32 | bytes of value u16
+//! an entry      CRC32C u32 of all after | bytes of key u16 | bytes of value u32 | key | value
+//! a pointer     number of the file u32 | where its entry begins u32 | bytes of value u32
 //! ```
 //!
 //! Numbers are little endian. An entry carries its key so that a file can be swept, and read without the map.
@@ -11,10 +11,8 @@
 use crate::store::MAX_VALUE_BYTES;
 
 /// What an entry begins with.
-pub(crate) const HEAD_BYTES: usize = 8;
-const INLINE: u8 = 0;
-const APART: u8 = 1;
-pub(crate) const POINTER_BYTES: usize = 11;
+pub(crate) const HEAD_BYTES: usize = 10;
+pub(crate) const POINTER_BYTES: usize = 12;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +21,7 @@ pub(crate) struct Pointer {
     pub(crate) file: u32,
     /// Where its entry begins.
     pub(crate) offset: u32,
-    pub(crate) value_bytes: u16,
-}
-
-/// What the map holds in a value's place.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Held<'a> {
-    /// The value.
-    Inline(&'a [u8]),
-    /// Where it is.
-    Apart(Pointer),
+    pub(crate) value_bytes: u32,
 }
 
 /// The lengths an entry begins with.
@@ -53,7 +42,7 @@ pub(crate) fn encode(key: &[u8], value: &[u8], buffer: &mut Vec<u8>) {
     let from = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&(key.len() as u16).to_le_bytes());
-    buffer.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    buffer.extend_from_slice(&(value.len() as u32).to_le_bytes());
     buffer.extend_from_slice(key);
     buffer.extend_from_slice(value);
     let sum = crc32c::crc32c(&buffer[from + 4..]);
@@ -63,9 +52,9 @@ pub(crate) fn encode(key: &[u8], value: &[u8], buffer: &mut Vec<u8>) {
 /// The lengths at the beginning of `bytes`, if there are as many bytes and such an entry can be.
 pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let head = bytes.first_chunk::<HEAD_BYTES>()?;
-    let [s0, s1, s2, s3, k0, k1, v0, v1] = *head;
+    let [s0, s1, s2, s3, k0, k1, v0, v1, v2, v3] = *head;
     let key_bytes = usize::from(u16::from_le_bytes([k0, k1]));
-    let value_bytes = usize::from(u16::from_le_bytes([v0, v1]));
+    let value_bytes = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
     let sum = u32::from_le_bytes([s0, s1, s2, s3]);
     (value_bytes <= MAX_VALUE_BYTES).then_some(Head { sum, key_bytes, value_bytes })
 }
@@ -84,35 +73,23 @@ impl Pointer {
     }
 
     pub(crate) fn entry_bytes(self, key: &[u8]) -> usize {
-        entry_bytes(key.len(), self.value_bytes.into())
+        entry_bytes(key.len(), self.value_bytes as usize)
     }
 
     pub(crate) fn encode(self) -> [u8; POINTER_BYTES] {
-        let mut bytes = [APART; POINTER_BYTES];
-        bytes[1..5].copy_from_slice(&self.file.to_le_bytes());
-        bytes[5..9].copy_from_slice(&self.offset.to_le_bytes());
-        bytes[9..].copy_from_slice(&self.value_bytes.to_le_bytes());
+        let mut bytes = [0; POINTER_BYTES];
+        bytes[..4].copy_from_slice(&self.file.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.value_bytes.to_le_bytes());
         bytes
     }
-}
 
-impl<'a> Held<'a> {
-    /// What the map holds for a value that is not kept apart.
-    pub(crate) fn inline(value: &[u8]) -> Vec<u8> {
-        [&[INLINE], value].concat()
-    }
-
-    /// `None` when it is neither.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        match *bytes {
-            [INLINE, ref value @ ..] => Some(Self::Inline(value)),
-            [APART, f0, f1, f2, f3, o0, o1, o2, o3, v0, v1] => Some(Self::Apart(Pointer {
-                file: u32::from_le_bytes([f0, f1, f2, f3]),
-                offset: u32::from_le_bytes([o0, o1, o2, o3]),
-                value_bytes: u16::from_le_bytes([v0, v1]),
-            })),
-            _ => None,
-        }
+    /// `None` when there are more or fewer bytes.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (file, rest) = bytes.split_first_chunk()?;
+        let (offset, value_bytes) = rest.split_first_chunk()?;
+        let number = |bytes: &[u8; 4]| u32::from_le_bytes(*bytes);
+        Some(Self { file: number(file), offset: number(offset), value_bytes: number(value_bytes.try_into().ok()?) })
     }
 }
 
@@ -142,30 +119,16 @@ mod tests {
             entry[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(decode(&entry), None);
         }
-
-        #[test]
-        fn what_the_map_holds_is_read_back(
-            file in any::<u32>(),
-            offset in any::<u32>(),
-            value_bytes in any::<u16>(),
-            value in proptest::collection::vec(any::<u8>(), 0..20),
-        ) {
-            let pointer = Pointer { file, offset, value_bytes };
-            let (apart, inline) = (pointer.encode(), Held::inline(&value));
-            prop_assert_eq!(Held::decode(&apart), Some(Held::Apart(pointer)));
-            prop_assert_eq!(Held::decode(&inline), Some(Held::Inline(&value)));
-        }
     }
 
     #[test]
     fn the_layout_is_the_documented_one() {
         let pointer = Pointer { file: 0x0102, offset: 0x0304, value_bytes: 0x0506 };
-        assert_eq!(pointer.encode(), [1, 2, 1, 0, 0, 4, 3, 0, 0, 6, 5]);
+        assert_eq!(pointer.encode(), [2, 1, 0, 0, 4, 3, 0, 0, 6, 5, 0, 0]);
+        assert_eq!(Pointer::decode(&pointer.encode()), Some(pointer));
+        assert_eq!(Pointer::decode(&[0; 13]), None);
         let mut entry = Vec::new();
         encode(b"key", b"value", &mut entry);
-        assert_eq!(entry[4..], *b"\x03\0\x05\0keyvalue");
-        assert_eq!(Held::decode(&[]), None);
-        assert_eq!(Held::decode(&[1, 2]), None);
-        assert_eq!(Held::decode(&[2]), None);
+        assert_eq!(entry[4..], *b"\x03\0\x05\0\0\0keyvalue");
     }
 }

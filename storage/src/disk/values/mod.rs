@@ -2,7 +2,7 @@
 //! the log, and not again each time a page of the map is.
 //!
 //! - *Who owns the state:* the checkpoint thread writes and sweeps, and opening before there is one. Anybody reads.
-//! - *What bounds it:* a file has at most [`FILE_BYTES`]; one whose values are a third dead is swept, so that all of them
+//! - *What bounds it:* a file has at most [`FILE_BYTES`], or one value; one whose values are a third dead is swept, so that all of them
 //!   together take about half as much again as what is alive.
 //! - *When the process dies here:* the map vouches for a value only with the next commit number that is sealed in it, and
 //!   every value is durable before. What was appended behind the last seal is written again from the log, and stands
@@ -33,17 +33,10 @@ use self::files::Files;
 use super::error::OpenError;
 use super::sync::sync_path;
 
-pub(crate) use self::entry::{Held, Pointer};
+pub(crate) use self::entry::Pointer;
 pub(crate) use self::wipe::may_be_wiped;
 
-/// Values at least this long are kept apart: all but empty ones, since the map has no way to overwrite what it held. An
-/// earlier version kept those below [`EARLIER_MIN_BYTES`] in the map.
-pub(crate) const MIN_BYTES: usize = 1;
-
-/// What the map holds of values is shorter, whatever version wrote it.
-pub(crate) const EARLIER_MIN_BYTES: usize = 256;
-
-/// Where a file ends. A file more is begun with each opening, too.
+/// Where a file ends, but for one value that is longer. A file more is begun with each opening, too.
 const FILE_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
 
 /// What is known of a file's bytes. A hint: what a sweep goes by is the map.
@@ -161,7 +154,7 @@ impl Values {
         let file = writing.next_number - 1;
         writing.usage.entry(file).or_default().total += bytes;
         writing.changed.insert(file);
-        Ok(Pointer { file, offset: offset as u32, value_bytes: value.len() as u16 })
+        Ok(Pointer { file, offset: offset as u32, value_bytes: value.len() as u32 })
     }
 
     /// Begins a file, whose name is durable when this returns, and says where its first entry goes.
@@ -215,7 +208,7 @@ impl Values {
             let path = self.files.path(pointer.file);
             tracing::error!(path = %path.display(), offset = pointer.offset, "a value is damaged");
         }
-        let from = bytes.len() - usize::from(pointer.value_bytes);
+        let from = bytes.len() - pointer.value_bytes as usize;
         Ok(Some(Bytes::from(bytes).slice(from..)))
     }
 

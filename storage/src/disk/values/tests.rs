@@ -133,7 +133,7 @@ fn what_no_seal_vouches_for_counts_as_dead_and_a_torn_end_is_cut_off() {
     let torn = subject.lengths()[&last] - 1;
     OpenOptions::new().write(true).open(&path).unwrap().set_len(torn).unwrap();
     subject.reopen().unwrap();
-    let whole = sealed + 8 + 4 + 500;
+    let whole = sealed + 10 + 4 + 500;
     assert_eq!(subject.lengths()[&last], whole);
     let told = subject.values.changed();
     assert_eq!(told, [(last, Some(Usage { total: whole, dead: whole - sealed }))]);
@@ -176,7 +176,7 @@ fn a_file_with_a_damaged_value_is_never_swept_away() {
     subject.sweep();
     subject.seal();
     assert!(subject.lengths().contains_key(&0));
-    let last = (FILE_BYTES / (2100 + 12)) as u32 - 1;
+    let last = (FILE_BYTES / (2100 + 14)) as u32 - 1;
     let (pointer, value) = &subject.map[&last.to_be_bytes().to_vec()];
     let read = subject.values.read(&last.to_be_bytes(), *pointer).unwrap().unwrap();
     assert_eq!(read.len(), value.len());

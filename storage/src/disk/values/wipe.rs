@@ -12,9 +12,9 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::Values;
 use super::entries::{Entries, Next};
 use super::entry::{self, Pointer};
-use super::{Held, Values};
 
 /// A value that is to be overwritten.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Values {
         };
         for (key, pointer) in values {
             let mut blank = Vec::with_capacity(pointer.entry_bytes(key));
-            entry::encode(key, &vec![0; pointer.value_bytes.into()], &mut blank);
+            entry::encode(key, &vec![0; pointer.value_bytes as usize], &mut blank);
             file.write_all_at(&blank, pointer.offset.into())?;
         }
         file.sync_data()
@@ -133,9 +133,6 @@ impl Pointer {
     /// A note read back; `None` when it is none.
     pub(crate) fn of_note(note: &[u8]) -> Option<(Vec<u8>, Pointer)> {
         let (pointer, key) = note.split_at_checked(entry::POINTER_BYTES)?;
-        match Held::decode(pointer)? {
-            Held::Apart(pointer) => Some((key.to_vec(), pointer)),
-            Held::Inline(_) => None,
-        }
+        Some((key.to_vec(), Pointer::decode(pointer)?))
     }
 }

@@ -7,14 +7,14 @@
 //!   an application comes down to it over several commits.
 
 use super::{get, remove};
-use crate::keys::{dead_letter, dead_letter_by_time};
 use crate::read::Read;
+use crate::rows::{dead_letter, dead_letter_by_time};
 use crate::store::{Direction, StoreError, Write};
 use crate::tables::count::{self, Counted};
 use crate::tables::scan;
 use crate::txn::Txn;
 use bytes::Bytes;
-use model::AppId;
+use model::{AppId, EndpointRef};
 
 /// Dead letters of an application that a commit may remove beyond twice as many as it adds.
 const TRIMMED_MIN: u32 = 64;
@@ -84,7 +84,8 @@ fn remove_entry(txn: &mut Txn<'_>, entry: &Bytes) -> Result<bool, StoreError> {
         return Ok(false);
     }
     txn.delete(entry.clone());
-    let Ok((target, at, seq)) = dead_letter_by_time::decode(entry) else { return Ok(false) };
+    let Ok((app, at, endpoint, seq)) = dead_letter_by_time::decode(entry) else { return Ok(false) };
+    let target = EndpointRef { app, endpoint };
     match get(txn, target, seq) {
         Ok(Some(letter)) if letter.at == at => remove(txn, target, seq)?,
         // The entry leads nowhere: the dead letter is gone, or was given up again since and has another entry.
@@ -103,7 +104,7 @@ mod tests {
     use super::super::{count, list, put};
     use super::*;
     use crate::tables::testing::{TestStore, letter, target};
-    use model::{Seq, UnixMs};
+    use model::{EndpointId, Seq, UnixMs};
 
     /// The positions that are left of an endpoint of application 1.
     fn left(store: &TestStore, endpoint: u32) -> Vec<u64> {
@@ -171,7 +172,7 @@ mod tests {
         let store = TestStore::default();
         store.write(|txn| {
             (1..=3).try_for_each(|seq| put(txn, target(1, 1), Seq(seq), &letter(seq)))?;
-            txn.put(dead_letter_by_time::encode(target(1, 1), UnixMs(0), Seq(9)), Bytes::new());
+            txn.put(dead_letter_by_time::encode(AppId(1), UnixMs(0), EndpointId(1), Seq(9)), Bytes::new());
             txn.put(dead_letter::encode(target(1, 1), Seq(1)), "damaged");
             Ok(())
         });

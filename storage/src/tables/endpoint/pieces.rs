@@ -1,29 +1,13 @@
-//! An endpoint's row in as many values as it needs: nearly always one.
-//!
-//! ```text
-//! short   the encoded row (its first byte is the codec's version, 1)
-//! long    2 · number of further pieces (1 byte) · the beginning of the encoded row      at `endpoint`
-//!         what follows, 8 KiB a piece                                                   at `endpoint_part`
-//! ```
-//! A long URL, long filters and certificates of its own can take more than one value has room for. All pieces are written
-//! in one batch.
+//! An endpoint's value in as many rows as it needs: nearly always one. All are written in one batch.
 
-use crate::codec;
-use crate::keys::{KeyKind, endpoint, endpoint_part};
 use crate::read::Read;
+use crate::rows::endpoint::{self, VALUE_BYTES_MAX, further_pieces};
+use crate::rows::{KeyKind, endpoint_part};
 use crate::store::{MAX_VALUE_BYTES, StoreError};
 use crate::tables::put_value;
 use crate::txn::Txn;
 use bytes::Bytes;
 use model::{Endpoint, EndpointRef};
-
-/// Bytes of an encoded row at most.
-pub const ROW_BYTES_MAX: usize = 128 * 1024;
-
-/// The first byte of a row in pieces. Persisted: never reuse it as a version of the codec.
-const IN_PIECES: u8 = 2;
-/// That, and the number of further pieces.
-const LEAD_BYTES: usize = 2;
 
 /// Sets the row and its pieces, and removes those that it no longer has.
 ///
@@ -31,33 +15,31 @@ const LEAD_BYTES: usize = 2;
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
 pub(super) fn put(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let target = row.target();
-    let whole = codec::encode(row);
-    if whole.len() > ROW_BYTES_MAX {
-        return Err(StoreError::ValueTooLarge { bytes: whole.len() });
+    let value = endpoint::to_value(row);
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(StoreError::ValueTooLarge { bytes: value.len() });
     }
-    let before = txn.get(&endpoint::encode(target))?.map_or(0, |value| further(&value));
-    let (first, rest) = if whole.len() <= MAX_VALUE_BYTES {
-        (whole, Bytes::new())
-    } else {
-        let (begin, rest) = (whole.slice(..MAX_VALUE_BYTES - LEAD_BYTES), whole.slice(MAX_VALUE_BYTES - LEAD_BYTES..));
-        let count = rest.len().div_ceil(MAX_VALUE_BYTES) as u8;
-        (Bytes::from([&[IN_PIECES, count][..], &begin].concat()), rest)
-    };
-    let count = further(&first);
+    let before = pieces_of(txn, target)?;
+    let (first, rest) = endpoint::in_pieces(value);
+    let pieces = further_pieces(&first);
     put_value(txn, endpoint::encode(target), first)?;
     for (index, piece) in (0..).zip(rest.chunks(MAX_VALUE_BYTES)) {
         put_value(txn, endpoint_part::encode(target, index), Bytes::copy_from_slice(piece))?;
     }
-    (count..before).for_each(|index| txn.delete(endpoint_part::encode(target, index)));
+    (pieces..before).for_each(|index| txn.delete(endpoint_part::encode(target, index)));
     Ok(())
 }
 
 /// Removes the row and its pieces.
 pub(super) fn remove(txn: &mut Txn<'_>, target: EndpointRef) -> Result<(), StoreError> {
-    let before = txn.get(&endpoint::encode(target))?.map_or(0, |value| further(&value));
-    (0..before).for_each(|index| txn.delete(endpoint_part::encode(target, index)));
+    (0..pieces_of(txn, target)?).for_each(|index| txn.delete(endpoint_part::encode(target, index)));
     txn.delete(endpoint::encode(target));
     Ok(())
+}
+
+/// How many further pieces there are now.
+fn pieces_of(read: &impl Read, target: EndpointRef) -> Result<u16, StoreError> {
+    Ok(read.get(&endpoint::encode(target))?.map_or(0, |first| further_pieces(&first)))
 }
 
 /// The row.
@@ -66,19 +48,19 @@ pub(super) fn remove(txn: &mut Txn<'_>, target: EndpointRef) -> Result<(), Store
 /// Whatever the store reports, or a corrupt row.
 pub(super) fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
     let Some(first) = read.get(&endpoint::encode(target))? else { return Ok(None) };
-    let count = further(&first);
-    if count == 0 {
-        return codec::decode(KeyKind::Endpoint.name(), &first).map(Some);
+    let pieces = further_pieces(&first);
+    if pieces == 0 {
+        return endpoint::from_value(&first).map(Some);
     }
-    let mut whole = first[LEAD_BYTES..].to_vec();
-    for index in 0..count {
+    let mut value = endpoint::beginning_of(&first).to_vec();
+    for index in 0..pieces {
         let piece = read.get(&endpoint_part::encode(target, index))?.ok_or_else(|| StoreError::CorruptRow {
             kind: KeyKind::EndpointPart.name(),
-            detail: format!("piece {index} of {count} is missing"),
+            detail: format!("piece {index} of {pieces} is missing"),
         })?;
-        whole.extend_from_slice(&piece);
+        value.extend_from_slice(&piece);
     }
-    codec::decode(KeyKind::Endpoint.name(), &whole).map(Some)
+    endpoint::from_value(&value).map(Some)
 }
 
 /// The row whose first piece a scan found. One in pieces is read anew, so that all of them are of one state; none when it is
@@ -87,17 +69,9 @@ pub(super) fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Op
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub(crate) fn of_scan(read: &(impl Read + ?Sized), key: &[u8], value: &[u8]) -> Result<Option<Endpoint>, StoreError> {
-    match further(value) {
-        0 => codec::decode(KeyKind::Endpoint.name(), value).map(Some),
+    match further_pieces(value) {
+        0 => endpoint::from_value(value).map(Some),
         _ => get(read, endpoint::decode(key)?),
-    }
-}
-
-/// How many further pieces a first one says there are.
-fn further(first: &[u8]) -> u16 {
-    match first {
-        [IN_PIECES, count, ..] => (*count).into(),
-        _ => 0,
     }
 }
 
@@ -124,7 +98,7 @@ mod tests {
                 list(&store, AppId(1), None, 9, Direction::Forward).unwrap().as_slice(),
                 std::slice::from_ref(&row)
             );
-            let pieces = codec::encode(&row).len().div_ceil(MAX_VALUE_BYTES);
+            let pieces = endpoint::to_value(&row).len().div_ceil(MAX_VALUE_BYTES);
             // The row, its pieces, and the count of endpoints.
             assert!((pieces + 1..=pieces + 2).contains(&store.row_count()), "{len}: {}", store.row_count());
         }
@@ -137,7 +111,7 @@ mod tests {
     fn a_row_that_is_too_long_is_refused_and_a_piece_that_is_missing_is_damage() {
         let store = TestStore::default();
         store.write(|txn| {
-            assert!(put_endpoint(txn, &with_text(ROW_BYTES_MAX)).unwrap_err().is_refusal());
+            assert!(put_endpoint(txn, &with_text(VALUE_BYTES_MAX)).unwrap_err().is_refusal());
             Ok(())
         });
         store.write(|txn| {

@@ -2,9 +2,9 @@
 //!
 //! Deliberately bounded in each step; the caller comes back while there is more.
 
-use super::run::{self, MAX_SPAN};
-use crate::keys::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::read::Read;
+use crate::rows::attempt_first::run::{self, MAX_SPAN};
+use crate::rows::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::store::{Direction, StoreError};
 use crate::tables::{drop_retained, remove_retained, scan};
 use crate::txn::{Growth, Txn};

@@ -13,20 +13,18 @@ mod forget;
 mod last_runs;
 mod place;
 mod position;
-mod run;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use crate::codec;
-use crate::keys::{KeyKind, attempt_first, attempt_later, attempt_later_by_seq};
 use crate::read::Read;
+use crate::rows::attempt_first::run::{self, MAX_SPAN, RunBuilder, cut};
+use crate::rows::{attempt_first, attempt_later, attempt_later_by_seq};
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_retained, replace_retained, scan};
 use crate::txn::{Growth, Txn};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
-use run::{MAX_RESPONSE_BYTES, MAX_SPAN, RunBuilder};
 use std::collections::BTreeMap;
 use streams::{Firsts, Laters};
 
@@ -121,7 +119,7 @@ fn undamaged(run: &[u8]) -> Vec<AttemptRecord> {
 /// Whatever the store reports.
 pub fn put_later(txn: &mut Txn<'_>, target: EndpointRef, record: AttemptRecord) -> Result<(), StoreError> {
     let (seq, started_at) = (record.seq, record.started_at);
-    let row = codec::encode(&cut(record));
+    let row = attempt_later::to_value(&cut(record));
     put_retained(txn, attempt_later::encode(target, started_at, seq), row, Growth::attempts)?;
     put_retained(txn, attempt_later_by_seq::encode(target, seq, started_at), Bytes::new(), Growth::attempts)
 }
@@ -247,7 +245,7 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     if let Some(mut record) = later(txn, target, seq, started_at)? {
         record.response = EXPUNGED.to_vec();
         let key = attempt_later::encode(target, started_at, seq);
-        put_retained(txn, key, codec::encode(&record), Growth::attempts)?;
+        put_retained(txn, key, attempt_later::to_value(&record), Growth::attempts)?;
         return Ok(true);
     }
     let Some((run_key, mut record)) = find_first(txn, target, seq)? else { return Ok(false) };
@@ -297,15 +295,5 @@ fn later(
     seq: Seq,
     started_at: UnixMs,
 ) -> Result<Option<AttemptRecord>, StoreError> {
-    get_row(read, KeyKind::AttemptLater, &attempt_later::encode(target, started_at, seq))
-}
-
-fn decode_later(value: &[u8]) -> Result<AttemptRecord, StoreError> {
-    codec::decode(KeyKind::AttemptLater.name(), value)
-}
-
-/// Callers cut responses by their own, lower bound; this one makes every record fit a value.
-fn cut(mut record: AttemptRecord) -> AttemptRecord {
-    record.response.truncate(MAX_RESPONSE_BYTES);
-    record
+    get_row(read, &attempt_later::encode(target, started_at, seq), attempt_later::from_value)
 }

@@ -61,9 +61,9 @@ fn first_started_after(read: &(impl Read + ?Sized), target: EndpointRef, at: Uni
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::record;
     use super::super::{LastRuns, list_from, put_first, put_later};
     use super::*;
+    use crate::rows::attempt_first::run::tests::record;
     use crate::tables::testing::{TestStore, target};
 
     const HERE: (u32, u32) = (1, 1);

@@ -2,10 +2,10 @@
 //!
 //! Each reads the store in small pages, so that a list of any history holds little in memory.
 
-use super::run::{self, MAX_SPAN};
-use super::{HistoryPosition, decode_later};
-use crate::keys::{KeyRange, attempt_first, attempt_later};
+use super::HistoryPosition;
 use crate::read::Read;
+use crate::rows::attempt_first::run::{self, MAX_SPAN};
+use crate::rows::{KeyRange, attempt_first, attempt_later};
 use crate::store::{Direction, StoreError};
 use crate::tables::scan;
 use model::{AttemptRecord, EndpointRef, Seq};
@@ -123,7 +123,7 @@ impl<'a, R: Read + ?Sized> Laters<'a, R> {
             let rows = scan(self.read, &self.unread, PAGE, self.direction)?;
             self.exhausted = rows.len() < PAGE;
             for (_, value) in &rows {
-                self.records.push_back(decode_later(value)?);
+                self.records.push_back(attempt_later::from_value(value)?);
             }
             if let Some((key, _)) = rows.last() {
                 self.unread = self.unread.clone().beyond(Some(key.to_vec()), self.direction);

@@ -1,67 +1,14 @@
 //! The history against a model: two sorted maps, listed by the plainest code there is.
 
 use super::*;
+use crate::rows::attempt_first::run::tests::{any_record, record, seqs, times};
 use crate::tables::testing::{TestStore, target};
-use model::{AnswerNote, OutcomeClass, Trigger};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::ops::Range;
-
-pub(super) fn record(seq: u64, started_at: u64) -> AttemptRecord {
-    AttemptRecord {
-        seq: Seq(seq),
-        started_at: UnixMs(started_at),
-        duration_ms: 5,
-        attempt: 1,
-        trigger: Trigger::Scheduled,
-        outcome: OutcomeClass::Success,
-        status: 200,
-        response: Vec::new(),
-        next_attempt_at: None,
-        note: None,
-        url_number: 0,
-    }
-}
 
 /// As after a restart: no run is remembered.
 fn put_alone(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRecord>) -> Result<(), StoreError> {
     put_first(txn, &mut LastRuns::default(), target, records)
-}
-
-/// Mostly close together, sometimes further apart than a run spans.
-fn seqs() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => 1u64..40, 1 => 1u64..5_000, 1 => (0u64..4).prop_map(|n| n * MAX_SPAN + 1)]
-}
-
-fn times() -> impl Strategy<Value = u64> {
-    prop_oneof![4 => 0u64..50, 1 => any::<u64>().prop_map(|time| time >> 1)]
-}
-
-fn any_record() -> impl Strategy<Value = AttemptRecord> {
-    let response = prop_oneof![6 => 0usize..40, 2 => 0usize..4_000, 1 => 8_000usize..9_000];
-    (seqs(), times(), any::<u32>(), any::<u16>(), any::<bool>(), 0usize..14, response, prop::option::of(times()))
-        .prop_map(|(seq, started_at, duration_ms, attempt, manual, outcome, response, next)| AttemptRecord {
-            // Most endpoints never moved.
-            url_number: if duration_ms % 3 == 0 { duration_ms / 7 } else { 0 },
-            duration_ms,
-            attempt,
-            trigger: if manual { Trigger::Manual } else { Trigger::Scheduled },
-            outcome: OutcomeClass::ALL[outcome],
-            status: attempt ^ 77,
-            response: vec![b'x'; response],
-            next_attempt_at: next.map(UnixMs),
-            note: AnswerNote::ALL.get(usize::from(attempt % 16)).copied(),
-            ..record(seq, started_at)
-        })
-}
-
-/// Records of ascending positions, as a run takes them.
-pub(super) fn records(count: Range<usize>) -> impl Strategy<Value = Vec<AttemptRecord>> {
-    vec(any_record(), count).prop_map(|records| {
-        let by_seq: BTreeMap<Seq, AttemptRecord> =
-            records.into_iter().map(|record| (record.seq, cut(record))).collect();
-        by_seq.into_values().collect()
-    })
 }
 
 /// What must be found.

@@ -2,8 +2,8 @@
 //!
 //! Deliberately no say in what may go: the caller names the last position.
 
-use crate::block::{self, BlockRecord};
-use crate::keys;
+use crate::rows;
+use crate::rows::event::block::{self, BlockRecord};
 use crate::store::{Direction, StoreError};
 use crate::tables::{event_uid, remove_retained, scan};
 use crate::txn::{Growth, Txn};
@@ -36,11 +36,11 @@ pub struct LogRemoved {
 pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) -> Result<LogRemoved, StoreError> {
     let mut removed = LogRemoved::default();
     // With the block that begins right behind, which tells where the last one ends.
-    let mut range = keys::event::of_app(app).up_to(keys::event::encode(app, upto.next()));
+    let mut range = rows::event::of_app(app).up_to(rows::event::encode(app, upto.next()));
     loop {
         let blocks = scan(txn, &range, BLOCKS_PER_SCAN, Direction::Forward)?;
         for (index, (key, value)) in blocks.iter().enumerate() {
-            let next = blocks.get(index + 1).map(|(key, _)| keys::event::decode(key)).transpose()?;
+            let next = blocks.get(index + 1).map(|(key, _)| rows::event::decode(key)).transpose()?;
             let records = block::read(app, value).ok();
             let last = match (&records, next) {
                 (Some(records), _) => records.last().map(|record| record.event.seq),
@@ -53,7 +53,7 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
                 return Ok(removed);
             };
             remove_block(txn, app, key, last, &records.unwrap_or_default(), &mut removed)?;
-            range = range.from(keys::event::encode(app, last.next()));
+            range = range.from(rows::event::encode(app, last.next()));
         }
         if blocks.len() < BLOCKS_PER_SCAN {
             return Ok(removed);
@@ -70,10 +70,10 @@ fn remove_block(
     records: &[BlockRecord],
     removed: &mut LogRemoved,
 ) -> Result<(), StoreError> {
-    let first = keys::event::decode(key)?.1;
+    let first = rows::event::decode(key)?.1;
     for record in records {
         if let Some(at) = record.event.expunge_at() {
-            txn.delete(keys::expunge_at::encode(at, app, record.event.seq));
+            txn.delete(rows::expunge_at::encode(at, app, record.event.seq));
             removed.rows += 1;
         }
         if let Some(event_id) = &record.event.event_id {
@@ -81,7 +81,7 @@ fn remove_block(
             removed.rows += 1;
         }
     }
-    let chunks = keys::chunk::of_app(app).from(keys::chunk::encode(app, first, 0)).up_to(keys::chunk::encode(
+    let chunks = rows::chunk::of_app(app).from(rows::chunk::encode(app, first, 0)).up_to(rows::chunk::encode(
         app,
         last,
         u16::MAX,
@@ -189,13 +189,13 @@ mod tests {
         let store = five_blocks();
         for seq in [1, 3, 5] {
             store.write(|txn| {
-                txn.put(keys::event::encode(APP, Seq(seq)), &b"damaged"[..]);
+                txn.put(rows::event::encode(APP, Seq(seq)), &b"damaged"[..]);
                 Ok(())
             });
         }
         assert_eq!(remove(&store, 4, 100), 2, "those that could be read");
         assert_eq!(begin(&store, APP).unwrap(), Seq(5));
-        let chunks = keys::chunk::of_app(APP);
+        let chunks = rows::chunk::of_app(APP);
         assert!(scan(&store, &chunks, 9, Direction::Forward).unwrap().is_empty(), "its chunks went with it");
         // Where the last one ends is not known.
         assert_eq!(remove(&store, 5, 100), 0);

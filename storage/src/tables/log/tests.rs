@@ -1,7 +1,7 @@
 //! The log against a plain vector: whatever was appended, however it is read.
 
 use super::*;
-use crate::block::CHUNK_BYTES;
+use crate::rows::event::block::CHUNK_BYTES;
 use crate::store::{MAX_VALUE_BYTES, MemoryStore, Store};
 use crate::tables::testing::TestStore;
 use model::{EndpointId, UnixMs};
@@ -114,7 +114,7 @@ proptest! {
             .filter(|event| (MAX_VALUE_BYTES - 120..=MAX_VALUE_BYTES).contains(&event.payload.len()))
             .count() * 2;
         let rows = APPS.map(|app| {
-            let range = keys::chunk::of_app(app);
+            let range = rows::chunk::of_app(app);
             let rows = Store::scan(&store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap();
             rows.iter().filter(|(_, chunk)| !chunk.is_empty()).count()
         });
@@ -189,7 +189,7 @@ fn full_block() -> Vec<Event> {
 }
 
 fn blocks_of(store: &TestStore) -> usize {
-    let range = keys::event::of_app(APPS[0]);
+    let range = rows::event::of_app(APPS[0]);
     Store::scan(store, &range.start, &range.end, usize::MAX, Direction::Forward).unwrap().len()
 }
 
@@ -241,7 +241,7 @@ struct RemovedBetweenReads(TestStore);
 
 impl Read for RemovedBetweenReads {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if keys::chunk::decode(key).is_ok() {
+        if rows::chunk::decode(key).is_ok() {
             self.0.write(|txn| expunge(txn, APPS[0], Seq(1)).map(drop));
         }
         Store::get(&self.0, key)
@@ -281,7 +281,7 @@ fn a_missing_chunk_is_damage() {
     let store = TestStore::default();
     store.write(|txn| append(txn, APPS[0], &[event(APPS[0], 1, vec![1; 20_000])]));
     store.write(|txn| {
-        txn.delete(keys::chunk::encode(APPS[0], Seq(1), 1));
+        txn.delete(rows::chunk::encode(APPS[0], Seq(1), 1));
         Ok(())
     });
     assert!(matches!(get(&store, APPS[0], Seq(1)), Err(StoreError::CorruptRow { kind: "chunk", .. })));
@@ -307,22 +307,22 @@ fn a_damaged_block_costs_its_own_events_and_no_others() {
     let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq.0).collect::<Vec<_>>();
     let damaged = |seq| matches!(get(&store, app, Seq(seq)), Err(StoreError::CorruptRow { .. }));
 
-    damage(keys::event::encode(app, Seq(4)));
+    damage(rows::event::encode(app, Seq(4)));
     assert_eq!(seqs(read_after(&store, app, Seq(2), 9, usize::MAX).unwrap()), [3, 7, 8, 9, 10]);
     assert_eq!(seqs(read_after(&store, app, Seq(4), 2, usize::MAX).unwrap()), [7, 8]);
     assert_eq!(seqs(read_before(&store, app, Seq(9), 9).unwrap()), [8, 7, 3, 2, 1]);
     assert!(damaged(5) && !damaged(3) && !damaged(7));
     assert_eq!(get_undamaged(&store, app, Seq(5)).unwrap(), None);
 
-    damage(keys::chunk::encode(app, Seq(10), 1));
+    damage(rows::chunk::encode(app, Seq(10), 1));
     assert_eq!(seqs(read_after(&store, app, Seq(8), 9, usize::MAX).unwrap()), [9]);
     assert_eq!(seqs(read_before(&store, app, Seq(12), 2).unwrap()), [9, 8]);
     assert!(damaged(10));
     assert_eq!(head(&store, app).unwrap(), Seq(10), "the block is whole");
 
-    damage(keys::event::encode(app, Seq(1)));
+    damage(rows::event::encode(app, Seq(1)));
     assert_eq!(oldest(&store, app).unwrap(), Some(UnixMs(1_007)));
-    damage(keys::event::encode(app, Seq(10)));
+    damage(rows::event::encode(app, Seq(10)));
     assert!(head(&store, app).unwrap() >= Seq(10), "no position is given out twice");
 }
 

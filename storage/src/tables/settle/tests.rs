@@ -1,7 +1,7 @@
 //! Every verdict against every state its row can be in, and no row of an index left behind.
 
 use super::*;
-use crate::keys;
+use crate::rows;
 use crate::store::{Direction, Store};
 use crate::tables::testing::{TestStore, target};
 use model::{Cursor, DeadLetter, DeadLetterReason, EndpointHealth, OutcomeClass, Pending, Seq, UnixMs};
@@ -81,13 +81,13 @@ fn prepare(row_is: Row) -> TestStore {
 
 /// The index says what the rows say, in both directions.
 fn check_index(store: &TestStore) {
-    let rows = |range: keys::KeyRange| Store::scan(store, &range.start, &range.end, usize::MAX, Direction::Forward);
-    let pending: BTreeSet<_> = rows(keys::pending::of_endpoint(target(1, 1)))
+    let rows = |range: rows::KeyRange| Store::scan(store, &range.start, &range.end, usize::MAX, Direction::Forward);
+    let pending: BTreeSet<_> = rows(rows::pending::of_endpoint(target(1, 1)))
         .unwrap()
         .iter()
         .map(|(key, value)| {
-            let row: Pending = crate::codec::decode("pending", value).unwrap();
-            (row.due, keys::pending::decode(key).unwrap().1, row.trigger == Trigger::Manual)
+            let row = rows::pending::from_value(value).unwrap();
+            (row.due, rows::pending::decode(key).unwrap().1, row.trigger == Trigger::Manual)
         })
         .collect();
     let due = delivery::list_due(store, target(1, 1), None, usize::MAX).unwrap();
@@ -149,7 +149,7 @@ fn a_damaged_row_is_taken_for_the_one_that_the_attempt_was_made_for() {
     for verdict in [Verdict::Done, Verdict::Retry(row(RETRY_AT, 1, Trigger::Scheduled))] {
         let store = prepare(Row::AsExpected);
         store.write(|txn| {
-            txn.put(keys::pending::encode(target(1, 1), SEQ), "what is this");
+            txn.put(rows::pending::encode(target(1, 1), SEQ), "what is this");
             Ok(())
         });
         assert!(delivery::pending(&store, target(1, 1), SEQ).is_err());
@@ -166,7 +166,7 @@ fn a_damaged_row_is_taken_for_the_one_that_the_attempt_was_made_for() {
 fn an_index_row_without_its_delivery_goes() {
     let store = prepare(Row::Missing);
     store.write(|txn| {
-        txn.put(keys::due::encode(target(1, 1), DUE, SEQ), "");
+        txn.put(rows::due::encode(target(1, 1), DUE, SEQ), "");
         Ok(())
     });
     store.write(|txn| apply(txn, &mut settlement(Some(DUE), Verdict::Done, None)));
@@ -210,7 +210,7 @@ fn every_attempt_is_in_the_history_whatever_became_of_the_row() {
         let store = prepare(row_is);
         store.write(|txn| apply(txn, &mut settlement(was_due, Verdict::Done, Some(record(SEQ, trigger)))));
         assert_eq!(of(&store), [record(SEQ, trigger)], "{row_is:?} {was_due:?} {trigger:?}");
-        let range = keys::attempt_first::of_endpoint(target(1, 1));
+        let range = rows::attempt_first::of_endpoint(target(1, 1));
         let runs = Store::scan(&store, &range.start, &range.end, 9, Direction::Forward).unwrap().len();
         let is_first = was_due.is_none() && trigger == Trigger::Scheduled;
         assert_eq!(runs, usize::from(is_first), "only first tries are packed: {row_is:?} {was_due:?} {trigger:?}");

@@ -1,7 +1,7 @@
 //! Idempotency keys, event ids and sizes of messages.
 
 use super::world::{APP, CONFIG, OTHER, World, message, seq, start};
-use crate::keys::{digest, event_uid, idempotency};
+use crate::rows::{digest, event_uid, idempotency};
 use crate::store::{MemoryStore, StoreError};
 use crate::tables::{self, log};
 use crate::txn::Txn;

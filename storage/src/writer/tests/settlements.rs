@@ -2,6 +2,7 @@
 
 use super::super::inbox::WriterHandle;
 use super::world::{APP, CONFIG, World, message, report};
+use crate::rows::endpoint::VALUE_BYTES_MAX;
 use crate::tables::testing::{plain_endpoint, target};
 use crate::tables::{application, delivery, endpoint};
 use model::{Disabled, DisabledReason, Endpoint, Pending, Seq, Settled, Settlement, Trigger, UnixMs, Verdict};
@@ -88,8 +89,8 @@ async fn an_endpoint_is_disabled_and_one_whose_row_is_full_to_the_brim_stops_nob
     for full in [false, true] {
         let world = World::new(CONFIG);
         world.notes.known.lock().unwrap().insert(target(1, 1));
-        let bare = crate::codec::encode(&endpoint_row("x".repeat(100_000))).len() - 100_000;
-        let length = if full { endpoint::ROW_BYTES_MAX - bare } else { 10 };
+        let bare = crate::rows::endpoint::to_value(&endpoint_row("x".repeat(100_000))).len() - 100_000;
+        let length = if full { VALUE_BYTES_MAX - bare } else { 10 };
         let put = move |txn: &mut crate::txn::Txn<'_>| endpoint::put(txn, &endpoint_row("x".repeat(length)));
         world.writer.change(put).await.unwrap();
         let disable = Some(DisabledReason::Gone);

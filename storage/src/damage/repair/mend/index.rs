@@ -1,11 +1,10 @@
 //! Rows that others can be told from: names of applications and endpoints, and waiting deliveries by their time.
 
-use model::{Application, Pending, Trigger};
+use model::Pending;
 
 use super::super::report::Report;
 use super::{commit, pages};
-use crate::codec;
-use crate::keys::{self, KeyKind, KeyRange};
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Store, StoreError};
 use crate::tables::{application, delivery, endpoint};
 
@@ -20,7 +19,7 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let mut named = 0;
     pages(store, KeyRange::prefix(vec![KeyKind::Application as u8]), |rows| {
         for (_, value) in rows {
-            let Ok(row) = codec::decode::<Application>(KeyKind::Application.name(), value) else { continue };
+            let Ok(row) = rows::application::from_value(value) else { continue };
             let Some(uid) = &row.uid else { continue };
             if application::by_uid(store, uid)?.is_none() {
                 named += 1;
@@ -35,9 +34,9 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
             let Some(uid) = &row.uid else { continue };
             if endpoint::by_uid(store, row.app, uid)?.is_none() {
                 named += 1;
-                let key = keys::endpoint_uid::encode(row.app, uid);
+                let key = rows::endpoint_uid::encode(row.app, uid);
                 commit(store, |txn| {
-                    txn.put(key, codec::encode(&row.id));
+                    txn.put(key, rows::endpoint_uid::to_value(&row.id));
                     Ok(())
                 })?;
             }
@@ -54,11 +53,11 @@ fn due_without_pending(store: &dyn Store, report: &mut Report) -> Result<(), Sto
     pages(store, KeyRange::prefix(vec![KeyKind::Due as u8]), |rows| {
         commit(store, |txn| {
             for (key, value) in rows {
-                let (target, due, seq) = keys::due::decode(key)?;
+                let (target, due, seq) = rows::due::decode(key)?;
                 match delivery::pending(store, target, seq) {
                     Ok(Some(row)) if row.due == due => {}
-                    Ok(None) if report.is_lost(&keys::pending::encode(target, seq)) => {
-                        let trigger = if value.is_empty() { Trigger::Scheduled } else { Trigger::Manual };
+                    Ok(None) if report.is_lost(&rows::pending::encode(target, seq)) => {
+                        let trigger = rows::due::from_value(value);
                         let row = Pending { attempts: 0, due, last_outcome: None, trigger };
                         delivery::put_pending(txn, target, seq, None, &row);
                         begun_anew += 1;
@@ -85,9 +84,9 @@ fn pending_without_due(store: &dyn Store, report: &mut Report) -> Result<(), Sto
     pages(store, KeyRange::prefix(vec![KeyKind::Pending as u8]), |rows| {
         commit(store, |txn| {
             for (key, _) in rows {
-                let (target, seq) = keys::pending::decode(key)?;
+                let (target, seq) = rows::pending::decode(key)?;
                 let Ok(Some(row)) = delivery::pending(store, target, seq) else { continue };
-                if store.get(&keys::due::encode(target, row.due, seq))?.is_none() {
+                if store.get(&rows::due::encode(target, row.due, seq))?.is_none() {
                     delivery::put_pending(txn, target, seq, None, &row);
                     found += 1;
                 }

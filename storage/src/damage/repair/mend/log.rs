@@ -9,8 +9,8 @@ use model::{AppId, Seq, UnixMs};
 
 use super::super::report::Report;
 use super::{commit, pages};
-use crate::block::{self, BlockBuilder, BlockRecord, PayloadAt};
-use crate::keys::{self, KeyKind, KeyRange};
+use crate::rows::event::block::{self, BlockBuilder, BlockRecord, PayloadAt};
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Store, StoreError};
 
 /// Where the log of an application was read to.
@@ -35,7 +35,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<BTreeMap<Ap
     let mut reached: Option<Reached> = None;
     pages(store, KeyRange::prefix(vec![KeyKind::Event as u8]), |rows| {
         for (key, value) in rows {
-            let (app, begins_at) = keys::event::decode(key)?;
+            let (app, begins_at) = rows::event::decode(key)?;
             if reached.as_ref().is_none_or(|reached| reached.app != app) {
                 end(reached.take(), report, &mut ends);
             }
@@ -105,7 +105,7 @@ fn readable(
                 let _ = builder.push_record(record);
             }
             if let Some((first, block)) = builder.finish() {
-                txn.put(keys::event::encode(app, first), block);
+                txn.put(rows::event::encode(app, first), block);
             }
             Ok(())
         })?;
@@ -117,7 +117,7 @@ fn chunks_are_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Resu
     let PayloadAt::Chunked { length, chunks } = record.payload_at else { return Ok(true) };
     let mut bytes = 0;
     for index in 0..chunks {
-        match store.get(&keys::chunk::encode(app, record.event.seq, index))?.map(|row| block::decode_chunk(&row)) {
+        match store.get(&rows::chunk::encode(app, record.event.seq, index))?.map(|row| block::decode_chunk(&row)) {
             Some(Ok(chunk)) => bytes += chunk.len(),
             Some(Err(_)) | None => return Ok(false),
         }
@@ -137,10 +137,10 @@ fn note_missing(
     if next <= first {
         return Ok(());
     }
-    let (from, to) = (keys::event::encode(app, first), keys::event::encode(app, next));
+    let (from, to) = (rows::event::encode(app, first), rows::event::encode(app, next));
     let first_chunk = store.scan(
-        &keys::chunk::encode(app, first, 0),
-        &keys::chunk::encode(app, next, 0),
+        &rows::chunk::encode(app, first, 0),
+        &rows::chunk::encode(app, next, 0),
         1,
         crate::Direction::Forward,
     )?;

@@ -11,7 +11,7 @@ use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
 
 use super::super::report::Report;
 use super::{PAGE, commit, last_key, pages};
-use crate::keys::{self, KeyKind, KeyRange};
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, Store, StoreError};
 use crate::tables::{delivery, endpoint, history, log};
 
@@ -31,7 +31,7 @@ pub(super) fn mend(
     let mut apps = BTreeSet::new();
     for kind in [KeyKind::Application, KeyKind::Endpoint, KeyKind::Routed] {
         pages(store, KeyRange::prefix(vec![kind as u8]), |rows| {
-            apps.extend(rows.iter().filter_map(|(key, _)| keys::app_of(key)));
+            apps.extend(rows.iter().filter_map(|(key, _)| rows::key::app_of(key)));
             Ok(())
         })?;
     }
@@ -59,11 +59,11 @@ fn mend_app(
     let head = log::head(store, app)?;
     let known = head.max(offered).max(last_chunk(store, app)?).max(end);
     let routed = match delivery::routed(store, app)? {
-        Seq::ZERO if report.is_lost(&keys::routed::encode(app)) => offered.min(head),
+        Seq::ZERO if report.is_lost(&rows::routed::encode(app)) => offered.min(head),
         routed => routed,
     };
-    let behind = keys::event::encode(app, known.next());
-    let end_is_lost = report.may_be_lost(&behind, &keys::event::of_app(app).end);
+    let behind = rows::event::encode(app, known.next());
+    let end_is_lost = report.may_be_lost(&behind, &rows::event::of_app(app).end);
     let skipped_to = if end_is_lost { Seq((known.0 + lost_events_max).min(Seq::MAX.0 / 2)).max(known) } else { known };
     // A position that something was seen at is never given out again either.
     let moves = skipped_to > head;
@@ -73,7 +73,7 @@ fn mend_app(
         if delivery::cursor(store, target).is_ok_and(|cursor| cursor.is_some()) {
             continue;
         }
-        let upto = if report.is_lost(&keys::cursor::encode(target)) {
+        let upto = if report.is_lost(&rows::cursor::encode(target)) {
             let upto = told_by_attempts(store, row)?.min(routed);
             report.lost_cursor(target, upto);
             upto
@@ -116,8 +116,8 @@ fn offered(store: &dyn Store, app: AppId, endpoints: &[Endpoint]) -> Result<Seq,
         if let Ok(Some(cursor)) = delivery::cursor(store, target) {
             highest = highest.max(cursor.upto).max(cursor.holes.last().copied().unwrap_or_default());
         }
-        highest = highest.max(last(store, keys::pending::of_endpoint(target), keys::pending::decode)?);
-        highest = highest.max(last(store, keys::dead_letter::of_endpoint(target), keys::dead_letter::decode)?);
+        highest = highest.max(last(store, rows::pending::of_endpoint(target), rows::pending::decode)?);
+        highest = highest.max(last(store, rows::dead_letter::of_endpoint(target), rows::dead_letter::decode)?);
         highest = highest.max(history::last_first(store, target)?.unwrap_or_default());
     }
     Ok(highest)
@@ -132,17 +132,17 @@ fn last(
 }
 
 fn last_chunk(store: &dyn Store, app: AppId) -> Result<Seq, StoreError> {
-    let last = last_key(store, keys::chunk::of_app(app))?;
-    Ok(last.map(|key| keys::chunk::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq, _)| seq))
+    let last = last_key(store, rows::chunk::of_app(app))?;
+    Ok(last.map(|key| rows::chunk::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq, _)| seq))
 }
 
 /// Where an endpoint may have stood, by its attempts; before all that is left when they are few.
 fn told_by_attempts(store: &dyn Store, row: &Endpoint) -> Result<Seq, StoreError> {
-    let range = keys::attempt_first::of_endpoint(row.target());
+    let range = rows::attempt_first::of_endpoint(row.target());
     let runs = store.scan(&range.start, &range.end, RUNS_BACK, Direction::Reverse)?;
     let begin = log::begin(store, row.app)?.previous().max(row.active_from);
     match runs.last() {
-        Some((key, _)) if runs.len() == RUNS_BACK => Ok(keys::attempt_first::decode(key)?.1.previous().max(begin)),
+        Some((key, _)) if runs.len() == RUNS_BACK => Ok(rows::attempt_first::decode(key)?.1.previous().max(begin)),
         _ => Ok(begin),
     }
 }

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use model::{AppId, EndpointId};
 
 use super::report::Report;
-use crate::keys::{self, KeyKind, KeyRange};
+use crate::rows::meta::Retained;
+use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, Store, StoreError};
-use crate::tables::retained::{self, Retained};
+use crate::tables::retained;
 use crate::tables::{count, counter};
 use crate::txn::Txn;
 
@@ -55,24 +56,24 @@ fn counted_anew(store: &dyn Store) -> Result<bool, StoreError> {
 fn counters(store: &dyn Store) -> Result<(), StoreError> {
     let (mut app, mut endpoint) = (AppId(0), EndpointId(0));
     // Every row of a tenant begins with these numbers, also when that of the application itself is lost.
-    for kind in KeyKind::OF_APPS {
+    for kind in KeyKind::of_apps() {
         let last = last_key(store, KeyRange::prefix(vec![kind as u8]))?;
-        app = app.max(last.and_then(|key| keys::app_of(&key)).unwrap_or(app));
+        app = app.max(last.and_then(|key| rows::key::app_of(&key)).unwrap_or(app));
     }
     let kinds = [KeyKind::Endpoint, KeyKind::DeletedEndpoint, KeyKind::Cursor, KeyKind::Health, KeyKind::AttemptFirst];
     for kind in kinds {
         let mut after = None;
         loop {
-            let range = keys::beyond_endpoint(kind, after);
+            let range = rows::key::beyond_endpoint(kind, after);
             let rows = store.scan(&range.start, &range.end, 1, Direction::Forward)?;
             let Some((key, _)) = rows.first() else { break };
-            let target = keys::endpoint_of(kind, key)?;
+            let target = rows::key::endpoint_of(kind, key)?;
             endpoint = endpoint.max(target.endpoint);
             after = Some(target);
         }
     }
     let last = last_key(store, KeyRange::prefix(vec![KeyKind::Job as u8]))?;
-    let job = last.map(|key| keys::job::decode(&key)).transpose()?.unwrap_or(0);
+    let job = last.map(|key| rows::job::decode(&key)).transpose()?.unwrap_or(0);
     commit(store, |txn| counter::raise(txn, app, endpoint, job))
 }
 

@@ -97,7 +97,7 @@ impl World {
     pub(in super::super) fn expire_one(&mut self) {
         let due = delivery::list_due(&self.store, TARGET, None, 1).unwrap();
         if let Some((_, seq, _)) = due.first() {
-            self.commit(|txn| txn.delete(storage::keys::event::encode(TARGET.app, *seq)));
+            self.commit(|txn| txn.delete(storage::rows::event::encode(TARGET.app, *seq)));
         }
     }
 

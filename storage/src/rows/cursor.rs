@@ -1,0 +1,10 @@
+//! How far an endpoint has come: `application number, endpoint number`.
+
+use super::key::key;
+use super::value::{fields, value};
+use model::{Cursor, EndpointRef};
+
+key!(Cursor: (target: EndpointRef));
+value!(Cursor: Cursor, version 1);
+
+fields!(Cursor { upto, holes });

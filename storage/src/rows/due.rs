@@ -1,0 +1,54 @@
+//! Deliveries that wait, by when: `application number, endpoint number, due time, position`. A value is at most a letter:
+//! whether the attempt was asked for by hand, so not subject to the retry budget.
+
+use super::key::{KeyWriter, key};
+use super::{KeyKind, KeyRange};
+use bytes::Bytes;
+use model::{EndpointRef, Seq, Trigger, UnixMs};
+
+key!(Due: (target: EndpointRef, due: UnixMs, seq: Seq));
+
+const SCHEDULED: &[u8] = b"";
+const MANUAL: &[u8] = b"m";
+
+/// The value of a row.
+#[must_use]
+pub fn to_value(trigger: Trigger) -> Bytes {
+    Bytes::from_static(if trigger == Trigger::Manual { MANUAL } else { SCHEDULED })
+}
+
+/// Reads a value back.
+#[must_use]
+pub fn from_value(value: &[u8]) -> Trigger {
+    if value == MANUAL { Trigger::Manual } else { Trigger::Scheduled }
+}
+
+/// Those of one endpoint that are due at `now` or earlier.
+#[must_use]
+pub fn due_by(target: EndpointRef, now: UnixMs) -> KeyRange {
+    let last = KeyWriter::new(KeyKind::Due).part(target).part(now).prefix();
+    KeyRange { start: of_endpoint(target).start, end: last.end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppId, EndpointId};
+
+    #[test]
+    fn due_by_ends_after_the_last_row_of_its_millisecond() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let range = due_by(target, UnixMs(500));
+        assert!(range.contains(&encode(target, UnixMs(0), Seq(9))));
+        assert!(range.contains(&encode(target, UnixMs(500), Seq(u64::MAX))));
+        assert!(!range.contains(&encode(target, UnixMs(501), Seq(0))));
+        assert_eq!(due_by(target, UnixMs(u64::MAX)), of_endpoint(target));
+    }
+
+    #[test]
+    fn a_value_says_whether_it_was_asked_for() {
+        for trigger in [Trigger::Scheduled, Trigger::Manual] {
+            assert_eq!(from_value(&to_value(trigger)), trigger);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Blocks byte by byte, how long they can be, and what damage does to them.
+
+use super::*;
+use model::{EndpointId, UnixMs};
+use proptest::prelude::*;
+
+fn event(seq: u64, payload: Vec<u8>) -> Event {
+    Event {
+        app: AppId(1),
+        seq: Seq(seq),
+        accepted_at: UnixMs(1_000 + seq),
+        event_type: Arc::from("invoice.paid"),
+        event_id: seq.is_multiple_of(2).then(|| Arc::from("e1")),
+        channels: vec![Arc::from("c")],
+        only_for: None,
+        more: seq.is_multiple_of(3).then(|| Arc::new(more(seq))),
+        payload: Bytes::from(payload),
+    }
+}
+
+fn more(seq: u64) -> EventMore {
+    EventMore { tags: vec!["t".repeat(seq as usize % 50)], content_type: None, expunge_at: Some(UnixMs(seq)) }
+}
+
+#[test]
+fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
+    // Taken from that version: checksum, version, then a record.
+    let mut builder = BlockBuilder::new();
+    builder.push(&event(1, b"{}".to_vec())).unwrap();
+    let (_, block) = builder.finish().unwrap();
+    let record = b"\x01\x01\xfb\xe9\x03\x0cinvoice.paid\x00\x01\x01c\x00\x00\x02{}";
+    assert_eq!(block[4..], *record);
+    builder.push(&event(3, b"{}".to_vec())).unwrap();
+    assert_eq!(builder.finish().unwrap().1[4], VERSION_WITH_MORE);
+    builder.push(&event(1, b"{}".to_vec())).unwrap();
+    assert_eq!(builder.finish().unwrap().1, block, "the next block is of version 1 again");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_noticed() {
+    let mut builder = BlockBuilder::new();
+    builder.push(&event(1, vec![7; 40])).unwrap();
+    let (_, block) = builder.finish().unwrap();
+    for index in 0..block.len() {
+        let mut bytes = block.to_vec();
+        bytes[index] ^= 1;
+        assert!(read(AppId(1), &Bytes::from(bytes)).is_err(), "byte {index}");
+    }
+}
+
+#[test]
+fn a_payload_that_fits_no_block_is_chunked() {
+    let mut builder = BlockBuilder::new();
+    let at = builder.push(&event(1, vec![7; 20_000])).unwrap();
+    assert_eq!(at, PayloadAt::Chunked { length: 20_000, chunks: 3 });
+    assert!(builder.finish().unwrap().1.len() < 200);
+}
+
+proptest! {
+    #[test]
+    fn no_header_is_longer_than_said(
+        event_type in "[a-z.]{0,300}",
+        event_id in proptest::option::of("[a-z]{0,300}"),
+        channels in proptest::collection::vec("[a-z]{0,300}", 0..6),
+        seq in 0..=Seq::MAX.0,
+        payload in 0usize..40_000,
+        tags in proptest::option::of(proptest::collection::vec("[a-z]{0,300}", 0..6)),
+        content_type in proptest::option::of("[a-z/]{0,300}"),
+    ) {
+        let mut event = Event { accepted_at: UnixMs(u64::MAX), ..event(1, vec![7; payload]) };
+        event.seq = Seq(seq);
+        event.event_type = Arc::from(event_type.as_str());
+        event.event_id = event_id.as_deref().map(Arc::from);
+        event.channels = channels.iter().map(|channel| Arc::from(channel.as_str())).collect();
+        event.only_for = Some(EndpointId(u32::MAX));
+        let expunge_at = Some(UnixMs(u64::MAX));
+        event.more = tags.clone().map(|tags| {
+            Arc::new(EventMore { tags, content_type: content_type.clone(), expunge_at })
+        });
+        let mut builder = BlockBuilder::new();
+        let inline = match builder.push(&event).unwrap() {
+            PayloadAt::Inline { length } => length as usize,
+            PayloadAt::Chunked { .. } => 0,
+        };
+        let block = builder.finish().unwrap().1;
+        prop_assert!(block.len() - inline <= header_bytes_max(
+            &event_type,
+            event_id.as_deref(),
+            &channels,
+            tags.as_deref().map(|tags| (tags, content_type.as_deref())),
+        ));
+    }
+
+    #[test]
+    fn blocks_round_trip_and_never_exceed_the_largest_value(sizes in proptest::collection::vec(0usize..9_000, 1..30)) {
+        let events: Vec<Event> = sizes.iter().enumerate().map(|(i, n)| event(i as u64 + 1, vec![i as u8; *n])).collect();
+        let mut builder = BlockBuilder::new();
+        let mut blocks = Vec::new();
+        for event in &events {
+            if builder.push(event).is_none() {
+                blocks.extend(builder.finish());
+                prop_assert!(builder.push(event).is_some());
+            }
+        }
+        blocks.extend(builder.finish());
+        let mut seen = Vec::new();
+        for (first, block) in blocks {
+            prop_assert!(block.len() <= MAX_VALUE_BYTES);
+            let records = read(AppId(1), &block).unwrap();
+            prop_assert_eq!(records[0].event.seq, first);
+            seen.extend(records);
+        }
+        prop_assert_eq!(seen.len(), events.len());
+        for (record, event) in seen.iter().zip(&events) {
+            match record.payload_at {
+                PayloadAt::Inline { .. } => prop_assert_eq!(&record.event, event),
+                PayloadAt::Chunked { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Jobs: `number`, in the order of creation.
+
+use super::key::key;
+use super::value::{Field, Malformed, Reader, fields, value, variants};
+use model::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
+
+key!(Job: (number: u32));
+value!(Job: Job, version 1);
+
+fields!(Job { number, target, kind, status, position, last, affected, created_at, updated_at, looked_at, skipped });
+
+fields!(Span { since, until });
+
+variants!(JobKind {
+    0 = Recover(span),
+    1 = ReplayMissing(span),
+    2 = Replay(span),
+    3 = RedriveDeadLetters,
+    4 = PurgeDeadLetters,
+    5 = PurgeEndpoint,
+    6 = PurgeApplication,
+});
+variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed });
+
+/// The reasons in the order in which a row counts them. Persisted: a new one goes to the end.
+const SKIP_REASONS: [SkipReason; 9] = [
+    SkipReason::Delivered,
+    SkipReason::OnItsWay,
+    SkipReason::GivenUp,
+    SkipReason::NotMatched,
+    SkipReason::NeverForIt,
+    SkipReason::HistoryGone,
+    SkipReason::MessageGone,
+    SkipReason::PayloadGone,
+    SkipReason::EndpointDisabled,
+];
+
+/// A list of counts by reason; reasons at the end that count nothing are left out.
+impl Field for Skipped {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut counts = SKIP_REASONS.map(|reason| self.of(reason)).to_vec();
+        counts.truncate(counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1));
+        counts.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Skipped, Malformed> {
+        let counts = Vec::<u64>::take(from)?;
+        if counts.len() > SKIP_REASONS.len() {
+            return Err(Malformed("an unknown reason"));
+        }
+        let mut skipped = Skipped::default();
+        SKIP_REASONS.into_iter().zip(counts).for_each(|(reason, count)| skipped.add(reason, count));
+        Ok(skipped)
+    }
+
+    #[cfg(test)]
+    fn any(source: &mut super::value::testing::Source) -> Skipped {
+        let mut skipped = Skipped::default();
+        for _ in 0..source.below(4) {
+            skipped.add(SKIP_REASONS[source.below(SKIP_REASONS.len())], source.number());
+        }
+        skipped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_place() {
+        assert_eq!(SKIP_REASONS, SkipReason::ALL);
+    }
+}

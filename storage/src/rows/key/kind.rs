@@ -1,0 +1,127 @@
+//! The kinds of rows: their numbers, their names, and whose they are.
+
+/// Who a row belongs to, which is what its key begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The whole store: the key begins with anything.
+    Store,
+    /// An application: the key begins with its number.
+    App,
+    /// An endpoint: the key begins with the numbers of its application and its own.
+    Endpoint,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $kind:ident = $number:literal, $name:literal, $owner:ident;)+) => {
+        /// The first byte of every key. Persisted: never renumber, never reuse.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum KeyKind {
+            $($(#[$doc])+ $kind = $number,)+
+        }
+
+        impl KeyKind {
+            /// Every kind.
+            pub const ALL: &[KeyKind] = &[$(KeyKind::$kind),+];
+
+            /// The word that errors show.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(KeyKind::$kind => $name,)+
+                }
+            }
+
+            /// Who its rows belong to.
+            #[must_use]
+            pub fn owner(self) -> Owner {
+                match self {
+                    $(KeyKind::$kind => Owner::$owner,)+
+                }
+            }
+        }
+    };
+}
+
+// The order is that in which the rows of a deleted application go.
+kinds! {
+    /// Counters and facts about the store itself, by name.
+    Meta = 1, "meta", Store;
+    /// The number of an application by the tenant's own name for it.
+    ApplicationUid = 3, "application_uid", Store;
+    /// Event types by name.
+    EventType = 6, "event_type", Store;
+    /// API keys by the hash of their secret.
+    ApiKey = 7, "api_key", Store;
+    /// Jobs by number.
+    Job = 30, "job", Store;
+    /// Payloads that are to be expunged, by when: an index without values.
+    ExpungeAt = 33, "expunge_at", Store;
+
+    /// Applications by number.
+    Application = 2, "application", App;
+    /// Blocks of events by application and first position.
+    Event = 16, "event", App;
+    /// Pieces of payloads that do not fit a block, by application, position and index.
+    Chunk = 17, "chunk", App;
+    /// The position of an event by application and digest of the tenant's own id for it.
+    EventUid = 18, "event_uid", App;
+    /// Endpoints by application and number.
+    Endpoint = 4, "endpoint", Endpoint;
+    /// Pieces of an endpoint's row beyond the first.
+    EndpointPart = 36, "endpoint_part", Endpoint;
+    /// The number of an endpoint by application and the tenant's own name for it.
+    EndpointUid = 5, "endpoint_uid", App;
+    /// How far an endpoint has come.
+    Cursor = 20, "cursor", Endpoint;
+    /// Deliveries that wait for another attempt.
+    Pending = 21, "pending", Endpoint;
+    /// The same by due time: an index; its values say no more than whether it was asked for by hand.
+    Due = 22, "due", Endpoint;
+    /// Deliveries that were given up.
+    DeadLetter = 23, "dead_letter", Endpoint;
+    /// Dead letters by application and age: an index without values.
+    DeadLetterByTime = 32, "dead_letter_by_time", App;
+    /// Runs of first attempts by endpoint and lowest position.
+    AttemptFirst = 24, "attempt_first", Endpoint;
+    /// Further attempts by endpoint and start.
+    AttemptLater = 25, "attempt_later", Endpoint;
+    /// The same by position: an index without values.
+    AttemptLaterBySeq = 26, "attempt_later_by_seq", Endpoint;
+    /// Stretches of the log that an endpoint did not get, by endpoint and first position.
+    Gap = 27, "gap", Endpoint;
+    /// What is remembered of an endpoint's failures.
+    Health = 28, "health", Endpoint;
+    /// What was answered to an idempotency key, by application and digest of the key.
+    Idempotency = 29, "idempotency", App;
+    /// What endpoints did not get because retention removed it first.
+    Expired = 31, "expired", Endpoint;
+    /// URLs that an endpoint had before its present one, by endpoint and number.
+    EndpointUrl = 40, "endpoint_url", Endpoint;
+    /// Endpoints that were deleted and have attempts yet.
+    DeletedEndpoint = 41, "deleted_endpoint", Endpoint;
+    /// How far an application's log is routed. It goes last when an application does: nobody may take its log for an empty
+    /// one while there is some of it left.
+    Routed = 19, "routed", App;
+}
+
+impl KeyKind {
+    /// Those whose keys begin with the number of an application, in the order in which a deleted application's rows go.
+    pub(crate) fn of_apps() -> impl Iterator<Item = KeyKind> {
+        KeyKind::ALL.iter().copied().filter(|kind| kind.owner() != Owner::Store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_share_a_number_and_what_was_routed_goes_last() {
+        let mut numbers: Vec<u8> = KeyKind::ALL.iter().map(|kind| *kind as u8).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), KeyKind::ALL.len());
+        assert_eq!(KeyKind::of_apps().last(), Some(KeyKind::Routed));
+    }
+}

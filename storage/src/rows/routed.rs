@@ -1,0 +1,8 @@
+//! How far an application's log is routed: `application number`.
+
+use super::key::key;
+use super::value::value;
+use model::{AppId, Seq};
+
+key!(Routed: (app: AppId));
+value!(Routed: Seq, version 1);

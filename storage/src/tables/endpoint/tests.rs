@@ -1,0 +1,120 @@
+//! Endpoints: their names, counts, pages, and what a change of one tells and forgets.
+
+use super::*;
+use crate::tables::testing::{TestStore, plain_endpoint, target};
+
+fn endpoint(app: u32, id: u32, uid: Option<&str>) -> Endpoint {
+    Endpoint {
+        uid: uid.map(str::to_owned),
+        event_types: vec!["invoice.*".to_owned()],
+        rate_limit: Some(10),
+        ..plain_endpoint(target(app, id))
+    }
+}
+
+#[test]
+fn a_name_belongs_to_its_application_and_follows_a_change() {
+    let store = TestStore::default();
+    store.write(|txn| put(txn, &endpoint(1, 1, Some("hook"))));
+    store.write(|txn| put(txn, &endpoint(2, 2, Some("hook"))));
+    assert_eq!(by_uid(&store, AppId(1), "hook").unwrap(), Some(EndpointId(1)));
+    assert_eq!(by_uid(&store, AppId(2), "hook").unwrap(), Some(EndpointId(2)));
+    store.write(|txn| put(txn, &endpoint(1, 1, Some("other"))));
+    assert_eq!(by_uid(&store, AppId(1), "hook").unwrap(), None);
+    assert_eq!(by_uid(&store, AppId(2), "hook").unwrap(), Some(EndpointId(2)));
+    assert_eq!(get(&store, target(1, 1)).unwrap(), Some(endpoint(1, 1, Some("other"))));
+}
+
+#[test]
+fn endpoints_are_counted_also_where_nobody_noted_how_many_there_are() {
+    let store = TestStore::default();
+    store.write(|txn| (1..=600).try_for_each(|id| put(txn, &endpoint(1, id, None))));
+    store.write(|txn| put(txn, &endpoint(2, 700, None)));
+    store.write(|txn| put(txn, &endpoint(1, 5, Some("again"))));
+    let counts = |txn: &Txn<'_>| (count(txn, AppId(1)).unwrap(), count(txn, AppId(2)).unwrap());
+    store.write(|txn| {
+        assert_eq!(counts(txn), (600, 1));
+        count::forget_counts(txn, 10)?;
+        // Counted anew: what this transaction removes and adds is seen.
+        remove(txn, &endpoint(1, 600, None))?;
+        assert_eq!(counts(txn), (599, 1));
+        remove(txn, &endpoint(2, 700, None))?;
+        assert_eq!(counts(txn), (599, 0));
+        put(txn, &endpoint(2, 701, None))?;
+        assert_eq!(counts(txn), (599, 1));
+        Ok(())
+    });
+    assert_eq!(count(&store, AppId(1)).unwrap(), 599);
+}
+
+#[test]
+fn changes_are_told_in_order_and_removal_leaves_no_row() {
+    let store = TestStore::default();
+    let changes = store.write(|txn| {
+        put(txn, &endpoint(1, 1, Some("hook")))?;
+        remove(txn, &endpoint(1, 1, None))
+    });
+    assert!(matches!(
+        changes.as_slice(),
+        [Change::EndpointPut(row, 0), Change::EndpointDeleted(gone)]
+            if **row == endpoint(1, 1, Some("hook")) && *gone == target(1, 1)
+    ));
+    assert_eq!(store.row_count(), 0);
+}
+
+#[test]
+fn a_change_tells_the_number_of_the_url_also_of_one_that_moves_twice_in_a_transaction() {
+    let store = TestStore::default();
+    let at = |url: &str| Endpoint { url: url.to_owned(), ..endpoint(1, 1, None) };
+    let numbers = |changes: Vec<Change>| -> Vec<u32> {
+        let number = |change| if let Change::EndpointPut(_, number) = change { Some(number) } else { None };
+        changes.into_iter().filter_map(number).collect()
+    };
+    let told = store.write(|txn| ["a", "b", "b", "c"].into_iter().try_for_each(|url| put(txn, &at(url))));
+    assert_eq!(numbers(told), [0, 1, 1, 2]);
+    let told = store.write(|txn| put(txn, &at("c")).and_then(|()| put(txn, &at("d"))));
+    assert_eq!(numbers(told), [2, 3]);
+    assert_eq!(endpoint_url::number(&store, target(1, 1)).unwrap(), 3);
+}
+
+#[test]
+fn failures_are_forgotten_with_a_new_url_or_when_enabled_again_and_at_no_other_change() {
+    let failing = EndpointHealth { failing_since: Some(UnixMs(5)), breaker_openings: 2, ..EndpointHealth::default() };
+    let old = endpoint(1, 1, None);
+    let off = Endpoint {
+        disabled: Some(Disabled { at: UnixMs(3), reason: DisabledReason::Failing }),
+        ..endpoint(1, 1, None)
+    };
+    let renamed = endpoint(1, 1, Some("hook"));
+    let moved = Endpoint { url: "https://example.com/other".to_owned(), ..endpoint(1, 1, None) };
+    for (before, after, forgotten) in
+        [(&old, &renamed, false), (&old, &off, false), (&off, &off, false), (&off, &old, true), (&old, &moved, true)]
+    {
+        let store = TestStore::default();
+        store.write(|txn| put(txn, before));
+        store.write(|txn| {
+            delivery::put_health(txn, target(1, 1), &failing);
+            put(txn, after)
+        });
+        let health = delivery::health(&store, target(1, 1)).unwrap();
+        assert_eq!(health == EndpointHealth::default(), forgotten, "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn lists_stay_within_the_application_and_a_scan_does_not() {
+    let store = TestStore::default();
+    store.write(|txn| {
+        [(1, 1), (2, 2), (1, 3), (1, 4), (3, 5)].into_iter().try_for_each(|(a, e)| put(txn, &endpoint(a, e, None)))
+    });
+    let ids = |rows: Vec<Endpoint>| -> Vec<u32> { rows.iter().map(|row| row.id.0).collect() };
+    let list = |after: Option<u32>, limit, direction| {
+        ids(list(&store, AppId(1), after.map(EndpointId), limit, direction).unwrap())
+    };
+    assert_eq!(list(None, 9, Direction::Forward), [1, 3, 4]);
+    assert_eq!(list(Some(1), 1, Direction::Forward), [3]);
+    assert_eq!(list(None, 2, Direction::Reverse), [4, 3]);
+    assert_eq!(list(Some(3), 9, Direction::Reverse), [1]);
+    assert_eq!(ids(scan_all(&store, None, 9).unwrap()), [1, 3, 4, 2, 5]);
+    assert_eq!(ids(scan_all(&store, Some(target(1, 3)), 2).unwrap()), [4, 2]);
+}
