@@ -12,7 +12,7 @@ use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
 use control::Control;
-use engine::{Engine, EngineConfig, Standings, Waiting};
+use engine::{EngineConfig, Partition, Standings, Waiting};
 use model::metric;
 use model::{AppId, Endpoint, EndpointRef, UnixMs};
 use std::ops::Deref;
@@ -27,7 +27,7 @@ pub struct ApiState(Arc<Parts>);
 
 /// What [`ApiState`] holds.
 pub struct Parts {
-    engine: Engine,
+    engine: Partition,
     /// Commands.
     pub(crate) control: Control,
     /// The hash of the key that may do everything.
@@ -56,7 +56,7 @@ impl Deref for ApiState {
 impl ApiState {
     /// Over a running engine.
     #[must_use]
-    pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
+    pub fn new(engine: Partition, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let (requests, readers) = (Requests::new(limits.concurrent_requests), Readers::new());
         // Series that would otherwise appear with their first event only.
         for quota in REFUSING {

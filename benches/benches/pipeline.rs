@@ -9,6 +9,7 @@
 use benches::{APP, application, endpoint, message, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::EngineConfig;
+use engine::PartitionId;
 use engine::clock::Clock;
 use engine::dispatch::scripted::Scripted;
 use engine::dispatch::{AttemptRequest, AttemptResult, Guard};
@@ -30,7 +31,7 @@ use storage::tables::{self, settle};
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError, Txn};
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Events in one request.
 const REQUEST_EVENTS: u64 = 100;
@@ -45,6 +46,8 @@ struct Pipeline {
     writer_thread: std::thread::JoinHandle<()>,
     inbox: Arc<ShardInbox>,
     shard: ShardThread,
+    /// Resolves when the lanes have left the shard.
+    left: oneshot::Receiver<()>,
     /// Deliveries so far, told by the hundred.
     delivered: watch::Receiver<u64>,
     endpoints: u32,
@@ -73,7 +76,8 @@ impl Pipeline {
         let progress = Progress::load(&*store).expect("the store can be read");
         let now = Box::new(move || clock.now());
         let (writer, writer_thread) =
-            storage::writer::spawn(store.clone(), writer_config, progress, router, now).expect("a thread starts");
+            storage::writer::spawn(store.clone(), writer_config, progress, router, now, "writer".to_owned())
+                .expect("a thread starts");
         let (told, delivered) = watch::channel(0);
         let count = AtomicU64::new(0);
         let network = Scripted(move |_: AttemptRequest| {
@@ -83,9 +87,11 @@ impl Pipeline {
             }
             ready(AttemptResult::answered(204))
         });
+        let shard = spawn_with(0, &config, clock, network).expect("a thread starts");
         let parts = ShardParts {
+            partition: PartitionId(0),
             index: 0,
-            config,
+            config: Arc::new(config),
             inbox: inbox.clone(),
             store: store.clone(),
             writer: writer.clone(),
@@ -94,9 +100,9 @@ impl Pipeline {
             paces: Arc::default(),
             seed: 1,
         };
-        let shard = spawn_with(parts, clock, network).expect("a thread starts");
+        let left = shard.take(parts).expect("the thread runs");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than memory");
-        Pipeline { runtime, store, writer, writer_thread, inbox, shard, delivered, endpoints }
+        Pipeline { runtime, store, writer, writer_thread, inbox, shard, left, delivered, endpoints }
     }
 
     /// Pushes so many requests and waits until everybody has everything and the store knows it.
@@ -128,6 +134,9 @@ impl Pipeline {
 
     fn stop(self) {
         self.inbox.stop();
+        // Nothing is sent: the other end is dropped.
+        drop(self.runtime.block_on(self.left));
+        self.shard.end();
         self.shard.join();
         self.writer.close();
         assert!(self.writer_thread.join().is_ok());

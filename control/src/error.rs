@@ -118,10 +118,13 @@ impl From<StoreError> for Error {
         tracing::error!(%error, "the store failed a request");
         match error {
             StoreError::CorruptRow { kind, .. } => Error::Damaged { kind },
-            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => Error::StorageFailed,
-            StoreError::ValueTooLarge { .. } | StoreError::KeyLength { .. } | StoreError::BatchTooLarge { .. } => {
-                Error::Internal
+            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Fenced | StoreError::Corrupt { .. } => {
+                Error::StorageFailed
             }
+            StoreError::ValueTooLarge { .. }
+            | StoreError::KeyLength { .. }
+            | StoreError::KeyReserved
+            | StoreError::BatchTooLarge { .. } => Error::Internal,
         }
     }
 }

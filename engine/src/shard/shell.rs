@@ -1,8 +1,9 @@
-//! What a shard needs done beside its thread's decisions: attempts ([`super::workers`]) and reads, each of which ends in
+//! What a partition needs done on a shard thread beside its decisions: attempts ([`super::workers`]) and reads, each of which ends in
 //! exactly one answer to the endpoint that asked, whatever happens.
 //!
 //! - *Who owns the state:* the tasks; the shard counts them.
 //! - *What bounds it:* attempts by the shard's places, reads on threads that may block by [`READS_MAX`].
+//! - *When the partition ends:* attempts are given up; what a read brings is dropped.
 //! - *When the process dies here:* an attempt is a hole of its endpoint's cursor, a read is asked for again.
 //!
 //! Deliberately no decision: those are [`super::work`]'s and the lane's.
@@ -25,7 +26,7 @@ use storage::writer::ChangeError;
 use storage::{SharedStore, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Blocking reads under way on one shard.
+/// Blocking reads under way of one partition on one shard thread.
 const READS_MAX: usize = 8;
 
 /// How long a load waits before it asks a busy writer again.
@@ -41,13 +42,19 @@ pub(super) struct Shell<D> {
 }
 
 impl<D: Dispatch + 'static> Shell<D> {
-    pub(super) fn new(clock: Clock, dispatcher: D) -> Shell<D> {
+    /// Its reads are bounded by themselves, so that a store that hangs holds up no other partition's.
+    pub(super) fn new(clock: Clock, dispatcher: Rc<D>) -> Shell<D> {
         Shell {
             clock,
             workers: Workers::new(dispatcher),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             asked: Cell::default(),
         }
+    }
+
+    /// Gives up every attempt in flight.
+    pub(super) fn end(&self) {
+        self.workers.end();
     }
 }
 
@@ -143,7 +150,7 @@ async fn barrier(shard: &ShardCore) -> bool {
     }
 }
 
-/// Runs a read on a thread that may block. `None` when it failed; the store is poisoned then and the process ends.
+/// Runs a read on a thread that may block. `None` when it failed; the store is poisoned then and the partition ends.
 async fn blocking<T: Send + 'static>(
     shard: &ShardCore,
     turn: Option<OwnedSemaphorePermit>,

@@ -5,6 +5,7 @@
 //!
 //! - *What bounds it:* those at work are attempts in flight; of those without work, [`IDLE_MAX`] are kept.
 //! - *When it is full:* a task that is done ends.
+//! - *When the partition ends:* all of them end, wherever they are ([`Workers::end`]).
 //! - *When the process dies here:* the attempts are holes of their cursors and are made again.
 //!
 //! Deliberately no decision on what follows: what an attempt showed is left with its lane.
@@ -14,6 +15,7 @@ use crate::clock::wall_now;
 use crate::dispatch::{AttemptResult, Dispatch, Lack};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
+use foldhash::HashMap;
 use futures_util::FutureExt;
 use model::{AnswerNote, OutcomeClass, UnixMs};
 use std::cell::{Cell, RefCell};
@@ -22,6 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use tokio::task::AbortHandle;
 
 /// Tasks without work that are kept.
 const IDLE_MAX: usize = 256;
@@ -56,18 +59,23 @@ impl Worker {
     }
 }
 
-/// The tasks of one shard.
+/// The tasks of one partition on one shard thread.
 pub(super) struct Workers<D>(Rc<Shared<D>>);
 
 struct Shared<D> {
-    dispatcher: D,
+    dispatcher: Rc<D>,
+    /// Every task, by the number that it was started under.
+    tasks: RefCell<HashMap<u64, AbortHandle>>,
+    started: Cell<u64>,
     /// Tasks without work.
     idle: RefCell<Vec<Rc<Worker>>>,
 }
 
 impl<D: Dispatch + 'static> Workers<D> {
-    pub(super) fn new(dispatcher: D) -> Workers<D> {
-        Workers(Rc::new(Shared { dispatcher, idle: RefCell::default() }))
+    /// None yet; `dispatcher` is the thread's.
+    pub(super) fn new(dispatcher: Rc<D>) -> Workers<D> {
+        let (tasks, started, idle) = (RefCell::default(), Cell::new(0), RefCell::default());
+        Workers(Rc::new(Shared { dispatcher, tasks, started, idle }))
     }
 
     /// Has an attempt made for a lane of `shard`.
@@ -81,13 +89,22 @@ impl<D: Dispatch + 'static> Workers<D> {
                 }
             }
             None => {
-                tokio::task::spawn_local(work(self.0.clone(), shard.clone(), job));
+                let number = self.0.started.get();
+                self.0.started.set(number + 1);
+                let task = tokio::task::spawn_local(work(self.0.clone(), shard.clone(), number, job));
+                self.0.tasks.borrow_mut().insert(number, task.abort_handle());
             }
         }
     }
+
+    /// Gives up every attempt in flight: the receiver may have got it.
+    pub(super) fn end(&self) {
+        self.0.idle.take();
+        self.0.tasks.take().values().for_each(AbortHandle::abort);
+    }
 }
 
-async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, first: Job) {
+async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, number: u64, first: Job) {
     let _watch = Watch(&shard);
     let worker = Rc::new(Worker::default());
     let mut job = first;
@@ -96,6 +113,7 @@ async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, first: J
         {
             let mut idle = shared.idle.borrow_mut();
             if idle.len() >= IDLE_MAX {
+                shared.tasks.borrow_mut().remove(&number);
                 return;
             }
             idle.push(worker.clone());

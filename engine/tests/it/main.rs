@@ -5,6 +5,7 @@
 
 mod dispatch;
 mod flow;
+mod partitions;
 mod receiver;
 mod retention;
 mod scripted;

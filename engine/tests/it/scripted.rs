@@ -1,7 +1,6 @@
 //! A shard over a scripted network: what its attempts are asked to send, and what becomes of one that has a defect.
 
 use bytes::Bytes;
-use engine::EngineConfig;
 use engine::clock::Clock;
 use engine::dispatch::scripted::Scripted;
 use engine::dispatch::{AttemptRequest, AttemptResult, Guard};
@@ -10,6 +9,7 @@ use engine::router::Router;
 use engine::seal::{MasterKey, SealContext, SealPurpose};
 use engine::shard::inbox::ShardInbox;
 use engine::shard::{ShardParts, spawn_with};
+use engine::{EngineConfig, PartitionId};
 use model::endpoint::EndpointSecret;
 use model::{
     AppId, Application, AttemptRecord, Endpoint, EndpointId, EndpointRef, Jitter, OutcomeClass, RetryPolicy, Spacing,
@@ -88,7 +88,8 @@ async fn an_attempt_with_a_defect_is_a_failure_of_ours_and_its_retry_is_sent_the
         quotas: WriterQuotas::default(),
     };
     let now = Box::new(move || clock.now());
-    let (writer, thread) = storage::writer::spawn(store.clone(), config, Progress::default(), router, now).unwrap();
+    let (writer, thread) =
+        storage::writer::spawn(store.clone(), config, Progress::default(), router, now, "writer".to_owned()).unwrap();
     let (sender, mut requests) = mpsc::channel::<AttemptRequest>(4);
     let first = Mutex::new(true);
     let script = Scripted(move |request: AttemptRequest| {
@@ -96,9 +97,12 @@ async fn an_attempt_with_a_defect_is_a_failure_of_ours_and_its_retry_is_sent_the
         let defect = std::mem::take(&mut *first.lock().unwrap());
         async move { if defect { panic!("a defect of the test") } else { AttemptResult::answered(204) } }
     });
+    let config = Arc::new(EngineConfig::default());
+    let shard = spawn_with(0, &config, clock, script).unwrap();
     let parts = ShardParts {
+        partition: PartitionId(0),
         index: 0,
-        config: EngineConfig::default(),
+        config,
         inbox: inbox.clone(),
         store: store.clone(),
         writer: writer.clone(),
@@ -107,13 +111,16 @@ async fn an_attempt_with_a_defect_is_a_failure_of_ours_and_its_retry_is_sent_the
         paces: Arc::default(),
         seed: 1,
     };
-    let shard = spawn_with(parts, clock, script).unwrap();
+    let left = shard.take(parts).unwrap();
     writer.ingest(TARGET.app, vec![message()]).await.unwrap();
     let mut next = async || tokio::time::timeout(Duration::from_secs(30), requests.recv()).await.unwrap().unwrap();
     let (one, other) = (next().await, next().await);
     assert_eq!((one.target.uri(), one.app, &*one.body), (other.target.uri(), TARGET.app, b"{}".as_slice()));
     assert_eq!((one.stamp.id(), one.body), (other.stamp.id(), other.body));
     inbox.stop();
+    // Nothing is sent: the other end is dropped.
+    drop(left.await);
+    shard.end();
     tokio::task::spawn_blocking(move || shard.join()).await.unwrap();
     writer.change(|_| Ok::<_, StoreError>(())).await.unwrap();
     let record = |record: &AttemptRecord| (record.outcome, record.status);

@@ -110,7 +110,10 @@ mod tests {
             match left(|file| file[bit / 8] ^= 1 << (bit % 8)) {
                 Left::Corrected(value, at) => {
                     assert_eq!(value, whole, "bit {bit}");
-                    assert!(at.abs_diff(bit as u64 / 8) <= (HEAD_BYTES + 3) as u64, "bit {bit} is said to be near {at}");
+                    assert!(
+                        at.abs_diff(bit as u64 / 8) <= (HEAD_BYTES + 3) as u64,
+                        "bit {bit} is said to be near {at}"
+                    );
                 }
                 other => panic!("bit {bit}: {other:?}"),
             }
