@@ -54,11 +54,11 @@ pub struct ShardCore {
     /// For settlements.
     pub writer: WriterHandle,
     /// Compiles the plans of its endpoints.
-    pub compiler: Compiler,
+    pub(super) compiler: Compiler,
     /// The paces of applications.
-    pub paces: Arc<Paces>,
+    pub(super) paces: Arc<Paces>,
     /// Takes on actors.
-    pub actors: Box<dyn Actors>,
+    pub(super) actors: Box<dyn Actors>,
     /// Endpoints with an actor.
     pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
     /// One timer for each endpoint that waits for a time.
@@ -68,17 +68,17 @@ pub struct ShardCore {
     /// Who has attempts in flight, and which lanes wait to have another.
     pub places: RefCell<Places>,
     /// A place is free again.
-    pub attempt_ended: Notify,
+    pub(super) attempt_ended: Notify,
     /// The shard's share of retries.
-    pub budget: RefCell<RetryBudget>,
+    pub(super) budget: RefCell<RetryBudget>,
     /// Jitter.
-    pub rng: RefCell<StdRng>,
+    pub(super) rng: RefCell<StdRng>,
     /// The writer has enough to do: no new attempts for now.
-    pub holding: Cell<bool>,
+    pub(super) holding: Cell<bool>,
     /// No new attempts any more.
-    pub stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     /// Counters and gauges.
-    pub metrics: ShardMetrics,
+    pub(super) metrics: ShardMetrics,
 }
 
 /// What a shard is made of.
@@ -131,15 +131,15 @@ pub struct LaneCell {
     /// What attempts need.
     pub plan: RefCell<Arc<Plan>>,
     /// The pace of its application as a whole, if that has one.
-    pub pace: RefCell<Option<Arc<AppPace>>>,
+    pub(super) pace: RefCell<Option<Arc<AppPace>>>,
     /// Its rows were read when the shard had been told of the changes up to this one.
-    pub opened_at: NewsNumber,
+    pub(super) opened_at: NewsNumber,
     /// How far it was offered the log.
     pub(super) offered: Offered,
     /// Rows were put back in line.
-    pub requeued: Cell<bool>,
+    pub(super) requeued: Cell<bool>,
     /// The plan of a later revision, which its lane has not been told of.
-    pub next_plan: RefCell<Option<Arc<Plan>>>,
+    pub(super) next_plan: RefCell<Option<Arc<Plan>>>,
     /// What attempts showed that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Set when it waits for a time.
@@ -147,19 +147,19 @@ pub struct LaneCell {
     /// Whether it stands in [`ShardCore::reports`].
     pub(super) in_reports: InReports,
     /// When its application's pace lets it go on.
-    pub turn: Cell<Turn>,
+    pub(super) turn: Cell<Turn>,
     /// Stands in line for a place.
-    pub waiting: Cell<bool>,
+    pub(super) waiting: Cell<bool>,
     /// When it came to stand there.
-    pub waiting_since: Cell<UnixMs>,
+    pub(super) waiting_since: Cell<UnixMs>,
     /// When something last happened to it.
-    pub active_at: Cell<UnixMs>,
+    pub(super) active_at: Cell<UnixMs>,
     /// The position that it last stood at on disk, and when the event there was accepted; for metrics.
-    pub oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
+    pub(super) oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
     /// What the gauges were last told: bytes, behind, breaker.
-    pub shown: Cell<super::metrics::Shown>,
+    pub(super) shown: Cell<super::metrics::Shown>,
     /// The endpoint is gone: what its attempts show interests nobody.
-    pub gone: Cell<bool>,
+    pub(super) gone: Cell<bool>,
 }
 
 impl ShardCore {
