@@ -109,7 +109,7 @@ async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, number: 
     let worker = Rc::new(Worker::default());
     let mut job = first;
     loop {
-        perform(&shared.dispatcher, &shard, job).await;
+        perform(&*shared.dispatcher, &shard, job).await;
         {
             let mut idle = shared.idle.borrow_mut();
             if idle.len() >= IDLE_MAX {
