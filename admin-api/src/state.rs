@@ -11,7 +11,7 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
-use engine::{Engine, Waiting};
+use engine::{Partition, Waiting};
 use model::metric;
 use model::{EndpointRef, UnixMs};
 use std::ops::Deref;
@@ -23,7 +23,7 @@ pub struct ApiState(Arc<Parts>);
 
 /// What [`ApiState`] holds.
 pub struct Parts {
-    engine: Engine,
+    engine: Partition,
     /// Commands.
     pub(crate) control: Control,
     /// The hash of the key that may do everything.
@@ -51,7 +51,7 @@ impl Deref for ApiState {
 impl ApiState {
     /// Over a running engine.
     #[must_use]
-    pub fn new(engine: Engine, root_key: KeyHash, limits: ApiLimits) -> ApiState {
+    pub fn new(engine: Partition, root_key: KeyHash, limits: ApiLimits) -> ApiState {
         let (requests, readers) = (Requests::new(limits.concurrent_requests), Readers::new());
         // Series that would otherwise appear with their first event only.
         for quota in REFUSING {

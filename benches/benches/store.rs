@@ -47,7 +47,8 @@ fn writer(store: &SharedStore) -> (WriterHandle, std::thread::JoinHandle<()>) {
         quotas: WriterQuotas::default(),
     };
     let progress = Progress::load(&**store).expect("the store can be read");
-    storage::writer::spawn(store.clone(), config, progress, Nobody, Box::new(|| UnixMs(1))).expect("a thread starts")
+    storage::writer::spawn(store.clone(), config, progress, Nobody, Box::new(|| UnixMs(1)), "writer".to_owned())
+        .expect("a thread starts")
 }
 
 fn append(criterion: &mut Criterion) {

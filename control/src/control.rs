@@ -11,7 +11,7 @@ use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
-use engine::{Engine, IngestOutcome};
+use engine::{IngestOutcome, Partition};
 use model::{AppId, UnixMs};
 use std::sync::Arc;
 use storage::read::SharedStore;
@@ -22,7 +22,7 @@ use storage::{Store, Txn};
 pub struct Control(Arc<Parts>);
 
 struct Parts {
-    engine: Engine,
+    engine: Partition,
     rules: Rules,
     seals: Seals,
     app_names: AppNames,
@@ -31,7 +31,7 @@ struct Parts {
 impl Control {
     /// Over a running engine, with the quotas that its applications have.
     #[must_use]
-    pub fn new(engine: Engine, quotas: Quotas) -> Control {
+    pub fn new(engine: Partition, quotas: Quotas) -> Control {
         let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
         Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default() }))
     }
@@ -119,7 +119,7 @@ impl Control {
     }
 
     /// The engine underneath, for queries.
-    pub(crate) fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Partition {
         &self.0.engine
     }
 

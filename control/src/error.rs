@@ -118,7 +118,9 @@ impl From<StoreError> for Error {
         tracing::error!(%error, "the store failed a request");
         match error {
             StoreError::CorruptRow { kind, .. } => Error::Damaged { kind },
-            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Corrupt { .. } => Error::StorageFailed,
+            StoreError::Io { .. } | StoreError::Poisoned { .. } | StoreError::Fenced | StoreError::Corrupt { .. } => {
+                Error::StorageFailed
+            }
             StoreError::ValueTooLarge { .. }
             | StoreError::KeyLength { .. }
             | StoreError::KeyReserved

@@ -2,7 +2,7 @@
 //!
 //! An operator may change [`Quotas`]; stored formats and clients rely on the constants.
 
-use engine::Engine;
+use engine::Partition;
 use engine::config::SecretKind;
 use engine::dispatch::Guard;
 use engine::retry::schedule;
@@ -47,7 +47,7 @@ pub struct Rules {
 impl Rules {
     /// Those of a running engine, and `quotas`.
     #[must_use]
-    pub fn of(engine: &Engine, quotas: Quotas) -> Rules {
+    pub fn of(engine: &Partition, quotas: Quotas) -> Rules {
         let config = engine.config();
         Rules {
             quotas,

@@ -32,27 +32,80 @@ pub enum Answer {
     Wait,
 }
 
+/// The units of a resource that tenants hold, where something else says how many are free.
+#[derive(Clone, Debug)]
+pub struct Held<T> {
+    total: usize,
+    by_tenant: HashMap<T, usize>,
+}
+
 /// One resource that tenants share.
 #[derive(Clone, Debug)]
 pub struct Shares<T> {
     capacity: usize,
-    used: usize,
-    held: HashMap<T, usize>,
+    held: Held<T>,
 }
+
+// === impl Held ===
+
+impl<T> Default for Held<T> {
+    fn default() -> Held<T> {
+        Held { total: 0, by_tenant: HashMap::default() }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Held<T> {
+    /// True when `tenant` may have `units` more of the `free` ones: it then holds no more than was free before. One unit may
+    /// be had as long as any is free, by a tenant that holds none.
+    #[must_use]
+    pub fn may_take(&self, tenant: T, units: usize, free: usize) -> bool {
+        units <= free && self.by(tenant) + units <= free.max(1)
+    }
+
+    /// `tenant` has `units` more.
+    pub fn add(&mut self, tenant: T, units: usize) {
+        self.total += units;
+        *self.by_tenant.entry(tenant).or_default() += units;
+    }
+
+    /// `tenant` gives `units` back, or all that it holds if that is less. Answers how many that were.
+    pub fn remove(&mut self, tenant: T, units: usize) -> usize {
+        let Some(held) = self.by_tenant.get_mut(&tenant) else { return 0 };
+        let units = units.min(*held);
+        *held -= units;
+        self.total -= units;
+        if *held == 0 {
+            self.by_tenant.remove(&tenant);
+        }
+        units
+    }
+
+    /// Units that somebody holds.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Units that this tenant holds.
+    #[must_use]
+    pub fn by(&self, tenant: T) -> usize {
+        self.by_tenant.get(&tenant).copied().unwrap_or(0)
+    }
+}
+
+// === impl Shares ===
 
 impl<T: Copy + Eq + Hash> Shares<T> {
     /// One of `capacity` units, none of them in use.
     #[must_use]
     pub fn new(capacity: usize) -> Shares<T> {
-        Shares { capacity, used: 0, held: HashMap::default() }
+        Shares { capacity, held: Held::default() }
     }
 
-    /// True when `tenant` may have `units` more now: they are free, and it then holds no more than was free before.
-    /// One unit may be had as long as any is free, by a tenant that holds none.
+    /// See [`Held::may_take`].
     #[must_use]
     pub fn may_take(&self, tenant: T, units: usize) -> bool {
-        let free = self.free();
-        units <= free && self.held_by(tenant) + units <= free.max(1)
+        self.held.may_take(tenant, units, self.free())
     }
 
     /// Takes `units` for `tenant`, if it may have them.
@@ -60,44 +113,37 @@ impl<T: Copy + Eq + Hash> Shares<T> {
         if !self.may_take(tenant, units) {
             return Answer::Wait;
         }
-        self.used += units;
-        *self.held.entry(tenant).or_default() += units;
+        self.held.add(tenant, units);
         Answer::Granted
     }
 
     /// Gives back what was granted. More than `tenant` holds counts as all of it.
     pub fn give_back(&mut self, tenant: T, units: usize) {
-        let Some(held) = self.held.get_mut(&tenant) else { return };
-        let units = units.min(*held);
-        *held -= units;
-        self.used -= units;
-        if *held == 0 {
-            self.held.remove(&tenant);
-        }
+        self.held.remove(tenant, units);
     }
 
     /// Units that nobody holds.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.capacity - self.used
+        self.capacity - self.held.total
     }
 
     /// Units that somebody holds.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.used
+        self.held.total
     }
 
     /// Units that this tenant holds.
     #[must_use]
     pub fn held_by(&self, tenant: T) -> usize {
-        self.held.get(&tenant).copied().unwrap_or(0)
+        self.held.by(tenant)
     }
 
     /// The tenant that holds most, and how much: the one to take from where something can be taken back.
     #[must_use]
     pub fn largest(&self) -> Option<(T, usize)> {
-        self.held.iter().max_by_key(|(_, held)| **held).map(|(tenant, held)| (*tenant, *held))
+        self.held.by_tenant.iter().max_by_key(|(_, held)| **held).map(|(tenant, held)| (*tenant, *held))
     }
 }
 

@@ -1,11 +1,15 @@
-//! From a committed event to a settled delivery. Behind what all use, the stages are declared in the order in which a
-//! delivery meets them. Which may use which is in `tidy/src/rooms.rs`.
+//! From a committed event to a settled delivery. A process has a [`node`], and one [`partition`] or several; then come the
+//! stages, in the order in which a delivery meets them. Which may use which is in `tidy/src/rooms.rs`.
 
 pub mod config;
 
 pub mod clock;
 
-pub mod engine;
+pub mod node;
+
+pub mod partition;
+
+pub mod partition_id;
 
 pub mod fairness;
 
@@ -20,6 +24,8 @@ pub mod orders;
 pub mod delivery_state;
 
 mod erasing;
+
+mod gauges;
 
 mod observe;
 
@@ -49,6 +55,8 @@ pub mod seal;
 
 pub use config::EngineConfig;
 pub use delivery_state::{DeliveryState, Standings};
-pub use engine::{Engine, StartError};
+pub use node::{Node, StartError};
+pub use partition::{OpenError, Partition};
+pub use partition_id::PartitionId;
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 pub use waiting::{Waiting, WaitingFor};

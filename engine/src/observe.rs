@@ -1,7 +1,8 @@
-//! Metrics of the engine as a whole: what came in, and how large the store is.
+//! Metrics of partitions: what came in, and how large their stores are.
 //!
 //! Deliberately not those of deliveries: a shard keeps its own, see [`crate::shard::metrics`].
 
+use crate::gauges::Part;
 use metrics::Counter;
 use model::{DisabledReason, metric};
 use std::time::Duration;
@@ -13,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 /// Measures the store now and then. Never ends.
 pub(crate) async fn run(store: SharedStore) {
-    let size = metrics::gauge!(metric::STORE_BYTES);
+    let mut size = Part::new(metrics::gauge!(metric::STORE_BYTES));
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
     metrics::counter!(metric::DAMAGED_READS).increment(0);
@@ -43,7 +44,7 @@ pub(crate) async fn run(store: SharedStore) {
     }
 }
 
-/// How much room the disk has, if anything bounds it.
+/// How much room the disk has, if anything bounds it. Stores of one process are on one disk: the last look counts.
 pub(crate) fn room(free_bytes: Option<u64>) {
     if let Some(bytes) = free_bytes {
         metrics::gauge!(metric::DISK_FREE_BYTES).set(bytes as f64);

@@ -45,6 +45,12 @@ impl Shown {
     }
 }
 
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.gauge.set(0.0);
+    }
+}
+
 /// The longest of what was noted within [`SHOWN_MS`]: a queue in which each entry is shorter than those before it, since
 /// one that is both older and shorter will never be the longest again.
 #[derive(Debug, Default)]

@@ -1,27 +1,29 @@
 //! Looks at the disk between commits: whether there is room on it, and whether it failed where nobody waits for a commit.
 //!
 //! A read or a write in the background that fails poisons the store, which the writer would find out at its next commit;
-//! told here, the process ends at once, however idle. Deliberately no decision: room is `room`'s, the end is the server's.
+//! told here, the partition ends at once, however idle. What room means is decided by `room`, and what follows the end of a
+//! partition by whoever opened it.
 
 use crate::clock::Clock;
 use crate::room::Room;
+use crate::shard::inbox::ShardInbox;
 use crate::stall::Shown;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::SharedStore;
-use storage::writer::WriterHandle;
+use storage::writer::{Failure, WriterHandle};
 
 /// How often.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Looks until the store has failed.
-pub(crate) async fn run(room: Arc<Room>, store: SharedStore, writer: WriterHandle, clock: Clock) {
-    let mut stalls = Shown::new("writer".to_owned());
+/// Looks until the store has failed; the writer's stalls are shown under `name`.
+pub(crate) async fn run(name: String, room: Arc<Room>, store: SharedStore, writer: WriterHandle, clock: Clock) {
+    let mut stalls = Shown::new(name);
     loop {
         tokio::time::sleep(PERIOD).await;
         stalls.note(writer.take_longest_step(), clock.now());
-        if let Some(reason) = store.poisoned() {
-            writer.fail(reason);
+        if let Some(failure) = Failure::of(&*store) {
+            writer.fail(failure);
             return;
         }
         let (room, store) = (room.clone(), store.clone());
@@ -31,4 +33,11 @@ pub(crate) async fn run(room: Arc<Room>, store: SharedStore, writer: WriterHandl
             tracing::error!(%error, "a look at the disk did not finish");
         }
     }
+}
+
+/// Starts no attempts any more once the partition has failed: what they showed would be written by nobody.
+pub(crate) async fn stop_when_failed(writer: WriterHandle, inboxes: Vec<Arc<ShardInbox>>) {
+    let failure = writer.failure().await;
+    tracing::error!(%failure, "a partition ends");
+    inboxes.iter().for_each(|inbox| inbox.stop());
 }

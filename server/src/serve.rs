@@ -6,8 +6,8 @@
 //!        ─▶ metrics end
 //! ```
 //! The engine outlives the API, so that no request finds it gone; the metrics listener outlives the engine, so that a
-//! stop can be watched. No part is restarted: a failed store ends the process, the supervisor starts it again, and the
-//! start recovers.
+//! stop can be watched. This process has one partition, and ends when that fails: whoever runs it starts it anew, and
+//! starting is recovery.
 
 use crate::ca_files::{self, CaFileError};
 use crate::config::{Config, Loaded};
@@ -15,9 +15,9 @@ use crate::data_dir::{self, DataDirError};
 use crate::listen::{self, BindError, Certificate, Handler, Listener, Reloader, TlsError, TlsFiles};
 use crate::metrics_listen::{self, Readiness, RecorderError};
 use admin_api::ApiState;
-use engine::Engine;
 use engine::config::EngineConfig;
 use engine::dispatch::Egress;
+use engine::{Node, Partition, PartitionId};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,7 +49,10 @@ pub(crate) enum StartError {
     Recorder(#[from] RecorderError),
     /// The engine.
     #[error("the engine did not start: {0}")]
-    Engine(#[from] engine::StartError),
+    Node(#[from] engine::StartError),
+    /// The partition over its store.
+    #[error("the engine did not start: {0}")]
+    Partition(#[from] engine::OpenError),
     /// The runtime lost a thread.
     #[error("a part of the start panicked")]
     Panicked(#[from] tokio::task::JoinError),
@@ -67,7 +70,8 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     /// The address of the metrics listener.
     pub(crate) metrics: SocketAddr,
-    engine: Engine,
+    node: Node,
+    partition: Partition,
     stopping: Arc<AtomicBool>,
     api_served: Served,
     metrics_served: Served,
@@ -111,22 +115,27 @@ pub(crate) async fn start(
     let egress = proxy.map(|proxy| Egress { proxy, except: config.egress_proxy_except.clone() });
     let engine_config = EngineConfig { extra_roots: roots, egress, ..config.engine.clone() };
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);
-    let engine = blocking(move || Engine::start(engine_config, store, master_key)).await??;
+    let opened = blocking(move || {
+        let node = Node::start(engine_config, master_key)?;
+        let partition = node.open(PartitionId::default(), store)?;
+        Ok::<_, StartError>((node, partition))
+    });
+    let (node, partition) = opened.await??;
 
     let stopping = Arc::new(AtomicBool::new(false));
     let ready: Readiness = Arc::new({
-        let (engine, stopping) = (engine.clone(), Arc::clone(&stopping));
-        move || engine.ready() && !stopping.load(Ordering::Acquire)
+        let (partition, stopping) = (partition.clone(), Arc::clone(&stopping));
+        move || partition.ready() && !stopping.load(Ordering::Acquire)
     });
     let metrics_served = serve(metrics_listener, metrics_listen::router(recorder.clone(), ready), METRICS_DRAIN);
-    let state = ApiState::new(engine.clone(), root_key_hash, config.api.clone());
+    let state = ApiState::new(partition.clone(), root_key_hash, config.api.clone());
     let usage = admin_api::usage::watch(state.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
     let api_served = serve(api_listener, admin_api::service(state, config.cors_origins.clone()), drain);
     let upkeep = tokio::spawn(metrics_listen::upkeep(recorder));
     let mut tasks = vec![upkeep, tokio::spawn(usage)];
     tasks.extend(reloader.map(|reloader| tokio::spawn(reloader.run())));
-    Ok(Running { api, metrics, engine, stopping, api_served, metrics_served, tasks })
+    Ok(Running { api, metrics, node, partition, stopping, api_served, metrics_served, tasks })
 }
 
 /// The API's certificate and what replaces it; none when the API is to be plain.
@@ -170,18 +179,19 @@ impl Served {
 impl Running {
     /// Resolves when the store has failed, with the reason: nothing can be promised any more.
     pub(crate) async fn failed(&self) -> String {
-        self.engine.failed().await
+        self.partition.failed().await.to_string()
     }
 
     /// Drains: takes no more, finishes what is in flight within the deadline, commits.
     pub(crate) async fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         // Attempts and requests have the same time to end in, not one after the other.
-        self.engine.stop_attempts();
+        self.partition.stop_attempts();
         if !self.api_served.stop().await {
             tracing::warn!("some API requests did not finish in time");
         }
-        self.engine.stop().await;
+        self.partition.stop().await;
+        self.node.stop().await;
         self.tasks.iter().for_each(JoinHandle::abort);
         self.metrics_served.stop().await;
     }

@@ -57,7 +57,7 @@ pub const RESERVED: &[Reserved] = &[
         words: &["getrandom::", "rand::rng(", "rand::random", "from_os_rng", "from_entropy", "OsRng"],
         within: "",
         places: &[
-            ("engine/src/engine.rs", "seeds the generator of each shard"),
+            ("engine/src/partition/open.rs", "seeds the generator of each shard"),
             ("engine/src/seal/mod.rs", "nonces of sealed secrets"),
             ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("control/src/command/mod.rs", "signing secrets and keys that a command makes"),

@@ -48,7 +48,12 @@ pub const ROOMS: &[Room] = &[
         &["storage"],
     ),
     room("control", &["control"], "commands that change the store, queries that read it, and the rules on both", &[]),
-    room("engine", &["engine/engine"], "puts the parts of a running engine together", &[]),
+    room(
+        "engine",
+        &["engine/node", "engine/partition"],
+        "what a process has once, what a store has once: the parts of a running engine put together",
+        &[],
+    ),
     room(
         "engine: upkeep",
         &["engine/watch", "engine/erasing", "engine/room"],
@@ -105,7 +110,15 @@ pub const ROOMS: &[Room] = &[
     room("engine: retry", &["engine/retry"], "schedule, retry budget, timing wheel", &["storage"]),
     room(
         "engine: basics",
-        &["engine/clock", "engine/fairness", "engine/seal", "engine/observe", "engine/stall"],
+        &[
+            "engine/clock",
+            "engine/fairness",
+            "engine/gauges",
+            "engine/partition_id",
+            "engine/seal",
+            "engine/observe",
+            "engine/stall",
+        ],
         "the clock, shares of tenants, sealed secrets, counting",
         &[],
     ),

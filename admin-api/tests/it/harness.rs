@@ -5,7 +5,7 @@ use axum::body::Body;
 use control::key::KeyHash;
 use engine::retention::Limits;
 use engine::seal::MasterKey;
-use engine::{Engine, EngineConfig};
+use engine::{EngineConfig, Node, Partition, PartitionId};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
@@ -24,7 +24,7 @@ pub(crate) const ROOT_KEY: &str = "pk_test_root";
 /// The API under test.
 pub(crate) struct Api {
     service: ApiService,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Partition,
     /// Takes connections and never answers: no delivery of a test ever ends.
     hole: TcpListener,
 }
@@ -92,7 +92,8 @@ impl Api {
             retention: Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0 },
             ..EngineConfig::default()
         };
-        let engine = Engine::start(config, Arc::new(MemoryStore::new()), MasterKey::new([7; 32])).unwrap();
+        let node = Node::start(config, MasterKey::new([7; 32])).unwrap();
+        let engine = node.open(PartitionId(0), Arc::new(MemoryStore::new())).unwrap();
         let state = ApiState::new(engine.clone(), KeyHash::of(ROOT_KEY), limits);
         Api { service: service(state, origins), engine, hole }
     }

@@ -14,6 +14,7 @@ mod request;
 mod target;
 
 pub mod http;
+pub mod scripted;
 
 mod deadline;
 mod pool;
@@ -40,12 +41,13 @@ pub use self::target::{SignatureHeaders, Target};
 pub use self::tls::{OwnRoots, RootCertificate, RootsError, read_roots};
 pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_user_info, masked, split_user_info};
 
+use crate::outcome::classify::outcome_of_status;
 use bytes::Bytes;
 use model::{AnswerNote, OutcomeClass};
 use std::future::Future;
 
-/// What makes attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production,
-/// something scripted in tests and benchmarks.
+/// What makes attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production
+/// ([`HttpDispatcher`]), scripted in tests and benchmarks ([`scripted`]).
 pub trait Dispatch {
     /// Makes one attempt. Ends at the request's deadline at the latest, in any case with a result.
     ///
@@ -71,4 +73,26 @@ pub struct AttemptResult {
     pub duration_ms: u32,
     /// Set when no attempt was made for want of something of ours: then nothing of the rest says anything.
     pub lack: Option<Lack>,
+}
+
+impl AttemptResult {
+    /// An answer with this status and nothing else, at once.
+    #[must_use]
+    pub fn answered(status: u16) -> AttemptResult {
+        AttemptResult { status, ..AttemptResult::unmade(outcome_of_status(status), "") }
+    }
+
+    /// An attempt that came to no request, for the reason in `words`.
+    #[must_use]
+    pub fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
+        AttemptResult {
+            outcome,
+            status: 0,
+            retry_after: None,
+            response: words.as_bytes().to_vec(),
+            note: None,
+            duration_ms: 0,
+            lack: None,
+        }
+    }
 }

@@ -11,7 +11,8 @@ use super::round::{Found, Round};
 use super::step::{Step, Sweep, Tally};
 use super::{Cutoffs, Limits, RetentionClock, pause_ms, rest_ms};
 use crate::clock::Clock;
-use metrics::{Counter, Gauge};
+use crate::gauges::{Part, Said};
+use metrics::Counter;
 use model::{DeadLetterReason, UnixMs, metric};
 use std::time::{Duration, Instant};
 use storage::rows::meta::Retained;
@@ -31,18 +32,25 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// How far the time may move on before it is noted, when nothing else is.
 const NOTE_CLOCK_MS: u64 = 600_000;
 
-/// Removes what is past its limits until the store is gone.
-pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, limits: Limits, period_ms: u64) {
+/// Removes what is past its limits until the store is gone, and says how many seconds its clock is behind.
+pub(crate) async fn run(
+    store: SharedStore,
+    writer: WriterHandle,
+    clock: Clock,
+    limits: Limits,
+    period_ms: u64,
+    lag_seconds: Said,
+) {
     let now = clock.now();
     let noted = retained::clock(&*store).ok().flatten();
-    let janitor = Janitor { store, writer, clock, counters: Counters::new() };
+    let mut janitor = Janitor { store, writer, clock, counters: Counters::new() };
     let mut time = RetentionClock::resume(noted, now);
     let mut noted = noted;
     loop {
         let begun = Instant::now();
         let now = janitor.clock.now();
         let cutoffs = limits.cutoffs(time.advance(now));
-        janitor.counters.lag.set(now.since_ms(cutoffs.time) as f64 / 1_000.0);
+        lag_seconds.set(now.since_ms(cutoffs.time) as f64 / 1_000.0);
         let Ok(done) = janitor.round(&limits, cutoffs, now).await else { return };
         let anything = done != Tally::default();
         if anything {
@@ -74,7 +82,7 @@ struct Janitor {
 
 impl Janitor {
     /// Makes every step of one round.
-    async fn round(&self, limits: &Limits, cutoffs: Cutoffs, now: UnixMs) -> Result<Tally, Over> {
+    async fn round(&mut self, limits: &Limits, cutoffs: Cutoffs, now: UnixMs) -> Result<Tally, Over> {
         let mut done = Tally::default();
         let mut round = Round::new(limits, self.retained()?, cutoffs, now);
         loop {
@@ -117,7 +125,7 @@ impl Janitor {
     }
 
     /// Sleeps until the next round is due: for a while, or until there is too much.
-    async fn rest(&self, limits: &Limits, worked_ms: u64, period_ms: u64, removed: bool) -> Result<(), Over> {
+    async fn rest(&mut self, limits: &Limits, worked_ms: u64, period_ms: u64, removed: bool) -> Result<(), Over> {
         let begun = Instant::now();
         loop {
             let too_much = limits.excess(self.retained()?) > 0;
@@ -127,7 +135,7 @@ impl Janitor {
         }
     }
 
-    fn retained(&self) -> Result<Retained, Over> {
+    fn retained(&mut self) -> Result<Retained, Over> {
         let retained = retained::get(&*self.store).map_err(|error| failed(&error))?;
         self.counters.events_retained.set(retained.events as f64);
         self.counters.attempts_retained.set(retained.attempts as f64);
@@ -157,16 +165,15 @@ struct Counters {
     expunged: Counter,
     expired: Counter,
     swept: [Counter; Sweep::ALL.len()],
-    events_retained: Gauge,
-    attempts_retained: Gauge,
-    lag: Gauge,
+    events_retained: Part,
+    attempts_retained: Part,
 }
 
 impl Counters {
     fn new() -> Counters {
         let removed = |kind: &'static str| metrics::counter!(metric::RETENTION_REMOVED, "kind" => kind);
         let bytes = |kind: &'static str| metrics::counter!(metric::RETENTION_REMOVED_BYTES, "kind" => kind);
-        let retained = |kind: &'static str| metrics::gauge!(metric::RETAINED_BYTES, "kind" => kind);
+        let retained = |kind: &'static str| Part::new(metrics::gauge!(metric::RETAINED_BYTES, "kind" => kind));
         metrics::counter!(metric::EXPIRED_UNTRIED).increment(0);
         Counters {
             events: removed("events"),
@@ -188,7 +195,6 @@ impl Counters {
             }),
             events_retained: retained("events"),
             attempts_retained: retained("attempts"),
-            lag: metrics::gauge!(metric::RETENTION_LAG_SECONDS),
         }
     }
 

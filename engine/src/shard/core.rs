@@ -10,12 +10,14 @@ use super::metrics::ShardMetrics;
 use super::offered::Offered;
 use super::places::Places;
 use super::report::{InReports, Reports};
+use super::thread_shares::ThreadShares;
 use super::timers::{LaneTimer, Timers};
 use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
 use crate::pace::{AppPace, Paces, Turn};
+use crate::partition_id::PartitionId;
 use crate::prepare::{Compiler, Plan};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::seal::MasterKey;
@@ -29,18 +31,22 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::SharedStore;
-use storage::writer::WriterHandle;
+use storage::writer::{Failure, WriterHandle};
 use tokio::sync::Notify;
 
 /// Payload bytes of one read of the log, at least one event's.
 const LOG_READ_BYTES_MAX: usize = 1024 * 1024;
 
-/// One shard.
+/// The lanes of one partition on one shard thread.
 pub struct ShardCore {
-    /// Which of the shards, from 0.
+    /// Which of the partitions.
+    pub partition: PartitionId,
+    /// Which of the threads, from 0.
     pub index: usize,
     /// Bounds and defaults.
     pub config: Arc<EngineConfig>,
+    /// Shared with the other partitions on this thread.
+    pub thread: Rc<ThreadShares>,
     /// Where other threads leave news.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
@@ -48,11 +54,11 @@ pub struct ShardCore {
     /// For settlements.
     pub writer: WriterHandle,
     /// Compiles the plans of its endpoints.
-    pub compiler: Compiler,
+    pub(super) compiler: Compiler,
     /// The paces of applications.
-    pub paces: Arc<Paces>,
+    pub(super) paces: Arc<Paces>,
     /// Takes on actors.
-    pub actors: Box<dyn Actors>,
+    pub(super) actors: Box<dyn Actors>,
     /// Endpoints with an actor.
     pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
     /// One timer for each endpoint that waits for a time.
@@ -62,29 +68,27 @@ pub struct ShardCore {
     /// Who has attempts in flight, and which lanes wait to have another.
     pub places: RefCell<Places>,
     /// A place is free again.
-    pub attempt_ended: Notify,
-    /// Bytes of payloads that wait in memory.
-    pub queued_bytes: Cell<usize>,
-    /// Bytes of payloads that reads under way may bring.
-    pub reading_bytes: Cell<usize>,
+    pub(super) attempt_ended: Notify,
     /// The shard's share of retries.
-    pub budget: RefCell<RetryBudget>,
+    pub(super) budget: RefCell<RetryBudget>,
     /// Jitter.
-    pub rng: RefCell<StdRng>,
+    pub(super) rng: RefCell<StdRng>,
     /// The writer has enough to do: no new attempts for now.
-    pub holding: Cell<bool>,
+    pub(super) holding: Cell<bool>,
     /// No new attempts any more.
-    pub stopping: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
     /// Counters and gauges.
-    pub metrics: ShardMetrics,
+    pub(super) metrics: ShardMetrics,
 }
 
 /// What a shard is made of.
 pub struct ShardParts {
-    /// Which of the shards, from 0.
+    /// Which of the partitions.
+    pub partition: PartitionId,
+    /// Which of the threads, from 0.
     pub index: usize,
     /// Bounds and defaults.
-    pub config: EngineConfig,
+    pub config: Arc<EngineConfig>,
     /// Where others leave news for it.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
@@ -127,15 +131,15 @@ pub struct LaneCell {
     /// What attempts need.
     pub plan: RefCell<Arc<Plan>>,
     /// The pace of its application as a whole, if that has one.
-    pub pace: RefCell<Option<Arc<AppPace>>>,
+    pub(super) pace: RefCell<Option<Arc<AppPace>>>,
     /// Its rows were read when the shard had been told of the changes up to this one.
-    pub opened_at: NewsNumber,
+    pub(super) opened_at: NewsNumber,
     /// How far it was offered the log.
     pub(super) offered: Offered,
     /// Rows were put back in line.
-    pub requeued: Cell<bool>,
+    pub(super) requeued: Cell<bool>,
     /// The plan of a later revision, which its lane has not been told of.
-    pub next_plan: RefCell<Option<Arc<Plan>>>,
+    pub(super) next_plan: RefCell<Option<Arc<Plan>>>,
     /// What attempts showed that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Set when it waits for a time.
@@ -143,30 +147,32 @@ pub struct LaneCell {
     /// Whether it stands in [`ShardCore::reports`].
     pub(super) in_reports: InReports,
     /// When its application's pace lets it go on.
-    pub turn: Cell<Turn>,
+    pub(super) turn: Cell<Turn>,
     /// Stands in line for a place.
-    pub waiting: Cell<bool>,
+    pub(super) waiting: Cell<bool>,
     /// When it came to stand there.
-    pub waiting_since: Cell<UnixMs>,
+    pub(super) waiting_since: Cell<UnixMs>,
     /// When something last happened to it.
-    pub active_at: Cell<UnixMs>,
+    pub(super) active_at: Cell<UnixMs>,
     /// The position that it last stood at on disk, and when the event there was accepted; for metrics.
-    pub oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
+    pub(super) oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
     /// What the gauges were last told: bytes, behind, breaker.
-    pub shown: Cell<super::metrics::Shown>,
+    pub(super) shown: Cell<super::metrics::Shown>,
     /// The endpoint is gone: what its attempts show interests nobody.
-    pub gone: Cell<bool>,
+    pub(super) gone: Cell<bool>,
 }
 
 impl ShardCore {
     /// One without endpoints.
     #[must_use]
-    pub fn new(parts: ShardParts, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
-        let places = RefCell::new(Places::new(parts.config.max_in_flight_per_shard));
-        let config = Arc::new(parts.config);
+    pub fn new(parts: ShardParts, thread: Rc<ThreadShares>, actors: Box<dyn Actors>, now: UnixMs) -> ShardCore {
+        let config = parts.config;
         ShardCore {
+            partition: parts.partition,
             index: parts.index,
             config: config.clone(),
+            places: RefCell::new(Places::new(thread.clone())),
+            thread,
             inbox: parts.inbox,
             store: parts.store,
             writer: parts.writer,
@@ -176,10 +182,7 @@ impl ShardCore {
             endpoints: RefCell::new(HashMap::default()),
             timers: Timers::new(now),
             reports: Reports::default(),
-            places,
             attempt_ended: Notify::new(),
-            queued_bytes: Cell::new(0),
-            reading_bytes: Cell::new(0),
             budget: RefCell::new(RetryBudget::new(BudgetConfig::default(), now.0)),
             rng: RefCell::new(StdRng::seed_from_u64(parts.seed)),
             holding: Cell::new(false),
@@ -212,29 +215,18 @@ impl ShardCore {
         self.places.borrow().taken()
     }
 
-    /// Bytes of payloads that an endpoint with so many queued may queue besides: what the shard has left, or what is
-    /// left of an equal share for each endpoint. So those that cannot deliver never take all from those that can, and
-    /// all together have no more than twice the bound, and one event each.
-    #[must_use]
-    pub fn room_bytes(&self, its_queued_bytes: usize) -> usize {
-        let bound = self.config.queue_memory_bytes_per_shard;
-        let left = bound.saturating_sub(self.queued_bytes.get() + self.reading_bytes.get());
-        let share = bound / self.endpoints.borrow().len().max(1);
-        left.max(share.saturating_sub(its_queued_bytes))
-    }
-
     /// A read of the log begins: answers how many bytes of payloads it may bring, at least one. Only when it has its turn:
     /// of many that wait for theirs, each would count on the same room. [`ShardCore::log_read_over`] follows.
     #[must_use]
     pub fn begin_log_read(&self, cell: &LaneCell) -> usize {
-        let bytes_max = self.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, LOG_READ_BYTES_MAX);
-        self.reading_bytes.set(self.reading_bytes.get() + bytes_max);
+        let bytes_max = self.thread.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, LOG_READ_BYTES_MAX);
+        self.thread.reading_bytes.set(self.thread.reading_bytes.get() + bytes_max);
         bytes_max
     }
 
     /// What a read of the log brought is in its endpoint's mailbox.
     pub fn log_read_over(&self, bytes_max: usize) {
-        self.reading_bytes.set(self.reading_bytes.get().saturating_sub(bytes_max));
+        self.thread.reading_bytes.set(self.thread.reading_bytes.get().saturating_sub(bytes_max));
     }
 
     /// A lane has work and no room on the shard: it is woken when there is.
@@ -276,18 +268,24 @@ impl ShardCore {
         self.wake_next();
     }
 
-    /// Has the next in line for a place look at its lane, if there is room. One that finds nothing to do with it (its
+    /// Has the next in line for a place look at its lane, of whatever partition, if there is room. One that finds nothing to do with it (its
     /// breaker opened meanwhile, or it is gone) must call this again: otherwise those after it would wait for the end of
     /// attempts that nobody makes.
     pub fn wake_next(&self) {
+        self.thread.wake_next(self);
+    }
+
+    /// The same for the lanes of this partition alone. Answers whether one was woken.
+    pub(super) fn wake_one(&self) -> bool {
         while self.may_start() {
             let next = self.places.borrow_mut().next_in_line();
-            let Some(cell) = next else { return };
+            let Some(cell) = next else { return false };
             cell.waiting.set(false);
             if self.poke(cell.target) {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// The thing of ours that an endpoint waits for.
@@ -320,14 +318,15 @@ impl ShardCore {
     }
 }
 
-/// Held by whatever runs on a shard's thread. When that panics, the engine fails as a whole: a shard that has lost one
-/// of its tasks, or an endpoint its actor, would look alive and deliver nothing. A restart goes on from the disk.
+/// Held by whatever runs on a shard's thread for one partition. When that panics, the partition fails as a whole: a shard
+/// that has lost one of its tasks, or an endpoint its actor, would look alive and deliver nothing. A restart goes on from
+/// the disk.
 pub struct Watch<'a>(pub &'a ShardCore);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.writer.fail("a part of the engine panicked".to_owned());
+            self.0.writer.fail(Failure::Failed("a part of the engine panicked".to_owned()));
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::core::{LaneCell, Seat, ShardCore, Watch};
 use super::seats;
 use crate::clock::Clock;
-use metrics::Gauge;
+use crate::gauges::{Part, Said};
 use model::{Seq, UnixMs};
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,18 +16,15 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Looks into the log for the oldest deliveries in one pass. An endpoint that does not move is looked at once.
 const LOOKS_MAX: usize = 16;
 
-/// Looks after the shard. Never ends.
-pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
+/// Looks after the shard, and says how old its oldest delivery is. Never ends.
+pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock, oldest_seconds: Said) {
     let _watch = Watch(&shard);
-    let oldest_seconds = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => shard.index.to_string());
-    let wheel_timers = metrics::gauge!(model::metric::WHEEL_TIMERS);
-    let mut timers_shown = 0.0;
-    oldest_seconds.set(0.0);
+    let mut wheel_timers = Part::new(metrics::gauge!(model::metric::WHEEL_TIMERS));
     loop {
         tokio::time::sleep(PERIOD).await;
         let oldest_ms = retire(&shard, clock.now());
         oldest_seconds.set(oldest_ms as f64 / 1000.0);
-        show(&wheel_timers, &mut timers_shown, shard.timers.len() as f64);
+        wheel_timers.set(shard.timers.len() as f64);
     }
 }
 
@@ -65,10 +62,4 @@ fn accepted_at(shard: &ShardCore, cell: &LaneCell, seq: Seq, looks_left: &mut us
     let at = found.ok().and_then(|events| events.first().map(|event| event.accepted_at));
     cell.oldest_on_disk.set(Some((seq, at)));
     at
-}
-
-/// Several shards share a gauge: each adds what its own part changed by.
-fn show(gauge: &Gauge, shown: &mut f64, value: f64) {
-    gauge.increment(value - *shown);
-    *shown = value;
 }

@@ -146,8 +146,8 @@ impl ShardMetrics {
         if before == shown {
             return;
         }
-        let bytes = shard.queued_bytes.get() + shown.queued_bytes - before.queued_bytes;
-        shard.queued_bytes.set(bytes);
+        let bytes = shard.thread.queued_bytes.get() + shown.queued_bytes - before.queued_bytes;
+        shard.thread.queued_bytes.set(bytes);
         self.queued_bytes.increment(shown.queued_bytes as f64 - before.queued_bytes as f64);
         self.behind.increment(f64::from(u8::from(shown.behind)) - f64::from(u8::from(before.behind)));
         if before.breaker != shown.breaker {

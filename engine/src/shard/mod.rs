@@ -1,12 +1,15 @@
-//! A shard: one thread with its endpoint actors, its timing wheel and its connections.
+//! Shards: threads with endpoint actors, timing wheels and connections. Each partition of the node has lanes on each of them.
 //!
-//! Nothing is shared between shards but the paces of applications ([`crate::pace`]); what reaches one comes through its
+//! Nothing is shared between the shards of a partition but the paces of applications ([`crate::pace`]); what reaches one comes through its
 //! [`inbox`], what leaves it goes to the writer in batches. Declared in the order of the flow.
 
 mod expunged;
 pub mod inbox;
 
 mod run;
+mod thread;
+pub mod thread_shares;
+
 pub mod seats;
 
 pub mod core;
@@ -27,7 +30,8 @@ pub mod housekeeping;
 pub mod metrics;
 
 pub use core::ShardParts;
-pub use run::{ShardThread, SpawnError, spawn};
+pub use thread::{ShardThread, SpawnError, spawn, spawn_with};
+pub use thread_shares::ThreadShares;
 
 #[cfg(test)]
 mod tests;

@@ -1,95 +1,87 @@
-//! A shard's life: start its thread and tasks, take news until told to stop, drain.
+//! A partition's life on one shard thread: take news until told to stop, drain, leave.
 //!
-//! Deliberately short: what happens to an endpoint is in [`super::work`], who has an actor in [`super::seats`].
+//! What happens to an endpoint is in [`super::work`], who has an actor in [`super::seats`].
 
 use super::core::{ShardCore, ShardParts, Watch};
-use super::inbox::ShardInbox;
 use super::shell::Shell;
+use super::thread_shares::ThreadShares;
 use super::{housekeeping, report, seats, timers};
 use crate::clock::Clock;
-use crate::dispatch::{DispatchConfig, DispatchSetupError, HttpDispatcher};
-use crate::endpoint::actor;
-use crate::stall;
+use crate::dispatch::Dispatch;
+use crate::gauges::Highest;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A running shard.
-pub struct ShardThread {
-    /// Its inbox.
-    pub inbox: Arc<ShardInbox>,
-    thread: JoinHandle<()>,
+/// The parts of a shard thread that all partitions on it share.
+pub(super) struct Thread<D> {
+    pub(super) clock: Clock,
+    pub(super) dispatcher: Rc<D>,
+    pub(super) shares: Rc<ThreadShares>,
+    /// The age of the oldest delivery that waits.
+    pub(super) oldest_seconds: Arc<Highest>,
 }
 
-impl ShardThread {
-    /// Waits for its end, which [`ShardInbox::stop`] brings about. Blocks.
-    pub fn join(self) {
-        if self.thread.join().is_err() {
-            tracing::error!("a shard ended by a panic");
+impl<D> Clone for Thread<D> {
+    fn clone(&self) -> Thread<D> {
+        let Thread { clock, dispatcher, shares, oldest_seconds } = self;
+        Thread {
+            clock: *clock,
+            dispatcher: dispatcher.clone(),
+            shares: shares.clone(),
+            oldest_seconds: oldest_seconds.clone(),
         }
     }
 }
 
-/// Why a shard did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum SpawnError {
-    /// Its dispatcher could not be set up.
-    #[error(transparent)]
-    Dispatch(#[from] DispatchSetupError),
-    /// Its thread could not be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] std::io::Error),
+/// Runs the lanes of one partition until they are told to stop. When this returns, nothing of it is on the
+/// thread but reads under way, whose answers nobody takes.
+pub(super) async fn run<D: Dispatch + 'static>(parts: ShardParts, thread: Thread<D>) {
+    let clock = thread.clock;
+    let oldest = thread.oldest_seconds.of(parts.partition);
+    let shell = Rc::new(Shell::new(clock, thread.dispatcher));
+    let shard = Rc::new(ShardCore::new(parts, thread.shares, Box::new(shell.clone()), clock.now()));
+    shard.thread.add(&shard);
+    let tasks = [
+        tokio::task::spawn_local(timers::run(shard.clone(), clock)),
+        tokio::task::spawn_local(report::run(shard.clone())),
+        tokio::task::spawn_local(housekeeping::run(shard.clone(), clock, oldest)),
+    ];
+    // A panic fails the partition and is no reason to leave its lanes where they are.
+    drop(AssertUnwindSafe(serve(&shard, clock)).catch_unwind().await);
+    shell.end();
+    seats::end(&shard);
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Starts a shard's thread.
-///
-/// # Errors
-/// As [`SpawnError`] lists.
-pub fn spawn(parts: ShardParts, clock: Clock) -> Result<ShardThread, SpawnError> {
-    let inbox = parts.inbox.clone();
-    let dispatch = DispatchConfig {
-        // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
-        // attempts are to find the shard's own limit first, where they wait, and not this one, where they fail.
-        connections_max: parts.config.max_in_flight_per_shard.saturating_mul(2),
-        // Endpoints behind one gateway share its host and port: a smaller bound would close and redial what they use.
-        pool_idle_per_host_max: parts.config.max_in_flight_per_shard,
-        response_read_len_max: parts.config.response_read_bytes,
-        response_kept_len_max: parts.config.response_kept_bytes,
-        extra_roots: parts.config.extra_roots.clone(),
-        egress: parts.config.egress.clone(),
-        ..DispatchConfig::default()
-    };
-    let dispatcher = HttpDispatcher::new(dispatch, parts.guard.clone())?;
-    let thread = std::thread::Builder::new()
-        .name(format!("pinion-shard-{}", parts.index))
-        .spawn(move || actor::run_on_this_thread(run(parts, clock, dispatcher)))?;
-    Ok(ShardThread { inbox, thread })
-}
-
-async fn run(parts: ShardParts, clock: Clock, dispatcher: HttpDispatcher) {
-    let shell = Rc::new(Shell::new(clock, dispatcher));
-    let shard = Rc::new(ShardCore::new(parts, Box::new(shell), clock.now()));
-    tokio::task::spawn_local(timers::run(shard.clone(), clock));
-    tokio::task::spawn_local(stall::watch_this_thread(format!("shard-{}", shard.index), clock));
-    tokio::task::spawn_local(report::run(shard.clone()));
-    tokio::task::spawn_local(housekeeping::run(shard.clone(), clock));
-    let _watch = Watch(&shard);
+async fn serve(shard: &Rc<ShardCore>, clock: Clock) {
+    let _watch = Watch(shard);
     while !shard.stopping.get() {
         shard.inbox.woken().await;
-        seats::take(&shard, shard.inbox.take(), clock.now());
+        seats::take(shard, shard.inbox.take(), clock.now());
     }
-    drain(&shard).await;
+    drain(shard).await;
 }
 
 /// Lets attempts in flight end, within the configured time, and reports what they showed. What is still in flight then
-/// is in its endpoint's cursor as a hole and will be tried again after the next start.
+/// is in its endpoint's cursor as a hole and will be tried again after the next start. Of a partition that has failed
+/// nothing can be reported: it waits for nothing.
 async fn drain(shard: &Rc<ShardCore>) {
     let deadline = Instant::now() + Duration::from_millis(shard.config.drain_timeout_ms);
     while shard.in_flight() > 0 {
-        if tokio::time::timeout_at(deadline, shard.attempt_ended.notified()).await.is_err() {
-            tracing::warn!(attempts = shard.in_flight(), "stopped with attempts in flight");
+        let ended = tokio::select! {
+            ended = tokio::time::timeout_at(deadline, shard.attempt_ended.notified()) => ended.is_ok(),
+            _ = shard.writer.failure() => false,
+        };
+        if !ended {
+            tracing::warn!(
+                partition = shard.partition.0,
+                attempts = shard.in_flight(),
+                "stopped with attempts in flight"
+            );
             break;
         }
     }

@@ -144,8 +144,20 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     shard.metrics.hide(shard, &seat.cell);
     shard.metrics.actors.decrement(1.0);
     shard.endpoints.borrow_mut().remove(&seat.cell.target);
+    shard.thread.endpoints.set(shard.thread.endpoints.get() - 1);
     // It may have been woken for room that it will not take now.
     shard.wake_next();
+}
+
+/// The partition ends on this thread: every actor goes, and what they held of the thread is the others'. What attempts and
+/// reads under way still show interests nobody.
+pub fn end(shard: &Rc<ShardCore>) {
+    let seats: Vec<Seat> = shard.endpoints.borrow().values().cloned().collect();
+    seats.iter().for_each(|seat| leave(shard, seat, true));
+    shard.places.borrow_mut().end();
+    shard.metrics.hand_on(0);
+    shard.thread.remove(shard);
+    shard.thread.wake_next(shard);
 }
 
 /// The endpoint's actor, spawned if it has none. `None` when the endpoint is gone.
@@ -158,6 +170,7 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
             let cell = Rc::new(cell);
             let seat = Seat { mailbox: shard.actors.start(shard, &cell), cell };
             shard.endpoints.borrow_mut().insert(target, seat.clone());
+            shard.thread.endpoints.set(shard.thread.endpoints.get() + 1);
             shard.metrics.actors.increment(1.0);
             Some(seat)
         }

@@ -1,8 +1,9 @@
-//! What a shard needs done beside its thread's decisions: attempts ([`super::workers`]) and reads, each of which ends in
+//! What a partition needs done on a shard thread beside its decisions: attempts ([`super::workers`]) and reads, each of which ends in
 //! exactly one answer to the endpoint that asked, whatever happens.
 //!
 //! - *Who owns the state:* the tasks; the shard counts them.
 //! - *What bounds it:* attempts by the shard's places, reads on threads that may block by [`READS_MAX`].
+//! - *When the partition ends:* attempts are given up; what a read brings is dropped.
 //! - *When the process dies here:* an attempt is a hole of its endpoint's cursor, a read is asked for again.
 //!
 //! Deliberately no decision: those are [`super::work`]'s and the lane's.
@@ -11,7 +12,7 @@ use super::core::{Actors, LaneCell, ShardCore};
 use super::workers::{Job, Workers};
 use super::{reads, work};
 use crate::clock::Clock;
-use crate::dispatch::HttpDispatcher;
+use crate::dispatch::Dispatch;
 use crate::endpoint::actor::{EndpointActor, EndpointAddr};
 use crate::endpoint::backlog::LogRead;
 use crate::endpoint::lane::{Action, Fetch};
@@ -25,23 +26,24 @@ use storage::writer::ChangeError;
 use storage::{SharedStore, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Blocking reads under way on one shard.
+/// Blocking reads under way of one partition on one shard thread.
 const READS_MAX: usize = 8;
 
 /// How long a load waits before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The hands of a shard.
-pub(super) struct Shell {
+pub(super) struct Shell<D> {
     clock: Clock,
-    workers: Workers,
+    workers: Workers<D>,
     reads: Arc<Semaphore>,
     /// Empty between two turns; its memory is used again.
     asked: Cell<Vec<Action>>,
 }
 
-impl Shell {
-    pub(super) fn new(clock: Clock, dispatcher: HttpDispatcher) -> Shell {
+impl<D: Dispatch + 'static> Shell<D> {
+    /// Its reads are bounded by themselves, so that a store that hangs holds up no other partition's.
+    pub(super) fn new(clock: Clock, dispatcher: Rc<D>) -> Shell<D> {
         Shell {
             clock,
             workers: Workers::new(dispatcher),
@@ -49,9 +51,14 @@ impl Shell {
             asked: Cell::default(),
         }
     }
+
+    /// Gives up every attempt in flight.
+    pub(super) fn end(&self) {
+        self.workers.end();
+    }
 }
 
-impl Actors for Rc<Shell> {
+impl<D: Dispatch + 'static> Actors for Rc<Shell<D>> {
     fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox> {
         let in_flight_max = usize::from(cell.plan.borrow().policy.max_in_flight);
         let (shell, shard, cell) = (self.clone(), shard.clone(), cell.clone());
@@ -60,9 +67,9 @@ impl Actors for Rc<Shell> {
     }
 }
 
-impl Shell {
+impl<D: Dispatch + 'static> Shell<D> {
     /// One turn of an endpoint: what happened goes to its lane, and what that asks for is begun.
-    fn turn(self: &Rc<Shell>, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
+    fn turn(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
         let now = self.clock.now();
         let mut asked = self.asked.take();
         work::take_input(shard, cell, input, now, &mut asked);
@@ -143,7 +150,7 @@ async fn barrier(shard: &ShardCore) -> bool {
     }
 }
 
-/// Runs a read on a thread that may block. `None` when it failed; the store is poisoned then and the process ends.
+/// Runs a read on a thread that may block. `None` when it failed; the store is poisoned then and the partition ends.
 async fn blocking<T: Send + 'static>(
     shard: &ShardCore,
     turn: Option<OwnedSemaphorePermit>,

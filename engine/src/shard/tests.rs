@@ -2,6 +2,7 @@
 
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
 use super::inbox::{Behind, EndpointChange, News, Question};
+use super::thread_shares::ThreadShares;
 use super::{housekeeping, reads, seats, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
@@ -9,6 +10,7 @@ use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::{Action, Finished};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::offer::Offer;
+use crate::partition_id::PartitionId;
 use crate::router::Router;
 use crate::seal::MasterKey;
 use crate::waiting::{Waiting, WaitingFor};
@@ -72,6 +74,15 @@ fn event_of(seq: u64, payload: &'static [u8]) -> Event {
 
 /// A shard with so many places that takes `news`; three endpoints, each with one delivery asked for by hand.
 fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+    shard_on(&thread_with(places), news)
+}
+
+fn thread_with(places: usize) -> Rc<ThreadShares> {
+    ThreadShares::new(places, EngineConfig::default().queue_memory_bytes_per_shard)
+}
+
+/// The same, of a partition of its own on this thread.
+fn shard_on(thread: &Rc<ThreadShares>, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let store: SharedStore = Arc::new(MemoryStore::new());
     let mut txn = Txn::new(&*store);
     for id in [1, 2, 3] {
@@ -90,8 +101,9 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
     let router = Router::new(Vec::new(), Arc::default());
     let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
     let parts = ShardParts {
+        partition: PartitionId::default(),
         index: 0,
-        config: EngineConfig { max_in_flight_per_shard: places, ..EngineConfig::default() },
+        config: Arc::new(EngineConfig::default()),
         inbox: Arc::default(),
         store,
         writer: writer.handle(),
@@ -101,14 +113,18 @@ fn shard(places: usize, news: News) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
         seed: 1,
     };
     let actors = ByHand::default();
-    let shard = Rc::new(ShardCore::new(parts, Box::new(actors.clone()), NOW));
+    let shard = Rc::new(ShardCore::new(parts, thread.clone(), Box::new(actors.clone()), NOW));
     seats::take(&shard, news, NOW);
     let cells = actors.0.take();
     (shard, cells)
 }
 
 fn two_with_a_retry(places: usize) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
-    shard(places, News { requeued: BTreeSet::from([target(1), target(2)]), ..News::default() })
+    two_with_a_retry_on(&thread_with(places))
+}
+
+fn two_with_a_retry_on(thread: &Rc<ThreadShares>) -> (Rc<ShardCore>, Vec<Rc<LaneCell>>) {
+    shard_on(thread, News { requeued: BTreeSet::from([target(1), target(2)]), ..News::default() })
 }
 
 fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
@@ -138,6 +154,37 @@ fn a_fetch_takes_a_place_and_gives_it_back_when_no_attempt_comes_of_it() {
     assert_eq!(shard.in_flight(), 0);
     let asked = give(&shard, &cells[1], Input::Poke);
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
+}
+
+/// Ends the fetch that a lane asked for: the event is gone, so no attempt follows.
+fn end_fetch(shard: &ShardCore, cell: &Rc<LaneCell>, asked: &[Action]) {
+    let [Action::Fetch(fetch)] = asked else { panic!("{asked:?}") };
+    let rows = reads::rows(&shard.store, cell.target, *fetch).unwrap();
+    assert!(give(shard, cell, Input::Fetched(*fetch, Some(rows))).is_empty());
+}
+
+#[test]
+fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
+    let thread = thread_with(1);
+    let ((one, ones), (other, others)) = (two_with_a_retry_on(&thread), two_with_a_retry_on(&thread));
+    thread.add(&one);
+    thread.add(&other);
+    let asked = load(&one, &ones[0]);
+    for (shard, cell) in [(&one, &ones[1]), (&other, &others[0]), (&other, &others[1])] {
+        assert!(load(shard, cell).is_empty() && cell.waiting.get(), "the only place of the thread is taken");
+    }
+    let in_line = || [&ones[1], &others[0], &others[1]].map(|cell| cell.waiting.get());
+    end_fetch(&one, &ones[0], &asked);
+    assert_eq!(in_line(), [false, true, true]);
+    let asked = give(&one, &ones[1], Input::Poke);
+    end_fetch(&one, &ones[1], &asked);
+    assert_eq!(in_line(), [false, false, true]);
+    assert!(matches!(give(&other, &others[0], Input::Poke)[..], [Action::Fetch(_)]));
+    // A partition that ends gives back its places and leaves the line.
+    seats::end(&other);
+    assert_eq!((other.in_flight(), thread.places_free(), thread.endpoints.get()), (0, 1, 2));
+    other.free_places(AppId(1), 1);
+    assert_eq!(thread.places_free(), 1, "what ends late gives nothing back twice");
 }
 
 /// No row says what the news say: none is read for them.

@@ -38,7 +38,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
         Input::Offer { offer, range } => {
             let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
             let mut lane = cell.lane.borrow_mut();
-            let room_bytes = shard.room_bytes(lane.queued_bytes());
+            let room_bytes = shard.thread.room_bytes(lane.queued_bytes());
             let refused = lane.offer(events, room_bytes);
             shard.metrics.mailbox_full.increment(refused as u64);
         }
@@ -120,7 +120,7 @@ fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Acti
     let mut pacing = Pacing::of(cell);
     loop {
         let mut lane = cell.lane.borrow_mut();
-        let left = shard.room_bytes(lane.queued_bytes());
+        let left = shard.thread.room_bytes(lane.queued_bytes());
         let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
         let attempt = shard.has_place_for(cell.target.app, &lane, now) && pacing.allows(&mut lane, now);
         let room = Room { attempt, bytes };

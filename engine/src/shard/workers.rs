@@ -5,15 +5,17 @@
 //!
 //! - *What bounds it:* those at work are attempts in flight; of those without work, [`IDLE_MAX`] are kept.
 //! - *When it is full:* a task that is done ends.
+//! - *When the partition ends:* all of them end, wherever they are ([`Workers::end`]).
 //! - *When the process dies here:* the attempts are holes of their cursors and are made again.
 //!
 //! Deliberately no decision on what follows: what an attempt showed is left with its lane.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
-use crate::dispatch::{AttemptResult, Dispatch, HttpDispatcher, Lack};
+use crate::dispatch::{AttemptResult, Dispatch, Lack};
 use crate::endpoint::lane::{Attempt, Finished};
 use crate::outcome::retry_after;
+use foldhash::HashMap;
 use futures_util::FutureExt;
 use model::{AnswerNote, OutcomeClass, UnixMs};
 use std::cell::{Cell, RefCell};
@@ -22,6 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use tokio::task::AbortHandle;
 
 /// Tasks without work that are kept.
 const IDLE_MAX: usize = 256;
@@ -56,18 +59,23 @@ impl Worker {
     }
 }
 
-/// The tasks of one shard.
-pub(super) struct Workers(Rc<Shared>);
+/// The tasks of one partition on one shard thread.
+pub(super) struct Workers<D>(Rc<Shared<D>>);
 
-struct Shared {
-    dispatcher: HttpDispatcher,
+struct Shared<D> {
+    dispatcher: Rc<D>,
+    /// Every task, by the number that it was started under.
+    tasks: RefCell<HashMap<u64, AbortHandle>>,
+    started: Cell<u64>,
     /// Tasks without work.
     idle: RefCell<Vec<Rc<Worker>>>,
 }
 
-impl Workers {
-    pub(super) fn new(dispatcher: HttpDispatcher) -> Workers {
-        Workers(Rc::new(Shared { dispatcher, idle: RefCell::default() }))
+impl<D: Dispatch + 'static> Workers<D> {
+    /// None yet; `dispatcher` is the thread's.
+    pub(super) fn new(dispatcher: Rc<D>) -> Workers<D> {
+        let (tasks, started, idle) = (RefCell::default(), Cell::new(0), RefCell::default());
+        Workers(Rc::new(Shared { dispatcher, tasks, started, idle }))
     }
 
     /// Has an attempt made for a lane of `shard`.
@@ -81,21 +89,31 @@ impl Workers {
                 }
             }
             None => {
-                tokio::task::spawn_local(work(self.0.clone(), shard.clone(), job));
+                let number = self.0.started.get();
+                self.0.started.set(number + 1);
+                let task = tokio::task::spawn_local(work(self.0.clone(), shard.clone(), number, job));
+                self.0.tasks.borrow_mut().insert(number, task.abort_handle());
             }
         }
     }
+
+    /// Gives up every attempt in flight: the receiver may have got it.
+    pub(super) fn end(&self) {
+        self.0.idle.take();
+        self.0.tasks.take().values().for_each(AbortHandle::abort);
+    }
 }
 
-async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
+async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, number: u64, first: Job) {
     let _watch = Watch(&shard);
     let worker = Rc::new(Worker::default());
     let mut job = first;
     loop {
-        perform(&shared.dispatcher, &shard, job).await;
+        perform(&*shared.dispatcher, &shard, job).await;
         {
             let mut idle = shared.idle.borrow_mut();
             if idle.len() >= IDLE_MAX {
+                shared.tasks.borrow_mut().remove(&number);
                 return;
             }
             idle.push(worker.clone());
@@ -104,23 +122,21 @@ async fn work(shared: Rc<Shared>, shard: Rc<ShardCore>, first: Job) {
     }
 }
 
-async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
+async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
-    let (prepared, url_number) = {
-        let plan = cell.plan.borrow();
-        (plan.prepare(attempt.event, started_at, wall_now()), plan.url_number)
-    };
-    let result = match prepared {
-        Ok(request) => {
-            // Made where it stays: it is some KiB.
-            let attempt = pin!(dispatcher.attempt(request));
-            // A defect in one attempt must not leave its delivery in flight for ever.
-            let caught = AssertUnwindSafe(attempt).catch_unwind().await;
-            caught.unwrap_or_else(|_| unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"))
+    let url_number = cell.plan.borrow().url_number;
+    let made = async {
+        let prepared = cell.plan.borrow().prepare(attempt.event, started_at, wall_now());
+        match prepared {
+            Ok(request) => dispatcher.attempt(request).await,
+            Err(why) => AttemptResult::unmade(why.outcome, &why.words),
         }
-        Err(why) => unmade(why.outcome, &why.words),
     };
+    // Made where it stays: it is some KiB. A defect in one attempt must not leave its delivery in flight for ever.
+    let caught = AssertUnwindSafe(pin!(made)).catch_unwind().await;
+    let result = caught
+        .unwrap_or_else(|_| AttemptResult::unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"));
     tracing::debug!(
         target: "pinion::attempt",
         app = cell.target.app.0,
@@ -153,17 +169,4 @@ async fn perform(dispatcher: &HttpDispatcher, shard: &ShardCore, job: Job) {
         lack: result.lack,
     };
     shard.attempt_over(&cell, finished);
-}
-
-/// The result of an attempt that came to no request.
-fn unmade(outcome: OutcomeClass, words: &str) -> AttemptResult {
-    AttemptResult {
-        outcome,
-        status: 0,
-        retry_after: None,
-        response: words.as_bytes().to_vec(),
-        note: None,
-        duration_ms: 0,
-        lack: None,
-    }
 }

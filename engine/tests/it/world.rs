@@ -4,7 +4,7 @@ use bytes::Bytes;
 use engine::prepare::generate_secret;
 use engine::retention::Limits;
 use engine::seal::{MasterKey, SealContext, SealPurpose};
-use engine::{Engine, EngineConfig, IngestOutcome, NewMessage};
+use engine::{EngineConfig, IngestOutcome, NewMessage, Node, Partition, PartitionId};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -28,11 +28,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const APP: AppId = AppId(1);
+pub(crate) const APP: AppId = AppId(1);
 
 pub(crate) struct World {
     pub(crate) receiver: Counting,
-    engine: Engine,
+    engine: Partition,
     store: Arc<MemoryStore>,
     limits: Limits,
 }
@@ -67,10 +67,7 @@ impl World {
         let created = self.engine.change(move |txn| {
             let id = counter::next_endpoint_id(txn)?;
             let target = EndpointRef { app: APP, endpoint: id };
-            let secret = generate_secret(&[7; 24]);
-            let context = SealContext { app: APP, endpoint: id, purpose: SealPurpose::SigningSecret };
-            let sealed = engine.master().seal(secret.as_bytes(), context).unwrap();
-            endpoint::put(txn, &row(id, url, policy, EndpointSecret { sealed, expires_at: None }))?;
+            endpoint::put(txn, &row(id, url, policy, secret(&engine, target)))?;
             Ok::<_, StoreError>(target)
         });
         created.await.map_err(|error| error.to_string()).unwrap()
@@ -207,7 +204,7 @@ impl World {
     }
 }
 
-fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Engine {
+fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Partition {
     let config = EngineConfig {
         shards: 2,
         allow_targets: vec!["127.0.0.0/8".parse().unwrap()],
@@ -217,10 +214,11 @@ fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Engine {
         retention_period_ms: 20,
         ..EngineConfig::default()
     };
-    Engine::start(config, store as SharedStore, MasterKey::new([3; 32])).unwrap()
+    let node = Node::start(config, MasterKey::new([3; 32])).unwrap();
+    node.open(PartitionId::default(), store as SharedStore).unwrap()
 }
 
-fn app(id: AppId) -> Application {
+pub(crate) fn app(id: AppId) -> Application {
     Application {
         id,
         salt: 1,
@@ -233,7 +231,14 @@ fn app(id: AppId) -> Application {
     }
 }
 
-fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: EndpointSecret) -> Endpoint {
+/// A signing secret, sealed for its endpoint.
+pub(crate) fn secret(engine: &Partition, target: EndpointRef) -> EndpointSecret {
+    let place = SealContext { app: target.app, endpoint: target.endpoint, purpose: SealPurpose::SigningSecret };
+    let sealed = engine.master().seal(generate_secret(&[7; 24]).as_bytes(), place).unwrap();
+    EndpointSecret { sealed, expires_at: None }
+}
+
+pub(crate) fn row(id: EndpointId, url: String, retry_policy: Option<RetryPolicy>, secret: EndpointSecret) -> Endpoint {
     Endpoint {
         url,
         retry_policy,
@@ -247,7 +252,7 @@ fn purge_job(number: u32) -> Job {
     Job::new(number, target, JobKind::PurgeApplication, (Seq::ZERO, Seq::MAX), UnixMs(1))
 }
 
-fn message() -> NewMessage {
+pub(crate) fn message() -> NewMessage {
     NewMessage {
         event_type: "invoice.paid".to_owned(),
         event_id: None,
@@ -274,7 +279,7 @@ struct State {
 }
 
 impl Counting {
-    async fn start() -> Counting {
+    pub(crate) async fn start() -> Counting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {

@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::plant::Plant;
 use crate::time::{EngineClock, Time};
+use engine::PartitionId;
 use engine::config::EngineConfig;
 use engine::dispatch::Guard;
 use engine::pace::Paces;
@@ -107,7 +108,7 @@ impl Node {
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
         census::take(&*store)?;
-        let progress = engine::engine::recover(&store, &mut router)?;
+        let progress = engine::partition::recover(&store, &mut router)?;
         let config = WriterConfig {
             queue_capacity: plan.config.ingest_queue_capacity,
             queue_bytes: plan.config.ingest_queue_bytes,
@@ -121,10 +122,12 @@ impl Node {
         let (handle, master) = (writer.handle(), Arc::new(MasterKey::new(MASTER_KEY)));
         let guard = Arc::new(Guard::new(Vec::new()));
         let paces = Arc::new(Paces::default());
+        let bounds = Arc::new(plan.config.clone());
         let shard = |(index, inbox)| {
             let parts = ShardParts {
+                partition: PartitionId::default(),
                 index,
-                config: plan.config.clone(),
+                config: bounds.clone(),
                 inbox,
                 store: store.clone(),
                 writer: handle.clone(),

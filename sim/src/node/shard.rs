@@ -10,7 +10,7 @@ use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
 use engine::shard::core::ShardCore;
-use engine::shard::{ShardParts, reads, seats, timers, work};
+use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
 use model::{AppId, Seq, UnixMs};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -49,8 +49,10 @@ pub struct Seen {
 impl Shard {
     pub(super) fn new(parts: ShardParts, mailbox_max: usize, plant: Option<Plant>, now: UnixMs) -> Shard {
         let mailboxes = Rc::new(Mailboxes::new(mailbox_max, plant));
+        let config = &parts.config;
+        let thread = ThreadShares::new(config.max_in_flight_per_shard, config.queue_memory_bytes_per_shard);
         Shard {
-            core: Rc::new(ShardCore::new(parts, Box::new(Opener(mailboxes.clone())), now)),
+            core: Rc::new(ShardCore::new(parts, thread, Box::new(Opener(mailboxes.clone())), now)),
             errands: Vec::new(),
             mailboxes,
             plant,

@@ -27,7 +27,7 @@ pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
     let places = core.config.max_in_flight_per_shard;
     ensure!(taken <= places, "shard {name} has {places} places and {taken} are taken");
     let queued: usize = core.endpoints.borrow().values().map(|seat| seat.cell.lane.borrow().queued_bytes()).sum();
-    let counted = core.queued_bytes.get();
+    let counted = core.thread.queued_bytes.get();
     ensure!(queued == counted, "shard {name} counts {counted} bytes as queued, and {queued} are");
     let (offers, deliveries) = core.inbox.waiting();
     let bound = core.inbox.capacity();

@@ -21,8 +21,13 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
     for shard in &node.shards {
         let core = &shard.core;
         ensure!(core.in_flight() == 0, "shard {} counts {} attempts in flight", core.index, core.in_flight());
-        ensure!(core.reading_bytes.get() == 0, "shard {} has set bytes aside", core.index);
-        ensure!(core.queued_bytes.get() == 0, "shard {} has {} bytes queued", core.index, core.queued_bytes.get());
+        ensure!(core.thread.reading_bytes.get() == 0, "shard {} has set bytes aside", core.index);
+        ensure!(
+            core.thread.queued_bytes.get() == 0,
+            "shard {} has {} bytes queued",
+            core.index,
+            core.thread.queued_bytes.get()
+        );
         for (target, seat) in core.endpoints.borrow().iter() {
             let lane = seat.cell.lane.borrow();
             ensure!(lane.in_flight() == 0, "{} has {} in flight", target.endpoint, lane.in_flight());

@@ -32,6 +32,10 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
+    /// Another owner has taken the store over: nothing of this batch is there, and this handle writes nothing more.
+    /// Final, and no damage. A store with one owner at a time by its nature, as the embedded one, never answers it.
+    #[error("another owner has taken the store over")]
+    Fenced,
     /// The files do not say what they must.
     #[error("storage is damaged at {}: {reason}", path.display())]
     Corrupt {
@@ -86,7 +90,9 @@ impl StoreError {
             Self::ValueTooLarge { .. } | Self::KeyLength { .. } | Self::KeyReserved | Self::BatchTooLarge { .. } => {
                 true
             }
-            Self::Io { .. } | Self::Poisoned { .. } | Self::Corrupt { .. } | Self::CorruptRow { .. } => false,
+            Self::Io { .. } | Self::Poisoned { .. } | Self::Fenced | Self::Corrupt { .. } | Self::CorruptRow { .. } => {
+                false
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ struct Fault {
 struct State {
     rows: Rows,
     fault: Option<Fault>,
+    /// Another owner has the rows: nothing is written here any more.
+    fenced: bool,
 }
 
 /// A [`Store`] in memory.
@@ -53,10 +55,19 @@ impl MemoryStore {
         self.write().fault = Some(Fault { applies_before: nth.saturating_sub(1), outcome });
     }
 
+    /// Another owner takes the rows over: what it finds is the answer, and each `apply` here answers
+    /// [`StoreError::Fenced`] from now on.
+    #[must_use]
+    pub fn take_over(&self) -> Self {
+        let mut state = self.write();
+        state.fenced = true;
+        Self { state: RwLock::new(State { rows: state.rows.clone(), ..State::default() }), poison: Poison::default() }
+    }
+
     /// What a process started after this one would find: the same rows, no poison, no fault waiting.
     #[must_use]
     pub fn restart(&self) -> Self {
-        let state = State { rows: self.read().rows.clone(), fault: None };
+        let state = State { rows: self.read().rows.clone(), ..State::default() };
         Self { state: RwLock::new(state), poison: Poison::default() }
     }
 
@@ -99,6 +110,9 @@ impl Store for MemoryStore {
             return Ok(());
         }
         let mut state = self.write();
+        if state.fenced {
+            return Err(self.poison.latch(StoreError::Fenced));
+        }
         let fault = state.take_fault();
         if fault != Some(FaultOutcome::Lost) {
             state.put_all(batch);
@@ -155,6 +169,10 @@ impl Store for MemoryStore {
     fn poisoned(&self) -> Option<String> {
         self.poison.reason()
     }
+
+    fn fenced(&self) -> bool {
+        self.poison.reason().is_some() && self.read().fenced
+    }
 }
 
 #[cfg(test)]
@@ -202,5 +220,17 @@ mod tests {
             assert_eq!(store.get(b"second").unwrap().is_some(), survives);
             assert!(store.get(b"third").unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn a_store_that_was_taken_over_writes_nothing_more() {
+        let old = MemoryStore::new();
+        old.apply(one("before")).unwrap();
+        let new = old.take_over();
+        assert!(old.get(b"before").unwrap().is_some() && !old.fenced(), "it has not found out");
+        assert!(matches!(old.apply(one("after")), Err(StoreError::Fenced)));
+        assert!(matches!(old.apply(one("after")), Err(StoreError::Poisoned { .. })) && old.fenced());
+        assert!(new.get(b"before").unwrap().is_some() && new.get(b"after").unwrap().is_none() && !new.fenced());
+        new.apply(one("after")).unwrap();
     }
 }

@@ -51,7 +51,10 @@ pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 /// - **Errors are final.** After the first I/O error or sign of damage, in a read or a write, the store MUST be poisoned:
 ///   every later `apply`, `get`, `get_many` and `scan` fails with [`StoreError::Poisoned`] and touches no file. Nothing is retried:
 ///   after a failed fsync the kernel may have dropped the very pages it could not write, and a second one would answer
-///   "fine". The way on is to stop acknowledging, exit, and open again.
+///   "fine". The way on is to stop acknowledging and to open again.
+/// - **Fenced is final too.** A store that several processes can reach MUST check in every `apply` that the caller still
+///   owns it, and answer [`StoreError::Fenced`] when it does not: nothing of that batch is there then, now or after any
+///   crash. From then on the store is poisoned, and `fenced` says why.
 pub trait Store: Send + Sync + 'static {
     /// Writes `batch` atomically and returns once it is durable. An empty batch writes nothing. Blocks for the disk.
     ///
@@ -122,6 +125,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
     fn poisoned(&self) -> Option<String>;
+
+    /// Whether it is poisoned because another owner has taken it over. Never, for a store that one process alone can open.
+    fn fenced(&self) -> bool {
+        false
+    }
 }
 
 /// Which end of a range a [`Store::scan`] starts from.

@@ -2,11 +2,11 @@
 //!
 //! One mutex around plain queues, held for a push or a swap and never across an await.
 
-use super::WriterConfig;
 use super::busy::Busy;
 use super::change::{ChangeError, ChangeRequest};
 use super::inbox::{Inbox, REQUEST_MAX_BYTES, Refused, Request, Taken};
 use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
+use super::{Failure, WriterConfig};
 use crate::txn::{Txn, Wanted};
 use model::{AppId, Settlement};
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ struct Shared {
     config: WriterConfig,
     inbox: Mutex<Inbox>,
     ready: Condvar,
-    failure: watch::Sender<Option<String>>,
+    failure: watch::Sender<Option<Failure>>,
     applications_version: AtomicU64,
     busy: Busy,
 }
@@ -111,7 +111,9 @@ impl WriterHandle {
         let change = Box::new(ChangeRequest { change, reply });
         self.push(Request::Change { wanted, change }).map_err(|refused| match refused {
             Refused::Busy => ChangeError::Busy,
-            Refused::Closing => ChangeError::Unavailable(self.failed().unwrap_or_else(|| "stopping".to_owned())),
+            Refused::Closing => ChangeError::Unavailable(
+                self.failed().map_or_else(|| "stopping".to_owned(), |failure| failure.to_string()),
+            ),
         })?;
         match self.unless_failed(answer).await {
             Ok(result) => result,
@@ -124,7 +126,7 @@ impl WriterHandle {
         tokio::select! {
             biased;
             Ok(answer) = answer => Ok(answer),
-            reason = self.failure() => Err(reason),
+            failure = self.failure() => Err(failure.to_string()),
         }
     }
 
@@ -157,12 +159,12 @@ impl WriterHandle {
         self.wake(&mut inbox);
     }
 
-    /// Resolves with the reason when the store fails. Never resolves while all is well.
-    pub async fn failure(&self) -> String {
+    /// Resolves when the store fails or was taken over. Never resolves while all is well.
+    pub async fn failure(&self) -> Failure {
         let mut watch = self.shared.failure.subscribe();
         loop {
-            if let Some(reason) = watch.borrow_and_update().clone() {
-                return reason;
+            if let Some(failure) = watch.borrow_and_update().clone() {
+                return failure;
             }
             if watch.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -170,9 +172,9 @@ impl WriterHandle {
         }
     }
 
-    /// The reason why the store failed, if it did.
+    /// Why nothing more is taken, if that came by a failure. The first one counts.
     #[must_use]
-    pub fn failed(&self) -> Option<String> {
+    pub fn failed(&self) -> Option<Failure> {
         self.shared.failure.borrow().clone()
     }
 
@@ -218,10 +220,14 @@ impl WriterHandle {
     }
 
     /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
-    pub fn fail(&self, reason: String) {
+    pub fn fail(&self, failure: Failure) {
         // In this order: who knows the reason finds that nothing is taken any more.
         self.closed();
-        self.shared.failure.send_replace(Some(reason));
+        self.shared.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
     }
 
     pub(super) fn closed(&self) {

@@ -7,7 +7,8 @@
 //! - *What bounds it:* the inbox, by requests and by bytes ([`inbox`]); a commit, by events.
 //! - *When it is full:* requests are refused as busy before anything happened.
 //! - *When the process dies here:* nothing was acknowledged that is not on the disk.
-//! - *When the disk fails:* nothing more is acknowledged, ever; [`WriterHandle::failure`] tells, and the process ends.
+//! - *When the disk fails, or another owner fenced this one off:* nothing more is acknowledged, ever;
+//!   [`WriterHandle::failure`] tells, and the partition ends.
 //! - *When one request is more than the store takes, or panics:* it alone is refused.
 //! - *When anything else here panics:* as when the disk fails.
 //!
@@ -16,11 +17,13 @@
 mod busy;
 mod change;
 mod displaced;
+mod failure;
 mod handle;
 mod inbox;
 mod ingest;
 
 pub use change::ChangeError;
+pub use failure::Failure;
 pub use handle::WriterHandle;
 pub use inbox::{REQUEST_MAX_BYTES, SETTLED_HIGH_WATER};
 pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
@@ -95,7 +98,7 @@ pub trait Downstream: Send {
 /// The wall clock, as the writer reads it.
 pub type Now = Box<dyn Fn() -> UnixMs + Send>;
 
-/// Starts the writer thread. It ends after [`WriterHandle::close`], when all that was taken in is durable, or when the
+/// Starts the writer's thread, of this name. It ends after [`WriterHandle::close`], when all that was taken in is durable, or when the
 /// store fails.
 ///
 /// # Errors
@@ -106,11 +109,12 @@ pub fn spawn(
     progress: Progress,
     downstream: impl Downstream + 'static,
     now: Now,
+    name: String,
 ) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
     let mut writer = Writer::new(store, config, progress, downstream, now);
     let handle = writer.handle();
     let guard = FailsWithThread(handle.clone());
-    let thread = std::thread::Builder::new().name("pinion-writer".to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
         let _guard = guard;
         writer.run();
     })?;
@@ -123,7 +127,7 @@ struct FailsWithThread(WriterHandle);
 impl Drop for FailsWithThread {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("the writer panicked".to_owned());
+            self.0.fail(Failure::Failed("the writer panicked".to_owned()));
         }
     }
 }
@@ -188,8 +192,8 @@ impl<D: Downstream> Writer<D> {
             self.downstream.settlements_taken();
         }
         if let Err(error) = self.commit(taken) {
-            tracing::error!(%error, "the store failed; nothing more will be acknowledged");
-            self.handle.fail(error.to_string());
+            tracing::error!(%error, "a commit failed; nothing more will be acknowledged");
+            self.handle.fail(Failure::from(&error));
             return false;
         }
         true
@@ -225,7 +229,7 @@ impl<D: Downstream> Writer<D> {
         if batch.is_empty() {
             // Nobody will find out by applying: e.g. all requests failed on reads.
             if let Some(reason) = self.store.poisoned() {
-                return Err(StoreError::Poisoned { reason });
+                return Err(if self.store.fenced() { StoreError::Fenced } else { StoreError::Poisoned { reason } });
             }
         } else {
             let started = Instant::now();

@@ -70,7 +70,7 @@ fn start(data_dir: &Path) -> WriterHandle {
         progress.set_routed(APP, head);
     }
     // The thread ends with the process.
-    writer::spawn(store, config, progress, Offers, Box::new(|| UnixMs(5))).unwrap().0
+    writer::spawn(store, config, progress, Offers, Box::new(|| UnixMs(5)), "writer".to_owned()).unwrap().0
 }
 
 /// Takes messages in from several tasks at once and prints what is acknowledged, until it is killed.

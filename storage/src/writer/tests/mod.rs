@@ -49,7 +49,7 @@ async fn a_failed_commit_is_told_to_all_who_wait_and_nothing_is_taken_any_more()
             assert!(matches!(answer, Err(IngestError::Store(reason)) if reason.contains("injected")));
         }
         assert!(matches!(change.await, Err(ChangeError::Unavailable(reason)) if reason.contains("injected")));
-        assert!(world.writer.failure().await.contains("injected"));
+        assert!(world.writer.failure().await.to_string().contains("injected"));
         assert_eq!(world.writer.ingest(APP, vec![message("late")]).await, Err(IngestError::ShuttingDown));
         let late: Changed = world.writer.change(|_| Ok(())).await;
         assert!(matches!(late, Err(ChangeError::Unavailable(reason)) if reason.contains("injected")));
@@ -227,7 +227,7 @@ async fn a_panic_downstream_stops_everything_and_is_told() {
     world.store.release();
     assert!(first.await.is_ok(), "it was durable");
     assert!(matches!(second.await, Err(IngestError::Store(reason)) if reason.contains("panicked")));
-    assert!(world.writer.failure().await.contains("panicked"));
+    assert!(world.writer.failure().await.to_string().contains("panicked"));
     assert!(!world.end(), "the thread panicked");
 }
 
@@ -238,7 +238,7 @@ async fn a_store_that_failed_on_a_read_is_noticed_without_a_write() {
     let change: Changed =
         world.writer.change(|_| Err(StoreError::Poisoned { reason: "a read failed".to_owned() })).await;
     assert!(change.is_err());
-    assert!(world.writer.failure().await.contains("a read failed"));
+    assert!(world.writer.failure().await.to_string().contains("a read failed"));
     assert!(world.end());
 }
 

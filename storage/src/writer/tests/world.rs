@@ -169,7 +169,9 @@ impl World {
         let store = Arc::new(GatedStore { rows, ..GatedStore::default() });
         store.open();
         let notes = Arc::new(Notes::default());
-        let (writer, thread) = spawn(store.clone(), config, progress, Scripted(notes.clone()), Box::new(now)).unwrap();
+        let (writer, thread) =
+            spawn(store.clone(), config, progress, Scripted(notes.clone()), Box::new(now), "writer".to_owned())
+                .unwrap();
         World { store, notes, writer, thread }
     }
 

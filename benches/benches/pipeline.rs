@@ -1,21 +1,28 @@
-//! The cost of everything but the network: events per second from ingest over the log, the router, an endpoint's lane and a
-//! network that answers at once to the settlement in the store, with one endpoint and with ten, on sled and in memory.
+//! The cost of everything but the network: events per second from ingest over the log, the router, a shard and a network that
+//! answers at once to the settlement in the store, with one endpoint and with ten, on sled and in memory.
 //!
-//! Requests of 100 events of 1 KiB, eight at a time. The writer and the router are the engine's own, on their own thread;
-//! the shard is a small one of this benchmark (`shard`), which does with lanes what the engine's does, but without actors,
-//! HTTP requests and signatures: these have benchmarks of their own.
+//! Requests of 100 events of 1 KiB, eight at a time. Writer, router and shard are the engine's own, each on its thread, actors,
+//! plans and signatures included. HTTP is left out.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
-
-mod shard;
 
 use benches::{APP, application, endpoint, message, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::EngineConfig;
+use engine::PartitionId;
+use engine::clock::Clock;
+use engine::dispatch::scripted::Scripted;
+use engine::dispatch::{AttemptRequest, AttemptResult, Guard};
+use engine::prepare::generate_secret;
 use engine::router::Router;
+use engine::seal::{MasterKey, SealContext, SealPurpose};
 use engine::shard::inbox::ShardInbox;
-use model::UnixMs;
+use engine::shard::{ShardParts, ShardThread, spawn_with};
+use model::Endpoint;
+use model::endpoint::EndpointSecret;
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
@@ -24,7 +31,7 @@ use storage::tables::{self, settle};
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError, Txn};
 use tokio::runtime::Runtime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Events in one request.
 const REQUEST_EVENTS: u64 = 100;
@@ -37,13 +44,19 @@ struct Pipeline {
     store: SharedStore,
     writer: WriterHandle,
     writer_thread: std::thread::JoinHandle<()>,
-    shard: shard::Running,
+    inbox: Arc<ShardInbox>,
+    shard: ShardThread,
+    /// Resolves when the lanes have left the shard.
+    left: oneshot::Receiver<()>,
+    /// Deliveries so far, told by the hundred.
+    delivered: watch::Receiver<u64>,
     endpoints: u32,
 }
 
 impl Pipeline {
     fn start(store: SharedStore, endpoints: u32) -> Pipeline {
-        let rows: Vec<_> = (1..=endpoints).map(|id| endpoint(id, &[], &[])).collect();
+        let (clock, master) = (Clock::start(), Arc::new(MasterKey::new([7; 32])));
+        let rows: Vec<_> = (1..=endpoints).map(|id| signed(endpoint(id, &[], &[]), &master)).collect();
         let mut txn = Txn::new(&*store);
         tables::application::put(&mut txn, &application(APP)).expect("it fits");
         rows.iter().for_each(|row| tables::endpoint::put(&mut txn, row).expect("it fits"));
@@ -61,18 +74,41 @@ impl Pipeline {
             quotas: config.quotas,
         };
         let progress = Progress::load(&*store).expect("the store can be read");
-        let now = Box::new(|| UnixMs(1_000_000));
+        let now = Box::new(move || clock.now());
         let (writer, writer_thread) =
-            storage::writer::spawn(store.clone(), writer_config, progress, router, now).expect("a thread starts");
-        let shard = shard::start(inbox, store.clone(), writer.clone());
+            storage::writer::spawn(store.clone(), writer_config, progress, router, now, "writer".to_owned())
+                .expect("a thread starts");
+        let (told, delivered) = watch::channel(0);
+        let count = AtomicU64::new(0);
+        let network = Scripted(move |_: AttemptRequest| {
+            let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+            if count.is_multiple_of(REQUEST_EVENTS) {
+                told.send_replace(count);
+            }
+            ready(AttemptResult::answered(204))
+        });
+        let shard = spawn_with(0, &config, clock, network).expect("a thread starts");
+        let parts = ShardParts {
+            partition: PartitionId(0),
+            index: 0,
+            config: Arc::new(config),
+            inbox: inbox.clone(),
+            store: store.clone(),
+            writer: writer.clone(),
+            master,
+            guard: Arc::new(Guard::new(vec!["127.0.0.0/8".parse().expect("it is a range")])),
+            paces: Arc::default(),
+            seed: 1,
+        };
+        let left = shard.take(parts).expect("the thread runs");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than memory");
-        Pipeline { runtime, store, writer, writer_thread, shard, endpoints }
+        Pipeline { runtime, store, writer, writer_thread, inbox, shard, left, delivered, endpoints }
     }
 
     /// Pushes so many requests and waits until everybody has everything and the store knows it.
     fn push(&self, requests: u64) -> Duration {
         let body = payload(1024);
-        let delivered_before = self.shard.delivered();
+        let before = *self.delivered.borrow();
         let start = Instant::now();
         self.runtime.block_on(async {
             let mut left = requests;
@@ -86,8 +122,10 @@ impl Pipeline {
                 let taken = futures_util::future::join_all(requests).await;
                 assert!(taken.iter().all(Result::is_ok));
             }
-            self.shard.wait_for(delivered_before + requests * REQUEST_EVENTS * u64::from(self.endpoints)).await;
-            // All that was settled before this is in its commit or an earlier one.
+            let wanted = before + requests * REQUEST_EVENTS * u64::from(self.endpoints);
+            let all = self.delivered.clone().wait_for(|delivered| *delivered >= wanted).await.map(|_| ());
+            assert!(all.is_ok(), "the shard ended");
+            // All that was handed over before this is in its commit or an earlier one.
             let barrier = self.writer.change(|_| Ok::<_, StoreError>(())).await;
             assert!(barrier.is_ok());
         });
@@ -95,7 +133,11 @@ impl Pipeline {
     }
 
     fn stop(self) {
-        self.shard.stop();
+        self.inbox.stop();
+        // Nothing is sent: the other end is dropped.
+        drop(self.runtime.block_on(self.left));
+        self.shard.end();
+        self.shard.join();
         self.writer.close();
         assert!(self.writer_thread.join().is_ok());
         for id in 1..=self.endpoints {
@@ -103,6 +145,13 @@ impl Pipeline {
             assert!(!settle::has_outstanding(&*self.store, target).expect("the store can be read"));
         }
     }
+}
+
+/// The endpoint with a secret to sign by.
+fn signed(row: Endpoint, master: &MasterKey) -> Endpoint {
+    let context = SealContext { app: row.app, endpoint: row.id, purpose: SealPurpose::SigningSecret };
+    let sealed = master.seal(generate_secret(&[7; 24]).as_bytes(), context).expect("it is short");
+    Endpoint { secrets: vec![EndpointSecret { sealed, expires_at: None }], ..row }
 }
 
 fn pipeline(criterion: &mut Criterion) {

@@ -1,0 +1,214 @@
+//! A partition: one store with its writer and router, its lanes on the node's shard threads, its background work. It is the
+//! unit that can move to another machine.
+//!
+//! - *Who owns the state:* the writer's thread changes the store; everything else is a cache of it.
+//! - *What bounds it:* the node's settings, which are per partition where they speak of a store or a queue before it, and
+//!   per shard thread, over all partitions, where they speak of attempts and of payloads in memory.
+//! - *When it fails, or another owner takes its store over:* nothing more is acknowledged and no attempt starts. Its owner
+//!   learns that by [`Partition::failed`], and is to call [`Partition::stop`].
+
+mod open;
+mod recover;
+mod upkeep;
+
+pub use open::OpenError;
+pub(crate) use open::open;
+pub use recover::recover;
+
+use crate::config::EngineConfig;
+use crate::dispatch::Guard;
+use crate::node::{Node, Number};
+use crate::observe;
+use crate::partition_id::PartitionId;
+use crate::room::Room;
+use crate::router::shard_of;
+use crate::seal::MasterKey;
+use crate::shard::inbox::{Question, ShardInbox};
+use crate::waiting::Waiting;
+use model::{AppId, EndpointRef, UnixMs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use storage::writer::{ChangeError, Failure, IngestError, IngestOutcome, NewMessage, WriterHandle};
+use storage::{SharedStore, Txn};
+use tokio::sync::oneshot;
+
+/// How often a stop looks whether the writer has ended.
+const JOIN_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How long a caller waits for a shard to answer its question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the writer may take to notice that the store failed.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+/// A running partition; cheap to clone.
+#[derive(Clone)]
+pub struct Partition {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: Node,
+    id: PartitionId,
+    store: SharedStore,
+    writer: WriterHandle,
+    room: Arc<Room>,
+    /// One on each shard thread.
+    inboxes: Vec<Arc<ShardInbox>>,
+    /// None once it was stopped.
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    number: Number,
+    /// Each resolves when the lanes have left a shard thread.
+    lanes: Vec<oneshot::Receiver<()>>,
+    writer: JoinHandle<()>,
+    tasks: [tokio::task::JoinHandle<()>; 6],
+}
+
+impl Partition {
+    /// Its number within the node.
+    #[must_use]
+    pub fn id(&self) -> PartitionId {
+        self.inner.id
+    }
+
+    /// Takes messages of one application in, in one durable commit. Those accepted are on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`IngestError`] lists; with any but `Store` nothing was taken.
+    pub async fn ingest(&self, app: AppId, messages: Vec<NewMessage>) -> Result<Vec<IngestOutcome>, IngestError> {
+        let count = messages.len() as u64;
+        let result = if self.inner.room.is_full() {
+            Err(IngestError::StorageFull)
+        } else {
+            self.inner.writer.ingest(app, messages).await
+        };
+        observe::ingested(count, &result);
+        result
+    }
+
+    /// Makes a change on the writer thread; durable when this returns `Ok`. What it reads cannot change under it.
+    ///
+    /// # Errors
+    /// As [`ChangeError`] lists; an error of the change itself leaves everything as it was.
+    pub async fn change<T, E, F>(&self, change: F) -> Result<T, ChangeError<E>>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.inner.writer.change(change).await
+    }
+
+    /// See [`WriterHandle::applications_version`].
+    #[must_use]
+    pub fn applications_version(&self) -> u64 {
+        self.inner.writer.applications_version()
+    }
+
+    /// For reads. Short ones may be made in place, long ones belong on a thread that may block.
+    #[must_use]
+    pub fn store(&self) -> &SharedStore {
+        &self.inner.store
+    }
+
+    /// Judges target addresses.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        self.inner.node.guard()
+    }
+
+    /// Bounds and defaults.
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        self.inner.node.config()
+    }
+
+    /// The node's time.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.inner.node.clock().now()
+    }
+
+    /// The key that seals secrets.
+    #[must_use]
+    pub fn master(&self) -> &Arc<MasterKey> {
+        self.inner.node.master()
+    }
+
+    /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer
+    /// within a second.
+    pub async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
+        let inbox = self.inner.inboxes.get(shard_of(target, self.inner.inboxes.len()))?;
+        let (reply, answer) = oneshot::channel();
+        inbox.ask(Question { target, reply });
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?
+    }
+
+    /// Whether it takes messages: false once it failed or was stopped.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.running().is_some() && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
+    }
+
+    /// Resolves when the partition fails, with the reason. Whether its process ends with it is the caller's choice.
+    pub async fn failed(&self) -> Failure {
+        self.inner.writer.failure().await
+    }
+
+    /// No new attempts from here on; those in flight may end within the configured time, which begins now. Messages are
+    /// still taken. For a stop that waits for something else meanwhile; [`Partition::stop`] follows.
+    pub fn stop_attempts(&self) {
+        self.inner.inboxes.iter().for_each(|inbox| inbox.stop());
+    }
+
+    /// Stops: no new attempts, those in flight end within the configured time, everything they showed is made durable.
+    /// Messages are refused from here on. Of one that has failed nothing is waited for and nothing made durable. Other
+    /// partitions of the node go on. A second call returns at once.
+    ///
+    /// # Cancel safety
+    /// Dropped, the partition stops delivering, but its writer goes on.
+    pub async fn stop(&self) {
+        self.stop_attempts();
+        let running = self.running().take();
+        let Some(Running { number, lanes, writer, tasks }) = running else { return };
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        for left in lanes {
+            // Resolves when the other end is dropped: nothing is sent.
+            drop(left.await);
+        }
+        let (handle, store) = (self.inner.writer.clone(), self.inner.store.clone());
+        let joined = tokio::task::spawn_blocking(move || {
+            handle.close();
+            join(writer, &store);
+        });
+        if joined.await.is_err() {
+            tracing::error!("stopping ended by a panic");
+        }
+        drop(number);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the writer to end. One that a failed store holds is left behind.
+fn join(writer: JoinHandle<()>, store: &SharedStore) {
+    while !writer.is_finished() {
+        if store.poisoned().is_some() {
+            std::thread::sleep(STUCK_AFTER);
+            if !writer.is_finished() {
+                tracing::error!("the failed store holds the writer; it is left behind");
+                return;
+            }
+        }
+        std::thread::sleep(JOIN_LOOK_EVERY);
+    }
+    if writer.join().is_err() {
+        tracing::error!("the writer ended by a panic");
+    }
+}
