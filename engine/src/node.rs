@@ -13,13 +13,11 @@ use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
 use crate::dispatch::Guard;
 use crate::gauges::Highest;
-use crate::partition::{self, OpenError, Partition};
 use crate::partition_id::PartitionId;
 use crate::seal::MasterKey;
 use crate::shard::{self, ShardThread};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use storage::SharedStore;
 
 /// Partitions open at once: one for each number.
 pub const PARTITIONS_MAX: u16 = 256;
@@ -94,16 +92,6 @@ impl Node {
         Ok(node)
     }
 
-    /// Opens a partition over a store that nobody else writes to. Blocks while marks and endpoints are read: about a second for
-    /// a million endpoints. The first start on a store of an earlier version also counts its dead letters and idempotency
-    /// keys. Call it within a tokio runtime, which runs the partition's background work.
-    ///
-    /// # Errors
-    /// As [`OpenError`] lists; nothing of the partition runs then.
-    pub fn open(&self, id: PartitionId, store: SharedStore) -> Result<Partition, OpenError> {
-        partition::open(self, self.claim(id)?, store)
-    }
-
     /// Bounds and defaults.
     #[must_use]
     pub fn config(&self) -> &Arc<EngineConfig> {
@@ -160,11 +148,10 @@ impl Node {
         state.threads.iter().zip(parts).map(|(thread, parts)| thread.take(parts)).collect()
     }
 
-    fn claim(&self, id: PartitionId) -> Result<Number, OpenError> {
-        if id.0 >= PARTITIONS_MAX || !self.state().open.insert(id) {
-            return Err(OpenError::InUse(id));
-        }
-        Ok(Number { node: self.clone(), id })
+    /// The right to a partition's number. `None` when it is taken or too high.
+    pub(crate) fn claim(&self, id: PartitionId) -> Option<Number> {
+        let free = id.0 < PARTITIONS_MAX && self.state().open.insert(id);
+        free.then(|| Number { node: self.clone(), id })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,12 +161,6 @@ impl Node {
 }
 
 // === impl Number ===
-
-impl Number {
-    pub(crate) fn id(&self) -> PartitionId {
-        self.id
-    }
-}
 
 impl Drop for Number {
     fn drop(&mut self) {

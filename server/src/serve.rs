@@ -117,7 +117,7 @@ pub(crate) async fn start(
     let master_key = engine::seal::MasterKey::new(*master_key.bytes);
     let opened = blocking(move || {
         let node = Node::start(engine_config, master_key)?;
-        let partition = node.open(PartitionId::default(), store)?;
+        let partition = Partition::open(&node, PartitionId::default(), store)?;
         Ok::<_, StartError>((node, partition))
     });
     let (node, partition) = opened.await??;

@@ -93,7 +93,7 @@ impl Api {
             ..EngineConfig::default()
         };
         let node = Node::start(config, MasterKey::new([7; 32])).unwrap();
-        let engine = node.open(PartitionId(0), Arc::new(MemoryStore::new())).unwrap();
+        let engine = Partition::open(&node, PartitionId(0), Arc::new(MemoryStore::new())).unwrap();
         let state = ApiState::new(engine.clone(), KeyHash::of(ROOT_KEY), limits);
         Api { service: service(state, origins), engine, hole }
     }

@@ -4,7 +4,7 @@
 use super::recover::recover;
 use super::{Inner, Partition, Running, upkeep};
 use crate::config::EngineConfig;
-use crate::node::{Node, Number};
+use crate::node::Node;
 use crate::pace::Paces;
 use crate::partition_id::PartitionId;
 use crate::room::Room;
@@ -37,8 +37,9 @@ pub enum OpenError {
     Stopping,
 }
 
-pub(crate) fn open(node: &Node, number: Number, store: SharedStore) -> Result<Partition, OpenError> {
-    let (config, clock, id) = (node.config(), node.clock(), number.id());
+pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<Partition, OpenError> {
+    let number = node.claim(id).ok_or(OpenError::InUse(id))?;
+    let (config, clock) = (node.config(), node.clock());
     let seeds = (0..node.shards()).map(|_| seed()).collect::<Result<Vec<u64>, OpenError>>()?;
     let inboxes: Vec<Arc<ShardInbox>> = seeds.iter().map(|_| Arc::default()).collect();
     let job_started = Arc::new(Notify::new());

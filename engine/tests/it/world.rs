@@ -215,7 +215,7 @@ fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Partition {
         ..EngineConfig::default()
     };
     let node = Node::start(config, MasterKey::new([3; 32])).unwrap();
-    node.open(PartitionId::default(), store as SharedStore).unwrap()
+    Partition::open(&node, PartitionId::default(), store as SharedStore).unwrap()
 }
 
 pub(crate) fn app(id: AppId) -> Application {

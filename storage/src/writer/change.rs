@@ -3,7 +3,7 @@
 //! Each collects into a transaction of its own: what fails, is too large or panics leaves nothing behind, and those that
 //! share the commit do not notice.
 
-use super::inbox::REQUEST_MAX_BYTES;
+use super::REQUEST_MAX_BYTES;
 use crate::store::StoreError;
 use crate::txn::Txn;
 use std::panic::{self, AssertUnwindSafe};

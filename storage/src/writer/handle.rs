@@ -4,9 +4,9 @@
 
 use super::busy::Busy;
 use super::change::{ChangeError, ChangeRequest};
-use super::inbox::{Inbox, REQUEST_MAX_BYTES, Refused, Request, Taken};
+use super::inbox::{Inbox, Refused, Request, Taken};
 use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
-use super::{Failure, WriterConfig};
+use super::{Failure, REQUEST_MAX_BYTES, WriterConfig};
 use crate::txn::{Txn, Wanted};
 use model::{AppId, Settlement};
 use std::collections::VecDeque;

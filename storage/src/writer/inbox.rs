@@ -1,7 +1,7 @@
 //! What waits for the writer: requests with someone waiting, and settlements with nobody.
 //!
 //! Requests are bounded by count and bytes and refused beyond, where a single one may pass the queue's bytes but never
-//! [`REQUEST_MAX_BYTES`]; what is being committed counts no more. A change counts as one request of no bytes: what it writes is
+//! [`super::REQUEST_MAX_BYTES`]; what is being committed counts no more. A change counts as one request of no bytes: what it writes is
 //! bounded when it runs. Settlements must not be refused, so their producers are bounded instead: they are told when to hold
 //! back.
 //!
@@ -19,10 +19,6 @@ use tokio::sync::oneshot;
 
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
 const COMMIT_MAX_BYTES: usize = 1024 * 1024;
-
-/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds
-/// it keeps a commit far below the largest batch.
-pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bytes of rows that changes write in one commit, beyond the first: the requests after them wait for the next one.
 pub(super) const COMMIT_MAX_CHANGED_BYTES: usize = 4 * 1024 * 1024;

@@ -25,7 +25,7 @@ mod ingest;
 pub use change::ChangeError;
 pub use failure::Failure;
 pub use handle::WriterHandle;
-pub use inbox::{REQUEST_MAX_BYTES, SETTLED_HIGH_WATER};
+pub use inbox::SETTLED_HIGH_WATER;
 pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 
 use crate::read::SharedStore;
@@ -41,6 +41,10 @@ use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
 use ingest::Ingest;
 use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
 use std::time::Instant;
+
+/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds
+/// it keeps a commit far below the largest batch.
+pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bounds of the writer.
 #[derive(Clone, Copy, Debug)]

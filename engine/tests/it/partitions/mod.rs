@@ -40,7 +40,7 @@ struct Tenant {
 impl Tenant {
     async fn start(node: &Node, id: u16, bed: Bed) -> Tenant {
         let (id, receiver) = (PartitionId(id), Counting::start().await);
-        let partition = node.open(id, bed.store()).unwrap();
+        let partition = Partition::open(node, id, bed.store()).unwrap();
         let (url, sealer) = (format!("http://{}/", receiver.address), partition.clone());
         let created = partition.change(move |txn| {
             let app_id = counter::next_app_id(txn)?;
@@ -68,7 +68,7 @@ impl Tenant {
 
     /// Starts it again on what [`Bed`] has now.
     async fn open(&mut self, node: &Node) {
-        let partition = node.open(self.id, self.bed.store()).unwrap();
+        let partition = Partition::open(node, self.id, self.bed.store()).unwrap();
         self.pusher = tokio::spawn(push(partition.clone(), self.acked.clone()));
         self.partition = Some(partition);
     }
@@ -179,7 +179,7 @@ async fn each_fails_alone(node: &Node, tenants: &mut [Tenant]) {
         tenants[one].bed.fail();
         let failure = tenants[one].failed().await;
         assert!(matches!(&failure, Failure::Failed(reason) if reason.contains("injected")), "{failure:?}");
-        assert!(matches!(node.open(tenants[one].id, tenants[one].bed.store()), Err(OpenError::InUse(_))));
+        assert!(matches!(Partition::open(node, tenants[one].id, tenants[one].bed.store()), Err(OpenError::InUse(_))));
         tenants[one].stop().await;
         sends_nothing(tenants, one).await;
         tenants[one].bed.reopen();
@@ -204,7 +204,7 @@ async fn end(node: &Node, tenants: &mut [Tenant]) {
         tenant.partition.as_ref().unwrap().stop().await;
     }
     node.stop().await;
-    assert!(matches!(node.open(PartitionId(9), Bed::model().store()), Err(OpenError::Stopping)));
+    assert!(matches!(Partition::open(node, PartitionId(9), Bed::model().store()), Err(OpenError::Stopping)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
