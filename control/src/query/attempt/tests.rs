@@ -52,8 +52,8 @@ fn followed<K: Clone, P: Clone>(
     let shown = |listed: &Listed<Attempt, P>| -> Vec<(u64, u32)> {
         listed.items.iter().map(|item| (item.record.started_at.0, item.endpoint.id.0)).collect()
     };
-    let (mut all, mut start, mut before): (Vec<(u64, u32)>, _, Option<Vec<(u64, u32)>>) =
-        (Vec::new(), Start::First, None);
+    let (mut all, mut start) = (Vec::new(), Start::First);
+    let mut before: Option<Vec<(u64, u32)>> = None;
     loop {
         let page = list(start.clone());
         if let (Some(before), Some(first)) = (&before, page.first.clone()) {
