@@ -67,7 +67,7 @@ impl ApiState {
         ApiState(Arc::new(parts))
     }
 
-    /// What queries read.
+    /// The store as far as it is committed, which queries read.
     pub(crate) fn view(&self) -> &View {
         self.control.view()
     }

@@ -66,7 +66,7 @@ pub(crate) struct ApplicationOut {
 }
 
 impl ApplicationIn {
-    /// What a command takes: each value under one name. Notes the names that do not agree.
+    /// The fields of a command, each value under one name. Notes the names that do not agree.
     pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         ApplicationFields { name: Some(self.name), uid: self.uid, metadata: self.metadata, rate_limit: rate.into() }

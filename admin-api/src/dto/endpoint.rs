@@ -151,7 +151,7 @@ pub(crate) struct EndpointOut {
 }
 
 impl EndpointIn {
-    /// What a command takes: each value under one name. Notes the names that do not agree, and policies without shape.
+    /// The parts of a command, each value under one name. Notes the names that do not agree, and policies without shape.
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>, Option<Headers>) {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         self.retry_policy.iter().for_each(|policy| policy.check(checks));

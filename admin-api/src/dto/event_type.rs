@@ -94,7 +94,7 @@ pub(crate) struct EventTypeOut {
 }
 
 impl EventTypeIn {
-    /// What a command takes: each value under one name. Notes the names that do not agree.
+    /// The fields of a command, each value under one name. Notes the names that do not agree.
     pub(crate) fn into_command(self, checks: &mut Checks) -> CreateEventType {
         let update = EventTypeUpdate {
             description: self.description,

@@ -49,7 +49,7 @@ fn shown_payload(event: &Event, with_content: bool) -> JsonText {
     }
 }
 
-/// What a [`MessageOut`] says before its payload.
+/// The fields of a [`MessageOut`] before its payload.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Head<'a> {

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 pub(crate) struct ValidationItem {
     /// Where: `body`, `query`, `path` or `header`, then the field's path.
     pub(crate) loc: Vec<String>,
-    /// What is wrong, for people.
+    /// The mistake in words, for people.
     pub(crate) msg: String,
-    /// What is wrong, for programs.
+    /// The kind of the mistake, for programs.
     #[serde(rename = "type")]
     pub(crate) kind: Cow<'static, str>,
 }

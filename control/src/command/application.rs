@@ -61,7 +61,7 @@ pub struct PutApplication {
 pub struct PatchApplication {
     /// Its id or uid.
     pub text: String,
-    /// What changes.
+    /// The fields to change.
     pub fields: ApplicationFields,
 }
 
@@ -108,6 +108,12 @@ impl ApplicationFields {
     fn insert(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
         let row = self.apply(plain(counter::next_app_id(txn)?, at.draw.salt, at.now), at.now)?;
         save_application(txn, None, row)
+    }
+
+    /// A new application, whose uid is the text that its caller named it by.
+    fn insert_named(mut self, text: String, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
+        self.uid = named(IdKind::Application, self.uid, text, "application")?;
+        self.insert(at, txn)
     }
 }
 
@@ -178,13 +184,12 @@ impl Command for EnsureApplication {
         self.fields.check(checks);
     }
 
-    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
         check_may_create(at.by)?;
         if let Some(existing) = find_application(txn, &self.text)? {
             return Ok(Changed::Nothing(existing));
         }
-        self.fields.uid = named(IdKind::Application, self.fields.uid, self.text, "application")?;
-        self.fields.insert(at, txn)
+        self.fields.insert_named(self.text, at, txn)
     }
 }
 
@@ -200,11 +205,10 @@ impl Command for PutApplication {
         self.fields.check(checks);
     }
 
-    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
         let Some(old) = find_application(txn, &self.text)? else {
             check_may_create(at.by)?;
-            self.fields.uid = named(IdKind::Application, self.fields.uid, self.text, "application")?;
-            return self.fields.insert(at, txn);
+            return self.fields.insert_named(self.text, at, txn);
         };
         let mut whole = plain(old.id, old.salt, old.created_at);
         if at.by != Scope::All {

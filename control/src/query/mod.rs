@@ -32,7 +32,7 @@ use crate::control::Control;
 pub type View = dyn storage::Store;
 
 impl Control {
-    /// What queries read.
+    /// The store as far as it is committed, which queries read.
     #[must_use]
     pub fn view(&self) -> &View {
         &**self.store()

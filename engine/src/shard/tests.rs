@@ -345,23 +345,35 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     assert_eq!(shard.waiting(target(4), later(1_500)), None);
 }
 
+/// Stores an event, and an endpoint that wants it.
+fn store_both(shard: &ShardCore, event: &Event) -> Endpoint {
+    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
+    let mut txn = Txn::new(&*shard.store);
+    endpoint::put(&mut txn, &row).unwrap();
+    log::append(&mut txn, AppId(1), std::slice::from_ref(event)).unwrap();
+    shard.store.apply(txn.into_parts().0).unwrap();
+    row
+}
+
+/// Offers the event to that endpoint, whose lane missed it: it reads the log.
+fn offer_missed(shard: &Rc<ShardCore>, event: Event) -> Rc<LaneCell> {
+    let offer = Offer { events: Arc::from([event]), targets: vec![(target(4), 0)] };
+    seats::take(shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
+    cell.lane.borrow_mut().missed(Seq(1));
+    give(shard, &cell, Input::Poke);
+    cell
+}
+
 #[test]
 fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
     let event = event_of(1, b"{}");
     let (shard, _) = shard(9, News::default());
-    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
-    let mut txn = Txn::new(&*shard.store);
-    endpoint::put(&mut txn, &row).unwrap();
-    log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    store_both(&shard, &event);
     let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
-    let offer = Offer { events: Arc::from([event.clone()]), targets: vec![(target(4), 0)] };
-    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
-    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
-    cell.lane.borrow_mut().missed(Seq(1));
-    give(&shard, &cell, Input::Poke);
+    let cell = offer_missed(&shard, event.clone());
     shard.inbox.expunged(AppId(1), Seq(1));
     let found = LogFound { events: vec![event.clone()], upto: Seq(1), removed: None };
     let asked = give(&shard, &cell, Input::LogRead(Some(found)));
@@ -380,16 +392,8 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
 fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_either() {
     let event = event_of(1, b"{}");
     let (shard, _) = shard(9, News::default());
-    let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
-    let mut txn = Txn::new(&*shard.store);
-    endpoint::put(&mut txn, &row).unwrap();
-    log::append(&mut txn, AppId(1), std::slice::from_ref(&event)).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
-    let offer = Offer { events: Arc::from([event]), targets: vec![(target(4), 0)] };
-    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
-    let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
-    cell.lane.borrow_mut().missed(Seq(1));
-    give(&shard, &cell, Input::Poke);
+    let row = store_both(&shard, &event);
+    let cell = offer_missed(&shard, event);
     shard.inbox.expunged(AppId(1), Seq(1));
     let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();

@@ -1,5 +1,6 @@
 //! A shard over a scripted network: what its attempts are asked to send, and what becomes of one that has a defect.
 
+use crate::world::app;
 use bytes::Bytes;
 use engine::clock::Clock;
 use engine::dispatch::scripted::Scripted;
@@ -12,8 +13,7 @@ use engine::shard::{ShardParts, spawn_with};
 use engine::{EngineConfig, PartitionId};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, AttemptRecord, Endpoint, EndpointId, EndpointRef, Jitter, OutcomeClass, RetryPolicy, Spacing,
-    UnixMs,
+    AppId, AttemptRecord, Endpoint, EndpointId, EndpointRef, Jitter, OutcomeClass, RetryPolicy, Spacing, UnixMs,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,18 +42,8 @@ fn store(master: &MasterKey) -> Arc<MemoryStore> {
         }),
         ..Endpoint::plain(TARGET, UnixMs(1))
     };
-    let app = Application {
-        id: TARGET.app,
-        salt: 1,
-        uid: None,
-        name: "tenant".to_owned(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    };
     let mut txn = Txn::new(&*store);
-    application::put(&mut txn, &app).unwrap();
+    application::put(&mut txn, &app(TARGET.app)).unwrap();
     endpoint::put(&mut txn, &row).unwrap();
     store.apply(txn.into_parts().0).unwrap();
     store

@@ -40,7 +40,7 @@ pub struct EndpointFields {
     pub ca_pem: Patch<String>,
     /// How failures are retried.
     pub retry_policy: Patch<RetryPolicy>,
-    /// What a 4xx without a meaning of its own leads to.
+    /// The consequence of a 4xx that has no meaning of its own.
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,

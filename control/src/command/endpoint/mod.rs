@@ -57,7 +57,7 @@ pub struct PutEndpoint {
 pub struct PatchEndpoint {
     /// Which one.
     pub endpoint: EndpointName,
-    /// What changes.
+    /// The fields to change.
     pub fields: EndpointFields,
     /// A new signing secret, at once and without overlap.
     pub secret: Option<SecretText>,

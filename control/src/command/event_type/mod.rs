@@ -54,7 +54,7 @@ pub struct PutEventType {
 pub struct PatchEventType {
     /// Its identity.
     pub name: String,
-    /// What changes.
+    /// The fields to change.
     pub fields: EventTypeFields,
 }
 
