@@ -1,13 +1,13 @@
 //! Memory for larger bodies of requests and answers, shared by the keys that they belong to.
 //!
 //! Room for a request's body is taken as its bytes arrive, so a body that was only announced takes none. Room for an
-//! answer is taken when it is made, and given back when its last byte was handed to the system: a client that asks and
+//! answer is taken when it is made, and given back when its last byte was handed to the system. A client that asks and
 //! does not read holds it.
 //!
 //! - *Who owns the state:* the API has one [`Room`] for requests and one for answers. A request holds its part until it
 //!   is answered.
-//! - *What bounds it:* [`ApiLimits::bodies_bytes`] and [`ApiLimits::answers_bytes`]. Small bodies take none of it, so they
-//!   pass while large ones wait.
+//! - *What bounds it:* [`ApiLimits::bodies_bytes`] and [`ApiLimits::answers_bytes`]. Small bodies take none of it, so
+//!   they pass while large ones wait.
 //! - *When it is full:* the request is refused, and told to come again.
 //! - *When the input is hostile:* a key gets half of the room at most. A body that comes slower than
 //!   [`ApiLimits::body_bytes_per_s`] is given up.
@@ -76,7 +76,7 @@ impl Room {
 // === impl Held ===
 
 impl Held {
-    /// Takes what is missing to hold `bytes` in all.
+    /// Takes the room that is missing to hold `bytes` in all.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(self.units);
         if more == 0 {

@@ -1,11 +1,11 @@
 //! Calls from browsers (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>): which pages may read our answers.
 //!
-//! Off unless the operator lists origins; then nothing of this is in the way of a request. A page of a listed origin may
-//! call with a bearer key in `Authorization`. Cookies and other credentials of the browser are never allowed, and there
-//! are none. A preflight is answered here, before any key is asked for: a browser sends none with it.
+//! Off unless the operator lists origins; then nothing of this is in the way of a request. A page of a listed origin
+//! may call with a bearer key in `Authorization`. Cookies and other credentials of the browser are never allowed, and
+//! there are none. A preflight is answered here, before any key is asked for: a browser sends none with it.
 //!
-//! A page of another origin gets our answer without the headers that let it read it. What it asked for is refused for
-//! want of a key, as ever: CORS is not what protects the API.
+//! A page of another origin gets our answer without the headers that let it read it. Its request is refused for want of
+//! a key, as ever: keys protect the API, and CORS does not.
 
 use crate::meters;
 use axum::extract::{MatchedPath, Request, State};
@@ -31,7 +31,7 @@ const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, accept, idempotency-key, x-request-id, svix-req-id");
 /// The headers of answers that a page may read, besides those that every page may.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("retry-after, x-request-id, www-authenticate");
-/// How long a browser may keep the answer to a preflight, in seconds: two hours, which is as long as Chromium keeps one.
+/// Seconds for which a browser may keep the answer to a preflight: two hours, which is as long as Chromium keeps one.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const ANY: &str = "*";
 
@@ -105,7 +105,7 @@ impl Cors {
     }
 }
 
-/// Whether a request is a preflight: the browser's question before the page's own request.
+/// True if a request is a preflight: the browser's question before the page's own request.
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     let has = |name: HeaderName| headers.contains_key(name);
     method == Method::OPTIONS && has(header::ORIGIN) && has(header::ACCESS_CONTROL_REQUEST_METHOD)

@@ -4,8 +4,8 @@
 //! counted ─▶ panic → 500 ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
 //!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
-//! They stand around the router's routes, and around [`crate::push`], which needs no router.
-//! Requests at once and memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
+//! They stand around the router's routes, and around [`crate::push`], which needs no router. Requests at once and
+//! memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
 
 use crate::auth;
 use crate::body_room::{BodyTicket, Full};
@@ -25,7 +25,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-/// Seconds that a caller who found no room is told to wait.
+/// Seconds that a caller is told to wait when there was no room for its request.
 pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
 
 /// Around every route that needs a key.
@@ -41,7 +41,7 @@ pub(crate) async fn open(request: Request, next: Next) -> Response {
     counted(Route::of(&request), request, |request| next.run(request)).await
 }
 
-/// Refuses what there is no room for and who may not, and gives up on what takes too long. `named` tells which
+/// Refuses requests without room or without the right, and gives up on requests that take too long. `named` tells which
 /// application the path names, if that is known without the router.
 pub(crate) async fn within_bounds<F: Future<Output = Response>>(
     state: ApiState,
@@ -122,7 +122,7 @@ pub(crate) enum Route {
     Push,
 }
 
-/// Counts and times a request by its route, leaves what to log of it, and answers for a handler that panicked.
+/// Counts and times a request by its route, leaves its [`LogLine`], and answers for a handler that panicked.
 pub(crate) async fn counted<F: Future<Output = Response>>(
     route: Route,
     request: Request,
@@ -156,7 +156,7 @@ impl Route {
 }
 
 impl LogLine {
-    /// Logs a request that failed as an error, any other for who asks for it.
+    /// Logs a failed request as an error, and any other at the level `debug`.
     pub fn log(&self, request_id: &HeaderValue) {
         let LogLine { method, route, status, took, failed } = self;
         let (route, status) = (route.path(), status.as_u16());

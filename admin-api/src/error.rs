@@ -1,7 +1,7 @@
-//! What a request can fail with, and the only file that says which HTTP status that is.
+//! The errors of requests, and the only file that says which HTTP status each has.
 //!
-//! A body shows nothing of the inside. The details of a failed store go to the log; the caller learns whether the store is
-//! gone (`storage_failed`), full (`storage_full`) or one row is damaged (`data_damaged`).
+//! A body shows nothing of the inside. The details of a failed store go to the log; the caller learns whether the store
+//! is gone (`storage_failed`), full (`storage_full`) or one row is damaged (`data_damaged`).
 
 mod answer;
 mod wrong;
@@ -23,7 +23,7 @@ pub(crate) const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 /// The status of success without a body.
 pub(crate) const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
 
-/// The status of a PUT, which creates what is not there.
+/// The status of a PUT, which creates a thing that is not there.
 pub(crate) fn put_status<T>(changed: &Changed<T>) -> StatusCode {
     if changed.is_new() { CREATED } else { OK }
 }
@@ -67,7 +67,7 @@ pub(crate) enum ApiError {
     /// There is as much as there may be.
     #[error("there may be at most {most} {of}")]
     QuotaExceeded {
-        /// What there is too much of, as the metric names it.
+        /// The name of the quota, as the metric has it.
         quota: &'static str,
         /// The same for people.
         of: &'static str,
@@ -109,13 +109,13 @@ pub(crate) enum ApiError {
     /// The process is stopping.
     #[error("shutting down")]
     ShuttingDown,
-    /// No answer within the deadline; what was asked for may still happen.
+    /// No answer within the deadline; the requested change may still happen.
     #[error("no answer within the deadline")]
     Timeout,
-    /// What is stored is not what was written; the rest works.
+    /// A stored row is not as it was written; the rest works.
     #[error("a stored row of kind {kind} is damaged")]
     Damaged {
-        /// What kind of row.
+        /// The kind of row.
         kind: &'static str,
     },
     /// Our fault; the log says more.
@@ -188,12 +188,12 @@ impl ApiError {
         }
     }
 
-    /// Whether the cause is the process or its store, and not the request or how much there is to do.
+    /// True if the cause is the process or its store, and not the request or the load.
     fn is_failure(&self) -> bool {
         matches!(self, ApiError::Internal | ApiError::Damaged { .. } | ApiError::StorageFailed | ApiError::ShuttingDown)
     }
 
-    /// What is wrong with the input, if that is what this error is about.
+    /// The list of errors in the input; none for an error that is not about the input.
     pub(crate) fn items(&self) -> Option<Cow<'_, [ValidationItem]>> {
         match self {
             ApiError::Invalid(items) => Some(Cow::Owned(items.iter().map(ValidationItem::cut).collect())),

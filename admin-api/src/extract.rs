@@ -1,4 +1,4 @@
-//! What handlers take from a request: the application, endpoint and message that its path names, its query, its body.
+//! Extractors for handlers: the application, endpoint and message that a path names, the query, the body.
 //!
 //! Each of them answers with our own error body when it fails. A path may name an application or endpoint by id or by
 //! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
@@ -62,7 +62,7 @@ impl FromRequestParts<ApiState> for InApp {
     }
 }
 
-/// The number of the application that the path names, for commands on what belongs to it.
+/// The number of the application that the path names, for commands on things that belong to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OfApp(pub(crate) AppId);
 
@@ -206,8 +206,9 @@ impl FromRequest<ApiState> for BatchBody {
     }
 }
 
-/// Reads a body whole. One that says it is too large is refused before a byte of it is read. A small body takes no room:
-/// the time of the whole request is limit enough, and a timer for each would cost the most common request of all.
+/// Reads a body whole. One that says it is too large is refused before a byte of it is read. A small body takes no
+/// room. The time of the whole request is limit enough for it: a timer for each would cost the most common request of
+/// all.
 async fn read_body(request: Request<Body>, state: &ApiState, limit_bytes: usize) -> Result<Bytes, ApiError> {
     if is_coded(request.headers()) {
         return Err(ApiError::UnsupportedCoding);
@@ -282,13 +283,13 @@ impl Whole {
     }
 }
 
-/// The body in memory of its own, if it is small: a part of the connection's buffer would keep all of it for as long as
-/// the message waits to be delivered, and the connection would need a new one for every request.
+/// The body in memory of its own, if it is small. A part of the connection's buffer would keep the whole buffer for as
+/// long as the message waits to be delivered. The connection would need a new buffer for every request.
 fn owned(body: Bytes) -> Bytes {
     if body.len() <= SMALL_BODY_BYTES_MAX { Bytes::copy_from_slice(&body) } else { body }
 }
 
-/// Whether the body has a content coding, of which we read none.
+/// True if the body has a content coding, of which we read none.
 fn is_coded(headers: &HeaderMap) -> bool {
     let codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.into_iter().any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))

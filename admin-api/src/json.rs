@@ -34,8 +34,8 @@ pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
 /// Reads a JSON object; values may borrow from it. An empty body reads as `{}`: clients send none when all is optional.
 ///
 /// # Errors
-/// 422 with the path of the field that does not fit. A list is refused: serde would take one for a struct, its items for
-/// the fields in the order of their declaration.
+/// 422 with the path of the field that does not fit. A list is refused: serde would take one for a struct, its items
+/// for the fields in the order of their declaration.
 pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let body = without_mark(body);
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
@@ -48,7 +48,7 @@ pub(crate) fn from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Api
 /// Reads any JSON, lists too.
 ///
 /// # Errors
-/// 422 with the path of what does not fit.
+/// 422 with the path of the value that does not fit.
 pub(crate) fn any_from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let body = without_mark(body);
     serde_json::from_slice(body).map_err(|first| {
@@ -65,8 +65,8 @@ pub(crate) fn any_from_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T,
     })
 }
 
-/// Reads a query string. A parameter that comes more than once counts as one list, its values joined by commas; so do
-/// `name[]` and `name[0]`, which are how some clients write a list.
+/// Reads a query string. A parameter that comes more than once counts as one list, its values joined by commas. So do
+/// `name[]` and `name[0]`: some clients write a list so.
 ///
 /// # Errors
 /// 422 with the name of the parameter that does not fit.
@@ -119,11 +119,11 @@ fn list_name(name: &str) -> Option<&str> {
 /// The items of a JSON list as text, at most `most` of them: reading stops there.
 pub(crate) struct Items<'a> {
     pub(crate) items: Vec<&'a RawValue>,
-    /// Whether there are more.
+    /// True if there are more.
     pub(crate) more: bool,
 }
 
-/// Reads a JSON list no further than `most` items: what lies behind is not even looked at.
+/// Reads a JSON list no further than `most` items; the text behind them is not even looked at.
 ///
 /// # Errors
 /// 422 when it is no list, or broken as far as it was read.

@@ -1,11 +1,11 @@
-//! The HTTP surface: Svix's API shape, and what Pinion adds to it in the same style.
+//! The HTTP surface: Svix's API shape, and Pinion's additions in the same style.
 //!
 //! ```text
 //! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ control
 //!                                                                             extract, json ┘   └ dto, paging, error ─▶ answer
 //! ```
-//! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the server's.
-//! Our own status codes appear in `error` only.
+//! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the
+//! server's. Our own status codes appear in `error` only.
 
 pub mod limits;
 pub mod state;

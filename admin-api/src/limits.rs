@@ -1,12 +1,12 @@
 //! Every bound of the HTTP surface in one file, so that the documentation can quote it.
 //!
-//! Deliberately split in two: what an operator may change is in [`ApiLimits`], what the stored formats and the clients
-//! rely on is a constant.
+//! Deliberately split in two: bounds that an operator may change are in [`ApiLimits`]; bounds that the stored formats
+//! and the clients rely on are constants.
 
 use control::Quotas;
 use std::time::Duration;
 
-/// Bounds that an operator may change. The defaults are what the documentation states.
+/// Bounds that an operator may change. The defaults are those that the documentation states.
 #[derive(Clone, Debug)]
 pub struct ApiLimits {
     /// Bytes of one request body, and so of one message with its payload.
@@ -25,9 +25,9 @@ pub struct ApiLimits {
     pub batch_items: usize,
     /// Requests answered at once, of which a key may have half; more get 503 with `Retry-After`.
     pub concurrent_requests: usize,
-    /// How long one request may take, its body included.
+    /// The time that one request may take, its body included.
     pub request_timeout: Duration,
-    /// How much of everything there may be.
+    /// The quotas.
     pub quotas: Quotas,
 }
 
@@ -54,11 +54,11 @@ pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request's path and query.
 pub const REQUEST_URI_BYTES_MAX: usize = 8 * 1024;
 
-/// How long a body may come as slowly as it likes.
+/// The time that a body may take beyond that of its bytes at [`ApiLimits::body_bytes_per_s`].
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 
 /// Bodies up to this many bytes are copied out of the connection's buffer, and take no room of
-/// [`ApiLimits::bodies_bytes`] or [`ApiLimits::answers_bytes`]: what bounds them is how many requests there are at once.
+/// [`ApiLimits::bodies_bytes`] or [`ApiLimits::answers_bytes`]: the number of requests at once bounds them.
 pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Items of a page when the caller does not say.

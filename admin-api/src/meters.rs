@@ -12,7 +12,7 @@ use model::metric;
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// What is counted of one route.
+/// The metrics of one route.
 struct Meters {
     method: &'static str,
     seconds: Histogram,

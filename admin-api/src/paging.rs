@@ -43,7 +43,8 @@ pub(crate) struct PageQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave, or an item's id: the page begins behind it. Led by `-`, the page ends before it.
+    /// The iterator that the page before gave, or an item's id: the page begins behind it. Led by `-`, the page ends
+    /// before it.
     iterator: Option<String>,
     /// Default: `ascending`; of endpoints `descending`.
     #[param(inline)]
@@ -75,8 +76,8 @@ impl PageQuery {
 pub(crate) struct AskedPage<K> {
     /// The page.
     pub(crate) page: Page<K>,
-    /// The iterator that was given, unless it goes back: an empty page gives it in turn, so that a caller can go on from
-    /// there when there is more one day.
+    /// The iterator that was given, unless it goes back. An empty page gives it in turn, so that a caller can go on
+    /// from there when there is more one day.
     given: Option<String>,
 }
 

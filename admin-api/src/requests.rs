@@ -1,4 +1,4 @@
-//! How many requests are answered at once, shared by the keys that they come with.
+//! The bound on requests that are answered at once, shared by the keys that they come with.
 //!
 //! - *Who owns the state:* the API's state, one for all requests with a key that is known. A request without one is
 //!   refused before it waits for anything, so it needs no place.

@@ -1,4 +1,4 @@
-//! What every handler holds: the engine, the root key's hash and the bounds.
+//! The state that every handler holds: the engine, the root key's hash and the bounds.
 //!
 //! The only file that calls the engine: handlers ask the state, or [`Control`].
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct ApiState(Arc<Parts>);
 
-/// What [`ApiState`] holds.
+/// The parts that [`ApiState`] holds.
 pub struct Parts {
     engine: Partition,
     /// Commands.

@@ -1,7 +1,7 @@
 //! The metric of how much of each quota the application uses that uses most.
 //!
-//! A metric with a label for each application would have too many series: this one shows the fullest application, and the
-//! route shows any.
+//! A metric with a label for each application would have too many series: this one shows the fullest application, and
+//! the route shows any.
 
 use crate::state::ApiState;
 use control::query::usage::NAMES;

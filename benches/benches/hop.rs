@@ -1,5 +1,6 @@
-//! The cost of a message to an endpoint: nanoseconds from its sending to its handling, by an actor on the same thread (one
-//! message at a time, and 32 in a row), and per offer through a shard's inbox to another thread and back, both asleep.
+//! The cost of a message to an endpoint: nanoseconds from its sending to its handling, by an actor on the same thread
+//! (one message at a time, and 32 in a row), and per offer through a shard's inbox to another thread and back, both
+//! asleep.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 

@@ -1,8 +1,8 @@
-//! The cost of everything but the network: events per second from ingest over the log, the router, a shard and a network that
-//! answers at once to the settlement in the store, with one endpoint and with ten, on sled and in memory.
+//! The cost of everything but the network: events per second from ingest over the log, the router, a shard and a
+//! network that answers at once to the settlement in the store, with one endpoint and with ten, on sled and in memory.
 //!
-//! Requests of 100 events of 1 KiB, eight at a time. Writer, router and shard are the engine's own, each on its thread, actors,
-//! plans and signatures included. HTTP is left out.
+//! Requests of 100 events of 1 KiB, eight at a time. Writer, router and shard are the engine's own, each on its thread,
+//! actors, plans and signatures included. HTTP is left out.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 

@@ -1,5 +1,5 @@
-//! The cost of a signature: time for one `webhook-signature` header, HMAC-SHA256 (`v1`) and ed25519 (`v1a`), over bodies of
-//! 1 KiB and 100 KiB. One attempt pays it once for each of its endpoint's secrets.
+//! The cost of a signature: time for one `webhook-signature` header, HMAC-SHA256 (`v1`) and ed25519 (`v1a`), over
+//! bodies of 1 KiB and 100 KiB. One attempt pays it once for each of its endpoint's secrets.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 

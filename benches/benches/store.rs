@@ -1,8 +1,8 @@
-//! The cost of making events durable: events per second through the writer, one request at a time, each of 1, 10, 100 or
-//! 1,000 events of 1 KiB, on sled (with its fdatasync, as in production) and on the model in memory.
+//! The cost of making events durable: events per second through the writer, one request at a time, each of 1, 10, 100
+//! or 1,000 events of 1 KiB, on sled (with its fdatasync, as in production) and on the model in memory.
 //!
-//! The difference between the two is the disk and sled; what is left is the writer and its wake-ups. Production is faster
-//! than the small batches here: requests that arrive while a commit is under way share the next one.
+//! The difference between the two is the disk and sled; what is left is the writer and its wake-ups. Production is
+//! faster than the small batches here: requests that arrive while a commit is under way share the next one.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 

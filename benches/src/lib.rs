@@ -1,5 +1,5 @@
-//! Sample rows and a cheap random source, which all benchmarks share. The benchmarks themselves are in `benches/`, one for
-//! each cost that Pinion claims.
+//! Sample rows and a cheap random source, which all benchmarks share. The benchmarks themselves are in `benches/`, one
+//! for each cost that Pinion claims.
 
 use bytes::Bytes;
 use model::{AppId, Application, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
@@ -9,7 +9,8 @@ use storage::writer::NewMessage;
 /// The one application of the benchmarks.
 pub const APP: AppId = AppId(1);
 
-/// True when this run only checks that everything still works (`cargo bench -p benches -- --test`): sizes are small then.
+/// True when this run only checks that everything still works (`cargo bench -p benches -- --test`): sizes are small
+/// then.
 #[must_use]
 pub fn is_trial() -> bool {
     std::env::args().any(|arg| arg == "--test")

@@ -1,14 +1,14 @@
 //! Everything that is wrong with an input, collected so that one answer names all of it.
 //!
-//! The rules on characters and lengths are those of the API's published shape. No I/O: a command finds out later whether
-//! a uid is taken.
+//! The rules on characters and lengths are those of the API's published shape. No I/O: a command finds out later
+//! whether a uid is taken.
 
 use crate::error::{Error, Wrong};
 use crate::limits;
 use model::id::IdKind;
 use std::collections::{BTreeMap, HashSet};
 
-/// Collects what is wrong.
+/// Collects the faults of an input.
 #[derive(Debug, Default)]
 pub struct Checks {
     items: Vec<Wrong>,
@@ -31,8 +31,8 @@ impl Checks {
         self.name_at(&[field], value, limits::NAME_MAX);
     }
 
-    /// A name that a path may call a thing of this kind by: a uid or an event id. One that begins as the ids of its kind do,
-    /// or looks like any id of ours, would be taken for that id, and `.` and `..` do not survive in a path.
+    /// A name that a path may call a thing of this kind by: a uid or an event id. A name that begins as the ids of its
+    /// kind do, or looks like any id of ours, would be taken for that id. `.` and `..` do not survive in a path.
     pub fn path_name_if_any(&mut self, field: &str, kind: IdKind, value: Option<&str>) {
         let Some(value) = value else { return };
         self.name(field, value);
@@ -86,8 +86,8 @@ impl Checks {
         }
     }
 
-    /// The number of entries, and whether it is right. Content is only looked at then: a list within a legal body may be
-    /// as long as the body.
+    /// The number of entries, and whether it is right. Content is only looked at then: a list within a legal body may
+    /// be as long as the body.
     pub fn count(&mut self, field: &str, count: usize, least: usize, most: usize) -> bool {
         let is_right = (least..=most).contains(&count);
         if !is_right {
@@ -154,22 +154,22 @@ pub fn either<T: PartialEq>(
     new.or(old)
 }
 
-/// Whether a path may give a new thing this name as its uid.
+/// True if a path may give a new thing this name as its uid.
 pub fn may_be_uid(kind: IdKind, text: &str) -> bool {
     is_name(text) && !means_another(kind, text)
 }
 
-/// Whether a path with this name would mean something else than the thing of this kind that is called so.
+/// True if a path with this name would mean something else than the thing of this kind with this name.
 fn means_another(kind: IdKind, text: &str) -> bool {
     matches!(text, "." | "..") || text.starts_with(kind.prefix()) || looks_like_id(text)
 }
 
-/// Whether only the characters of names occur: `^[a-zA-Z0-9\-_.]+$`.
+/// True if the text has only the characters of names: `^[a-zA-Z0-9\-_.]+$`.
 pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// Whether a text has the shape of an id, whatever the letters: a prefix of ours and as many characters.
+/// True if a text has the shape of an id, with any letters: a prefix of ours and as many characters.
 pub fn looks_like_id(text: &str) -> bool {
     IdKind::ALL.into_iter().any(|kind| kind.is_shape_of(text))
 }

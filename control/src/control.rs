@@ -36,7 +36,7 @@ impl Control {
         Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default() }))
     }
 
-    /// Does what `command` says, as far as the key of `by` reaches; durable when this returns `Ok`.
+    /// Carries out `command`, as far as the key of `by` reaches; durable when this returns `Ok`.
     ///
     /// # Errors
     /// As [`Error`] lists.
@@ -44,7 +44,7 @@ impl Control {
         self.submit_checked(by, command, Checks::default()).await
     }
 
-    /// As [`Control::submit`]; refuses with what was found wrong already, while the command was read, too.
+    /// As [`Control::submit`]; also refuses for the faults in `checks`, which were found while the command was read.
     ///
     /// # Errors
     /// As [`Error`] lists.
@@ -112,7 +112,7 @@ impl Control {
         &self.0.rules
     }
 
-    /// Opens what was sealed.
+    /// The seals, which open sealed values.
     #[must_use]
     pub fn seals(&self) -> &Seals {
         &self.0.seals
@@ -126,7 +126,7 @@ impl Control {
     /// The number of the application of an id or a uid.
     ///
     /// # Errors
-    /// Damage, and whatever the store reports.
+    /// Damage, and any error of the store.
     pub fn app_id(&self, text: &str) -> Result<Option<AppId>, Error> {
         let version = self.engine().applications_version();
         self.0.app_names.find(&**self.store(), version, text)
@@ -138,7 +138,7 @@ impl Control {
     }
 }
 
-/// Does what `command` says to a store that nobody else has open, in one durable write. For commands that seal nothing.
+/// Applies `command` to a store that nobody else has open, in one durable write. For commands that seal nothing.
 ///
 /// # Errors
 /// As [`Error`] lists.

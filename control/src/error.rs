@@ -40,7 +40,7 @@ pub enum Error {
     /// There is as much as there may be.
     #[error("there may be at most {most} {of}")]
     QuotaExceeded {
-        /// What there is too much of, as the metric names it.
+        /// The name of the quota, as the metric has it.
         quota: &'static str,
         /// The same for people.
         of: &'static str,
@@ -76,7 +76,7 @@ pub enum Error {
     /// A stored row does not decode; the rest works.
     #[error("a stored row of kind {kind} is damaged")]
     Damaged {
-        /// What kind of row.
+        /// The kind of row.
         kind: &'static str,
     },
     /// A flaw of Pinion or of the system; the log says more.

@@ -1,6 +1,7 @@
-//! What a text names: an application, endpoint or message, by its id or by the tenant's own name for it.
+//! Finds the application, endpoint or message that a text names, by its id or by the tenant's own name for it.
 //!
-//! A text that is an id is never taken for a name: else a tenant that may choose a name takes what is sent to another's id.
+//! A text that is an id is never taken for a name. Else a tenant could choose another's id as a name, and get the
+//! requests that are meant for the other.
 
 use crate::error::Error;
 use model::id::{IdKind, IdParts};
@@ -31,7 +32,7 @@ impl EndpointName {
     /// The endpoint.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or whatever the store reports.
+    /// [`Error::NotFound`], or any error of the store.
     pub fn find(&self, read: &(impl Read + ?Sized)) -> Result<Endpoint, Error> {
         find_endpoint(read, self.app, &self.text)?.ok_or(Error::NotFound("endpoint"))
     }
@@ -41,7 +42,7 @@ impl MessageName {
     /// The message, with its payload.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or whatever the store reports.
+    /// [`Error::NotFound`], or any error of the store.
     pub fn find(&self, read: &(impl Read + ?Sized)) -> Result<Event, Error> {
         find_event(read, self.app, &self.text)?.ok_or(Error::NotFound("message"))
     }

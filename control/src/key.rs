@@ -16,7 +16,7 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// What every key starts with.
+/// The beginning of every key.
 pub const KEY_PREFIX: &str = "pk_";
 /// Crockford's base 32, lower case.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -27,7 +27,7 @@ const BYTES_LEN: usize = RANDOM_LEN + 4;
 /// Characters of [`BYTES_LEN`] bytes at 5 bits each.
 const DIGITS_LEN: usize = (BYTES_LEN * 8).div_ceil(5);
 
-/// The SHA-256 of a key's text: what is stored, and what a caller's key is compared by.
+/// The SHA-256 of a key's text. It is stored in place of the key, and a caller's key is compared by it.
 #[derive(Clone, Copy)]
 pub struct KeyHash([u8; 32]);
 
@@ -50,7 +50,7 @@ impl KeyHash {
         self.0
     }
 
-    /// Whether both are of the same text, in a time that does not depend on where they differ.
+    /// True if both are of the same text. The time of the comparison does not depend on the place where they differ.
     #[must_use]
     pub fn matches(&self, other: &KeyHash) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -78,9 +78,9 @@ pub fn generate_key() -> Result<Zeroizing<String>, NoRandomness> {
     Ok(key_from_random(&random))
 }
 
-/// The key that a request with an `Idempotency-Key` makes, the same each time it is asked for: HMAC-SHA256 under a hash of
-/// the root key, which is not stored, of a random number and the request's key. A reader of the store
-/// knows both of these and is no nearer to the key.
+/// The key that a request with an `Idempotency-Key` makes, the same each time it is asked for. It is the HMAC-SHA256 of
+/// a random number and the request's key, under a hash of the root key, which is not stored. A reader of the store
+/// knows the number and the request's key, and is no nearer to the key.
 #[must_use]
 pub fn derived_key(root: &KeyHash, number: u64, idempotency_key: &str) -> Zeroizing<String> {
     const DOMAIN: &[u8] = b"pinion.api-key";
@@ -107,7 +107,7 @@ pub fn key_from_random(random: &[u8; RANDOM_LEN]) -> Zeroizing<String> {
     text
 }
 
-/// Whether a text is a key that [`generate_key`] could have made: prefix, length, letters and checksum.
+/// True if [`generate_key`] could have made this text: prefix, length, letters and checksum are right.
 #[must_use]
 pub fn is_key(text: &str) -> bool {
     let Some(digits) = text.strip_prefix(KEY_PREFIX).map(str::as_bytes) else { return false };

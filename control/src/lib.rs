@@ -1,5 +1,5 @@
-//! Every change of the store as a command and every look at it as a query, with the rules on both: what is checked, how
-//! much there may be, how far a key reaches. Knows nothing of HTTP.
+//! Every change of the store as a command and every look at it as a query, with the rules on both: checks, quotas and
+//! the scopes of keys. Knows nothing of HTTP.
 //!
 //! ```text
 //! HTTP, command line ─▶ Control::submit ─▶ scope ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new)

@@ -1,4 +1,4 @@
-//! Every bound on what callers may set and on how much there may be, in one file, so that the documentation can quote it.
+//! Every bound on callers' values and on the number of things, in one file, so that the documentation can quote it.
 //!
 //! An operator may change [`Quotas`]; stored formats and clients rely on the constants.
 
@@ -7,8 +7,8 @@ use engine::config::SecretKind;
 use engine::dispatch::Guard;
 use engine::retry::schedule;
 
-/// How much one application may have, and how many event types all may have together. What is beyond is refused; what was
-/// there before a quota was lowered stays.
+/// The most that one application may have, and the most event types of all together. A command beyond a quota is
+/// refused. Things that were there before a quota was lowered stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// Endpoints of one application.
@@ -29,16 +29,16 @@ impl Default for Quotas {
     }
 }
 
-/// What commands are judged by: the operator's bounds and defaults.
+/// The operator's bounds and defaults, by which commands are judged.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// How much of everything there may be.
+    /// The quotas.
     pub quotas: Quotas,
     /// Judges the URLs of endpoints.
     pub guard: Guard,
     /// The kind of secrets that are made.
     pub secret_kind: SecretKind,
-    /// How long an idempotency key is remembered, in milliseconds.
+    /// Milliseconds for which an idempotency key is remembered.
     pub idempotency_ms: u64,
     /// Idempotency keys of one application.
     pub idempotency_keys: u32,
@@ -99,9 +99,9 @@ pub const CA_PEM_BYTES_MAX: usize = 64 * 1024;
 pub const RATE_MAX: u32 = 1_000_000;
 /// Signing secrets that stay valid after rotations.
 pub const OLD_SECRETS_MAX: usize = 10;
-/// How long a replaced secret signs when the caller does not say.
+/// Seconds for which a replaced secret signs when the caller does not say.
 pub const GRACE_PERIOD_DEFAULT_S: u64 = 24 * 3_600;
-/// How long a replaced secret may go on to sign.
+/// Seconds for which a replaced secret may go on to sign, at most.
 pub const GRACE_PERIOD_MAX_S: u64 = 7 * 24 * 3_600;
 /// Attempts that a retry policy may ask for, and gaps that it may list.
 pub const ATTEMPTS_MAX: u16 = schedule::MAX_ATTEMPTS;

@@ -58,7 +58,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 }
 
 impl<T> From<Option<T>> for Patch<T> {
-    /// Of a whole thing, where absent and `null` are the same: what is not there stays as a new thing has it.
+    /// Of a whole thing, where absent and `null` are the same: such a field stays as a new thing has it.
     fn from(value: Option<T>) -> Patch<T> {
         value.map_or(Patch::Keep, Patch::Set)
     }

@@ -1,18 +1,18 @@
-//! How far the key of a caller reaches.
+//! The scope of a caller's key.
 
 use model::AppId;
 
-/// How far a caller's key reaches.
+/// The part of the API that a caller's key reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Everything.
     All,
-    /// One application and what belongs to it.
+    /// One application and the things that belong to it.
     Application(AppId),
 }
 
 impl Scope {
-    /// Whether it reaches an application.
+    /// True if it reaches an application.
     #[must_use]
     pub fn reaches(self, app: AppId) -> bool {
         match self {

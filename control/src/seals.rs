@@ -1,4 +1,4 @@
-//! Encryption of what an endpoint keeps secret: signing secrets, custom headers, user names and passwords of URLs.
+//! Encryption of an endpoint's secrets: signing secrets, custom headers, user names and passwords of URLs.
 //!
 //! A sealed text is bound to the number of its endpoint, which a new one gets in the transaction that stores it. So
 //! commands seal when they are applied, and a secret in the clear lives no longer than its command.
@@ -28,7 +28,7 @@ impl Seals {
     /// Encrypts for the disk.
     ///
     /// # Errors
-    /// [`Error::Internal`] for what is too long, without a key, and when the system gives no random bytes.
+    /// [`Error::Internal`] for a text that is too long, without a key, and when the system gives no random bytes.
     pub fn seal(&self, target: EndpointRef, purpose: SealPurpose, plain: &[u8]) -> Result<SealedBytes, Error> {
         self.key()?.seal(plain, context(target, purpose)).map_err(|error| {
             tracing::error!(%error, "a secret could not be sealed");
@@ -36,10 +36,10 @@ impl Seals {
         })
     }
 
-    /// Decrypts what lies on the disk.
+    /// Decrypts a sealed text from the disk.
     ///
     /// # Errors
-    /// [`Error::Internal`] for what was sealed elsewhere or with another key.
+    /// [`Error::Internal`] for a text that was sealed elsewhere or with another key.
     pub fn open(&self, target: EndpointRef, purpose: SealPurpose, sealed: &SealedBytes) -> Result<SecretBytes, Error> {
         self.key()?.open(sealed, context(target, purpose)).map_err(|error| {
             tracing::error!(%error, "a secret did not open");

@@ -1,7 +1,7 @@
 //! The clock of the shells: wall-clock milliseconds that never jump.
 //!
-//! Read once from the wall at the start and advanced by the monotonic clock from then on, so that a step of the system
-//! clock neither fires a day's retries at once nor stalls them. What is signed carries the wall's own time, see
+//! It is read once from the wall at the start, and the monotonic clock advances it from then on. So a step of the
+//! system clock neither fires a day's retries at once nor stalls them. Signed messages carry the wall's own time, see
 //! [`wall_now`]. No other file of the engine reads the wall clock.
 
 use model::UnixMs;

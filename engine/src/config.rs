@@ -30,19 +30,19 @@ pub struct EngineConfig {
     pub egress: Option<Egress>,
     /// For endpoints without a policy of their own.
     pub retry_policy: RetryPolicy,
-    /// What a 4xx without a meaning of its own leads to, for endpoints that do not say.
+    /// Effect of a 4xx without a meaning of its own, for endpoints that do not say.
     pub on_client_error: ClientErrorPolicy,
     /// Deadline of one attempt, from name resolution to the last byte of the answer; 100 to 120,000.
     pub attempt_timeout_ms: u32,
     /// Attempts at once to one endpoint that does not say; 1 to 512.
     pub max_in_flight_per_endpoint: u16,
-    /// Attempts at once on one shard; 1 to 65,536. One application may have half of them, and less while others have some:
-    /// see `fairness`.
+    /// Attempts at once on one shard; 1 to 65,536. One application may have half of them, and less while others have
+    /// some: see `fairness`.
     pub max_in_flight_per_shard: usize,
     /// Deliveries that wait in memory for one endpoint; the rest waits on disk; 1 to 65,536.
     pub mailbox_capacity: usize,
-    /// Bytes of payloads that wait in memory on one shard, over all its endpoints. Each endpoint may have its equal share
-    /// even when others have taken more, so all together may hold twice this, and one event each.
+    /// Bytes of payloads that wait in memory on one shard, over all its endpoints. Each endpoint may have its equal
+    /// share even when others have taken more, so all together may hold twice this, and one event each.
     pub queue_memory_bytes_per_shard: usize,
     /// Retries of one endpoint held in memory, nearest first; the rest waits on disk; 1 to 65,536.
     pub retries_in_memory: usize,
@@ -54,8 +54,8 @@ pub struct EngineConfig {
     pub response_kept_bytes: usize,
     /// Bytes of a response body read before the connection is dropped.
     pub response_read_bytes: usize,
-    /// Messages are refused while the disk has less room than this, so that deliveries can go on being settled; 0 switches
-    /// this off. More than what may wait for the writer and what one checkpoint writes.
+    /// Messages are refused while the disk has less room than this, so that deliveries can go on being settled; 0
+    /// switches this off. More than what may wait for the writer and what one checkpoint writes.
     pub disk_reserve_bytes: u64,
     /// Requests that wait for the writer; more are refused as busy.
     pub ingest_queue_capacity: usize,
@@ -63,15 +63,15 @@ pub struct EngineConfig {
     pub ingest_queue_bytes: usize,
     /// Events in one commit at most.
     pub commit_max_events: usize,
-    /// How long an `Idempotency-Key` is remembered.
+    /// Time in ms for which an `Idempotency-Key` is remembered.
     pub idempotency_ms: u64,
-    /// How many dead letters and idempotency keys an application may have.
+    /// Most dead letters and idempotency keys that an application may have.
     pub quotas: WriterQuotas,
-    /// What is kept of the past, and for how long.
+    /// Limits of the past that is kept.
     pub retention: Limits,
-    /// How often retention looks for what is past.
+    /// Interval in ms at which retention looks for rows past their limits.
     pub retention_period_ms: u64,
-    /// How long a stop waits for attempts in flight.
+    /// Time in ms that a stop waits for attempts in flight.
     pub drain_timeout_ms: u64,
 }
 

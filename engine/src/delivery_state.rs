@@ -1,8 +1,8 @@
-//! Where one delivery stands, told from what is stored: for the API, and for what is asked for by hand.
+//! The state of one delivery, told from what is stored: for the API, and for orders by hand.
 //!
-//! A delivery on the happy path has no row, so its state is told by where its endpoint stands. Up to there the endpoint
-//! has passed: what has neither a row nor an attempt was not for it, whatever its filter says today. The present filter
-//! says only what will become of what lies ahead. See docs/adr/0012-delivery-standing.md.
+//! A delivery on the happy path has no row, so the position of its endpoint tells its state. Up to there the endpoint
+//! has passed: an event with neither a row nor an attempt was not for it, whatever its filter says today. The present
+//! filter says only what will become of the events ahead. See docs/adr/0012-delivery-standing.md.
 //!
 //! [`decide`] is the decision, over [`Facts`]; [`Standings`] reads them.
 
@@ -29,11 +29,11 @@ pub enum DeliveryState {
     Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
-    /// The event was not for this endpoint when the endpoint came to it. A delivery that was given up without an attempt
-    /// stands like this too once its dead letter is removed: no row tells of it any more.
+    /// The event was not for this endpoint when the endpoint came to it. A delivery that was given up without an
+    /// attempt stands like this too once its dead letter is removed: no row tells of it any more.
     NotMatched,
-    /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have been
-    /// given up for that: what became of it is not known any more.
+    /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have
+    /// been given up for that: its outcome is not known any more.
     HistoryGone,
 }
 
@@ -69,10 +69,11 @@ pub struct Facts {
     pub expunged: Option<UnixMs>,
 }
 
-/// Tells where a delivery stands.
+/// Decides the state of a delivery.
 ///
-/// What waits shows as waiting, also when it was delivered before: it was asked for again. Else a success stays one,
-/// whatever a later resend came to. The filter of today decides about what lies ahead, and about nothing else.
+/// A delivery that waits shows as waiting, also when it was delivered before: it was asked for again. Else a success
+/// stays one, whatever a later resend came to. The filter of today decides about the events ahead, and about nothing
+/// else.
 #[must_use]
 pub fn decide(facts: Facts) -> DeliveryState {
     if let Some(row) = facts.pending {
@@ -115,7 +116,7 @@ fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
 #[derive(Clone, Debug)]
 pub struct Standings<'a> {
     endpoint: &'a Endpoint,
-    /// As it is now: for what lies ahead.
+    /// As it is now: for events ahead.
     filter: Filter,
     /// The same for events of any age: for replays.
     ever: Filter,
@@ -130,7 +131,7 @@ impl<'a> Standings<'a> {
     /// Whatever the store reports.
     pub fn read(read: &(impl Read + ?Sized), endpoint: &'a Endpoint) -> Result<Standings<'a>, StoreError> {
         let target = endpoint.target();
-        // In this order: whoever has no mark of its own now has settled all that had been routed before.
+        // In this order: an endpoint without a mark of its own now has settled all that had been routed before.
         let routed = delivery::routed(read, target.app)?;
         let cursor = delivery::cursor(read, target)?.unwrap_or(Cursor { upto: routed, holes: Vec::new() });
         Ok(Standings {
@@ -142,13 +143,13 @@ impl<'a> Standings<'a> {
         })
     }
 
-    /// Whether the endpoint's filter lets an event pass now, however old it is.
+    /// True if the endpoint's filter lets an event pass now, however old it is.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         self.ever.matches(event)
     }
 
-    /// Where the delivery of `event` stands.
+    /// The state of the delivery of `event`.
     ///
     /// # Errors
     /// Whatever the store reports.

@@ -1,4 +1,4 @@
-//! The eraser: has the store overwrite in its files what was expunged, soon after it was.
+//! The eraser: has the store overwrite expunged payloads in its files, soon after the expunge.
 //!
 //! - *What bounds it:* one erasure at a time, at most one each [`ERASE_EVERY`], however much is expunged meanwhile.
 //! - *When the process dies here:* a row says that there is something to erase; the next start finds it.
@@ -9,7 +9,7 @@ use storage::tables::erasure;
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{SharedStore, StoreError};
 
-/// How often the row is looked for: one read of a cached row.
+/// Interval at which the row is looked for: one read of a cached row.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The least time between two erasures: each writes as much as the log has had since the last one.

@@ -1,11 +1,11 @@
 //! Fair shares of what tenants share: attempt places, name lookups, connections, bytes of bodies.
 //!
-//! A tenant may hold as much as is free. So one tenant alone gets half of the capacity, `n` greedy tenants get
-//! `capacity / (n + 1)` each once what they hold turns over, and as much as each of them holds stays free for a tenant
-//! that comes later. Nothing that was granted is taken away: an attempt in flight cannot be called back. This is the
-//! dynamic threshold of shared-memory switches with a factor of 1 (Choudhury and Hahne, "Dynamic Queue Length
-//! Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998). Why not a fixed
-//! share or a queue with weights: docs/adr/0011-fair-shares.md.
+//! A tenant may hold as much as is free. So one tenant alone gets half of the capacity. `n` greedy tenants get
+//! `capacity / (n + 1)` each, once their holdings turn over. As much as each of them holds stays free for a tenant that
+//! comes later. Nothing that was granted is taken away: an attempt in flight cannot be called back. This is the dynamic
+//! threshold of shared-memory switches with a factor of 1 (Choudhury and Hahne, "Dynamic Queue Length Thresholds for
+//! Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998). The reasons against a fixed share
+//! and against a queue with weights are in docs/adr/0011-fair-shares.md.
 //!
 //! - *Owner of the state:* the owner of the resource, one [`Shares`] each.
 //! - *Bound:* one entry for each tenant that holds something.
@@ -55,8 +55,8 @@ impl<T> Default for Held<T> {
 }
 
 impl<T: Copy + Eq + Hash> Held<T> {
-    /// True when `tenant` may have `units` more of the `free` ones: it then holds no more than was free before. One unit may
-    /// be had as long as any is free, by a tenant that holds none.
+    /// True when `tenant` may have `units` more of the `free` ones: it then holds no more than was free before. One
+    /// unit may be had as long as any is free, by a tenant that holds none.
     #[must_use]
     pub fn may_take(&self, tenant: T, units: usize, free: usize) -> bool {
         units <= free && self.by(tenant) + units <= free.max(1)
@@ -117,7 +117,7 @@ impl<T: Copy + Eq + Hash> Shares<T> {
         Answer::Granted
     }
 
-    /// Gives back what was granted. More than `tenant` holds counts as all of it.
+    /// Gives back units that were granted. More than `tenant` holds counts as all of it.
     pub fn give_back(&mut self, tenant: T, units: usize) {
         self.held.remove(tenant, units);
     }

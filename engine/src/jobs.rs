@@ -1,16 +1,16 @@
-//! Jobs: recover, replay, redrive, purge. Chunk by chunk, each one change with the job's own progress, so that a restart
-//! goes on where the last chunk ended and nothing is done twice.
+//! Jobs: recover, replay, redrive, purge. Each chunk is one change, with the job's own progress. So a restart goes on
+//! where the last chunk ended and nothing is done twice.
 //!
-//! One runner, one chunk at a time, applications in turn and each application's jobs in turn: a job over a hundred million
-//! events delays neither ingest nor another job by more than a chunk, and neither do a thousand jobs of one application
-//! delay another's by more than one.
+//! One runner makes one chunk at a time. Applications take turns, and so do the jobs of each application. So a job over
+//! a hundred million events delays ingest, or another job, by no more than a chunk. A thousand jobs of one application
+//! delay another's job by no more than one chunk either.
 //!
 //! - *Who owns the state:* the runner owns [`Line`], a cache of the rows.
 //! - *What bounds it:* jobs that run, which the API bounds for each application.
 //! - *When the process dies here:* the line is read again at the start; each chunk was one commit.
 //!
 //! Every delivery that a job looks at is counted: as put in line, or as left as it is, with the reason
-//! ([`crate::orders`] decides). Deliberately no attempts: lanes take them from the line.
+//! ([`crate::orders`] decides). Jobs make no attempts: lanes take them from the line.
 
 use crate::clock::Clock;
 use crate::delivery_state::Standings;
@@ -34,7 +34,7 @@ const ROWS_PURGED: usize = 1_024;
 /// Payload bytes read for one chunk.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// How long the runner waits before it asks a busy writer again.
+/// Pause of the runner before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Numbers of rows looked at in one go when new jobs are looked for.
@@ -42,8 +42,8 @@ const LOOKS: usize = 256;
 
 /// Jobs that have more to do, in the order in which they get a chunk.
 ///
-/// Numbers are given out in the order of commits, so whatever is not in line yet has a higher number than all that was
-/// seen: after the start only new rows are read, however many jobs there have ever been.
+/// Numbers are given out in the order of commits, so a job that is not in line yet has a higher number than all that
+/// were seen: after the start only new rows are read, however many jobs there have ever been.
 #[derive(Debug, Default)]
 pub struct Line {
     turns: Turns<AppId, u32>,
@@ -52,10 +52,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// Takes in whatever jobs were created since the last look; the first look finds all.
+    /// Takes in the jobs that were created since the last look; the first look finds all.
     ///
     /// # Errors
-    /// Whatever the store reports, or a corrupt row; what was read so far is in line.
+    /// Whatever the store reports, or a corrupt row; the rows read so far are in line.
     pub fn look(&mut self, read: &(impl Read + ?Sized)) -> Result<(), StoreError> {
         loop {
             let rows = job::list(read, self.seen, LOOKS, Direction::Forward)?;
@@ -173,7 +173,7 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
     Ok(!finished)
 }
 
-/// Why what would be put in line now could not be sent: it would only become a dead letter.
+/// The reason why a delivery put in line now could not be sent: it would only become a dead letter.
 fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
     if endpoint.disabled.is_some() {
         return Some(SkipReason::EndpointDisabled);
@@ -194,7 +194,8 @@ fn note(row: &mut Job, seq: Seq, ruling: Result<(), SkipReason>) {
     }
 }
 
-/// A chunk of dead letters, ascending, up to the last there was when the job began. `want` names the rows that `each` reads.
+/// A chunk of dead letters, ascending, up to the last there was when the job began. `want` names the rows that `each`
+/// reads.
 fn dead_letters(
     txn: &mut Txn<'_>,
     row: &mut Job,
@@ -271,8 +272,8 @@ fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> 
     Ok(removed == 0 && letters.is_empty() && !more)
 }
 
-/// A chunk of a deleted application's rows. Done when there was none: what the commit of the deletion itself still wrote
-/// is found by the next chunk.
+/// A chunk of a deleted application's rows. Done when there was none: what the commit of the deletion itself still
+/// wrote is found by the next chunk.
 fn purge_application(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
     let removed = purge::application(txn, row.target.app, ROWS_PURGED)?;
     row.affected += removed as u64;

@@ -1,5 +1,5 @@
-//! From a committed event to a settled delivery. A process has a [`node`], and one [`partition`] or several; then come the
-//! stages, in the order in which a delivery meets them. Which may use which is in `tidy/src/rooms.rs`.
+//! From a committed event to a settled delivery. A process has a [`node`], and one [`partition`] or several; then come
+//! the stages, in the order in which a delivery meets them. Which may use which is in `tidy/src/rooms.rs`.
 
 pub mod config;
 

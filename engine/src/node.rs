@@ -1,5 +1,5 @@
-//! A node: the parts that a process has once, whatever the number of its partitions. These are the shard threads with their
-//! connections and name lookups, the clock, the master key, the guard of addresses, bounds and defaults.
+//! A node: the parts that a process has once, whatever the number of its partitions. These are the shard threads with
+//! their connections and name lookups, the clock, the master key, the guard of addresses, bounds and defaults.
 //!
 //! ```text
 //! Node ── shard thread 0 ── lanes of partition 0, 1, …      one pool of connections, one set of places
@@ -7,7 +7,7 @@
 //! Partition ── store ─ writer ─ router ─ its lanes on each shard thread; jobs, retention, erasing, room
 //! ```
 //! - *What bounds it:* [`PARTITIONS_MAX`].
-//! - *When a partition fails:* it alone ends. Whether the process goes on is its owner's choice.
+//! - *When a partition fails:* it alone ends. Its owner chooses if the process goes on.
 
 use crate::clock::Clock;
 use crate::config::{EngineConfig, InvalidConfig};
@@ -45,7 +45,7 @@ struct Inner {
     guard: Arc<Guard>,
     clock: Clock,
     shards: usize,
-    /// How far the clocks of retention are behind.
+    /// Lag of the retention clocks.
     retention_lag: Arc<Highest>,
     state: Mutex<State>,
 }
@@ -122,7 +122,8 @@ impl Node {
         self.inner.shards
     }
 
-    /// Ends the shard threads. Partitions are to be stopped first: one that still runs fails. A second call returns at once.
+    /// Ends the shard threads. Partitions are to be stopped first: one that still runs fails. A second call returns at
+    /// once.
     pub async fn stop(&self) {
         let threads = std::mem::take(&mut self.state().threads);
         threads.iter().for_each(ShardThread::end);

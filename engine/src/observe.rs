@@ -9,7 +9,7 @@ use std::time::Duration;
 use storage::SharedStore;
 use storage::writer::{IngestError, IngestOutcome};
 
-/// How often the store is measured.
+/// Interval at which the store is measured.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Measures the store now and then. Never ends.
@@ -44,7 +44,7 @@ pub(crate) async fn run(store: SharedStore) {
     }
 }
 
-/// How much room the disk has, if anything bounds it. Stores of one process are on one disk: the last look counts.
+/// Shows the room on the disk, if anything bounds it. Stores of one process are on one disk: the last look counts.
 pub(crate) fn room(free_bytes: Option<u64>) {
     if let Some(bytes) = free_bytes {
         metrics::gauge!(metric::DISK_FREE_BYTES).set(bytes as f64);

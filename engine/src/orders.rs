@@ -11,13 +11,13 @@
 //! | not matched when taken | sent | never for it | sent if it matches now | sent if it matches now |
 //! | history gone | sent | history gone | history gone | sent if it matches now |
 //!
-//! A resend names its message, so it is an order: the filter and the state do not matter. Recover is told by durable facts
-//! alone.
+//! A resend names its message, so it is an order: the filter and the state do not matter. Recover is told by durable
+//! facts alone.
 //!
-//! An order adds one attempt to those that are owed anyway. So a message that is queued is sent at once for its resend, and
-//! again in its turn, under the same id. Only when the ordered attempt is in flight as its turn comes is that one attempt
-//! enough for both. To skip the turn in every case, each endpoint would have to remember its carried-out orders ahead of its
-//! cursor; at-least-once delivery permits the repeat, and the receiver knows it by its id.
+//! An order adds one attempt to those that are owed anyway. So a message that is queued is sent at once for its resend,
+//! and again in its turn, under the same id. Only when the ordered attempt is in flight as its turn comes is that one
+//! attempt enough for both. To skip the turn in every case, each endpoint would have to remember its carried-out orders
+//! ahead of its cursor; at-least-once delivery permits the repeat, and the receiver knows it by its id.
 //!
 //! Pure.
 
@@ -29,16 +29,16 @@ use model::{JobKind, SkipReason};
 pub enum Order {
     /// This one message once more.
     Resend,
-    /// What was given up or cancelled.
+    /// Deliveries that were given up or cancelled.
     Recover,
-    /// What was never tried and matches now.
+    /// Deliveries that were never tried and match now.
     ReplayMissing,
     /// All that matches now.
     Replay,
 }
 
 impl Order {
-    /// What a job over a span of the log was asked to do; none for other jobs.
+    /// The order of a job over a span of the log; none for other jobs.
     #[must_use]
     pub fn of(kind: JobKind) -> Option<Order> {
         match kind {
@@ -52,7 +52,7 @@ impl Order {
         }
     }
 
-    /// Whether a delivery that stands so is put back in line; else the reason. `wanted` says whether the endpoint's
+    /// Tells if a delivery in this state is put back in line; else the reason. `wanted` is true when the endpoint's
     /// filter lets its event pass now, whatever its age.
     ///
     /// # Errors

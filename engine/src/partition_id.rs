@@ -1,6 +1,7 @@
 //! The number of a partition within its node.
 
-/// A partition's number: part of the names of its threads and of its lines in the log. Its node gives it to one at a time.
+/// A partition's number: part of the names of its threads and of its lines in the log. Its node gives it to one at a
+/// time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u16);
 

@@ -1,14 +1,14 @@
 //! Room on the disk: while there is too little, messages are refused before the disk refuses anything.
 //!
-//! A full disk stops the store for good, in the middle of whatever it was doing. So the last part of it is kept for what
-//! cannot be refused, the settling of deliveries and what removes rows. Deliberately no look for single requests: who looks when
-//! is `watch`, and what comes in between two looks is bounded by how fast the disk is.
+//! A full disk stops the store for good, in the middle of any work. So the last part of it is kept for work that cannot
+//! be refused: settling deliveries and removing rows. Deliberately no look for single requests: `watch` looks at
+//! intervals, and the speed of the disk bounds the messages that come in between two looks.
 
 use crate::observe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use storage::SharedStore;
 
-/// Whether messages are taken.
+/// Tells if messages are taken.
 #[derive(Debug)]
 pub(crate) struct Room {
     /// 0: always.
@@ -16,8 +16,8 @@ pub(crate) struct Room {
     full: AtomicBool,
 }
 
-/// Whether there is too little room, given whether there was. It takes an eighth more to end it than to begin it, or a
-/// disk that is emptied as fast as it is filled would be full and not full in turn.
+/// True if there is too little room, given whether there was. It takes an eighth more to end the lack than to begin it.
+/// Otherwise a disk that is emptied as fast as it is filled would be full and not full in turn.
 fn is_full(was_full: bool, free_bytes: u64, reserve_bytes: u64) -> bool {
     let least = if was_full { reserve_bytes.saturating_add(reserve_bytes / 8) } else { reserve_bytes };
     free_bytes < least
@@ -30,7 +30,7 @@ impl Room {
         Room { reserve_bytes, full: AtomicBool::new(false) }
     }
 
-    /// Whether there is too little.
+    /// True if there is too little.
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }

@@ -1,9 +1,9 @@
-//! How long a thread that everybody depends on did nothing else: the longest stall of each shard and of the writer.
+//! The longest stall of each shard and of the writer: the time that a thread everybody depends on did nothing else.
 //!
-//! A shard's stall is how much later than asked its thread came to a task that only sleeps; the writer's is how long one
-//! step took. The gauge shows the longest of the last minute, so that a scrape every 15 s misses none.
+//! A shard's stall is the delay with which its thread came to a task that only sleeps. The writer's is the time that
+//! one step took. The gauge shows the longest of the last minute, so that a scrape every 15 s misses none.
 //!
-//! Deliberately no remedy: what may run on these threads is bounded where it is made.
+//! There is no remedy here: work that may run on these threads is bounded where it is made.
 
 use crate::clock::Clock;
 use metrics::Gauge;
@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a shard's thread is looked at. Stalls shorter than this may be missed; they are no stalls.
+/// Interval at which a shard's thread is looked at. Stalls shorter than this may be missed; they are no stalls.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// How long a stall is shown.
+/// Time in ms for which a stall is shown.
 const SHOWN_MS: u64 = 60_000;
 
 /// Watches the thread that this runs on. Never ends.
@@ -51,8 +51,8 @@ impl Drop for Shown {
     }
 }
 
-/// The longest of what was noted within [`SHOWN_MS`]: a queue in which each entry is shorter than those before it, since
-/// one that is both older and shorter will never be the longest again.
+/// The longest stall noted within [`SHOWN_MS`]: a queue in which each entry is shorter than those before it. An entry
+/// that is both older and shorter will never be the longest again.
 #[derive(Debug, Default)]
 struct Longest(VecDeque<(UnixMs, Duration)>);
 

@@ -1,8 +1,8 @@
 //! Things of Pinion's own that an endpoint may wait for: places, lookups, connections, the writer.
 //!
-//! A lane and its shard note it when something is short, and a caller may ask them. A delivery for which nothing is short
-//! costs nothing more. The endpoint's own bounds (its window, its rate, its breaker) are not among them: its settings and its
-//! state show those.
+//! A lane and its shard note it when something is short, and a caller may ask them. A delivery for which nothing is
+//! short costs nothing more. The endpoint's own bounds (its window, its rate, its breaker) are not among them: its
+//! settings and its state show those.
 
 use crate::dispatch::Lack;
 use model::UnixMs;

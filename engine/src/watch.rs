@@ -1,8 +1,9 @@
-//! Looks at the disk between commits: whether there is room on it, and whether it failed where nobody waits for a commit.
+//! Looks at the disk between commits: whether there is room on it, and whether it failed where nobody waits for a
+//! commit.
 //!
-//! A read or a write in the background that fails poisons the store, which the writer would find out at its next commit;
-//! told here, the partition ends at once, however idle. What room means is decided by `room`, and what follows the end of a
-//! partition by whoever opened it.
+//! A read or a write in the background that fails poisons the store, which the writer would find out at its next
+//! commit. Told here, the partition ends at once, however idle. `room` decides what room means. The owner of the
+//! partition decides what follows its end.
 
 use crate::clock::Clock;
 use crate::room::Room;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use storage::SharedStore;
 use storage::writer::{Failure, WriterHandle};
 
-/// How often.
+/// Interval between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Looks until the store has failed; the writer's stalls are shown under `name`.
@@ -35,7 +36,7 @@ pub(crate) async fn run(name: String, room: Arc<Room>, store: SharedStore, write
     }
 }
 
-/// Starts no attempts any more once the partition has failed: what they showed would be written by nobody.
+/// Starts no attempts any more once the partition has failed: nobody would write their results.
 pub(crate) async fn stop_when_failed(writer: WriterHandle, inboxes: Vec<Arc<ShardInbox>>) {
     let failure = writer.failure().await;
     tracing::error!(%failure, "a partition ends");

@@ -10,7 +10,7 @@ use crate::time::UnixMs;
 pub struct ApiKeyRow {
     /// SHA-256 of the key's text, its identity. A key is random and long, so that a fast hash is enough.
     pub hash: [u8; 32],
-    /// For people, e.g. whose backend holds it.
+    /// For people, e.g. the name of the backend that holds it.
     pub name: String,
     /// The one application it may act for; none for every one.
     pub app: Option<AppId>,

@@ -1,4 +1,4 @@
-//! An attempt: one HTTP request for a delivery, and what it showed.
+//! An attempt: one HTTP request for a delivery, and its result.
 
 use crate::id::Seq;
 use crate::time::UnixMs;
@@ -12,7 +12,7 @@ pub enum Trigger {
     Manual,
 }
 
-/// What an attempt showed, coarse enough for a metric label.
+/// The result of an attempt, coarse enough for a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutcomeClass {
     /// 2xx.
@@ -145,7 +145,7 @@ pub struct AttemptRecord {
     pub attempt: u16,
     /// Why it was made.
     pub trigger: Trigger,
-    /// What it showed.
+    /// Its result.
     pub outcome: OutcomeClass,
     /// The HTTP status; 0 when there was none.
     pub status: u16,
@@ -153,7 +153,7 @@ pub struct AttemptRecord {
     pub response: Vec<u8>,
     /// When the next attempt is due, if one is.
     pub next_attempt_at: Option<UnixMs>,
-    /// What was wrong with an answer whose status counts.
+    /// The fault of an answer whose status counts.
     pub note: Option<AnswerNote>,
     /// Which of the endpoint's URLs was called, from 0: see `storage::tables::endpoint_url`.
     pub url_number: u32,

@@ -8,7 +8,7 @@ use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth};
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
 
-/// How far an endpoint has come in its application's log.
+/// The progress of an endpoint in its application's log.
 ///
 /// Everything at or below `upto` is settled or has a row of its own, except the `holes`: deliveries overtaken by later
 /// ones. There are never more holes than attempts in flight at once.
@@ -27,7 +27,7 @@ pub struct Pending {
     pub attempts: u16,
     /// When the next one is due.
     pub due: UnixMs,
-    /// What the last attempt showed, if there was one.
+    /// The result of the last attempt, if there was one.
     pub last_outcome: Option<OutcomeClass>,
     /// Why the next attempt will be made.
     pub trigger: Trigger,
@@ -42,7 +42,7 @@ pub struct DeadLetter {
     pub attempts: u16,
     /// Why.
     pub reason: DeadLetterReason,
-    /// What the last attempt showed, if there was one.
+    /// The result of the last attempt, if there was one.
     pub last_outcome: Option<OutcomeClass>,
     /// The last HTTP status; 0 when there was none.
     pub last_status: u16,
@@ -98,8 +98,8 @@ pub struct Gap {
     pub last: Option<Seq>,
     /// Why.
     pub reason: DisabledReason,
-    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None where it was
-    /// too long to be kept.
+    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None where it
+    /// was too long to be kept.
     pub wanted: Option<Wanted>,
 }
 
@@ -120,8 +120,8 @@ impl Wanted {
     }
 }
 
-/// What an endpoint did not get because retention removed events before their turn came: one row, however many there
-/// were. Which of them matched is not known any more, so it counts positions: at most so many deliveries.
+/// Events that an endpoint did not get because retention removed them before their turn came. One row, however many
+/// there were. It is no longer known which of them matched, so it counts positions: at most so many deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired {
     /// The first position skipped.
@@ -144,8 +144,8 @@ impl Expired {
         Expired { first, last, positions, since: at, at }
     }
 
-    /// Both together; `later` is a stretch found later. After a crash it may overlap what was noted before: what was
-    /// counted then is not counted again.
+    /// Both together; `later` is a stretch found later. After a crash it may overlap the earlier note: positions
+    /// counted then are not counted again.
     #[must_use]
     pub fn and(self, later: Expired) -> Expired {
         let before = self.first.0.saturating_sub(later.first.0).min(later.positions);
@@ -160,7 +160,7 @@ impl Expired {
     }
 }
 
-/// What became of one delivery after an attempt (or without one).
+/// The fate of one delivery after an attempt (or without one).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Delivered.
@@ -169,8 +169,8 @@ pub enum Verdict {
     Retry(Pending),
     /// Given up.
     DeadLetter(DeadLetter),
-    /// There was no delivery where one was looked for: at most its entry in the due index goes. A row that says otherwise
-    /// stands.
+    /// There was no delivery where one was looked for: at most its entry in the due index goes. A row that says
+    /// otherwise stands.
     Cancelled,
 }
 
@@ -185,20 +185,20 @@ pub struct Settled {
     pub was_due: Option<UnixMs>,
     /// The attempt, if one was made.
     pub record: Option<AttemptRecord>,
-    /// What became of it.
+    /// The fate of the delivery.
     pub verdict: Verdict,
 }
 
 /// Everything that one endpoint settled since its last report: one write, or none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// Whose and which endpoint.
+    /// The endpoint, with its application.
     pub target: EndpointRef,
-    /// Where it stands after these.
+    /// The endpoint's place in the log after these.
     pub cursor: Cursor,
     /// The moves.
     pub settled: Vec<Settled>,
-    /// What the cursor passed untried because the log begins behind it.
+    /// Positions that the cursor passed untried because the log begins behind it.
     pub expired: Option<Expired>,
     /// Its failure memory, when that changed.
     pub health: Option<EndpointHealth>,

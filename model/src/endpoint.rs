@@ -5,7 +5,7 @@ use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::time::UnixMs;
 
-/// A URL of an application with everything that decides what is sent to it and how.
+/// A URL of an application, with all settings of the sending to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its number.
@@ -16,8 +16,8 @@ pub struct Endpoint {
     pub salt: u64,
     /// The tenant's own name for it, unique within the application.
     pub uid: Option<String>,
-    /// `http` or `https`, with a host; checked when it was set. User name and password are masked in it; a row from before
-    /// they were sealed has them in the clear.
+    /// `http` or `https`, with a host; checked when it was set. User name and password are masked in it; a row from
+    /// before they were sealed has them in the clear.
     pub url: String,
     /// For people.
     pub description: String,
@@ -31,9 +31,9 @@ pub struct Endpoint {
     pub max_in_flight: Option<u16>,
     /// Deadline of one attempt; none means the configured default.
     pub timeout_ms: Option<u32>,
-    /// How failures are retried; none means the configured default.
+    /// The policy for retries of failures; none means the configured default.
     pub retry_policy: Option<RetryPolicy>,
-    /// What a 4xx other than 408, 410, 425, 429 means; none means the configured default.
+    /// The policy for a 4xx other than 408, 410, 425, 429; none means the configured default.
     pub on_client_error: Option<ClientErrorPolicy>,
     /// Why nothing is sent to it, if nothing is.
     pub disabled: Option<Disabled>,
@@ -58,7 +58,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// One that gets every event at no address yet, with no settings of its own: what others are made from.
+    /// One that gets every event at no address yet, with no settings of its own: the base that others are made from.
     #[must_use]
     pub fn plain(target: EndpointRef, created_at: UnixMs) -> Endpoint {
         Endpoint {
@@ -115,11 +115,11 @@ pub struct EndpointSecret {
 pub struct Disabled {
     /// Since when.
     pub at: UnixMs,
-    /// Who or what disabled it.
+    /// The cause of the disabling.
     pub reason: DisabledReason,
 }
 
-/// Who or what disabled an endpoint.
+/// The cause for which an endpoint was disabled: a person or a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisabledReason {
     /// Through the API.
@@ -142,7 +142,7 @@ impl DisabledReason {
     }
 }
 
-/// What is remembered of an endpoint's failures, so that a restart does not start over.
+/// The memory of an endpoint's failures, so that a restart does not start over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointHealth {
     /// The first failure since the last success.
@@ -151,7 +151,7 @@ pub struct EndpointHealth {
     pub failing_seen_at: Option<UnixMs>,
     /// Until when its breaker rejects; none when it is closed.
     pub breaker_open_until: Option<UnixMs>,
-    /// How often the breaker opened since it was last closed: the exponent of its hold.
+    /// The number of times that the breaker opened since it was last closed: the exponent of its hold.
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,

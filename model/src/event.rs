@@ -1,4 +1,4 @@
-//! An event: what a tenant pushed, with its place in the log. The API calls it a message.
+//! An event that a tenant pushed, with its place in the log. The API calls it a message.
 
 use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq, message_id};
 use crate::time::UnixMs;
@@ -19,9 +19,9 @@ pub struct EventMore {
 /// One accepted event. Cheap to clone: text and payload are shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whose it is.
+    /// The application that it belongs to.
     pub app: AppId,
-    /// Where it is in that application's log.
+    /// Its position in that application's log.
     pub seq: Seq,
     /// When it was taken.
     pub accepted_at: UnixMs,
@@ -52,7 +52,7 @@ impl Event {
         IdParts { at: self.accepted_at, number: self.app.0, low: self.seq.0 }.append_text(IdKind::Message, out);
     }
 
-    /// Whether the payload was removed, on request or at its time. Such an event is never sent.
+    /// True if the payload was removed, on request or at its time. Such an event is never sent.
     #[must_use]
     pub fn is_expunged(&self) -> bool {
         self.payload.is_empty()

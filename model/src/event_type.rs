@@ -9,7 +9,7 @@ pub struct EventType {
     pub name: String,
     /// For people.
     pub description: String,
-    /// Hidden from lists unless asked for; what `DELETE` sets.
+    /// Hidden from lists unless asked for; `DELETE` sets it.
     pub archived: bool,
     /// Shown as on its way out.
     pub deprecated: bool,

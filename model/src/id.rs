@@ -2,7 +2,7 @@
 //!
 //! Inside, an application and an endpoint are 32-bit numbers given out once and never reused, and an event is a
 //! sequence number within its application. Outside, every identity is a prefix and 26 characters that carry 16 bytes:
-//! 48 bits of milliseconds, then what is needed to find the row without an index. Text ids sort by time.
+//! 48 bits of milliseconds, then the parts that are needed to find the row without an index. Text ids sort by time.
 //!
 //! Deliberately not random throughout: a message id *is* its position, so a lookup costs one read. The time part makes
 //! an id of a previous data directory never collide with one of this.
@@ -27,10 +27,10 @@ pub struct AppId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub u32);
 
-/// An endpoint with its application: what every row about an endpoint is keyed by.
+/// An endpoint with its application: the key of every row about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointRef {
-    /// Whose.
+    /// The application that the endpoint belongs to.
     pub app: AppId,
     /// Which.
     pub endpoint: EndpointId,
@@ -77,7 +77,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// What an id names: decides the prefix of its text.
+/// The kind of thing that an id names: decides the prefix of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
     /// `app_`: time of creation, number, salt.
@@ -96,7 +96,7 @@ impl IdKind {
     /// Every kind.
     pub const ALL: [IdKind; 5] = [IdKind::Application, IdKind::Endpoint, IdKind::Message, IdKind::Attempt, IdKind::Job];
 
-    /// Whether a text has the prefix and the length of this kind's ids: more than what [`IdParts::from_text`] reads.
+    /// True if a text has the prefix and the length of this kind's ids: more texts than [`IdParts::from_text`] reads.
     #[must_use]
     pub fn is_shape_of(self, text: &str) -> bool {
         let digits = text.strip_prefix(self.prefix());
@@ -116,7 +116,7 @@ impl IdKind {
     }
 }
 
-/// The 16 bytes of a text id, taken apart: what each part means depends on the kind, see [`IdKind`].
+/// The 16 bytes of a text id, taken apart: the meaning of each part depends on the kind, see [`IdKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdParts {
     /// Milliseconds since the Unix epoch, below 2^48.

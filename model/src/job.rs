@@ -8,15 +8,15 @@ use crate::time::UnixMs;
 pub struct Job {
     /// Its number, given out in order, never reused.
     pub number: u32,
-    /// For whose endpoint; endpoint 0 when it is about the whole application.
+    /// The endpoint that it is for; endpoint 0 when it is about the whole application.
     pub target: EndpointRef,
-    /// What it does.
+    /// The work of the job.
     pub kind: JobKind,
-    /// How it stands.
+    /// The state of the job.
     pub status: JobStatus,
     /// The last position looked at.
     pub position: Seq,
-    /// Where it ends: the last position it looks at.
+    /// The end of the job: the last position that it looks at.
     pub last: Seq,
     /// Deliveries put back in line (or removed) so far.
     pub affected: u64,
@@ -94,7 +94,7 @@ impl SkipReason {
     ];
 }
 
-/// How many deliveries a job left as they are, by [`SkipReason`].
+/// Numbers of deliveries that a job left as they are, by [`SkipReason`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skipped([u64; SkipReason::ALL.len()]);
 
@@ -110,25 +110,26 @@ impl Skipped {
         *count = count.saturating_add(number);
     }
 
-    /// How many for this reason.
+    /// The number for this reason.
     #[must_use]
     pub fn of(&self, reason: SkipReason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// How many in all.
+    /// The number in all.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().copied().fold(0, u64::saturating_add)
     }
 }
 
-/// What a job does.
+/// The work that a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
-    /// Sends again what was accepted in a span of time and given up or cancelled.
+    /// Sends again the events that were accepted in a span of time and given up or cancelled.
     Recover(Span),
-    /// Sends what was accepted in a span of time and never tried: before the endpoint existed, or while it was disabled.
+    /// Sends the events that were accepted in a span of time and never tried: before the endpoint existed, or while it
+    /// was disabled.
     ReplayMissing(Span),
     /// Sends again all that was accepted in a span of time and matches, delivered or not.
     Replay(Span),
@@ -142,7 +143,7 @@ pub enum JobKind {
     PurgeApplication,
 }
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// Has more to do.

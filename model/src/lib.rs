@@ -1,7 +1,7 @@
 //! The words of Pinion, one file each, in the order a message meets them.
 //!
-//! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: what is decided with
-//! these words is decided in `engine`, what is kept of them is kept by `storage`.
+//! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: `engine`
+//! decides with these words, and `storage` keeps them.
 
 pub mod id;
 pub mod time;

@@ -1,6 +1,7 @@
 //! The names of all metrics, in one place; docs/METRICS.md explains each.
 //!
-//! Base units only (`_seconds`, `_bytes`, `_total`), and no label that a tenant can grow: never an endpoint or message id.
+//! Base units only (`_seconds`, `_bytes`, `_total`), and no label that a tenant can grow: never an endpoint or message
+//! id.
 
 /// Counter: messages accepted.
 pub const INGEST_ACCEPTED: &str = "pinion_ingest_accepted_total";
@@ -12,7 +13,7 @@ pub const COMMIT_SECONDS: &str = "pinion_commit_duration_seconds";
 pub const FDATASYNC_SECONDS: &str = "pinion_fdatasync_duration_seconds";
 /// Histogram: one checkpoint of the redo log.
 pub const CHECKPOINT_SECONDS: &str = "pinion_checkpoint_duration_seconds";
-/// Histogram: what a commit waited for a checkpoint.
+/// Histogram: the time that a commit waited for a checkpoint.
 pub const CHECKPOINT_WAIT_SECONDS: &str = "pinion_checkpoint_wait_seconds";
 /// Counter: reads that met a damaged part of the log and passed it over.
 pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
@@ -58,7 +59,7 @@ pub const RETRIES: &str = "pinion_retries_scheduled_total";
 pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
 /// Counter: dead letters that made room for newer ones of an application at its quota.
 pub const DEAD_LETTERS_DISPLACED: &str = "pinion_dead_letters_displaced_total";
-/// Counter, label `reason`: endpoints disabled by what they answered.
+/// Counter, label `reason`: endpoints disabled by their answers.
 pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 /// Gauge: bytes of payloads queued in memory.
 pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
@@ -66,7 +67,7 @@ pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
 pub const STORE_BYTES: &str = "pinion_store_size_bytes";
 /// Gauge: room that the store may grow by.
 pub const DISK_FREE_BYTES: &str = "pinion_disk_free_bytes";
-/// Counter, label `kind`: what retention removed.
+/// Counter, label `kind`: rows that retention removed.
 pub const RETENTION_REMOVED: &str = "pinion_retention_removed_total";
 /// Counter, label `kind`: bytes that retention removed.
 pub const RETENTION_REMOVED_BYTES: &str = "pinion_retention_removed_bytes_total";
@@ -104,7 +105,7 @@ pub const CONNECTIONS_CLOSED: &str = "pinion_http_connections_closed_total";
 pub const TLS_RELOADS: &str = "pinion_tls_reloads_total";
 /// Gauge: when the API listener's certificate ends, in Unix time.
 pub const TLS_CERTIFICATE_END: &str = "pinion_tls_certificate_end_timestamp_seconds";
-/// Gauge, label `setting`: a configured time, to draw a bound beside what it bounds.
+/// Gauge, label `setting`: a configured time, to draw a bound beside the quantity it bounds.
 pub const SETTING_SECONDS: &str = "pinion_setting_seconds";
 /// Gauge, label `setting`: a configured size.
 pub const SETTING_BYTES: &str = "pinion_setting_bytes";

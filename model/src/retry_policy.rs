@@ -1,4 +1,4 @@
-//! How failures of an endpoint are retried: plain settings.
+//! Retries of an endpoint's failures: plain settings.
 //!
 //! Deliberately no arithmetic: delays are computed in `engine::retry::schedule`.
 
@@ -11,7 +11,7 @@ pub struct RetryPolicy {
     pub max_attempts: u16,
     /// No computed gap is longer.
     pub max_delay_ms: u64,
-    /// How gaps are spread.
+    /// The spread of gaps.
     pub jitter: Jitter,
 }
 
@@ -30,7 +30,7 @@ pub enum Spacing {
     },
     /// `step_ms * n`.
     Linear {
-        /// What each gap grows by.
+        /// The growth of each gap.
         step_ms: u64,
     },
     /// Always the same.
@@ -40,7 +40,7 @@ pub enum Spacing {
     },
 }
 
-/// How a gap `d` is spread so that failures of one moment do not come back in one moment.
+/// The spread of a gap `d`, so that failures of one moment do not come back in one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
     /// Exactly `d`.
@@ -53,7 +53,7 @@ pub enum Jitter {
     Full,
 }
 
-/// What a 4xx that has no meaning of its own leads to.
+/// The consequence of a 4xx that has no meaning of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientErrorPolicy {
     /// Retried like any failure.

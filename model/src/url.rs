@@ -1,8 +1,8 @@
-//! URLs as they may be shown and kept. Deliberately no parser: only what hides credentials.
+//! URLs as they may be shown and kept. Deliberately no parser: only the part that hides credentials.
 
 /// A URL with its user info masked, as it may be kept and shown: `https://user:pass@host/` becomes `https://***@host/`.
 ///
-/// User info is what stands between `//` and the last `@` of the authority (RFC 3986, section 3.2.1).
+/// User info is the text between `//` and the last `@` of the authority (RFC 3986, section 3.2.1).
 #[must_use]
 pub fn mask_user_info(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("//") else { return url.to_owned() };

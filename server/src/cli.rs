@@ -120,8 +120,8 @@ pub(crate) enum KeyAction {
     },
 }
 
-/// The command line with each setting's default in its help: settings have none of their own, so that a file can come
-/// between them and the defaults.
+/// The command line with each setting's default in its help. Settings have no defaults of their own, so that a file can
+/// come between them and the defaults.
 pub(crate) fn command() -> clap::Command {
     let defaults = config::defaults();
     Cli::command().mut_subcommand("serve", |serve| {

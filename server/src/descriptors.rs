@@ -1,8 +1,8 @@
-//! File descriptors as a budget: what the system allows, divided before anything is opened.
+//! File descriptors as a budget: the system's limit, divided before anything is opened.
 //!
-//! The store comes first, as a checkpoint that finds no descriptor would end the process. Then come the listeners and the
-//! connections to receivers. The bounds of these fit into what is left, so nobody can take what is the store's. A bound
-//! that the operator set is never changed: when it does not fit, the start is refused with the numbers.
+//! The store comes first, as a checkpoint that finds no descriptor would end the process. Then come the listeners and
+//! the connections to receivers. The bounds of these fit into the rest, so nobody can take the store's descriptors. A
+//! bound that the operator set is never changed: when it does not fit, the start is refused with the numbers.
 //!
 //! Pure, but for [`fit`], which puts the result into the configuration.
 
@@ -63,7 +63,7 @@ pub(crate) struct Divided {
     pub(crate) in_flight_per_shard: usize,
 }
 
-/// The limit of open files is too low for what was set, or for the least that works.
+/// The limit of open files is too low for the bounds that were set, or for the least that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit}, and {needed} are needed: {store} for the store, {own} for the process, \
@@ -84,7 +84,7 @@ pub(crate) struct DoesNotFit {
 /// Divides `limit` descriptors.
 ///
 /// # Errors
-/// When what was set, or the floors, do not fit.
+/// When the bounds that were set, or the floors, do not fit.
 pub(crate) fn divide(limit: usize, wanted: &Wanted) -> Result<Divided, DoesNotFit> {
     let store = STORE_FIXED + STORE_VALUE_FILES + 2 * (wanted.store_log_bytes / VALUE_FILE_BYTES + 1);
     let own = OWN_FIXED + OWN_PER_SHARD * wanted.shards + MARGIN;

@@ -152,7 +152,8 @@ pub(crate) fn root_key_hash(loaded: &Loaded, environment: Environment<'_>) -> Re
     Ok(KeyHash::of(&found.text))
 }
 
-/// The master key. It is generated only for a data directory that never had one: `check` is what the store remembers.
+/// The master key. It is generated only for a data directory that never had one. `check` is the store's memory of its
+/// key.
 ///
 /// # Errors
 /// See [`KeyError`]; [`KeyError::MasterKeyMismatch`] when it is not the key of `check`.

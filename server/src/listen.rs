@@ -1,10 +1,16 @@
 //! An HTTP listener: accepts connections within bounds and answers requests by a service, until told to stop.
 //!
-//! HTTP/1.1 with keep-alive and HTTP/2 on one port, in plain text or, with a certificate, over TLS only. What is bounded:
-//! connections at once (when there are more, the idle ones of the address that has most make room; a handshake is idle),
-//! the handshake in time, the request head in bytes and in time, the time without a request, the
-//! request target, concurrent HTTP/2 streams, how long a peer may leave an answer unread, what is read of a body after the answer, and
-//! how long a stop waits. Not bounded here: request bodies and handlers, which are the service's.
+//! HTTP/1.1 with keep-alive and HTTP/2 on one port, in plain text or, with a certificate, over TLS only. Bounds:
+//!
+//! - connections at once: when there are more, the idle ones of the address that has most make room. A connection in
+//!   its handshake is idle;
+//! - the time of the handshake;
+//! - the bytes and the time of the request head, and the time without a request;
+//! - the request target, and concurrent HTTP/2 streams;
+//! - the time that a peer may leave an answer unread, and the rest of a body that is read after the answer;
+//! - the time that a stop waits.
+//!
+//! Not bounded here: request bodies and handlers, which are the service's.
 
 mod admission;
 mod connection;
@@ -53,7 +59,7 @@ const MAX_STREAMS: u32 = 256;
 /// An HTTP/2 connection is asked for a sign of life this often, and closed when none comes for as long again.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How long accepting pauses after the system refused a connection, e.g. for want of descriptors.
+/// Pause of accepting after the system refused a connection, e.g. for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound address whose connections are not accepted yet.
@@ -125,7 +131,7 @@ impl Listener {
 
     /// Answers by `handler` until `stop` resolves; then lets requests in flight finish, for `drain` at most.
     ///
-    /// Returns whether all of them did.
+    /// Returns true if all of them did.
     pub(crate) async fn serve<S>(self, handler: S, stop: impl Future<Output = ()>, drain: Duration) -> bool
     where
         TowerToHyperService<S>: Handler,

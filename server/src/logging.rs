@@ -12,14 +12,14 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 /// Reads `--log-level`: a level, `target=level` directives, or both with commas between.
 ///
-/// Returns `None` for what is neither. A bare word would count as a target otherwise, and a typing error silence all.
+/// Returns `None` for any other text. A bare word would count as a target otherwise, and a typing error silence all.
 pub(crate) fn filter(text: &str) -> Option<Targets> {
     let known = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
     let filter = text.split(',').all(known).then(|| text.parse::<Targets>().ok()).flatten()?;
     Some(if filter.default_level().is_some() { filter } else { filter.with_default(LevelFilter::INFO) })
 }
 
-/// Starts logging. `level` was checked with the configuration; what does not read counts as `info`.
+/// Starts logging. `level` was checked with the configuration; a text that does not read counts as `info`.
 ///
 /// # Errors
 /// When logging was started before.

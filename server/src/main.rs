@@ -39,7 +39,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The command line or the configuration was refused; what clap uses too.
+/// The command line or the configuration was refused; clap uses the same code.
 const EXIT_USAGE: u8 = 2;
 
 /// Endpoints that fail are part of the demonstration: no news.
@@ -140,11 +140,11 @@ fn repair(arguments: RepairArgs, matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Prints what was asked for.
+/// Prints the answer of a command.
 fn show(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has seen enough.
+        // The reader of the output has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

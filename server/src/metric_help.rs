@@ -94,7 +94,7 @@ const HISTOGRAMS_WITHOUT_LABELS: [&str; 5] = [
     metric::COMMIT_EVENTS,
 ];
 
-/// Gives every metric its help text, and exports what is configured. The recorder must be in place.
+/// Gives every metric its help text, and exports the configuration. The recorder must be in place.
 pub(crate) fn describe(loaded: &Loaded) {
     for (kind, name, help) in HELP {
         match kind {

@@ -1,6 +1,6 @@
 //! The listener for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for a supervisor.
 //!
-//! It is a listener of its own, so that it needs no key, is not exposed with the API, and answers when the API's
+//! It is a listener of its own, so that it needs no key and is not exposed with the API. It also answers when the API's
 //! connections are used up.
 
 use crate::config::HttpBounds;
@@ -19,13 +19,13 @@ use std::time::Duration;
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
 
-/// For what the disk takes: an fdatasync of a fast one is well below a millisecond.
+/// For times of the disk: an fdatasync of a fast one is well below a millisecond.
 const DISK_SECONDS_BUCKETS: [f64; 18] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     30.0,
 ];
 
-/// For what waits for receivers and their retries: up to a day.
+/// For times that depend on receivers and their retries: up to a day.
 const DELIVERY_SECONDS_BUCKETS: [f64; 20] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0,
     36_000.0, 64_800.0, 86_400.0,
@@ -38,7 +38,7 @@ const BYTES_BUCKETS: [f64; 9] =
 /// For every other histogram: counts of something, such as events in a commit.
 const COUNT_BUCKETS: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
 
-/// How often histograms are folded, so that samples nobody scrapes do not pile up.
+/// Time between two foldings of histograms, so that samples nobody scrapes do not pile up.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// A scraper needs one connection; this leaves room for a few and for probes.
@@ -60,10 +60,10 @@ pub(crate) enum RecorderError {
     Taken,
 }
 
-/// Answers whether the process takes events.
+/// Tells if the process takes events.
 pub(crate) type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Starts recording; what is counted before is lost.
+/// Starts recording; counts from before are lost.
 ///
 /// # Errors
 /// When metrics are recorded already.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use storage::disk::OpenError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long the end of the process waits for threads that still read from disk.
+/// Time that the end of the process waits for threads that still read from disk.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
-/// How a run ended when not by a signal and an orderly stop.
+/// The end of a run, when it was not by a signal and an orderly stop.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// It did not start.

@@ -38,8 +38,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileE
     Ok(Some(Zeroizing::new(text.trim().to_owned())))
 }
 
-/// Creates a key file, mode 0600: written beside, synced, renamed, and the folder synced, so that after a crash there
-/// is the whole file or none.
+/// Creates a key file, mode 0600. It is written beside, synced and renamed, and the folder is synced, so that a crash
+/// leaves the whole file or none.
 ///
 /// The caller holds the data directory, so nobody else creates the same file at the same time.
 pub(crate) fn create(path: &Path, text: &str) -> Result<(), SecretFileError> {

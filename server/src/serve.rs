@@ -5,8 +5,8 @@
 //! stop:  not ready ─▶ no new attempts; API takes no more, requests in flight finish ─▶ engine settles and commits
 //!        ─▶ metrics end
 //! ```
-//! The engine outlives the API, so that no request finds it gone; the metrics listener outlives the engine, so that a
-//! stop can be watched. This process has one partition, and ends when that fails: whoever runs it starts it anew, and
+//! The engine outlives the API, so that no request finds it gone. The metrics listener outlives the engine, so that a
+//! stop can be watched. This process has one partition, and ends when that fails. Its supervisor starts it anew, and
 //! starting is recovery.
 
 use crate::ca_files::{self, CaFileError};
@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// How long the end waits for a scrape in flight.
+/// Time that the end waits for a scrape in flight.
 const METRICS_DRAIN: Duration = Duration::from_millis(500);
 
 /// Why nothing was started.
@@ -138,7 +138,7 @@ pub(crate) async fn start(
     Ok(Running { api, metrics, node, partition, stopping, api_served, metrics_served, tasks })
 }
 
-/// The API's certificate and what replaces it; none when the API is to be plain.
+/// The API's certificate and the reloader that replaces it; none when the API is to be plain.
 fn certificate(config: &Config) -> Result<Option<(Certificate, Reloader)>, TlsError> {
     match (&config.tls_cert, &config.tls_key) {
         (Some(cert), Some(key)) => {
@@ -149,7 +149,7 @@ fn certificate(config: &Config) -> Result<Option<(Certificate, Reloader)>, TlsEr
     }
 }
 
-/// For what reads much from the disk: opening replays what the last run left behind.
+/// For work that reads much from the disk: opening replays the changes that the last run left in the log.
 fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(work)
 }
@@ -167,7 +167,7 @@ where
 // === impl Served ===
 
 impl Served {
-    /// Stops accepting and waits for requests in flight; whether all of them finished.
+    /// Stops accepting and waits for requests in flight; true if all of them finished.
     async fn stop(self) -> bool {
         drop(self.stop);
         self.ended.await.unwrap_or(false)
@@ -182,7 +182,7 @@ impl Running {
         self.partition.failed().await.to_string()
     }
 
-    /// Drains: takes no more, finishes what is in flight within the deadline, commits.
+    /// Drains: takes no more, finishes attempts and requests in flight within the deadline, commits.
     pub(crate) async fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         // Attempts and requests have the same time to end in, not one after the other.

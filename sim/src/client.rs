@@ -14,16 +14,16 @@ const UNANSWERED_MAX: usize = 8;
 /// Messages that a client sent in one request.
 #[derive(Clone, Debug)]
 pub struct Parcel {
-    /// To whom.
+    /// The application.
     pub app: AppId,
-    /// What.
+    /// The messages.
     pub messages: Vec<NewMessage>,
 }
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// What it is about is gone, or not in a state for it.
+    /// Its subject is gone, or not in a state for it.
     #[error("not possible")]
     NotPossible,
     /// The store said so.
@@ -31,10 +31,10 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-/// What a change is answered.
+/// The answer to a change.
 pub type Changed = Result<(), ChangeError<Refusal>>;
 
-/// What messages are answered.
+/// The answer to messages.
 pub type Taken = Result<Vec<IngestOutcome>, IngestError>;
 
 /// A request without an answer.
@@ -47,7 +47,7 @@ pub enum Request {
     Change(Asked, Reply<Changed>),
 }
 
-/// What was asked for.
+/// A change that was asked for.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// In words.
@@ -111,7 +111,7 @@ impl Clients {
         }
     }
 
-    /// Whether somebody waits.
+    /// True if somebody waits.
     #[must_use]
     pub fn any_waits(&self) -> bool {
         !self.waiting.is_empty()

@@ -14,7 +14,7 @@ use storage::{Batch, Direction, Store, StoreError};
 /// One commit in so many is struck by a planted bug.
 const STRUCK_EVERY: u64 = 5;
 
-/// What one process sees of the disk.
+/// The disk as one process sees it.
 #[derive(Debug, Default)]
 pub struct Disk {
     rows: Arc<MemoryStore>,
@@ -30,7 +30,7 @@ struct State {
     commits: u64,
     /// Acknowledged, but not durable: see [`Plant::EarlyAck`].
     late: Option<Batch>,
-    /// What is durable, where that is not what the process sees.
+    /// The durable rows, if the process sees others.
     survives: Option<Arc<MemoryStore>>,
 }
 
@@ -50,7 +50,7 @@ impl Disk {
         self.lock().fault = Some(outcome);
     }
 
-    /// What a process started after this one finds.
+    /// The disk as a process started after this one finds it.
     #[must_use]
     pub fn restart(&self) -> Disk {
         let state = self.lock();
@@ -66,7 +66,7 @@ impl Disk {
         std::mem::take(&mut self.lock().durable)
     }
 
-    /// What would survive a crash now.
+    /// The rows that would survive a crash now.
     #[must_use]
     pub fn durable(&self) -> Arc<MemoryStore> {
         let state = self.lock();
@@ -80,7 +80,7 @@ impl Disk {
 }
 
 impl State {
-    /// What the planted bug makes of a batch; none when it keeps it from the disk.
+    /// The batch as the planted bug leaves it; none when it keeps it from the disk.
     fn strike(&mut self, batch: Batch) -> Option<Batch> {
         self.commits += 1;
         let struck = self.commits.is_multiple_of(STRUCK_EVERY);
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-/// A batch without what it puts into rows of these kinds.
+/// A batch without its writes to rows of these kinds.
 fn without(batch: &Batch, kinds: &[KeyKind]) -> Batch {
     let mut left = Batch::new();
     for (key, write) in batch.iter() {

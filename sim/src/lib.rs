@@ -1,5 +1,6 @@
-//! A deterministic simulation of Pinion: the very structs that the engine's threads drive (writer, router, shards, lanes,
-//! jobs, retention) on the model store, with a scripted network, under virtual time, all from one seed.
+//! A deterministic simulation of Pinion, under virtual time, all from one seed. It runs the very structs that the
+//! engine's threads drive (writer, router, shards, lanes, jobs, retention), on the model store and with a scripted
+//! network.
 //!
 //! ```text
 //! seed ─▶ plan ─▶ world ── step ──▶ node (writer, router, shards, jobs, janitor) ── apply ──▶ disk

@@ -20,7 +20,8 @@ struct Arguments {
     /// Runs many seeds, e.g. 0..1000, and prints those that fail.
     #[arg(long)]
     seeds: Option<String>,
-    /// Steps of each run: fewer steps of a failing seed show its failure with less before it, as long as it still fails.
+    /// Steps of each run: fewer steps of a failing seed show its failure with less before it, as long as it still
+    /// fails.
     #[arg(long, default_value_t = sim::plan::STEPS)]
     steps: u32,
     /// With --seed: looks for the fewest steps that still fail, and replays those.

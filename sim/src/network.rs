@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// How a receiver is.
+/// The health of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Answers 2xx at once.
@@ -19,7 +19,7 @@ pub enum Health {
     Slow,
     /// Each time anything at all.
     Flaky,
-    /// Takes what is sent and never answers.
+    /// Takes every request and never answers.
     Silent,
     /// Refuses connections.
     Down,
@@ -46,18 +46,18 @@ pub const HEALTHS: [Health; 9] = [
     Health::Gone,
 ];
 
-/// What becomes of one request.
+/// The course of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// When the receiver has it, if it ever does.
     pub arrives_at: Option<UnixMs>,
-    /// Whether it takes it for good: what it does, not what it answers.
+    /// True if the receiver takes it for good, whatever it answers.
     pub accepted: bool,
     /// When the attempt is over.
     pub ends_at: UnixMs,
     /// When it started.
     pub started_at: UnixMs,
-    /// What it showed.
+    /// The outcome that it showed.
     pub outcome: OutcomeClass,
     /// The status, or 0.
     pub status: u16,

@@ -1,7 +1,7 @@
-//! What a seed means: how large the world is, how tight its bounds are, and what may happen in it how often.
+//! The meaning of a seed: the size of the world, its bounds, and the frequency of things that may happen.
 //!
-//! Every run has its own mixture, with some things left out altogether, so that rare combinations come up. Bounds are tiny,
-//! so that what is an edge in the field is the rule here.
+//! Every run has its own mixture, with some things left out altogether, so that rare combinations come up. Bounds are
+//! tiny, so that an edge in the field is the rule here.
 
 use crate::network::pick;
 use engine::EngineConfig;
@@ -14,7 +14,7 @@ use storage::writer::WriterQuotas;
 /// Steps of a run, unless asked for otherwise.
 pub const STEPS: u32 = 500;
 
-/// What can happen from outside.
+/// Things that can happen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surprise {
     /// A client sends messages.
@@ -92,7 +92,7 @@ const WEIGHTS: [(Surprise, u32); 22] = [
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where all of it comes from.
+    /// The seed of all of it.
     pub seed: u64,
     /// Steps before everything is to settle.
     pub steps: u32,
@@ -108,9 +108,9 @@ pub struct Plan {
     pub apps: u32,
     /// Endpoints to begin with, of each.
     pub endpoints: u32,
-    /// How often something comes from outside although there is work, in percent.
+    /// Frequency of things from outside although there is work, in percent.
     pub surprise_percent: u32,
-    /// What may happen and how often.
+    /// Things that may happen, with their frequency.
     pub weights: Vec<(Surprise, u32)>,
 }
 
@@ -146,7 +146,7 @@ impl Plan {
         }
     }
 
-    /// What happens next from outside.
+    /// Chooses the next thing that happens from outside.
     pub fn choose(&self, rng: &mut StdRng) -> Surprise {
         let all: u32 = self.weights.iter().map(|(_, weight)| weight).sum();
         let mut at = rng.random_range(0..all.max(1));

@@ -14,7 +14,7 @@ pub enum Plant {
     EarlyAck,
     /// A commit that failed is acknowledged.
     AckAfterFailure,
-    /// What was settled is sent again.
+    /// A settled delivery is sent again.
     DoubleDelivery,
     /// An attempt's end is told to nobody.
     LeakedSlot,
@@ -38,9 +38,9 @@ pub enum Plant {
     TwiceInFlight,
     /// A delivery that was asked for by hand is acknowledged and left as it is.
     ForgottenOrder,
-    /// How far the log was routed does not reach the disk: what was passed shows as on its way.
+    /// The mark of how far the log was routed does not reach the disk: passed events show as on their way.
     LostRouted,
-    /// A job does not count what it leaves as it is.
+    /// A job does not count deliveries that it leaves as they are.
     LostCount,
     /// Shards are not told that an event was expunged.
     LostExpunge,

@@ -1,13 +1,13 @@
 //! Virtual time: what really passes, and what the wall clock of the machine says.
 //!
-//! The engine's clock is the wall's at its start, advanced by what really passes, as `engine::clock` does it. So a jump of
-//! the wall clock shows at the next start, and at once only where the wall itself is asked.
+//! The engine's clock is the wall's at its start, advanced by what really passes, as `engine::clock` does it. So a jump
+//! of the wall clock shows at the next start, and at once only where the wall itself is asked.
 
 use model::UnixMs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where every run begins: in November 2023.
+/// The start of every run: in November 2023.
 const START_MS: u64 = 1_700_000_000_000;
 
 /// Time of the whole world.
@@ -31,13 +31,13 @@ impl Default for Time {
 }
 
 impl Time {
-    /// What time it really is: the receivers' clocks show it.
+    /// The real time, which the receivers' clocks show.
     #[must_use]
     pub fn real(&self) -> UnixMs {
         UnixMs(self.real_ms)
     }
 
-    /// What the wall clock of the machine says.
+    /// The time that the wall clock of the machine shows.
     #[must_use]
     pub fn wall(&self) -> UnixMs {
         UnixMs(self.real_ms.saturating_add_signed(self.wall_ahead_ms))
@@ -72,7 +72,7 @@ impl EngineClock {
         UnixMs(self.now_ms.load(Ordering::Relaxed))
     }
 
-    /// When it is really, that this clock shows `at`.
+    /// The real time at which this clock shows `at`.
     #[must_use]
     pub fn to_real(&self, at: UnixMs) -> UnixMs {
         UnixMs(at.0.saturating_add_signed(-self.ahead_ms))

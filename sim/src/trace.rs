@@ -1,6 +1,6 @@
-//! What happened, in words: its last lines, and a hash over all of it that shows whether two runs were the same run.
+//! The trace of a run, in words: its last lines, and a hash over all of it that shows if two runs were the same run.
 //!
-//! Deliberately only what decides something: nothing random from outside (sealed secrets) may stand here.
+//! Only decisions stand here: nothing random from outside (sealed secrets) may.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -53,7 +53,7 @@ impl Trace {
         self.hash
     }
 
-    /// How many there were.
+    /// Number of lines so far.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines

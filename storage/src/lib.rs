@@ -1,9 +1,9 @@
-//! Where a byte reaches the disk, and what it means there.
+//! Storage: the way of a byte to the disk, and its meaning there.
 //!
-//! Bottom up: [`store`] is the contract of an ordered key-value map with atomic durable batches; [`disk`] keeps one in a
-//! data directory, [`damage`] saves what is left of it when the disk did not; [`rows`] gives every row its layout;
-//! [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one thread that makes them durable. It knows
-//! nothing of HTTP, sockets or when to retry.
+//! Bottom up: [`store`] is the contract of an ordered key-value map with atomic durable batches; [`disk`] keeps one in
+//! a data directory, [`damage`] saves what is left of it when the disk lost a part; [`rows`] gives every row its
+//! layout; [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one thread that makes them
+//! durable. This crate knows nothing of HTTP, sockets or when to retry.
 
 pub mod store;
 

@@ -1,6 +1,6 @@
 //! Reading, from the store itself or through a transaction that sees its own writes.
 //!
-//! Deliberately the two read calls and nothing else: what rows mean is for [`crate::tables`].
+//! Deliberately the two read calls and nothing else: the meaning of rows is for [`crate::tables`].
 
 use crate::store::{Direction, Store, StoreError};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ pub trait Read {
 
     /// Rows with keys in `[start, end)`, at most `limit`.
     ///
-    /// A transaction answers from the store alone here: no code may need a range of what it has just written.
+    /// A transaction answers from the store alone here: no code may need a range of rows that it has just written.
     ///
     /// # Errors
     /// Whatever the store reports; it is poisoned then.

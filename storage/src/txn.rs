@@ -11,11 +11,11 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use model::{AppId, Endpoint, EndpointRef, Seq};
 
-/// What the engine must be told once a commit is durable.
+/// A change that the engine must be told of once a commit is durable.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// An endpoint was created or changed: its row and the number of its URL, as the transaction leaves them. All that its
-    /// shard needs to know: nobody reads the row again.
+    /// An endpoint was created or changed: its row and the number of its URL, as the transaction leaves them. All that
+    /// its shard needs to know: nobody reads the row again.
     EndpointPut(Box<Endpoint>, u32),
     /// An endpoint was deleted.
     EndpointDeleted(EndpointRef),
@@ -33,7 +33,7 @@ pub enum Change {
     Expunged(AppId, Seq),
 }
 
-/// How much more (or less) of what is retained a transaction leaves, in bytes of keys and values.
+/// The growth of the retained rows by a transaction, in bytes of keys and values; negative when they shrink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
     /// Events: blocks, payloads, their names.
@@ -61,7 +61,7 @@ impl Growth {
     }
 }
 
-/// What a transaction collected: its writes, what to tell, and by how much what is retained grows.
+/// The content of a transaction: its writes, the changes to tell, and the growth of the retained rows.
 pub type Collected = (Batch, Vec<Change>, Growth);
 
 /// Keys whose rows will be read, for [`Txn::fetch`]. A key that is asked for twice is fetched once.
@@ -69,12 +69,12 @@ pub type Collected = (Batch, Vec<Change>, Growth);
 pub struct Wanted(HashSet<Vec<u8>>);
 
 impl Wanted {
-    /// The row of this key will be read.
+    /// Notes that the row of this key will be read.
     pub fn add(&mut self, key: Vec<u8>) {
         self.0.insert(key);
     }
 
-    /// All those too.
+    /// Adds all keys of `others`.
     pub(crate) fn add_all(&mut self, others: &Wanted) {
         self.0.extend(others.0.iter().cloned());
     }
@@ -84,7 +84,8 @@ impl Wanted {
 pub struct Txn<'a> {
     store: &'a dyn Store,
     outer: Option<&'a Txn<'a>>,
-    /// Rows as the store has them, absent ones included. They stay right: only the holder of a transaction writes to the store.
+    /// Rows as the store has them, absent ones included. They stay right: only the holder of a transaction writes to
+    /// the store.
     fetched: HashMap<Vec<u8>, Option<Bytes>>,
     batch: Batch,
     changes: Vec<Change>,
@@ -103,14 +104,15 @@ impl<'a> Txn<'a> {
         Txn { store, outer, fetched, batch, changes: Vec::new(), growth: Growth::default() }
     }
 
-    /// One request's own transaction, which sees what this one holds.
+    /// One request's own transaction, which sees the writes that this one holds.
     #[must_use]
     pub fn nested(&self) -> Txn<'_> {
         Txn::over(self.store, Some(self))
     }
 
-    /// Reads the rows of these keys in one call of the store and keeps them: whatever reads one of them through this
-    /// transaction, or one nested in it, asks the store no more. A hint: a row that nobody announced is read when it is needed.
+    /// Reads the rows of these keys in one call of the store and keeps them. A later read of one of them through this
+    /// transaction, or one nested in it, asks the store no more. This is a hint: a row that nobody announced is read
+    /// when it is needed.
     ///
     /// # Errors
     /// Whatever the store reports.
@@ -124,7 +126,7 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Takes over what a nested one collected.
+    /// Takes over all that a nested one collected.
     pub fn merge(&mut self, collected: Collected) {
         self.batch.append(collected.0);
         self.changes.extend(collected.1);
@@ -137,7 +139,7 @@ impl<'a> Txn<'a> {
         self.batch.bytes()
     }
 
-    /// Whether the store would take what was collected here, were it all.
+    /// Checks that the store would take the writes collected here, if they were all.
     ///
     /// # Errors
     /// The refusal that the store would answer: see [`StoreError::is_refusal`].
@@ -145,18 +147,18 @@ impl<'a> Txn<'a> {
         self.batch.check_limits()
     }
 
-    /// The collected writes, what to tell, and the growth.
+    /// The collected writes, the changes to tell, and the growth.
     #[must_use]
     pub fn into_parts(self) -> Collected {
         (self.batch, self.changes, self.growth)
     }
 
-    /// Notes that rows of what is retained came or went. Who writes them says so; the writer keeps the sum.
+    /// Notes that retained rows came or went. The code that writes them calls this; the writer keeps the sum.
     pub fn grow(&mut self, growth: Growth) {
         self.growth.add(growth);
     }
 
-    /// By how much what is retained grows, as far as collected here.
+    /// The growth of the retained rows, as far as collected here.
     #[must_use]
     pub fn growth(&self) -> Growth {
         self.growth
@@ -172,19 +174,19 @@ impl<'a> Txn<'a> {
         self.batch.delete(key);
     }
 
-    /// Notes what the engine must be told.
+    /// Notes a change that the engine must be told of.
     pub fn tell(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// What the engine must be told, as far as collected here.
+    /// The changes that the engine must be told of, as far as collected here.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// The last row of a range as this transaction sees it, rows included that it has collected itself: a scan shows only
-    /// what is committed. Should it have removed the last one that is, it may miss those before.
+    /// The last row of a range as this transaction sees it, with the rows that it has collected itself: a scan shows
+    /// only committed rows. If the transaction removed the last committed row, this may miss those before.
     ///
     /// # Errors
     /// Whatever the store reports.
@@ -206,12 +208,12 @@ impl<'a> Txn<'a> {
         Ok(None)
     }
 
-    /// What this level has written in a range so far, in the order of the keys.
+    /// The writes of this level in a range so far, in the order of the keys.
     pub(crate) fn written(&self, range: &KeyRange) -> Vec<(Bytes, Write)> {
         self.batch.range(&range.start, &range.end).map(|(key, write)| (key.clone(), write.clone())).collect()
     }
 
-    /// Reads what is committed, and nothing of what this transaction holds.
+    /// Reads committed rows, and nothing that this transaction holds.
     pub(crate) fn before(&self) -> &dyn Store {
         self.store
     }
@@ -228,7 +230,8 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The value of a row that a scan of the store found, as this transaction sees it: none when it has removed the row.
+    /// The value of a row that a scan of the store found, as this transaction sees it: none when it has removed the
+    /// row.
     pub(crate) fn seen(&self, key: &[u8], found: &Bytes) -> Option<Bytes> {
         match self.own(key) {
             Some(Write::Put(value)) => Some(value.clone()),
@@ -242,7 +245,7 @@ impl<'a> Txn<'a> {
         std::iter::successors(Some(self), |txn| txn.outer).find_map(|txn| txn.batch.get(key))
     }
 
-    /// Whether nothing was written.
+    /// True if nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()

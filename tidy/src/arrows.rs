@@ -1,4 +1,5 @@
-//! Arrows between rooms: each room uses only rooms below it. They are read from `Cargo.toml` and from the paths in the code.
+//! Arrows between rooms: each room uses only rooms below it. They are read from `Cargo.toml` and from the paths in the
+//! code.
 
 use crate::rooms::{Room, room_of};
 use crate::tree::Tree;
@@ -44,8 +45,8 @@ fn is_avoided(from: &Room, to: &Room) -> bool {
     from.avoids.iter().any(|avoided| *avoided == to.name || its_crate(avoided))
 }
 
-/// Faults of the `[dependencies]` of each crate: one that is above it, or that its lowest room avoids. The rooms that are
-/// used show in the code.
+/// Faults of the `[dependencies]` of each crate: one that is above it, or that its lowest room avoids. The rooms that
+/// are used show in the code.
 fn manifests(tree: &Tree, rooms: &[Room], crates: &BTreeMap<String, String>) -> Vec<String> {
     let in_crate = |room: &Room, name: &str| room.modules.iter().any(|module| module.split('/').next() == Some(name));
     let mut wrong = Vec::new();

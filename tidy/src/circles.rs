@@ -1,4 +1,5 @@
-//! Circles of modules: each uses the next, and the last one the first. A module and those in its folder are one for this.
+//! Circles of modules: each uses the next, and the last one the first. A module and those in its folder are one for
+//! this.
 
 use crate::tree::is_within;
 use crate::uses::Use;

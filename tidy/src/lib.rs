@@ -1,5 +1,6 @@
 //! The rules of this source tree. Each rule is a function from the files to what is wrong with them; `tests/it` runs
-//! all of them on the real tree. The lists that a change of the tree edits are in [`rooms`], [`reserved`] and [`answers`].
+//! all of them on the real tree. The lists that a change of the tree edits are in [`rooms`], [`reserved`] and
+//! [`answers`].
 //!
 //! It reads the sources as text and compiles none of them, so that it answers in seconds.
 

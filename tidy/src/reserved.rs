@@ -8,7 +8,7 @@ use crate::tree::{Tree, is_within};
 pub struct Reserved {
     /// The act of using one of them.
     pub act: &'static str,
-    /// How each is written.
+    /// The spelling of each.
     pub words: &'static [&'static str],
     /// The folder that the rule is for; empty for the whole tree.
     pub within: &'static str,

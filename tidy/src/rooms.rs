@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 pub struct Room {
     /// Its name in ARCHITECTURE.md.
     pub name: &'static str,
-    /// Its modules, each as `crate/module/…` without `src` and file ending. A module belongs to the room with the longest
-    /// path that it is in; a crate's `lib.rs` belongs to no room.
+    /// Its modules, each as `crate/module/…` without `src` and file ending. A module belongs to the room with the
+    /// longest path that it is in; a crate's `lib.rs` belongs to no room.
     pub modules: &'static [&'static str],
     /// In a few words.
     pub holds: &'static str,

@@ -18,7 +18,8 @@ pub fn line(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// `text` with spaces for all that is in comments and literals. Line ends stay, and every other byte stays in its place.
+/// `text` with spaces for all that is in comments and literals. Line ends stay, and every other byte stays in its
+/// place.
 #[must_use]
 pub fn code(text: &str) -> String {
     let bytes = text.as_bytes();

@@ -118,8 +118,8 @@ fn folder_of_children(path: &str) -> String {
     own.unwrap_or(stem).to_owned()
 }
 
-/// True when the file at `path` holds tests only: it is in a `tests` or `examples` folder of a crate, or a module that is declared under
-/// `#[cfg(test)]`, or below one.
+/// True when the file at `path` holds tests only: it is in a `tests` or `examples` folder of a crate, or a module that
+/// is declared under `#[cfg(test)]`, or below one.
 fn is_test(path: &str, modules: &BTreeSet<String>) -> bool {
     let mut within = path.trim_end_matches(".rs");
     loop {

@@ -70,7 +70,8 @@ fn absolute<'a>(crates: &'a BTreeMap<String, String>, from: &'a str, parts: &[&'
     whole
 }
 
-/// The module that holds the item at a path: the longest beginning that is a file, or where `lib.rs` takes the name from.
+/// The module that holds the item at a path: the longest beginning that is a file, or where `lib.rs` takes the name
+/// from.
 fn resolve(tree: &Tree, path: &[&str], depth: usize) -> Option<String> {
     let folder = path[0];
     for length in (2..=path.len()).rev() {

@@ -1,7 +1,7 @@
-//! Who calls, and how far their key reaches.
+//! The caller of a request, and the scope of their key.
 //!
-//! A caller shows `Authorization: Bearer <key>`. [`key::scope_of`] knows the key by its SHA-256; the key itself is never
-//! kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
+//! A caller shows `Authorization: Bearer <key>`. [`key::scope_of`] knows the key by its SHA-256; the key itself is
+//! never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
 //! for reading.
@@ -35,24 +35,24 @@ const READ_BY_ALL: [&str; 4] = [
     "/api/v1/background-task/{task_id}",
 ];
 
-/// What a key for one application is told of all others.
+/// The answer to a key for one application about all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-/// How far the caller's key reaches: who a command is by.
+/// The scope of the caller's key, by which commands are judged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct By(pub(crate) Scope);
 
 impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
-    /// What [`admit`] left.
+    /// Takes the scope that [`admit`] left.
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
         parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
     }
 }
 
-/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the request.
-/// `named` tells which application the path names, where that needs no router.
+/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the
+/// request. `named` tells which application the path names, where that needs no router.
 pub(crate) async fn admit(
     state: &ApiState,
     parts: &mut Parts,
@@ -79,9 +79,9 @@ fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
     Err(ApiError::Unauthenticated)
 }
 
-/// The texts that may be the key, in the order in which they are tried: all of it, then without what clients add to it.
-/// That is `|ENVIRONMENT` (Terraform's provider) and `.REGION` (keys of a hosted service name one). A root key of the
-/// operator's own making may hold either sign, so the whole text is tried first; what comes next is looked for only then.
+/// The texts that may be the key, in the order in which they are tried: all of it, then without the clients' suffixes.
+/// These are `|ENVIRONMENT` (Terraform's provider) and `.REGION` (keys of a hosted service name one). A root key of the
+/// operator's own making may hold either sign, so the whole text is tried first; the next text is looked for only then.
 fn candidates(text: &str) -> impl Iterator<Item = &str> {
     let without = |text, sign| {
         let (key, suffix): (&str, &str) = str::rsplit_once(text, sign)?;
@@ -103,8 +103,8 @@ fn bearer(header: &str) -> Option<&str> {
     is_key.then_some(key)
 }
 
-/// Refuses every path that is not below the key's own application, but for reading what all may read: others alike,
-/// whether they exist or not.
+/// Refuses every path that is not below the key's own application, but for reads that are open to all keys. Other
+/// applications are refused alike, whether they exist or not.
 async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(), ApiError> {
     if is_read_by_all(&parts.method, parts.extensions.get()) {
         return Ok(());

@@ -10,7 +10,7 @@ use model::Application;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An application to create, or to replace by: what is left out is cleared.
+/// An application to create, or to replace by: a field that is left out is cleared.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationIn {
@@ -32,7 +32,7 @@ pub(crate) struct ApplicationIn {
     rate_limit: Option<u32>,
 }
 
-/// Changes to an application: what is left out stays.
+/// Changes to an application: a field that is left out stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApplicationPatch {

@@ -38,10 +38,10 @@ pub(crate) struct MessageAttemptOut {
     timestamp: Timestamp,
     /// Which attempt of its delivery, from 1.
     attempt: u16,
-    /// What it showed, in our words.
+    /// Its outcome, in our words.
     outcome: &'static str,
-    /// A defect of an answer whose status counts all the same (it broke off, came too late, is malformed behind
-    /// its status line); null when nothing was, or there was no answer.
+    /// A defect of an answer whose status counts all the same: it broke off, came too late, or is malformed behind
+    /// its status line. Null when it had no defect, or there was no answer.
     note: Option<&'static str>,
     /// When the next attempt is due, if one is.
     next_attempt: Option<Timestamp>,
@@ -129,21 +129,21 @@ impl MessageEndpointOut {
     }
 }
 
-/// How the deliveries of an endpoint stand: each message that is listed for the endpoint counts under the status that it
-/// is listed with.
+/// The number of an endpoint's deliveries by status. Each message that is listed for the endpoint counts under the
+/// status that the list shows.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointStats {
     success: u64,
-    /// Always 0: what waits for an attempt is `sending`.
+    /// Always 0: a delivery that waits for an attempt is `sending`.
     pending: u64,
     sending: u64,
     fail: u64,
     canceled: u64,
-    /// Messages whose attempts are past their retention: whether they were for the endpoint, and what became of them, is
-    /// not known any more. They are not listed.
+    /// Messages whose attempts are past their retention. It is not known any more if they were for the endpoint, and
+    /// how their deliveries ended. They are not listed.
     history_gone: u64,
-    /// Whether older messages of the period were left out: only the newest 10,000 are counted.
+    /// True if older messages of the period were left out: only the newest 10,000 are counted.
     truncated: bool,
 }
 

@@ -36,9 +36,9 @@ pub(crate) struct BatchItemOut {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchOut {
-    /// How many were taken, now or before.
+    /// The number of items that were taken, now or before.
     pub(crate) accepted: usize,
-    /// How many were not.
+    /// The number of items that were not taken.
     pub(crate) rejected: usize,
     /// One for each item, in order.
     pub(crate) data: Vec<BatchItemOut>,

@@ -1,8 +1,8 @@
 //! Endpoints: `EndpointIn`, `EndpointPatch`, `EndpointOut`.
 //!
-//! `filterTypes`, `rateLimit` and `version` are what clients of the first generation call `eventTypes` and
-//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours. Secrets and
-//! custom headers come with an endpoint but never go out with one. Checks of values are the command's.
+//! `filterTypes`, `rateLimit` and `version` are the names of the first generation of clients for `eventTypes` and
+//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours.
+//! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-/// An endpoint to create, or to replace by: what is left out is cleared, but for the secret and the headers, which stay.
+/// An endpoint to create, or to replace by. A field that is left out is cleared; the secret and the headers stay.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointIn {
     /// `http` or `https`, at most 8,192 bytes. A user name and password in it are sent as `Authorization: Basic`, kept
-    /// encrypted, and shown as `***`: `https://***@host/`. A PUT with the URL exactly as it was read keeps them; `***` with
-    /// anything else changed is refused.
+    /// encrypted, and shown as `***`: `https://***@host/`. A PUT with the URL exactly as it was read keeps them; `***`
+    /// with anything else changed is refused.
     #[schema(max_length = 8192)]
     url: String,
     description: Option<String>,
@@ -50,8 +50,8 @@ pub(crate) struct EndpointIn {
     timeout_ms: Option<u32>,
     /// Attempts at once.
     max_in_flight: Option<u16>,
-    /// Root certificates in PEM that the receiver's certificate may lead to, besides those that everyone's may: for receivers
-    /// with a private authority. At most 64 KiB.
+    /// Root certificates in PEM that the receiver's certificate may lead to, besides those that everyone's may: for
+    /// receivers with a private authority. At most 64 KiB.
     #[schema(max_length = 65536)]
     ca_pem: Option<String>,
     retry_policy: Option<RetryPolicyBody>,
@@ -59,14 +59,14 @@ pub(crate) struct EndpointIn {
     /// A number of your own, shown again and of no effect. Default: 1.
     #[schema(minimum = 1)]
     version: Option<u16>,
-    /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the present
-    /// one it takes over at once and without overlap.
+    /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the
+    /// present one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
 }
 
-/// Changes to an endpoint: what is left out stays.
+/// Changes to an endpoint: a field that is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EndpointPatch {
@@ -151,7 +151,8 @@ pub(crate) struct EndpointOut {
 }
 
 impl EndpointIn {
-    /// The parts of a command, each value under one name. Notes the names that do not agree, and policies without shape.
+    /// The parts of a command, each value under one name. Notes the names that do not agree, and policies without
+    /// shape.
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>, Option<Headers>) {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
         self.retry_policy.iter().for_each(|policy| policy.check(checks));

@@ -1,7 +1,7 @@
 //! Custom headers of an endpoint: set, patched and shown, with those that carry credentials left out.
 //!
-//! A body may be what was read, with the names of the values that were withheld: those values stay. Which names may be
-//! sent is the command's to say.
+//! A body may have the headers as they were read, with the names of the values that were withheld: those values stay.
+//! The command decides which names may be sent.
 
 use control::Patch;
 use control::command::endpoint::{Headers, PatchHeaders, PutHeaders};

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 /// The current secret.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EndpointSecretOut {
-    /// The key that receivers verify with: `whsec_` and base64, or of an ed25519 secret the public key, `whpk_` and base64.
+    /// The key that receivers verify with: `whsec_` and base64, or of an ed25519 secret the public key, `whpk_` and
+    /// base64.
     pub(crate) key: String,
 }
 
@@ -29,7 +30,7 @@ impl fmt::Debug for EndpointSecretOut {
 pub(crate) struct EndpointSecretRotateIn {
     /// The new secret; one is made when left out.
     key: Option<String>,
-    /// How long the replaced secret goes on to sign, beside the new one. Default: a day.
+    /// Seconds for which the replaced secret goes on to sign, beside the new one. Default: a day.
     #[schema(minimum = 0, maximum = 604_800)]
     grace_period_seconds: Option<u64>,
 }
@@ -42,7 +43,8 @@ impl EndpointSecretRotateIn {
 }
 
 /// True when a client expects 204 and nothing else after a rotation, as the contract said until it named the key.
-/// Official clients name themselves `svix-libs/VERSION/LANGUAGE`; those before 1.59 fail on 200, and those of 2.x on 204.
+/// Official clients name themselves `svix-libs/VERSION/LANGUAGE`; those before 1.59 fail on 200, and those of 2.x on
+/// 204.
 pub(crate) fn wants_no_content(user_agent: Option<&str>) -> bool {
     const FIRST_WITH_BODY: (u32, u32) = (1, 59);
     let version = user_agent.and_then(|agent| agent.trim_start().strip_prefix("svix-libs/")).map(|rest| {

@@ -1,4 +1,4 @@
-//! How an endpoint fares: its breaker, its failures, its dead letters.
+//! The state of an endpoint: its breaker, its failures, its dead letters.
 //!
 //! Rates are metrics and not shown here.
 
@@ -9,7 +9,7 @@ use model::{Endpoint, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How an endpoint fares.
+/// The state of an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointStateOut {
@@ -17,7 +17,7 @@ pub(crate) struct EndpointStateOut {
     breaker: &'static str,
     /// Until when the breaker stays open.
     breaker_open_until: Option<Timestamp>,
-    /// How often it opened since it was last closed.
+    /// The number of times that it opened since it was last closed.
     breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; null when that is over, or was a second at most.
     paused_until: Option<Timestamp>,
@@ -28,8 +28,9 @@ pub(crate) struct EndpointStateOut {
     disabled_at: Option<Timestamp>,
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
-    /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`, `system`
-    /// (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`; null when it waits for nothing of the kind.
+    /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`,
+    /// `system` (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`. Null when it
+    /// waits for nothing of the kind.
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
@@ -39,21 +40,21 @@ pub(crate) struct EndpointStateOut {
     expired: Option<ExpiredOut>,
 }
 
-/// Messages of the application that the endpoint has not come to, as far as is durable: a little more while it is busy, and
-/// attempts in flight are among them.
+/// Messages of the application that the endpoint has not come to, as far as is durable. The number is a little high
+/// while the endpoint is busy, and includes attempts in flight.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct BacklogOut {
-    /// How many positions of the application's log it is behind, those included that its filter does not let through.
+    /// Positions of the application's log that it is behind, including those that its filter does not let through.
     messages: u64,
     /// When the oldest of those that it is to get was taken; null when none of the next 256 is for it.
     oldest_at: Option<Timestamp>,
-    /// How long ago that was, in seconds.
+    /// Seconds since that time.
     oldest_age_seconds: Option<u64>,
 }
 
-/// Messages past their retention that were never tried: at most so many deliveries, for those that its filter would have
-/// let through are not known any more.
+/// Messages past their retention that were never tried. They stand for at most so many deliveries: it is not known any
+/// more which of them the endpoint's filter would have let through.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ExpiredOut {

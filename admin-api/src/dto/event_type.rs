@@ -49,7 +49,7 @@ pub(crate) struct EventTypeUpdate {
     group_name: Option<String>,
 }
 
-/// Changes to an event type: what is left out stays.
+/// Changes to an event type: a field that is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct EventTypePatch {

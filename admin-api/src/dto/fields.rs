@@ -47,7 +47,7 @@ pub(crate) fn given_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
     deserializer.deserialize_map(Entries).map(Some)
 }
 
-/// Reads metadata no further than it may go: what lies behind is not looked at.
+/// Reads metadata no further than its bound; the text behind that is not looked at.
 pub(crate) fn bounded_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Metadata>, D::Error> {
     struct Given;
 
@@ -84,7 +84,7 @@ pub(crate) fn metadata_of(text: &str) -> Metadata {
 pub(crate) struct JsonText(pub(crate) Bytes);
 
 impl JsonText {
-    /// `{}`: what stands for content that was not asked for.
+    /// `{}`, which stands for content that was not asked for.
     pub(crate) const EMPTY: JsonText = JsonText(Bytes::from_static(b"{}"));
 
     /// The payload of a message that was expunged, as clients know it.

@@ -71,14 +71,14 @@ pub(crate) struct BackgroundTaskOut {
     pub(crate) status: BackgroundTaskStatus,
     /// The nearest of the words that clients know.
     pub(crate) task: &'static str,
-    /// What it does: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters`,
+    /// The kind of job: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters`,
     /// `purge_endpoint` or `purge_application`.
     kind: &'static str,
     updated_at: Timestamp,
     data: JobProgress,
 }
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobProgress {

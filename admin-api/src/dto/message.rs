@@ -1,8 +1,8 @@
 //! A message to deliver, `MessageIn`, read without copying its payload.
 //!
-//! The payload stays the text that came in: it is checked to be a JSON object and never parsed into anything else, so
-//! what an endpoint gets and verifies is byte for byte what was pushed. A message may name any event
-//! type, in the catalogue or not.
+//! The payload stays the text that came in: it is checked to be a JSON object and never parsed into anything else. So
+//! an endpoint gets and verifies the very bytes that were pushed. A message may name any event type, in the catalogue
+//! or not.
 
 use crate::dto::application::ApplicationIn;
 use crate::error::ApiError;
@@ -39,7 +39,8 @@ pub(crate) struct MessageIn<'a> {
     pub(crate) application: Option<ApplicationIn>,
     /// Words to find it by in lists, at most 10 of at most 128 bytes.
     tags: Option<Vec<String>>,
-    /// Days after which the payload is expunged. Not together with hours. Clients of the first generation always say 90.
+    /// Days after which the payload is expunged. Not together with hours. Clients of the first generation always say
+    /// 90.
     #[schema(minimum = 5, maximum = 90)]
     payload_retention_period: Option<i64>,
     /// Hours after which the payload is expunged.
@@ -61,13 +62,13 @@ pub(crate) struct TransformationsParams<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     raw_payload: Option<Cow<'a, str>>,
-    /// Only `content-type`: what the payload is delivered as. A payload that is no JSON must name it.
+    /// Only `content-type`: the type that the payload is delivered as. A payload that is no JSON must name it.
     headers: Option<BTreeMap<String, String>>,
 }
 
 impl MessageIn<'_> {
-    /// Checks everything and turns it into what the engine takes. `body` is what this was read from: the payload stays
-    /// a part of it.
+    /// Checks everything and turns it into the engine's form. It was read from `body`, and the payload stays a part of
+    /// that.
     ///
     /// # Errors
     /// 422 with everything that is wrong.
@@ -105,7 +106,7 @@ impl MessageIn<'_> {
     }
 }
 
-/// How long the payload is to be kept.
+/// Milliseconds for which the payload is to be kept.
 fn kept_ms(checks: &mut Checks, days: Option<i64>, hours: Option<i64>) -> Option<u64> {
     const HOUR_MS: u64 = 3_600_000;
     days.iter().for_each(|days| checks.within("payloadRetentionPeriod", *days, &limits::PAYLOAD_DAYS));

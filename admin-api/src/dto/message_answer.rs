@@ -65,8 +65,8 @@ struct Head<'a> {
 /// Room for a head, so that an answer is built without growing: names and ids are short.
 const HEAD_BYTES: usize = 256;
 
-/// The same text as a [`MessageOut`], for the answer to a push. It is written without reading the payload once more,
-/// which was found to be an object when it came in: that reading took as long as the rest of the answer.
+/// The same text as a [`MessageOut`], for the answer to a push. It is written without reading the payload once more:
+/// that reading took as long as the rest of the answer. The payload was found to be an object when it came in.
 pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, serde_json::Error> {
     let JsonText(payload) = shown_payload(event, with_content);
     let mut text = Vec::with_capacity(HEAD_BYTES + payload.len());
@@ -86,7 +86,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
     Ok(text)
 }
 
-/// Whether bytes are the text of one JSON object and nothing else.
+/// True if the bytes are the text of one JSON object and nothing else.
 fn is_object(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(is_object_text)
 }

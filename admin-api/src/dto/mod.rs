@@ -1,7 +1,7 @@
 //! The JSON of the API: one file for each kind of thing, named as the clients name it.
 //!
 //! Both generations of clients are served by one body: fields that they call differently are sent under both names and
-//! taken under either. A field that is not known is refused by its path: what a caller says is never dropped in silence.
+//! taken under either. A field that is not known is refused by its path: no field of a caller is dropped in silence.
 //! No I/O: a value is validated and turned into words of `model` here, and stored by [`crate::routes`].
 
 pub(crate) mod fields;

@@ -1,7 +1,7 @@
 //! An endpoint's own retry policy in JSON, e.g. `{"type":"exponential","initialMs":1000,"maxAttempts":10}`.
 //!
-//! One flat object with optional fields and not one shape for each type, so that an error can name the field. The engine
-//! computes the delays.
+//! One flat object with optional fields and not one shape for each type, so that an error can name the field. The
+//! engine computes the delays.
 
 use control::checks::Checks;
 use control::limits::{ATTEMPTS_MAX, RETRY_DELAY_MS, RETRY_GAPS_MAX};
@@ -25,7 +25,7 @@ pub(crate) struct RetryPolicyBody {
     /// For `exponential`: the first gap, doubled each time.
     #[serde(skip_serializing_if = "Option::is_none")]
     initial_ms: Option<u64>,
-    /// For `linear`: what each gap grows by.
+    /// For `linear`: the growth of each gap.
     #[serde(skip_serializing_if = "Option::is_none")]
     step_ms: Option<u64>,
     /// For `fixed`: every gap.
@@ -36,7 +36,7 @@ pub(crate) struct RetryPolicyBody {
     max_attempts: Option<u16>,
     /// No computed gap is longer. Default: a day.
     max_delay_ms: Option<u64>,
-    /// How gaps are spread. Default: `proportional`.
+    /// The spread of gaps. Default: `proportional`.
     jitter: Option<JitterKind>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum OnClientError {
 }
 
 impl RetryPolicyBody {
-    /// Notes what is wrong.
+    /// Notes the faults.
     pub(crate) fn check(&self, checks: &mut Checks) {
         let (field, given) = match self.kind {
             SpacingKind::Schedule => ("delaysMs", self.delays_ms.is_some()),

@@ -1,4 +1,4 @@
-//! How deliveries, attempts and jobs stand, in the numbers and words that clients know.
+//! The status of deliveries, attempts and jobs, in the numbers and words that clients know.
 //!
 //! Deliberately no word of our own: an unknown one makes strict clients fail.
 
@@ -10,7 +10,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// How a delivery or an attempt stands: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.
+/// The status of a delivery or an attempt: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MessageStatus(pub(crate) Status);
 
@@ -94,7 +94,7 @@ pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
     }
 }
 
-/// How a job stands.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BackgroundTaskStatus {
@@ -116,7 +116,7 @@ impl From<JobStatus> for BackgroundTaskStatus {
     }
 }
 
-/// What a job does, in words that clients know: what is nearest to it of theirs.
+/// The name of a job's kind in words that clients know: the one of theirs that is nearest to it.
 pub(crate) fn task_name(kind: JobKind) -> &'static str {
     match kind {
         JobKind::Recover(_) | JobKind::RedriveDeadLetters => "endpoint.recover",
@@ -126,7 +126,7 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
     }
 }
 
-/// Whether a job puts deliveries back in line; else it removes rows.
+/// True if a job puts deliveries back in line; else it removes rows.
 pub(crate) fn puts_in_line(kind: JobKind) -> bool {
     match kind {
         JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_) | JobKind::RedriveDeadLetters => true,
@@ -134,7 +134,7 @@ pub(crate) fn puts_in_line(kind: JobKind) -> bool {
     }
 }
 
-/// What a job does, in our words.
+/// The name of a job's kind in our words.
 pub(crate) fn job_word(kind: JobKind) -> &'static str {
     match kind {
         JobKind::Recover(_) => "recover",

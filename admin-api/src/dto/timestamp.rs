@@ -41,7 +41,7 @@ impl Timestamp {
         text
     }
 
-    /// Reads what a client sent. `None` for no time, or one before 1970.
+    /// Reads a client's text. `None` for no time, or one before 1970.
     pub(crate) fn parse(text: &str) -> Option<Timestamp> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| without_zone(text))?;
         u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(|ms| Timestamp(UnixMs(ms)))

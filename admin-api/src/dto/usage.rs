@@ -1,4 +1,4 @@
-//! How much of each quota an application uses.
+//! The use of each quota by an application.
 
 use control::query::usage::{Usage, Used};
 use serde::Serialize;
@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 /// A count, and its quota.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsedOut {
-    /// How many there are. More than there may be where the quota was lowered.
+    /// The number of things. It is above `most` where the quota was lowered.
     used: u32,
-    /// How many there may be.
+    /// The quota: the number of things that there may be.
     most: u32,
 }
 
-/// How much of each quota an application uses.
+/// The use of each quota by an application.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UsageOut {

@@ -1,7 +1,7 @@
 //! The answer that an error becomes.
 //!
-//! Every error body is a JSON object, whoever made the error: `{code, detail}` with text, but for 422, whose `detail` is a
-//! list of `{loc, msg, type}` as the clients parse it.
+//! Every error body is a JSON object, wherever the error was made: `{code, detail}` with text. The `detail` of a 422 is
+//! a list of `{loc, msg, type}` instead, as the clients parse it.
 
 use super::wrong::cut;
 use super::{ApiError, ValidationItem};

@@ -1,4 +1,4 @@
-//! One thing wrong with the input, and the bound on what is shown of the input again.
+//! One fault of the input, and the bound on the part of the input that is shown again.
 
 use control::Wrong;
 use serde::Serialize;
@@ -35,7 +35,7 @@ impl ValidationItem {
 
 /// Characters of one text of an error: it may quote the input, which may be as long as a body.
 const TEXT_CHARS_MAX: usize = 200;
-/// How many of them are the end of the text: what was expected in place of the input stands there.
+/// The number of them that are the end of the text, which names the expected input.
 const TEXT_END_CHARS: usize = 60;
 
 /// The text, its middle cut out when it is too long. The one place where input that is shown again is cut.

@@ -1,8 +1,8 @@
 //! API keys: create, list, revoke.
 //!
-//! Below no application, so only the root key and keys for everything reach these. A key is shown in one answer, and only its
-//! hash is kept; one that is asked for with an `Idempotency-Key` is derived from that, so that a repetition has the same
-//! answer.
+//! Below no application, so only the root key and keys for everything reach these. A key is shown in one answer, and
+//! only its hash is kept. A key that is asked for with an `Idempotency-Key` is derived from that, so that a repetition
+//! has the same answer.
 
 use super::once::Keyed;
 use super::params::ApiKeyPath;

@@ -38,7 +38,7 @@ pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave, or an application's id.
+    /// The iterator that the page before gave, or an application's id.
     iterator: Option<String>,
     /// Default: `ascending`.
     #[param(inline)]
@@ -55,7 +55,7 @@ impl ListQuery {
     }
 }
 
-/// Whether an existing application is a fine answer.
+/// The choice to get an existing application as the answer.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -105,8 +105,8 @@ pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
     Json((&row).into())
 }
 
-/// Replaces an application, or creates it under the uid of the path. What is left out is cleared, its uid too. A key that
-/// is limited to it may change neither its uid nor its rate, which stay as they are when they are left out.
+/// Replaces an application, or creates it under the uid of the path. A field that is left out is cleared, the uid too.
+/// A key that is limited to it may change neither its uid nor its rate: these stay as they are when they are left out.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}", tag = "Application", operation_id = "v1.application.update",
     params(AppPath), request_body = ApplicationIn,
     responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]

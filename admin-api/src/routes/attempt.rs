@@ -34,7 +34,8 @@ pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave, or an attempt's id: the page begins behind it. Led by `-`, the page ends before it.
+    /// The iterator that the page before gave, or an attempt's id: the page begins behind it. Led by `-`, the page ends
+    /// before it.
     iterator: Option<String>,
     /// 0 succeeded, 2 failed.
     #[param(inline)]

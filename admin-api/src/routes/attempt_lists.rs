@@ -1,5 +1,5 @@
-//! The attempts of a message under the two paths that clients used before `…/attempt/msg/{msg_id}`. They are deprecated, and
-//! show the same.
+//! The attempts of a message under the two paths that clients used before `…/attempt/msg/{msg_id}`. They are
+//! deprecated, and show the same.
 
 use super::attempt::{ListQuery, list_of_message};
 use super::params::{DeliveryPath, MessagePath};

@@ -15,7 +15,7 @@ pub(super) fn text_of_cut(cut: &Cut) -> String {
     format!("{:016x}{:016x}{:016x}", cut.first_below.0, time.0, seq.0)
 }
 
-/// Reads what [`text_of_cut`] has written, or the id of an attempt at this endpoint.
+/// Reads a text of [`text_of_cut`], or the id of an attempt at this endpoint.
 pub(super) fn endpoint_place(endpoint: EndpointId) -> impl Fn(&str) -> Option<EndpointPlace> {
     move |text| {
         let attempt = || IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.number == endpoint.0);
@@ -41,7 +41,7 @@ pub(super) fn text_of_message_place(place: &MessagePlace) -> String {
     }
 }
 
-/// Reads what [`text_of_message_place`] has written.
+/// Reads a text of [`text_of_message_place`].
 pub(super) fn message_place(text: &str) -> Option<MessagePlace> {
     let attempt = |text: &str| IdParts::from_text(IdKind::Attempt, text);
     let number = |text: &str| text.parse::<u32>().ok();

@@ -27,7 +27,7 @@ pub(crate) struct MessagesQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// The iterator that the page before gave.
     iterator: Option<String>,
     /// 0 delivered, 2 given up, 3 on its way; with expanded statuses also 4 canceled, which is 2 without them.
     #[param(inline)]
@@ -52,8 +52,8 @@ pub(crate) struct MessagesQuery {
     expanded_statuses: bool,
 }
 
-/// Lists the messages of an endpoint, newest first, those that were for it when it came to them, or were sent by hand. One
-/// whose attempts are past their retention is left out: what became of it is not known.
+/// Lists the messages of an endpoint, newest first: those that were for it when it came to them, or were sent by hand.
+/// One whose attempts are past their retention is left out: the end of its delivery is not known.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg", tag = "Message Attempt",
     operation_id = "v1.message-attempt.list-attempted-messages", params(EndpointPath, MessagesQuery),
     responses((status = 200, body = ListResponse<EndpointMessageOut>)))]

@@ -1,7 +1,7 @@
 //! Jobs as clients see them: background tasks, by id or as a list.
 //!
-//! Not below an application, as clients ask without naming one. A key for one application is shown its own, and what is
-//! another's is not found.
+//! Not below an application, as clients ask without naming one. A key for one application is shown the tasks of its
+//! own; another's are not found.
 
 use super::params::TaskPath;
 use crate::auth::By;
@@ -30,7 +30,7 @@ pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// The iterator that the page before gave.
     iterator: Option<String>,
     /// Default: `descending`, the newest first.
     #[param(inline)]

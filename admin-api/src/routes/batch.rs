@@ -1,7 +1,7 @@
 //! Batch ingest: many messages, one durable commit, one result for each.
 //!
-//! Deliberately not all or nothing: a message that is wrong must not hold up the others. An `Idempotency-Key` counts for
-//! each message by its place, so that a batch can be sent again whole.
+//! Deliberately not all or nothing: a message that is wrong must not hold up the others. An `Idempotency-Key` counts
+//! for each message by its place, so that a batch can be sent again whole.
 
 use super::params::AppPath;
 use crate::auth::By;

@@ -1,7 +1,7 @@
 //! Dead letters of an endpoint: list, redrive one or all, forget one or all.
 //!
-//! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: whoever mends an
-//! endpoint redrives that endpoint.
+//! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: an operator who
+//! mends an endpoint redrives that endpoint.
 
 use super::message::{message_of, text_of_message};
 use super::once::Keyed;

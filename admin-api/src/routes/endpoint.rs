@@ -1,6 +1,6 @@
 //! Endpoints: create, list, get, replace, change, delete.
 //!
-//! How they fare is in [`super::endpoint_state`].
+//! Their state is in [`super::endpoint_state`].
 
 use super::once::Keyed;
 use super::params::{AppPath, EndpointPath};
@@ -37,7 +37,7 @@ pub(crate) async fn list(
     list.await
 }
 
-/// Creates an endpoint. It gets what is pushed from now on.
+/// Creates an endpoint. It gets the messages that are pushed from now on.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint", tag = "Endpoint", operation_id = "v1.endpoint.create",
     params(AppPath, ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
     request_body = EndpointIn, responses((status = 201, body = EndpointOut)))]
@@ -61,8 +61,8 @@ pub(crate) async fn get(InEndpoint(row): InEndpoint) -> Json<EndpointOut> {
     Json((&row).into())
 }
 
-/// Replaces an endpoint, or creates it under the uid of the path. What is left out is cleared, its uid too; its secret and
-/// headers stay.
+/// Replaces an endpoint, or creates it under the uid of the path. A field that is left out is cleared, the uid too; its
+/// secret and headers stay.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}", tag = "Endpoint",
     operation_id = "v1.endpoint.update", params(EndpointPath), request_body = EndpointIn,
     responses((status = 200, body = EndpointOut), (status = 201, description = "Created", body = EndpointOut)))]

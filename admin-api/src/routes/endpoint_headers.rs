@@ -23,8 +23,8 @@ pub(crate) async fn get(
     Ok(Json(open_headers(state.control.seals(), &row)?.into()))
 }
 
-/// Replaces all custom headers. A name that is listed as `sensitive` and comes without a value keeps its value, so that what
-/// was read can be put back.
+/// Replaces all custom headers. A name that is listed as `sensitive` and comes without a value keeps its value, so that
+/// headers can be put back as they were read.
 #[utoipa::path(put, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", tag = "Endpoint",
     operation_id = "v1.endpoint.update-headers", params(EndpointPath), request_body = EndpointHeadersIn,
     responses((status = 204, description = "Replaced")))]

@@ -32,8 +32,8 @@ fn shown(state: &ApiState, row: &Endpoint) -> Result<EndpointSecretOut, ApiError
     Ok(EndpointSecretOut { key: verification_key(state.control.seals(), row)?.to_string() })
 }
 
-/// Puts a new signing secret in place; the old one goes on to sign beside it for a while. A secret that is made is of the
-/// kind of the present one.
+/// Puts a new signing secret in place; the old one goes on to sign beside it for a while. A secret that is made is of
+/// the kind of the present one.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", tag = "Endpoint",
     operation_id = "v1.endpoint.rotate-secret", params(EndpointPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),

@@ -1,4 +1,4 @@
-//! How an endpoint fares: statistics of its deliveries, and its state.
+//! The state of an endpoint, and statistics of its deliveries.
 
 use super::params::EndpointPath;
 use crate::dto::attempt::EndpointStats;

@@ -32,7 +32,7 @@ pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave, or a name.
+    /// The iterator that the page before gave, or a name.
     iterator: Option<String>,
     /// Default: `ascending`, by name.
     #[param(inline)]

@@ -1,4 +1,4 @@
-//! Whether the API takes requests: 204, without a key.
+//! Tells if the API takes requests: 204, without a key.
 //!
 //! Deliberately no look at the store: a process whose store failed ends, and liveness has a port of its own.
 

@@ -30,7 +30,7 @@ use model::id::{IdKind, IdParts};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Whether the payload comes back.
+/// The choice to get the payload back.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +48,7 @@ pub(crate) struct ListQuery {
     /// Items of a page. Default: 50.
     #[param(minimum = 1, maximum = 250)]
     limit: Option<u64>,
-    /// What the page before gave.
+    /// The iterator that the page before gave.
     iterator: Option<String>,
     /// Only of these event types, joined by commas.
     event_types: Option<String>,
@@ -157,8 +157,8 @@ pub(crate) async fn get(
     answer_of(&event, query.with_content).map(JsonBytes).map_err(|_| ApiError::Internal)
 }
 
-/// Forgets the payload of a message. No attempt of it starts after the answer; one that is in flight may still end, within
-/// its timeout. Deliveries that were not made become dead letters with the reason `expunged`.
+/// Forgets the payload of a message. No attempt of it starts after the answer; one that is in flight may still end,
+/// within its timeout. Deliveries that were not made become dead letters with the reason `expunged`.
 #[utoipa::path(delete, path = "/api/v1/app/{app_id}/msg/{msg_id}/content", tag = "Message",
     operation_id = "v1.message.expunge-content", params(MessagePath),
     responses((status = 204, description = "Forgotten")))]

@@ -1,8 +1,8 @@
 //! The routes, one file for each kind of thing, in the order a new tenant meets them.
 //!
-//! A handler reads, decides nothing that a file of its own could decide, and answers. Every route is registered together
-//! with its description, so the OpenAPI document cannot miss one. Deliberately no authentication here: whatever is in
-//! the first router of [`all`] has passed it.
+//! A handler reads, decides nothing that a file of its own could decide, and answers. Every route is registered
+//! together with its description, so the OpenAPI document cannot miss one. Deliberately no authentication here:
+//! every request to the first router of [`all`] has passed it.
 #![expect(unused_qualifications, reason = "utoipa's macros qualify what they are given")]
 
 pub(crate) mod background_task;

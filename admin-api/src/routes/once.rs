@@ -1,4 +1,4 @@
-//! A JSON body with the `Idempotency-Key` of its request: for what creates, sends or rotates.
+//! A JSON body with the `Idempotency-Key` of its request: for requests that create, send or rotate.
 
 use crate::error::ApiError;
 use crate::extract::{IdempotencyKey, RawBody};
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// A JSON body, with the key of its request.
 #[derive(Debug)]
 pub(crate) struct Keyed<T> {
-    /// What was asked for.
+    /// The body of the request.
     pub(super) body: T,
     /// The key, if one was given, for this very body.
     pub(super) once: Option<Once>,

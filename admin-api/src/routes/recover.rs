@@ -1,4 +1,5 @@
-//! Recover and replay: send again what was taken in a span of time. A job does it, from the log, without a cap.
+//! Recover and replay: send again the messages that were taken in a span of time. A job does it, from the log, without
+//! a cap.
 
 use super::once::Keyed;
 use super::params::EndpointPath;
@@ -14,7 +15,7 @@ use control::{Checks, Once, Scope};
 use http::StatusCode;
 use model::{JobKind, Span};
 
-/// Sends again what was taken in a span of time and given up or cancelled.
+/// Sends again the messages that were taken in a span of time and given up or cancelled.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover", tag = "Endpoint",
     operation_id = "v1.endpoint.recover", params(EndpointPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")), request_body = RecoverIn,
@@ -28,7 +29,7 @@ pub(crate) async fn recover(
     over_span(&state, scope, endpoint, &request.body, JobKind::Recover, request.once).await
 }
 
-/// Sends what was taken in a span of time and never tried.
+/// Sends the messages that were taken in a span of time and never tried.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing", tag = "Endpoint",
     operation_id = "v1.endpoint.replay-missing", params(EndpointPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")), request_body = RecoverIn,

@@ -14,7 +14,7 @@ use control::Checks;
 use control::command::delivery::Resend;
 use http::StatusCode;
 
-/// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered. 409 when
+/// Sends a message to an endpoint once more, regardless of the endpoint's filter and of earlier deliveries. 409 when
 /// the endpoint is disabled, 400 `missing_payload` when the payload was removed.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", tag = "Message Attempt",
     operation_id = "v1.message-attempt.resend", params(DeliveryPath,

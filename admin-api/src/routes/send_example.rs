@@ -1,4 +1,4 @@
-//! Sends an example to one endpoint, whatever its filter.
+//! Sends an example to one endpoint, regardless of its filter.
 //!
 //! It is an ordinary message for that endpoint only: it is stored, signed, retried and shown like any other.
 
@@ -24,7 +24,8 @@ use serde_json::{Map, Value};
 /// The type of the example that asks for nothing but to be received. It is in no catalogue.
 const PING: &str = "svix.ping";
 
-/// Sends an example to one endpoint: of an event type of the catalogue, of `svix.ping`, or a payload of the caller's own.
+/// Sends an example to one endpoint: of an event type of the catalogue, of `svix.ping`, or a payload of the caller's
+/// own.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example", tag = "Endpoint",
     operation_id = "v1.endpoint.send-example", params(EndpointPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),

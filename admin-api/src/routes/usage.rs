@@ -1,4 +1,4 @@
-//! How much of each quota an application uses.
+//! The use of each quota by an application.
 
 use super::params::AppPath;
 use crate::dto::usage::UsageOut;

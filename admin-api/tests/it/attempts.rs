@@ -135,7 +135,7 @@ async fn the_attempts_of_a_message_are_all_there_however_many_endpoints_there_ar
     let message = api.message("acme", "a").await;
     let (_, seq, at) = place(&message);
     let row = endpoint::get(&**api.engine.store(), first).unwrap().unwrap();
-    // Attempts around the end of what one page looks at, which is 10,000 endpoints, and at the last one.
+    // Attempts around the 10,000th endpoint, where one page stops looking, and at the last endpoint.
     let tried = [1, 5_000, 9_999, 10_000, 10_001, 20_000, 20_001];
     api.rows(move |txn| {
         for number in 1..=20_001 {

@@ -1,4 +1,4 @@
-//! Bounds: size, number, time; and answers to what is no route.
+//! Bounds: size, number, time; and answers to paths that are no route.
 
 use crate::harness::{Api, ROOT_KEY};
 use admin_api::ApiLimits;

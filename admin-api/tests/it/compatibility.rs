@@ -1,12 +1,12 @@
-//! The tables of docs/COMPATIBILITY.md, what clients send, and the OpenAPI document say the same.
+//! The tables of docs/COMPATIBILITY.md, the fields that clients send, and the OpenAPI document say the same.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the published contract has and the official clients send.
+/// The fields of the published contract, and those that the official clients send.
 const SVIX_FIELDS: &str = include_str!("svix_fields.txt");
 
-/// What we say of it.
+/// Our tables of these fields.
 const TABLES: &str = include_str!("../../../docs/COMPATIBILITY.md");
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
@@ -26,7 +26,7 @@ fn sent_by_clients() -> Names {
         .collect()
 }
 
-/// The rows of the tables by operation, each as what stands between back quotes in its cells.
+/// The rows of the tables by operation, each as the texts between back quotes in its cells.
 fn rows() -> BTreeMap<String, Vec<BTreeSet<String>>> {
     let mut rows = BTreeMap::new();
     for line in TABLES.lines().filter(|line| line.starts_with("| `")) {
@@ -41,7 +41,7 @@ fn rows() -> BTreeMap<String, Vec<BTreeSet<String>>> {
     rows
 }
 
-/// What we serve, with the description of each name.
+/// The names that we serve by operation, each with its description.
 fn served() -> BTreeMap<String, BTreeMap<String, String>> {
     let document: Value = serde_json::from_str(&admin_api::openapi_json()).unwrap();
     let text = |value: &Value| value["description"].as_str().unwrap_or_default().to_owned();
@@ -96,14 +96,14 @@ fn every_field_of_clients_is_honoured_or_refused_as_the_table_says() {
             let text = ours.get(name).unwrap_or_else(|| panic!("{operation}: {name} is not described"));
             assert!(!text.starts_with("Not supported"), "{operation}: {name} is refused");
         }
-        // What is not described is refused as not known.
+        // A name without a description is refused as not known.
         for text in refused.iter().filter_map(|name| ours.get(name)) {
             assert!(text.starts_with("Not supported"), "{operation}: {text}");
         }
     }
 }
 
-/// What is not described must be refused: the schema of each body says that it takes nothing else.
+/// A field that is not described must be refused: the schema of each body says that it takes nothing else.
 #[test]
 fn every_body_is_closed() {
     let document: Value = serde_json::from_str(&admin_api::openapi_json()).unwrap();

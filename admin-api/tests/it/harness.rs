@@ -98,7 +98,7 @@ impl Api {
         Api { service: service(state, origins), engine, hole }
     }
 
-    /// Where endpoints of tests are.
+    /// The URL of endpoints of tests.
     pub(crate) fn target_url(&self) -> String {
         format!("http://{}/hook", self.hole.local_addr().unwrap())
     }

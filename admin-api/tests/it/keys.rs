@@ -174,7 +174,7 @@ async fn a_key_for_one_application_changes_neither_its_name_nor_its_limits_and_d
     for (method, body) in refused {
         api.request(method, "/app/own", &headers, body).await.expect_error(403, "permission_denied");
     }
-    // What it says as it is, and what it leaves out, stays; the rest is its own.
+    // A field that it repeats as it is, or leaves out, stays; the rest is its own.
     api.request("PUT", "/app/own", &headers, r#"{"name":"put"}"#).await.expect(200);
     api.request("PATCH", "/app/own", &headers, r#"{"uid":"own","rateLimit":7,"name":"mine"}"#).await.expect(200);
     let after = api.get("/app/own").await.expect(200);

@@ -1,4 +1,4 @@
-//! Lists in pages: there and back, by ids, up to what comes later.
+//! Lists in pages: there and back, by ids, up to items that come later.
 
 use crate::attempts::record;
 use crate::harness::{Api, column, place, target};

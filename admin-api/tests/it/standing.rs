@@ -1,5 +1,5 @@
-//! Where a delivery stands is told by what happened and not by today's filter, and an order is carried out or answered
-//! with the reason.
+//! The standing of a delivery follows from its history and not from today's filter. An order is carried out, or
+//! answered with the reason.
 
 use crate::harness::{Api, place, target};
 use model::{AttemptRecord, Seq};
@@ -43,7 +43,7 @@ async fn a_message_from_before_the_filter_was_widened_is_not_on_its_way() {
     assert_eq!(api.all(&format!("/app/acme/msg/{id}/endpoint")).await.0, Vec::<Value>::new());
     let stats = api.get("/app/acme/endpoint/one/stats").await.expect(200);
     assert_eq!((&stats["sending"], &stats["pending"], &stats["historyGone"]), (&0.into(), &0.into(), &0.into()));
-    // Recover is for what was given up or cancelled, and says that this was neither.
+    // Recover is for deliveries that were given up or cancelled, and says that this one was neither.
     let since = json!({"since": "2020-01-01T00:00:00Z"});
     let task = api.post("/app/acme/endpoint/one/recover", since.clone()).await.expect(202);
     let data = finished(&api, &task).await;
@@ -221,7 +221,7 @@ async fn a_deleted_endpoint_and_its_attempts_stay_in_the_history_of_the_message(
     api.endpoint("acme", "two").await;
     let before = api.all(&format!("/app/acme/attempt/msg/{id}")).await.0;
     api.delete("/app/acme/endpoint/one").await.expect(204);
-    // Its job has run: what it owed is gone, what it did is not.
+    // Its job has run: the endpoint's pending deliveries are gone, its attempts are not.
     for task in api.all("/background-task").await.0 {
         finished(&api, &task).await;
     }

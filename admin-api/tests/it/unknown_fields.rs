@@ -1,4 +1,4 @@
-//! What a caller says and Pinion does not know is refused by its path, wherever it stands.
+//! A field of a caller that Pinion does not know is refused by its path, in every place of a body.
 
 use crate::harness::{Api, place, target};
 use model::{DeadLetter, DeadLetterReason, UnixMs};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Deadlines lie within this of their insertion.
 pub(crate) const SPREAD_MS: u64 = 3_600_000;
 
-/// How many calls are timed at a stretch, so that reading the clock does not count.
+/// The number of calls that are timed at a stretch, so that reading the clock does not count.
 pub(crate) const BATCH: usize = 1024;
 
 /// Timers pending; the number of each is its position in `keys`.

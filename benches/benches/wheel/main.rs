@@ -1,9 +1,10 @@
-//! The cost of a timer while 1 thousand, 1 million and 10 million are pending: nanoseconds per insert, per cancel and per
-//! timer that fires, bytes per timer, and the longest single call; our wheel beside two others, under the same work.
+//! The cost of a timer while 1 thousand, 1 million and 10 million are pending: nanoseconds per insert, per cancel and
+//! per timer that fires, bytes per timer, and the longest single call; our wheel beside two others, under the same
+//! work.
 //!
 //! Deadlines are spread evenly over an hour. Calls are timed on the wall clock, many at a stretch, so consecutive ones
-//! may overlap in the processor as they do in a loop of the engine. Two lines say what the machine allows: changing one
-//! place of a slab as large as all timers of 32 bytes, and one as large as their generations of 4 bytes.
+//! may overlap in the processor as they do in a loop of the engine. Two lines show the limit of the machine: changing
+//! one place of a slab as large as all timers of 32 bytes, and one as large as their generations of 4 bytes.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
@@ -20,7 +21,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 use timers::{HashWheel, Timers, TokioQueue};
 
-/// How many are pending.
+/// The numbers of pending timers that are measured.
 fn sizes() -> &'static [usize] {
     if is_trial() { &[1_000] } else { &[1_000, 1_000_000, 10_000_000] }
 }
@@ -51,7 +52,7 @@ fn costs<T: Timers>(group: &mut Group<'_>, size: usize) {
     });
 }
 
-/// Changes places of a slab at random: what a random cancel cannot pass. `place` is not zero, or its memory would come
+/// Changes places of a slab at random: the limit of a random cancel. `place` is not zero, or its memory would come
 /// page by page, at the first touch.
 fn random_places<P: Clone>(group: &mut Group<'_>, name: &str, size: usize, place: P, change: impl Fn(&mut P)) {
     group.bench_function(BenchmarkId::new(name, size), |bencher| {

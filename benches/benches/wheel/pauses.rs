@@ -1,9 +1,9 @@
 //! The cost of moving time on, per timer that fires, and the longest single calls, for which other work on the thread
 //! waits.
 //!
-//! Not criterion's to measure: the work of an hour is not spread evenly over it, and only a whole one tells. For its longest
-//! calls ours is run three times with the same work, and of each call the shortest time counts: what the machine took away
-//! (a shared one takes milliseconds) it does not take from the same call each time.
+//! Not criterion's to measure: the work of an hour is not spread evenly over it, and only a whole one tells. For its
+//! longest calls ours is run three times with the same work, and of each call the shortest time counts: what the
+//! machine took away (a shared one takes milliseconds) it does not take from the same call each time.
 
 use crate::SPREAD_MS;
 use crate::load::Loaded;
@@ -12,10 +12,10 @@ use engine::retry::wheel::Wheel;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// How much time passes between two calls.
+/// The time that passes between two calls.
 const STEP_MS: u64 = 10;
 
-/// How often ours is run.
+/// The number of runs of ours.
 const RUNS: usize = 3;
 
 /// The times of calls.

@@ -1,7 +1,7 @@
 //! Commands on API keys: create, revoke. The API and `pinion key` share them.
 //!
-//! A key is shown in one answer, and only its hash is kept. One that is asked for with an idempotency key is derived from
-//! that, so that a repetition has the same answer.
+//! A key is shown in one answer, and only its hash is kept. One that is asked for with an idempotency key is derived
+//! from that, so that a repetition has the same answer.
 
 use super::once::ALL_APPLICATIONS;
 use super::{At, Changed, Command, Reach, Repeatable, Thing};

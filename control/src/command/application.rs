@@ -36,7 +36,7 @@ pub struct ApplicationFields {
 pub struct CreateApplication {
     /// Its settings, the name among them.
     pub fields: ApplicationFields,
-    /// Whether an application of this uid is a fine answer, rather than a conflict.
+    /// An existing application of this uid is the answer, and not a conflict.
     pub or_get: bool,
 }
 
@@ -48,8 +48,8 @@ pub struct EnsureApplication {
     pub fields: ApplicationFields,
 }
 
-/// Replaces an application, or creates it under the uid that it is named by. Settings that are left alone are cleared; but
-/// those that a key for one application may not change stay then, where such a key asks.
+/// Replaces an application, or creates it under the uid that it is named by. Settings that are left alone are cleared;
+/// but those that a key for one application may not change stay then, where such a key asks.
 pub struct PutApplication {
     /// Its id or uid.
     pub text: String,

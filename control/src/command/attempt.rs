@@ -8,7 +8,7 @@ use crate::query::attempt;
 use storage::Txn;
 use storage::tables::history;
 
-/// Forgets the response of an attempt, which may hold what a tenant must not keep.
+/// Forgets the response of an attempt, which may hold data that a tenant must not keep.
 pub struct ExpungeResponse {
     /// Of which message.
     pub message: MessageName,

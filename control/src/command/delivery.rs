@@ -1,9 +1,9 @@
 //! Commands on one delivery: send it once more, redrive or forget its dead letter.
 //!
-//! An order to send is put in line whatever the endpoint's filter and the state of the delivery, and gets a fresh round of
-//! attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and in its turn.
-//! A message that is on its way is queued too: it can still be dropped, by a change of the filter for one, and then the
-//! order would have been taken for nothing.
+//! An order to send is put in line regardless of the endpoint's filter and the state of the delivery. It gets a fresh
+//! round of attempts under the endpoint's policy. A message whose first attempt is still to come is sent at once, and
+//! in its turn. A message that is on its way is queued too. It can still be dropped, by a change of the filter for one:
+//! then the order would have been taken for nothing.
 
 use super::{At, Changed, Command, Reach, Repeatable, Thing};
 use crate::error::Error;
@@ -12,7 +12,7 @@ use model::{AppId, EndpointRef, Seq};
 use storage::Txn;
 use storage::tables::{dead_letter, delivery};
 
-/// Sends a message to an endpoint once more, whatever the endpoint's filter and whether or not it was delivered.
+/// Sends a message to an endpoint once more, regardless of the endpoint's filter and of earlier deliveries.
 pub struct Resend {
     /// To which endpoint.
     pub endpoint: EndpointName,
@@ -22,17 +22,17 @@ pub struct Resend {
 
 /// Puts one dead letter back in line.
 pub struct Redrive {
-    /// Whose dead letter.
+    /// The endpoint of the dead letter.
     pub endpoint: EndpointName,
-    /// Of which message, of the same application.
+    /// Its message, of the same application.
     pub message: MessageName,
 }
 
 /// Forgets one dead letter.
 pub struct ForgetDeadLetter {
-    /// Whose dead letter.
+    /// The endpoint of the dead letter.
     pub endpoint: EndpointName,
-    /// Of which message, of the same application.
+    /// Its message, of the same application.
     pub message: MessageName,
 }
 

@@ -9,9 +9,9 @@ use model::{AppId, EndpointRef, Job, JobKind, Seq, Span, UnixMs};
 use storage::tables::{counter, job, log};
 use storage::{Change, Read, Txn};
 
-/// Starts a job for an endpoint: what is done to which of its deliveries.
+/// Starts a job for an endpoint, which does one thing to some of its deliveries.
 pub struct StartJob {
-    /// For whose deliveries.
+    /// The endpoint of the deliveries.
     pub endpoint: EndpointName,
     /// One that callers start: neither of those that follow a deletion.
     pub kind: JobKind,
@@ -108,7 +108,7 @@ impl Repeatable for StartJob {
     }
 }
 
-/// Starts the job that removes what was kept for an endpoint or application that is gone. No quota holds it up.
+/// Starts the job that removes the rows of an endpoint or application that is gone. No quota holds it up.
 pub(super) fn purge(txn: &mut Txn<'_>, target: EndpointRef, kind: JobKind, now: UnixMs) -> Result<(), Error> {
     let job = Job::new(counter::next_job_number(txn)?, target, kind, (Seq::ZERO, Seq::MAX), now);
     start(txn, &job)
@@ -121,7 +121,7 @@ fn start(txn: &mut Txn<'_>, job: &Job) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether an application may have one more job that a caller asks for. While too many run, some will have ended soon.
+/// Checks that an application may have one more job that a caller asks for. While too many run, some will end soon.
 fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(), Error> {
     let (running, kept) = job::count(txn, app)?;
     if running >= quotas.running_jobs {

@@ -1,6 +1,7 @@
 //! Commands on messages: push them, forget the payload of one.
 //!
-//! A push is no [`Command`]: the writer has a way of its own for messages, which joins those of many requests into blocks.
+//! A push is no [`Command`]: the writer has a way of its own for messages, which joins those of many requests into
+//! blocks.
 
 use super::{At, Changed, Command, Reach, Thing};
 use crate::checks::Checks;
@@ -26,7 +27,7 @@ impl PushMessages {
     pub const NAME: &'static str = "message.push";
 }
 
-/// Notes what is wrong with a message, but for its payload, which is any bytes.
+/// Notes the faults of a message, but for its payload, which is any bytes.
 pub fn check_message(message: &NewMessage, checks: &mut Checks) {
     checks.name("eventType", &message.event_type);
     checks.path_name_if_any("eventId", IdKind::Message, message.event_id.as_deref());
@@ -56,7 +57,7 @@ pub struct ExpungePayload {
     pub message: MessageName,
 }
 
-/// Content that is forgotten, as what it belonged to.
+/// Forgotten content, named by the message or attempt that it belonged to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     /// The application.

@@ -1,8 +1,8 @@
-//! Commands: each a plain struct that says what is to change, checked before the writer sees it and applied in one
-//! transaction by a function that reads no clock and draws nothing, and answers what changed.
+//! Commands: each is a plain struct that describes a change, checked before the writer sees it. One function applies it
+//! in one transaction and answers with the change. The function reads no clock and draws nothing at random.
 //!
-//! [`Command`] gives a name, [`Thing`] an application, a kind and an id, [`Changed`] the old and the new: all that a record
-//! of changes needs, which then need not know any command.
+//! [`Command`] gives a name, [`Thing`] an application, a kind and an id, [`Changed`] the old and the new. A record of
+//! changes needs no more than these, and need not know any command.
 
 pub mod api_key;
 pub mod application;
@@ -40,25 +40,25 @@ pub trait Command: Sized + Send + 'static {
     /// As records of changes name it, `kind.verb`; no two commands have the same.
     const NAME: &'static str;
 
-    /// What it changes.
+    /// The thing that it changes.
     type Thing: Thing;
 
-    /// How far a key must reach for it.
+    /// The reach that its caller's key must have.
     fn reach(&self) -> Reach;
 
-    /// Notes everything that is wrong and can be known without the store, and brings texts that may be written in several
-    /// ways into one form. Runs before the writer sees the command.
+    /// Notes everything that is wrong and can be known without the store, and brings texts that may be written in
+    /// several ways into one form. Runs before the writer sees the command.
     fn check(&mut self, _rules: &Rules, _checks: &mut Checks) {}
 
-    /// Makes the change in `txn`, which is dropped on an error. Runs on the writer's thread: it must be short, and what it
-    /// reads cannot change under it.
+    /// Makes the change in `txn`, which is dropped on an error. Runs on the writer's thread: it must be short, and the
+    /// rows that it reads cannot change under it.
     ///
     /// # Errors
     /// Why nothing is changed.
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Self::Thing>, Error>;
 }
 
-/// What a command changes: with its state, secrets sealed.
+/// A thing that a command changes: with its state, secrets sealed.
 pub trait Thing: Send + 'static {
     /// The kind, in the API's words.
     const KIND: &'static str;
@@ -70,7 +70,7 @@ pub trait Thing: Send + 'static {
     fn id(&self) -> String;
 }
 
-/// How far a key must reach for a command.
+/// The reach that a key must have for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// To this application.
@@ -81,10 +81,10 @@ pub enum Reach {
     Found,
 }
 
-/// What a command is applied with: everything that is neither in it nor in the store.
+/// The surroundings of a command that is applied: everything that is neither in it nor in the store.
 #[derive(Debug)]
 pub struct At<'a> {
-    /// How far the caller's key reaches.
+    /// The scope of the caller's key.
     pub by: Scope,
     /// The time.
     pub now: UnixMs,
@@ -125,7 +125,7 @@ impl Draw {
     }
 }
 
-/// What a command changed.
+/// The change that a command made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed<T> {
     /// It is new.
@@ -146,7 +146,7 @@ pub enum Changed<T> {
 }
 
 impl<T> Changed<T> {
-    /// As it was; none for what is new.
+    /// The thing as it was; none for a new one.
     pub fn before(&self) -> Option<&T> {
         match self {
             Changed::Created(_) => None,
@@ -155,7 +155,7 @@ impl<T> Changed<T> {
         }
     }
 
-    /// As it is; none for what is gone.
+    /// The thing as it is; none for one that is gone.
     pub fn after(&self) -> Option<&T> {
         match self {
             Changed::Created(new) | Changed::Updated { new, .. } => Some(new),
@@ -175,7 +175,7 @@ impl<T> Changed<T> {
         }
     }
 
-    /// Whether it is new.
+    /// True if it is new.
     pub fn is_new(&self) -> bool {
         matches!(self, Changed::Created(_))
     }
@@ -192,7 +192,7 @@ fn metadata_text(metadata: &Metadata) -> Result<String, Error> {
     })
 }
 
-/// Whether there is room for one more: asked in the transaction that adds it.
+/// Checks that there is room for one more, in the transaction that adds it.
 fn check_quota(quota: &'static str, of: &'static str, count: u32, most: u32) -> Result<(), Error> {
     if count < most { Ok(()) } else { Err(Error::QuotaExceeded { quota, of, most, again_after_s: None }) }
 }

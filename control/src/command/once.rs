@@ -1,11 +1,11 @@
 //! Doing a thing once: a command with an idempotency key.
 //!
-//! Clients send a key of their own with every request and repeat it when they try again, so an answer that got lost does
-//! not leave two applications behind, or rotate a secret twice. Messages have the same at the writer.
+//! Clients send a key of their own with every request and repeat it when they try again. So an answer that got lost
+//! does not leave two applications behind, or rotate a secret twice. Messages have the same at the writer.
 //!
-//! What is kept is a number, from which the first answer is made again: no secret lies with a key. The row is written in
-//! the transaction of the change itself, so there is neither a change without its row nor a row without its change. An
-//! error is not kept: the request may be made again.
+//! The row of a key holds a number, from which the first answer is made again: no secret lies with a key. The row is
+//! written in the transaction of the change itself, so there is neither a change without its row nor a row without its
+//! change. An error is not kept: the request may be made again.
 
 use super::{At, Changed, Command};
 use crate::error::Error;
@@ -21,7 +21,7 @@ const FINGERPRINT_LEN: usize = 16;
 /// The scope of keys of commands above all applications; the first number given out is 1.
 pub const ALL_APPLICATIONS: AppId = AppId(0);
 
-/// A caller's idempotency key, with what it asked for.
+/// A caller's idempotency key, with the request that it came with.
 #[derive(Clone, Debug)]
 pub struct Once {
     key: String,
@@ -46,25 +46,25 @@ impl Once {
 
 /// A command that a repeated request does once.
 pub trait Repeatable: Command {
-    /// Where its keys count, and for which kind of request. What the request names beside its application belongs to the
-    /// kind.
+    /// The application in which its keys count, and the kind of request. Names in the request beside its application
+    /// belong to the kind.
     ///
     /// # Errors
-    /// When what it names is not there.
+    /// When a thing that it names is not there.
     fn place(&self, txn: &Txn<'_>) -> Result<(AppId, String), Error>;
 
-    /// The number to keep, by which [`Repeatable::again`] finds what was changed.
+    /// The number to keep, by which [`Repeatable::again`] finds the changed thing.
     fn number(changed: &Self::Thing) -> u64;
 
-    /// What an earlier request changed; none when it is gone and is to be done anew.
+    /// The thing that an earlier request changed; none when it is gone and the request is to be done anew.
     ///
     /// # Errors
     /// When it is gone and must not be done anew.
     fn again(&self, number: u64, at: &At<'_>, txn: &Txn<'_>) -> Result<Option<Self::Thing>, Error>;
 }
 
-/// Applies `command`, unless its request did it before. A command that changed nothing leaves no key: its repetition does
-/// no harm.
+/// Applies `command`, unless its request did it before. A command that changed nothing leaves no key: its repetition
+/// does no harm.
 pub(crate) fn perform<C: Repeatable>(
     command: C,
     once: Option<&Once>,

@@ -1,4 +1,4 @@
-//! What holds for every command: names, old and new, once.
+//! Rules of every command: names, old and new, once.
 
 use super::api_key::*;
 use super::application::*;

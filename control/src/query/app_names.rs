@@ -1,8 +1,8 @@
 //! Which application a path names: the answer of the last time, while no application has changed since.
 //!
-//! Every message that is pushed asks this, and reading and decoding a row of the store for it is a thirtieth of all that a
-//! message costs. [`Control`](crate::Control) owns the names; they are bounded by [`NAMES_MAX`] and forgotten all at once when there are
-//! more. It keeps no rows: a caller that needs more than the number reads the row.
+//! Every message that is pushed asks this. Reading and decoding a row of the store for it is a thirtieth of the whole
+//! cost of a message. [`Control`](crate::Control) owns the names; they are bounded by [`NAMES_MAX`] and forgotten
+//! all at once when there are more. It keeps no rows: a caller that needs more than the number reads the row.
 
 use crate::error::Error;
 use crate::find::find_application;
@@ -28,8 +28,8 @@ struct Known {
 }
 
 impl AppNames {
-    /// The application of an id or a uid. `version` tells whether any has changed since the last time: it was read before
-    /// this call.
+    /// The application of an id or a uid. `version` tells whether any has changed since the last time: it was read
+    /// before this call.
     pub(crate) fn find(&self, read: &(impl Read + ?Sized), version: u64, text: &str) -> Result<Option<AppId>, Error> {
         // A panic cannot leave it in disorder: each name is put in on its own.
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ impl AppNames {
             if known.version < version || known.names.len() >= NAMES_MAX {
                 known.names.clear();
             }
-            // What was read at an older version may be outdated.
+            // A name that was read at an older version may be outdated.
             if known.version <= version {
                 known.version = version;
                 known.names.insert(text.into(), found.id);

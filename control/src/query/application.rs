@@ -1,6 +1,7 @@
-//! Applications as a list, without those that a caller wants left out for what their endpoints are.
+//! Applications as a list, without those that a caller excludes by the state of their endpoints.
 //!
-//! An application's endpoints are read only while all of them so far would leave it out: one that does not ends the look.
+//! An application's endpoints are read only while all of them so far would leave it out: one that does not ends the
+//! look.
 
 use super::paging::{Listed, Page};
 use crate::error::Error;
@@ -29,7 +30,7 @@ pub struct Exclusion {
 /// Applications in the order of creation.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(
     read: &(impl Read + ?Sized),
     exclusion: Exclusion,

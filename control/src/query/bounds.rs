@@ -1,8 +1,9 @@
-//! How much one query may look at, in one place so that the documentation can quote it.
+//! The bounds on one query, in one place so that the documentation can quote them.
 
 /// Items of a page at most.
 pub const PAGE_MAX: usize = 250;
-/// Rows that one page looks at once it has found an item; a page that ends for this reason is not at the end of the list.
+/// Rows that one page looks at once it has found an item. A page that ends for this reason is not at the end of the
+/// list.
 pub const PAGE_SCAN_MAX: usize = 2_000;
 /// Rows that one page looks at to find its first item.
 pub const PAGE_SEARCH_MAX: usize = 20_000;

@@ -21,7 +21,7 @@ pub struct ListedLetter {
 /// Dead letters in the order of their messages.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(
     read: &(impl Read + ?Sized),
     endpoint: &Endpoint,

@@ -10,7 +10,7 @@ use storage::tables::endpoint;
 /// Endpoints in the order of creation.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(read: &(impl Read + ?Sized), app: AppId, page: &Page<IdParts>) -> Result<Listed<Endpoint, IdParts>, Error> {
     let source = |after: Option<&IdParts>, limit| {
         let after = after.map(|parts| EndpointId(parts.number));

@@ -1,4 +1,4 @@
-//! How an endpoint fares: its state, and statistics of its deliveries.
+//! The state of an endpoint, and statistics of its deliveries.
 //!
 //! Statistics are counted from the newest messages when they are asked for; nothing is kept for them.
 
@@ -12,7 +12,7 @@ use model::{Cursor, Endpoint, EndpointHealth, Event, Expired, UnixMs};
 use storage::tables::{dead_letter, delivery, log};
 use storage::{Direction, Read};
 
-/// How an endpoint fares, as far as it is durable.
+/// The state of an endpoint, as far as it is durable.
 #[derive(Clone, Debug)]
 pub struct EndpointState {
     /// Its breaker and its failures.
@@ -30,12 +30,13 @@ pub struct EndpointState {
 pub struct Backlog {
     /// Positions of the application's log that it is behind, those included that its filter does not let through.
     pub messages: u64,
-    /// When the oldest of those that it is to get was taken; none when none of the next [`BACKLOG_EVENTS_MAX`] is for it.
+    /// When the oldest of those that it is to get was taken; none when none of the next [`BACKLOG_EVENTS_MAX`] is for
+    /// it.
     pub oldest_at: Option<UnixMs>,
 }
 
-/// How many deliveries of an endpoint stand how: each message that is listed for the endpoint counts under the status
-/// that it is listed with.
+/// The number of an endpoint's deliveries by status. Each message that is listed for the endpoint counts under the
+/// status that the list shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Delivered.
@@ -48,14 +49,14 @@ pub struct Stats {
     pub canceled: u64,
     /// Their attempts are past their retention, so nothing is known of them any more. They are not listed.
     pub history_gone: u64,
-    /// Whether older messages of the period were left out: only the newest [`STATS_EVENTS_MAX`] are counted.
+    /// Older messages of the period were left out: only the newest [`STATS_EVENTS_MAX`] are counted.
     pub is_truncated: bool,
 }
 
 /// Reads how an endpoint fares.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn state_of(read: &(impl Read + ?Sized), endpoint: &Endpoint, now: UnixMs) -> Result<EndpointState, Error> {
     Ok(EndpointState {
         health: delivery::health(read, endpoint.target())?,
@@ -65,10 +66,11 @@ pub fn state_of(read: &(impl Read + ?Sized), endpoint: &Endpoint, now: UnixMs) -
     })
 }
 
-/// Counts the deliveries of an endpoint, of messages that were taken in a period: from `since` to `until`, both included.
+/// Counts the deliveries of an endpoint, of messages that were taken in a period: from `since` to `until`, both
+/// included.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn stats_of(
     read: &(impl Read + ?Sized),
     endpoint: &Endpoint,
@@ -110,7 +112,7 @@ fn backlog_of(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Backlo
         return Ok(Backlog::default());
     }
     let noted = delivery::cursor(read, endpoint.target())?;
-    // One without a cursor owes nothing of what was routed.
+    // An endpoint without a cursor owes none of the routed messages.
     let cursor = match &noted {
         Some(cursor) => cursor.clone(),
         None => Cursor { upto: delivery::routed(read, endpoint.app)?, holes: Vec::new() },
@@ -130,7 +132,8 @@ fn backlog_of(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Backlo
     Ok(Backlog { messages: behind + cursor.holes.len() as u64, oldest_at })
 }
 
-/// What is noted, and what will be once the endpoint gets there: it stands before the beginning of the log.
+/// The expired messages of an endpoint: those that are noted, and those between its cursor and the beginning of the
+/// log, which are not noted yet.
 fn expired_so_far(read: &(impl Read + ?Sized), endpoint: &Endpoint, now: UnixMs) -> Result<Option<Expired>, Error> {
     let noted = delivery::expired(read, endpoint.target())?;
     let Some(cursor) = delivery::cursor(read, endpoint.target())? else { return Ok(noted) };

@@ -9,7 +9,7 @@ use storage::tables::event_type;
 /// The event type of a name.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn get(read: &(impl Read + ?Sized), name: &str) -> Result<Option<EventType>, Error> {
     Ok(event_type::get(read, name)?)
 }
@@ -17,7 +17,7 @@ pub fn get(read: &(impl Read + ?Sized), name: &str) -> Result<Option<EventType>,
 /// Event types by name, with or without those that are archived.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(
     read: &(impl Read + ?Sized),
     with_archived: bool,

@@ -11,18 +11,18 @@ use storage::tables::job;
 /// The job of an id, if it is there and within the reach of a key.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn get(read: &(impl Read + ?Sized), scope: Scope, text: &str) -> Result<Option<Job>, Error> {
     let Some(parts) = IdParts::from_text(IdKind::Job, text) else { return Ok(None) };
     let found = job::get(read, parts.number)?;
     Ok(found.filter(|job| job.public_id() == text && scope.reaches(job.target.app)))
 }
 
-/// Jobs in the order of creation that `keeps` lets through. The jobs of all applications are one list, of which a key sees
-/// those that it reaches.
+/// Jobs in the order of creation that `keeps` lets through. The jobs of all applications are one list, of which a key
+/// sees those that it reaches.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(
     read: &(impl Read + ?Sized),
     scope: Scope,

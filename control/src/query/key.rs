@@ -27,10 +27,10 @@ pub struct KeyInfo {
 /// The place of a key in the list: by age, then by id.
 pub type KeyPlace = (UnixMs, String);
 
-/// How far a key reaches; none for one that is not known. Both hashes are compared in constant time.
+/// The scope of a key; none for an unknown key. Both hashes are compared in constant time.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn scope_of(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> Result<Option<Scope>, Error> {
     if key.matches(root) {
         return Ok(Some(Scope::All));
@@ -42,7 +42,7 @@ pub fn scope_of(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> R
 /// The key of a hash, as it is shown.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn find(read: &(impl Read + ?Sized), key: &KeyHash) -> Result<Option<KeyInfo>, Error> {
     api_key::get(read, &key.to_bytes())?.map(|row| info_of(read, row)).transpose()
 }
@@ -50,7 +50,7 @@ pub fn find(read: &(impl Read + ?Sized), key: &KeyHash) -> Result<Option<KeyInfo
 /// Every key, by age. Their number is bounded.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn all(read: &(impl Read + ?Sized)) -> Result<Vec<KeyInfo>, Error> {
     by_age(read)?.into_iter().map(|(_, row)| info_of(read, row)).collect()
 }
@@ -58,7 +58,7 @@ pub fn all(read: &(impl Read + ?Sized)) -> Result<Vec<KeyInfo>, Error> {
 /// Keys by age.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(read: &(impl Read + ?Sized), page: &Page<KeyPlace>) -> Result<Listed<KeyInfo, KeyPlace>, Error> {
     let mut rows = by_age(read)?;
     if page.direction() == Direction::Reverse {

@@ -1,8 +1,8 @@
 //! Walking an application's log for a page of messages, with filters and bounds.
 //!
 //! The log is in order of time, so a span of time is a span of positions, found by bisection. A page looks at a bounded
-//! number of messages, more of them while it has found nothing: a filter that lets nothing through gives short pages that
-//! are not at the end, not a request that reads a year of messages. There is no index by type or channel.
+//! number of messages, more of them while it has found nothing. So a filter that lets nothing through gives short pages
+//! that are not at the end, and no request reads a year of messages. There is no index by type or channel.
 
 use super::bounds::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_BYTES, PAGE_SEARCH_MAX};
 use super::paging::{Listed, Page};
@@ -15,8 +15,8 @@ use storage::{Direction, Read};
 
 /// Messages read in one step at most.
 const STEP_EVENTS: usize = 16;
-/// Messages read in the first step, and the bytes of payload in a step after which the next steps are of one message:
-/// many requests read at once, and the memory for what they read is not counted with their answers.
+/// Messages read in the first step, and the bytes of payload in a step after which the next steps are of one message.
+/// Many requests read at once, and the memory of these messages is not counted with the answers.
 const FIRST_STEP_EVENTS: usize = 4;
 const STEP_BYTES: usize = 256 * 1024;
 
@@ -36,7 +36,7 @@ pub struct MessageFilter {
 }
 
 impl MessageFilter {
-    /// Whether type, channel and tag fit.
+    /// True if type, channel and tag fit.
     pub(super) fn fits(&self, event: &Event) -> bool {
         let is_type = self.event_types.is_empty() || self.event_types.contains(&*event.event_type);
         let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
@@ -44,7 +44,7 @@ impl MessageFilter {
         is_type && is_channel && is_tag
     }
 
-    /// Whether a time lies between the bounds: at `after` is, at `before` is not.
+    /// True if a time lies between the bounds: `after` itself is within, `before` is not.
     pub(super) fn is_within(&self, at: UnixMs) -> bool {
         self.before.is_none_or(|before| at < before) && self.after.is_none_or(|after| at >= after)
     }
@@ -73,7 +73,7 @@ pub(super) struct Span {
     ceiling: Seq,
 }
 
-/// Whether to look at the next message.
+/// Tells whether to look at the next message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Yes.
@@ -117,7 +117,8 @@ pub(super) fn each(
     }
 }
 
-/// One page of messages, each with what `keep` finds out about it, unless that leaves it out.
+/// One page of messages, each with the value that `keep` gives for it. A message for which `keep` gives none is left
+/// out.
 pub(super) fn page_of<T>(
     read: &(impl Read + ?Sized),
     app: AppId,

@@ -21,14 +21,14 @@ pub struct Destination {
     pub endpoint: Endpoint,
     /// It was deleted, and its attempts are kept yet.
     pub is_deleted: bool,
-    /// How the delivery of the message to it stands.
+    /// The state of the message's delivery to it.
     pub standing: Standing,
 }
 
 /// Messages of an application; newest first in descending order.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list(
     read: &(impl Read + ?Sized),
     app: AppId,
@@ -40,10 +40,10 @@ pub fn list(
 }
 
 /// Messages that were for an endpoint when it came to them, or were sent by hand. One whose attempts are past their
-/// retention is left out: what became of it is not known.
+/// retention is left out: the end of its delivery is not known.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list_of_endpoint(
     read: &(impl Read + ?Sized),
     endpoint: &Endpoint,
@@ -58,11 +58,11 @@ pub fn list_of_endpoint(
     })
 }
 
-/// Endpoints of a message in the order of creation; deleted ones for as long as their attempts are kept. A page looks at
-/// [`PAGE_SCAN_MAX`] endpoints at most.
+/// Endpoints of a message in the order of creation; deleted ones for as long as their attempts are kept. A page looks
+/// at [`PAGE_SCAN_MAX`] endpoints at most.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn destinations(
     read: &(impl Read + ?Sized),
     event: &Event,

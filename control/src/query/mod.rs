@@ -1,8 +1,8 @@
-//! Queries: what is read of the store for one answer, in which order, and how much of it at most.
+//! Queries: they read the store for one answer, in an order, and within bounds.
 //!
 //! Each is a function over [`View`] that answers rows of `model`, or a plain struct of this crate. A list answers a
-//! [`Listed`](paging::Listed) page; the text form of its places is the surface's. They block on the disk, so those that read
-//! more than a few rows are called from a thread that may.
+//! [`Listed`](paging::Listed) page; the text form of its places is the surface's. They block on the disk, so those that
+//! read more than a few rows are called from a thread that may.
 
 pub mod bounds;
 pub mod paging;
@@ -28,7 +28,7 @@ mod testing;
 
 use crate::control::Control;
 
-/// What queries read: the store as far as it is committed.
+/// The store as far as it is committed, which queries read.
 pub type View = dyn storage::Store;
 
 impl Control {

@@ -23,7 +23,7 @@ pub enum Order {
     Descending,
 }
 
-/// Where a page lies.
+/// The place of a page in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start<K> {
     /// At the beginning of the list.
@@ -41,7 +41,7 @@ pub struct Page<K> {
     pub limit: usize,
     /// Which end the list begins with.
     pub order: Order,
-    /// Where the page lies.
+    /// The place of the page.
     pub start: Start<K>,
 }
 
@@ -54,8 +54,8 @@ pub struct Listed<T, K> {
     pub first: Option<K>,
     /// The next page is the one behind this place. None for an empty page.
     pub last: Option<K>,
-    /// Nothing follows in the direction that was asked for. A page that is cut short for the rows or bytes that it looked
-    /// at is not at the end, whatever it found.
+    /// Nothing follows in the direction that was asked for. A page that is cut short for the rows or bytes that it
+    /// looked at is not at the end, even if it found nothing.
     pub is_end: bool,
 }
 
@@ -71,7 +71,7 @@ impl<K> Page<K> {
         }
     }
 
-    /// Whether it lies before rather than behind its place.
+    /// True if the page lies before its place and not behind it.
     #[must_use]
     pub fn is_back(&self) -> bool {
         matches!(self.start, Start::Before(_))
@@ -90,8 +90,8 @@ impl<K> Page<K> {
         self.limit + 1
     }
 
-    /// Finds the items of this page. `source` reads a number of rows beyond a place in [`Page::direction`]; `place` gives a
-    /// row's place; `keep` makes an item of a row, or leaves it out.
+    /// Finds the items of this page. `source` reads a number of rows beyond a place in [`Page::direction`]; `place`
+    /// gives a row's place; `keep` makes an item of a row, or leaves it out.
     ///
     /// # Errors
     /// Those of `source` and `keep`.
@@ -147,8 +147,8 @@ impl<K> Page<K> {
         }
     }
 
-    /// The page of what was found in [`Page::direction`], at most [`Page::find_limit`] items. `stopped_at` is the last row
-    /// that was looked at, where rows beyond it were not.
+    /// The page of the items that were found in [`Page::direction`], at most [`Page::find_limit`]. `stopped_at` is the
+    /// last row that was looked at, where rows beyond it were not.
     pub(super) fn listed<T>(&self, mut found: Vec<(K, T)>, stopped_at: Option<K>) -> Listed<T, K>
     where
         K: Clone,

@@ -1,9 +1,9 @@
-//! How deliveries and attempts stand, in the five words of the API.
+//! The status of deliveries and attempts, in the five words of the API.
 
 use engine::DeliveryState;
 use model::{AttemptRecord, OutcomeClass, UnixMs};
 
-/// How a delivery or an attempt stands.
+/// The status of a delivery or an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Delivered; an attempt: succeeded.
@@ -21,18 +21,18 @@ pub enum Status {
 /// A delivery that is known to stand somehow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// How it stands.
+    /// Its status.
     pub status: Status,
     /// When its next attempt is due, if one is.
     pub next_attempt: Option<UnixMs>,
 }
 
-/// What a caller wants to see of statuses.
+/// The statuses that a caller wants to see.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusFilter {
     /// Only this one; all when none.
     pub wanted: Option<Status>,
-    /// Whether the caller tells canceled from given up.
+    /// The caller tells canceled from given up.
     pub is_expanded: bool,
 }
 
@@ -51,8 +51,8 @@ impl Status {
 }
 
 impl Standing {
-    /// How a delivery stands among the messages of its endpoint. None when the message was not for the endpoint, or when
-    /// that is not known any more.
+    /// The standing of a delivery among the messages of its endpoint. None when the message was not for the endpoint,
+    /// or when that is not known any more.
     #[must_use]
     pub fn of_delivery(state: &DeliveryState) -> Option<Standing> {
         let (status, next_attempt) = match state {
@@ -66,7 +66,7 @@ impl Standing {
         Some(Standing { status, next_attempt })
     }
 
-    /// The same among the endpoints of a message, where clients expect what the last attempt came to.
+    /// The same among the endpoints of a message, where clients expect the outcome of the last attempt.
     #[must_use]
     pub fn of_destination(state: &DeliveryState) -> Option<Standing> {
         let standing = Standing::of_delivery(state)?;
@@ -86,7 +86,7 @@ impl StatusFilter {
         if self.is_expanded { status } else { status.plain() }
     }
 
-    /// Whether the caller wants to see this status.
+    /// True if the caller wants to see this status.
     #[must_use]
     pub fn passes(self, status: Status) -> bool {
         self.wanted.is_none_or(|wanted| self.shown(status) == self.shown(wanted))
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(filter(Status::Fail, true).shown(Status::Canceled), Status::Canceled);
         assert!(filter(Status::Fail, false).passes(Status::Canceled));
         assert!(!filter(Status::Fail, true).passes(Status::Canceled));
-        // A filter finds what is shown and nothing else.
+        // A filter finds the status that is shown and nothing else.
         for (wanted, status) in ALL.iter().flat_map(|wanted| ALL.map(|status| (*wanted, status))) {
             assert_eq!(filter(wanted, true).passes(status), wanted == status);
         }

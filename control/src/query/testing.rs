@@ -8,7 +8,7 @@ use storage::{Store, StoreError, Txn};
 /// The application of tests.
 pub(crate) const APP: AppId = AppId(1);
 
-/// A store with what `change` writes.
+/// A store with the rows that `change` writes.
 pub(crate) fn store_of(change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> MemoryStore {
     let store = MemoryStore::new();
     write(&store, change);

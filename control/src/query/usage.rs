@@ -1,4 +1,4 @@
-//! How much of each quota an application uses, and how much the application uses that uses most.
+//! The use of each quota by one application, and by the application that uses most of it.
 //!
 //! The store keeps the counts, so a look is a few reads.
 
@@ -22,9 +22,9 @@ pub const NAMES: [&str; 7] =
 /// A count, and its quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// How many there are. More than there may be where the quota was lowered.
+    /// The number of things. It is above `most` where the quota was lowered.
     pub used: u32,
-    /// How many there may be.
+    /// The quota: the number of things that there may be.
     pub most: u32,
 }
 
@@ -49,7 +49,7 @@ impl Control {
     /// The counts of `app`. API keys have no count, so all of them are read; their number is bounded.
     ///
     /// # Errors
-    /// Damage, and whatever the store reports.
+    /// Damage, and any error of the store.
     pub fn usage(&self, app: AppId) -> Result<Usage, Error> {
         let (read, quotas, of_writer) = (self.view(), self.rules().quotas, self.engine().config().quotas);
         let (running, kept) = job::count(read, app)?;
@@ -65,11 +65,11 @@ impl Control {
         })
     }
 
-    /// For each of [`NAMES`], how much of the quota the application uses that uses most: 1.0 is all of it. Reads the counts
-    /// of all applications.
+    /// For each of [`NAMES`], the share of the quota that its heaviest application uses: 1.0 is all of it. Reads the
+    /// counts of all applications.
     ///
     /// # Errors
-    /// Damage, and whatever the store reports.
+    /// Damage, and any error of the store.
     pub fn fullest(&self) -> Result<[f64; NAMES.len()], Error> {
         fullest(self.view(), self.rules().quotas, self.engine().config().quotas)
     }

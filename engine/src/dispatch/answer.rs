@@ -1,7 +1,7 @@
-//! What came of an answer so far, and why there is no whole one.
+//! An answer as far as it came, and the reasons why there is no whole one.
 //!
-//! Once there is a status, it counts: a failure behind it is a note. Pure, and the same for every version of HTTP; how an
-//! answer is read is not here.
+//! A status counts once it is there: a failure behind it is a note. Pure, and the same for every version of HTTP; the
+//! bytes of an answer are not read here.
 
 use super::connect::DialError;
 use super::lack::Lack;
@@ -14,7 +14,7 @@ const WORDS_LEN_MAX: usize = 256;
 /// Longest `Retry-After` that is looked at: a date has 29 bytes.
 const RETRY_AFTER_LEN_MAX: usize = 64;
 
-/// What came of an answer so far.
+/// An answer as far as it came.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// 0 before there is one.
@@ -109,7 +109,7 @@ impl Failure {
         Failure { outcome: OutcomeClass::TransportError, text, lack: None }
     }
 
-    /// What the history shows: the receiver by host and port only, since path and query may hold tokens.
+    /// The words for the history: the receiver by host and port only, since path and query may hold tokens.
     pub(super) fn words(self, host_and_port: &str) -> Vec<u8> {
         let mut words = format!("{host_and_port}: {}", self.text);
         words.truncate(words.floor_char_boundary(host_and_port.len() + WORDS_LEN_MAX));

@@ -4,19 +4,19 @@
 //! slot ─▶ literal address, or lookup ─▶ guard judges every address ─▶ dial in order ─▶ wire ─▶ TLS ─▶ HTTP/1.1 or HTTP/2
 //!                                                                  └▶ egress proxy ─┘
 //! ```
-//! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between, which is
-//! what DNS rebinding needs. Of a name with several addresses those are dialled that the guard lets pass, so that
-//! `localhost` with `::1` and `127.0.0.1` works where only the second is allowed; the name is refused when none passes.
-//! Connections in the pool were judged when they were made.
+//! The addresses that were judged are the addresses that are dialled: nothing resolves a second time in between, which
+//! DNS rebinding needs. Of a name with several addresses, those that the guard lets pass are dialled. So `localhost`
+//! with `::1` and `127.0.0.1` works where only the second is allowed. The name is refused when none passes. Connections
+//! in the pool were judged when they were made.
 //!
-//! Through an egress proxy (`proxy`) the guard judges what is known here: literal addresses, `localhost`, and the addresses of
-//! a name where Pinion resolves it. Where the proxy resolves names, which addresses they lead to is the proxy's to allow.
-//! The proxy's own address is the operator's, and is not judged.
+//! Through an egress proxy (`proxy`) the guard judges the addresses that are known here: literal addresses,
+//! `localhost`, and the addresses of a name that Pinion resolves. If the proxy resolves names, the proxy decides which
+//! of their addresses to allow. The proxy's own address is the operator's, and is not judged.
 //!
-//! The whole of it has a time limit of its own besides the attempt's deadline, since the pool may finish a connection
-//! in the background after its attempt got another one.
+//! Connecting has a time limit of its own besides the attempt's deadline, since the pool may finish a connection in the
+//! background after its attempt got another one.
 //!
-//! Deliberately not who may use a connection, nor for how long: that is `pool`.
+//! `pool` decides which attempt may use a connection, and for how long.
 
 mod stream;
 
@@ -207,7 +207,7 @@ impl Dialler {
         Ok(stream)
     }
 
-    /// TCP to the proxy. What fails here is no target's failure.
+    /// TCP to the proxy. A failure here is no failure of the target.
     async fn dial_proxy(&self, proxy: &EgressProxy, caller: Caller) -> Result<TcpStream, DialError> {
         let failed = |error: io::Error| DialError::Proxy(ProxyError::Failed(error));
         let addresses = match proxy.host.parse::<IpAddr>() {

@@ -22,8 +22,8 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// What `work` comes to; none when that takes longer than until `deadline`. Holds however busy `work` is: it is asked
-    /// first, and the deadline after each of its turns.
+    /// The result of `work`; none when that takes longer than until `deadline`. Holds however busy `work` is: it is
+    /// asked first, and the deadline after each of its turns.
     pub(super) async fn within<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
         let mut timer = self.timer(deadline);
         let mut work = pin!(work);

@@ -24,14 +24,14 @@ mod tests;
 pub struct GuardError {
     /// The address that was judged.
     pub address: IpAddr,
-    /// What kind of address it is.
+    /// The kind of the address.
     pub range: &'static str,
 }
 
 const METADATA: &str = "cloud metadata service";
 const NOT_GLOBAL: &str = "not global unicast";
 
-/// Where cloud platforms serve credentials, user data or agent control to whoever can connect.
+/// Addresses where cloud platforms serve credentials, user data or agent control to any caller that can connect.
 const METADATA_V4: [Ipv4Addr; 8] = [
     Ipv4Addr::new(169, 254, 169, 254), // AWS, Google, Azure, Oracle, DigitalOcean, OpenStack
     Ipv4Addr::new(169, 254, 170, 2),   // AWS container credentials
@@ -123,7 +123,7 @@ const IPV4_COMPATIBLE: Ipv6Net = v6(0, 0, 0, 0, 96);
 #[error("the port {0} is refused as a target")]
 pub struct PortRefused(pub u16);
 
-/// Which addresses may be dialled. Cheap to ask, shared by every shard.
+/// The addresses that may be dialled. Cheap to ask, shared by every shard.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     allowed: Vec<IpNet>,
@@ -151,7 +151,7 @@ impl Guard {
         Guard { https_only, ..self }
     }
 
-    /// Whether a target may be of this scheme.
+    /// True if a target may be of this scheme.
     #[must_use]
     pub fn allows_scheme(&self, is_https: bool) -> bool {
         is_https || !self.https_only
@@ -214,7 +214,7 @@ impl Guard {
     }
 }
 
-/// Whether `net` is this one address. An IPv4-mapped /128 names its IPv4 address.
+/// True if `net` is this one address. An IPv4-mapped /128 names its IPv4 address.
 fn is_exactly(net: &IpNet, address: IpAddr) -> bool {
     net.prefix_len() == net.max_prefix_len() && net.addr().to_canonical() == address
 }

@@ -1,7 +1,7 @@
 //! Attempts over HTTP: a connection from the pool, one deadline per attempt, one bounded answer.
 //!
 //! The status line decides as soon as it is read: a receiver that said 2xx must not get the message again, and one that
-//! said 429 is to be heard. Where that is not obvious:
+//! said 429 is to be heard. The cases that are not obvious:
 //!
 //! | the receiver | outcome |
 //! |---|---|
@@ -33,8 +33,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How long an attempt waits for its turn to look a name up, or half of its own time if that is less: so that a lack of
-/// lookups shows as what it is, and not as a time-out of the endpoint.
+/// Longest time that an attempt waits for its turn to look a name up, or half of its own time if that is less. So a
+/// lack of lookups shows as what it is, and not as a time-out of the endpoint.
 const LOOKUP_TURN_MAX: Duration = Duration::from_secs(2);
 
 /// The bounds of one dispatcher, that is, of one shard.
@@ -42,8 +42,8 @@ const LOOKUP_TURN_MAX: Duration = Duration::from_secs(2);
 pub struct DispatchConfig {
     /// Limit of connecting alone, TLS included.
     pub connect_timeout_ms: u32,
-    /// How long an unused connection is kept. Below the 5 s after which Node's and Apache's servers close theirs by
-    /// default: a request that meets such a closing half-way is lost to a retry.
+    /// Time in ms for which an unused connection is kept. Below the 5 s after which Node's and Apache's servers close
+    /// theirs by default: a request that meets such a closing half-way is lost to a retry.
     pub pool_idle_timeout_ms: u32,
     /// Unused connections kept per scheme, host and port.
     pub pool_idle_per_host_max: usize,
@@ -88,16 +88,16 @@ pub enum DispatchSetupError {
     Tls(#[from] rustls::Error),
 }
 
-/// How much of a dispatcher's bounds is in use.
+/// The used part of a dispatcher's bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DispatchGauges {
     /// Connections open now, in use or not.
     pub connections_open: usize,
-    /// How many there may be.
+    /// Bound of `connections_open`.
     pub connections_max: usize,
     /// Name lookups running now, also those whose attempt has left.
     pub lookups_running: usize,
-    /// How many there may be.
+    /// Bound of `lookups_running`.
     pub lookups_max: usize,
 }
 
@@ -158,7 +158,7 @@ impl HttpDispatcher {
         HttpDispatcher { pool, buffers, deadlines, connection_slots, resolver, config }
     }
 
-    /// How much of its bounds is in use.
+    /// The used part of its bounds.
     #[must_use]
     pub fn gauges(&self) -> DispatchGauges {
         DispatchGauges {

@@ -3,7 +3,7 @@
 //! ```text
 //! TLS ─▶ metered (frames, allowance, turns) ─▶ hyper ─▶ the attempts of one receiver
 //! ```
-//! Deliberately nothing of TLS, where HTTP/2 is agreed on (`connect`), or of who shares a connection (`pool`).
+//! TLS, where HTTP/2 is agreed on, is in `connect`. `pool` decides which attempts share a connection.
 
 mod allowance;
 mod frames;
@@ -30,8 +30,8 @@ use tokio::sync::oneshot;
 /// Flow control: what a receiver may send before we read it, per answer and per connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
-/// How soon a dead connection is noticed: a ping when nothing came for this long, and the wait for its answer. Without
-/// it every attempt would go to the dead connection until TCP gives up, after a quarter of an hour.
+/// Time without a byte after which a ping is sent, and the wait for its answer: so a dead connection is noticed.
+/// Without it every attempt would go to the dead connection until TCP gives up, after a quarter of an hour.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that we reset and whose late frames are still told from nonsense.
@@ -60,12 +60,12 @@ pub(super) struct Bounds {
 // === impl Http2 ===
 
 impl Http2 {
-    /// Whether it takes no more requests.
+    /// True if it takes no more requests.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Whether a request is under way on it.
+    /// True while a request is under way on it.
     pub(super) fn is_busy(&self) -> bool {
         self.meter.is_busy()
     }
@@ -103,12 +103,12 @@ pub(super) async fn start(
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(TokioIo::new(metered))
         .await?;
-    // Whoever has a request on it is told why it ended.
+    // Every attempt with a request on it is told why it ended.
     tokio::spawn(async move { connection.await.ok() });
     Ok(Http2 { sender, meter, _last_handle: Arc::new(last_handle) })
 }
 
-/// How an attempt on a connection ended without an answer.
+/// An attempt on a connection that ended without an answer.
 pub(super) enum Unanswered {
     /// Nothing of the request was sent: the connection was closing.
     Unsent(Failure),

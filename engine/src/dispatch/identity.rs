@@ -1,6 +1,7 @@
 //! The identity that a connection belongs to: requests with the same one may share connections, no others.
 //!
-//! One field for each thing that separates them. The egress proxy is none yet: a dispatcher has one for all its targets.
+//! One field for each thing that separates them. The egress proxy is none yet: a dispatcher has one for all its
+//! targets.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ struct Parts {
     secure: bool,
     /// Host in its normal form, and the port if it is not the scheme's.
     host_and_port: Box<str>,
-    /// Digest of root certificates of the endpoint's own. A connection that was made with them is for those who have the
-    /// same.
+    /// Digest of root certificates of the endpoint's own. A connection that was made with them is for those who have
+    /// the same.
     own_roots: Option<Box<str>>,
 }
 

@@ -1,4 +1,5 @@
-//! Reasons why an attempt was not made that are ours: something of Pinion's own was short. Never the endpoint's failure.
+//! Reasons why an attempt was not made that are ours: something of Pinion's own was short. Never the endpoint's
+//! failure.
 
 use super::connect::DialError;
 use super::proxy::ProxyError;
@@ -48,7 +49,7 @@ impl Lack {
     }
 }
 
-/// Whether the system had no descriptor, port or memory for us.
+/// True if the system had no descriptor, port or memory for us.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     is_out_of_descriptors(error) || matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
 }

@@ -5,7 +5,7 @@
 //!                                    └─▶ http1 or http2 ─▶ answer
 //! ```
 //! Deliberately no decision about what an outcome means for the delivery: retries, breaker and dead letters are
-//! elsewhere. An attempt never fails: whatever happens is its result.
+//! elsewhere. An attempt never fails: every outcome is its result.
 
 pub mod url;
 
@@ -46,7 +46,7 @@ use bytes::Bytes;
 use model::{AnswerNote, OutcomeClass};
 use std::future::Future;
 
-/// What makes attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production
+/// The maker of attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production
 /// ([`HttpDispatcher`]), scripted in tests and benchmarks ([`scripted`]).
 pub trait Dispatch {
     /// Makes one attempt. Ends at the request's deadline at the latest, in any case with a result.
@@ -56,10 +56,10 @@ pub trait Dispatch {
     fn attempt(&self, request: AttemptRequest) -> impl Future<Output = AttemptResult>;
 }
 
-/// What an attempt showed.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
-    /// What it comes to.
+    /// Its class.
     pub outcome: OutcomeClass,
     /// The status; 0 when there was none. One that came counts, whatever came of the rest of the answer.
     pub status: u16,

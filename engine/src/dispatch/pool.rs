@@ -4,18 +4,18 @@
 //! attempt ─▶ HTTP/2 connection there is, or idle HTTP/1.1 connection ─────────────▶ lease
 //!        └─▶ none: dial, and wait for one that an attempt gives back ─ first wins ─▶ lease
 //! ```
-//! The last used first, so that no more are kept in use than attempts need at once; the others reach their age and are
-//! closed. A dial that lost goes on in the background, a few per host, for otherwise a host whose handshake takes longer
-//! than an attempt would never get a second connection.
+//! The last used connection goes first, so that no more are kept in use than attempts need at once. The others reach
+//! their age and are closed. A dial that lost goes on in the background, a few per host. Otherwise a host whose
+//! handshake takes longer than an attempt would never get a second connection.
 //!
-//! - *What bounds it:* idle connections per host; all connections by the dialler's slots; those who wait are attempts.
+//! - *What bounds it:* idle connections per host; all connections by the dialler's slots; waiters are attempts.
 //! - *When it is full:* the connection that is given back is closed. When the slots are all in use, the oldest idle
-//!   connection of the host with most idle ones makes room: what waits for nothing yields to an attempt, and a tenant
-//!   who leaves many connections behind yields first.
+//!   connection of the host with most idle ones makes room. So a connection that waits for nothing yields to an
+//!   attempt, and a tenant who leaves many connections behind yields first.
 //! - *When the process dies here:* connections close, nothing else is lost.
 //!
-//! [`hosts`] knows what there is; this file dials and waits. One mutex, never held across an await, that in production only its shard's thread takes. Deliberately nothing of
-//! what is said on a connection.
+//! [`hosts`] knows the connections that there are; this file dials and waits. There is one mutex, never held across an
+//! await, and in production only its shard's thread takes it. Nothing here depends on the bytes of a connection.
 
 mod hosts;
 
@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long a connection that makes room may take to say good-bye.
+/// Time in which a connection that makes room must say good-bye.
 const ROOM_WITHIN: Duration = Duration::from_millis(1_500);
 
 type Dial = Pin<Box<dyn Future<Output = Result<Dialled, DialError>> + Send>>;
@@ -51,7 +51,7 @@ pub(super) struct Pool(Arc<Shared>);
 
 struct Shared {
     dialler: Dialler,
-    /// How often those that nobody uses are looked for.
+    /// Interval of the search for connections that nobody uses.
     sweep_every: Duration,
     hosts: Mutex<Hosts>,
 }
@@ -95,8 +95,8 @@ impl Pool {
         self.0.give(identity, stream, now);
     }
 
-    /// The host's HTTP/2 connection takes no more requests: the next attempt does not get it. What is under way on it
-    /// goes on.
+    /// The host's HTTP/2 connection takes no more requests: the next attempt does not get it. Attempts under way on it
+    /// go on.
     pub(super) fn forget_http2(&self, identity: &Identity) {
         self.0.lock().forget_http2(identity);
     }
@@ -130,7 +130,7 @@ impl Shared {
         receiver
     }
 
-    /// What was dialled, as the one who dialled may use it.
+    /// The dialled connection, as the attempt that dialled it may use it.
     fn admit(self: &Arc<Self>, identity: &Identity, dialled: Dialled) -> Lease {
         match dialled {
             Dialled::Http1(stream) => Lease::Http1 { stream, reused: false },

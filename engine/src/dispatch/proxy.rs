@@ -6,8 +6,9 @@
 //! | `socks5h` | SOCKS 5 (RFC 1928, 1929) | the proxy |
 //! | `socks5` | the same | Pinion, whose guard judges every address |
 //!
-//! What is sent through the tunnel is the target's alone: the proxy sees host and port, and of `http` targets the bytes, but
-//! is asked for nothing that depends on them. This file is what an operator configures; [`tunnel`] speaks to the proxy.
+//! The bytes sent through the tunnel are for the target alone. The proxy sees host and port, and of `http` targets the
+//! bytes, but is asked for nothing that depends on them. This file holds what an operator configures; [`tunnel`] speaks
+//! to the proxy.
 
 mod tunnel;
 
@@ -146,7 +147,7 @@ impl EgressProxy {
         masked(&self.text).into_owned()
     }
 
-    /// Whether the proxy resolves the names of targets.
+    /// True if the proxy resolves the names of targets.
     pub(super) fn resolves(&self) -> bool {
         self.kind != Kind::Socks5 { resolves: false }
     }
@@ -183,7 +184,7 @@ impl fmt::Display for ProxyException {
 }
 
 impl ProxyException {
-    /// Whether it covers a target's host, in its normal form.
+    /// True if it covers a target's host, in its normal form.
     pub(super) fn covers(&self, host: &str) -> bool {
         match self {
             ProxyException::Net(net) => {

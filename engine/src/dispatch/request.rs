@@ -13,8 +13,8 @@ use std::sync::Arc;
 #[cfg(test)]
 mod tests;
 
-/// How every head says that the payload is JSON, but for a message that names another type. Only that line can be it: a
-/// tenant's headers have other names, and nothing in front of it ends a line.
+/// Line by which every head says that the payload is JSON, unless the message names another type. Only that line can
+/// match: a tenant's headers have other names, and nothing in front of it ends a line.
 const JSON_LINE: &str = "content-type: application/json\r\n";
 /// Bytes of a head beside a target's own and the stamps: names of headers, and the length of the body.
 const NAMES_LEN: usize = 192;
@@ -24,7 +24,7 @@ const NAMES_LEN: usize = 192;
 pub struct AttemptRequest {
     /// For which application: lookups are shared by it.
     pub app: AppId,
-    /// Where to, with which headers.
+    /// The receiver, and the headers that no message changes.
     pub target: Arc<Target>,
     /// Id, timestamp and signature.
     pub stamp: Stamp,
@@ -36,7 +36,7 @@ pub struct AttemptRequest {
     pub timeout_ms: u32,
 }
 
-/// What identifies and authenticates one message: its id, the time of signing and the signature, in one piece of memory.
+/// Id, time of signing and signature of one message, which identify and authenticate it; in one piece of memory.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     text: String,

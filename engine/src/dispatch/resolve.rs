@@ -1,14 +1,14 @@
-//! Name resolution with bounds: the system's resolver (hosts file, search domains, whatever the operator set up),
+//! Name resolution with bounds: the system's resolver (hosts file, search domains, as the operator set it up),
 //! asked on tokio's blocking threads.
 //!
 //! A lookup cannot be cancelled: it holds its thread until the resolver gives up, often 10 s or more, long after the
 //! attempt that wanted it has timed out. So that names which do not answer cannot use up the threads:
-//! - lookups that run are shared by application ([`crate::fairness::Shares`]), and so are names that wait for one; a slot is free again when
-//!   its lookup ends, not when its caller leaves;
+//! - running lookups are shared by application ([`crate::fairness::Shares`]), and so are names that wait for one; a
+//!   slot is free again when its lookup ends, not when its caller leaves;
 //! - one name is looked up once at a time, and all that want it get that answer. A name that waits in one application's
 //!   line stands in the line of every application that wants it, so nobody waits for another's turn;
-//! - after [`LOOKUP_MAX`] the callers are told that the name does not answer, and so is whoever asks while the lookup
-//!   still holds its thread;
+//! - after [`LOOKUP_MAX`] the callers are told that the name does not answer, and so is every caller that asks while
+//!   the lookup still holds its thread;
 //! - a failure is the answer for [`FAILURE_KEPT`] more.
 //!
 //! | | |
@@ -33,22 +33,22 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Most places in line for a lookup, over all applications.
 pub const NAMES_MAX: usize = 1024;
 
-/// How long a name may take to answer.
+/// Longest time that a name may take to answer.
 pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
-/// How long a failure is the answer after it was heard.
+/// Time for which a failure is the answer after it was heard.
 const FAILURE_KEPT: Duration = Duration::from_secs(2);
 
 /// Failures that are kept.
 const FAILURES_MAX: usize = 1024;
 
-/// What asks for the addresses of a name; blocking. The system's resolver, or a scripted one in tests.
+/// Function that asks for the addresses of a name; blocking. The system's resolver, or a scripted one in tests.
 pub type LookupFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// What a lookup found. Cloned to everyone who waited for it.
+/// Result of a lookup. Cloned to every caller that waited for it.
 type Answer = Result<Arc<[IpAddr]>, LookupError>;
 
-/// How a lookup stands.
+/// State of a lookup.
 #[derive(Clone, Debug)]
 enum Progress {
     /// In line.

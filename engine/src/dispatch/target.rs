@@ -1,4 +1,4 @@
-//! Where attempts go: what is called, over which connections, with which headers that no message changes.
+//! The target of attempts: the URL that is called, the connections it uses, and the headers that no message changes.
 //!
 //! Built once for a plan and used by any number of attempts. Pure.
 

@@ -1,7 +1,7 @@
 //! TLS toward receivers: whom to trust, and errors in words.
 //!
-//! Trusted are the Mozilla root certificates, those that the operator added (`--ca-file`), and for one endpoint those that
-//! its tenant gave it (`caPem`). Nothing here switches verification off.
+//! Trusted are the Mozilla root certificates, those that the operator added (`--ca-file`), and for one endpoint those
+//! that its tenant gave it (`caPem`). Nothing here switches verification off.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,9 +31,9 @@ pub enum RootsError {
     /// A certificate cannot be read as one.
     #[error("certificate {number} of it cannot be read: {reason}")]
     Unreadable {
-        /// Which, from 1.
+        /// Its number in the file, from 1.
         number: usize,
-        /// What the TLS library said.
+        /// The words of the TLS library.
         reason: String,
     },
 }
@@ -42,17 +42,17 @@ pub enum RootsError {
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// How connections are secured, by the protocols that are offered.
+/// The TLS connectors, by the protocols that are offered.
 #[derive(Clone)]
 pub(super) struct Connectors {
     /// HTTP/2 and HTTP/1.1.
     pub(super) all: TlsConnector,
-    /// HTTP/1.1 alone, to those who flooded HTTP/2.
+    /// HTTP/1.1 alone, for receivers that flooded HTTP/2.
     pub(super) http1: TlsConnector,
 }
 
 impl Connectors {
-    /// Whatever `tls` names as protocols (ALPN) is replaced.
+    /// The protocols (ALPN) that `tls` names are replaced.
     pub(super) fn new(mut tls: ClientConfig) -> Connectors {
         tls.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
         let http1 = TlsConnector::from(Arc::new(tls.clone()));

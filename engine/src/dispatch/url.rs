@@ -1,9 +1,10 @@
-//! Endpoint URLs: what is accepted when an endpoint is configured, and what is requested then.
+//! Endpoint URLs: the check when an endpoint is configured, and the form in which they are requested then.
 //!
-//! Read by the `url` crate, as the WHATWG URL standard has it: international names become A-labels, letters outside ASCII
-//! in a path are percent-encoded, and the odd forms of IPv4 that resolvers understand are addresses
-//! (`http://2130706433/`, `http://0x7f.1/`). The standard forgives much for the sake of browsers: white space, backslashes, missing
-//! slashes, escapes in a host. Where two readers could disagree about the host, a URL is refused before it is read.
+//! The `url` crate reads them, as the WHATWG URL standard has it. International names become A-labels, and letters
+//! outside ASCII in a path are percent-encoded. The odd forms of IPv4 that resolvers understand are addresses
+//! (`http://2130706433/`, `http://0x7f.1/`). The standard forgives much for the sake of browsers: white space,
+//! backslashes, missing slashes, escapes in a host. Where two readers could disagree about the host, a URL is refused
+//! before it is read.
 //!
 //! Nothing is resolved here. Literal addresses are judged so that people hear at once; a name is judged when it is
 //! dialled, since it can lead anywhere by then.
@@ -78,7 +79,7 @@ pub struct CheckedUrl {
 }
 
 impl CheckedUrl {
-    /// What is requested; holds no secret but what the tenant put into path or query.
+    /// The URL as it is requested. Holds no secret but those that the tenant put into path or query.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.uri
@@ -214,7 +215,7 @@ fn basic_authorization(user_info: &str) -> Result<Option<HeaderValue>, TargetErr
     Ok(Some(value))
 }
 
-/// As the `percent-encoding` crate does, but for what is broken: that is refused, not kept.
+/// As the `percent-encoding` crate does, except for broken escapes: these are refused, not kept.
 pub(super) fn percent_decode(text: &str, out: &mut Vec<u8>) -> Result<(), TargetError> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

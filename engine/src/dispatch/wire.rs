@@ -4,9 +4,9 @@
 //! socket ─▶ wire (credit) ─▶ TLS ─▶ HTTP/1.1, or metered HTTP/2
 //! ```
 //! TLS itself has room for a flood. New session tickets have no bound in number, each may have 64 KiB, and the library
-//! keeps some. A record may carry a single byte and costs 22 bytes more and a decryption. None of this shows in the bytes
-//! that HTTP sees. So a connection has a [`Credit`] of bytes. Each byte from the socket takes one of it, and each byte of
-//! a message, sent or received, gives back [`PER_BYTE`].
+//! keeps some. A record may carry a single byte and costs 22 bytes more and a decryption. None of this shows in the
+//! bytes that HTTP sees. So a connection has a [`Credit`] of bytes. Each byte from the socket takes one of it, and each
+//! byte of a message, sent or received, gives back [`PER_BYTE`].
 //!
 //! Nothing of HTTP is looked at here: `http2::allowance` and the bounds of an answer limit the messages.
 
@@ -28,7 +28,7 @@ const PER_BYTE: usize = 4;
 #[error("the receiver sends TLS without a message in it: closed as a flood")]
 pub(super) struct TlsFlood;
 
-/// How many bytes the peer may still send. Pure.
+/// Bytes that the peer may still send. Pure.
 #[derive(Clone, Debug)]
 struct Credit {
     left: usize,

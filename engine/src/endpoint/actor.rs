@@ -1,12 +1,12 @@
 //! The endpoint actor: a bounded mailbox in front of a lane. The only file that names the actor framework.
 //!
-//! Each message is an input of the lane; after each the actor does what the lane asks for, until it asks for nothing.
-//! Attempts and reads run beside it. Reads come back as messages; what attempts showed is left with the lane's cell, and
-//! one message says so for all that ended in a turn.
+//! Each message is an input of the lane. After each, the actions that the lane asks for are begun, until it asks for
+//! none. Attempts and reads run beside it. Reads come back as messages. Results of attempts are left with the lane's
+//! cell, and one message tells of all that ended in a turn.
 //!
-//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers besides one message for each delivery that is read or tried.
+//! - *What bounds it:* the mailbox, by [`OFFERS_MAX`] offers, and one message for each delivery that is read or tried.
 //! - *When it is full:* an offer is not waited for; the lane is told and reads the log instead.
-//! - *When the process dies here:* nothing is lost, mailbox and lane are caches of what is on disk.
+//! - *When the process dies here:* nothing is lost, mailbox and lane are caches of the disk.
 //!
 //! Deliberately no decision: those are the lane's.
 
@@ -28,7 +28,7 @@ impl Mailbox for EndpointAddr {
 }
 
 impl EndpointAddr {
-    /// Tells it the end of something it waits for. Waits while the mailbox is full. `false` when the actor stopped first.
+    /// Tells it the end of a read. Waits while the mailbox is full. `false` when the actor stopped first.
     pub async fn tell(&self, input: Input) -> bool {
         let taken = self.0.send(input).await.is_ok();
         if !taken {
@@ -38,7 +38,7 @@ impl EndpointAddr {
     }
 }
 
-/// What takes an actor's messages.
+/// The function that takes an actor's messages.
 type Feed = Box<dyn FnMut(&EndpointAddr, Input)>;
 
 /// One endpoint's actor: hands each message to its lane's shell.
@@ -48,8 +48,8 @@ pub struct EndpointActor {
 }
 
 impl EndpointActor {
-    /// Starts one on this thread. `feed` takes its messages, one at a time; `in_flight_max` is how many of them may be
-    /// ends of reads.
+    /// Starts one on this thread. `feed` takes its messages, one at a time; at most `in_flight_max` of them may be ends
+    /// of reads.
     pub fn spawn(in_flight_max: usize, feed: impl FnMut(&EndpointAddr, Input) + 'static) -> EndpointAddr {
         EndpointAddr(EndpointActor { feed: Box::new(feed), in_flight_max }.start())
     }

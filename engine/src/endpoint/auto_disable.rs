@@ -1,15 +1,15 @@
-//! When an endpoint that only fails is disabled, and how «only fails» is remembered.
+//! The rule that disables an endpoint that only fails, and the memory of its failures.
 //!
 //! Silence is not failing: a spell of failures ends with a success, and also with a pause of more than half the period.
-//! So an endpoint that failed once, had no traffic for a week and fails again is at the beginning of a spell, and
-//! whoever is disabled has failed at least once in between as well.
+//! So an endpoint that failed once, had no traffic for a week and fails again is at the beginning of a spell. And an
+//! endpoint that is disabled has failed at least once in between as well.
 //!
 //! Deliberately about deliveries, not about health: a server that answers 404 for five days is alive, and still nobody
-//! wants what it is sent. The disabling itself is the caller's.
+//! wants its messages. The caller does the disabling.
 
 use model::{EndpointHealth, OutcomeClass, UnixMs};
 
-/// How long an endpoint may fail without one success: 5 days.
+/// The time for which an endpoint may fail without one success: 5 days.
 pub const DEFAULT_PERIOD_MS: u64 = 5 * 24 * 60 * 60 * 1_000;
 
 /// The last failure is noted to this part of the period: each note is a row to write.
@@ -61,7 +61,7 @@ impl FailingSpell {
         }
     }
 
-    /// Whether it has lasted for the whole period. Ask after a failure only. A period of 0 means never.
+    /// True if it has lasted for the whole period. Ask after a failure only. A period of 0 means never.
     #[must_use]
     pub fn should_disable(self, now: UnixMs, period_ms: u64) -> bool {
         period_ms > 0 && now.since_ms(self.since) >= period_ms

@@ -1,16 +1,18 @@
-//! An endpoint's deliveries in log order: what waits in memory, what is still on disk, and where its cursor stands.
+//! An endpoint's deliveries in log order: those in memory, those still on disk, and its cursor.
 //!
-//! Offers are taken while there is room. From the first one refused the endpoint is *behind*: later offers only move the
-//! mark `offered_upto`, and what lies between is read from the log, in order, until it has caught up. So a backlog of
-//! any size costs no memory, and the order of first attempts is the order of the log.
+//! Offers are taken while there is room. From the first one refused the endpoint is *behind*: later offers only move
+//! the mark `offered_upto`. The events between are read from the log, in order, until the endpoint has caught up. So a
+//! backlog of any size costs no memory, and the order of first attempts is the order of the log.
 //!
 //! Pure. Deliberately not retries (they have left the log order, see [`super::retries`]).
 
 use model::{Cursor, Event, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
-/// Deliveries that reads from the log leave in memory at most. Enough to keep an endpoint busy until the next read; offers
-/// may fill all of the capacity, for their payloads are shared with other endpoints, and what was read is not.
+/// Deliveries that reads from the log leave in memory at most.
+///
+/// This is enough to keep an endpoint busy until the next read. Offers may fill all of the capacity: their payloads are
+/// shared with other endpoints, and the payloads of a read are not.
 const READ_AHEAD_MAX: usize = 1_024;
 
 /// Deliveries of one endpoint that have not been tried.
@@ -32,7 +34,7 @@ pub struct Backlog {
     stale: bool,
 }
 
-/// What to read from the log next.
+/// The next read of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRead {
     /// Exclusive.
@@ -43,19 +45,19 @@ pub struct LogRead {
     pub max_events: usize,
 }
 
-/// What a read found.
+/// The result of a read of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFound {
     /// Events that match, ascending.
     pub events: Vec<Event>,
-    /// Up to where the log was looked at.
+    /// The last position that was looked at.
     pub upto: Seq,
     /// The stretch right behind `after`, both ends included, that retention had removed.
     pub removed: Option<(Seq, Seq)>,
 }
 
 impl Backlog {
-    /// Starts where the stored cursor says, with nothing in memory.
+    /// Starts at the stored cursor, with nothing in memory.
     #[must_use]
     pub fn new(cursor: Cursor, capacity: usize) -> Backlog {
         Backlog {
@@ -71,9 +73,10 @@ impl Backlog {
         }
     }
 
-    /// Takes events that match, ascending. Whatever was offered before and did not arrive is told first, by
-    /// [`Backlog::missed`]. Answers how many found no room. `room_bytes` is what memory may still take; an empty queue takes
-    /// one event whatever its size.
+    /// Takes events that match, ascending. Answers the number of events that found no room.
+    ///
+    /// Events that were offered before and did not arrive are told first, by [`Backlog::missed`]. Memory may still take
+    /// `room_bytes`; an empty queue takes one event whatever its size.
     pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
         let mut refused = 0;
         let mut room_bytes = room_bytes;
@@ -100,8 +103,10 @@ impl Backlog {
         self.offered_upto = self.offered_upto.max(upto);
     }
 
-    /// The endpoint's filter changed: what has not been tried is read from the log once more, so that the filter of its
-    /// turn decides. Whoever asks where such a delivery stands is told by that filter too.
+    /// The endpoint's filter changed: untried deliveries are read from the log once more.
+    ///
+    /// So the filter at a delivery's turn decides. A caller that asks for the state of such a delivery is answered by
+    /// that filter too.
     pub fn read_again(&mut self) {
         if let Some(first) = self.queue.front() {
             self.position = first.seq.previous();
@@ -111,13 +116,13 @@ impl Backlog {
         self.stale = self.reading;
     }
 
-    /// Whether the read under way will be made again.
+    /// True if the read under way will be made again.
     #[must_use]
     pub fn read_is_stale(&self) -> bool {
         self.stale
     }
 
-    /// Takes what a read found: matching events, ascending, and up to where the log was looked at.
+    /// Takes the result of a read: matching events, ascending, and the last position that was looked at.
     pub fn read_done(&mut self, events: Vec<Event>, upto: Seq) {
         self.reading = false;
         if std::mem::take(&mut self.stale) {
@@ -137,8 +142,10 @@ impl Backlog {
         self.stale = false;
     }
 
-    /// The read to make now, if one is due: behind, none under way, and the queue at most half full, of what a read may fill
-    /// it with. When memory has no room for more, only an empty queue is refilled.
+    /// The read to make now, if one is due.
+    ///
+    /// One is due when the endpoint is behind, no read is under way, and the queue is at most half full, counted in the
+    /// deliveries that a read may leave in it. When memory has no room for more, only an empty queue is refilled.
     pub fn next_read(&mut self, room_bytes: usize) -> Option<LogRead> {
         let ahead_max = self.capacity.min(READ_AHEAD_MAX);
         let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= ahead_max / 2);
@@ -172,7 +179,7 @@ impl Backlog {
         Some(event)
     }
 
-    /// Whether the next event to try has lost its payload.
+    /// True if the next event to try has lost its payload.
     #[must_use]
     pub fn next_is_expunged(&self) -> bool {
         self.queue.front().is_some_and(Event::is_expunged)
@@ -183,7 +190,7 @@ impl Backlog {
         self.in_flight.remove(&seq);
     }
 
-    /// Drops all that has not been tried, as if it had been: for an endpoint that was disabled.
+    /// Drops all untried deliveries, as if they had been tried: for an endpoint that was disabled.
     pub fn skip_all(&mut self) {
         self.queue.clear();
         self.queued_bytes = 0;
@@ -191,7 +198,7 @@ impl Backlog {
         self.position = self.position.max(self.offered_upto);
     }
 
-    /// Where the endpoint stands, as it is to be stored.
+    /// The endpoint's cursor, as it is to be stored.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         let mut upto = match self.queue.front() {
@@ -199,7 +206,7 @@ impl Backlog {
             None => self.position,
         };
         let mut holes: Vec<Seq> = self.in_flight.iter().copied().collect();
-        // What is in flight at the very end needs no hole: the cursor just stops before it.
+        // An attempt in flight at the very end needs no hole: the cursor just stops before it.
         while holes.last() == Some(&upto) {
             holes.pop();
             upto = upto.previous();
@@ -211,7 +218,7 @@ impl Backlog {
         Cursor { upto, holes }
     }
 
-    /// Whether deliveries wait on disk.
+    /// True if deliveries wait on disk.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.position < self.offered_upto
@@ -223,13 +230,13 @@ impl Backlog {
         self.offered_upto
     }
 
-    /// Whether something could be tried now.
+    /// True if something could be tried now.
     #[must_use]
     pub fn has_ready(&self) -> bool {
         !self.queue.is_empty() || !self.holes.is_empty()
     }
 
-    /// Whether everything offered is settled.
+    /// True if everything offered is settled.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         !self.is_behind() && !self.has_ready() && self.in_flight.is_empty()

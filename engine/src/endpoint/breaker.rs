@@ -3,14 +3,14 @@
 //! | from | to | when |
 //! |---|---|---|
 //! | Closed | Open | so many failures in a row, or too low a success rate over the last seconds |
-//! | Open | HalfOpen | the hold is over and someone asks: that one is the probe |
+//! | Open | HalfOpen | the hold is over and a caller asks: its attempt is the probe |
 //! | HalfOpen | Closed | the probe found the endpoint healthy |
 //! | HalfOpen | Open | the probe failed or was throttled: a longer hold. Or it was not made: no new hold |
-//! | any | Closed | the endpoint has a new URL or was enabled again: what failed before says nothing |
+//! | any | Closed | the endpoint has a new URL or was enabled again: failures from before say nothing |
 //!
-//! A hold starts at 5 s, doubles with each opening since the breaker was last closed, up to 30 s, and is drawn from the
-//! upper half of that, so that endpoints which fell together are not probed together. An open breaker spends no attempts
-//! and no sockets: deliveries wait, and their attempts are not counted down.
+//! A hold starts at 5 s and doubles with each opening since the breaker was last closed, up to 30 s. It is drawn from
+//! the upper half of that, so that endpoints that failed together are not probed together. An open breaker spends no
+//! attempts and no sockets: deliveries wait, and their attempts are not counted down.
 //!
 //! Throttling (429) lowers the success rate and fails a probe, but it is no failure in a row: the endpoint is alive.
 //!
@@ -50,7 +50,7 @@ pub enum State {
 pub enum Admission {
     /// Yes.
     Allowed(Ticket),
-    /// Yes, and everyone else waits for the result.
+    /// Yes, and every other attempt waits for the result.
     Probe(Ticket),
     /// No.
     Rejected {
@@ -68,7 +68,7 @@ pub struct Ticket {
     probe: bool,
 }
 
-/// A change of state worth telling: a log line, a metric, a save.
+/// A change of state, for a log line, a metric and a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
     /// Closed => Open.
@@ -114,7 +114,7 @@ pub struct Breaker {
 // === impl Ticket ===
 
 impl Ticket {
-    /// Whether the attempt is a probe.
+    /// True if the attempt is a probe.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.probe
@@ -152,7 +152,9 @@ impl Breaker {
         breaker
     }
 
-    /// What a restart needs to know of the breaker; the rest is the caller's. Changes only with a [`Transition`].
+    /// The part of the health that a restart restores the breaker from; the caller fills in the rest.
+    ///
+    /// Changes only with a [`Transition`].
     #[must_use]
     pub fn snapshot(&self) -> EndpointHealth {
         EndpointHealth {
@@ -231,21 +233,21 @@ impl Breaker {
         }
     }
 
-    /// Takes back the ticket of an attempt that was not made. If it was the probe, the next one who asks is.
+    /// Takes back the ticket of an attempt that was not made. If it was the probe, the next attempt is the probe.
     pub fn release(&mut self, ticket: Ticket) {
         if ticket.period == self.period && self.state == State::HalfOpen {
             self.enter(State::Open { until: self.open_until.unwrap_or(UnixMs::ZERO) });
         }
     }
 
-    /// Forgets everything: what is behind it now is not what failed. Tickets given before are void.
+    /// Forgets everything: the receiver behind it now is not the one that failed. Tickets given before are void.
     pub fn reset(&mut self) -> Option<Transition> {
         let was_closed = self.state == State::Closed;
         self.close();
         (!was_closed).then_some(Transition::Closed)
     }
 
-    /// Counts a result while closed; says which rule it trips.
+    /// Counts a result while closed. Answers the rule that it trips.
     fn count(&mut self, signal: HealthSignal, now: UnixMs) -> Option<TripReason> {
         let healthy = signal == HealthSignal::Healthy;
         self.success_rate.add(now, healthy);

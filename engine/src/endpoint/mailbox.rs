@@ -1,6 +1,6 @@
-//! What an endpoint is told, and where to put it.
+//! The messages to an endpoint, and the mailbox that takes them.
 //!
-//! Deliberately not who empties the mailbox: an actor does in the engine, a simulation does when its turn comes.
+//! Deliberately not the owner that empties the mailbox: an actor in the engine, a simulation when its turn comes.
 
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::Fetch;
@@ -10,14 +10,14 @@ use model::{Event, Pending};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Offers that may wait in one mailbox; each carries what one commit has for the endpoint.
+/// Offers that may wait in one mailbox; each carries the events that one commit has for the endpoint.
 pub const OFFERS_MAX: usize = 64;
 
-/// What an endpoint is told.
+/// A message to an endpoint.
 pub enum Input {
     /// A commit's events that match.
     Offer {
-        /// The commit's events and who gets them.
+        /// The commit's events and the endpoints that get them.
         offer: Arc<Offer>,
         /// This endpoint's part of the targets.
         range: Range<usize>,
@@ -40,13 +40,13 @@ pub trait Mailbox {
     #[must_use]
     fn try_send(&self, input: Input) -> bool;
 
-    /// Makes its owner look at the lane. One with a full mailbox does so anyway, so nothing is lost when there is no room.
+    /// Makes its owner look at the lane. With a full mailbox it does so anyway, so nothing is lost without room.
     fn poke(&self) {
         let _full = self.try_send(Input::Poke);
     }
 
-    /// Stops its owner; what is in the mailbox is dropped. Where there is no room the owner runs on, and finds its endpoint
-    /// gone.
+    /// Stops its owner; the messages in the mailbox are dropped. When there is no room the owner runs on, and finds its
+    /// endpoint gone.
     fn stop(&self) {
         let _full = self.try_send(Input::Stop);
     }

@@ -1,4 +1,4 @@
-//! What one endpoint may be sent now, judged by how it answered before.
+//! The decision which deliveries one endpoint may be sent now, by its answers before.
 
 pub mod actor;
 

@@ -1,4 +1,4 @@
-//! What the router offers: a commit's events with who is to get which.
+//! The router's offer: a commit's events with the endpoints that get them.
 //!
 //! Deliberately shared and never changed: every endpoint of a shard reads its part of the same offer.
 
@@ -10,6 +10,6 @@ use std::sync::Arc;
 pub struct Offer {
     /// The commit's events.
     pub events: Arc<[Event]>,
-    /// Who gets which of them: by application and endpoint, ascending within each.
+    /// The endpoints with the index of each event they get: by application and endpoint, ascending within each.
     pub targets: Vec<(EndpointRef, u32)>,
 }

@@ -1,8 +1,8 @@
 //! An endpoint's rate limit: so many deliveries a second, paced rather than bundled.
 //!
 //! A token bucket that saves up one delivery and a tenth of a second. In any span of `t` ms there are at most
-//! `1 + rate x (t + 100) / 1000` deliveries: after a pause a burst of `1 + rate / 10`, then evenly. The tenth of a second
-//! is there for timers: one that wakes a few ms late does not lose what it missed, so the rate is exact on average.
+//! `1 + rate x (t + 100) / 1000` deliveries: after a pause a burst of `1 + rate / 10`, then evenly. The tenth of a
+//! second is there for timers: a timer that wakes a few ms late loses no delivery, so the rate is exact on average.
 //!
 //! The caller asks again at the time that it is told.
 
@@ -21,7 +21,7 @@ impl RateLimit {
         RateLimit { bucket: TokenBucket::new(rate_per_s, paced_capacity(rate_per_s), now_ms) }
     }
 
-    /// Another rate from now on. What was saved up stays, within the new bounds, so that changing the rate often does
+    /// Another rate from now on. The saved-up level stays, within the new bounds, so that changing the rate often does
     /// not lift it.
     pub fn set_rate(&mut self, rate_per_s: u32, now_ms: u64) {
         self.bucket.reconfigure(rate_per_s, paced_capacity(rate_per_s), now_ms);

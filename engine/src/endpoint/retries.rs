@@ -1,12 +1,13 @@
 //! An endpoint's retries: the nearest ones in memory, all of them on disk.
 //!
-//! Memory holds a stretch of the due index, from its beginning to `loaded_upto`. What falls due beyond that is left to
-//! the disk and loaded when the stretch runs low. So a million pending retries cost as much memory as a few hundred.
+//! Memory holds a stretch of the due index, from its beginning to `loaded_upto`. Retries that fall due beyond that are
+//! left to the disk and loaded when the stretch runs low. So a million pending retries cost as much memory as a few
+//! hundred.
 //!
-//! A load reads the store while new retries are decided. Whoever runs it first waits until all earlier settlements are
-//! durable; what is decided or settled meanwhile is noted here and set right when the load arrives.
+//! A load reads the store while new retries are decided. The shell first waits until all earlier settlements are
+//! durable. Retries that are decided or settled meanwhile are noted here and set right when the load arrives.
 //!
-//! Pure. Deliberately keys only: whether a key still means something is checked when its row and event are fetched.
+//! Pure. Deliberately keys only: a key is checked for being current when its row and event are fetched.
 
 use foldhash::{HashMap, HashSet};
 use model::{Seq, UnixMs};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 /// A place in the due index.
 pub type DueKey = (UnixMs, Seq);
 
-/// Whether a retry must keep to the retry budget.
+/// The kind of a retry, which decides if it must keep to the retry budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// A retry of the schedule: yes.
@@ -37,24 +38,24 @@ pub struct Retries {
     loading: Option<Loading>,
     /// Deliveries out for an attempt or for their rows, with the due time that they were taken at.
     taken: HashMap<Seq, UnixMs>,
-    /// Deliveries in flight that are due under another key too: put back in line by hand meanwhile. Where they stand
-    /// now is read again once they are back.
+    /// Deliveries in flight that are due under another key too: put back in line by hand meanwhile. The due index is
+    /// read again once they are back.
     again: HashSet<Seq>,
 }
 
-/// What happened while a load was under way.
+/// The changes while a load was under way.
 #[derive(Debug, Default)]
 struct Loading {
     decided: Vec<DueKey>,
     /// The first of those decided that found no room in `decided`.
     decided_beyond: Option<DueKey>,
     settled: HashSet<DueKey>,
-    /// What it finds is not what memory lacks any more: rows were added behind our back, or memory had to let go of
-    /// some. It is made again.
+    /// The load no longer finds all that memory lacks: rows were added by hand, or memory had to let go of some. It is
+    /// made again.
     stale: bool,
 }
 
-/// What to load from the due index next.
+/// The next load from the due index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueLoad {
     /// Exclusive; none means from the beginning.
@@ -64,7 +65,7 @@ pub struct DueLoad {
 }
 
 impl Retries {
-    /// With `on_disk`, there may be retries on disk, and the first thing to do is to load; without, there are none.
+    /// With `on_disk`, there may be retries on disk, and a load comes first; without, there are none.
     #[must_use]
     pub fn new(capacity: usize, on_disk: bool) -> Retries {
         Retries {
@@ -91,7 +92,7 @@ impl Retries {
         }
     }
 
-    /// Rows were added behind our back (by hand): read from the beginning again.
+    /// Rows were added by hand, unknown to this memory: they are read from the beginning again.
     pub fn reload(&mut self) {
         self.loaded_upto = Some(START);
         if let Some(loading) = &mut self.loading {
@@ -99,8 +100,10 @@ impl Retries {
         }
     }
 
-    /// The load to make now, if one is due: none under way, more on disk, and memory running low. One from the
-    /// beginning does not wait for that: what was asked for by hand may be due before all that is in memory.
+    /// The load to make now, if one is due: none under way, more on disk, and memory running low.
+    ///
+    /// A load from the beginning does not wait until memory runs low: a retry that was asked for by hand may be due
+    /// before all that is in memory.
     pub fn next_load(&mut self) -> Option<DueLoad> {
         let after = self.loaded_upto?;
         if self.loading.is_some() || (after != START && self.nearest.len() > self.capacity / 2) {
@@ -111,8 +114,9 @@ impl Retries {
         Some(DueLoad { after, limit: self.capacity })
     }
 
-    /// Takes what a load found, ascending. `asked` is what it was asked. One from the beginning replaces all that is in
-    /// memory, keys that mean nothing any more included.
+    /// Takes the rows of the load `asked`, ascending.
+    ///
+    /// A load from the beginning replaces all that is in memory, with keys that mean nothing any more.
     pub fn loaded(&mut self, asked: DueLoad, rows: Vec<(DueKey, Urgency)>) {
         let Some(loading) = self.loading.take() else { return };
         if loading.stale {
@@ -139,18 +143,19 @@ impl Retries {
 
     /// A load failed or was dropped: it may be asked for again.
     pub fn load_failed(&mut self) {
-        // What was decided meanwhile lies beyond `loaded_upto`, so the next load finds it.
+        // Retries decided meanwhile lie beyond `loaded_upto`, so the next load finds them.
         self.loading = None;
     }
 
-    /// When the first retry in memory is due.
+    /// The time at which the first retry in memory is due.
     #[must_use]
     pub fn next_due(&self) -> Option<UnixMs> {
         self.nearest.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// The first retry that is due by `now`, of all or only of those asked for by hand. One whose delivery is
-    /// `in_flight` is set aside: it is looked for again when that is back.
+    /// The first retry that is due by `now`, of all or only of those asked for by hand.
+    ///
+    /// A retry whose delivery is `in_flight` is set aside: it is looked for again when the delivery is back.
     pub fn first_due(&mut self, now: UnixMs, only_manual: bool, in_flight: impl Fn(Seq) -> bool) -> Option<DueKey> {
         loop {
             let mut due = self.nearest.iter().take_while(|((due, _), _)| *due <= now);
@@ -180,7 +185,7 @@ impl Retries {
         self.landed(key.1);
     }
 
-    /// A delivery is not in flight any more that was not taken from here: a first try.
+    /// A delivery that was not taken from here, a first try, is no longer in flight.
     pub fn landed(&mut self, seq: Seq) {
         if !self.again.is_empty() && self.again.remove(&seq) {
             self.reload();
@@ -200,13 +205,13 @@ impl Retries {
         self.nearest.len()
     }
 
-    /// Whether there is no retry, neither here nor on disk.
+    /// True if there is no retry, neither here nor on disk.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.nearest.is_empty() && self.taken.is_empty() && self.loaded_upto.is_none() && self.loading.is_none()
     }
 
-    /// Keeps the bound: what is furthest goes back to being on disk only.
+    /// Keeps the bound: the furthest retries are on disk only again.
     fn shed(&mut self) {
         while self.nearest.len() > self.capacity * 2 {
             self.nearest.pop_last();

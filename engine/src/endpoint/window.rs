@@ -1,13 +1,13 @@
-//! The in-flight window: how many attempts an endpoint may have at once, found as TCP finds its congestion window.
+//! The in-flight window: the attempts that an endpoint may have at once, found as TCP finds its congestion window.
 //!
 //! Slow start (RFC 5681): from 16, one more per success, so the window doubles each round trip. The first sign of
 //! congestion halves it, at most once per round trip: attempts that were already in flight then say nothing new (the
 //! «recover» mark of RFC 6582). From there it grows by one per window of successes. Never below 1, never above the
 //! endpoint's maximum.
 //!
-//! It grows to no more than twice what was in flight: success at low load says nothing about high load. That is sampled
-//! once per round trip, because outcomes come back in batches: at the end of one, little is in flight however busy the
-//! window was.
+//! It grows to no more than twice the attempts in flight: success at low load says nothing about high load. That number
+//! is sampled once per round trip, because outcomes come back in batches. At the end of a batch, little is in flight
+//! however busy the window was.
 //!
 //! Deliberately no judgement on health (`endpoint::breaker`) and no clock: round trips are told apart by the order in
 //! which attempts started.
@@ -27,7 +27,7 @@ pub struct Slot {
     number: u64,
 }
 
-/// What an attempt says about the endpoint's capacity.
+/// The sign that an attempt gives of the endpoint's capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feedback {
     /// It coped.
@@ -53,16 +53,16 @@ pub struct Window {
     recover: u64,
     /// A round trip ends with the first release of a slot from here on.
     round_end: u64,
-    /// How many were in flight when the current round trip began.
+    /// Slots in flight when the current round trip began.
     round_in_flight: u16,
 }
 
 // === impl Feedback ===
 
 impl Feedback {
-    /// What an outcome says about capacity.
+    /// The sign that an outcome gives of capacity.
     ///
-    /// Time-outs, throttling and connections refused, reset or broken are how overload looks from outside. A plain 5xx
+    /// Time-outs, throttling and connections refused, reset or broken are the outside signs of overload. A plain 5xx
     /// is more often a defect than a queue, so it neither shrinks nor grows the window. Any other answer of the
     /// endpoint shows that it kept up.
     #[must_use]
@@ -136,7 +136,7 @@ impl Window {
         Some(Slot { number })
     }
 
-    /// Gives a slot back with what its attempt showed.
+    /// Gives a slot back with the feedback of its attempt.
     pub fn release(&mut self, slot: Slot, feedback: Feedback) {
         if slot.number >= self.round_end {
             self.round_in_flight = self.in_flight;

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use std::collections::VecDeque;
 use std::hash::Hash;
 
-/// Those that wait, by tenant. What bounds it is up to the caller: each waits once.
+/// Those that wait, by tenant. The caller bounds them: each waits once.
 #[derive(Clone, Debug)]
 pub struct Turns<T, W> {
     waiting: HashMap<T, VecDeque<W>>,
@@ -57,7 +57,7 @@ impl<T: Copy + Eq + Hash, W> Turns<T, W> {
         self.order.is_empty()
     }
 
-    /// How many wait of this tenant.
+    /// Number of those that wait of this tenant.
     #[must_use]
     pub fn waiting_of(&self, tenant: T) -> usize {
         self.waiting.get(&tenant).map_or(0, VecDeque::len)

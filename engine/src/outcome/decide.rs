@@ -10,10 +10,10 @@
 //!
 //! 429, 502, 503 and 504 also ask to slow the endpoint down: until `Retry-After`, and for one second at least.
 //!
-//! **`Retry-After`** is honoured on 408, 425, 429 and 5xx: the retry comes at the later of the policy's gap and the time that
-//! the endpoint named. It never shortens a gap. Many load balancers put `Retry-After: 0` or `1` on every 503, and every
-//! date is past to a receiver whose clock is slow: followed, that would spend all attempts within seconds and turn an
-//! outage of a minute into dead letters.
+//! **`Retry-After`** is honoured on 408, 425, 429 and 5xx: the retry comes at the later of the policy's gap and the
+//! time that the endpoint named. It never shortens a gap. Many load balancers put `Retry-After: 0` or `1` on every 503,
+//! and every date is past to a receiver whose clock is slow: followed, that would spend all attempts within seconds and
+//! turn an outage of a minute into dead letters.
 //!
 //! The caller makes the ruling durable. The retry budget and the breaker come later, when a retry is due: they delay
 //! attempts, they never spend them.
@@ -24,7 +24,7 @@ use crate::retry::schedule::next_delay_ms;
 use model::{ClientErrorPolicy, DeadLetterReason, DisabledReason, OutcomeClass, RetryPolicy, UnixMs};
 use rand::Rng;
 
-/// How long an endpoint that asked for less is left alone at least: 1 s. Lasting trouble is the breaker's.
+/// Shortest time for which an endpoint that asked for less is left alone: 1 s. Lasting trouble is the breaker's.
 pub const DEFAULT_SLOW_DOWN_MS: u64 = 1_000;
 
 /// Everything that a decision depends on.
@@ -38,7 +38,7 @@ pub struct Input<'a> {
     pub retry_after_ms: Option<u64>,
     /// Attempts made in this round, this one included.
     pub attempts_made: u16,
-    /// How failures are retried.
+    /// The policy by which failures are retried.
     pub policy: &'a RetryPolicy,
     /// The effect of a plain 4xx.
     pub on_client_error: ClientErrorPolicy,
@@ -62,7 +62,7 @@ pub enum Decision {
     DeadLetter(DeadLetterReason),
 }
 
-/// A decision with what it means for the endpoint.
+/// A decision with its effect on the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// The next step of the delivery.

@@ -1,7 +1,7 @@
 //! The `Retry-After` header (RFC 9110, section 10.2.3): seconds, or a date.
 //!
-//! A fraction of a second, which the RFC does not have and some receivers send, is rounded up. What is neither seconds nor
-//! a date is ignored, never guessed. Which answers it is honoured on is `outcome::decide`'s.
+//! A fraction of a second, which the RFC does not have and some receivers send, is rounded up. A value that is neither
+//! seconds nor a date is ignored, never guessed. `outcome::decide` says on which answers the header is honoured.
 
 use model::UnixMs;
 use std::time::UNIX_EPOCH;

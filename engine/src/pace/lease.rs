@@ -1,16 +1,16 @@
 //! An application's pace: so many attempts a second over all its endpoints, shared out in leases and in turns.
 //!
 //! All shares come from one token bucket, so their sum is the rate: in any span of `t` ms there are at most
-//! `1 + rate × (t + 100) / 1000` attempts, as with an endpoint's own rate ([`crate::endpoint::rate_limit`]). An endpoint
-//! that may send is given a **lease**: the right to one attempt, or to what 5 ms of a high rate bring. What of it is not used
-//! is given back at once, so nothing has to expire.
+//! `1 + rate × (t + 100) / 1000` attempts, as with an endpoint's own rate ([`crate::endpoint::rate_limit`]). An
+//! endpoint that may send is given a **lease**: the right to one attempt, or to what 5 ms of a high rate bring. What of
+//! it is not used is given back at once, so nothing has to expire.
 //!
-//! An endpoint that has to wait is given a **turn**: the time of the next token that nobody was told of. So each token wakes
-//! one endpoint and not all of them, and endpoints get equal parts. A turn that nobody takes (its endpoint was deleted, or
-//! its breaker opened) does not stop the others: those that wait look again every second, and a bucket that is full is for
-//! whoever asks.
+//! An endpoint that has to wait is given a **turn**: the time of the next token that no other endpoint was told of. So
+//! each token wakes one endpoint and not all of them, and endpoints get equal parts. A turn that nobody takes (its
+//! endpoint was deleted, or its breaker opened) does not stop the others. Those that wait look again every second, and
+//! a full bucket is for any endpoint that asks.
 //!
-//! Pure: the time is an argument. No queue: who waits keeps its own turn.
+//! Pure: the time is an argument. No queue: an endpoint that waits keeps its own turn.
 
 use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket, paced_capacity};
 
@@ -23,7 +23,8 @@ const LEASES_PER_S: u32 = 200;
 /// Attempts of a lease at most.
 const LEASE_MAX: u32 = 64;
 
-/// Threads read the clock one after the other and come in another order. A step back by more than this is one of the clock.
+/// Threads read the clock one after the other and come in another order. A step back by more than this is one of the
+/// clock.
 const DISORDER_MS: u64 = 1_000;
 
 /// The turn of one endpoint, which keeps it between two questions. None to begin with.
@@ -58,7 +59,7 @@ impl Pace {
         Pace { rate_per_s, bucket, latest_ms: now_ms, last_turn_us: 0, epoch: 1 }
     }
 
-    /// Another rate from now on. What was saved up stays, within the new bounds; turns are given anew.
+    /// Another rate from now on. Saved tokens stay, within the new bounds; turns are given anew.
     pub fn set_rate(&mut self, rate_per_s: u32, now_ms: u64) {
         let rate_per_s = rate_per_s.max(1);
         if rate_per_s == self.rate_per_s {

@@ -1,11 +1,11 @@
 //! The paces of applications, as shards share them: `throttleRate` paces an application as a whole.
 //!
 //! The endpoints of an application live on several shards, and one rate is for all of them. Each endpoint asks for a
-//! [`lease`] before it makes attempts, and gives back what it does not use in the same turn of its shard. Why one bucket
-//! for all and not a part for each shard: docs/adr/0015-pace-of-an-application.md.
+//! [`lease`] before it makes attempts, and gives back the unused part in the same turn of its shard. Why one
+//! bucket for all and not a part for each shard: docs/adr/0015-pace-of-an-application.md.
 //!
-//! - *Owner of the state:* the engine has one [`Paces`] for all shards; the settings of an endpoint have its application's.
-//!   An application without a rate has none, and its endpoints ask nobody.
+//! - *Owner of the state:* the engine has one [`Paces`] for all shards; the settings of an endpoint have its
+//!   application's. An application without a rate has none, and its endpoints ask nobody.
 //! - *Bound:* one entry for each application with a rate and an endpoint at work. Others are removed once they are
 //!   full again, when a new one is.
 //! - *When the process dies here:* all begin full, so the first second may have a burst more.

@@ -1,11 +1,11 @@
-//! A partition: one store with its writer and router, its lanes on the node's shard threads, its background work. It is the
-//! unit that can move to another machine.
+//! A partition: one store with its writer and router, its lanes on the node's shard threads, its background work. It is
+//! the unit that can move to another machine.
 //!
 //! - *Who owns the state:* the writer's thread changes the store; everything else is a cache of it.
-//! - *What bounds it:* the node's settings, which are per partition where they speak of a store or a queue before it, and
-//!   per shard thread, over all partitions, where they speak of attempts and of payloads in memory.
-//! - *When it fails, or another owner takes its store over:* nothing more is acknowledged and no attempt starts. Its owner
-//!   learns that by [`Partition::failed`], and is to call [`Partition::stop`].
+//! - *What bounds it:* the node's settings. Those about a store, or a queue before it, are per partition. Those about
+//!   attempts and payloads in memory are per shard thread, over all partitions.
+//! - *When it fails, or another owner takes its store over:* nothing more is acknowledged and no attempt starts. Its
+//!   owner learns that by [`Partition::failed`], and is to call [`Partition::stop`].
 
 mod open;
 mod recover;
@@ -32,13 +32,13 @@ use storage::writer::{ChangeError, Failure, IngestError, IngestOutcome, NewMessa
 use storage::{SharedStore, Txn};
 use tokio::sync::oneshot;
 
-/// How often a stop looks whether the writer has ended.
+/// Interval at which a stop looks if the writer has ended.
 const JOIN_LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// How long a caller waits for a shard to answer its question.
+/// Longest time that a caller waits for a shard to answer its question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long the writer may take to notice that the store failed.
+/// Time in which the writer must notice that the store failed.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// A running partition; cheap to clone.
@@ -68,9 +68,9 @@ struct Running {
 }
 
 impl Partition {
-    /// Opens a partition of `node` over a store that nobody else writes to. Blocks while marks and endpoints are read: about a
-    /// second for a million endpoints. The first start on a store of an earlier version also counts its dead letters and
-    /// idempotency keys. Call it within a tokio runtime, which runs the partition's background work.
+    /// Opens a partition of `node` over a store that nobody else writes to. Blocks while marks and endpoints are read:
+    /// about a second for a million endpoints. The first start on a store of an earlier version also counts its dead
+    /// letters and idempotency keys. Call it within a tokio runtime, which runs the partition's background work.
     ///
     /// # Errors
     /// As [`OpenError`] lists; nothing of the partition runs then.
@@ -99,7 +99,7 @@ impl Partition {
         result
     }
 
-    /// Makes a change on the writer thread; durable when this returns `Ok`. What it reads cannot change under it.
+    /// Makes a change on the writer thread; durable when this returns `Ok`. Rows that it reads cannot change under it.
     ///
     /// # Errors
     /// As [`ChangeError`] lists; an error of the change itself leaves everything as it was.
@@ -157,13 +157,13 @@ impl Partition {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?
     }
 
-    /// Whether it takes messages: false once it failed or was stopped.
+    /// True while it takes messages: false once it failed or was stopped.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.running().is_some() && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
     }
 
-    /// Resolves when the partition fails, with the reason. Whether its process ends with it is the caller's choice.
+    /// Resolves when the partition fails, with the reason. The caller chooses if its process ends with it.
     pub async fn failed(&self) -> Failure {
         self.inner.writer.failure().await
     }

@@ -1,5 +1,5 @@
-//! A partition put together, last stage first: the only place that knows the loop. Shards hand settlements to the writer,
-//! the writer hands events to the router, the router hands offers to shards.
+//! A partition put together, last stage first: the only place that knows the loop. Shards hand settlements to the
+//! writer, the writer hands events to the router, the router hands offers to shards.
 
 use super::recover::recover;
 use super::{Inner, Partition, Running, upkeep};

@@ -1,7 +1,7 @@
 //! The reads of a partition's start: marks, endpoints, and the deliveries that each endpoint owes.
 //!
-//! Start-up is the first refill: endpoints that owe something are told to read the log, endpoints with waiting retries to
-//! load them. There is no other recovery.
+//! Start-up is the first refill: endpoints that owe something are told to read the log, endpoints with waiting retries
+//! to load them. There is no other recovery.
 
 use crate::router::Router;
 use model::{AppId, EndpointRef};
@@ -19,7 +19,7 @@ const REROUTED_PER_STEP: usize = 1_024;
 /// Payload bytes read in one step.
 const REROUTED_BYTES: usize = 8 << 20;
 
-/// Reads what is needed to go on, and tells the shards who owes what. Pure but for its reads.
+/// Reads what is needed to go on, and tells the shards which endpoints owe deliveries. Pure but for its reads.
 ///
 /// # Errors
 /// Whatever the store reports.

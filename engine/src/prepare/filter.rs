@@ -1,10 +1,10 @@
-//! Whether an endpoint wants an event: types, channels, and since when.
+//! The test if an endpoint wants an event: by type, by channel, and by position.
 //!
 //! Pure. One endpoint at a time; the index over all endpoints of an application is the router's (`router::routes`).
 
 use model::{Endpoint, EndpointId, Event, Seq, Wanted};
 
-/// What an endpoint wants.
+/// The events that an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     endpoint: EndpointId,
@@ -45,7 +45,7 @@ impl TypePattern {
         }
     }
 
-    /// Whether `other` wants nothing that this does not want too.
+    /// True if this wants everything that `other` wants.
     fn covers(&self, other: &TypePattern) -> bool {
         match other {
             TypePattern::Exact(exact) => self.matches(exact),
@@ -56,8 +56,10 @@ impl TypePattern {
     }
 }
 
-/// The patterns of a list without those that another one covers. What one prefix covers follows it in byte order, so
-/// one pass over the sorted list finds it: `a.*`, `a.b`, `a.b.*` leave `a.*`.
+/// The patterns of a list without those that another one covers.
+///
+/// Patterns that a prefix covers follow it in byte order, so one pass over the sorted list finds them: `a.*`, `a.b`,
+/// `a.b.*` leave `a.*`.
 fn without_covered(mut patterns: Vec<TypePattern>) -> Box<[TypePattern]> {
     // A prefix stands before the exact type of the same text.
     patterns.sort_unstable_by(|one, other| {
@@ -92,7 +94,7 @@ impl Filter {
         Filter { active_from: Seq::ZERO, ..Filter::of(endpoint) }
     }
 
-    /// Reads off what an endpoint wanted at some time, of events of any age.
+    /// The filter that an endpoint had at some time, for events of any age.
     #[must_use]
     pub fn then(endpoint: EndpointId, wanted: &Wanted) -> Filter {
         Filter::new(endpoint, Seq::ZERO, &wanted.event_types, &wanted.channels)
@@ -112,7 +114,7 @@ impl Filter {
         }
     }
 
-    /// Whether the endpoint is to get this event.
+    /// True if the endpoint is to get this event.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         let wanted = self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(&event.event_type));
@@ -127,7 +129,7 @@ impl Filter {
         self.is_active_at(event.seq) && (self.channels.is_empty() || self.channels.iter().any(|own| shared(own)))
     }
 
-    /// Whether an event at this position came in since the endpoint has been there, or enabled.
+    /// True if an event at this position came in after the endpoint was created, or last enabled.
     pub(crate) fn is_active_at(&self, seq: Seq) -> bool {
         seq > self.active_from
     }

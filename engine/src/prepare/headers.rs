@@ -1,8 +1,8 @@
 //! The headers of an endpoint's requests that no message changes: Pinion's own, and those of the tenant.
 //!
-//! Here an attempt is authorised: by user name and password of the URL, or by an `Authorization` of the tenant's own. A tenant
-//! can add to a request but never replace, repeat or split a header of ours: such names are refused when headers are
-//! configured, and once more when a plan is compiled from what is stored. Pure.
+//! Here an attempt is authorised: by user name and password of the URL, or by an `Authorization` of the tenant's own.
+//! A tenant can add to a request but never replace, repeat or split a header of Pinion's. Such names are refused when
+//! headers are configured, and once more when a plan is compiled from the stored headers. Pure.
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,7 +15,7 @@ pub const HEADER_COUNT_MAX: usize = 64;
 /// Most bytes of all custom headers of one endpoint, names and values: common servers take 8 KiB of headers in all.
 pub const HEADERS_LEN_MAX: usize = 6 * 1024;
 
-/// What receivers see in their logs.
+/// The user agent that receivers see in their logs.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Pinion/", env!("CARGO_PKG_VERSION")));
 
 /// Names that belong to us, to the connection, or to how the body is read.
@@ -44,7 +44,7 @@ const RESERVED_NAMES: [&str; 20] = [
 /// Families of names that belong to us: receivers trust them to be signed.
 const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "svix-", "pinion-"];
 
-/// Why custom headers are not accepted. Shows names, never values.
+/// The reason why custom headers are not accepted. Shows names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// More than [`HEADER_COUNT_MAX`].
@@ -56,7 +56,7 @@ pub enum HeaderError {
     /// Not a header name.
     #[error("{name:?} is not a header name")]
     Name {
-        /// What was given.
+        /// The text that was given, cut to 64 characters.
         name: String,
     },
     /// A name that is not the tenant's to set.
@@ -113,15 +113,17 @@ pub fn check_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) 
     Ok(checked)
 }
 
-/// Whether a name is ours, or is one of ours to a receiver behind CGI: there every character that is no letter and no
-/// digit becomes `_`, so that `webhook_id` and `webhook.id` are read as `webhook-id` (RFC 3875, 4.1.18).
+/// True if a name is Pinion's, or reads as one of Pinion's to a receiver behind CGI.
+///
+/// CGI turns every character that is no letter and no digit into `_`. So `webhook_id` and `webhook.id` are read as
+/// `webhook-id` (RFC 3875, 4.1.18).
 fn is_reserved(name: &str) -> bool {
     let folded: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     RESERVED_NAMES.contains(&folded.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
 }
 
-/// Whether a name is reserved only for what CGI makes of it.
+/// True if a name is reserved only because CGI folds it into a reserved one.
 fn folds_into_reserved(name: &str) -> bool {
     name.bytes().any(|byte| byte != b'-' && !byte.is_ascii_alphanumeric()) && is_reserved(name)
 }
@@ -134,8 +136,8 @@ pub(super) fn fixed_headers<'a>(
     authorization: Option<&HeaderValue>,
     custom: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<HeaderMap, HeaderError> {
-    // One that only folds into a name of ours may be stored from before it was refused: it is left out, and the rest
-    // goes on being delivered.
+    // A name that only folds into one of Pinion's may be stored from before such names were refused. It is left out,
+    // and messages are still delivered.
     let custom = check_headers(custom.into_iter().filter(|(name, _)| !folds_into_reserved(name)))?;
     let mut headers = HeaderMap::with_capacity(custom.len() + 10);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

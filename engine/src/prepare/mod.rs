@@ -1,4 +1,4 @@
-//! Prepare: what one attempt sends, made of its endpoint's [`Plan`] and its event.
+//! Prepare: makes the request of one attempt from its endpoint's [`Plan`] and its event.
 //!
 //! ```text
 //! row ─▶ compile ─▶ Plan ─┐
@@ -12,8 +12,8 @@
 //! | authorise | when the plan is compiled | user info of the URL, or a header of the tenant's own |
 //! | sign | for each attempt, last: over what is sent | Standard Webhooks |
 //!
-//! A plan is compiled once for a revision of an endpoint, on its shard's thread: secrets are opened, headers checked, roots
-//! read there, and never for an attempt. Order, rate and retries are its [`LanePolicy`]'s, which the lane keeps to.
+//! A plan is compiled once for a revision of an endpoint, on its shard's thread. Secrets are opened, headers checked
+//! and roots read there, and never for an attempt. Order, rate and retries are the lane's, by its [`LanePolicy`].
 //!
 //! Pure: the time is an argument.
 

@@ -1,4 +1,4 @@
-//! What one revision of an endpoint means for its attempts.
+//! The plan of attempts that one revision of an endpoint leads to.
 
 use super::filter::Filter;
 use super::sign::{SigningKey, stamp};
@@ -13,36 +13,36 @@ use std::sync::Arc;
 pub struct Plan {
     /// Which events are for it.
     pub filter: Filter,
-    /// What its lane keeps to.
+    /// The settings that its lane keeps to.
     pub policy: LanePolicy,
     /// Which of the endpoint's URLs its target has.
     pub url_number: u32,
     /// Deadline of one attempt.
     pub timeout_ms: u32,
-    /// Where to and signed by whom; or why no request can be made, e.g. another master key.
+    /// The target and the signing keys; or the reason why no request can be made, e.g. another master key.
     pub(super) sending: Result<Sending, Unmakeable>,
 }
 
-/// How requests are made.
+/// The target and the keys that requests are made with.
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) target: Arc<Target>,
     pub(super) keys: Vec<TimedKey>,
 }
 
-/// A key, and when it is no longer used.
+/// A key, and the time from which on it is no longer used.
 #[derive(Debug)]
 pub(super) struct TimedKey {
     pub(super) key: SigningKey,
     pub(super) expires_at: Option<UnixMs>,
 }
 
-/// What a lane keeps to.
+/// The settings that a lane keeps to.
 #[derive(Clone, Debug)]
 pub struct LanePolicy {
-    /// How failures are retried.
+    /// The schedule of retries after failures.
     pub retry: RetryPolicy,
-    /// What a plain 4xx leads to.
+    /// The consequence of a plain 4xx.
     pub on_client_error: ClientErrorPolicy,
     /// Failing for this long disables it; 0 never.
     pub disable_after_failing_ms: u64,
@@ -54,10 +54,10 @@ pub struct LanePolicy {
     pub disabled: bool,
 }
 
-/// Why no request can be made.
+/// The reason why no request can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmakeable {
-    /// What each attempt shows.
+    /// The outcome of each attempt.
     pub outcome: OutcomeClass,
     /// The same for the attempt history. Never a secret.
     pub words: String,
@@ -82,7 +82,7 @@ impl Plan {
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
     }
 
-    /// Where requests go to, if any can be made.
+    /// The URI that requests go to, if any can be made.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
         self.sending.as_ref().ok().map(|sending| sending.target.uri())
@@ -105,7 +105,7 @@ impl Sending {
 // === impl Unmakeable ===
 
 impl Unmakeable {
-    /// For a reason that lies here, not with the endpoint.
+    /// The reason lies in this process, not with the endpoint.
     pub(super) fn here(words: impl ToString) -> Unmakeable {
         Unmakeable { outcome: OutcomeClass::InternalError, words: words.to_string() }
     }

@@ -38,10 +38,10 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why a text is no signing secret. Says nothing of the text.
+/// The reason why a text is no signing secret. Shows nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
-    /// What follows the prefix is not standard base64, or far too long.
+    /// The text after the prefix is not standard base64, or far too long.
     #[error("a signing secret is `whsec_` or `whsk_` followed by base64")]
     NotBase64,
     /// A symmetric key of a forbidden length.

@@ -1,4 +1,4 @@
-//! Tests of plans: what a row becomes, and what is sent by it.
+//! Tests of plans: the plan of a row, and the requests that it prepares.
 
 use super::*;
 use crate::config::EngineConfig;

@@ -3,7 +3,7 @@
 //! - *Who owns the state:* this task; a restart begins a new pass.
 //! - *What bounds it:* one step at a time, of about 256 rows; at most one commit in five carries one.
 //! - *When the writer is busy:* it waits.
-//! - *When the process dies here:* each step is whole or not made; what it left is found again.
+//! - *When the process dies here:* each step is whole or not made; the rows it left are found again.
 //!
 //! Deliberately no decision of what may go.
 
@@ -23,16 +23,16 @@ use storage::{SharedStore, StoreError};
 /// Things looked at in one go on a thread that may block.
 const LOOKS: usize = 256;
 
-/// How long to wait before a busy writer is asked again.
+/// Pause before a busy writer is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often the bytes are looked at between two passes.
+/// Interval at which the bytes are looked at between two passes.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// How far the time may move on before it is noted, when nothing else is.
+/// Advance of the time, in ms, after which it is noted when nothing else is.
 const NOTE_CLOCK_MS: u64 = 600_000;
 
-/// Removes what is past its limits until the store is gone, and says how many seconds its clock is behind.
+/// Removes rows past their limits until the store is gone, and says how many seconds its clock is behind.
 pub(crate) async fn run(
     store: SharedStore,
     writer: WriterHandle,
@@ -113,7 +113,7 @@ impl Janitor {
                     return Ok(tally);
                 }
                 Err(ChangeError::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-                // It went well when it was tried. Whatever changed meanwhile, the next look tells.
+                // It went well when it was tried. The next look tells of any change meanwhile.
                 Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
                     tracing::error!(%error, "a step of retention failed");
                     tokio::time::sleep(GLANCE).await;

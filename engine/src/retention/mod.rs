@@ -1,17 +1,19 @@
-//! Retention: what is too old, or too much, goes, oldest first; what it takes with it is counted and noted.
+//! Retention removes data that is too old, or over the limit of bytes, oldest first. Deliveries that end with it are
+//! counted and noted.
 //!
 //! ```text
 //! clock ─▶ cutoffs ─▶ pass: payloads of a time of their own ─▶ events ─▶ what waited for them ─▶ attempts ─▶ dead letters, notes, gaps, keys, jobs
 //! bytes ─▶ relief: events of the application with the oldest ones, until there is room
 //! ```
 //!
-//! This file decides what may go; `step` says what that means for rows, `round` says which comes next (`pass` and
-//! `relief` look for it), and `janitor` is the task that takes them one by one, in small changes with pauses between them.
+//! This file decides which data may go. `step` says what that means for rows. `round` says which step comes next
+//! (`pass` and `relief` look for it). `janitor` is the task that makes the steps one by one, in small changes with
+//! pauses between them.
 //!
-//! **What becomes of deliveries whose event goes:** one that waits for a retry becomes a dead letter, `expired`. One that
-//! was not tried yet has no row; its endpoint's cursor stands before the log's beginning, and the first read of the log
-//! that finds so leaves the note `expired` of the endpoint in the commit that moves the cursor. One in flight ends as it
-//! ends. So nothing is lost without a trace, and a backlog of a hundred million is one row.
+//! **Deliveries whose event goes:** a delivery that waits for a retry becomes a dead letter, `expired`. One that was
+//! not tried yet has no row; the cursor of its endpoint stands before the log's beginning. The first read of the log
+//! that finds so leaves the note `expired` of the endpoint, in the commit that moves the cursor. One in flight ends as
+//! it ends. So nothing is lost without a trace, and a backlog of a hundred million is one row.
 //!
 //! Pure. Deliberately no clock and no store.
 
@@ -33,10 +35,10 @@ use storage::rows::meta::Retained;
 /// No rest between two rounds is shorter.
 const SHORT_REST_MS: u64 = 50;
 
-/// How much faster than real time the clock of retention may go.
+/// Highest speed of retention's clock, as a multiple of real time.
 const CATCH_UP: u64 = 2;
 
-/// What is kept. 0 means: without limit.
+/// Limits of what is kept. 0 means: without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Events this long after they were accepted.
@@ -49,7 +51,7 @@ pub struct Limits {
     pub bytes: u64,
 }
 
-/// What is older goes.
+/// Times before which rows go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cutoffs {
     /// The time that they are reckoned from.
@@ -87,9 +89,10 @@ impl Limits {
 }
 
 /// The time that retention goes by. It is never ahead of the wall clock, and it advances at most twice as fast as time
-/// really passes while the process runs. So when the wall clock jumps ahead (which shows at a restart: the engine's clock
-/// does not jump), nothing goes before it was kept, by a running process, for half as long as it should be at least; and
-/// after a long stop retention catches up rather than wiping out at once what the disk had room for all the same.
+/// really passes while the process runs. So when the wall clock jumps ahead (which shows at a restart: the engine's
+/// clock does not jump), nothing goes before it was kept, by a running process, for half as long as it should be at
+/// least; and after a long stop retention catches up rather than wiping out at once what the disk had room for all the
+/// same.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionClock {
     time: UnixMs,
@@ -146,15 +149,14 @@ impl OldestFirst {
     }
 }
 
-/// How long to leave the writer alone after a change that took so long: at most one commit in five carries work of
-/// retention; any may while there is too much. Then what comes in waits for what goes: were it the other way round, the
-/// disk would fill.
+/// Pause in ms after a change that took `took_ms`, so that at most one commit in five carries work of retention. While
+/// there is too much, any commit may. Then ingest waits for removal: were it the other way round, the disk would fill.
 pub(crate) fn pause_ms(took_ms: u64, too_much: bool) -> u64 {
     if too_much { 1 } else { took_ms.saturating_mul(4).clamp(1, 2_000) }
 }
 
-/// How long to rest after a round that worked so long: looking takes at most a twentieth of a core, a third while there
-/// is too much. None to speak of while there is too much and `removed` says that some of it could go.
+/// Rest in ms after a round that worked for `worked_ms`: looking takes at most a twentieth of a core, a third while
+/// there is too much. The rest is short while there is too much and `removed` says that some of it could go.
 pub(crate) fn rest_ms(worked_ms: u64, period_ms: u64, too_much: bool, removed: bool) -> u64 {
     if too_much && removed {
         SHORT_REST_MS

@@ -1,7 +1,8 @@
-//! A pass: looks through everything once, for what is past its limit, and finds the steps that remove it.
+//! A pass: looks through everything once, for rows past their limit, and finds the steps that remove it.
 //!
-//! It tries each step on a transaction that is then dropped, away from the writer's thread; only a step that would write
-//! is worth a change. Deliberately never in a hurry: [`Pass::next`] looks at a bounded number of things and says so.
+//! It tries each step on a transaction that is then dropped, away from the writer's thread; only a step that would
+//! write is worth a change. Deliberately never in a hurry: [`Pass::next`] looks at a bounded number of things and says
+//! so.
 
 use super::Cutoffs;
 use super::step::{ROWS_PER_STEP, Step, Sweep};
@@ -11,7 +12,7 @@ use storage::tables::sweep::SweepPosition;
 use storage::tables::{log, purge};
 use storage::{Store, StoreError, Txn};
 
-/// Where a pass stands.
+/// Stage that a pass has reached.
 #[derive(Clone, Debug)]
 enum Stage {
     /// Payloads whose own time has come.
@@ -34,7 +35,7 @@ pub(super) struct Pass {
     begin: Option<(AppId, Seq)>,
 }
 
-/// What [`Pass::next`] found.
+/// Result of [`Pass::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Something to do; ask again afterwards.
@@ -54,7 +55,7 @@ impl Pass {
     /// The next step that would write, if it is among the next `looks` things.
     ///
     /// # Errors
-    /// What poisoned the store. Rows that cannot be read are passed by.
+    /// The reason why the store is poisoned. Rows that cannot be read are passed by.
     pub(super) fn next(&mut self, store: &dyn Store, looks: usize) -> Result<Found, StoreError> {
         for _ in 0..looks {
             if matches!(self.stage, Stage::End) {

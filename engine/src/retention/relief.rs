@@ -1,7 +1,7 @@
-//! Relief: there is more than the limit of bytes, and the oldest events go, whoever's they are, until there is not.
+//! Relief: there is more than the limit of bytes, and the oldest events go, of any application, until there is not.
 //!
-//! Deliberately events alone: their attempts follow in the pass that comes next, and the share of bytes that is theirs is
-//! left out of what is removed here ([`super::Limits::excess`]).
+//! Deliberately events alone: their attempts follow in the pass that comes next. The attempts' share of the bytes is
+//! left out of the bytes removed here ([`super::Limits::excess`]).
 
 use super::OldestFirst;
 use super::step::Step;
@@ -12,7 +12,7 @@ use storage::{Store, StoreError};
 /// Applications held in order at once.
 const APPS_HELD: usize = 1_024;
 
-/// Rows that one step removes at most: more than in a pass, so that what comes in at full rate goes at full rate.
+/// Rows that one step removes at most: more than in a pass, so that events that come in at full rate go at full rate.
 const ROWS_PER_STEP: usize = 4_096;
 
 /// A block at its largest.
@@ -29,7 +29,7 @@ pub(super) struct Relief {
     last: Option<AppId>,
 }
 
-/// What [`Relief::next`] found.
+/// Result of [`Relief::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Something to do; tell [`Relief::removed`], then ask again.

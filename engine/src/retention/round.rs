@@ -17,7 +17,7 @@ pub struct Round {
     pass: Pass,
 }
 
-/// What [`Round::next`] found.
+/// Result of [`Round::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     /// Something to do; tell [`Round::made`], then ask again.
@@ -38,7 +38,7 @@ impl Round {
     /// The next step, after no more than `looks` looks.
     ///
     /// # Errors
-    /// What poisoned the store, or keeps it from being read.
+    /// The reason why the store is poisoned or cannot be read.
     pub fn next(&mut self, store: &dyn Store, looks: usize) -> Result<Found, StoreError> {
         if let Some(relief) = &mut self.relief {
             match relief.next(store, looks)? {
@@ -55,7 +55,7 @@ impl Round {
         })
     }
 
-    /// Whether it still removes what is too much.
+    /// True while it still removes events over the limit of bytes.
     #[must_use]
     pub fn relieves(&self) -> bool {
         self.relief.is_some()

@@ -17,30 +17,30 @@ pub(super) const ROWS_PER_STEP: usize = 256;
 /// Payloads that one step expunges: each rewrites the block that it is in.
 const EXPUNGED_PER_STEP: usize = 64;
 
-/// What to do next.
+/// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Remove an application's oldest events.
     Events {
-        /// Whose.
+        /// The application.
         app: AppId,
         /// Not beyond this one.
         upto: Seq,
         /// Blocks at most.
         rows: usize,
     },
-    /// Give up what waits for events that are gone.
+    /// Give up deliveries that wait for events that are gone.
     Pending {
-        /// Whose.
+        /// The endpoint.
         target: EndpointRef,
-        /// Where the log begins.
+        /// The beginning of the log.
         begin: Seq,
     },
     /// Forget attempts.
     Attempts {
-        /// Whose.
+        /// The endpoint.
         target: EndpointRef,
-        /// Where the log begins.
+        /// The beginning of the log.
         begin: Seq,
     },
     /// Look at a page of a kind.
@@ -82,7 +82,7 @@ impl Sweep {
     ];
 }
 
-/// What steps did.
+/// Work that steps did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Events removed.
@@ -99,7 +99,7 @@ pub struct Tally {
     pub expunged: u64,
     /// Rows by [`Sweep::ALL`].
     pub swept: [u64; Sweep::ALL.len()],
-    /// Where a sweep goes on.
+    /// Position at which a sweep goes on.
     pub next: Option<SweepPosition>,
 }
 
@@ -112,7 +112,7 @@ impl Step {
         let mut tally = Tally::default();
         match self {
             Step::Events { app, upto, rows } => {
-                // What is not noted as routed would be given a position again were the log empty.
+                // Events not noted as routed stay: were the log empty, their positions would be given again.
                 let upto = (*upto).min(delivery::routed(txn, *app)?);
                 let removed = log::remove_upto(txn, *app, upto, *rows)?;
                 (tally.events, tally.event_bytes) = (removed.events, removed.bytes);

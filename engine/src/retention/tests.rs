@@ -1,7 +1,7 @@
 //! Retention against a model: random applications, ages, sizes and endpoints, whole rounds of it, on a store in memory.
 //!
-//! What is checked after each round: nothing within its limits went, all that was past them did, and every delivery that
-//! had not ended ends in a dead letter or in the note of its endpoint.
+//! Each round is checked for three facts. Nothing within its limits went. All that was past them did. Every delivery
+//! that had not ended ends in a dead letter or in the note of its endpoint.
 
 use super::pass::{self, Pass};
 use super::relief::{self, Relief};
@@ -154,7 +154,7 @@ fn letter(at: u64) -> DeadLetter {
     }
 }
 
-/// What happens to one application: events by the time that passes before each, and their sizes.
+/// History of one application: events by the time that passes before each, and their sizes.
 fn histories() -> impl Strategy<Value = Vec<Vec<(u64, usize)>>> {
     let size = prop_oneof![8 => 0usize..2_000, 1 => 8_000usize..30_000];
     vec(vec((0u64..HOUR, size), 0..40), 1..4)

@@ -1,30 +1,31 @@
 //! The retry budget: retries that fail are a share of the first attempts and the successes of the last seconds plus a
-//! small steady floor, so that a mass outage cannot turn into a retry storm.
+//! small steady floor. So a mass outage cannot turn into a retry storm.
 //!
-//! Each first attempt deposits a fraction of a token that expires after `ttl_ms`; a steady floor adds `floor_per_s`
+//! Each first attempt deposits a fraction of a token that expires after `ttl_ms`. A steady floor adds `floor_per_s`
 //! tokens, at most one second of them at once, so that a quiet endpoint can retry at all. A retry takes one token, from
-//! what expires first; one that succeeds gives it back with a fraction more, for it shows that the receiver is there
-//! again: a million retries that an outage left behind begin at the floor and are soon as fast as the receiver takes
-//! them. In any span of time, retries <= ratio x first attempts + (1 + ratio) x retries that succeeded (both in the span
-//! and the `ttl_ms` before it) + floor x (the span + 1 s). Numbers as linkerd's retry budget has them: ratio 0.2, floor 10 a
-//! second, 10 s. That a success returns what it took is as the retry quota of the AWS SDKs does it.
+//! the deposit that expires first. A retry that succeeds gives its token back with a fraction more, for it shows that
+//! the receiver is there again. So a million retries that an outage left behind begin at the floor, and are soon as
+//! fast as the receiver takes them. In any span of time, retries <= ratio x first attempts + (1 + ratio) x retries that
+//! succeeded (both in the span and the `ttl_ms` before it) + floor x (the span + 1 s). The numbers are those of
+//! linkerd's retry budget: ratio 0.2, floor 10 a second, 10 s. A success returns the token it took, as in the retry
+//! quota of the AWS SDKs.
 //!
-//! One is held per endpoint and one per shard; a retry needs both ([`withdraw_both`]). It does not choose which retry goes
-//! first, and does not wait: a delivery that finds no token stays due, and has spent no attempt.
+//! One budget is held per endpoint and one per shard; a retry needs both ([`withdraw_both`]). A budget does not choose
+//! which retry goes first, and does not wait: a delivery that finds no token stays due, and has spent no attempt.
 
 use crate::retry::recent::Recent;
 use crate::retry::token_bucket::{TOKEN, TokenBucket};
 
 pub use crate::retry::token_bucket::NextAt;
 
-/// How much retrying is allowed.
+/// Configuration of a retry budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetConfig {
     /// Retries allowed per 100 first attempts.
     pub ratio_percent: u32,
     /// Retries a second that are always allowed; 0 counts as 1, so that every retry has its turn.
     pub floor_per_s: u32,
-    /// How long the share of a first attempt can be used.
+    /// Time in ms for which the share of a first attempt can be used.
     pub ttl_ms: u64,
 }
 

@@ -3,7 +3,7 @@
 //! The shared base of the breaker's success rate and the retry budget's deposits. It is approximate at the old
 //! end: a span of `span_ms` remembers between nine tenths and all of it.
 
-/// How many slots a span is cut into.
+/// Number of slots that a span is cut into.
 const SLOTS: usize = 10;
 
 /// Ten slots of `T`, the newest at the current time.

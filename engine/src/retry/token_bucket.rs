@@ -5,8 +5,8 @@
 
 /// When to ask again, in ms on the clock that the question was asked with.
 ///
-/// Room for *one* is certain then, if no one else takes it first: callers with many waiting keep them in one line behind
-/// one timer instead of waking them all.
+/// Room for *one* is certain then, if no one else takes it first: callers with many waiting keep them in one line
+/// behind one timer instead of waking them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NextAt(pub u64);
 
@@ -56,7 +56,7 @@ impl TokenBucket {
         taken
     }
 
-    /// Puts back what was taken and not used, up to the capacity.
+    /// Puts back tokens that were taken and not used, up to the capacity.
     pub(crate) fn put_back(&mut self, amount: u64) {
         self.level = self.level.saturating_add(amount).min(self.capacity);
     }
@@ -67,7 +67,7 @@ impl TokenBucket {
         NextAt(now_ms.saturating_add(missing.div_ceil(u64::from(self.rate_per_s))))
     }
 
-    /// Another rate and capacity from now on; what is there stays, within the new capacity.
+    /// Another rate and capacity from now on; the tokens that are there stay, within the new capacity.
     pub(crate) fn reconfigure(&mut self, rate_per_s: u32, capacity: u64, now_ms: u64) {
         let level = self.level(now_ms);
         *self = TokenBucket::new(rate_per_s, capacity, now_ms);

@@ -1,8 +1,9 @@
 //! The router: fans each committed event out to the endpoints it matches, one message per shard and commit.
 //!
-//! It lives on the writer thread and owns its tables alone, so nothing is locked and every commit sees the endpoints as
-//! the commit before left them. It never waits: a shard that does not keep up is told later, see [`crate::shard::inbox`].
-//! Deliberately no delivery state: who owes what is [`Progress`]'s, how to send is the lane's.
+//! It lives on the writer thread and owns its tables alone. So nothing is locked, and every commit sees the endpoints
+//! as the commit before left them. It never waits: a shard that does not keep up is told later, see
+//! [`crate::shard::inbox`].
+//! Deliberately no delivery state: [`Progress`] knows the endpoints' debts, and the lane sends.
 
 mod names;
 mod routes;
@@ -19,12 +20,15 @@ use storage::tables::progress::Progress;
 use storage::writer::Downstream;
 use tokio::sync::Notify;
 
-/// Matches of one application in one commit that are held and offered one by one: twice what a shard's inbox takes. Of
-/// the events beyond, each endpoint that matches is only told how far to read the log.
+/// Matches of one application in one commit that are held and offered one by one: twice the bound of a shard's inbox.
+///
+/// For the events beyond, each endpoint that matches is only told the position up to which it must read the log.
 const OFFERED_PER_COMMIT: usize = 32 * 1024;
 
-/// Matches of one application in one commit that are looked for. Beyond, nobody is looked for any more: every enabled
-/// endpoint of the application reads the log, and its lane filters. It bounds the time of one commit on this thread.
+/// Matches of one application in one commit that are looked for.
+///
+/// Beyond, the router looks for no more matches: every enabled endpoint of the application reads the log, and its lane
+/// filters. This bounds the time of one commit on this thread.
 const MATCHED_PER_COMMIT: usize = 128 * 1024;
 
 /// The scratch that is kept between two commits, in matches: 12 bytes each.
@@ -37,15 +41,15 @@ pub struct Router {
     jobs: Arc<Notify>,
     /// Scratch, kept to save allocations: matches of one application's events in one commit.
     matched: Vec<(EndpointRef, u32)>,
-    /// Scratch: endpoints that are to read the log for what was not offered one by one, with the first position of it
-    /// and the last.
+    /// Scratch: endpoints that must read the log for events that were not offered one by one, with the first and the
+    /// last position of these.
     unheld: Vec<(EndpointRef, Seq, Seq)>,
 }
 
-/// What one commit changed, for shards.
+/// The changes of one commit, for shards.
 #[derive(Default)]
 struct Told {
-    /// In the order of the commit: the last one of an endpoint is how it is.
+    /// In the order of the commit: the last change of an endpoint is its state.
     endpoints: Vec<(EndpointRef, EndpointChange)>,
     paced: Vec<(AppId, Option<u32>)>,
 }
@@ -70,14 +74,16 @@ impl Router {
         self.replace(endpoint);
     }
 
-    /// The same. Answers whether an endpoint that was and is enabled wants other events now.
+    /// The same. Answers `true` if an endpoint that was and is enabled wants other events now.
     fn replace(&mut self, endpoint: &Endpoint) -> bool {
         let routes = self.apps.entry(endpoint.app).or_default();
         routes.put(endpoint.id, Filter::of(endpoint), endpoint.disabled.is_none())
     }
 
-    /// An endpoint wants other events now. If it has not come to all that was offered, it reads the rest of the log with
-    /// its new filter, whoever that was offered to before: as after a restart, the filter of its turn decides.
+    /// An endpoint wants other events now.
+    ///
+    /// If it has not come to all that was offered, it reads the rest of the log with its new filter, whatever was
+    /// offered before. As after a restart, the filter at a delivery's turn decides.
     fn wants_others(&self, target: EndpointRef, progress: &mut Progress) {
         if progress.owes(target) {
             let (from, upto) = (progress.position(target), progress.routed(target.app));
@@ -86,7 +92,7 @@ impl Router {
         }
     }
 
-    /// Events of one application, ascending, are durable: finds who gets which, and says so to `progress`.
+    /// Finds the endpoints that get durable events of one application, ascending, and tells `progress`.
     fn match_run(&mut self, app: AppId, events: &[Event], from: u32, progress: &mut Progress) {
         let (start, unheld_start) = (self.matched.len(), self.unheld.len());
         if let Some(routes) = self.apps.get(&app) {
@@ -113,7 +119,7 @@ impl Router {
         }
     }
 
-    /// Events that were durable before the start but perhaps not offered to everyone: offered again, through the log.
+    /// Offers events again, through the log, that were durable before the start but perhaps not offered to everyone.
     pub fn reroute(&mut self, app: AppId, events: &[Event], progress: &mut Progress) {
         self.clear_scratch();
         self.match_run(app, events, 0, progress);
@@ -126,7 +132,7 @@ impl Router {
         }
     }
 
-    /// Forgets the matches of the commit before, and gives back what one large commit took.
+    /// Forgets the matches of the commit before, and gives back the memory that one large commit took.
     fn clear_scratch(&mut self) {
         self.matched.clear();
         self.matched.shrink_to(SCRATCH_KEPT);
@@ -148,12 +154,12 @@ impl Router {
         &self.shards[shard_of(target, self.shards.len())]
     }
 
-    /// Applies a change; notes in `told` what shards are to hear of it.
+    /// Applies a change; notes in `told` the news of it for shards.
     fn apply(&mut self, change: Change, told: &mut Told, progress: &mut Progress) {
         match change {
             Change::EndpointPut(endpoint, url_number) => {
                 let target = endpoint.target();
-                // Told first how far to read: of what is offered until it hears of the change, it then takes nothing.
+                // The mark is told first: then the lane takes nothing of the offers before it hears of the change.
                 if self.replace(&endpoint) {
                     self.wants_others(target, progress);
                 }
@@ -179,7 +185,7 @@ impl Router {
         }
     }
 
-    /// Tells shards what a commit changed, each once.
+    /// Tells each shard once the changes of a commit.
     fn tell(&self, told: Told) {
         let mut by_shard: Vec<Vec<(EndpointRef, EndpointChange)>> = Vec::new();
         by_shard.resize_with(self.shards.len(), Vec::new);
@@ -209,7 +215,7 @@ impl Router {
                 inbox.offer(Offer { events: events.clone(), targets });
             }
         }
-        // After the offers: what is unheld lies behind what is held.
+        // After the offers: unheld events come behind the held ones.
         for (target, first, last) in &self.unheld {
             let from = Cursor { upto: first.previous(), holes: Vec::new() };
             self.shard(*target).behind(*target, Behind { from, upto: *last });
@@ -217,12 +223,12 @@ impl Router {
     }
 }
 
-/// Of events that are not offered one by one: for each endpoint that gets some, the first position and the last.
+/// Adds to `unheld`, for each endpoint that gets some of these events, the first position and the last.
 fn match_unheld(routes: &AppRoutes, app: AppId, events: &[Event], unheld: &mut Vec<(EndpointRef, Seq, Seq)>) {
     let Some(last) = events.last() else { return };
     let (mut spans, mut looked_for): (HashMap<EndpointId, (Seq, Seq)>, usize) = (HashMap::default(), 0);
-    // Neighbours of one type, as in most batches, are looked for once. The last of them stands for all: an endpoint that
-    // came in between is sent to the log for more than it gets, and its lane knows that.
+    // Neighbours of one type, as in most batches, are looked for once. The last of them stands for all. So an endpoint
+    // that came in between is sent to the log for more than it gets, and its lane filters that.
     for run in events.chunk_by(wanted_by_the_same) {
         let (first, until) = (run[0].seq, &run[run.len() - 1]);
         if looked_for > MATCHED_PER_COMMIT {
@@ -372,7 +378,7 @@ mod tests {
         let news = inbox.take();
         assert_eq!((news.behind[&target].from.upto, news.behind[&target].upto), (Seq(2), Seq(4)));
         assert!(news.changed.contains_key(&target));
-        // One that has settled all is not sent back: what it has passed it has passed.
+        // An endpoint that has settled all is not sent back to positions that it has passed.
         progress.settled(target, Cursor { upto: Seq(4), holes: Vec::new() });
         router.committed(Vec::new(), wants(&["b"]), &mut progress);
         assert!(inbox.take().behind.is_empty());

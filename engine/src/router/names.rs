@@ -1,8 +1,7 @@
-//! Texts that endpoints name (event types, prefixes, channels) as small numbers, so that an index entry is 12 bytes
-//! however long its texts are.
+//! Texts that endpoints name (event types, prefixes, channels) as small numbers.
 //!
-//! Pure. A text is forgotten with the last endpoint that names it. What bounds it: the endpoints of one application and
-//! what one endpoint may name.
+//! So an index entry is 12 bytes, however long its texts are. A text is forgotten with the last endpoint that names it.
+//! The endpoints of one application, and the texts that one endpoint may name, bound the number of texts. Pure.
 
 use foldhash::HashMap;
 
@@ -39,7 +38,7 @@ impl Names {
         number
     }
 
-    /// One user less; with the last one the text is forgotten. Answers the number it had, and whether it is forgotten.
+    /// One user less; with the last one the text is forgotten. Answers its number, and `true` if it is forgotten.
     pub(super) fn give_back(&mut self, text: &str) -> Option<(u32, bool)> {
         let known = self.known.get_mut(text)?;
         known.users -= 1;
@@ -56,7 +55,7 @@ impl Names {
         self.known.get(text).map(|known| known.number)
     }
 
-    /// Whether nobody names anything.
+    /// True if no endpoint names any text.
     pub(super) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

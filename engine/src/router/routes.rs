@@ -1,9 +1,10 @@
-//! The endpoints of one application, indexed by what they want, so that an event costs what it matches and not what
-//! there is.
+//! The endpoints of one application, indexed by the events that they want.
+//!
+//! So the cost of an event grows with the endpoints that it matches, and not with all that there are.
 //!
 //! An index entry is (type or prefix, channel, endpoint). An endpoint is listed once for each pair of a pattern and a
-//! channel that it names, and not at all while it is disabled. So an endpoint that wants another type, another prefix or
-//! another channel is never looked at, and a change costs the entries of its own endpoint, however many others there are.
+//! channel that it names, and not at all while it is disabled. So an endpoint that wants another type, prefix or
+//! channel is never looked at. A change costs the entries of its own endpoint, however many others there are.
 //! Patterns of one endpoint never overlap (see [`Filter::types`]): one event finds it by one pattern only.
 //!
 //! Pure.
@@ -20,7 +21,7 @@ pub(super) struct AppRoutes {
     endpoints: HashMap<EndpointId, Route>,
     types: Names,
     prefixes: Names,
-    /// How many prefixes there are of each length: an event looks up these lengths only, and not each of its dots.
+    /// The number of prefixes of each length: an event looks up these lengths only, and not each of its dots.
     prefix_lens: BTreeMap<usize, u32>,
     channels: Names,
     /// Enabled endpoints by (pattern, channel, endpoint).
@@ -45,7 +46,7 @@ struct Route {
 }
 
 impl AppRoutes {
-    /// Adds or replaces an endpoint. Answers whether one that was and is enabled wants other events now.
+    /// Adds or replaces an endpoint. Answers `true` if it was and is enabled and wants other events now.
     pub(super) fn put(&mut self, id: EndpointId, filter: Filter, enabled: bool) -> bool {
         let before = self.endpoints.get(&id).filter(|route| route.enabled && enabled);
         let wants_others = before.is_some_and(|route| route.filter != filter);
@@ -117,7 +118,7 @@ impl AppRoutes {
         self.endpoints.contains_key(&id)
     }
 
-    /// Those that are sent anything at all.
+    /// The enabled endpoints: no other endpoint is sent anything.
     pub(super) fn enabled(&self) -> impl Iterator<Item = EndpointId> + '_ {
         self.endpoints.iter().filter(|(_, route)| route.enabled).map(|(id, _)| *id)
     }
@@ -158,10 +159,10 @@ impl AppRoutes {
         numbers
     }
 
-    /// Endpoints under one pattern: those that name no channel, and those that name one of the event's.
+    /// Finds endpoints under one pattern that name no channel, and endpoints that name one of the event's channels.
     fn each_of_pattern(&self, pattern: Pattern, channels: &[u32], event: &Event, found: &mut impl FnMut(EndpointId)) {
         for (place, channel) in std::iter::once(&EVERY).chain(channels).enumerate() {
-            // One that names several of the event's channels counts under the first of them.
+            // An endpoint that names several of the event's channels counts under the first of them.
             let earlier = &channels[..place.saturating_sub(1)];
             let all = (pattern, *channel, EndpointId(0))..=(pattern, *channel, EndpointId(u32::MAX));
             for (_, _, id) in self.index.range(all) {
@@ -267,7 +268,7 @@ mod tests {
         assert!(all.index.is_empty() && all.prefix_lens.is_empty() && !all.contains(EndpointId(1)));
     }
 
-    /// The work of one event, told by the endpoints that are looked at: those that do not match are not.
+    /// The work of one event, counted in endpoints that are looked at: endpoints that do not match are not.
     #[test]
     fn endpoints_of_other_types_prefixes_and_channels_are_not_looked_at() {
         let others = (1..2_000).map(|id| match id % 3 {

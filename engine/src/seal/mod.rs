@@ -4,7 +4,7 @@
 //! ```text
 //! | version: 1 byte = 1 | nonce: 12 bytes, random | ciphertext: as long as the plain bytes | tag: 16 bytes |
 //! ```
-//! What the bytes belong to (application, endpoint, purpose) and the version are authenticated with them but not
+//! The context of the bytes (application, endpoint, purpose) and the version are authenticated with them but not
 //! stored: bytes moved to another row do not open there.
 //!
 //! The nonce is drawn here and is not a parameter, unlike other randomness in this crate: a nonce used twice under one
@@ -37,7 +37,7 @@ pub const MASTER_KEY_LEN: usize = 32;
 /// Separates this use of the key from any later one.
 const DOMAIN: &[u8] = b"pinion.seal";
 
-/// What sealed bytes are for. Authenticated with them: never renumber.
+/// The purpose of sealed bytes. Authenticated with them: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SealPurpose {
@@ -49,14 +49,14 @@ pub enum SealPurpose {
     UserInfo = 3,
 }
 
-/// What sealed bytes belong to. They open with exactly this, and with nothing else.
+/// The context of sealed bytes. They open with exactly this, and with nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealContext {
     /// The application.
     pub app: AppId,
     /// Its endpoint.
     pub endpoint: EndpointId,
-    /// What for.
+    /// The purpose of the bytes.
     pub purpose: SealPurpose,
 }
 
@@ -80,7 +80,7 @@ pub enum SealError {
     /// Longer than [`PLAIN_LEN_MAX`].
     #[error("{len} bytes are too many to seal; the limit is {PLAIN_LEN_MAX}")]
     TooLong {
-        /// How many there were.
+        /// Their number.
         len: usize,
     },
     /// The system gave no random bytes for a nonce.
@@ -97,7 +97,7 @@ pub enum OpenError {
     /// Shorter than an empty secret, or longer than the longest.
     #[error("{len} bytes cannot be a sealed secret")]
     Length {
-        /// How many there were.
+        /// Their number.
         len: usize,
     },
     /// Written by a layout that this build does not know.

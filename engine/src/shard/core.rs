@@ -1,10 +1,10 @@
-//! What a shard's tasks share on their one thread: endpoints, timers, budgets, and what waits to be reported.
+//! The state that a shard's tasks share on their one thread: endpoints, timers, budgets, and lanes with reports.
 //!
-//! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held across an await.
+//! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held over an await.
 //!
-//! The core of a shard is this, [`super::seats`], [`super::work`], [`super::timers`] and [`super::housekeeping`]: what
-//! they need besides, the time above all, they are given. What awaits is in [`super::shell`] and [`super::run`], which a
-//! simulation replaces. Deliberately no clock, no socket and no task here.
+//! The core of a shard is this module, [`super::seats`], [`super::work`], [`super::timers`] and
+//! [`super::housekeeping`]. Their callers pass in everything else, above all the time. Code that awaits is in
+//! [`super::shell`] and [`super::run`], which a simulation replaces. Deliberately no clock, no socket and no task here.
 
 use super::metrics::ShardMetrics;
 use super::offered::Offered;
@@ -47,7 +47,7 @@ pub struct ShardCore {
     pub config: Arc<EngineConfig>,
     /// Shared with the other partitions on this thread.
     pub thread: Rc<ThreadShares>,
-    /// Where other threads leave news.
+    /// The inbox in which other threads leave news.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
     pub store: SharedStore,
@@ -65,7 +65,7 @@ pub struct ShardCore {
     pub timers: Timers,
     /// Lanes with something to report.
     pub reports: Reports,
-    /// Who has attempts in flight, and which lanes wait to have another.
+    /// The attempts in flight of each application, and the lanes that wait for a place.
     pub places: RefCell<Places>,
     /// A place is free again.
     pub(super) attempt_ended: Notify,
@@ -81,7 +81,7 @@ pub struct ShardCore {
     pub(super) metrics: ShardMetrics,
 }
 
-/// What a shard is made of.
+/// The parts that a shard is made of.
 pub struct ShardParts {
     /// Which of the partitions.
     pub partition: PartitionId,
@@ -89,7 +89,7 @@ pub struct ShardParts {
     pub index: usize,
     /// Bounds and defaults.
     pub config: Arc<EngineConfig>,
-    /// Where others leave news for it.
+    /// The inbox in which other threads leave news for it.
     pub inbox: Arc<ShardInbox>,
     /// For reads.
     pub store: SharedStore,
@@ -105,8 +105,10 @@ pub struct ShardParts {
     pub seed: u64,
 }
 
-/// Takes on an actor for an endpoint: whoever empties its mailbox gives each message to [`super::work::take_input`], one
-/// at a time, and carries out what that asks for.
+/// Starts actors for endpoints.
+///
+/// The actor empties its mailbox and gives each message to [`super::work::take_input`], one at a time. Then it carries
+/// out the actions that this call asks for.
 pub trait Actors {
     /// Starts one with an empty mailbox.
     fn start(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>) -> Rc<dyn Mailbox>;
@@ -121,30 +123,32 @@ pub struct Seat {
     pub cell: Rc<LaneCell>,
 }
 
-/// An endpoint's lane with what its shells keep beside it. The actor is the only one who feeds it; the reporter only
-/// collects reports, so that one settlement carries everything since the last.
+/// An endpoint's lane, with the state that its shells keep beside it.
+///
+/// Only the actor feeds the lane. The reporter only collects reports, so that one settlement carries everything since
+/// the last.
 pub struct LaneCell {
     /// Which endpoint.
     pub target: EndpointRef,
     /// Decides.
     pub lane: RefCell<Lane>,
-    /// What attempts need.
+    /// The plan that attempts are prepared with.
     pub plan: RefCell<Arc<Plan>>,
     /// The pace of its application as a whole, if that has one.
     pub(super) pace: RefCell<Option<Arc<AppPace>>>,
     /// Its rows were read when the shard had been told of the changes up to this one.
     pub(super) opened_at: NewsNumber,
-    /// How far it was offered the log.
+    /// The mark up to which it was offered the log.
     pub(super) offered: Offered,
     /// Rows were put back in line.
     pub(super) requeued: Cell<bool>,
     /// The plan of a later revision, which its lane has not been told of.
     pub(super) next_plan: RefCell<Option<Arc<Plan>>>,
-    /// What attempts showed that the lane has not been told; at most its attempts in flight.
+    /// Results of attempts that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Set when it waits for a time.
     pub(super) timer: LaneTimer,
-    /// Whether it stands in [`ShardCore::reports`].
+    /// True while it stands in [`ShardCore::reports`].
     pub(super) in_reports: InReports,
     /// When its application's pace lets it go on.
     pub(super) turn: Cell<Turn>,
@@ -156,9 +160,9 @@ pub struct LaneCell {
     pub(super) active_at: Cell<UnixMs>,
     /// The position that it last stood at on disk, and when the event there was accepted; for metrics.
     pub(super) oldest_on_disk: Cell<Option<(Seq, Option<UnixMs>)>>,
-    /// What the gauges were last told: bytes, behind, breaker.
+    /// The values that the gauges were last told: bytes, behind, breaker.
     pub(super) shown: Cell<super::metrics::Shown>,
-    /// The endpoint is gone: what its attempts show interests nobody.
+    /// The endpoint is gone: the results of its attempts are dropped.
     pub(super) gone: Cell<bool>,
 }
 
@@ -191,19 +195,19 @@ impl ShardCore {
         }
     }
 
-    /// Whether attempts may start now at all.
+    /// True if attempts may start now at all.
     #[must_use]
     pub fn may_start(&self) -> bool {
         !self.holding.get() && !self.stopping.get() && !self.places.borrow().is_full()
     }
 
-    /// Whether another attempt of this application may start now.
+    /// True if another attempt of this application may start now.
     #[must_use]
     pub fn may_start_for(&self, app: AppId) -> bool {
         self.may_start() && self.places.borrow().open_for(app)
     }
 
-    /// Whether this lane may start another: see [`Places::open_for_endpoint`].
+    /// True if this lane may start another: see [`Places::open_for_endpoint`].
     #[must_use]
     pub fn has_place_for(&self, app: AppId, lane: &Lane, now: UnixMs) -> bool {
         self.may_start() && self.places.borrow().open_for_endpoint(app, lane.in_flight(), || lane.keeps_up(now))
@@ -215,8 +219,10 @@ impl ShardCore {
         self.places.borrow().taken()
     }
 
-    /// A read of the log begins: answers how many bytes of payloads it may bring, at least one. Only when it has its turn:
-    /// of many that wait for theirs, each would count on the same room. [`ShardCore::log_read_over`] follows.
+    /// Begins a read of the log. Answers the bytes of payloads that it may bring, at least one.
+    ///
+    /// The caller asks only when the read has its turn: of many reads that wait, each would count on the same room.
+    /// [`ShardCore::log_read_over`] follows.
     #[must_use]
     pub fn begin_log_read(&self, cell: &LaneCell) -> usize {
         let bytes_max = self.thread.room_bytes(cell.lane.borrow().queued_bytes()).clamp(1, LOG_READ_BYTES_MAX);
@@ -224,7 +230,7 @@ impl ShardCore {
         bytes_max
     }
 
-    /// What a read of the log brought is in its endpoint's mailbox.
+    /// The events that a read of the log brought are in their endpoint's mailbox.
     pub fn log_read_over(&self, bytes_max: usize) {
         self.thread.reading_bytes.set(self.thread.reading_bytes.get().saturating_sub(bytes_max));
     }
@@ -243,8 +249,9 @@ impl ShardCore {
         debug_assert!(taken, "a lane started what it had no place for");
     }
 
-    /// An attempt ended: what it showed is left with its lane, and the actor is told for the first only, since all that
-    /// end in one turn of the thread are one input.
+    /// An attempt ended: its result is left with its lane.
+    ///
+    /// The actor is told for the first result only: all attempts that end in one turn of the thread are one input.
     pub fn attempt_over(&self, cell: &LaneCell, finished: Finished) {
         if cell.gone.get() {
             return self.free_places(cell.target.app, 1);
@@ -263,19 +270,20 @@ impl ShardCore {
     pub fn free_places(&self, app: AppId, count: usize) {
         self.places.borrow_mut().give_back(app, count);
         self.attempt_ended.notify_one();
-        // The gauge of those in flight is to follow, also when nothing is left to report.
+        // The gauge of attempts in flight must follow, even when nothing is left to report.
         self.reports.want();
         self.wake_next();
     }
 
-    /// Has the next in line for a place look at its lane, of whatever partition, if there is room. One that finds nothing to do with it (its
-    /// breaker opened meanwhile, or it is gone) must call this again: otherwise those after it would wait for the end of
-    /// attempts that nobody makes.
+    /// Wakes the next actor in line for a place, of whatever partition, if there is room.
+    ///
+    /// An actor that finds no use for the place (its breaker opened meanwhile, or it is gone) must call this again.
+    /// Otherwise those after it would wait for the end of attempts that nobody makes.
     pub fn wake_next(&self) {
         self.thread.wake_next(self);
     }
 
-    /// The same for the lanes of this partition alone. Answers whether one was woken.
+    /// The same for the lanes of this partition alone. Answers `true` if one was woken.
     pub(super) fn wake_one(&self) -> bool {
         while self.may_start() {
             let next = self.places.borrow_mut().next_in_line();
@@ -288,7 +296,7 @@ impl ShardCore {
         false
     }
 
-    /// The thing of ours that an endpoint waits for.
+    /// The resource of this process that an endpoint waits for, and since when.
     #[must_use]
     pub fn waiting(&self, target: EndpointRef, now: UnixMs) -> Option<Waiting> {
         let endpoints = self.endpoints.borrow();
@@ -318,9 +326,10 @@ impl ShardCore {
     }
 }
 
-/// Held by whatever runs on a shard's thread for one partition. When that panics, the partition fails as a whole: a shard
-/// that has lost one of its tasks, or an endpoint its actor, would look alive and deliver nothing. A restart goes on from
-/// the disk.
+/// A guard that each task of a partition holds on a shard's thread. When the task panics, the whole partition fails.
+///
+/// A shard without one of its tasks, or an endpoint without its actor, would look alive and deliver nothing. A restart
+/// goes on from the disk.
 pub struct Watch<'a>(pub &'a ShardCore);
 
 impl Drop for Watch<'_> {

@@ -1,10 +1,10 @@
-//! Which events were expunged since the start, as far as copies of them may still wait in a shard's memory.
+//! Events expunged since the start, as far as copies of them may still wait in a shard's memory.
 //!
-//! The writer's thread adds an event before the client is told that it is expunged. The shard asks before each attempt: so
-//! no attempt of the event starts after the answer, wherever its copy waits (an inbox, a mailbox, a lane, a read).
+//! The writer's thread adds an event before the client is told that it is expunged. The shard asks before each attempt.
+//! So no attempt of the event starts after that answer, wherever its copy waits: an inbox, a mailbox, a lane, a read.
 //!
-//! - *What bounds it:* [`OF_APP_MAX`] positions of an application and [`ALL_MAX`] in all. Beyond, an application has one
-//!   mark instead: everything at or below it *may* be expunged, and is read again from the store.
+//! - *What bounds it:* [`OF_APP_MAX`] positions of an application and [`ALL_MAX`] in all. Beyond, an application has
+//!   one mark instead: everything at or below it *may* be expunged, and is read again from the store.
 //! - *When the process dies here:* nothing is lost, copies in memory die with it.
 
 use foldhash::HashMap;
@@ -22,7 +22,7 @@ const ALL_MAX: usize = if cfg!(test) { 10 } else { 16 * 1024 };
 /// The events of all applications.
 #[derive(Debug, Default)]
 pub(super) struct Expunged {
-    /// There is any: all that an attempt pays for this while nobody expunges.
+    /// True if there is any. While nobody expunges, an attempt costs only this one load.
     any: AtomicBool,
     state: Mutex<State>,
 }
@@ -66,7 +66,7 @@ impl Expunged {
         self.any.store(!state.apps.is_empty(), Ordering::SeqCst);
     }
 
-    /// Whether a copy in memory of this event may be of before it was expunged. If it says no, it is not.
+    /// True if a copy of this event in memory may date from before its expunging. `false` is certain.
     pub(super) fn may_have(&self, app: AppId, seq: Seq) -> bool {
         if !self.any.load(Ordering::SeqCst) {
             return false;

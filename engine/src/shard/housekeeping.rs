@@ -1,4 +1,4 @@
-//! Once a second: gives up idle actors and measures what only a look at all of them can tell.
+//! Once a second: gives up idle actors and measures the values that need a look at all of them.
 //!
 //! Deliberately nothing that a delivery waits for.
 
@@ -51,8 +51,9 @@ pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
     oldest_ms
 }
 
-/// When the event at a position of the log, or the next one after it, was accepted. None when this pass has looked often
-/// enough, or when the event cannot be read.
+/// The time at which the event at a position of the log, or the next one after it, was accepted.
+///
+/// None when this pass has looked often enough, or when the event cannot be read.
 fn accepted_at(shard: &ShardCore, cell: &LaneCell, seq: Seq, looks_left: &mut usize) -> Option<UnixMs> {
     if let Some((_, known)) = cell.oldest_on_disk.get().filter(|(known, _)| *known == seq) {
         return known;

@@ -1,8 +1,8 @@
-//! What other threads tell a shard, behind one mutex held for a push or a swap.
+//! News from other threads to a shard, behind one mutex held for a push or a swap.
 //!
-//! Offers are bounded. When they do not fit, their endpoints are marked *behind* instead: a mark per endpoint, however
-//! many events, and the endpoint reads them from the log. All other news coalesce per endpoint as well, so nothing here
-//! grows with the load. Nobody ever waits to tell a shard something.
+//! Offers are bounded. When they do not fit, their endpoints are marked *behind* instead: one mark per endpoint,
+//! however many events. The endpoint then reads the events from the log. All other news coalesce per endpoint as well,
+//! so nothing here grows with the load. No thread ever waits to tell a shard something.
 //!
 //! Deliberately no payloads of its own: an offer shares the commit's events.
 
@@ -20,25 +20,25 @@ const OFFERED_MAX: usize = 16 * 1024;
 /// Questions that may wait in one shard's inbox.
 const QUESTIONS_MAX: usize = 1_024;
 
-/// A caller asks what an endpoint waits for.
+/// A caller's question: the thing that an endpoint waits for.
 #[derive(Debug)]
 pub struct Question {
     /// Which endpoint.
     pub target: EndpointRef,
-    /// Where the answer goes.
+    /// The caller's channel for the answer.
     pub reply: oneshot::Sender<Option<Waiting>>,
 }
 
 /// An endpoint that is to read the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// Where it stands, if it has no actor that knows better.
+    /// The cursor it stands at, if it has no actor that knows better.
     pub from: Cursor,
     /// The last position it was offered.
     pub upto: Seq,
 }
 
-/// What became of an endpoint.
+/// A change of an endpoint's row, or its end.
 #[derive(Debug)]
 pub enum EndpointChange {
     /// Its row is this, and its URL has this number. No row is to be read for it.
@@ -47,11 +47,12 @@ pub enum EndpointChange {
     Gone,
 }
 
-/// The number of a commit that changed endpoints of the shard, from 1: whoever reads a row tells by it which news say what
-/// the row said already.
+/// The number of a commit that changed endpoints of the shard, from 1.
+///
+/// The reader of a row tells by this number which news the row contains already.
 pub type NewsNumber = u64;
 
-/// What a shard takes in one go. Ordered, so that the same history always leads to the same next step.
+/// The news that a shard takes in one go. Ordered, so that the same history always leads to the same next step.
 #[derive(Debug, Default)]
 pub struct News {
     /// In commit order.
@@ -70,7 +71,7 @@ pub struct News {
     pub questions: Vec<Question>,
     /// The writer has taken settlements: work that was held back may go on.
     pub resume: bool,
-    /// No new attempts; finish what is in flight.
+    /// No new attempts; attempts in flight end.
     pub stop: bool,
 }
 
@@ -128,7 +129,7 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// What one commit did to endpoints, and the paces that it set: taken together, or not yet.
+    /// Tells the changes of endpoints and the paces of one commit. The shard takes them together.
     pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, paced: &[(AppId, Option<u32>)]) {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -140,8 +141,10 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// The number of the last changes that were told. They are durable before they are told, one commit at a time: a row
-    /// that is read between two equal answers is as these changes left it, or as the very next ones do.
+    /// The number of the last changes that were told.
+    ///
+    /// Changes are durable before they are told, one commit at a time. So a row that is read between two equal answers
+    /// is as these changes left it, or as the very next ones do.
     #[must_use]
     pub fn told(&self) -> NewsNumber {
         self.lock().number
@@ -164,18 +167,18 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// No endpoint of this application is served any more: nobody asks for what was expunged of it.
+    /// No endpoint of this application is served any more: nobody asks for its expunged events.
     pub fn forget_expunged(&self, app: AppId) {
         self.expunged.forget(app);
     }
 
-    /// Whether a copy in memory of this event may be of before it was expunged: then the store tells.
+    /// True if a copy of this event in memory may date from before its expunging: then the store tells.
     #[must_use]
     pub fn may_be_expunged(&self, app: AppId, seq: Seq) -> bool {
         self.expunged.may_have(app, seq)
     }
 
-    /// Asks what an endpoint waits for. A full inbox drops the question, and with it the caller's sender.
+    /// Asks for the thing that an endpoint waits for. A full inbox drops the question, and with it the caller's sender.
     pub fn ask(&self, question: Question) {
         let mut state = self.lock();
         if state.news.questions.len() < QUESTIONS_MAX {
@@ -217,7 +220,7 @@ impl ShardInbox {
         self.offered_max
     }
 
-    /// Whether there is nothing to take.
+    /// True if there is nothing to take.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
@@ -242,7 +245,7 @@ impl ShardInbox {
 
 fn mark(all: &mut BTreeMap<EndpointRef, Behind>, target: EndpointRef, behind: Behind) {
     match all.get_mut(&target) {
-        // The first mark knows where it stood before, the last one how far it goes.
+        // The first mark has the endpoint's cursor from before, the last one the position to read up to.
         Some(marked) => marked.upto = marked.upto.max(behind.upto),
         None => {
             all.insert(target, behind);

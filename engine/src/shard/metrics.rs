@@ -1,6 +1,6 @@
 //! A shard's counters and gauges, looked up once. Names are in [`model::metric`].
 //!
-//! Deliberately no logic: what is counted is decided where it happens.
+//! Deliberately no logic: the callers decide what to count.
 
 use super::core::{LaneCell, ShardCore};
 use crate::dispatch::Lack;
@@ -12,8 +12,8 @@ use std::cell::Cell;
 
 /// Handles of one shard; all shards add to the same series.
 ///
-/// What changes with every delivery is counted here and handed on once per turn of the shard's thread: the series are
-/// shared with the other shards, whose processors would wait for each other at every step.
+/// Values that change with every delivery are counted here and handed on once per turn of the shard's thread. The
+/// series are shared with the other shards, and their processors would wait for each other at every step.
 pub struct ShardMetrics {
     attempts: [Counter; OutcomeClass::ALL.len()],
     attempts_counted: [Cell<u64>; OutcomeClass::ALL.len()],
@@ -39,7 +39,7 @@ pub struct ShardMetrics {
     pub actors: Gauge,
 }
 
-/// What the gauges count one endpoint as.
+/// The values that the gauges count one endpoint as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     queued_bytes: usize,
@@ -82,7 +82,7 @@ impl ShardMetrics {
         self.attempt_seconds.record(f64::from(duration_ms) / 1000.0);
     }
 
-    /// An attempt was not made, for want of something of ours.
+    /// An attempt was not made, because this process lacked a resource for it.
     pub fn not_made(&self, lack: Lack) {
         self.not_made[lack as usize].increment(1);
     }
@@ -93,7 +93,7 @@ impl ShardMetrics {
         self.delivery_seconds.record(latency_ms as f64 / 1000.0);
     }
 
-    /// Hands on what was counted since the last time, and how many attempts are in flight.
+    /// Hands on the counts since the last time, and the number of attempts in flight.
     pub fn hand_on(&self, in_flight: usize) {
         let counted = self.attempts.iter().zip(&self.attempts_counted);
         for (counter, counted) in counted.chain([(&self.delivered, &self.delivered_counted)]) {
@@ -122,7 +122,7 @@ impl ShardMetrics {
         self.transitions[to].increment(1);
     }
 
-    /// Counts an endpoint as what it is now.
+    /// Counts an endpoint with its values of now.
     pub fn show(&self, shard: &ShardCore, cell: &LaneCell) {
         let shown = {
             let lane = cell.lane.borrow();

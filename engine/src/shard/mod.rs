@@ -1,7 +1,8 @@
-//! Shards: threads with endpoint actors, timing wheels and connections. Each partition of the node has lanes on each of them.
+//! Shards: threads with endpoint actors, timing wheels and connections.
 //!
-//! Nothing is shared between the shards of a partition but the paces of applications ([`crate::pace`]); what reaches one comes through its
-//! [`inbox`], what leaves it goes to the writer in batches. Declared in the order of the flow.
+//! Each partition of the node has lanes on each shard. The shards of a partition share nothing but the paces of
+//! applications ([`crate::pace`]). News reach a shard through its [`inbox`]. Its settlements go to the writer in
+//! batches. The modules are declared in the order of the flow.
 
 mod expunged;
 pub mod inbox;

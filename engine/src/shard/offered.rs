@@ -1,7 +1,7 @@
-//! How far an endpoint was offered its application's log, and how far of that it is to read by itself.
+//! The mark up to which an endpoint was offered its application's log, and the part that it must read by itself.
 //!
-//! The one place of a shard that says that an endpoint is behind: an offer that found a full mailbox, an inbox that was full
-//! and a start after a crash all come here. The lane is told before its next input, and reads the log.
+//! This is the one place of a shard that says that an endpoint is behind. A full mailbox, a full inbox and a start
+//! after a crash all come here. The lane is told before its next input, and reads the log.
 
 use crate::endpoint::lane::Lane;
 use model::Seq;
@@ -40,7 +40,7 @@ impl Offered {
         }
     }
 
-    /// Whether the lane has heard of all of it: nothing waits here or in the mailbox.
+    /// True if the lane has heard of all of it: nothing waits here or in the mailbox.
     pub(super) fn is_known_to(&self, lane: &Lane) -> bool {
         self.behind_upto.get() == Seq::ZERO && self.upto.get() <= lane.offered_upto()
     }

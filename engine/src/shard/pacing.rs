@@ -1,7 +1,7 @@
 //! The attempts that one endpoint may start in one go by its application's pace, if that has one.
 //!
-//! Asked only when nothing of the endpoint's own stands in the way: one that may not send (its breaker is open, its window is
-//! full) takes no part of the rate, and no turn.
+//! The shard asks only when nothing of the endpoint's own stands in the way. An endpoint that may not send (its breaker
+//! is open, its window is full) takes no part of the rate, and no turn.
 
 use super::core::LaneCell;
 use crate::endpoint::lane::Lane;
@@ -24,11 +24,11 @@ impl<'a> Pacing<'a> {
         Pacing { cell, pace: cell.pace.borrow().clone(), left: 0, again_at: None }
     }
 
-    /// Whether the lane may start one more.
+    /// True if the lane may start one more.
     pub(super) fn allows(&mut self, lane: &mut Lane, now: UnixMs) -> bool {
         let Some(pace) = &self.pace else { return true };
         if self.left > 0 || !lane.would_start(now) {
-            // One that would start nothing is asked all the same: it says when it would.
+            // A lane that would start nothing is asked all the same: it then sets the time at which it would.
             return true;
         }
         let mut turn = self.cell.turn.get();

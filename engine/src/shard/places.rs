@@ -1,11 +1,11 @@
-//! Places that one partition has on a shard thread: its attempts in flight, who may have one more, and who waits for one.
+//! Places that one partition has on a shard thread: its attempts in flight, and the lanes that wait for a place.
 //!
-//! Places are shared by application ([`Held`]): an application may hold as many as are free on the thread, so whatever one tenant's
-//! receivers do, as many as it holds are left for the others. Within an application the same rule holds once more: an
-//! endpoint may hold as many as its application may still take. An endpoint that does not keep up gets one at a time once
-//! its application holds half of what it may.
+//! Places are shared by application ([`Held`]): an application may hold as many as are free on the thread. So whatever
+//! one tenant's receivers do, as many as it holds are left for the others. Within an application the same rule holds
+//! once more: an endpoint may hold as many as its application may still take. Once its application holds half of its
+//! maximum, an endpoint that does not keep up gets one place at a time.
 //!
-//! - *Who owns the state:* the shard's thread; how many are free is said by [`ThreadShares`].
+//! - *Who owns the state:* the shard's thread; [`ThreadShares`] counts the free places.
 //! - *What bounds it:* `max_in_flight_per_shard`, over all partitions; each lane waits once.
 //! - *When it is full:* the lane waits, one of each application in turn.
 //! - *When the process dies here:* attempts in flight are holes of their cursors.
@@ -32,8 +32,9 @@ impl Places {
         Places { thread, held: Held::default(), waiting: Turns::default() }
     }
 
-    /// Places taken: attempts in flight, those included that ended and whose lanes have not been told, and deliveries whose
-    /// rows are being fetched for one.
+    /// Places taken, by attempts in flight and by deliveries whose rows are being fetched for an attempt.
+    ///
+    /// An attempt that ended counts until its lane has been told.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.held.total()
@@ -45,33 +46,35 @@ impl Places {
         self.held.by(app)
     }
 
-    /// Whether none is free.
+    /// True if none is free.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.thread.places_free() == 0
     }
 
-    /// Whether this application may have one more.
+    /// True if this application may have one more.
     #[must_use]
     pub fn open_for(&self, app: AppId) -> bool {
         self.held.may_take(app, 1, self.thread.places_free())
     }
 
-    /// Whether an endpoint of this application that has `in_flight` may have one more. `keeps_up` is asked only when it
-    /// matters. One that is turned away here while its application may go asks again when its own attempt ends.
+    /// True if an endpoint of this application that has `in_flight` attempts may have one more.
+    ///
+    /// `keeps_up` is called only when it matters. An endpoint that is turned away here while its application may go
+    /// asks again when its own attempt ends.
     #[must_use]
     pub fn open_for_endpoint(&self, app: AppId, in_flight: usize, keeps_up: impl FnOnce() -> bool) -> bool {
         if in_flight == 0 {
             return self.open_for(app);
         }
-        // To be below what is left over is to be within the application's share as well.
+        // An endpoint below `free - held` is within its application's share as well.
         let (held, free) = (self.held.by(app), self.thread.places_free());
-        // Alone it may hold half of all: half of that is held when three times as much is free.
+        // An application alone may hold half of all places. It holds half of that when three times as many are free.
         let half_held = held >= free / 3;
         in_flight < free.saturating_sub(held) && (!half_held || keeps_up())
     }
 
-    /// Takes a place. `false` when the application may not have one: the caller asked before, so that is a defect.
+    /// Takes a place. `false` when the application may not have one: a defect, for the caller asked before.
     pub fn take(&mut self, app: AppId) -> bool {
         if !self.open_for(app) {
             return false;

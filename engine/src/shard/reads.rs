@@ -1,4 +1,4 @@
-//! What lanes have read from the store: pieces of the log and of the due index, one delivery's rows.
+//! The reads that lanes ask of the store: pieces of the log and of the due index, one delivery's rows.
 //!
 //! Plain functions over a store. Deliberately no caching (the store has one) and no waiting: see [`super::shell`].
 
@@ -16,8 +16,9 @@ const LOOKED_AT_MAX: usize = 4_096;
 /// Events taken from the store in one step of such a read.
 const EVENTS_PER_STEP: usize = 256;
 
-/// An endpoint's retries that follow a place in the due index. To be read once everything decided so far is durable: a
-/// row that is still on its way would be missed.
+/// An endpoint's retries that follow a place in the due index.
+///
+/// The caller reads them once everything decided so far is durable: a row that is still on its way would be missed.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -43,10 +44,11 @@ pub fn rows(
     Ok((log::get_undamaged(&**store, target.app, fetch.seq)?, row))
 }
 
-/// Events after `read.after` that match, and up to where the log was looked at. Positions follow on each other, so one that
-/// is missing was removed by retention, with all before it, or is damaged; when that happens under way, the next read
-/// begins with it.
-/// Brings no more than `bytes_max` of payloads, or one event.
+/// Events after `read.after` that match, and the last position that was looked at.
+///
+/// Positions have no gaps. So a missing position was removed by retention, with all before it, or is damaged. When a
+/// position is missing under way, the next read begins with it. Brings no more than `bytes_max` of payloads, or one
+/// event.
 ///
 /// # Errors
 /// Whatever the store reports.

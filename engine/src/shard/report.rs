@@ -1,4 +1,4 @@
-//! Reports: what lanes have settled, handed to the writer once per turn of this thread, as one batch.
+//! Reports: the settlements of lanes, handed to the writer once per turn of this thread, as one batch.
 //!
 //! There is no timer: the task runs after the tasks that were ready before it, so a batch grows with the load.
 
@@ -15,7 +15,7 @@ pub struct Reports {
     wanted: Notify,
 }
 
-/// Whether a lane is among them.
+/// True while a lane is in [`Reports`].
 #[derive(Default)]
 pub(super) struct InReports(Cell<bool>);
 
@@ -26,7 +26,7 @@ impl InReports {
 }
 
 impl Reports {
-    /// A lane may have something to report: before long it will be.
+    /// A lane may have something to report: its report is handed on soon.
     pub(super) fn soon(&self, cell: &Rc<LaneCell>) {
         if !cell.in_reports.0.replace(true) {
             self.lanes.borrow_mut().push(cell.clone());
@@ -34,7 +34,7 @@ impl Reports {
         }
     }
 
-    /// Gauges are to follow, also when no lane has anything to report.
+    /// Gauges must follow, even when no lane has anything to report.
     pub(super) fn want(&self) {
         self.wanted.notify_one();
     }
@@ -47,7 +47,7 @@ impl Reports {
         self.wanted.notified().await;
     }
 
-    /// Whether no lane has anything to report.
+    /// True if no lane has anything to report.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lanes.borrow().is_empty()
@@ -55,7 +55,7 @@ impl Reports {
 }
 
 impl ShardCore {
-    /// Hands every report to the writer now, and what was counted to the metrics.
+    /// Hands every report to the writer now, and the counts to the metrics.
     pub fn report_now(&self) {
         self.metrics.hand_on(self.in_flight());
         let lanes = self.reports.lanes.take();

@@ -1,6 +1,6 @@
 //! A partition's life on one shard thread: take news until told to stop, drain, leave.
 //!
-//! What happens to an endpoint is in [`super::work`], who has an actor in [`super::seats`].
+//! The turns of an endpoint are in [`super::work`], the life of its actor in [`super::seats`].
 
 use super::core::{ShardCore, ShardParts, Watch};
 use super::shell::Shell;
@@ -37,8 +37,9 @@ impl<D> Clone for Thread<D> {
     }
 }
 
-/// Runs the lanes of one partition until they are told to stop. When this returns, nothing of it is on the
-/// thread but reads under way, whose answers nobody takes.
+/// Runs the lanes of one partition until they are told to stop.
+///
+/// When this returns, nothing of the partition is on the thread but reads under way, whose answers nobody takes.
 pub(super) async fn run<D: Dispatch + 'static>(parts: ShardParts, thread: Thread<D>) {
     let clock = thread.clock;
     let oldest = thread.oldest_seconds.of(parts.partition);
@@ -66,9 +67,10 @@ async fn serve(shard: &Rc<ShardCore>, clock: Clock) {
     drain(shard).await;
 }
 
-/// Lets attempts in flight end, within the configured time, and reports what they showed. What is still in flight then
-/// is in its endpoint's cursor as a hole and will be tried again after the next start. Of a partition that has failed
-/// nothing can be reported: it waits for nothing.
+/// Lets attempts in flight end, within the configured time, and reports their results.
+///
+/// An attempt that is still in flight then is a hole of its endpoint's cursor and is made again after the next start.
+/// For a partition that has failed this waits for nothing: its results cannot be reported.
 async fn drain(shard: &Rc<ShardCore>) {
     let deadline = Instant::now() + Duration::from_millis(shard.config.drain_timeout_ms);
     while shard.in_flight() > 0 {

@@ -1,6 +1,6 @@
-//! Who has an actor: spawned when there is first something for an endpoint, given up when it is idle or gone.
+//! Actors of endpoints: spawned when there is first something for an endpoint, given up when it is idle or gone.
 //!
-//! An actor starts from what is on disk, so the first event for an idle endpoint, a restart after a crash and an
+//! An actor starts from the rows on disk. So the first event for an idle endpoint, a restart after a crash and an
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
 use super::core::{LaneCell, Seat, ShardCore};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use storage::StoreError;
 use storage::tables::{application, delivery, endpoint, endpoint_url};
 
-/// Takes what others left for the shard.
+/// Takes the news that other threads left for the shard.
 pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for (target, (number, change)) in std::mem::take(&mut news.changed) {
         changed(shard, target, number, change, now);
@@ -31,7 +31,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
-        // Only now: its actors start nothing any more.
+        // Not before: only now do its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }
     for each in std::mem::take(&mut news.offers) {
@@ -55,7 +55,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     }
 }
 
-/// Hands a commit's offer out. `behind` is what was marked besides, for endpoints that have no actor yet.
+/// Hands a commit's offer out. `behind` holds the marks of the same news, for endpoints that have no actor yet.
 fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef, Behind>, now: UnixMs) {
     let mut at = 0;
     while at < offer.targets.len() {
@@ -66,8 +66,8 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
         let first = offer.events[offer.targets[range.start].1 as usize].seq;
         let last = offer.events[offer.targets[range.end - 1].1 as usize].seq;
         let before_first = Cursor { upto: first.previous(), holes: Vec::new() };
-        // A mark from before these events (of a restart) knows better where the endpoint stands: it may have holes, even
-        // when these events follow right on it.
+        // A mark from before these events (of a restart) has the better cursor: it may have holes, even when these
+        // events follow right on it.
         let from = || match behind.get(&target) {
             Some(marked) if marked.from.upto <= before_first.upto => marked.from.clone(),
             _ => before_first.clone(),
@@ -90,7 +90,7 @@ fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind, now: UnixM
 
 /// Rows of an endpoint were put back in line.
 fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
-    // One that has no actor owes nothing: it stands where its application does, or a little before.
+    // An endpoint without an actor owes nothing: it stands where its application does, or a little before.
     let at_app = || {
         let upto = delivery::routed(&*shard.store, target.app).unwrap_or_default();
         Cursor { upto, holes: Vec::new() }
@@ -100,7 +100,7 @@ fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
     seat.mailbox.poke();
 }
 
-/// An endpoint changed or is gone. One that has no actor reads its rows when it gets one.
+/// An endpoint changed or is gone. An endpoint without an actor reads its rows when it gets one.
 fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: EndpointChange, now: UnixMs) {
     let seat = shard.endpoints.borrow().get(&target).cloned();
     let Some(seat) = seat.filter(|seat| number > seat.cell.opened_at) else { return };
@@ -134,7 +134,7 @@ fn seats_of(shard: &ShardCore, app: AppId) -> Vec<Seat> {
 /// Ends an endpoint's actor.
 pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     seat.cell.gone.set(gone);
-    // Nobody will take these up any more. One that is given up for being idle has none.
+    // Nobody takes these results any more. An actor that is given up for being idle has none.
     let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
     if ended > 0 {
         shard.free_places(seat.cell.target.app, ended);
@@ -145,12 +145,13 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
     shard.metrics.actors.decrement(1.0);
     shard.endpoints.borrow_mut().remove(&seat.cell.target);
     shard.thread.endpoints.set(shard.thread.endpoints.get() - 1);
-    // It may have been woken for room that it will not take now.
+    // The lane may have been woken for a place that it does not take now.
     shard.wake_next();
 }
 
-/// The partition ends on this thread: every actor goes, and what they held of the thread is the others'. What attempts and
-/// reads under way still show interests nobody.
+/// Ends the partition on this thread: every actor goes, and its places and memory are free for the other partitions.
+///
+/// Results of attempts and reads under way are dropped.
 pub fn end(shard: &Rc<ShardCore>) {
     let seats: Vec<Seat> = shard.endpoints.borrow().values().cloned().collect();
     seats.iter().for_each(|seat| leave(shard, seat, true));
@@ -192,14 +193,14 @@ struct Opened {
     told: NewsNumber,
 }
 
-/// Reads what an endpoint's news do not tell before it has an actor; none when it is gone.
+/// Reads the rows of an endpoint that has no actor yet, for its news do not tell them. None when it is gone.
 fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreError> {
     let store = &*shard.store;
     loop {
         let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
         let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
         let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
-        // Nothing moved it between two reads, and no later news tell of what is older than the row.
+        // No change came between the reads, and no later news tell of a change that is older than the row.
         if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
             return Ok(Some(Opened { row, url_number, rate, told }));
         }

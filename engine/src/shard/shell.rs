@@ -1,9 +1,10 @@
-//! What a partition needs done on a shard thread beside its decisions: attempts ([`super::workers`]) and reads, each of which ends in
-//! exactly one answer to the endpoint that asked, whatever happens.
+//! The shell of a partition on a shard thread: it makes attempts ([`super::workers`]) and reads.
+//!
+//! Each attempt and each read ends in exactly one answer to the endpoint that asked, whatever happens.
 //!
 //! - *Who owns the state:* the tasks; the shard counts them.
 //! - *What bounds it:* attempts by the shard's places, reads on threads that may block by [`READS_MAX`].
-//! - *When the partition ends:* attempts are given up; what a read brings is dropped.
+//! - *When the partition ends:* attempts are given up; the result of a read is dropped.
 //! - *When the process dies here:* an attempt is a hole of its endpoint's cursor, a read is asked for again.
 //!
 //! Deliberately no decision: those are [`super::work`]'s and the lane's.
@@ -29,10 +30,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Blocking reads under way of one partition on one shard thread.
 const READS_MAX: usize = 8;
 
-/// How long a load waits before it asks a busy writer again.
+/// Pause of a load before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// The hands of a shard.
+/// Carries out the actions that a partition's lanes ask for on one shard thread.
 pub(super) struct Shell<D> {
     clock: Clock,
     workers: Workers<D>,
@@ -42,7 +43,7 @@ pub(super) struct Shell<D> {
 }
 
 impl<D: Dispatch + 'static> Shell<D> {
-    /// Its reads are bounded by themselves, so that a store that hangs holds up no other partition's.
+    /// A shell with its own bound on reads, so that a store that hangs holds up no other partition's reads.
     pub(super) fn new(clock: Clock, dispatcher: Rc<D>) -> Shell<D> {
         Shell {
             clock,
@@ -68,7 +69,7 @@ impl<D: Dispatch + 'static> Actors for Rc<Shell<D>> {
 }
 
 impl<D: Dispatch + 'static> Shell<D> {
-    /// One turn of an endpoint: what happened goes to its lane, and what that asks for is begun.
+    /// One turn of an endpoint: the input goes to its lane, and the actions that the lane asks for are begun.
     fn turn(&self, shard: &Rc<ShardCore>, cell: &Rc<LaneCell>, addr: &EndpointAddr, input: Input) {
         let now = self.clock.now();
         let mut asked = self.asked.take();

@@ -133,7 +133,7 @@ fn give(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input) -> Vec<Action> {
     actions
 }
 
-/// Has a lane load its retries; answers what it asks for then.
+/// Has a lane load its retries; answers the actions that it asks for then.
 fn load(shard: &ShardCore, cell: &Rc<LaneCell>) -> Vec<Action> {
     let asked = give(shard, cell, Input::Poke);
     let [Action::LoadDue(load)] = asked[..] else { panic!("{asked:?}") };
@@ -175,7 +175,7 @@ fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
     }
     let in_line = || [&ones[1], &others[0], &others[1]].map(|cell| cell.waiting.get());
     end_fetch(&one, &ones[0], &asked);
-    // Two look: one as the place comes back, one as the lane that had it rests. They are of different partitions.
+    // Two lanes look: one as the place comes back, one as the lane that had it rests. Their partitions differ.
     assert_eq!(in_line(), [false, false, true]);
     assert!(matches!(give(&other, &others[0], Input::Poke)[..], [Action::Fetch(_)]));
     assert!(give(&one, &ones[1], Input::Poke).is_empty());
@@ -187,7 +187,7 @@ fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
     assert_eq!(thread.places_free(), 1, "what ends late gives nothing back twice");
 }
 
-/// No row says what the news say: none is read for them.
+/// No row on disk has these changes, so the shard takes them from the news alone.
 #[test]
 fn a_change_brings_the_plan_of_its_row_and_the_pace_of_its_application() {
     let (shard, cells) = two_with_a_retry(2);
@@ -334,7 +334,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     assert_eq!(ends(Some(Lack::Connections), NOW), 0);
     let waiting = |lack, since| Some(Waiting { wanted: WaitingFor::Lack(lack), since });
     assert_eq!(shard.waiting(target(4), later(1)), waiting(Lack::Connections, NOW));
-    // Tried again, and the same is short: since the first time. Then something else is.
+    // The attempt is due again and the same resource is short: `since` stays. Then another one is short.
     for (at, lack, since) in [(later(500), Lack::Connections, NOW), (later(1_000), Lack::Lookups, later(1_000))] {
         work::take_input(&shard, &cell, Input::Poke, at, &mut Vec::new());
         ends(Some(lack), at);

@@ -25,7 +25,7 @@ pub struct ShardThread {
     thread: JoinHandle<()>,
 }
 
-/// Why a shard thread did not start.
+/// The reason why a shard thread did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// Its dispatcher could not be set up.
@@ -93,10 +93,12 @@ pub fn spawn_with(
 
 fn dispatch_config(config: &EngineConfig) -> DispatchConfig {
     DispatchConfig {
-        // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a while:
-        // attempts are to find the shard's own limit first, where they wait, and not this one, where they fail.
+        // The client may dial for an attempt that a connection of the pool then serves, and keeps the spare one a
+        // while. Attempts must meet the shard's own limit first, at which they wait, and not this one, at which they
+        // fail.
         connections_max: config.max_in_flight_per_shard.saturating_mul(2),
-        // Endpoints behind one gateway share its host and port: a smaller bound would close and redial what they use.
+        // Endpoints behind one gateway share its host and port. A smaller bound would close connections that they use,
+        // and dial again.
         pool_idle_per_host_max: config.max_in_flight_per_shard,
         response_read_len_max: config.response_read_bytes,
         response_kept_len_max: config.response_kept_bytes,
@@ -178,8 +180,9 @@ impl Arrivals {
 // === impl ShardThread ===
 
 impl ShardThread {
-    /// Runs the lanes of a partition on this thread, until its inbox is told to stop. The answer resolves, with an error, when
-    /// they have left it. `None` when the thread is ending.
+    /// Runs the lanes of a partition on this thread, until its inbox is told to stop.
+    ///
+    /// The receiver resolves, with an error, when the lanes have left the thread. `None` when the thread is ending.
     #[must_use]
     pub fn take(&self, parts: ShardParts) -> Option<oneshot::Receiver<()>> {
         self.arrivals.push(parts)

@@ -1,12 +1,12 @@
 //! Places for attempts, and memory for payloads that wait: shared by the partitions on one shard thread.
 //!
-//! Each partition has a [`ShardCore`] of its own on the thread. An application may hold as many places as are free on the
-//! thread, whatever partition it is of; a core that has lanes in line for a place is asked in turn with the others.
+//! Each partition has a [`ShardCore`] of its own on the thread. An application may hold as many places as are free on
+//! the thread, whatever its partition. Cores that have lanes in line for a place are asked in turn.
 //!
 //! - *Who owns the state:* the thread.
 //! - *What bounds it:* `max_in_flight_per_shard` and `queue_memory_bytes_per_shard`, over all partitions; one entry for
 //!   each core.
-//! - *When a partition ends:* its core gives back what it holds ([`super::seats::end`]).
+//! - *When a partition ends:* its core gives back its places and memory ([`super::seats::end`]).
 
 use super::core::ShardCore;
 use std::cell::{Cell, RefCell};
@@ -67,9 +67,11 @@ impl ThreadShares {
         self.in_line.set(self.in_line.get() - 1);
     }
 
-    /// Bytes of payloads that an endpoint with so many queued may queue besides: what the thread has left, or what is
-    /// left of an equal share for each endpoint. So those that cannot deliver never take all from those that can, and
-    /// all together have no more than twice the bound, and one event each.
+    /// Bytes of payloads that an endpoint may queue beyond `its_queued_bytes`.
+    ///
+    /// It is the larger of two: the bytes that the thread has left, and the rest of the endpoint's equal share. So
+    /// endpoints that cannot deliver never take all memory from those that can. All together have no more than twice
+    /// the bound, and one event each.
     #[must_use]
     pub fn room_bytes(&self, its_queued_bytes: usize) -> usize {
         let left = self.queue_bytes_max.saturating_sub(self.queued_bytes.get() + self.reading_bytes.get());

@@ -1,6 +1,6 @@
 //! The timers of a shard's lanes: one for each that waits for a time.
 //!
-//! The wheel is pure; [`run`] is its shell. A fired timer is a nudge and nothing more: the lane looks at the time itself.
+//! The wheel is pure; [`run`] is its shell. A fired timer is only a nudge: the lane looks at the time itself.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::Clock;
@@ -62,7 +62,7 @@ impl Timers {
         self.wheel.borrow().len()
     }
 
-    /// Whether none is set.
+    /// True if none is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.wheel.borrow().is_empty()
@@ -102,7 +102,7 @@ pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock) {
         }
         let next = shard.timers.next_deadline();
         let sleep = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.since_ms(now))).min(SLEEP_MAX);
-        // Whichever comes first; a deadline that moved closer ends the sleep early.
+        // A deadline that moved closer ends the sleep early.
         drop(tokio::time::timeout(sleep, shard.timers.moved()).await);
     }
 }

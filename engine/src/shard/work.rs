@@ -1,7 +1,7 @@
-//! One turn of an endpoint: its lane is told what happened, asked what comes next, and its timer is set.
+//! One turn of an endpoint: its lane takes the input and names the next actions, and its timer is set.
 //!
-//! The bridge between pure decisions and the world: what a lane asks for (attempts and reads) is handed out, and begun by
-//! [`super::shell`].
+//! This is the bridge between pure decisions and the world. The actions that a lane asks for (attempts and reads) are
+//! handed out here; [`super::shell`] begins them.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use super::pacing::Pacing;
@@ -15,14 +15,16 @@ use std::rc::Rc;
 use storage::StoreError;
 use storage::tables::log;
 
-/// Room for less is not worth a read of the log while something is still queued: events of a read share the block they
-/// came in, so one that brings few keeps far more in memory than it counts for.
+/// Less room than this is not worth a read of the log while something is still queued.
+///
+/// Events of a read share the block they came in. So a read that brings few keeps far more in memory than it counts.
 const READ_AHEAD_MIN_BYTES: usize = 64 * 1024;
 
-/// Gives one input to the lane, and hands out in `asked` what it asks for then. Each [`Action`] is to lead to its one answer:
-/// [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's mailbox for a read. One that starts an attempt or
-/// a fetch has taken a place: it is free again once the lane was told, and [`ShardCore::free_places`] is for a fetch whose
-/// answer nobody takes.
+/// Gives one input to the lane, and hands out in `asked` the actions that the lane asks for then.
+///
+/// Each [`Action`] must lead to its one answer: [`ShardCore::attempt_over`] for an attempt, a message in the endpoint's
+/// mailbox for a read. An attempt or a fetch has taken a place, which is free again once the lane was told. For a fetch
+/// whose answer nobody takes, the caller frees it with [`ShardCore::free_places`].
 pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: UnixMs, asked: &mut Vec<Action>) {
     let _watch = Watch(shard);
     if cell.gone.get() {
@@ -55,7 +57,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
     }
     ask(shard, cell, now, asked);
     rest(shard, cell, now);
-    // Only now: when the shard is full, the places of those that ended are for whoever waits longest, not for this lane.
+    // Not before: when the shard is full, these places are for the lane that waits longest, not for this one.
     if ended > 0 {
         shard.free_places(cell.target.app, ended);
     }
@@ -97,7 +99,7 @@ fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
     lane.log_read(found.map(|found| (found.events, found.upto)));
 }
 
-/// Takes up what the shard noted while the mailbox had no room or needed none.
+/// Takes up the changes that the shard noted beside the mailbox, which had no room or needed none.
 fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     let mut lane = cell.lane.borrow_mut();
     cell.offered.tell(&mut lane);
@@ -115,7 +117,7 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     }
 }
 
-/// Asks the lane for what it wants done until it wants no more, or may not.
+/// Asks the lane for actions until it has no more, or may start none.
 fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Action>) {
     let mut pacing = Pacing::of(cell);
     loop {
@@ -141,7 +143,7 @@ fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Acti
     shard.timers.set(cell, wake_at);
 }
 
-/// The lane has all it may have now: it waits for a place if it has work left, and is shown and reported.
+/// Ends a turn: a lane with work left waits for a place, and the lane is shown and reported.
 fn rest(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs) {
     let has_work = cell.lane.borrow().has_work(now);
     if has_work && !shard.may_start_for(cell.target.app) && !shard.stopping.get() {
@@ -152,8 +154,9 @@ fn rest(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs) {
     shard.reports.soon(cell);
 }
 
-/// A first try whose event may have been expunged since it came into memory is read from the store, as one that a crash
-/// interrupted: its lane then ends it.
+/// Turns a first try into a fetch if its event may have been expunged since it came into memory.
+///
+/// The fetch is the same as for a first try that a crash interrupted. Its lane then ends the delivery.
 fn unless_expunged(shard: &ShardCore, cell: &LaneCell, action: Action) -> Action {
     match action {
         Action::Start(attempt) if shard.inbox.may_be_expunged(cell.target.app, attempt.event.seq) => {
@@ -163,8 +166,9 @@ fn unless_expunged(shard: &ShardCore, cell: &LaneCell, action: Action) -> Action
     }
 }
 
-/// An event that was read for an attempt, as the store has it now if it may have been expunged since. The read is short,
-/// and needed only for what was expunged while the other one was under way.
+/// An event that was read for an attempt, read once more from the store if it may have been expunged since.
+///
+/// The second read is short, and needed only for an event that was expunged while the first read was under way.
 fn as_stored_now(shard: &ShardCore, cell: &LaneCell, event: Option<Event>) -> Result<Option<Event>, StoreError> {
     match event {
         Some(event) if !event.is_expunged() && shard.inbox.may_be_expunged(event.app, event.seq) => {
@@ -180,7 +184,7 @@ fn count_start(shard: &ShardCore, attempt: &Attempt, now: UnixMs) {
     shard.metrics.schedule_lag.record(now.since_ms(due) as f64 / 1000.0);
 }
 
-/// Tells the lane of the attempts that ended. Answers how many.
+/// Tells the lane of the attempts that ended. Answers their number.
 fn finish_all(shard: &ShardCore, cell: &LaneCell, now: UnixMs) -> usize {
     let ended = std::mem::take(&mut *cell.ended.borrow_mut());
     let count = ended.len();

@@ -1,14 +1,15 @@
-//! Tasks that make attempts. Each makes one at a time, and another when it is given one: the state of an attempt is some
-//! KiB, and making and freeing that for each costs more than the attempt's own work.
+//! Tasks that make attempts, one at a time each.
 //!
-//! The last used first, so that no more memory is touched than there are attempts at once.
+//! A task is used for many attempts. The state of an attempt is some KiB, and making and freeing it for each attempt
+//! costs more than the attempt's own work. The task used last is used first, so that no more memory is touched than
+//! there are attempts at once.
 //!
-//! - *What bounds it:* those at work are attempts in flight; of those without work, [`IDLE_MAX`] are kept.
+//! - *What bounds it:* tasks at work are attempts in flight; of tasks without work, [`IDLE_MAX`] are kept.
 //! - *When it is full:* a task that is done ends.
 //! - *When the partition ends:* all of them end, wherever they are ([`Workers::end`]).
 //! - *When the process dies here:* the attempts are holes of their cursors and are made again.
 //!
-//! Deliberately no decision on what follows: what an attempt showed is left with its lane.
+//! Deliberately no decision on what follows: the result of an attempt is left with its lane.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;
@@ -39,7 +40,7 @@ pub(super) struct Job {
     pub(super) started_at: UnixMs,
 }
 
-/// Where a task without work is given some.
+/// The slot in which a task without work is given a job.
 #[derive(Default)]
 struct Worker {
     job: Cell<Option<Job>>,
@@ -133,7 +134,8 @@ async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
             Err(why) => AttemptResult::unmade(why.outcome, &why.words),
         }
     };
-    // Made where it stays: it is some KiB. A defect in one attempt must not leave its delivery in flight for ever.
+    // Pinned here and never moved: it is some KiB. A defect in one attempt must not leave its delivery in flight for
+    // ever.
     let caught = AssertUnwindSafe(pin!(made)).catch_unwind().await;
     let result = caught
         .unwrap_or_else(|_| AttemptResult::unmade(OutcomeClass::InternalError, "the attempt failed inside Pinion"));
@@ -154,7 +156,7 @@ async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
         Some(lack) => shard.metrics.not_made(lack),
         None => shard.metrics.attempted(result.outcome, result.duration_ms),
     }
-    // A date is the wall's, which our clock may have fallen behind: it does not follow a step.
+    // A date is wall time. The engine's clock may have fallen behind that, for it does not follow a step.
     let retry_after_ms = result.retry_after.and_then(|value| retry_after::parse(&value, wall_now()));
     let finished = Finished {
         seq,

@@ -1,4 +1,4 @@
-//! The whole flow in one process: a message goes in, a signed request comes out, and what is stored says so.
+//! The whole flow in one process: a message goes in, a signed request comes out, and the stored rows say so.
 
 use crate::world::World;
 use model::{DeadLetterReason, Seq};

@@ -1,4 +1,4 @@
-//! A receiver whose every byte is scripted: not an HTTP server, since half of what it must do is not HTTP.
+//! A receiver whose every byte is scripted. It is no HTTP server, since half of its behaviour is not HTTP.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Retention while messages flow: what is removed is gone, what it interrupts is told, and nothing else notices.
+//! Retention while messages flow: removed events are gone, interrupted deliveries are told, and nothing else notices.
 
 use crate::world::World;
 use engine::EngineConfig;

@@ -1,4 +1,4 @@
-//! A shard over a scripted network: what its attempts are asked to send, and what becomes of one that has a defect.
+//! A shard over a scripted network: the requests of its attempts, and the end of an attempt that has a defect.
 
 use crate::world::app;
 use bytes::Bytes;

@@ -149,7 +149,7 @@ impl World {
         delivery::expired(&*self.store, target).unwrap()
     }
 
-    /// How many positions it missed.
+    /// The number of positions it missed.
     pub(crate) fn missed(&self, target: EndpointRef) -> u64 {
         self.expired(target).map_or(0, |expired| expired.positions)
     }
@@ -197,7 +197,7 @@ impl World {
         self.engine.stop().await;
     }
 
-    /// Starts a new engine over what the stopped one left.
+    /// Starts a new engine over the stopped one's store.
     pub(crate) async fn restart(&mut self) {
         self.store = Arc::new(self.store.restart());
         self.engine = start_engine(self.store.clone(), self.limits);

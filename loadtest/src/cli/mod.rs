@@ -9,7 +9,7 @@ pub(crate) use self::options::{Options, ReceiverKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Drives Pinion over real sockets, keeps a ledger of sent against received, and prints what it measured.
+/// Drives Pinion over real sockets, keeps a ledger of sent against received, and prints the measurements.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub(crate) struct Cli {
@@ -36,7 +36,7 @@ pub(crate) enum Scenario {
     Open(Open),
     /// Closed loop over N applications with skewed load (Zipf's law).
     Tenants(Tenants),
-    /// The same load without and with endpoints that never answer: what the healthy ones notice.
+    /// The same load without and with endpoints that never answer: the effect on the healthy ones.
     Blackhole(Blackhole),
     /// The same load without and with endpoints that answer slowly.
     Slow(Slow),
@@ -44,7 +44,7 @@ pub(crate) enum Scenario {
     Flapping(Flapping),
     /// Quiet, then N events at once, again and again.
     Burst(Burst),
-    /// An endpoint is down while N events arrive, then up: how fast it drains, and at what memory.
+    /// An endpoint is down while N events arrive, then up: the speed of the drain, and its memory.
     Backlog(Backlog),
     /// N endpoints without traffic: memory of each, and time to start.
     Idle(Idle),
@@ -52,8 +52,8 @@ pub(crate) enum Scenario {
     Restart(Restart),
     /// A short form of each, compared with `limit` of the same round. About 8 minutes; see its --help.
     All(All),
-    /// How throughput and cost change with endpoints, tenants, a backlog and payloads: a table and a plot for each
-    /// axis. About 3 minutes.
+    /// Throughput and cost as endpoints, tenants, a backlog and payloads grow: a table and a plot for each axis. About
+    /// 3 minutes.
     Growth(Growth),
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Batch {
 /// Options of `open`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Open {
-    /// Events per second. Default: half of what a short closed loop reaches first.
+    /// Events per second. Default: half of the rate that a short closed loop reaches first.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
 }
@@ -117,7 +117,7 @@ pub(crate) struct Slow {
     /// Endpoints in all.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub(crate) of: u32,
-    /// How long they take to answer, in ms.
+    /// The time that they take to answer, in ms.
     #[arg(long, default_value_t = 500)]
     pub(crate) delay_ms: u32,
 }
@@ -131,7 +131,7 @@ pub(crate) struct Flapping {
     /// Endpoints in all.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub(crate) of: u32,
-    /// How long they stay up, and down, in ms.
+    /// The time that they stay up, and then down, in ms.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) period_ms: u64,
 }
@@ -163,7 +163,7 @@ pub(crate) struct Idle {
 /// Options of `restart`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Restart {
-    /// How often the process is killed.
+    /// The number of times that the process is killed.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) cycles: u32,
 }
@@ -171,8 +171,8 @@ pub(crate) struct Restart {
 /// Options of `all`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct All {
-    /// How often limit, steady, fanout, batch, tenants, open and blackhole are run, one of each after the other; what
-    /// is compared with a target is the median over these rounds. The other scenarios run once, after the last.
+    /// The number of rounds of limit, steady, fanout, batch, tenants, open and blackhole, one of each after the other.
+    /// The median over these rounds is compared with a target. The other scenarios run once, after the last.
     /// With stretches of 4 s (--seconds) a round takes about 65 s, and all the rest about 150 s.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,

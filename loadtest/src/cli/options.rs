@@ -1,4 +1,4 @@
-//! The options that every scenario shares: what is tested, how it is driven, what takes the requests, what is written.
+//! The options that every scenario shares: the subject of the test, the load, the receiver, and the report.
 //!
 //! Each part reads the options that it needs.
 
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(crate) enum ReceiverKind {
     /// hyper's HTTP/1.1 server.
     Hyper,
-    /// A minimal HTTP/1.1 server of our own: less CPU taken from what is measured.
+    /// A minimal HTTP/1.1 server of our own: less CPU taken from the measured server.
     Lean,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Options {
     /// Folder that temporary data directories are made in. Default: the system's.
     #[arg(long, global = true)]
     pub(crate) data_parent: Option<PathBuf>,
-    /// How long to measure. Default: the scenario's own.
+    /// Seconds to measure. Default: the scenario's own.
     #[arg(long, global = true)]
     pub(crate) seconds: Option<f64>,
-    /// How long to run before measuring.
+    /// Seconds to run before measuring.
     #[arg(long, global = true, default_value_t = 2.0)]
     pub(crate) warmup: f64,
-    /// How long nothing may arrive at the end before what is missing counts as lost.
+    /// Seconds without an arrival at the end, after which missing deliveries count as lost.
     #[arg(long, global = true, default_value_t = 30.0)]
     pub(crate) settle_seconds: f64,
     /// Bytes of a payload.

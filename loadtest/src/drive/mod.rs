@@ -3,7 +3,7 @@
 //! ```text
 //! pace (closed loop, open loop) ─▶ pusher (a task per connection) ─▶ wire ─▶ the API
 //! ```
-//! On a thread of its own. It knows nothing of what arrives, but for the one number that a closed loop waits for.
+//! On a thread of its own. It knows nothing of the arrivals, but for the one number that a closed loop waits for.
 
 mod pace;
 pub(crate) mod payload;

@@ -1,7 +1,7 @@
 //! When the next event may be sent.
 //!
 //! Closed loop: as soon as a connection is free, unless too much is accepted and not delivered yet. Open loop: at its
-//! intended time, whatever the answers do; what comes late counts as late from then (no coordinated omission).
+//! intended time, whatever the answers do; a late request counts as late from then (no coordinated omission).
 
 use crate::ledger::Ledger;
 use crate::measure::Clock;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a closed loop that is ahead waits before it looks again.
+/// The pause of a closed loop that is ahead, before it looks again.
 const AHEAD_PAUSE: Duration = Duration::from_millis(1);
 /// An open loop wakes at most so often: sleeping is good to about 50 µs, and waking the pusher costs CPU.
 const RELEASE_EVERY_US: u64 = 250;
@@ -53,7 +53,7 @@ fn intended_us(index: u64, per_s: f64) -> u64 {
     (index as f64 * 1e6 / per_s) as u64
 }
 
-/// How many requests of an open loop are due `after_us` µs after its start.
+/// The number of requests of an open loop that are due `after_us` µs after its start.
 fn due_by(after_us: u64, per_s: f64) -> u64 {
     let mut due = (after_us as f64 * per_s / 1e6) as u64;
     // Rounding goes either way; the definition is `intended_us`.

@@ -2,7 +2,7 @@
 //!
 //! A request is copied from a template into the connection's buffer. Refused as busy, it is sent again after a pause,
 //! its intended time unchanged. A connection that breaks leaves its events unanswered (they may arrive or not) and is
-//! opened again. Lost requests are not repeated: the ledger shows what became of them.
+//! opened again. Lost requests are not repeated: the ledger shows their fate.
 
 use super::pace::{Pace, Pacer};
 use super::payload::Template;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long to wait when the API asks for it.
+/// The pause when the API asks for one.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Between two tries to connect.
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
@@ -155,7 +155,7 @@ impl Push {
                     return Err(error);
                 }
                 mishaps.broken.fetch_add(1, Relaxed);
-                // Nobody knows if those arrive; on with the next.
+                // It is not known if those arrive; on with the next.
                 let Some(again) = self.reconnect(pacer).await else { return Ok(()) };
                 connection = again;
             }

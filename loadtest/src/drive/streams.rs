@@ -34,7 +34,7 @@ impl Streams {
         Streams { count: count.max(1), fan_out, run: 1, table, bad: 0, are_bad_owed: true }
     }
 
-    /// `count` applications with a share of the load by Zipf's law: the k-th gets 1/k of what the first gets.
+    /// `count` applications with a share of the load by Zipf's law: the k-th gets 1/k of the first one's share.
     pub(crate) fn skewed(count: u32) -> Streams {
         let total: f64 = (1..=count).map(|rank| 1.0 / f64::from(rank)).sum();
         let mut table = Vec::with_capacity(TABLE_LEN);
@@ -105,7 +105,7 @@ impl Streams {
         self.are_bad_owed || self.is_healthy(endpoint)
     }
 
-    /// How many healthy endpoints get an event.
+    /// The number of healthy endpoints that get an event.
     pub(crate) fn healthy_of(&self, number: u64) -> u32 {
         if self.bad == 0 { self.fan_out } else { self.healthy_in(self.of(number)) }
     }

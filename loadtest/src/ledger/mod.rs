@@ -1,9 +1,9 @@
-//! The ledger: what was sent and acknowledged, against what arrived.
+//! The ledger: events sent and acknowledged, against deliveries that arrived.
 //!
 //! Events are numbered from 0 in the order they are sent; the number travels in the payload. For each event there are
-//! two times and a hash of the message's id, and for each delivery (event x endpoint) two bits: seen, and seen again. So
-//! a million events to ten endpoints take 14.5 MB. Pushers and receivers write it at the same time without a lock. It has no I/O, no clock and
-//! no HTTP; [`judge`] judges it.
+//! two times and a hash of the message's id, and for each delivery (event x endpoint) two bits: seen, and seen again.
+//! So a million events to ten endpoints take 14.5 MB. Pushers and receivers write it at the same time without a lock.
+//! It has no I/O, no clock and no HTTP; [`judge`] judges it.
 
 mod chunk;
 mod judge;

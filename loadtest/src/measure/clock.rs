@@ -1,4 +1,4 @@
-//! The one clock of a run: µs since its start, the same for those who send and those who receive.
+//! The one clock of a run: µs since its start, the same for senders and receivers.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Measuring: one clock, latencies, what /proc says, and samples over the run.
+//! Measuring: one clock, latencies, the numbers of /proc, and samples over the run.
 //!
 //! It judges nothing: the scenarios know what a number should be.
 

@@ -13,7 +13,7 @@ const DIGITS: u8 = 3;
 /// Latencies in µs.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies {
-    /// From the intended send time to receipt: what a user waits, the acknowledgement's own time included.
+    /// From the intended send time to receipt: the wait of a user, the acknowledgement's own time included.
     pub(crate) delivery: Histogram<u64>,
     /// From the acknowledgement to receipt; 0 when the delivery arrived first.
     pub(crate) after_ack: Histogram<u64>,
@@ -79,7 +79,7 @@ impl Recorder {
         self.with(lane, |latencies| latencies.ack.saturating_record(latency_us));
     }
 
-    /// Takes what was recorded since the last time.
+    /// Takes the latencies recorded since the last time.
     pub(crate) fn take(&self) -> Latencies {
         let mut sum = Latencies::new();
         for lane in 0..self.lanes.len() {

@@ -32,7 +32,7 @@ pub(crate) struct Sample {
 /// The sum of a stretch of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Stretch {
-    /// How long it was.
+    /// Its length, in seconds.
     pub(crate) seconds: f64,
     /// Events acknowledged.
     pub(crate) acked: u64,
@@ -123,7 +123,7 @@ impl Sampler {
         self.samples
     }
 
-    /// Watches until `is_over` says so, asked at each look; returns what happened meanwhile.
+    /// Watches until `is_over` says so, asked at each look; returns the sums of that time.
     pub(crate) fn watch(
         &mut self,
         engine: Option<u32>,

@@ -34,7 +34,7 @@ pub(super) struct Webhook<'a> {
     pub(super) signed: Signed<'a>,
 }
 
-/// How to answer.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,

@@ -1,9 +1,9 @@
-//! How endpoints answer, changeable while it runs.
+//! The manner in which endpoints answer, changeable while it runs.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-/// How an endpoint answers.
+/// The manner in which an endpoint answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// 200 at once.

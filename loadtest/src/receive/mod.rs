@@ -1,4 +1,4 @@
-//! The receiver: what a customer would run, reduced to what must be checked.
+//! The receiver: the server of a customer, reduced to the parts that must be checked.
 //!
 //! ```text
 //! socket ─▶ hyper or lean (HTTP) ─▶ intake (path, number, signature, manner) ─▶ ledger, recorder

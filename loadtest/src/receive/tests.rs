@@ -1,4 +1,4 @@
-//! Both servers over real sockets: what a sender does, and what the ledger then shows.
+//! Both servers over real sockets: the acts of a sender, and the ledger's numbers after them.
 
 use super::{Intake, Keys, Manner, Manners, Receiver, path, sign};
 use crate::cli::ReceiverKind;
@@ -42,7 +42,7 @@ impl Webhook {
     }
 }
 
-/// Sends to a receiver of its own; the statuses, and what the ledger shows.
+/// Sends to a receiver of its own; the statuses, and the ledger's numbers.
 fn receive(kind: ReceiverKind, manner: Manner, webhooks: &[Webhook]) -> (Vec<u16>, Account) {
     let streams = Arc::new(Streams::one(1));
     let ledger = Arc::new(Ledger::new(Arc::clone(&streams), false));

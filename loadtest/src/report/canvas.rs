@@ -101,7 +101,7 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// Upwards is downwards in SVG; what lies outside is drawn at the edge.
+/// Upwards is downwards in SVG; a point outside is drawn at the edge.
 fn place(top: f64, (right, up): (f64, f64)) -> (f64, f64) {
     (LEFT + right.clamp(0.0, 1.0) * PLOT_WIDTH, top + PANEL_HEIGHT * (1.0 - up.clamp(0.0, 1.0)))
 }

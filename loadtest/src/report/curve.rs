@@ -1,4 +1,4 @@
-//! How something grows along an axis: points that were measured, and a table of them.
+//! Growth along an axis: points that were measured, and a table of them.
 //!
 //! The table is Markdown, so that it can stand in a document as it was printed. It has no fitting and no verdict.
 
@@ -43,7 +43,7 @@ pub(crate) enum Panel {
 /// One measurement.
 #[derive(Debug)]
 pub(crate) struct Point {
-    /// How much there is of what grows.
+    /// The amount of the growing quantity.
     pub(crate) x: u32,
     /// The result of a run with so much of it.
     pub(crate) outcome: Outcome,

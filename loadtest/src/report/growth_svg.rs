@@ -1,7 +1,7 @@
-//! A plot of growth: rates above, CPU of each delivery below, over a logarithmic axis of what grows.
+//! A plot of growth: rates above, CPU of each delivery below, over a logarithmic axis of the growing quantity.
 //!
-//! Both scales upwards begin at 0, so that a line twice as high is twice as much. Nothing at all (0) has no logarithm: it
-//! stands one decade left of the least that is something.
+//! Both scales upwards begin at 0, so that a line twice as high is twice as much. Nothing at all (0) has no logarithm:
+//! it stands one decade left of the least that is something.
 
 use super::canvas::{self, Pen, TOPS};
 use super::curve::{Column, Curve, Panel};
@@ -30,7 +30,7 @@ fn draw(curve: &Curve) -> String {
         canvas::frame(&mut svg, top);
         let columns: Vec<&Column> = curve.columns.iter().filter(|column| column.panel == Some(panel)).collect();
         let all = columns.iter().flat_map(|column| curve.points.iter().map(|point| point.outcome.value(column.key)));
-        // `max` passes over what is not a number.
+        // `max` passes over NaN.
         let most = all.fold(1.0, f64::max);
         canvas::ticks(&mut svg, top, &canvas::quarters(most));
         for (index, column) in columns.iter().enumerate() {

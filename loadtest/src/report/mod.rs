@@ -38,7 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) title: String,
     /// Its name.
     pub(crate) scenario: &'static str,
-    /// Which round of it, from 1 on. What `all` runs only once belongs to the last round, after which it runs.
+    /// Which round of it, from 1 on. A scenario that `all` runs only once belongs to the last round, after which it
+    /// runs.
     pub(crate) round: u32,
     /// Its numbers.
     pub(crate) facts: Vec<Fact>,

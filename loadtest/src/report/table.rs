@@ -24,7 +24,7 @@ fn one(outcome: &Outcome) -> String {
     text
 }
 
-/// A line for each scenario: the median of each number over its rounds, and what any of its ledgers complains of.
+/// A line for each scenario: the median of each number over its rounds, and the complaints of its ledgers.
 fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
     let median = |scenario, key| number(values(outcomes, scenario, key).median);
     let of_limit = |scenario, key| number(ratios(outcomes, scenario, "limit", key).median);
@@ -98,7 +98,7 @@ fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-/// With as many digits as make sense; nothing for what is not there.
+/// With as many digits as make sense; nothing for a number that is not there.
 pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();

@@ -1,14 +1,14 @@
-//! `all`: a short form of each, and what was to be reached.
+//! `all`: a short form of each, and the targets.
 //!
-//! Scenarios with a target are run in rounds, and ratios are of neighbours in one round: `limit` measures first how much
-//! the machine can do just then. A run fails only by its ledgers.
+//! Scenarios with a target are run in rounds, and ratios are of neighbours in one round: `limit` measures first how
+//! much the machine can do just then. A run fails only by its ledgers.
 
 use super::run_one;
 use crate::cli::{All, Backlog, Batch, Blackhole, Burst, Fanout, Flapping, Idle, Open, Options, Restart, Scenario};
 use crate::cli::{Limit, Slow, Tenants};
 use crate::report::{Findings, Outcome, Spread, Target, ratios, values};
 
-/// How long each stretch is when nobody says.
+/// The length of each stretch, in seconds, unless the command line says another.
 const SECONDS: f64 = 4.0;
 
 /// Runs all of them.
@@ -33,7 +33,7 @@ pub(super) fn run(options: &Options, all: &All) -> anyhow::Result<Findings> {
     Ok(Findings { outcomes, targets, ..Findings::default() })
 }
 
-/// In an order in which what is compared is near in time: with `limit`, and `tenants` with `steady`.
+/// In an order in which compared scenarios are near in time: with `limit`, and `tenants` with `steady`.
 fn in_each_round() -> Vec<Scenario> {
     vec![
         Scenario::Limit(Limit { threads: 1 }),
@@ -57,13 +57,13 @@ fn once(all: &All) -> Vec<Scenario> {
     ]
 }
 
-/// The rate of `open`: half of what `steady` of the same round reached.
+/// The rate of `open`: half of the rate that `steady` of the same round reached.
 fn half_of_steady(outcomes: &[Outcome], round: u32) -> Option<f64> {
     let steady = outcomes.iter().find(|outcome| outcome.scenario == "steady" && outcome.round == round);
     steady.map(|outcome| outcome.value("deliveries_per_s") / 2.0)
 }
 
-/// The numbers to reach, each by its median over the rounds. What was not measured is not met.
+/// The numbers to reach, each by its median over the rounds. A target that was not measured is not met.
 fn targets(outcomes: &[Outcome]) -> Vec<Target> {
     let rate_of = |scenario, base| ratios(outcomes, scenario, base, "deliveries_per_s");
     let at_least = |what, target, measured: Spread, least: f64| Target {

@@ -1,7 +1,7 @@
 //! `backlog`: the endpoint is down while events arrive, then it is up again.
 //!
 //! Before that it is healthy for a while, so that the drain can be compared with the same run's ordinary throughput,
-//! and memory with what a warm process has.
+//! and memory with that of a warm process.
 
 use super::drain::Drain;
 use super::rig::{Rig, Setup};
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long it is healthy at first, when nobody says.
+/// The time that the endpoint is healthy at first, in seconds, unless the command line says another.
 const SECONDS: f64 = 5.0;
-/// How long the breaker may stay open after the endpoint is up: its longest hold.
+/// The longest time that the breaker may stay open after the endpoint is up: its longest hold.
 const PATIENCE_S: f64 = 60.0;
 
-/// How often the ledger is looked at while it drains: a short drain is over between two looks of the sampler.
+/// The time between two looks at the ledger while it drains: a short drain is over between two looks of the sampler.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Runs it.

@@ -7,7 +7,7 @@ use crate::measure::Stretch;
 use crate::report::Outcome;
 use std::time::{Duration, Instant};
 
-/// How long to go on when nobody says.
+/// The length of the run, in seconds, unless the command line says another.
 const SECONDS: f64 = 15.0;
 /// Events of one request.
 const BATCH: u32 = 100;

@@ -12,11 +12,11 @@ use crate::report::Outcome;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-/// How long each of the four stretches is when nobody says.
+/// The length of each of the four stretches, in seconds, unless the command line says another.
 const SECONDS: f64 = 8.0;
 /// The share of the maximum that latency is compared at.
 const OPEN_SHARE: f64 = 0.5;
-/// How long an open breaker may keep the last deliveries waiting.
+/// The longest time that an open breaker may keep the last deliveries waiting.
 const PATIENCE_S: f64 = 60.0;
 
 /// The difference in the second half.

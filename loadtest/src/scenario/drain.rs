@@ -1,6 +1,6 @@
-//! How fast a backlog drains: from the first delivery that arrives to the last.
+//! The speed at which a backlog drains: from the first delivery that arrives to the last.
 //!
-//! The caller has the clock and the ledger, and tells it what arrived when.
+//! The caller has the clock and the ledger, and tells it the arrivals with their times.
 
 use std::time::Duration;
 

@@ -1,14 +1,14 @@
 //! `growth`: how throughput and cost change as one thing grows: endpoints, tenants, a backlog, payloads.
 //!
 //! A series of short runs of the other scenarios, each point on a fresh engine. It has no set-up of its own: a
-//! point measures what the scenario of that name measures.
+//! point measures the same as the scenario of that name.
 
 use super::{backlog, idle, limit, throughput};
 use crate::cli::{Axis, Backlog, Fanout, Growth, Limit, Options, Tenants};
 use crate::report::{Column, Curve, Outcome, Panel, Point};
 use anyhow::{Context as _, ensure};
 
-/// How long each point is measured when nobody says.
+/// The length of the measurement of each point, in seconds, unless the command line says another.
 const SECONDS: f64 = 3.0;
 /// A backlog that only `--long` measures.
 const LONG_BACKLOG: u32 = 1_000_000;

@@ -1,4 +1,4 @@
-//! `idle`: many endpoints without traffic. What each costs in memory, and how long a start takes with them.
+//! `idle`: many endpoints without traffic. It shows the memory of each, and the time of a start with them.
 
 use super::rig::{Rig, Setup};
 use crate::cli::{Idle, Options};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Endpoints of an application.
 const PER_APP: u32 = 1_000;
-/// Memory is looked at so long after a start, when what a start needs is freed.
+/// Memory is looked at so long after a start, when the memory that a start needs is freed.
 const CALM: Duration = Duration::from_secs(2);
 
 /// Runs it.

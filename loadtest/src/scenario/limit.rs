@@ -26,7 +26,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const PREPARED: u32 = 256;
 /// Requests at once: as many as Pinion makes to one endpoint by default.
 const IN_FLIGHT: usize = 64;
-/// How long to measure when nobody says.
+/// The length of the measurement, in seconds, unless the command line says another.
 const SECONDS: f64 = 5.0;
 
 /// A request ready to be sent again and again.

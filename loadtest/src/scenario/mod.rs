@@ -1,4 +1,4 @@
-//! Scenarios: each says what is set up, how it is driven, and which numbers it shows.
+//! Scenarios: each has its set-up, its manner of driving, and the numbers it shows.
 
 mod all;
 mod backlog;
@@ -15,7 +15,7 @@ mod throughput;
 use crate::cli::{Cli, Scenario};
 use crate::report::{Findings, Outcome};
 
-/// Runs what was asked for.
+/// Runs the scenario that was asked for.
 ///
 /// # Errors
 /// When a scenario could not run.

@@ -5,7 +5,7 @@ use crate::cli::{Options, Restart};
 use crate::drive::{Pace, Streams};
 use crate::report::Outcome;
 
-/// How long to push before each kill, when nobody says.
+/// The time of pushing before each kill, in seconds, unless the command line says another.
 const SECONDS: f64 = 3.0;
 
 /// Runs it.

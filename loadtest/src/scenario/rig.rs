@@ -22,7 +22,7 @@ pub(super) struct Setup {
     pub(super) streams: Streams,
     /// Applications with endpoints that get nothing, beside those.
     pub(super) idle: Option<Streams>,
-    /// How many endpoints can change their manner: the first ones.
+    /// The number of endpoints that can change their manner: the first ones.
     pub(super) changeable: u32,
     /// Settings of healthy endpoints.
     pub(super) settings: Value,
@@ -150,7 +150,7 @@ impl Rig {
         Pushing::start(Arc::new(push), pace)
     }
 
-    /// Pushes for the time of a warm-up and for `seconds`; returns what happened in the latter.
+    /// Pushes for the time of a warm-up and for `seconds`; returns the sums of the latter.
     ///
     /// # Errors
     /// When pushing failed.
@@ -198,7 +198,7 @@ impl Rig {
         })
     }
 
-    /// Waits until nothing is missing, or nothing has arrived for `patience_s` (at least what the options say).
+    /// Waits until nothing is missing, or nothing has arrived for `patience_s` (at least the time in the options).
     pub(super) fn settle(&mut self, patience_s: f64) -> Stretch {
         let patience = Duration::from_secs_f64(self.options.settle_seconds.max(patience_s).clamp(0.0, 86_400.0));
         let ledger = Arc::clone(&self.ledger);

@@ -1,13 +1,14 @@
-//! `steady`, `fanout`, `batch`, `tenants`, `open`, and `steady` beside idle endpoints: healthy endpoints, one stretch of load.
+//! `steady`, `fanout`, `batch`, `tenants`, `open`, and `steady` beside idle endpoints: healthy endpoints, one stretch
+//! of load.
 
 use super::rig::{Rig, Setup};
 use crate::cli::{Batch, Fanout, Open, Options, Tenants};
 use crate::drive::{Pace, Streams};
 use crate::report::Outcome;
 
-/// How long each of these measures when nobody says.
+/// The length of each of these measurements, in seconds, unless the command line says another.
 const SECONDS: f64 = 10.0;
-/// How long `open` looks for the maximum, when no rate is given.
+/// The time that `open` looks for the maximum, in seconds, when no rate is given.
 const PROBE_SECONDS: f64 = 4.0;
 /// The share of the maximum that `open` runs at then.
 const OPEN_SHARE: f64 = 0.5;

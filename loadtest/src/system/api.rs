@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const PROVISIONERS: usize = 128;
 /// Answered so when there is too much at once.
 const BUSY: [u16; 2] = [429, 503];
-/// How long to wait then.
+/// The pause after such an answer.
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// The address of the API, and a key.
@@ -39,7 +39,7 @@ pub(crate) struct EndpointSpec {
     pub(crate) bad_settings: Value,
 }
 
-/// Creates what a run needs.
+/// Creates the applications and endpoints of a run.
 #[derive(Debug)]
 pub(crate) struct Provisioner {
     access: Access,

@@ -17,9 +17,9 @@ use tempfile::TempDir;
 
 /// A start takes well below a second; a store with a million endpoints takes longer.
 const START_DEADLINE: Duration = Duration::from_secs(120);
-/// How often it is asked whether it is ready.
+/// The time between two questions to the server whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(10);
-/// How long an answer may take.
+/// The longest time that an answer may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// Bytes of its log shown when it did not start.
 const LOG_SHOWN: usize = 2_000;
@@ -70,7 +70,7 @@ impl Pinion {
         Ok(Pinion { access: Access { address, key: key.trim().to_owned() }, pid, own: Some(own) })
     }
 
-    /// How to reach its API; the same after a restart.
+    /// The access to its API; the same after a restart.
     pub(crate) fn access(&self) -> &Access {
         &self.access
     }
@@ -143,7 +143,8 @@ fn spawn(
     }
     command
         .arg("serve")
-        // Scenarios put up to a million endpoints into one application. As a variable, so that a flag may say otherwise.
+        // Scenarios put up to a million endpoints into one application. As a variable, so that a flag may say
+        // otherwise.
         .env("PINION_MAX_ENDPOINTS_PER_APP", "2000000")
         .args(["--listen", &address.to_string(), "--metrics-listen", &metrics.to_string()])
         .args(["--allow-target", "127.0.0.0/8", "--log-level", "warn"])

@@ -96,7 +96,8 @@ fn flag_name(setting: &str) -> String {
     }
 }
 
-/// Puts the layers over each other and checks the result. `source_of` tells what of the command line is a flag.
+/// Puts the layers over each other and checks the result. `source_of` gives the source of a setting of the command
+/// line.
 pub(super) fn merge(
     file: Option<FileSettings>,
     command_line: Settings,
@@ -130,7 +131,7 @@ fn set<T>(slot: &mut T, value: Option<T>) {
     }
 }
 
-/// A number of the file in the width that the configuration has; what does not fit is caught by the bounds.
+/// A number of the file in the width that the configuration has; the bounds catch a number that does not fit.
 fn narrow<T: TryFrom<u64>>(value: u64, largest: T) -> T {
     T::try_from(value).unwrap_or(largest)
 }
@@ -272,7 +273,7 @@ fn jitter(setting: RetryJitter) -> Jitter {
     }
 }
 
-/// The layer that would give exactly `config`: what `--print-config` shows.
+/// The layer that would give exactly `config`, as `--print-config` shows it.
 pub(super) fn settings_of(config: &Config) -> Settings {
     Settings {
         listen: Some(config.listen),

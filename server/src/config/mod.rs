@@ -55,7 +55,7 @@ pub(crate) struct Config {
     pub(crate) root_key_file: Option<PathBuf>,
     /// File with the master key, unless it is generated.
     pub(crate) master_key_file: Option<PathBuf>,
-    /// How log lines look.
+    /// Format of log lines.
     pub(crate) log_format: LogFormat,
     /// Level or directives of the log.
     pub(crate) log_level: String,

@@ -72,7 +72,7 @@ pub(crate) struct Number {
     pub(crate) value: f64,
 }
 
-/// Every setting that is a number: what a metric can show.
+/// Every setting that is a number, so that a metric can show it.
 pub(crate) fn numbers(config: &Config) -> Vec<Number> {
     let table = toml::Table::try_from(settings_of(config)).unwrap_or_default();
     table.into_iter().filter_map(|(setting, value)| number(setting, &value)).collect()

@@ -40,7 +40,7 @@ pub(crate) enum UnitError {
     NotAnOrigin(#[from] admin_api::NotAnOrigin),
 }
 
-/// A duration in milliseconds. `BARE_MS` is what a number without a unit counts in; 0 refuses one.
+/// A duration in milliseconds. `BARE_MS` is the unit of a bare number, in milliseconds; 0 refuses one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span<const BARE_MS: u64>(pub(crate) u64);
 

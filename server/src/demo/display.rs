@@ -6,10 +6,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-/// How often a line is printed when there is no terminal.
+/// Time between two lines when there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// How far everything has come.
+/// The progress of everything.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     /// Since the first push.
@@ -22,7 +22,7 @@ pub(super) struct Snapshot {
     pub(super) rows: Vec<Row>,
 }
 
-/// How far one endpoint has come.
+/// The progress of one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     /// Deliveries owed so far.

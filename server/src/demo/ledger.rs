@@ -1,7 +1,7 @@
 //! The ledger: accepted events against received requests, kept by the tenant and the receiver and not by the engine.
 //!
-//! Every accepted event times every endpoint that wants it is one delivery, and it must end in exactly one of two ways:
-//! the endpoint said 200, or the API shows it as a dead letter. It does no I/O.
+//! Every accepted event is one delivery for every endpoint that wants it. Each must end in exactly one of two ways: the
+//! endpoint said 200, or the API shows it as a dead letter. The ledger does no I/O.
 
 use super::scene::{ROLES, Role};
 use hdrhistogram::Histogram;
@@ -48,7 +48,7 @@ pub(super) struct Ledger {
     busy: u64,
 }
 
-/// How far one endpoint has come.
+/// The progress of one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     /// Requests that arrived.
@@ -106,12 +106,12 @@ impl Ledger {
         self.busy += 1;
     }
 
-    /// How often that was.
+    /// Times that the tenant was told to come back later.
     pub(super) fn busy(&self) -> u64 {
         self.busy
     }
 
-    /// How many events were accepted so far.
+    /// Events accepted so far.
     pub(super) fn accepted(&self) -> u64 {
         self.accepted.len() as u64
     }
@@ -141,7 +141,7 @@ impl Ledger {
         }
     }
 
-    /// How far an endpoint has come.
+    /// The progress of an endpoint.
     pub(super) fn progress(&self, role: usize) -> Progress {
         self.pages.get(role).map_or_else(Progress::default, |page| Progress {
             requests: page.requests,

@@ -29,25 +29,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The whole demonstration takes no longer, whatever happens.
+/// Longest time that the whole demonstration may take.
 const HARD_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How much of it is left for the end, when not everything has settled in time.
+/// The part of it that is left for the end, when not everything has settled in time.
 const RESERVE: Duration = Duration::from_secs(15);
 
-/// How long the API may take to show what the receiver has answered.
+/// Time that the API may take to show the answers of the receiver.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often progress is looked at.
+/// Time between two looks at the progress.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long the end of the process waits for threads that still read from disk.
+/// Time that the end of the process waits for threads that still read from disk.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
 /// Runs the demonstration; `Ok` when the ledger balances.
 ///
 /// # Errors
-/// When something could not run, or the ledger does not balance: the message says what is wrong.
+/// When something could not run, or the ledger does not balance: the message names the fault.
 pub(crate) fn run(arguments: DemoArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("api").enable_all().build()?;
     let result = runtime.block_on(async {
@@ -125,8 +125,8 @@ async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs)
     judge(api, book, elapsed).await
 }
 
-/// Waits until the API too shows everything as settled: an answer reaches the engine a moment after it was given. What
-/// is still open at the deadline is for the judgement to complain about.
+/// Waits until the API too shows everything as settled: an answer reaches the engine a moment after it was given. At
+/// the deadline it returns all the same, and the judgement complains about open deliveries.
 async fn api_settles(api: &Api) -> anyhow::Result<()> {
     let until = Instant::now() + SETTLE_DEADLINE;
     for role in &ROLES {
@@ -137,7 +137,7 @@ async fn api_settles(api: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks at the ledger, and at the API for what only it knows.
+/// Looks at the ledger, and at the API for the count that only it knows.
 struct Watch<'a> {
     api: &'a Api,
     book: &'a Book,

@@ -32,7 +32,7 @@ pub(super) fn event_type(number: u32) -> &'static str {
     EVENT_TYPES[number as usize % EVENT_TYPES.len()]
 }
 
-/// How an endpoint behaves.
+/// The behaviour of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     /// Answers 200 at once.
@@ -55,7 +55,7 @@ pub(super) struct Role {
     pub(super) note: &'static str,
     /// Event types it wants: a name, or `prefix.*`; empty for all.
     pub(super) wants: &'static [&'static str],
-    /// How it behaves.
+    /// Its behaviour.
     pub(super) manner: Manner,
 }
 
@@ -94,7 +94,7 @@ impl Role {
         self.manner == Manner::Dead
     }
 
-    /// How it answers so long after the first push.
+    /// The status of its answer so long after the first push.
     pub(super) fn status(&self, elapsed: Duration) -> u16 {
         let at = elapsed.as_millis();
         match self.manner {
@@ -105,7 +105,7 @@ impl Role {
         }
     }
 
-    /// How it is created through the API.
+    /// The body that creates it through the API.
     pub(super) fn to_json(self, receiver: std::net::SocketAddr) -> Value {
         let mut body = json!({
             "url": format!("http://{receiver}/{}", self.name),
@@ -119,7 +119,7 @@ impl Role {
         body
     }
 
-    /// Policies of hours, cut to seconds: who is dead is given up soon, who flaps is waited for.
+    /// Policies of hours, cut to seconds: a dead endpoint is given up soon, a flapping one is waited for.
     fn retry_policy(self) -> Value {
         if self.is_dead() {
             json!({"type": "schedule", "delaysMs": [200, 400], "jitter": "proportional"})

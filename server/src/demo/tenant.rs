@@ -1,4 +1,4 @@
-//! The tenant's side: creates the endpoints, pushes the events, asks what became of them. All of it over HTTP.
+//! The tenant's side: creates the endpoints, pushes the events, asks for their outcome. All of it over HTTP.
 //!
 //! The traffic is paced to ten seconds of ordinary load. The load harness shows how much the engine can take.
 
@@ -27,7 +27,7 @@ const SINGLE_EVENTS: u32 = 20;
 /// Requests at once.
 const PUSHERS: usize = 4;
 
-/// How long to wait when the API asks for it.
+/// Time to wait when the API asks for it.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Dead letters of one page.
@@ -38,7 +38,7 @@ const PAGE: usize = 250;
 struct Push {
     /// The number of its first event.
     first: u32,
-    /// How many; one is sent alone.
+    /// Number of events; one is sent alone.
     events: u32,
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn stats(api: &Api, role: &Role) -> anyhow::Result<Stats> {
     Ok(Stats { success: count("success"), open: count("pending") + count("sending"), fail: count("fail") })
 }
 
-/// How many deliveries of an endpoint were given up: a cheap question, for while it runs.
+/// Counts the deliveries of an endpoint that were given up: a cheap question, for while it runs.
 ///
 /// # Errors
 /// When the API refuses.

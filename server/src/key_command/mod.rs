@@ -5,8 +5,8 @@
 //! else: the store is free    ─▶ offline (the data directory)
 //!       a server has it open ─▶ running, at the configured address
 //! ```
-//! Both sides answer in the same words, so that a script does not notice which one it met. The store comes first so that
-//! the first key can be made before the first start, and a lost root key does not lock anyone out who holds the disk. A
+//! Both sides answer in the same words, so that a script does not notice which one it met. The store comes first so
+//! that the first key can be made before the first start. A lost root key then locks nobody out who holds the disk. A
 //! key is shown once, when it is created. The rules on keys are in `control::command::api_key`.
 
 mod offline;
@@ -121,7 +121,7 @@ enum Place {
     Running(Box<RunningServer>),
 }
 
-/// Does it and returns what to print.
+/// Runs the command and returns the text to print.
 ///
 /// # Errors
 /// See [`KeyCommandError`].

@@ -103,7 +103,7 @@ impl Admission {
 // === impl Permit ===
 
 impl Permit {
-    /// Whose it is.
+    /// The connection that holds the place.
     pub(super) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }

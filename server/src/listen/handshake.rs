@@ -1,7 +1,7 @@
 //! The TLS handshake of one connection: within a deadline, and ended by a stop of the listener.
 //!
-//! The connection has its place already and asks for nothing yet, so it is idle like any other: a new client may push it
-//! out while it takes its time.
+//! The connection has its place already and asks for nothing yet, so it is idle like any other. A new client may push
+//! it out while it takes its time.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A handshake is two turns of a few KB: whoever needs longer does not mean to make one.
+/// A handshake is two turns of a few KB: a peer that needs longer does not mean to make one.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of an answer that TLS may hold for a peer that does not read: one record. `TimedIo` sees a peer move when these

@@ -6,11 +6,11 @@
 //!
 //! - *Owner of the state:* the listener, behind one lock that accepting and ending take, and no request does.
 //! - *Bound:* the listener's `max_connections`.
-//! - *When it is full:* see above. When no connection is idle the new one is refused; the API takes fewer requests at
-//!   once than it has places, so that needs slow requests with a key.
+//! - *When it is full:* see above. When no connection is idle the new one is refused. That needs slow requests with a
+//!   key, as the API takes fewer requests at once than it has places.
 //! - *When the input is hostile:* a choice looks at [`LOOKED_AT`] connections of an address at most.
 //!
-//! Pure: the time and what a connection does are arguments.
+//! Pure: the time and the connections' states are arguments.
 
 use engine::fairness::{Answer, Shares};
 use std::collections::{BTreeMap, HashMap};

@@ -1,10 +1,10 @@
 //! A certificate that is replaced while the listener runs.
 //!
 //! The two files are looked at every [`LOOK_EVERY`], and at once after SIGHUP, on a thread where reading may block. New
-//! connections get what was read last and is a pair; those that are open keep theirs. A pair that cannot be used changes
+//! connections get the newest pair that could be used; open connections keep theirs. A pair that cannot be used changes
 //! nothing: it is counted and logged once, and the next look goes on from there.
 //!
-//! Files are compared by what they hold and not by their dates: a mounted secret is often replaced by a link to an older
+//! Files are compared by their content and not by their dates: a mounted secret is often replaced by a link to an older
 //! file.
 
 use super::tls::{Identity, TlsError, TlsFiles};
@@ -189,7 +189,7 @@ mod tests {
         assert!(matches!(reloader.look(false), Look::Loaded(Some(_))));
         let newer = shown();
         assert_ne!(newer, oldest);
-        // Back to what was there first, as a mounted secret may go.
+        // Back to the first pair, as a mounted secret may go.
         write(folder.path(), &[cert, key]);
         assert!(matches!(reloader.look(false), Look::Loaded(Some(_))));
         assert!(matches!(reloader.look(false), Look::Same));

@@ -34,8 +34,8 @@ impl RequestIds {
         RequestIds { process, connection, requests: AtomicU32::new(0) }
     }
 
-    /// The id of the next request: the one that its client gave, if that is usable (1 to 128 visible ASCII characters,
-    /// once), or else one that is made.
+    /// The id of the next request: its client's, if that is usable, or else one that is made. A usable id is 1 to 128
+    /// visible ASCII characters, given once.
     pub(super) fn take_or_make(&self, headers: &HeaderMap) -> HeaderValue {
         let mut given = headers.get_all(&X_REQUEST_ID).iter();
         match (given.next(), given.next()) {

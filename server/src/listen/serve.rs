@@ -1,9 +1,9 @@
 //! The life of one connection: served until its peer, the idle limit or a stop of the listener ends it.
 //!
-//! hyper limits the time for the head of an HTTP/1.1 request, and asks an HTTP/2 peer for signs of life. A peer that gives
-//! those and asks for nothing, or that sends a head of HTTP/2 byte by byte, would stay for ever. So a connection without
-//! a request in progress is told to end after the idle limit, and closed after as long again: the peer must have read the
-//! last answer by then.
+//! hyper limits the time for the head of an HTTP/1.1 request, and asks an HTTP/2 peer for signs of life. A peer that
+//! gives those and asks for nothing, or that sends a head of HTTP/2 byte by byte, would stay for ever. So a connection
+//! without a request in progress is told to end after the idle limit, and closed after as long again. The peer must
+//! have read the last answer by then.
 
 use super::admission::Permit;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -49,8 +49,8 @@ pub(super) async fn serve<P: GracefulConnection>(
     let connection = permit.connection();
     tokio::pin!(protocol);
     let outside = Outside { stopping, is_stopping: false, timer: Box::pin(tokio::time::sleep(limit)) };
-    // A set of one: its member is asked only when it was woken itself. Each request wakes this task several times, and a
-    // timer and a channel that are asked each time are a noticeable part of what a request costs.
+    // A set of one: its member is asked only when it was woken itself. Each request wakes this task several times. To
+    // ask a timer and a channel each time is a noticeable part of the cost of a request.
     let mut calls: FuturesUnordered<_> = std::iter::once(outside.next()).collect();
     let mut is_ending = false;
     loop {

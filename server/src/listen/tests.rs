@@ -25,13 +25,13 @@ async fn start(bounds: HttpBounds, drain: Duration) -> Running {
     Running { address, stop: Some(stop), served }
 }
 
-/// Sends `request`, waits for the end of the connection and returns what came.
+/// Sends `request`, waits for the end of the connection and returns the bytes that came.
 async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    // It may end with a reset: what was read before counts.
+    // It may end with a reset: the bytes before it count.
     let ended = tokio::time::timeout(Duration::from_secs(10), read).await;
     assert!(ended.is_ok(), "the connection must end");
     String::from_utf8_lossy(&answer).into_owned()

@@ -1,11 +1,11 @@
 //! Two deadlines on a connection that hyper does not have.
 //!
-//! **The first bytes.** A connection shows in its first bytes if it speaks HTTP/1 or HTTP/2, at most as many as the
-//! HTTP/2 preface has (RFC 9113, 3.4), and hyper waits for those without a limit: its own starts with the protocol. A
-//! connection that sends nothing, or the preface letter by letter, would hold its place for ever.
+//! **The first bytes.** A connection shows in its first bytes if it speaks HTTP/1 or HTTP/2. They are at most as many
+//! as the HTTP/2 preface has (RFC 9113, 3.4). hyper waits for those without a limit: its own starts with the protocol.
+//! A connection that sends nothing, or the preface letter by letter, would hold its place for ever.
 //!
-//! **A write that does not move.** A peer that asks for much and reads nothing would hold its place, and the answer in
-//! memory, for ever.
+//! **A write that does not move.** A peer that asks for much and reads nothing would hold its place for ever. It would
+//! also hold the answer in memory.
 //!
 //! The whole has no limit: a slow peer that moves is served.
 

@@ -106,7 +106,7 @@ impl TlsFiles {
         }
     }
 
-    /// Checks what was read as a pair.
+    /// Checks the texts as a pair.
     pub(super) fn check(&self, text: &PairText) -> Result<Identity, TlsError> {
         let content = |path: &Path, problem| TlsError::Content { path: path.to_owned(), problem };
         let chain = CertificateDer::pem_slice_iter(&text.cert).collect::<Result<Vec<_>, _>>();

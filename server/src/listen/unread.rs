@@ -1,16 +1,16 @@
 //! The part of a request's body that was not read when the answer was there.
 //!
-//! A request may be refused before its body has come: no key, too large, no room. A client that sends all of it before it
-//! reads would then find its connection reset and never see the answer: a socket that is closed with unread data in it
-//! sends a reset, which overtakes the answer. So the rest is read and thrown away, while the answer is on its way (RFC 9112,
-//! 9.6), and then the connection goes on. The same holds for a stream of HTTP/2, whose early end some clients take for
-//! an error.
+//! A request may be refused before its body has come: no key, too large, no room. A client that sends all of it before
+//! it reads would then find its connection reset and never see the answer. For a socket that is closed with unread data
+//! in it sends a reset, which overtakes the answer. So the rest is read and thrown away, while the answer is on its way
+//! (RFC 9112, 9.6), and then the connection goes on. The same holds for a stream of HTTP/2: some clients take its early
+//! end for an error.
 //!
 //! - *Owner of the state:* the connection, until there is the answer; then a task for each such body.
-//! - *Bound:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. What is beyond is
-//!   not read, and the connection (the stream) ends.
-//! - *When the input is hostile:* no memory is held, no place for a request, and no share of a key; the request has been
-//!   answered, so the connection counts as idle and makes room for a new client.
+//! - *Bound:* [`BYTES_MAX`], and a pace of [`BYTES_PER_S_MIN`] after [`GRACE`] up to [`TIME_MAX`]. Bytes beyond are not
+//!   read, and the connection (the stream) ends.
+//! - *When the input is hostile:* no memory is held, no place for a request, and no share of a key. The request has
+//!   been answered, so the connection counts as idle and makes room for a new client.
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -24,14 +24,14 @@ use tokio::time::Instant;
 
 /// Bytes that are read after the answer: twice the largest batch by default.
 const BYTES_MAX: usize = 32 << 20;
-/// How long they may come as slowly as they like.
+/// Time during which they may come as slowly as the client likes.
 const GRACE: Duration = Duration::from_secs(5);
 /// The pace that is asked for afterwards, in bytes per second.
 const BYTES_PER_S_MIN: usize = 128 * 1024;
-/// How long it may take at most.
+/// Longest time for all of them.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The body of a request. When it is dropped before its end, what is left goes to its connection's [`Unread`].
+/// The body of a request. When it is dropped before its end, its rest goes to its connection's [`Unread`].
 pub(crate) struct Watched {
     /// None once it has ended or failed.
     incoming: Option<Incoming>,
@@ -47,7 +47,7 @@ pub(super) struct Unread {
     rests: Mutex<Vec<Incoming>>,
 }
 
-/// How long it may have taken to read so many bytes.
+/// Time that the reading of so many bytes may have taken.
 fn allowed(bytes: usize) -> Duration {
     (GRACE + Duration::from_secs_f64(bytes as f64 / BYTES_PER_S_MIN as f64)).min(TIME_MAX)
 }
@@ -55,15 +55,15 @@ fn allowed(bytes: usize) -> Duration {
 // === impl Unread ===
 
 impl Unread {
-    /// The body to give to a handler; what is left of it is here once it was dropped.
+    /// The body to give to a handler; its rest is here once it was dropped.
     pub(super) fn watch(self: &Arc<Self>, incoming: Incoming) -> Watched {
         Watched { incoming: Some(incoming), unread: Arc::clone(self) }
     }
 
     /// Reads on, if anything is left, in a task of its own. Call it with the answer there: a client that waits for `100
-    /// Continue` is not to get one any more, and hyper sends it for a body that is read before the answer is. (HTTP/1.1
-    /// has one request at once. On HTTP/2 the body of another stream may be read on before its answer is there; a `100`
-    /// for it does no harm, as that stream goes on.)
+    /// Continue` is not to get one any more. hyper sends it for a body that is read before the answer is there.
+    /// (HTTP/1.1 has one request at once. On HTTP/2 the body of another stream may be read on before its answer is
+    /// there. A `100` for it does no harm, as that stream goes on.)
     pub(super) fn read_on(&self) {
         if self.any.swap(false, Ordering::AcqRel) {
             // Each change is one move: a panic leaves the list in order.

@@ -39,7 +39,7 @@ impl WrongKeys {
         }
     }
 
-    /// How many there were since the last line, when one may be written.
+    /// The number of refusals since the last line, when a line may be written.
     fn to_say(&self, now_ms: u64) -> Option<u64> {
         self.unsaid.fetch_add(1, Ordering::Relaxed);
         let next_ms = self.next_ms.load(Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl WrongKeys {
             return None;
         }
         let order = Ordering::Relaxed;
-        // Only one of those who see the time come writes.
+        // Only one of the threads that see the time come writes.
         self.next_ms.compare_exchange(next_ms, now_ms + LOG_EVERY_MS, order, order).ok()?;
         Some(self.unsaid.swap(0, order))
     }

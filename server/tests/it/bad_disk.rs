@@ -1,12 +1,12 @@
-//! A disk that is full, that fails, that returns other bits than it was given, that is slow: the real binary notices, says so, and
-//! loses nothing that it acknowledged.
+//! A disk that is full, fails, returns other bits than it was given, or is slow. The real binary notices it, says so,
+//! and loses nothing that it acknowledged.
 //!
 //! - `full`: too little room, and no room at all.
 //! - `io_error`: an error at every call in turn.
 //! - `flipped`: one bit anywhere.
-//! - `repaired`: a sector of nonsense, and what is left of it after a repair.
+//! - `repaired`: a sector of nonsense, and the rest of the store after a repair.
 //! - `slow`: more comes in than it takes.
-//! - `value`: one bit of a payload, and what goes on beside it.
+//! - `value`: one bit of a payload, and the deliveries beside it.
 //!
 //! Deliberately not the loss of power: that is in `power_cut`.
 

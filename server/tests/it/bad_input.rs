@@ -1,13 +1,13 @@
 //! Wrong input at every door of the real program: named, refused, and without a trace.
 //!
-//! Deliberately one case for each kind of mistake: which field takes what is tested beside the HTTP surface, and what the
-//! command line refuses in [`super::command_line`] and [`super::lifecycle`].
+//! Deliberately one case for each kind of mistake. The values of each field are tested beside the HTTP surface.
+//! Refusals of the command line are in [`super::command_line`] and [`super::lifecycle`].
 
 use crate::harness::{Client, Response, Server, pinion, seconds};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What must not change.
+/// The lists that must not change.
 const LISTS: [&str; 6] = [
     "/api/v1/app",
     "/api/v1/event-type",
@@ -52,7 +52,7 @@ fn expect_error(response: &Response, status: u16, code: &str) -> Value {
     body
 }
 
-/// Sends a body as it is, which must be refused for what is at `place`.
+/// Sends a body as it is, which must be refused for the value at `place`.
 #[track_caller]
 fn expect_invalid(client: &Client, method: &str, path: &str, body: &[u8], place: &str) {
     let response = client.send(method, path, &[], Some(body)).unwrap();
@@ -272,7 +272,7 @@ fn a_key_for_one_application_cannot_reach_another() {
     assert_eq!(lists(&server), before);
 }
 
-/// What a start on this data directory says when it is refused; it must end with 1.
+/// The words of a refused start on this data directory; the process must end with 1.
 #[track_caller]
 fn refusal(server: &Server) -> String {
     let exited = Server::try_start_in(server.data(), &[], &[]).err().expect("the store is refused");
@@ -316,7 +316,7 @@ fn a_store_that_cannot_be_right_is_refused_by_its_path_and_left_as_it_is() {
     std::fs::remove_file(&db).unwrap();
     expect_names(&refusal(&server), &db, "missing");
 
-    // Put back, it is what it was: no refusal changed anything beside it.
+    // With the byte put back, the file is as it was: no refusal changed anything beside it.
     std::fs::write(&db, bytes).unwrap();
     server.start_again();
     assert_eq!(lists(&server)[3], before);

@@ -52,7 +52,7 @@ fn wait_for_states(server: &Server, wanted: [f64; 3]) {
     poll_until(&format!("breakers {wanted:?}"), HOLD, || (states(server) == wanted).then_some(()));
 }
 
-/// What the API shows: the word, the end of the hold, how often it opened.
+/// The breaker as the API shows it: its state, the end of the hold, the number of openings.
 fn shown(server: &Server) -> (String, Option<SystemTime>, u64) {
     let state = server.api_expect(200, "GET", &format!("{ENDPOINT}/state"), Value::Null);
     let until = state["breakerOpenUntil"].as_str().map(|text| {

@@ -1,6 +1,6 @@
 //! A receiver that counts: thousands of requests a second, millions in all, each told apart by the number in its payload.
 //!
-//! Deliberately nothing kept but counts; the harness's receiver keeps what arrived, which is too much here.
+//! Deliberately nothing is kept but counts; the harness's receiver keeps whole requests, which is too much here.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 
-/// What has arrived.
+/// The counts of arrived requests.
 #[derive(Default)]
 struct Counts {
     down: AtomicBool,
@@ -20,7 +20,7 @@ struct Counts {
     delay: Duration,
     attempts: AtomicU64,
     successes: AtomicU64,
-    /// By endpoint and number: how often it was answered with 200.
+    /// By endpoint and number: the times that it was answered with 200.
     taken: Vec<Mutex<Vec<u8>>>,
 }
 
@@ -57,7 +57,7 @@ impl Counter {
         format!("http://{}/{endpoint}", self.address)
     }
 
-    /// Whether everyone answers 503.
+    /// Makes every endpoint answer 503, or 200 again.
     pub(crate) fn set_down(&self, down: bool) {
         self.counts.down.store(down, Ordering::SeqCst);
     }
@@ -70,7 +70,7 @@ impl Counter {
         self.counts.successes.load(Ordering::SeqCst)
     }
 
-    /// How often each of the first `count` numbers was taken by an endpoint.
+    /// The times that an endpoint took each of the first `count` numbers.
     pub(crate) fn taken(&self, endpoint: usize, count: u64) -> Vec<u8> {
         let mut taken = self.counts.taken[endpoint].lock().unwrap().clone();
         taken.resize(count as usize, 0);

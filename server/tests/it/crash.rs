@@ -1,11 +1,11 @@
 //! `kill -9` at random instants under load, again and again, and one ledger over all of it.
 //!
-//! Promised: what was acknowledged arrives at every endpoint; what was seen as delivered is not sent again; twice comes
-//! only what was under way or unsettled at a kill, always with the same id; a request repeated with its
+//! The promises: an acknowledged event arrives at every endpoint. A delivery that was seen as done is not sent again.
+//! Only deliveries under way or unsettled at a kill come twice, always with the same id. A request repeated with its
 //! `Idempotency-Key` counts once.
 //!
-//! `PINION_CRASH_CYCLES` sets how many times (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a power
-//! cut: the kernel survives here; the other is in `power_cut`.
+//! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a
+//! power cut: the kernel survives here, and power cuts are in `power_cut`.
 
 mod ledger;
 mod load;
@@ -16,7 +16,7 @@ use load::Front;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Where events of an application go. Each way of failing heals, so that everything can arrive.
+/// The routes that events of an application go to. Each way of failing heals, so that everything can arrive.
 const ROUTES: [Route; 5] = [
     Route { app: "north", uid: "healthy", path: "/north/healthy" },
     Route { app: "north", uid: "flaky", path: "/north/flaky" },
@@ -34,8 +34,8 @@ const BEHIND_MAX: usize = 20_000;
 /// Connections that push at the same time.
 const PUSHERS: usize = 8;
 
-/// What may come twice after one kill: attempts in flight, and what one commit settles, which at the rate of this load
-/// is this much if it takes a third of a second.
+/// Deliveries that may come twice after one kill: the attempts in flight, and those that one commit settles. The latter
+/// are this many at the rate of this load if a commit takes a third of a second.
 const TWICE_PER_KILL_MAX: usize = ROUTES.len() * MAX_IN_FLIGHT + 500;
 
 /// A settlement waits for the commit under way and its own, never for more: far below this even on a loaded machine.
@@ -44,7 +44,7 @@ const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 /// Longest time that one process lives.
 const LIFE_MAX_MS: u64 = 2_000;
 
-/// An endpoint and whose events it gets.
+/// An endpoint, and the application that it gets events of.
 #[derive(Clone, Copy, Debug)]
 struct Route {
     app: &'static str,
@@ -88,7 +88,7 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
     let mut lives: Vec<Life> = Vec::new();
     let mut longest_start = Duration::ZERO;
     std::thread::scope(|scope| {
-        // Whatever fails below, the threads end.
+        // The threads end, whichever check fails below.
         let _ends = front.ends_when_dropped();
         for pusher in 0..PUSHERS {
             let mut random = Random::new(seed.wrapping_add(1 + pusher as u64));
@@ -102,7 +102,7 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
             let killed = Instant::now();
             server.kill();
             front.down();
-            // What the dead process sent and nobody has read would else count for the next one.
+            // Requests that the dead process sent and nobody has read would else count for the next one.
             receiver.wait_for_the_last_words(seconds(30));
             lives.push(Life { killed, over: Instant::now() });
             server.start_again();

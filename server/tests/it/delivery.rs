@@ -1,5 +1,5 @@
-//! From a push to a signed request at a customer, across crashes and stops. What else belongs to deliveries has tests of
-//! its own; this is the shortest way through all of it.
+//! From a push to a signed request at a customer, across crashes and stops. This is the shortest way through all of it;
+//! other parts of delivering have tests of their own.
 
 use crate::harness::{Behaviour, Receiver, Server, seconds};
 use serde_json::{Value, json};

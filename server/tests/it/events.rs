@@ -1,6 +1,6 @@
-//! Events whose number tells their payload, pushed and listed: what tests of disks look for.
+//! Events whose number tells their payload, pushed and listed: tests of disks look for them.
 //!
-//! Deliberately no ledger: who keeps which account is each test's business.
+//! Deliberately no ledger: each test keeps its own account.
 
 use crate::harness::{Client, Random};
 use serde::Deserialize;

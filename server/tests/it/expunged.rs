@@ -1,5 +1,5 @@
-//! A message whose payload was expunged: nothing of it is sent any more, and soon no file of the data directory has any of
-//! it, while messages come in and while none do, after a restart too.
+//! A message whose payload was expunged: nothing of it is sent any more, and soon no file of the data directory holds
+//! any of it. This is so while messages come in, while none do, and after a restart.
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What the documentation promises, and as much again for a machine with other work.
+/// The time that the documentation promises, and as much again for a machine with other work.
 const GONE_WITHIN: Duration = Duration::from_secs(40);
 
 /// Lengths of payloads: within a block with others, a block of its own, chunks.
@@ -17,7 +17,7 @@ fn marker(name: &str) -> String {
     format!("expunged-{name}-5e81c0")
 }
 
-/// How many files below `folder` have these bytes. One that goes while it is looked for has none.
+/// Counts the files below `folder` that have these bytes. A file that goes while it is looked for has none.
 fn files_with(folder: &Path, bytes: &[u8]) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     entries.fold(0, |sum, entry| {

@@ -1,9 +1,9 @@
-//! Data directories as released versions wrote them, kept in `tests/fixtures`: the program of today starts on each, has
-//! everything that was in it, and delivers what was still to be delivered.
+//! Data directories as released versions wrote them, kept in `tests/fixtures`. The program of today starts on each, has
+//! everything that was in it, and makes the deliveries that were left.
 //!
-//! Beside each lies `expected.json`, which says when it was made and what was in it, as the API showed it then. Fields
-//! that the API has won since are no difference. The server runs at the time of the fixture, so that nothing in it is too
-//! old, ever; its endpoints are where nothing may be reached until the test has given them another address.
+//! Beside each lies `expected.json`: the time when it was made, and its content as the API showed it then. Fields that
+//! the API has won since are no difference. The server runs at the time of the fixture, so that nothing in it is ever
+//! too old. Its endpoints are where nothing may be reached until the test has given them another address.
 //!
 //! Deliberately not made anew by a run of the tests: see `make`.
 
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 const APP: &str = "/api/v1/app/acme";
 
-/// Endpoints that were owed something, and what they are sent.
+/// Endpoints that were owed something, with the messages that they are sent.
 const OWED: [&str; 2] = ["retried", "behind"];
 
 /// More than a fixture has of one kind.
@@ -47,7 +47,7 @@ fn tar(folder: &Path, arguments: &[&OsStr]) {
     assert!(status.success(), "tar {arguments:?}: {status}");
 }
 
-/// Every row of a store: how many of each kind, and a digest of them all.
+/// Every row of a store: the count of each kind, and a digest of them all.
 fn rows(data_dir: &Path) -> Value {
     let store = OpenOptions::default().open(data_dir).unwrap();
     let (mut counts, mut digest) = (BTreeMap::<String, usize>::new(), Sha256::new());
@@ -65,7 +65,8 @@ fn rows(data_dir: &Path) -> Value {
     json!({"ofKind": counts, "sha256": STANDARD.encode(digest.finalize())})
 }
 
-/// Where `there` lacks something of `expected`, or has it otherwise; fields that only it has do not matter.
+/// The first place at which `there` lacks something of `expected`, or has it otherwise. Fields that only `there` has do
+/// not matter.
 fn difference(at: &str, expected: &Value, there: &Value) -> Option<String> {
     match (expected, there) {
         (Value::Object(expected), Value::Object(there)) => expected.iter().find_map(|(name, value)| {
@@ -79,7 +80,7 @@ fn difference(at: &str, expected: &Value, there: &Value) -> Option<String> {
     }
 }
 
-/// How that is asked for today which a path showed when it was written: defaults have changed since.
+/// Today's request for the answer that `path` gave when the fixture was written: defaults have changed since.
 fn asked_today(path: &str) -> String {
     match path {
         "/api/v1/event-type" => format!("{path}?with_content=true"),
@@ -88,7 +89,7 @@ fn asked_today(path: &str) -> String {
     }
 }
 
-/// Everything that the API showed of it then, it shows now. Where a page goes on is the server's own to write.
+/// Everything that the API showed of it then, it shows now. The token for the next page is the server's own to write.
 fn everything_is_there(server: &Server, expected: &Value) {
     for (path, body) in expected["get"].as_object().unwrap() {
         let (status, there) = server.api("GET", &asked_today(path), Value::Null);
@@ -112,7 +113,7 @@ fn everything_is_there(server: &Server, expected: &Value) {
     assert_ne!(other.status, 202, "another message under the same key");
 }
 
-/// What was still to be delivered arrives: retries, what nobody tried, and dead letters when they are asked for. Each
+/// Every delivery that was left arrives: retries, untried ones, and dead letters when they are asked for. Each comes
 /// once, under its id, signed with the secret of then.
 fn everything_is_delivered(server: &Server, receiver: &Receiver, expected: &Value) {
     let mut owed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -132,7 +133,7 @@ fn everything_is_delivered(server: &Server, receiver: &Receiver, expected: &Valu
         let secret = expected["get"][format!("{APP}/endpoint/{uid}/secret")]["key"].as_str().unwrap();
         assert!(to_it.iter().all(|request| request.is_signed_with(secret)), "{uid}");
     }
-    // What is new goes the same way, with the headers of then.
+    // A new message goes the same way, with the headers of then.
     let endpoint = json!({"url": receiver.url("/delivered")});
     server.api_expect(200, "PATCH", &format!("{APP}/endpoint/delivered"), endpoint);
     let message = json!({"eventType": "paid", "payload": {"number": 1_000}});
@@ -146,7 +147,7 @@ fn everything_is_delivered(server: &Server, receiver: &Receiver, expected: &Valu
     attempts_are_counted_on(server, expected);
 }
 
-/// A retry is one more than what was made of its message before.
+/// A retried message's last attempt has a higher number than its attempts of then.
 fn attempts_are_counted_on(server: &Server, expected: &Value) {
     for id in expected["undelivered"]["retried"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()) {
         let of_it = format!("{APP}/msg/{id}/attempt/");
@@ -157,13 +158,13 @@ fn attempts_are_counted_on(server: &Server, expected: &Value) {
     }
 }
 
-/// How the endpoint's newest attempt ended.
+/// Outcome of the endpoint's newest attempt.
 fn attempted_last(server: &Server, uid: &str) -> String {
     let attempts = server.api_expect(200, "GET", &format!("{APP}/attempt/endpoint/{uid}?limit=1"), Value::Null);
     attempts["data"][0]["outcome"].as_str().unwrap_or_default().to_owned()
 }
 
-/// A copy of the fixture's data directory, below the folder; and what was in it.
+/// A copy of the fixture's data directory, below the folder; and its expected content.
 fn unpacked(name: &str) -> (Arc<TempDir>, Value) {
     let (kept, root) = (folder(name), Arc::new(tempfile::tempdir().unwrap()));
     tar(root.path(), &["-xzf".as_ref(), kept.join("data.tar.gz").as_os_str()]);
@@ -177,7 +178,7 @@ fn gives_back_every_row(name: &str) {
     let report = repair(root.path()).unwrap();
     assert!(report.contains("Nothing is lost."), "{report}");
     assert_eq!(rows(&root.path().join("data")), expected["rows"], "after a repair");
-    // Of every kind but what retention leaves behind.
+    // There are rows of every kind but those that retention leaves behind.
     let kinds = expected["rows"]["ofKind"].as_object().unwrap();
     let missing: Vec<u8> = (1..=7).chain(16..=30).filter(|kind| !kinds.contains_key(&kind.to_string())).collect();
     assert!(missing.is_empty(), "no rows of the kinds {missing:?}");
@@ -196,7 +197,7 @@ fn is_read_and_goes_on(name: &str) {
     let arrived = receiver.count();
     let errors: Vec<_> = server.logs().into_iter().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
-    // As it leaves it, it finds it.
+    // The server finds the store as it left it.
     assert!(server.terminate(seconds(20)).success());
     server.start_again();
     for uid in OWED {

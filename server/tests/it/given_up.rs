@@ -1,5 +1,5 @@
-//! What is not delivered says why, and stays so: an endpoint that is gone, a target that is no longer allowed, a dead
-//! letter that was deleted. Which answer leads where is in [`super::outcomes`].
+//! An undelivered message says why, and stays undelivered. The endpoint is gone, the target is no longer allowed, or
+//! the dead letter was deleted. The way of each answer is in [`super::outcomes`].
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn an_endpoint_that_is_gone_gets_nothing_more_and_every_message_says_so() {
     let second = second["id"].as_str().unwrap();
     let standing = server.api_expect(200, "GET", &format!("{path}/msg?expanded_statuses=true"), Value::Null);
     assert_eq!((&standing["data"][0]["id"], &standing["data"][0]["statusText"]), (&second.into(), &"canceled".into()));
-    // Once it is enabled, it gets what comes from then on: had the second one been waiting, it would come first.
+    // Once it is enabled, it gets new messages only: had the second one been waiting, it would come first.
     server.api_expect(200, "PATCH", path, json!({"disabled": false}));
     let third = server.api_expect(202, "POST", "/api/v1/app/acme/msg", message);
     receiver.wait_until(seconds(20), |requests| requests.last().is_some_and(|last| third["id"] == last.id()));

@@ -1,4 +1,4 @@
-//! What a test of the whole program needs: the program itself, a receiver that misbehaves on request, a tiny client.
+//! The tools for a test of the whole program: the program itself, a receiver that misbehaves on request, a tiny client.
 //!
 //! ```no_run
 //! let server = Server::start(&["--retry-schedule", "100ms,100ms"]);
@@ -9,7 +9,7 @@
 //! receiver.wait_until(seconds(5), |requests| requests.len() == 2);
 //! ```
 //! Everything is blocking, bounded and on loopback; nothing outlives its value. Deliberately without Pinion's crates:
-//! what is tested is the program, and its wire format.
+//! the program and its wire format are under test.
 #![allow(dead_code, unused_imports, reason = "tests come and go; the harness stays")]
 
 mod behaviour;
@@ -53,7 +53,7 @@ impl<T> Watched<T> {
         result
     }
 
-    /// Waits until `probe` finds what it looks for; `None` when the deadline passes first.
+    /// Waits until `probe` finds a value; `None` when the deadline passes first.
     pub(crate) fn wait<R>(&self, deadline: Duration, mut probe: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
         let until = Instant::now() + deadline;
         let mut value = self.lock();
@@ -67,10 +67,10 @@ impl<T> Watched<T> {
     }
 }
 
-/// Asks `probe` every 20 ms until it answers: for what can only be seen by asking, such as a page of the API.
+/// Asks `probe` every 20 ms until it answers: for things that can only be seen by asking, such as a page of the API.
 ///
 /// # Panics
-/// When the deadline passes first; `what` says what was waited for.
+/// When the deadline passes first; `what` names the awaited thing in the message.
 #[track_caller]
 pub(crate) fn poll_until<R>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Option<R>) -> R {
     let until = Instant::now() + deadline;

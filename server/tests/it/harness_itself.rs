@@ -1,4 +1,4 @@
-//! The receiver does what it says: otherwise a test on top of it proves nothing.
+//! The receiver behaves as documented: otherwise a test on top of it proves nothing.
 
 use crate::harness::{Behaviour, Client, Receiver, seconds};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -9,7 +9,7 @@ fn get(receiver: &Receiver, path: &str) -> std::io::Result<crate::harness::Respo
     Client::new(receiver.address()).send("POST", path, &[("x-test", "1"), ("connection", "close")], Some(b"{}"))
 }
 
-/// Opens a connection, sends a request and reads what comes for half a second.
+/// Opens a connection, sends a request and reads the answer for half a second.
 fn read_some(receiver: &Receiver, path: &str) -> (Vec<u8>, Option<ErrorKind>) {
     let mut stream = TcpStream::connect(receiver.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();

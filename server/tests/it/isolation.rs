@@ -1,6 +1,6 @@
-//! Endpoints that never answer, and what their neighbours and the memory notice of them: nothing.
+//! Endpoints that never answer: their neighbours and the memory notice nothing of them.
 //!
-//! Both applications and all endpoints share one process with two shards or one; a neighbour's time with the black hole
+//! Both applications and all endpoints share one process with two shards or one. A neighbour's time with the black hole
 //! is compared with its time without, in the same process.
 
 use crate::harness::{Behaviour, Received, Receiver, Server, poll_until, seconds};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 /// Events pushed at once.
 const BATCH: u64 = 500;
 
-/// What an attempt in flight may hold: its task, the buffers of its connection.
+/// Memory that an attempt in flight may hold: its task, the buffers of its connection.
 const ATTEMPT_MAX_KIB: usize = 32;
 
-/// What memory may grow by while a backlog of 20,000 builds up: it belongs on the disk.
+/// Bound on the growth of memory while a backlog of 20,000 builds up: the backlog belongs on the disk.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
 
 fn application(server: &Server, uid: &str) {
@@ -73,8 +73,8 @@ fn assert_each_once(requests: &[Received], path: &str, first: u64, count: u64) {
     assert!(numbers.iter().copied().eq(first..first + count), "{path}: {} arrived", numbers.len());
 }
 
-/// Longest time that neighbours may take, when they took `alone` without a black hole: what the machine's other load
-/// may change, and far from what waiting for one timed-out attempt after the other would take.
+/// Longest time that neighbours may take, when they took `alone` without a black hole. It leaves room for the machine's
+/// other load. Waiting for one timed-out attempt after the other would take far longer.
 fn promptly(alone: Duration) -> Duration {
     alone * 2 + seconds(5)
 }

@@ -17,7 +17,7 @@ fn key_command_with(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, S
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
-/// What a key is answered when it lists applications.
+/// The status that a key gets when it lists applications.
 fn status_of(server: &Server, key: &str) -> u16 {
     Client::new(server.api_address()).with_bearer(key).send("GET", "/api/v1/app", &[], None).unwrap().status
 }
@@ -45,7 +45,7 @@ fn another_master_key_is_refused_and_the_right_one_taken() {
     server.start_again();
 }
 
-/// Does with keys what can be done with them, and returns all that was printed, ids and times and keys made alike.
+/// Makes every use of keys, and returns all printed lines, with ids, times and keys made alike.
 fn life_of_a_key(run: impl Fn(&[&str]) -> (i32, String, String)) -> (String, Vec<String>) {
     let (code, key, stderr) = run(&["create", "--name", "backend", "--app-id", "tenant"]);
     assert_eq!((code, stderr.as_str()), (0, ""));

@@ -1,4 +1,4 @@
-//! Start, readiness, stop: what a supervisor sees.
+//! Start, readiness, stop: as a supervisor sees them.
 
 use crate::harness::{Client, Server, seconds};
 use rustix::process::Signal;

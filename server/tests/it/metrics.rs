@@ -1,4 +1,4 @@
-//! What a scrape shows, what `docs/METRICS.md` promises, and what Prometheus' own checker thinks of it.
+//! The metrics of a scrape, compared with `docs/METRICS.md` and checked by Prometheus' own checker.
 
 use crate::harness::{Receiver, Server, poll_until, seconds};
 use crate::tls::TlsServer;
@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../docs/METRICS.md");
 
 /// One sample line.
 struct Sample<'a> {
-    /// Without what a histogram adds.
+    /// Without the suffix that a histogram adds.
     family: &'a str,
     /// Names and values.
     labels: Vec<(&'a str, &'a str)>,
@@ -131,7 +131,7 @@ fn a_scrape_is_what_the_document_says_and_names_nobody() {
     }
 }
 
-/// What only a server with a certificate has.
+/// The metrics that only a server with a certificate has.
 const OF_TLS: [&str; 2] = ["pinion_tls_reloads_total", "pinion_tls_certificate_end_timestamp_seconds"];
 
 #[test]
@@ -143,7 +143,7 @@ fn every_metric_is_there_before_anything_has_happened() {
         let documented = documented().into_iter().map(|((name, _), _)| name);
         documented.filter(|name| !there.contains(name) && !OF_TLS.contains(&name.as_str())).collect::<Vec<String>>()
     };
-    // What is measured, and not counted, is measured at once.
+    // Metrics that are measured, and not counted, are measured at once.
     poll_until("all metrics", seconds(5), || missing().is_empty().then_some(()));
     let text = server.monitor("/metrics").text();
     let has = |line: &str| assert!(text.lines().any(|each| each.starts_with(line)), "{line} is not in {text}");

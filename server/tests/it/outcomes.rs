@@ -1,8 +1,8 @@
-//! What every kind of answer, and every way not to answer, leads to: one table, all rows at once against one server.
+//! The consequence of every kind of answer, and of every way not to answer: one table, all rows at once, one server.
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | 2xx | delivered, whatever is wrong behind the status line: that is noted |
+//! | 2xx | delivered, even if something is wrong behind the status line: that is noted |
 //! | 3xx | failure, never followed |
 //! | 410 | the endpoint is disabled, the delivery is a dead letter |
 //! | 408, 425, 429, 5xx, no answer | retried; `Retry-After` honoured; 429, 502, 503, 504 also slow the endpoint down |
@@ -23,13 +23,13 @@ use time::format_description::well_known::Rfc3339;
 const GAPS_MS: [i64; 2] = [300, 600];
 const ATTEMPT_TIMEOUT_MS: i64 = 1_000;
 
-/// What a busy machine may add to a wait.
+/// Time that a busy machine may add to a wait, in ms.
 const LATE_MS: i64 = 1_500;
 
-/// How long an endpoint that asked for less without saying for how long is left alone.
+/// Pause in ms of an endpoint that asked for fewer requests without naming a time.
 const SLOW_DOWN_MS: i64 = 1_000;
 
-/// What becomes of the delivery.
+/// The end of the delivery.
 #[derive(Clone, Debug, PartialEq)]
 enum Then {
     /// One attempt, delivered.
@@ -44,7 +44,7 @@ enum Then {
     RetriedSlowly,
 }
 
-/// One endpoint and what its answers must lead to.
+/// One endpoint and the consequence that its answers must have.
 #[derive(Debug)]
 struct Row {
     name: &'static str,
@@ -53,16 +53,16 @@ struct Row {
     /// Of every attempt; 0 for no answer.
     status: u16,
     outcome: &'static str,
-    /// Part of what the API shows as the response.
+    /// Part of the response as the API shows it.
     words: &'static str,
     /// Part of the attempt's note; empty for none.
     note: &'static str,
     then: Then,
-    /// Whether attempts can be counted at the receiver.
+    /// True if attempts can be counted at the receiver.
     arrives: bool,
 }
 
-/// Where nothing listens, for as long as this lives: bound, so that nobody else gets it.
+/// A port where nothing listens for as long as this lives. It is bound, so that nobody else gets it.
 struct DeadPort(tokio::net::TcpSocket);
 
 // === impl Row ===
@@ -123,7 +123,8 @@ impl DeadPort {
 
 fn rows(receiver: &Receiver, dead: &DeadPort) -> Vec<Row> {
     use Then::{Delivered, GivenUp, Retried, RetriedAfter, RetriedSlowly};
-    // Every row has a path of its own, to count what arrives: what follows the `?` does not change the behaviour.
+    // Every row has a path of its own, so that its requests can be counted: a text after the `?` does not change the
+    // behaviour.
     let row = |path: &str, name, status, outcome, then| {
         Row::new(name, receiver.url(&format!("{path}?{name}")), status, outcome, then)
     };
@@ -148,7 +149,7 @@ fn rows(receiver: &Receiver, dead: &DeadPort) -> Vec<Row> {
         row("/status/425", "too-early", 425, "retryable_client_error", Retried),
         row("/status/429", "throttled", 429, "throttled", RetriedSlowly).policy("dead_letter"),
         row("/retry-after/429/2", "throttled-seconds", 429, "throttled", RetriedAfter(2_000..=2_000)),
-        // A date is in whole seconds, so up to one less than what was asked for.
+        // A date is in whole seconds, so the wait is up to one second less than the receiver asked for.
         row("/retry-after-date/429/3", "throttled-date", 429, "throttled", RetriedAfter(1_900..=3_000)),
         // It never shortens the schedule's gap: not by 0, nor by a date that is past to a receiver whose clock is slow.
         row("/retry-after/429/0", "throttled-zero", 429, "throttled", RetriedSlowly),
@@ -182,7 +183,7 @@ fn rows(receiver: &Receiver, dead: &DeadPort) -> Vec<Row> {
     ]
 }
 
-/// Whether this machine's resolver, without a network perhaps, lets a name that cannot exist (RFC 6761) wait.
+/// True if this machine's resolver, without a network perhaps, lets a name that cannot exist (RFC 6761) wait.
 fn name_lookup_hangs() -> bool {
     let started = Instant::now();
     let found = ("pinion.invalid", 80).to_socket_addrs();
@@ -289,7 +290,7 @@ fn check_attempt(row: &Row, number: usize, attempt: &Value) {
     assert!(row.outcome != "timeout" || duration >= ATTEMPT_TIMEOUT_MS, "{}: {duration}", row.name);
 }
 
-/// The due time of the next attempt is what the table says, and it is made no earlier and not much later.
+/// The due time of the next attempt is as the table says, and the attempt is made no earlier and not much later.
 fn check_wait(row: &Row, number: usize, attempt: &Value, next: &Value) {
     let ended = millis(&attempt["timestamp"]) + attempt["responseDurationMs"].as_i64().unwrap();
     let (due, started) = (millis(&attempt["nextAttempt"]), millis(&next["timestamp"]));

@@ -1,10 +1,10 @@
-//! All endpoints fail for a while, under load, and come back: no metastable failure. What is delivered per second comes
-//! back to what it was before, no attempt is wasted, memory does not grow with the backlog, and all arrives once.
+//! All endpoints fail for a while, under load, and come back: no metastable failure. The deliveries per second come
+//! back to their former rate, no attempt is wasted, and all arrives once. Memory does not grow with the backlog.
 //!
 //! In real time, and short by default; `PINION_OUTAGE_SECONDS` sets another length of the outage.
 //!
-//! Deliberately bound by what the receivers take, a few thousand requests a second, and not by the machine, which other
-//! tests use too.
+//! Deliberately bound by the rate of the receivers, a few thousand requests a second. The machine is no bound, as other
+//! tests use it too.
 
 use crate::counter::Counter;
 use crate::harness::{Client, Server, from_environment, seconds};
@@ -17,7 +17,7 @@ const APPS: usize = 4;
 
 const ENDPOINTS_PER_APP: usize = 2;
 
-/// What bounds goodput: how long an answer takes, and how many an endpoint gives at once.
+/// The bounds of goodput: the time of an answer, and the requests that an endpoint gets at once.
 const ANSWER: Duration = Duration::from_millis(20);
 const MAX_IN_FLIGHT: u64 = 8;
 
@@ -27,10 +27,10 @@ const BATCH: u64 = 25;
 /// Deliveries that a closed loop keeps open at most.
 const WINDOW: u64 = 2_000;
 
-/// How long normal goodput is measured, after as long again to warm up.
+/// Time over which normal goodput is measured, after as long again to warm up.
 const MEASURED: Duration = Duration::from_secs(3);
 
-/// What is taken for goodput while the backlog drains.
+/// Time of one measurement of goodput while the backlog drains.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Of the normal goodput.
@@ -43,17 +43,17 @@ const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// Attempts per delivery after the outage.
 const ATTEMPTS_MAX: f64 = 1.2;
 
-/// What memory may grow by in the outage, and about how much is left behind in it, whatever its length.
+/// Bound on the growth of memory in the outage, and about the size of the backlog, whatever the outage's length.
 const GROWTH_MAX_KIB: u64 = 64 << 10;
 const BACKLOG_KIB: u64 = 2 * GROWTH_MAX_KIB;
 
-/// What the pushers do.
+/// The pushers' orders, and their counts.
 #[derive(Default)]
 struct Pace {
     /// Messages per second and application in thousandths; 0: a closed loop.
     milli_per_s: AtomicU64,
     ends: std::sync::atomic::AtomicBool,
-    /// What makes messages as large as the backlog wants them.
+    /// Text that makes messages as large as the backlog wants them.
     fill: String,
     /// Acknowledged, by application.
     acked: [AtomicU64; APPS],
@@ -137,7 +137,7 @@ fn goodput(counter: &Counter, stretch: Duration) -> f64 {
     (counter.successes() - before) as f64 / since.elapsed().as_secs_f64()
 }
 
-/// What an outage of this length cost.
+/// The cost of an outage of this length.
 #[derive(Debug)]
 #[allow(dead_code, reason = "it is printed")]
 struct Outcome {

@@ -1,18 +1,20 @@
-//! The power goes at random instants, and the disk holds what a disk may then hold: the real binary starts on it, and
-//! what was acknowledged is there and arrives.
+//! The power goes at random instants, and the disk holds any content that a disk may then hold. The real binary starts
+//! on it, and every acknowledged event is there and arrives.
 //!
-//! The server runs under load once or twice, with everything that it does to its files written down (`disk`); from that
-//! record any number of disks is built, each cut at another instant and losing other parts of what was not synced. Then:
+//! The server runs under load once or twice, and everything that it does to its files is written down (`disk`). From
+//! that record any number of disks is built. Each is cut at another instant and loses other parts of the unsynced
+//! changes. Then:
 //!
-//! - it starts, with the keys it had; every acknowledged event is there, byte for byte, and nothing that nobody sent;
-//! - each is delivered, unless it was delivered before the cut, or is a dead letter, or was removed by retention, which
-//!   only takes the oldest; a request repeated with its `Idempotency-Key` counts once;
+//! - it starts, with the keys it had; every acknowledged event is there, byte for byte, and no event that nobody sent;
+//! - each is delivered, unless it was delivered before the cut, or is a dead letter, or was removed by retention.
+//!   Retention only takes the oldest. A request repeated with its `Idempotency-Key` counts once;
 //! - acknowledged configuration is there.
 //!
-//! And all of this also when the power goes a second time, while the server starts on what the first cut has left.
+//! All of this also holds when the power goes a second time, while the server starts on the disk of the first cut.
 //!
-//! `PINION_CUT_POINTS` sets how many cuts (default 100), `PINION_CUT_SEED` the random choices (of the cuts: the load is
-//! never the same twice, so a failure keeps its disk). Deliberately not the kill of a process: that is in `crash`.
+//! `PINION_CUT_POINTS` sets the number of cuts (default 100), `PINION_CUT_SEED` the random choices. The seed fixes the
+//! cuts only: the load is never the same twice, so a failure keeps its disk. Deliberately not the kill of a process:
+//! that is in `crash`.
 
 mod check;
 mod ledger;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where and how the power goes.
+/// The instant of a power cut, and the changes that survive it.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     /// After this step of the record.
@@ -37,8 +39,8 @@ struct Cut {
     seed: u64,
 }
 
-/// Half of them anywhere, half right after something was acknowledged, where most is at stake; each way of losing what
-/// was not synced as often. In the order of the record.
+/// Chooses `count` cuts, in the order of the record. Half of them are anywhere. The other half are right after an
+/// acknowledgement, where most is at stake. Each way of losing unsynced changes comes equally often.
 fn choose(recording: &Recording, count: u64, random: &mut Random) -> Vec<Cut> {
     let steps = &recording.record.steps;
     let marks = recording.ledger.marks();
@@ -55,7 +57,7 @@ fn choose(recording: &Recording, count: u64, random: &mut Random) -> Vec<Cut> {
     cuts
 }
 
-/// Says which cut it was when the test fails, and keeps its disk.
+/// Names the cut when the test fails, and keeps its disk.
 struct Explains(Cut, Arc<TempDir>);
 
 impl Drop for Explains {

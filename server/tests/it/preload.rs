@@ -1,7 +1,7 @@
 //! Small libraries to preload under the real binary, in front of the C library: compiled here, with the C compiler that
 //! building Pinion needs anyway.
 //!
-//! Deliberately not what they do: see `disk` and `wall`.
+//! Deliberately nothing of their work: see `disk` and `wall`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ pub(crate) fn compile(source: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    // Fortified headers would redefine what it defines.
+    // Fortified headers would redefine the functions that it defines.
     let status = Command::new(compiler)
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-pthread", "-o"])
         .arg(&built)

@@ -1,5 +1,5 @@
-//! What receivers of the real world get, and what is kept from everyone else: credentials in URLs, names of headers,
-//! pauses that they ask for.
+//! Requests to receivers of the real world, and secrets kept from everyone else: credentials in URLs, names of headers.
+//! Also the pauses that receivers ask for.
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn push(server: &Server) -> String {
     server.api_expect(202, "POST", &format!("{APP}/msg"), message)["id"].as_str().unwrap().to_owned()
 }
 
-/// Whether a file below `folder` holds these bytes.
+/// True if a file below `folder` holds these bytes.
 fn holds(folder: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
         if path.is_dir() {
@@ -115,7 +115,7 @@ fn a_pause_that_a_receiver_asks_for_outlives_a_restart() {
     assert!(asked_at.elapsed() >= seconds(4), "asked again after {:?}", asked_at.elapsed());
 }
 
-/// A proxy that leads every target to `to` and remembers what it was asked for, until the test ends.
+/// A proxy that leads every target to `to` and remembers the requests to it, until the test ends.
 fn connect_proxy(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());

@@ -1,5 +1,5 @@
-//! What waits when a process ends goes on with the next one: retries, dead letters, disabled endpoints, backlogs; and a
-//! stop in the middle of the load is orderly.
+//! Deliveries that wait when a process ends go on with the next one: retries, dead letters, disabled endpoints,
+//! backlogs. A stop in the middle of the load is orderly.
 //!
 //! Deliberately not kills at random instants: those are in `crash`.
 
@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// What each endpoint's retries wait.
+/// The wait of each endpoint's retries.
 const RETRY_DELAY: Duration = Duration::from_secs(3);
 
 /// Messages for the endpoint that falls behind.
@@ -49,7 +49,7 @@ fn ids(requests: &[Received]) -> HashSet<String> {
     requests.iter().map(|request| request.id().to_owned()).collect()
 }
 
-/// What is known of the four endpoints before the end.
+/// The known state of the four endpoints before the end.
 struct Before {
     retried: HashSet<String>,
     dead: HashSet<String>,
@@ -153,7 +153,7 @@ fn after_a_stop_everything_that_waited_goes_on() {
     everything_goes_on(|server| assert_eq!(server.terminate(seconds(10)).code(), Some(0)));
 }
 
-/// Pushes until refused; returns the ids of what was acknowledged.
+/// Pushes until refused; returns the ids of the acknowledged messages.
 fn push_until_refused(server: &Server, acknowledged: &AtomicUsize) -> Vec<String> {
     let client = server.client();
     let message = json!({"eventType": "a.b", "payload": {}}).to_string();

@@ -1,8 +1,8 @@
-//! Messages come in as fast as they are taken, many times what `--retain-bytes` keeps: the data directory stays within
-//! twice the live data, also with ids of the tenant's own, whose rows lie in random order.
+//! Messages come in as fast as they are taken, many times the bytes that `--retain-bytes` keeps. The data directory
+//! stays within twice the live data. This also holds with ids of the tenant's own, whose rows lie in random order.
 //!
-//! `PINION_CHURN_MIB` sets how much is sent (default 160). Deliberately not what retention removes and what it leaves of
-//! deliveries: that is tested in `engine`.
+//! `PINION_CHURN_MIB` sets the MiB that are sent (default 160). Deliberately nothing on the choice of retention and its
+//! traces in deliveries: that is tested in `engine`.
 
 use crate::harness::{Random, Server, from_environment, poll_until, seconds};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const RETAIN_MIB: u64 = 24;
 const MIB: f64 = (1 << 20) as f64;
 
-/// Beside the values and the map: two log files, the value file that is appended to, which is not swept, and what arrives
-/// while files and gauge are looked at.
+/// Room beside the values and the map. It holds two log files, the value file that is appended to and not swept, and
+/// new messages while files and gauge are looked at.
 const FIXED_MIB: f64 = 2.0 * 2.0 + 16.0 + 8.0;
 
 /// Messages of one request.
@@ -69,7 +69,7 @@ fn the_data_directory_stays_within_twice_the_live_data() {
             });
         }
         let mut most = (0.0, 0.0, 0.0);
-        // The gauge is set once a second: what came since is live too.
+        // The gauge is set once a second: messages since then are live too.
         let (mut gauge, mut sent_mib, mut sent_at_gauge_mib) = (0.0, 0.0, 0.0);
         poll_until("everything is sent", deadline, || {
             let (files, gauge_now) = (files_mib(&server), retained_mib(&server));
@@ -91,6 +91,6 @@ fn the_data_directory_stays_within_twice_the_live_data() {
         eprintln!("at most {ratio:.2} times the live data: {files:.0} MiB of files, {live:.0} MiB live");
         assert!(ratio <= 2.0, "{files:.0} MiB of files for {live:.0} MiB of live data");
     });
-    // What is too much goes, and its room with it.
+    // The excess goes, and its room with it.
     poll_until("retention", seconds(60), || (retained_mib(&server) <= RETAIN_MIB as f64 * 1.02).then_some(()));
 }

@@ -1,5 +1,5 @@
-//! One story of a filter that is widened, with a restart in it: what was passed is never shown as on its way, and what is
-//! asked for by hand arrives.
+//! One story of a filter that is widened, with a restart in it. Events that were passed over are never shown as on
+//! their way, and a resend by hand arrives.
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn list(server: &Server, path: &str) -> Vec<Value> {
     server.api_expect(200, "GET", path, Value::Null)["data"].as_array().unwrap().clone()
 }
 
-/// What a task says once it is finished.
+/// The data of a task once it is finished.
 fn finished(server: &Server, task: &Value) -> Value {
     let path = format!("/api/v1/background-task/{}", task["id"].as_str().unwrap());
     poll_until("a finished task", seconds(20), || {

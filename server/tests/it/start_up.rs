@@ -1,5 +1,5 @@
-//! A start with much left to do: rows of retries and of messages that nobody tried yet, as an outage leaves them behind.
-//! It must be ready at once whatever their number, and deliver at once.
+//! A start with much left to do: rows of retries and of messages that nobody tried yet, as an outage leaves them
+//! behind. The server must be ready at once for any number of them, and deliver at once.
 //!
 //! The rows are written by the store's own code, which is much faster than having as many attempts fail. Their number is
 //! small by default; `PINION_START_ROWS` sets another, for a release build by hand.
@@ -43,7 +43,7 @@ fn event(app: AppId, seq: Seq, now: UnixMs) -> Event {
     }
 }
 
-/// Writes `rows` events of an application, and what `each` says about them.
+/// Writes `rows` events of an application, and for each event the rows that `each` adds.
 fn fill(store: &dyn Store, app: AppId, rows: u64, now: UnixMs, mut each: impl FnMut(&mut Txn<'_>, Seq)) {
     for first in (1..=rows).step_by(PIECE as usize) {
         let last = rows.min(first + PIECE - 1);
@@ -98,7 +98,7 @@ fn a_start_with_much_left_to_do_is_ready_and_delivers_at_once() {
     assert!(ready <= READY_WITHIN, "ready after {ready:?}");
     assert!(delivering <= READY_WITHIN, "delivering after {delivering:?}");
 
-    // What is due is delivered, each once, and what is not yet due waits.
+    // Due deliveries are made, each once, and those that are not yet due wait.
     let due = usize::try_from(rows / 2 + rows % 2).unwrap().min(10_000);
     receiver.wait_until(seconds(120), |requests| {
         let to = |path: &'static str| requests.iter().filter(|request| request.path == path).count();

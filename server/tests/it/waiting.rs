@@ -1,4 +1,4 @@
-//! An endpoint's state names the thing of Pinion's own that it waits for, and only while it waits.
+//! An endpoint's state names the part of Pinion that it waits for, and only while it waits.
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! The wall clock is stepped by an hour, either way, while the server runs: retries and holds keep their time, what comes
-//! in goes out at once, signatures carry the new time; and a restart after that neither loses nor repeats.
+//! The wall clock is stepped by an hour, either way, while the server runs. Retries and holds keep their time, new
+//! messages go out at once, and signatures carry the new time. A restart after that neither loses nor repeats.
 //!
-//! Due times are on the disk as times of the wall. So after a restart on a clock that was set ahead they come early, and
-//! on one that was set back late, by as much; nothing here asks for more.
+//! Due times are on the disk as times of the wall. So they come early after a restart on a clock that was set ahead,
+//! and late on one that was set back, by as much. Nothing here asks for more.
 //!
 //! Deliberately not the monotonic clock, which never jumps, and not a clock that is slightly wrong.
 
@@ -16,14 +16,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// What a retry of `/retried` waits.
+/// The wait of a retry of `/retried`.
 const RETRY_DELAY: Duration = Duration::from_secs(3);
 
-/// The shortest first hold of a breaker, and what opens one.
+/// The shortest first hold of a breaker, and the number of failures that opens one.
 const HOLD_MIN: Duration = Duration::from_millis(2_500);
 const TRIP: usize = 5;
 
-/// What anything may be late by on a loaded machine.
+/// Delay that anything may have on a loaded machine.
 const LATE: Duration = Duration::from_secs(5);
 
 /// Between two messages of the load.
@@ -80,7 +80,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// What is sent again and again, one by one, while the clock jumps; when each was taken in.
+/// Sends messages one by one while the clock jumps; returns the instant when each was taken in.
 fn load(client: &Client, ends: &AtomicBool) -> HashMap<String, Instant> {
     let (started, mut pushed) = (Instant::now(), HashMap::new());
     while !ends.load(Ordering::Relaxed) {
@@ -102,7 +102,7 @@ fn all_arrived_in_time(receiver: &Receiver, pushed: &HashMap<String, Instant>) {
     }
 }
 
-/// What was signed some time after the jump was signed by the wall of then.
+/// Requests that were signed some time after the jump carry the wall time of then.
 fn signatures_follow(requests: &[Received], jumped: Instant, by_ms: i64) {
     let later: Vec<_> = requests.iter().filter(|request| request.at > jumped + seconds(1)).collect();
     assert!(later.len() > 10, "{} requests", later.len());
@@ -151,7 +151,7 @@ fn jump_while_it_runs(server: &Server, receiver: &Receiver, wall: &Wall, by_ms: 
 /// New messages arrive, and nothing else does but, if `due`, the retries: each once.
 fn restart_and_go_on(server: &mut Server, receiver: &Receiver, due: Option<usize>) {
     receiver.clear();
-    // By a stop and not a kill, which may repeat what was in flight.
+    // By a stop and not a kill: a kill may repeat attempts in flight.
     assert!(server.terminate(seconds(20)).success());
     server.start_again();
     let client = server.client();

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 /// More than any body may have, and more than the buffers of two sockets take.
 const LARGE_BYTES: usize = 8 << 20;
 
-/// How often each is tried: one lost answer in ten would be a client that gives up.
+/// Times that each is tried: one lost answer in ten would be a client that gives up.
 const TIMES: usize = 10;
 
 /// A server with an application.
@@ -27,7 +27,7 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// Sends a whole request and reads only then: what it hears.
+/// Sends a whole request and reads only then: returns the head of the answer.
 fn hear(stream: &mut (impl Read + Write), head: &str, body: &[u8], is_chunked: bool) -> io::Result<String> {
     stream.write_all(head.as_bytes())?;
     if is_chunked {
@@ -44,7 +44,7 @@ fn hear(stream: &mut (impl Read + Write), head: &str, body: &[u8], is_chunked: b
     read_head(stream)
 }
 
-/// Reads an answer's head; what follows of the answer is left where it is, or read with it.
+/// Reads an answer's head; the rest of the answer is left unread, or read with it.
 fn read_head(stream: &mut impl Read) -> io::Result<String> {
     let (mut answer, mut some) = (Vec::new(), [0; 4096]);
     while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
@@ -62,7 +62,7 @@ fn head(method: &str, path: &str, key: &str, length: &str) -> String {
     )
 }
 
-/// The length of a body as a header, and whether that is by chunks.
+/// The two headers for the length of a body; true marks the one of a body in chunks.
 fn lengths(bytes: usize) -> [(String, bool); 2] {
     [(format!("content-length: {bytes}"), false), ("transfer-encoding: chunked".to_owned(), true)]
 }

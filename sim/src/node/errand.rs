@@ -1,5 +1,5 @@
-//! What lanes asked for: reads of the store and attempts. Each is done in several steps, so that anything may happen in
-//! between, and ends in exactly one message to the endpoint that asked.
+//! Work that lanes asked for: reads of the store and attempts. Each is done in several steps, so that anything may
+//! happen in between. Each ends in exactly one message to the endpoint that asked.
 
 use super::futures::Reply;
 use super::mailbox::SimMailbox;
@@ -24,36 +24,36 @@ pub enum Errand {
     Attempt(Box<Flight>),
     /// A read of the log.
     Log {
-        /// Who asked.
+        /// The mailbox of the lane that asked.
         mailbox: Rc<SimMailbox>,
-        /// What for.
+        /// The read that it asked for.
         read: LogRead,
         /// The endpoint's when it was asked: its filter says what matches.
         plan: Arc<Plan>,
-        /// What was found, with the bytes that were set aside for it.
+        /// The result, with the bytes that were set aside for it.
         found: Option<(Option<LogFound>, usize)>,
     },
     /// A load of the due index.
     Due {
-        /// Who asked.
+        /// The mailbox of the lane that asked.
         mailbox: Rc<SimMailbox>,
-        /// What for.
+        /// The load that it asked for.
         load: DueLoad,
-        /// How far it is.
+        /// Progress of the load.
         state: Due,
     },
     /// A fetch of one delivery's rows.
     Fetch {
-        /// Who asked.
+        /// The mailbox of the lane that asked.
         mailbox: Rc<SimMailbox>,
-        /// What for.
+        /// The fetch that it asked for.
         fetch: Fetch,
-        /// What was found; none inside when the read failed.
+        /// The result; none inside when the read failed.
         rows: Option<Option<Rows>>,
     },
 }
 
-/// How far a load of the due index is.
+/// Progress of a load of the due index.
 pub enum Due {
     /// The barrier is still to be asked for: the reports go first.
     Begin,
@@ -67,24 +67,24 @@ pub enum Due {
 
 /// An attempt on its way.
 pub struct Flight {
-    /// Who asked.
+    /// The mailbox of the lane that asked.
     pub mailbox: Rc<SimMailbox>,
     /// The event.
     pub event: Event,
-    /// Which attempt of its round.
+    /// Number of the attempt in its round.
     pub number: u16,
     /// When it was due.
     pub due: Option<UnixMs>,
     /// When it started, by the engine's clock.
     pub started_at: UnixMs,
-    /// What becomes of it, in real time.
+    /// The course of the request, in real time.
     pub exchange: Exchange,
     /// The receiver has it.
     pub arrived: bool,
 }
 
 impl Errand {
-    /// Who asked.
+    /// The mailbox of the lane that asked.
     #[must_use]
     pub fn mailbox(&self) -> &Rc<SimMailbox> {
         match self {
@@ -93,7 +93,7 @@ impl Errand {
         }
     }
 
-    /// Whether it can go on.
+    /// True if it can go on.
     pub fn is_ready(&mut self, real: UnixMs) -> bool {
         match self {
             Errand::Attempt(flight) => flight.is_ready(real),

@@ -33,7 +33,7 @@ pub struct Wakeup {
 }
 
 impl Wakeup {
-    /// Whether it was woken; `sleep` is what it waits for.
+    /// True once it was woken; `sleep` is the future that it waits for.
     pub fn is_woken<F: Future<Output = ()> + 'static>(&mut self, sleep: impl FnOnce() -> F) -> bool {
         if !self.woken {
             let woken = match &mut self.sleep {

@@ -146,7 +146,7 @@ impl Janitor {
         let Some((round, cutoffs)) = &mut self.round else { return Ok(()) };
         let cutoffs = *cutoffs;
         match self.answer.take() {
-            // What a busy writer refused is found again by a later round.
+            // A later round finds the work again that a busy writer refused.
             None | Some(Err(ChangeError::Busy)) => {}
             Some(Ok(tally)) => round.made(&tally),
             Some(Err(ChangeError::Rejected(error) | ChangeError::Refused(error))) => return Err(error),

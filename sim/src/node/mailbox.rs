@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// What the shard is told once a message was taken, or dropped.
+/// News for the shard once a message was taken, or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     /// Nothing.
@@ -23,7 +23,7 @@ pub enum After {
 pub struct SimMailbox {
     /// In the order they were made.
     pub serial: u64,
-    /// Whose.
+    /// Its lane.
     pub cell: Rc<LaneCell>,
     capacity: usize,
     waiting: RefCell<VecDeque<(Input, After)>>,
@@ -33,13 +33,13 @@ pub struct SimMailbox {
 }
 
 impl SimMailbox {
-    /// Whether a message waits.
+    /// True if a message waits.
     #[must_use]
     pub fn has_mail(&self) -> bool {
         !self.waiting.borrow().is_empty()
     }
 
-    /// Whether there is room for one more, or nobody to take it.
+    /// True if there is room for one more, or nobody to take it.
     #[must_use]
     pub fn takes_more(&self) -> bool {
         self.stopped.get() || self.waiting.borrow().len() < self.capacity
@@ -68,7 +68,7 @@ impl SimMailbox {
         self.waiting.borrow_mut().pop_front()
     }
 
-    /// Its actor ends; what waits is dropped. Answers what follows from that.
+    /// Its actor ends; waiting messages are dropped. Answers what follows from that.
     #[must_use]
     pub fn end(&self) -> Vec<After> {
         self.stopped.set(true);

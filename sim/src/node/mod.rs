@@ -44,7 +44,7 @@ pub const MASTER_KEY: [u8; 32] = [7; 32];
 
 /// A running process.
 pub struct Node {
-    /// What lies under it.
+    /// The disk under it.
     pub disk: Arc<Disk>,
     /// For requests.
     pub handle: WriterHandle,
@@ -206,7 +206,7 @@ impl Node {
         self.shards.iter().filter_map(|shard| shard.next_deadline(&self.clock)).min()
     }
 
-    /// Nothing is under way but what waits for a time.
+    /// Nothing is under way but work that waits for a time.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.shards.iter().all(Shard::is_quiet) && self.jobs.is_quiet() && self.janitor.is_quiet()

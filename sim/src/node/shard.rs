@@ -21,7 +21,7 @@ use storage::writer::ChangeError;
 pub struct Shard {
     /// Its state and decisions.
     pub core: Rc<ShardCore>,
-    /// What is under way.
+    /// Reads and attempts under way.
     pub errands: Vec<Errand>,
     mailboxes: Rc<Mailboxes>,
     plant: Option<Plant>,
@@ -32,9 +32,9 @@ pub struct Shard {
     fired: u64,
 }
 
-/// What one message led to.
+/// The effect of one message.
 pub struct Seen {
-    /// Whose message.
+    /// The mailbox that the message was in.
     pub mailbox: Rc<SimMailbox>,
     /// The message in words.
     pub input: String,
@@ -42,7 +42,7 @@ pub struct Seen {
     pub ended: Vec<Seq>,
     /// The delivery whose rows came with it.
     pub fetched: Option<Seq>,
-    /// What the lane asked for, and how its breaker stood then.
+    /// The actions that the lane asked for, with the state of its breaker then.
     pub actions: Vec<(Action, State)>,
 }
 

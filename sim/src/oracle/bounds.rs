@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Retries that a lane may hold, by its configured bound: see `endpoint::retries`.
 const RETRIES_FACTOR: usize = 2;
 
-/// What holds of a shard at any time.
+/// Checks the bounds of a shard, which hold at any time.
 ///
 /// # Errors
 /// A bound that is passed, or a place that is lost.
@@ -44,7 +44,7 @@ pub(super) fn let_through(seen: &Seen) -> usize {
     seen.actions.iter().filter(|(action, _)| is_new(action)).count()
 }
 
-/// What holds of a lane after each message.
+/// Checks the rules of a lane, which hold after each message.
 pub(super) fn check_actions(
     tried_upto: &mut BTreeMap<(usize, u64), Seq>,
     probes: &mut BTreeMap<(usize, u64), Seq>,

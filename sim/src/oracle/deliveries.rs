@@ -1,4 +1,4 @@
-//! Deliveries: who is owed what since when, what was tried, what has durably ended.
+//! Deliveries: the deliveries that endpoints are owed and since when, the attempts, and the durable ends.
 
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history};
 
-/// What is known of one delivery.
+/// The facts about one delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Its event matched when it was accepted, and the endpoint was enabled.
@@ -45,11 +45,11 @@ pub struct Facts {
 pub struct Ended {
     /// When it started, by the engine's clock.
     pub started_at: UnixMs,
-    /// What it showed.
+    /// The outcome that it showed.
     pub outcome: OutcomeClass,
 }
 
-/// What is known of one endpoint.
+/// The facts about one endpoint.
 #[derive(Debug)]
 struct Known {
     row: Endpoint,
@@ -90,8 +90,8 @@ impl Deliveries {
         for (_, facts) in self.facts.range_mut((target, Seq::ZERO)..=(target, Seq::MAX)) {
             facts.disabled_since |= facts.ended == 0 && row.disabled.is_some();
         }
-        // The filter decides about what the endpoint has not passed, and about nothing else. What it has passed in memory
-        // only may go either way.
+        // The filter decides about events that the endpoint has not passed, and about nothing else. Events that it has
+        // passed in memory only may go either way.
         let routed = delivery::routed(rows, target.app)?;
         let cursor = delivery::cursor(rows, target)?.unwrap_or(Cursor { upto: routed, holes: Vec::new() });
         if self.endpoints.contains_key(&target) {
@@ -333,7 +333,7 @@ impl Deliveries {
         self.endpoints.values().map(|known| &known.row)
     }
 
-    /// What is known of one delivery.
+    /// The facts about one delivery.
     #[must_use]
     pub fn facts(&self, target: EndpointRef, seq: Seq) -> Option<&Facts> {
         self.facts.get(&(target, seq))

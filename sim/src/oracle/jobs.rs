@@ -1,4 +1,5 @@
-//! Jobs: what one says it looked at is what it put in line and what it left as it is, and what it put in line is there.
+//! Jobs: the deliveries that a job says it looked at are those that it put in line and those that it left as they are.
+//! Those that it put in line are there.
 
 use super::{Violation, ensure, of_kind};
 use model::{EndpointRef, Job, JobKind, Pending, Seq, Trigger};
@@ -7,7 +8,8 @@ use storage::Batch;
 use storage::rows::{self, KeyKind};
 use storage::store::Write;
 
-/// Checks the jobs that a batch moves; `known` is how they were before, `expunged` what the batch took out of line again.
+/// Checks the jobs that a batch moves; `known` is how they were before, `expunged` what the batch took out of line
+/// again.
 pub(super) fn check(
     batch: &Batch,
     known: &mut BTreeMap<u32, Job>,

@@ -16,16 +16,16 @@ use storage::writer::{IngestOutcome, NewMessage};
 #[derive(Debug, Default)]
 pub struct Ledger {
     events: BTreeMap<(AppId, Seq), Event>,
-    /// What clients sent, by payload: how often, and under which key.
+    /// Messages that clients sent, by payload: how often, and under which key.
     sent: BTreeMap<Bytes, (u32, Option<String>)>,
-    /// How often a payload was taken, and when last.
+    /// Times that a payload was taken, and the time of the last.
     by_payload: BTreeMap<Bytes, (u32, UnixMs)>,
     idempotency_ms: u64,
     /// The latest that any of the engine's clocks ever showed: what had expired then may be gone, though the wall clock
     /// was set back since.
     latest: UnixMs,
     heads: BTreeMap<AppId, Seq>,
-    /// Where each log begins.
+    /// The beginning of each log.
     begins: BTreeMap<AppId, Seq>,
     deleted: BTreeSet<AppId>,
     /// Events whose payload is durably gone.
@@ -103,7 +103,7 @@ impl Ledger {
     /// A client was answered.
     ///
     /// # Errors
-    /// What it was told is not so.
+    /// An answer that does not hold.
     pub(super) fn answered(&mut self, parcel: &Parcel, taken: &Taken) -> Result<(), Violation> {
         let Ok(outcomes) = taken else { return Ok(()) };
         ensure!(outcomes.len() == parcel.messages.len(), "{} answers to {parcel:?}", outcomes.len());
@@ -123,12 +123,12 @@ impl Ledger {
         self.told_expunged.insert((app, seq));
     }
 
-    /// Whether the payload of an event is durably gone.
+    /// True if the payload of an event is durably gone.
     pub(super) fn is_expunged(&self, app: AppId, seq: Seq) -> bool {
         self.expunged.contains(&(app, seq))
     }
 
-    /// What is stored of an event: without its payload once that is expunged.
+    /// True if an event is stored as it must be: without its payload once that is expunged.
     pub(super) fn is_stored_as(&self, event: &Event, stored: Option<&Event>) -> bool {
         match self.is_expunged(event.app, event.seq) {
             true => stored == Some(&Event { payload: Bytes::new(), ..event.clone() }),
@@ -136,7 +136,7 @@ impl Ledger {
         }
     }
 
-    /// What a receiver is sent is what was accepted, under the same id.
+    /// Checks that a receiver is sent an event as it was accepted, under the same id.
     pub(super) fn check_sent(&self, event: &Event) -> Result<(), Violation> {
         let known = self.events.get(&(event.app, event.seq));
         ensure!(known.is_some(), "event {}/{} is sent and was never durable", event.app, event.seq);
@@ -162,7 +162,7 @@ impl Ledger {
         self.events.get(&(app, seq))
     }
 
-    /// Whether retention removed it, or its application is gone.
+    /// True if retention removed it, or its application is gone.
     #[must_use]
     pub fn is_gone(&self, app: AppId, seq: Seq) -> bool {
         self.deleted.contains(&app) || self.begins.get(&app).is_some_and(|begin| seq < *begin)

@@ -1,9 +1,9 @@
-//! The oracle: knows what users were promised, watches the disk, the receivers and the clients, and speaks up at the first
-//! thing that must not be.
+//! The oracle: knows what users were promised, watches the disk, the receivers and the clients, and speaks up at the
+//! first thing that must not be.
 //!
-//! - `ledger`: what was accepted is durable, once, as it was sent.
+//! - `ledger`: an accepted message is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
-//! - `jobs`: what a job says it did adds up, and what it says it put in line is there.
+//! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
@@ -147,7 +147,7 @@ impl Oracle {
     /// A client was answered.
     ///
     /// # Errors
-    /// What it was told is not so.
+    /// An answer that does not hold.
     pub fn answered(&mut self, parcel: &Parcel, taken: &Taken) -> Result<(), Violation> {
         let refused = |outcome: &IngestOutcome| matches!(outcome, IngestOutcome::TooManyKeys { .. });
         // The keys of an application that the same commit deletes are not looked at.
@@ -205,8 +205,8 @@ fn is_put(batch: &Batch, key: &[u8]) -> bool {
     matches!(batch.get(key), Some(Write::Put(_)))
 }
 
-/// Deliveries that may have been put in line by hand and taken out again within one commit, by an expunge that shares it.
-/// The batch shows no more of them than this: their rows are deleted, and they are given up without an attempt.
+/// Deliveries that may have been put in line by hand and taken out again within one commit, by an expunge that shares
+/// it. The batch shows no more of them than this: their rows are deleted, and they are given up without an attempt.
 ///
 /// # Errors
 /// A row that cannot be read.
@@ -238,7 +238,7 @@ pub fn apps_with_events(batch: &Batch) -> Result<Vec<AppId>, Violation> {
     of_kind(batch, KeyKind::Event).map(|(key, _)| Ok(rows::event::decode(key)?.0)).collect()
 }
 
-/// Where endpoints stand and what they do not get, as a batch says it.
+/// Positions of endpoints, and the events that they do not get, as a batch says it.
 ///
 /// # Errors
 /// A row that cannot be read.

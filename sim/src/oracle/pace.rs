@@ -1,8 +1,8 @@
-//! The pace of an application as a whole: whatever its endpoints do, on whatever shards, all of them together start no more
-//! than its rate allows.
+//! The pace of an application as a whole: whatever its endpoints do, on whatever shards, all of them together start no
+//! more than its rate allows.
 //!
-//! The simulation gives an application its rate when it is created, and keeps it. A process begins with full buckets, so a
-//! crash does too.
+//! The simulation gives an application its rate when it is created, and keeps it. A process begins with full buckets,
+//! so a crash does too.
 
 use super::{Violation, ensure};
 use model::{AppId, Application, UnixMs};
@@ -14,7 +14,7 @@ const SAVED_UP_PER_S: u64 = 10;
 /// The cost of an attempt; a rate of so many a second brings as much in a millisecond.
 const ATTEMPT: u64 = 1_000;
 
-/// The rates that there are, and what is left of each.
+/// The rates that there are, and the rest of each.
 #[derive(Debug, Default)]
 pub(super) struct Paces {
     rates: BTreeMap<AppId, u64>,

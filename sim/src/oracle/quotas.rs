@@ -1,4 +1,4 @@
-//! Quotas: an application never has more than its quota, counts agree with rows, and a dead letter that nobody asked to
+//! Quotas: an application never has more than its quota, and counts agree with rows. A dead letter that nobody asked to
 //! remove goes only where a newer one needs its room.
 
 use super::{Violation, ensure, is_put, named, of_kind};

@@ -1,4 +1,4 @@
-//! What must hold once the network is well, time has passed and nothing is left to do.
+//! The promises that must hold once the network is well, time has passed and nothing is left to do.
 
 use super::deliveries::Facts;
 use super::{Ledger, Oracle, Violation, ensure, named};
@@ -16,7 +16,7 @@ const LONGEST_HOLD_MS: u64 = 2 * 86_400_000;
 /// Checks everything that is left.
 ///
 /// # Errors
-/// What is lost, or held.
+/// Anything that is lost, or held.
 pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<(), Violation> {
     for shard in &node.shards {
         let core = &shard.core;

@@ -1,5 +1,5 @@
-//! The end of a run: the network heals, clients get their answers, time passes until nothing is left to do. Then all that
-//! was promised is counted up, the process starts once more, and must find nothing to do.
+//! The end of a run: the network heals, clients get their answers, time passes until nothing is left to do. Then all
+//! that was promised is counted up, the process starts once more, and must find nothing to do.
 
 use super::{World, note};
 use crate::oracle::{Violation, check_rest, ensure};

@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Over everything that happened.
@@ -41,13 +41,13 @@ pub struct Report {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("seed {seed}, step {step}: {violation}")]
 pub struct Failure {
-    /// What replays it.
+    /// The seed that replays it.
     pub seed: u64,
     /// The step it showed at; the number of steps when it was in the finale.
     pub step: u32,
     /// The promise.
     pub violation: Violation,
-    /// What happened last.
+    /// The last lines of the trace.
     pub last: Vec<String>,
 }
 

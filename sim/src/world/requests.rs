@@ -1,6 +1,6 @@
-//! What clients ask for, written as the API writes it.
+//! Requests of clients, written as the API writes them.
 //!
-//! Deliberately no validation: what comes here is what the API would let through.
+//! Nothing is validated here: only requests that the API would let through come here.
 
 use super::{World, note};
 use crate::client::{Asked, Parcel, Refusal, Request, Taken};
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// Asks for one delivery once more, whatever became of it and whether or not the endpoint wants it.
+    /// Asks for one delivery once more, in any state and whether or not the endpoint wants it.
     pub(super) fn resend(&mut self) {
         let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
         let Some(event) = self.some_event(row.app) else { return };

@@ -1,4 +1,4 @@
-//! What the process does, one step at a time, and what the oracle is told of it.
+//! Steps of the process, one at a time, and the news that the oracle gets of each.
 
 use super::{World, note};
 use crate::client::Answer;
@@ -75,7 +75,7 @@ impl World {
         Ok(())
     }
 
-    /// Every shard forgets what was expunged of the applications of a batch.
+    /// Every shard forgets the expunged payloads of the applications of a batch.
     fn forget_expunged(&self, batch: &storage::Batch) -> Result<(), Violation> {
         for app in crate::oracle::apps_with_events(batch)? {
             self.node.shards.iter().for_each(|shard| shard.core.inbox.forget_expunged(app));
@@ -237,7 +237,7 @@ impl World {
         self.node.shards.iter().try_for_each(check_shard)
     }
 
-    /// Whether a planted bug strikes now.
+    /// True if a planted bug strikes now.
     pub(super) fn strikes(&mut self, plant: Plant) -> bool {
         if self.plant != Some(plant) {
             return false;

@@ -1,4 +1,4 @@
-//! What happens to the process from outside.
+//! Things that happen to the process from outside.
 
 use super::{World, note};
 use crate::network::{HEALTHS, Health, pick};
@@ -86,7 +86,7 @@ impl World {
         self.network.set(&url, health);
     }
 
-    /// A tenant's receivers take what is sent and never answer: all at once, as one who means harm has it.
+    /// A tenant's receivers take every request and never answer: all at once, as one who means harm has it.
     fn fall_silent(&mut self) {
         let apps: BTreeSet<AppId> = self.oracle.deliveries.endpoints().map(|row| row.app).collect();
         let Some(app) = apps.iter().nth(self.rng.random_range(0..apps.len().max(1))) else { return };
@@ -108,7 +108,7 @@ impl World {
         self.time.pass(ms);
     }
 
-    /// A commit fails; what was under way goes on for a moment, then the process dies.
+    /// A commit fails; work under way goes on for a moment, then the process dies.
     fn fail_apply(&mut self) -> Result<(), Violation> {
         let outcome = *pick(&[FaultOutcome::Lost, FaultOutcome::Kept], &mut self.rng);
         note!(self, "the next commit fails: {outcome:?}");

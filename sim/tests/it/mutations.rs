@@ -8,7 +8,7 @@ const SEEDS: u64 = 600;
 /// Times that a planted bug is looked for.
 const ENOUGH: usize = 5;
 
-/// What the first seeds say of a planted bug.
+/// The violations that the first seeds find of a planted bug.
 fn seen(plant: Plant) -> Vec<String> {
     let failed = (0..SEEDS).filter_map(|seed| sim::run(Plan::of(seed), Some(plant), false).err());
     failed.map(|failure| failure.violation.0).take(ENOUGH).collect()

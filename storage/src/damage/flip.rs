@@ -1,11 +1,11 @@
 //! Which single bit of a checksummed message is another one than was written. Pure.
 //!
-//! A CRC is linear: what a wrong message's sum differs by from the stored one depends on which bits are wrong, not on the
-//! rest. Both polynomials used here tell every single flipped bit of a message below 256 MiB from every other one, and up
-//! to the lengths that are usual here (11 KB for CRC32, 256 MiB for CRC32C) also from any two flipped bits: their Hamming
-//! distance is 4 there (Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002). Damage of more bits
-//! looks like one flipped bit with a chance of one in 2^32 for each bit of the message; so whoever corrects a bit must
-//! check what comes out by all else it knows of it, and say that it did.
+//! A CRC is linear: what a wrong message's sum differs by from the stored one depends on which bits are wrong, not on
+//! the rest. Both polynomials used here tell every single flipped bit of a message below 256 MiB from every other one,
+//! and up to the lengths that are usual here (11 KB for CRC32, 256 MiB for CRC32C) also from any two flipped bits:
+//! their Hamming distance is 4 there (Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", 2002).
+//! Damage of more bits looks like one flipped bit with a chance of one in 2^32 for each bit of the message; so a caller
+//! that corrects a bit must check the outcome by all else it knows of it, and say that it did.
 //!
 //! Deliberately no decision whether to correct, and none for damage of more than a bit.
 
@@ -24,8 +24,8 @@ pub(crate) enum Flip {
     Sum,
 }
 
-/// The one bit that explains why a message of `message_bytes` has a sum that differs from the stored one by `difference`
-/// (their exclusive or, not 0). `None` when no single bit does. Takes time in proportion to the bits.
+/// The one bit that explains why a message of `message_bytes` has a sum that differs from the stored one by
+/// `difference` (their exclusive or, not 0). `None` when no single bit does. Takes time in proportion to the bits.
 pub(crate) fn find(polynomial: u32, difference: u32, message_bytes: usize) -> Option<Flip> {
     if difference.is_power_of_two() {
         return Some(Flip::Sum);
@@ -43,8 +43,8 @@ pub(crate) fn find(polynomial: u32, difference: u32, message_bytes: usize) -> Op
     None
 }
 
-/// The one bit within the first `bytes` of `message` that makes `is_good` say so: for short messages, and for those parts
-/// of longer ones that say how long they are. `message` is as it was when it returns.
+/// The one bit within the first `bytes` of `message` that makes `is_good` say so: for short messages, and for those
+/// parts of longer ones that say how long they are. `message` is as it was when it returns.
 pub(crate) fn search(message: &mut [u8], bytes: usize, mut is_good: impl FnMut(&[u8]) -> bool) -> Option<(usize, u8)> {
     for byte in 0..bytes.min(message.len()) {
         for bit in 0..8 {

@@ -1,5 +1,5 @@
-//! What is done about damage: [`flip`] finds a wrong bit, [`salvage`] reads what a damaged store still holds, [`repair`] puts
-//! that into a new store.
+//! Dealing with damage: [`flip`] finds a wrong bit, [`salvage`] reads all that a damaged store still holds, [`repair`]
+//! puts that into a new store.
 
 pub(crate) mod flip;
 pub mod repair;

@@ -1,5 +1,5 @@
-//! The log and its checkpoints, in a store on disk: crashes at any instant and with any part of the last write lost, reads
-//! beside a checkpoint, and failures of its thread.
+//! The log and its checkpoints, in a store on disk: crashes at any instant and with any part of the last write lost,
+//! reads beside a checkpoint, and failures of its thread.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What a process started now would find, were this one gone.
+/// The folder that a process started now would find, were this one gone.
 pub(crate) fn crashed(subject: &OnDisk) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy_folder(subject.dir.path(), dir.path());
@@ -60,7 +60,7 @@ impl Unsynced {
         Self { logs: LOG_FILES.map(read), watermark: read(WATERMARK) }
     }
 
-    /// Takes back what the last commit wrote to the log since, but for some sectors.
+    /// Takes back the last commit's writes to the log since, but for some sectors.
     fn tear(&self, dir: &Path, mut reached: impl FnMut() -> bool) {
         for (name, old) in LOG_FILES.iter().zip(&self.logs) {
             let mut bytes = fs::read(dir.join(name)).unwrap();
@@ -82,7 +82,7 @@ impl Unsynced {
 enum Step {
     Apply(Vec<(u8, Option<usize>)>),
     Scan(u8, u8, usize, bool),
-    /// How many pieces the checkpoint thread may write from now on.
+    /// The number of pieces that the checkpoint thread may write from now on.
     Allow(Option<usize>),
     Kill,
     PowerCut(u64),
@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A store, the model beside it, and what both were before the last commit.
+/// A store, the model beside it, and both as they were before the last commit.
 struct Pair {
     subject: OnDisk,
     model: MemoryStore,
@@ -295,7 +295,7 @@ fn a_commit_that_finds_both_laps_full_waits_and_is_told_of_a_failure_meanwhile()
     assert!(subject.store.size_on_disk_bytes().unwrap() > logs);
 }
 
-/// Applies until the checkpoint thread's failure is noticed; what was acknowledged is there after the next start.
+/// Applies until the checkpoint thread's failure is noticed; every acknowledged row is there after the next start.
 fn fails_in_a_checkpoint(subject: OnDisk, reason: &str) {
     let acknowledged = (0..).find(|key| subject.store.apply(row(*key, ROW_BYTES)).is_err()).unwrap();
     assert!(subject.store.poisoned().unwrap().contains(reason), "{:?}", subject.store.poisoned());

@@ -1,4 +1,4 @@
-//! Erasing: what was replaced is overwritten in both log files and in the value files.
+//! Erasing: replaced values are overwritten in both log files and in the value files.
 //!
 //! ```text
 //! log files    in use A: rows       the other B: older rows
@@ -6,9 +6,10 @@
 //!          ─▶  in use B: new rows   the other A: rows, a checkpoint of them, then wiped
 //! ```
 //!
-//! Once each of the two log files was wiped, neither has anything of before. Each is wiped when it is in no lap and the map
-//! has its rows; so the checkpoint has replaced the values in the value files by then, and the seal that ended it has wiped
-//! those. Commits go on meanwhile: while they are many the laps turn by themselves, and while they are few this turns them.
+//! Once each of the two log files was wiped, neither has anything of before. Each is wiped when it is in no lap and the
+//! map has its rows; so the checkpoint has replaced the values in the value files by then, and the seal that ended it
+//! has wiped those. Commits go on meanwhile: while they are many the laps turn by themselves, and while they are few
+//! this turns them.
 
 use std::sync::Mutex;
 

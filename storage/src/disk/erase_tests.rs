@@ -1,5 +1,5 @@
-//! Erasing: nothing of a value that was replaced is left in any file, whatever happened before and meanwhile, and nothing
-//! else is lost.
+//! Erasing: nothing of a value that was replaced is left in any file, whatever happened before and meanwhile, and
+//! nothing else is lost.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use super::crash_tests::{crashed, reopened};
 use super::tests::OnDisk;
 use crate::store::{Batch, Store};
 
-/// What the map holds in place of a value that was expunged.
+/// The bytes that the map holds in place of a value that was expunged.
 const REPLACED: &[u8] = b"gone";
 
 /// Nothing else on the disk has these bytes.

@@ -44,17 +44,17 @@ pub enum OpenError {
     Corrupt {
         /// The file or folder concerned.
         path: PathBuf,
-        /// What was found.
+        /// The finding.
         reason: String,
     },
     /// The operating system refused.
     #[error("could not {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or folder concerned.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

@@ -1,18 +1,19 @@
 //! The embedded store on disk: sled 0.34.7 behind a redo log of our own. Only [`map`] names sled.
 //!
 //! A commit is durable, and acknowledged, by the log alone ([`commit`]): one write and one fdatasync. Its rows are
-//! then in memory, in a table that reads look into first. A full table is frozen and written to sled by a thread of its own
-//! ([`checkpoint`]), while commits go on in the other log file with a new table. So sled is the durable ordered map, and
-//! waits and threads of its own are no part of an acknowledgement; a row that is rewritten often reaches it once a lap.
+//! then in memory, in a table that reads look into first. A full table is frozen and written to sled by a thread of its
+//! own ([`checkpoint`]), while commits go on in the other log file with a new table. So sled is the durable ordered
+//! map, and waits and threads of its own are no part of an acknowledgement; a row that is rewritten often reaches it
+//! once a lap.
 //!
-//! What we add to sled, each for a reason found in its source or measured:
+//! Our additions to sled, each for a reason found in its source or measured:
 //!
-//! - a real fdatasync at the end of every checkpoint ([`map`]), and at creation fsync of everything sled leaves unsynced
-//!   ([`open`]);
+//! - a real fdatasync at the end of every checkpoint ([`map`]), and at creation fsync of everything sled leaves
+//!   unsynced ([`open`]);
 //! - values bounded and segments enlarged so that no leaf spills into `blobs/`, whose files sled never syncs
 //!   ([`INLINE_MAX_BYTES`](crate::store::INLINE_MAX_BYTES), [`map`]), and a net below should one do so ([`map`]);
-//! - a number per commit, kept in the log, in sled with each checkpoint, and in a file beside both, so that a log or a map
-//!   cut short by damage is noticed ([`commit`]);
+//! - a number per commit, kept in the log, in sled with each checkpoint, and in a file beside both, so that a log or a
+//!   map cut short by damage is noticed ([`commit`]);
 //! - panics of sled turned into errors without their message ([`map`]);
 //! - a version of our own, checked before sled touches anything ([`open`]), and a lock with a clear refusal ([`open`]).
 //!
@@ -28,9 +29,9 @@
 //! DATA/store.new/        a creation that did not finish; removed by the next one
 //! ```
 //!
-//! Memory: two tables of [`OpenOptions::log_max_bytes`] and the cache of sled. sled's background thread stays on although
-//! we flush ourselves: it alone rewrites pages out of nearly empty segments, and without it the file would never give
-//! space back to deleted rows.
+//! Memory: two tables of [`OpenOptions::log_max_bytes`] and the cache of sled. sled's background thread stays on
+//! although we flush ourselves: it alone rewrites pages out of nearly empty segments, and without it the file would
+//! never give space back to deleted rows.
 
 mod checkpoint;
 pub(crate) mod commit;

@@ -1,4 +1,4 @@
-//! What the writer, the readers and the checkpoint thread of a store share.
+//! State that the writer, the readers and the checkpoint thread of a store share.
 
 use super::checkpoint::Checkpoints;
 use super::commit::log;

@@ -14,8 +14,8 @@ use super::shared::Shared;
 use super::writer::Writer;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 
-/// What a checkpoint makes the map's file grow by, at most, for each byte in the log: sled writes pages again as they fill,
-/// and gives the space back later. 3.8 was measured with payloads of 100 KiB.
+/// The most that a checkpoint makes the map's file grow, in bytes for each byte in the log. sled writes pages again as
+/// they fill, and gives the space back later. 3.8 was measured with payloads of 100 KiB.
 const MAP_BYTES_PER_LOG_BYTE: u64 = 4;
 
 /// A [`Store`] in a data directory. See [`OpenOptions::open`](super::OpenOptions::open).
@@ -52,7 +52,7 @@ impl Store for DiskStore {
             return Ok(());
         }
         let mut writer = self.writer.lock().map_err(|_| {
-            // What it had written by then is not known.
+            // It is not known how much the earlier commit had written by then.
             self.shared.poison.latch(StoreError::io("commit")(std::io::Error::other("an earlier commit panicked")))
         })?;
         // Again under the lock: a commit that failed while this one waited must be the last.

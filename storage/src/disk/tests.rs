@@ -155,8 +155,8 @@ proptest! {
     }
 }
 
-/// The largest rows in the patterns that make leaves large: filled in random order, overwritten, and thinned out so that
-/// each leaf keeps a few rows and is merged into its left neighbour.
+/// The largest rows in the patterns that make leaves large: filled in random order, overwritten, and thinned out so
+/// that each leaf keeps a few rows and is merged into its left neighbour.
 #[test]
 fn the_largest_rows_never_reach_blobs() {
     let subject = OnDisk::new();
@@ -350,7 +350,7 @@ fn a_damaged_data_file_is_refused_by_path_not_reborn_empty() {
             damage(&path, fs::metadata(&path).unwrap().len());
             let error = match OPTIONS.open(dir.path()) {
                 Err(error) => error,
-                // What opening does not read is found when it is read, unless nothing that lives was hit.
+                // Damage that opening does not read is found when it is read, unless nothing that lives was hit.
                 Ok(store) => {
                     let found = store.scan(b"", &prefix_end(b""), usize::MAX, Direction::Forward);
                     let found = found.map(|rows| rows.len());

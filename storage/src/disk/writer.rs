@@ -9,13 +9,13 @@ use super::commit::watermark::Watermark;
 use super::shared::Shared;
 use crate::store::{Batch, StoreError};
 
-/// What only commits touch. Held during one, which also keeps a second writer out.
+/// State that only commits touch. Held during one, which also keeps a second writer out.
 pub(crate) struct Writer {
     pub(crate) log: RedoLog,
     watermark: Watermark,
     /// The number of the last commit that is durable.
     pub(crate) last_commit: u64,
-    /// Where the records of this lap are, and those of the one before: each is used again when the rows in it are gone.
+    /// Memory of this lap's records, and of those of the one before: each is used again when the rows in it are gone.
     buffer: BytesMut,
     spare: BytesMut,
     /// Memory of the active table: its records, and its rows beside them.
@@ -72,7 +72,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the batch goes into this lap: its record into the file, its rows into memory.
+    /// True if the batch goes into this lap: its record into the file, its rows into memory.
     fn has_room(&self, batch: &Batch) -> bool {
         let record_bytes = Record::bytes_of(batch);
         let memory = self.record_bytes + record_bytes + (self.rows + batch.len()) * ROW_BYTES;

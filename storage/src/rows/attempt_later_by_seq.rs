@@ -6,7 +6,7 @@ use model::{EndpointRef, Seq, UnixMs};
 
 key!(AttemptLaterBySeq: (target: EndpointRef, seq: Seq, started_at: UnixMs));
 
-/// Those of one delivery.
+/// The rows of one delivery.
 #[must_use]
 pub fn of_delivery(target: EndpointRef, seq: Seq) -> KeyRange {
     KeyWriter::new(KeyKind::AttemptLaterBySeq).part(target).part(seq).prefix()

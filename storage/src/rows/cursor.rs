@@ -1,4 +1,4 @@
-//! How far an endpoint has come: `application number, endpoint number`.
+//! Cursors, the positions that endpoints have reached: `application number, endpoint number`.
 
 use super::key::key;
 use super::value::{fields, value};

@@ -1,5 +1,5 @@
-//! Endpoints that were deleted and have attempts yet: `application number, endpoint number`. The fields, and their version,
-//! are those of [`super::endpoint`].
+//! Endpoints that were deleted and have attempts yet: `application number, endpoint number`. The fields, and their
+//! version, are those of [`super::endpoint`].
 
 use super::endpoint::VERSION;
 use super::key::key;

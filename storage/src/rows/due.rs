@@ -1,5 +1,5 @@
-//! Deliveries that wait, by when: `application number, endpoint number, due time, position`. A value is at most a letter:
-//! whether the attempt was asked for by hand, so not subject to the retry budget.
+//! Deliveries that wait, by due time: `application number, endpoint number, due time, position`. A value is at most a
+//! letter. It marks an attempt that was asked for by hand, and so is not subject to the retry budget.
 
 use super::key::{KeyWriter, key};
 use super::{KeyKind, KeyRange};
@@ -23,7 +23,7 @@ pub fn from_value(value: &[u8]) -> Trigger {
     if value == MANUAL { Trigger::Manual } else { Trigger::Scheduled }
 }
 
-/// Those of one endpoint that are due at `now` or earlier.
+/// The rows of one endpoint that are due at `now` or earlier.
 #[must_use]
 pub fn due_by(target: EndpointRef, now: UnixMs) -> KeyRange {
     let last = KeyWriter::new(KeyKind::Due).part(target).part(now).prefix();

@@ -3,10 +3,10 @@
 //! ```text
 //! short   the value                                                                     at `endpoint`
 //! long    255 · number of further pieces (1 byte) · the beginning of the value           at `endpoint`
-//!         what follows, 8 KiB a piece                                                   at `endpoint_part`
+//!         the rest of it, 8 KiB a piece                                                 at `endpoint_part`
 //! ```
-//! A long URL, long filters and certificates of its own can take more than one row has room for. No value begins with 255:
-//! that is no version.
+//! A long URL, long filters and certificates of its own can take more than one row has room for. No value begins with
+//! 255: that is no version.
 
 use super::key::key;
 use super::value::{fields, value, variants};
@@ -66,10 +66,10 @@ pub const VALUE_BYTES_MAX: usize = 128 * 1024;
 /// The first byte of a value in pieces. Persisted.
 const IN_PIECES: u8 = u8::MAX;
 
-/// That, and the number of further pieces.
+/// Bytes of [`IN_PIECES`] and of the number of further pieces.
 const LEAD_BYTES: usize = 2;
 
-/// A value as the rows that it takes: the first piece, and what is left for further ones of [`INLINE_MAX_BYTES`] each.
+/// A value as the rows that it takes: the first piece, and the rest for further ones of [`INLINE_MAX_BYTES`] each.
 #[must_use]
 pub fn in_pieces(value: Bytes) -> (Bytes, Bytes) {
     debug_assert!(value.len() <= VALUE_BYTES_MAX, "the number of pieces fits a byte");
@@ -81,7 +81,7 @@ pub fn in_pieces(value: Bytes) -> (Bytes, Bytes) {
     (Bytes::from([&[IN_PIECES, pieces][..], &value[..INLINE_MAX_BYTES - LEAD_BYTES]].concat()), rest)
 }
 
-/// How many further pieces a first one says there are.
+/// The number of further pieces that a first piece names.
 #[must_use]
 pub fn further_pieces(first: &[u8]) -> u16 {
     match first {
@@ -90,7 +90,7 @@ pub fn further_pieces(first: &[u8]) -> u16 {
     }
 }
 
-/// The beginning of the value that a first piece holds, one with further pieces.
+/// The beginning of the value, from a first piece that has further pieces.
 #[must_use]
 pub fn beginning_of(first: &[u8]) -> &[u8] {
     first.get(LEAD_BYTES..).unwrap_or_default()

@@ -9,7 +9,7 @@ use model::{EndpointRef, UnixMs};
 pub struct PastUrl {
     /// Its text, without credentials.
     pub url: String,
-    /// When it was replaced.
+    /// The time at which it was replaced.
     pub until: UnixMs,
 }
 

@@ -1,5 +1,5 @@
-//! The index of events by the tenant's own id: `application number, digest of the id`. Lies in no order that means
-//! anything.
+//! The index of events by the tenant's own id: `application number, digest of the id`. The order of the rows means
+//! nothing.
 
 use super::DIGEST_BYTES;
 use super::key::key;

@@ -1,4 +1,4 @@
-//! How much an endpoint did not get because retention removed it first: `application number, endpoint number`.
+//! The part of the log that retention removed before an endpoint got it: `application number, endpoint number`.
 
 use super::key::key;
 use super::value::{fields, value};

@@ -1,4 +1,4 @@
-//! Payloads that are to be expunged, by when: `time, application number, position`. The rows are empty.
+//! Payloads that are to be expunged, by time: `time, application number, position`. The rows are empty.
 
 use super::key::{KeyWriter, key};
 use super::{KeyKind, KeyRange};
@@ -6,7 +6,7 @@ use model::{AppId, Seq, UnixMs};
 
 key!(ExpungeAt: (at: UnixMs, app: AppId, seq: Seq));
 
-/// Those that are due at `now` or earlier.
+/// The rows that are due at `now` or earlier.
 #[must_use]
 pub fn due_by(now: UnixMs) -> KeyRange {
     KeyRange { start: all().start, end: KeyWriter::new(KeyKind::ExpungeAt).part(now).prefix().end }

@@ -9,13 +9,13 @@ use model::{AppId, Seq, UnixMs};
 /// A request that is remembered, so that a repeated one gets the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// The event that the first request made, or a number that tells what another request made.
+    /// The event that the first request made, or a number that stands for the result of another request.
     pub seq: Seq,
-    /// When that was accepted.
+    /// The time at which that was accepted.
     pub accepted_at: UnixMs,
     /// A digest of the first request's content: another content under the same key is an error of the caller.
     pub fingerprint: [u8; 16],
-    /// From when on the key is free again.
+    /// The time from which the key is free again.
     pub expires_at: UnixMs,
 }
 

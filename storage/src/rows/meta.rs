@@ -1,5 +1,5 @@
-//! Counters and facts about the store itself: `name`. What a value holds depends on the name, which is never used again for
-//! another one.
+//! Counters and facts about the store itself: `name`. The content of a value depends on the name, which is never used
+//! again for another fact.
 
 use super::KeyKind;
 use super::key::key;
@@ -26,7 +26,7 @@ pub fn from_value<T: Field>(value: &[u8]) -> Result<T, StoreError> {
     value::decode(KeyKind::Meta, VERSION, value, T::take)
 }
 
-/// Bytes of what is retained.
+/// Bytes that are retained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
     /// Blocks, payloads, names of events.
@@ -44,7 +44,7 @@ impl Retained {
         self.events.saturating_add(self.attempts)
     }
 
-    /// After both grew by so much, or shrank.
+    /// The bytes after both grew by so much, or shrank.
     #[must_use]
     pub fn grown(self, events: i64, attempts: i64) -> Retained {
         Retained {

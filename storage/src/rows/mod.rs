@@ -1,11 +1,11 @@
 //! The layout of every row: one file per kind holds its key, its value and their versions.
 //!
-//! One ordered tree holds everything. The first byte of a key is its [`KeyKind`]; numbers follow big-endian and at full
-//! width, so that byte order is the order of the tuple that the key stands for; text stands only at the end of a key, so
-//! that it needs no terminator. The first byte of a value is the version of its kind's layout, then its fields follow in
+//! One ordered tree holds everything. The first byte of a key is its [`KeyKind`]. Numbers follow big-endian and at full
+//! width, so that byte order is the order of the tuple that the key stands for. Text stands only at the end of a key,
+//! so that it needs no terminator. The first byte of a value is the version of its kind's layout. Its fields follow in
 //! the order of the row's file: see [`value`].
 //!
-//! Knows nothing of what rows mean together: that is for [`crate::tables`].
+//! It knows nothing of the meaning of rows together: that is for [`crate::tables`].
 
 pub mod key;
 pub mod value;

@@ -1,4 +1,4 @@
-//! How far an application's log is routed: `application number`.
+//! The position up to which an application's log is routed: `application number`.
 
 use super::key::key;
 use super::value::value;

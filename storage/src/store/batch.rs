@@ -1,4 +1,4 @@
-//! A set of writes that reaches the store as one. It knows limits and nothing of what its rows mean.
+//! A set of writes that reaches the store as one. It knows limits and nothing of the meaning of its rows.
 
 use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::{MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, StoreError};
 
-/// What a batch does to one key.
+/// The change that a batch makes to one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// The key has this value from now on.
     Put(Bytes),
-    /// The key is gone from now on; deleting what is not there is fine.
+    /// The key is gone from now on; deleting a key that is not there is fine.
     Delete,
 }
 
@@ -40,17 +40,17 @@ impl Batch {
         Self::default()
     }
 
-    /// Sets `key` to `value`, replacing what this batch did to `key` before. Limits are checked when it is applied.
+    /// Sets `key` to `value`, replacing this batch's earlier write to `key`. Limits are checked when it is applied.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.write(key.into(), Write::Put(value.into()));
     }
 
-    /// Deletes `key`, replacing what this batch did to `key` before.
+    /// Deletes `key`, replacing this batch's earlier write to it.
     pub fn delete(&mut self, key: impl Into<Bytes>) {
         self.write(key.into(), Write::Delete);
     }
 
-    /// What this batch does to `key`, if anything.
+    /// The write of this batch to `key`, if it has one.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&Write> {
         self.writes.get(key)
@@ -63,13 +63,13 @@ impl Batch {
         }
     }
 
-    /// How many keys this batch writes.
+    /// The number of keys that this batch writes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.writes.len()
     }
 
-    /// Whether this batch writes nothing.
+    /// True if this batch writes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()

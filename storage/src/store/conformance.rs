@@ -1,5 +1,5 @@
-//! What every implementation of `Store` must do, as one suite. It tests the contract's words, not an implementation's
-//! inside; faults and damaged files are each implementation's own tests.
+//! Duties of every implementation of `Store`, as one suite. It tests the contract's words, not an implementation's
+//! inside. Faults and damaged files are each implementation's own tests.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{Batch, Direction, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, S
 pub(crate) trait Subject {
     /// The open store.
     fn store(&self) -> &dyn Store;
-    /// Closes it and opens what is left.
+    /// Closes it and opens the rows that are left.
     fn reopen(self: Box<Self>) -> Box<dyn Subject>;
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong at the seam, and the latch that makes the first real failure the last word.
+//! Errors at the seam, and the latch that makes the first real failure the last word.
 //!
 //! No error text carries a key or a value: those are the tenants' and end up in logs.
 
@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use super::{MAX_BATCH_BYTES, MAX_KEY_BYTES};
 
-/// Whether the process, or the system, has no descriptor left: "too many open files". That has no kind of its own; the
-/// numbers (ENFILE, EMFILE) are the same on every Unix.
+/// True if the process, or the system, has no descriptor left: "too many open files". That error has no kind of its
+/// own; the numbers (ENFILE, EMFILE) are the same on every Unix.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
@@ -21,9 +21,9 @@ pub enum StoreError {
     /// The operating system refused a read, a write or a sync.
     #[error("storage {operation} failed: {source}")]
     Io {
-        /// What the store was doing, as a noun.
+        /// The operation that failed, as a noun.
         operation: &'static str,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// An earlier error stopped this store for good.
@@ -41,15 +41,15 @@ pub enum StoreError {
     Corrupt {
         /// The file or folder concerned.
         path: PathBuf,
-        /// What was found.
+        /// The finding.
         reason: String,
     },
     /// A row does not say what it must: its bytes were changed, or another version wrote them.
     #[error("a row of kind {kind} is damaged: {detail}")]
     CorruptRow {
-        /// What kind of row.
+        /// The kind of the row.
         kind: &'static str,
-        /// What was found; never the row's content.
+        /// The finding; never the row's content.
         detail: String,
     },
     /// A value is longer than [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES), or than rows of its kind may be.
@@ -83,7 +83,7 @@ impl StoreError {
         move |source| Self::Io { operation, source }
     }
 
-    /// Whether the call was refused as it stood: nothing changed, and the store goes on working.
+    /// True if the call was refused as it stood: nothing changed, and the store goes on working.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {

@@ -12,7 +12,8 @@ use super::{Batch, Direction, Poison, Store, StoreError, Write};
 
 type Rows = BTreeMap<Bytes, Bytes>;
 
-/// Whether a batch whose `apply` failed is found after the next start. Both happen in the field, so both are worth a test.
+/// The fate of a batch whose `apply` failed, as the next start finds it. Both happen in the field, so both are worth a
+/// test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOutcome {
     /// The batch did not reach the disk.
@@ -64,7 +65,7 @@ impl MemoryStore {
         Self { state: RwLock::new(State { rows: state.rows.clone(), ..State::default() }), poison: Poison::default() }
     }
 
-    /// What a process started after this one would find: the same rows, no poison, no fault waiting.
+    /// The store that a process started after this one would find: the same rows, no poison, no fault waiting.
     #[must_use]
     pub fn restart(&self) -> Self {
         let state = State { rows: self.read().rows.clone(), ..State::default() };

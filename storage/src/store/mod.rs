@@ -1,4 +1,5 @@
-//! The seam between what we mean and where it is kept: an ordered map of bytes with atomic, durable batches.
+//! The seam between the meaning of rows and the place where they are kept: an ordered map of bytes with atomic, durable
+//! batches.
 //!
 //! Everything above asks these few questions and no others, so that the embedded store, the in-memory model and, one
 //! day, a distributed ordered store can stand behind the same code. Deliberately not here: key kinds, value codecs,
@@ -19,15 +20,16 @@ pub use batch::{Batch, Write};
 pub use error::{Poison, StoreError, is_out_of_descriptors};
 pub use memory::MemoryStore;
 
-/// Largest value in bytes: twice what a request may bring. The embedded store keeps the long ones in files of their own.
+/// Largest value in bytes: twice what a request may bring. The embedded store keeps the long ones in files of their
+/// own.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Largest value in bytes that the embedded store keeps in the pages of its map: a page that outgrows its bound goes to a file
-/// that is never made durable, and this is what keeps pages below it. Longer values are dearer to read, so rows that are read
-/// often are kept within it.
+/// Largest value in bytes that the embedded store keeps in the pages of its map: a page that outgrows its bound goes to
+/// a file that is never made durable, and this limit keeps pages below it. Longer values are dearer to read, so rows
+/// that are read often are kept within it.
 pub const INLINE_MAX_BYTES: usize = 8 * 1024;
 
-/// Largest key in bytes. Keys may not be empty, nor begin with 0: what does is the store's own.
+/// Largest key in bytes. Keys may not be empty, nor begin with 0: those are the store's own.
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// Largest batch in bytes, the sum of its keys and values. It bounds what one commit may hold in memory.
@@ -39,22 +41,22 @@ pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// - **Durable.** When `apply` returns `Ok`, its batch MUST survive a process kill and a power cut. Whatever a freshly
 ///   opened store shows MUST be as durable as that.
-/// - **Atomic across restarts.** After any crash a batch MUST be there whole or not at all. A batch whose `apply` failed,
-///   or had not returned, MAY be there: it was never acknowledged, yet it is not promised to be gone.
+/// - **Atomic across restarts.** After any crash a batch MUST be there whole or not at all. A batch whose `apply`
+///   failed, or had not returned, MAY be there: it was never acknowledged, yet it is not promised to be gone.
 /// - **In order.** A batch MUST NOT survive a crash that an earlier batch did not survive.
 /// - **One writer.** One thread calls `apply`; any number may read at the same time.
-/// - **Reads see the writer's work early and in pieces.** A read MAY show rows of a batch whose `apply` has not returned
-///   (hence not durable yet), and a `scan` MAY show part of such a batch. A reader that must act on durable rows only
-///   stays below the position the writer announced after `apply`. A read that starts after an `apply` returned MUST show
-///   all of it.
+/// - **Reads see the writer's work early and in pieces.** A read MAY show rows of a batch whose `apply` has not
+///   returned (hence not durable yet), and a `scan` MAY show part of such a batch. A reader that must act on durable
+///   rows only stays below the position the writer announced after `apply`. A read that starts after an `apply`
+///   returned MUST show all of it.
 /// - **Refusals change nothing.** A batch over a limit is refused before anything is written, and does not poison.
-/// - **Errors are final.** After the first I/O error or sign of damage, in a read or a write, the store MUST be poisoned:
-///   every later `apply`, `get`, `get_many` and `scan` fails with [`StoreError::Poisoned`] and touches no file. Nothing is retried:
-///   after a failed fsync the kernel may have dropped the very pages it could not write, and a second one would answer
-///   "fine". The way on is to stop acknowledging and to open again.
-/// - **Fenced is final too.** A store that several processes can reach MUST check in every `apply` that the caller still
-///   owns it, and answer [`StoreError::Fenced`] when it does not: nothing of that batch is there then, now or after any
-///   crash. From then on the store is poisoned, and `fenced` says why.
+/// - **Errors are final.** After the first I/O error or sign of damage, in a read or a write, the store MUST be
+///   poisoned: every later `apply`, `get`, `get_many` and `scan` fails with [`StoreError::Poisoned`] and touches no
+///   file. Nothing is retried: after a failed fsync the kernel may have dropped the very pages it could not write, and
+///   a second one would answer "fine". The way on is to stop acknowledging and to open again.
+/// - **Fenced is final too.** A store that several processes can reach MUST check in every `apply` that the caller
+///   still owns it, and answer [`StoreError::Fenced`] when it does not: nothing of that batch is there then, now or
+///   after any crash. From then on the store is poisoned, and `fenced` says why.
 pub trait Store: Send + Sync + 'static {
     /// Writes `batch` atomically and returns once it is durable. An empty batch writes nothing. Blocks for the disk.
     ///
@@ -70,8 +72,8 @@ pub trait Store: Send + Sync + 'static {
     /// Every error poisons the store.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
-    /// The values of several keys, in their order: each as [`Store::get`] would give it, not all of one moment. For a store that
-    /// is far away it MUST cost one exchange and not one a key. A key may come twice.
+    /// The values of several keys, in their order: each as [`Store::get`] would give it, not all of one moment. For a
+    /// store that is far away it MUST cost one exchange and not one a key. A key may come twice.
     ///
     /// The answer holds up to `keys.len() * MAX_VALUE_BYTES` bytes: the caller bounds memory by the keys.
     ///
@@ -80,11 +82,12 @@ pub trait Store: Send + Sync + 'static {
     /// Every error poisons the store.
     fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
-    /// The rows with keys in `[start, end)`, at most `limit`: the lowest ones in ascending order ([`Direction::Forward`])
-    /// or the highest ones in descending order ([`Direction::Reverse`]). Empty when `start >= end` or `limit` is 0.
+    /// The rows with keys in `[start, end)`, at most `limit`: the lowest ones in ascending order
+    /// ([`Direction::Forward`]) or the highest ones in descending order ([`Direction::Reverse`]).
+    /// Empty when `start >= end` or `limit` is 0.
     ///
-    /// The answer holds all values of up to `limit` rows: the caller bounds memory by `limit`, and asks for few rows at a time
-    /// where values are longer than [`INLINE_MAX_BYTES`].
+    /// The answer holds all values of up to `limit` rows: the caller bounds memory by `limit`, and asks for few rows at
+    /// a time where values are longer than [`INLINE_MAX_BYTES`].
     ///
     /// # Errors
     ///
@@ -97,9 +100,10 @@ pub trait Store: Send + Sync + 'static {
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 
-    /// Overwrites what values leave behind in the store's files, of every value that was replaced by a shorter one of its own
-    /// key before this was called. For data that must be gone and not only hidden; blocks for a checkpoint. Deleted rows and
-    /// rows whose values are not kept apart are left to the store's own housekeeping. What keeps no file has nothing to do.
+    /// Overwrites the remains in the store's files of every value that was replaced by a shorter one of its own key
+    /// before this was called. For data that must be gone and not only hidden; blocks for a checkpoint.
+    /// Deleted rows and rows whose values are not kept apart are left to the store's own housekeeping. A store
+    /// that keeps no file has nothing to do.
     ///
     /// # Errors
     ///
@@ -115,8 +119,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the file system does not answer. This one does not poison.
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError>;
 
-    /// Bytes that the store may still grow by: the room on its disk, less what it has yet to write of what it has taken.
-    /// `None` when nothing bounds it.
+    /// Bytes that the store may still grow by: the room on its disk, less the bytes that it has taken and has yet to
+    /// write. `None` when nothing bounds it.
     ///
     /// # Errors
     ///
@@ -126,7 +130,8 @@ pub trait Store: Send + Sync + 'static {
     /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
     fn poisoned(&self) -> Option<String>;
 
-    /// Whether it is poisoned because another owner has taken it over. Never, for a store that one process alone can open.
+    /// True if it is poisoned because another owner has taken it over. Never, for a store that one process alone can
+    /// open.
     fn fenced(&self) -> bool {
         false
     }
@@ -141,9 +146,9 @@ pub enum Direction {
     Reverse,
 }
 
-/// The end of the range of all keys that begin with `prefix`: `scan(prefix, &prefix_end(prefix), ..)` shows them all and
-/// no other. For an empty prefix, or one of 0xff bytes only, that is a string above every possible key, which exists
-/// because keys are bounded.
+/// The end of the range of all keys that begin with `prefix`: `scan(prefix, &prefix_end(prefix), ..)` shows them all
+/// and no other. For an empty prefix, or one of 0xff bytes only, that is a string above every possible key, which
+/// exists because keys are bounded.
 #[must_use]
 pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let kept = prefix.iter().rposition(|byte| *byte != u8::MAX);

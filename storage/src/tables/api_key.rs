@@ -1,6 +1,6 @@
 //! API keys, by the hash of their secret.
 //!
-//! Deliberately no checking of a key: whoever presents one is looked up by its hash, and a wrong key has no row.
+//! Keys are not checked here: the caller looks a presented key up by its hash, and a wrong key has no row.
 
 use crate::read::Read;
 use crate::rows::api_key;
@@ -9,7 +9,7 @@ use crate::tables::{get_row, put_value, scan_rows};
 use crate::txn::Txn;
 use model::ApiKeyRow;
 
-/// The most keys that [`list`] shows. Who creates keys keeps their number below it.
+/// The most keys that [`list`] shows. The code that creates keys keeps their number below it.
 pub const MAX_LISTED: usize = 10_000;
 
 /// The key of a hash.

@@ -1,7 +1,7 @@
 //! Applications, with an index of the tenants' own names for them.
 //!
-//! Deliberately only these two rows: what else an application owns is removed by who removes it. A name that is taken
-//! moves to the application put last; whether it may is for the caller, who asks [`by_uid`] first.
+//! Only these two rows: the caller that removes an application also removes all else that it owns. A name that is taken
+//! moves to the application put last; the caller asks [`by_uid`] first whether it may.
 
 use crate::read::Read;
 use crate::rows::{application, application_uid};
@@ -45,8 +45,9 @@ pub fn list(
     scan_rows(read, &range, limit, direction, application::from_value)
 }
 
-/// Creates or replaces an application, keeps the index right, also when its name changed, and tells the engine when its
-/// pace changed.
+/// Creates or replaces an application and keeps the index right, also when its name changed.
+///
+/// It tells the engine of the application, and of its pace when that changed.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -73,7 +74,7 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn remove(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
-    // The name it has now, which need not be the one that the caller last saw.
+    // The name as stored now: it may differ from the name that the caller last saw.
     let stored = get(txn, row.id)?;
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, row.id, &uid)?;

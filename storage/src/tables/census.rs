@@ -1,5 +1,5 @@
-//! The census: counts the dead letters and idempotency keys of a store that has no such counts, and makes the index of dead
-//! letters by age.
+//! The census: counts the dead letters and idempotency keys of a store that has no such counts. It also makes the index
+//! of dead letters by age.
 //!
 //! Such a store is of an earlier version, or was repaired. Every other start finds the row that a census ends with, and
 //! reads no further. *When the process dies here:* that row is written last, so the next start begins anew.
@@ -15,8 +15,8 @@ use model::AppId;
 /// Rows looked at, and at most written, in one step.
 const PAGE: usize = 4_096;
 
-/// Takes the census, unless this store has had one. Call it before anything else writes to the store. Blocks while it reads
-/// every dead letter and idempotency key.
+/// Takes the census, unless this store has had one. Call it before anything else writes to the store. Blocks while it
+/// reads every dead letter and idempotency key.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -34,7 +34,7 @@ pub fn take(store: &dyn Store) -> Result<(), StoreError> {
         for (key, value) in rows {
             let (target, seq) = rows::dead_letter::decode(key)?;
             letters.add(txn, target.app)?;
-            // A damaged one is counted. Its age is not known, so it has no entry.
+            // A damaged dead letter is counted. Its age is not known, so it has no entry.
             if let Ok(row) = rows::dead_letter::from_value(value) {
                 txn.put(rows::dead_letter_by_time::encode(target.app, row.at, target.endpoint, seq), Bytes::new());
             }
@@ -57,7 +57,7 @@ pub fn take(store: &dyn Store) -> Result<(), StoreError> {
     store.apply(txn.into_parts().0)
 }
 
-/// Removes the counts that a census left behind which did not end.
+/// Removes the counts that an unfinished census left behind.
 fn forget_counts(store: &dyn Store) -> Result<(), StoreError> {
     let mut after: Option<CountPosition> = None;
     loop {
@@ -154,7 +154,7 @@ mod tests {
             (0..5).try_for_each(|n| remember(txn, 2 + n % 2, &format!("key {n}")))
         });
         let as_written = all(&store);
-        // As it was before there were counts, and as a census that did not end leaves it.
+        // The state of a store before there were counts, and after a census that did not end.
         store.write(|txn| {
             count::forget_counts(txn, 100)?;
             for (key, _) in scan(txn, &rows::dead_letter_by_time::all(), 100, Direction::Forward)? {

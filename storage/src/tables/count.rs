@@ -1,4 +1,4 @@
-//! Counts of rows that have a quota. A count is a row of its own, written in the commit that changes what it counts.
+//! Counts of rows that have a quota. A count is a row of its own, written in the commit that changes the counted rows.
 //!
 //! Deliberately no quotas: the caller that adds a row checks its own.
 
@@ -23,7 +23,7 @@ pub enum Counted {
     Jobs(AppId),
     /// Dead letters of an application.
     DeadLetters(AppId),
-    /// Idempotency keys of an application that are remembered, expired ones that retention has not removed yet included.
+    /// Remembered idempotency keys of an application, including expired ones that retention has not removed yet.
     IdempotencyKeys(AppId),
 }
 
@@ -67,11 +67,11 @@ impl Counted {
     }
 }
 
-/// Where a list of counts goes on.
+/// The position at which a list of counts goes on.
 #[derive(Clone, Debug)]
 pub struct CountPosition(Vec<u8>);
 
-/// Some counts, and where to go on, if there may be more.
+/// Some counts, and the position to go on from, if there may be more.
 pub type CountPage = (Vec<(Counted, u32)>, Option<CountPosition>);
 
 /// The next `limit` counts of all applications.
@@ -120,8 +120,8 @@ pub(super) fn set_count(txn: &mut Txn<'_>, counted: Counted, count: u32) -> Resu
     Ok(())
 }
 
-/// As [`count`], where the census or the first row began the count: no row means none. A damaged row counts as none too,
-/// so that it stops neither the writer nor a request.
+/// As [`count`], for a count that the census or the first row began: no row means none. A damaged row counts as none
+/// too, so that it stops neither the writer nor a request.
 pub(super) fn count_kept(read: &(impl Read + ?Sized), counted: Counted) -> Result<u32, StoreError> {
     match count(read, counted) {
         Ok(count) => Ok(count.unwrap_or(0)),
@@ -155,8 +155,8 @@ pub(super) fn forget_kept(txn: &mut Txn<'_>, app: AppId) -> Result<usize, StoreE
     Ok(forgotten)
 }
 
-/// The applications whose count of dead letters a transaction has changed, with the count before it and now. One that has
-/// none left is not listed.
+/// The applications whose count of dead letters a transaction has changed, with the count before it and now. An
+/// application with none left is not listed.
 pub(super) fn dead_letters_changed(txn: &Txn<'_>) -> Result<Vec<(AppId, u32, u32)>, StoreError> {
     let written = txn.written(&KeyRange::prefix(meta::encode(DEAD_LETTERS_PREFIX)));
     let number = |value: &Bytes| meta::from_value::<u32>(value).unwrap_or(0);
@@ -170,7 +170,7 @@ pub(super) fn dead_letters_changed(txn: &Txn<'_>) -> Result<Vec<(AppId, u32, u32
     Ok(changed)
 }
 
-/// Forgets all counts: the next to need one counts.
+/// Forgets up to `limit` counts, so that they are counted anew; answers how many it forgot.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -181,12 +181,12 @@ pub(crate) fn forget_counts(txn: &mut Txn<'_>, limit: usize) -> Result<usize, St
     Ok(count)
 }
 
-/// Whether all dead letters and idempotency keys are counted: see [`super::census`].
+/// True if all dead letters and idempotency keys are counted: see [`super::census`].
 pub(super) fn census_is_taken(read: &(impl Read + ?Sized)) -> Result<bool, StoreError> {
     Ok(read.get(&meta::encode(CENSUS))?.is_some())
 }
 
-/// Notes that they are.
+/// Notes that all dead letters and idempotency keys are counted.
 pub(super) fn note_census(txn: &mut Txn<'_>) -> Result<(), StoreError> {
     put_value(txn, meta::encode(CENSUS), meta::to_value(&1u32))
 }

@@ -1,6 +1,6 @@
-//! Numbers that are given out in order and never again, even when what they were given to is gone.
+//! Numbers that are given out in order and never again, even when their holder is gone.
 //!
-//! One row each. Deliberately only counters of rare things: positions of events are counted by the log itself.
+//! Each counter has one row. Only rare things have a counter here: the log itself counts the positions of events.
 
 use crate::rows::{KeyKind, meta};
 use crate::store::StoreError;
@@ -37,7 +37,7 @@ pub fn next_job_number(txn: &mut Txn<'_>) -> Result<u32, StoreError> {
     next(txn, LAST_JOB)
 }
 
-/// Sees to it that nothing that is there has a number that will be given out.
+/// Raises each counter to the given number at least, so that no number in use is given out again.
 ///
 /// # Errors
 /// Whatever the store reports.

@@ -1,7 +1,7 @@
-//! Deliveries that were given up, in the order of their events; with an index of each application's by age, and how many
-//! it has.
+//! Deliveries that were given up, in the order of their events. Each application has an index of them by age, and a
+//! count.
 //!
-//! An application may have only so many: [`make_room`] is part of each commit that adds some. Deliberately only the rows:
+//! An application has a quota of them: [`make_room`] is part of each commit that adds some. Deliberately only the rows:
 //! `settle` sees to it that a delivery with a dead letter has no pending row.
 
 mod room;
@@ -50,7 +50,7 @@ pub fn list(
         .collect()
 }
 
-/// How many dead letters an endpoint has, but never more than `max`: counting reads them.
+/// The number of dead letters of an endpoint, but never more than `max`: counting reads them.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -70,7 +70,7 @@ pub fn count_upto(read: &(impl Read + ?Sized), target: EndpointRef, max: u64) ->
     Ok(count)
 }
 
-/// How many dead letters an application has. The number is kept beside them.
+/// The number of dead letters of an application. It is kept beside them.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -110,7 +110,8 @@ pub fn remove(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), St
     count::add(txn, Counted::DeadLetters(target.app), -1)
 }
 
-/// The age of a damaged row is not known, so its entry stays. [`make_room`] removes it when its turn comes.
+/// Removes a dead letter's entry from the index. The age of a damaged row is not known, so its entry stays:
+/// [`make_room`] removes it when its turn comes.
 fn drop_from_index(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &[u8]) {
     if let Ok(row) = dead_letter::from_value(row) {
         txn.delete(dead_letter_by_time::encode(target.app, row.at, target.endpoint, seq));

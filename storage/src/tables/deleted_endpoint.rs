@@ -1,7 +1,7 @@
-//! Endpoints that were deleted and have attempts yet: what a message's history shows of them.
+//! Deleted endpoints that still have attempts: the part of them that a message's history shows.
 //!
-//! The row is that of the endpoint without its secrets, headers, certificates and user info. It goes with the last
-//! attempt, and with the application. Names are free again: nobody finds such an endpoint by its uid.
+//! The row is that of the endpoint without its secrets, headers, certificates and user info. It is removed with the
+//! last attempt, or with the application. The endpoint's name is free again: no lookup by uid finds a deleted endpoint.
 
 use crate::read::Read;
 use crate::rows::{attempt_first, attempt_later, deleted_endpoint};
@@ -11,7 +11,7 @@ use crate::tables::{endpoint_url, get_row, put_value, scan, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Endpoint, EndpointId, EndpointRef};
 
-/// Keeps what is shown of an endpoint that is being deleted, if it has attempts.
+/// Keeps the part that is shown of an endpoint that is being deleted, if it has attempts.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -25,7 +25,8 @@ pub fn keep(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     put_value(txn, deleted_endpoint::encode(target), deleted_endpoint::to_value(&shown_of(row)))
 }
 
-/// The part of an endpoint that may be shown, within one value: of a row that is longer, its filters and what people wrote are left out.
+/// The part of an endpoint that may be shown. It fits one value: a longer row loses its filters and the texts that
+/// people wrote.
 fn shown_of(row: &Endpoint) -> Endpoint {
     let shown = Endpoint {
         url: endpoint_url::fitting(&row.url),
@@ -68,7 +69,7 @@ pub fn list(
     scan_rows(read, &range, limit, direction, deleted_endpoint::from_value)
 }
 
-/// Endpoints of an application and deleted ones, as [`list`]. Says of each whether it was deleted.
+/// Endpoints of an application, deleted ones too, as [`list`]. Each comes with `true` if it was deleted.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -86,7 +87,7 @@ pub fn list_with_living(
     }
     let mut all: Vec<(Endpoint, bool)> = living.into_iter().map(|row| (row, false)).collect();
     all.extend(deleted.into_iter().map(|row| (row, true)));
-    // One that is deleted between the two reads would be there twice.
+    // An endpoint that is deleted between the two reads would be listed twice.
     all.sort_by_key(|(row, is_deleted)| (row.id, *is_deleted));
     all.dedup_by_key(|(row, _)| row.id);
     if direction == Direction::Reverse {

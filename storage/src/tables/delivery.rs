@@ -1,17 +1,17 @@
-//! Where deliveries stand: marks for those that went well, rows only for those that did not.
+//! The states of deliveries: marks for those that went well, rows only for those that did not.
 //!
 //! ```text
 //! routed (application)     → every event up to here was offered to every endpoint it matched
 //! cursor (endpoint)        → settled up to here, but for its holes; no row = stands at its application's `routed`
 //! pending (endpoint, seq)  → one delivery that waits for another attempt
-//! due (endpoint, time, seq)→ the same, by time: what the endpoint's next attempt is
+//! due (endpoint, time, seq)→ the same, by time: the first is the endpoint's next attempt
 //! gap (endpoint, first)    → a stretch not sent because the endpoint was disabled
 //! expired (endpoint)       → how much of the log was removed before its turn came
 //! health (endpoint)        → its failures, so that a restart does not start over
 //! ```
 //!
-//! `due` is kept by endpoint, not globally: an endpoint with a million overdue retries is then nobody else's business.
-//! Deliberately rows only: what a settlement does to them is in [`super::settle`].
+//! `due` is kept by endpoint, not globally: a million overdue retries of one endpoint then concern no other endpoint.
+//! Deliberately rows only: [`super::settle`] has the changes that a settlement makes to them.
 
 use crate::read::Read;
 use crate::rows::{self, KeyKind, KeyRange};
@@ -24,7 +24,7 @@ use model::{
     UnixMs,
 };
 
-/// Up to where an application's events were offered to all their endpoints.
+/// The position up to which an application's events were offered to all their endpoints.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -42,7 +42,7 @@ pub fn put_routed(txn: &mut Txn<'_>, app: AppId, upto: Seq) {
     txn.put(rows::routed::encode(app), rows::routed::to_value(&upto));
 }
 
-/// Applications with such a mark, ascending.
+/// Applications with the mark of [`routed`], ascending.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -69,7 +69,7 @@ pub fn put_cursor(txn: &mut Txn<'_>, target: EndpointRef, cursor: &Cursor) {
     txn.put(rows::cursor::encode(target), rows::cursor::to_value(cursor));
 }
 
-/// Removes an endpoint's mark: it stands at its application's.
+/// Removes an endpoint's mark: the endpoint then stands at its application's mark.
 pub fn remove_cursor(txn: &mut Txn<'_>, target: EndpointRef) {
     txn.delete(rows::cursor::encode(target));
 }
@@ -96,11 +96,13 @@ pub fn pending(read: &(impl Read + ?Sized), target: EndpointRef, seq: Seq) -> Re
     get_row(read, &rows::pending::encode(target, seq), rows::pending::from_value)
 }
 
-/// The row of a delivery that waited for `due`. One that is damaged counts as one that says just this and knows of no
-/// attempts: the delivery is still owed, and what it comes to replaces the row.
+/// The row of a delivery that waited for `due`.
+///
+/// A damaged row counts as a row that waits for `due` and knows of no attempts. The delivery is still owed, and its
+/// outcome replaces the row.
 ///
 /// # Errors
-/// Whatever the store reports, but for that.
+/// Whatever the store reports, but not a damaged row.
 pub fn pending_at(
     read: &(impl Read + ?Sized),
     target: EndpointRef,
@@ -126,7 +128,7 @@ pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option
     txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(pending.trigger));
 }
 
-/// Ends a delivery's wait, whose row says `was`.
+/// Ends the wait of a delivery whose row says `was`.
 pub fn remove_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: UnixMs) {
     txn.delete(rows::due::encode(target, was, seq));
     txn.delete(rows::pending::encode(target, seq));
@@ -191,8 +193,8 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
     }
 }
 
-/// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: what is shown of such a
-/// stretch then goes by the endpoint's present filter.
+/// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: the stretch is then
+/// shown by the endpoint's present filter.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
     let mut value = rows::gap::to_value(gap);
     if value.len() > INLINE_MAX_BYTES {
@@ -224,7 +226,7 @@ pub fn last_gap(txn: &Txn<'_>, target: EndpointRef) -> Result<Option<(Seq, Gap)>
     row.map(|(key, value)| Ok((rows::gap::decode(&key)?.1, rows::gap::from_value(&value)?))).transpose()
 }
 
-/// What an endpoint did not get because retention removed it first, if there was any.
+/// The part of the log that retention removed before the endpoint got it, if there was any.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -232,7 +234,7 @@ pub fn expired(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Optio
     get_row(read, &rows::expired::encode(target), rows::expired::from_value)
 }
 
-/// Adds to what an endpoint did not get.
+/// Adds `found` to the part of the log that an endpoint did not get.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -242,7 +244,7 @@ pub fn add_expired(txn: &mut Txn<'_>, target: EndpointRef, found: Expired) -> Re
     Ok(())
 }
 
-/// Looks at the next `limit` such rows and removes those last noted before `before`.
+/// Looks at the next `limit` rows of [`expired`] and removes those last noted before `before`.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -277,8 +279,8 @@ pub fn sweep_gaps(txn: &mut Txn<'_>, position: Option<SweepPosition>, limit: usi
     })
 }
 
-/// Gives up to `limit` of an endpoint's waiting deliveries up whose events lie before `begin` and are gone. Answers how
-/// many.
+/// Gives up at most `limit` of an endpoint's waiting deliveries: those whose events lie before `begin` and are gone.
+/// Answers how many it gave up.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -300,7 +302,7 @@ pub fn expire_pending(
     let mut expired = 0;
     for (key, value) in found {
         let (_, seq) = rows::pending::decode(&key)?;
-        // As this transaction sees it: an attempt may just have ended.
+        // The row as this transaction sees it: an attempt may just have ended.
         let Some(value) = txn.seen(&key, &value) else { continue };
         let row = rows::pending::from_value(&value)?;
         remove_pending(txn, target, seq, row.due);
@@ -319,8 +321,8 @@ pub fn expire_pending(
 
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
-/// An attempt that is in flight belongs to the place in line that it was taken from;
-/// so a second order of the same millisecond gets another place, or that attempt would end it too.
+/// An attempt in flight settles only the row with the due time that it was started for. So a second order of the same
+/// millisecond gets another due time; else that attempt would end it too.
 ///
 /// # Errors
 /// Whatever the store reports.

@@ -1,8 +1,8 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is durable.
-//! Only these rows: a job removes an endpoint's cursor and waiting deliveries, and retention its history. A name that is
-//! taken moves to the endpoint put last; the caller asks [`by_uid`] first whether it may.
+//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is
+//! durable. Only these rows: a job removes an endpoint's cursor and waiting deliveries, and retention its history. A
+//! name that is taken moves to the endpoint put last; the caller asks [`by_uid`] first whether it may.
 
 mod gaps;
 mod pieces;
@@ -35,7 +35,7 @@ pub fn by_uid(read: &(impl Read + ?Sized), app: AppId, uid: &str) -> Result<Opti
     get_row(read, &endpoint_uid::encode(app, uid), endpoint_uid::from_value)
 }
 
-/// How many endpoints an application has. The number is kept beside them; where it is not noted yet they are counted.
+/// The number of endpoints of an application. It is kept beside them; while it is not noted yet, they are counted.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -61,7 +61,7 @@ pub fn list(
     scan_endpoints(read, &endpoint::of_app(app).beyond(after, direction), limit, direction)
 }
 
-/// Endpoints of every application, at most `limit`, those beyond `after`: how a start reads them all.
+/// Endpoints of every application, at most `limit`, those beyond `after`: a start reads them all with it.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -86,10 +86,10 @@ fn scan_endpoints(
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
 ///
-/// What is new or newly enabled gets only what is accepted from here on: `active_from` is set here, not by the caller.
-/// What is newly disabled gets a gap that says what it does not get, with its filter; another filter ends that gap and
-/// begins the next one, and enabling closes it. What is newly enabled or has a new URL has its failures forgotten: they
-/// say nothing about it any more.
+/// An endpoint that is new or newly enabled gets only events accepted from here on: `active_from` is set here, not by
+/// the caller. A newly disabled endpoint gets a gap: the stretch that it does not get, with its filter. Another filter
+/// ends that gap and begins the next one, and enabling closes it. The failures of an endpoint that is newly enabled or
+/// has a new URL are forgotten: they say nothing about it any more.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -143,7 +143,7 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     Ok(row)
 }
 
-/// Disables an endpoint for what it answered. One that is gone or disabled already is left as it is.
+/// Disables an endpoint because of its answer. An endpoint that is gone or disabled already is left as it is.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -164,7 +164,7 @@ pub fn disable(txn: &mut Txn<'_>, target: EndpointRef, reason: DisabledReason, n
 /// Whatever the store reports, or a corrupt row.
 pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let target = row.target();
-    // The name it has now, which need not be the one that the caller last saw.
+    // The name as stored now: it may differ from the name that the caller last saw.
     let stored = get(txn, target)?;
     if stored.is_some() {
         let count = count(txn, target.app)?;

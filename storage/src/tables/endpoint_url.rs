@@ -1,12 +1,12 @@
-//! URLs that endpoints had before: what an attempt called stays known when the endpoint moves.
+//! Past URLs of endpoints: the URL that an attempt called stays known when the endpoint moves.
 //!
-//! The URLs of an endpoint are numbered from 0. An attempt keeps the number, which costs it nothing while that is 0. Rows
-//! are of past URLs only: the present one is in the endpoint's row, and its number is the one behind the last row. So an
-//! endpoint that never moved has none, and the last row stays for as long as the endpoint's attempts.
+//! The URLs of an endpoint are numbered from 0. An attempt keeps the number, which costs it nothing while that is 0.
+//! Rows are of past URLs only: the present one is in the endpoint's row, and its number is the one behind the last row.
+//! So an endpoint that never moved has none, and the last row stays for as long as the endpoint's attempts.
 //!
 //! No credentials: the user info of a URL is masked. A URL that is too long for a row is cut, and ends in an ellipsis.
 //!
-//! - *Bound:* [`KEPT_MAX`] rows of an endpoint. Of attempts from before those the URL is not known.
+//! - *Bound:* [`KEPT_MAX`] rows of an endpoint. The URL of an attempt from before those is not known.
 
 use crate::read::Read;
 use crate::rows::endpoint_url::{self, PastUrl};
@@ -19,7 +19,7 @@ use model::{EndpointRef, UnixMs, mask_user_info};
 /// Past URLs of one endpoint that are kept.
 const KEPT_MAX: u32 = 64;
 
-/// An attempt with a URL may begin so long after the URL was replaced: it had been taken for one before.
+/// Milliseconds after a URL was replaced in which an attempt may still begin with it: the URL was taken before.
 const LATE_MS: u64 = 600_000;
 
 /// Bytes of a URL that are kept at most: with the rest of the row they fit a value.
@@ -100,8 +100,10 @@ pub(super) fn forget(txn: &mut Txn<'_>, target: EndpointRef) -> Result<(), Store
     Ok(())
 }
 
-/// Looks at the next `limit` past URLs and removes those that no attempt can have called: attempts of before `before` are
-/// forgotten, and so are those of events that are gone. The last one of an endpoint stays, for its number.
+/// Looks at the next `limit` past URLs and removes those that no remembered attempt can have called.
+///
+/// Attempts from before `before` are forgotten, and so are those of events that are gone. The last URL of an endpoint
+/// stays, for its number.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

@@ -1,7 +1,8 @@
-//! Whether something was expunged that is still to be erased from the store's files: a number that goes up with each time,
-//! and no row once all of it is erased. So an erasure that a crash cut off is made after the next start.
+//! The row that tells that expunged data is still to be erased from the store's files. It holds a number that goes up
+//! with each expunge, and it is gone once all is erased. So an erasure that a crash cut off is made after the next
+//! start.
 //!
-//! Deliberately not the erasure itself: that is [`Store::erase`](crate::Store::erase), which somebody calls.
+//! Deliberately not the erasure itself: the caller runs [`Store::erase`](crate::Store::erase).
 
 use crate::read::Read;
 use crate::rows::meta;
@@ -12,13 +13,13 @@ use crate::txn::Txn;
 /// Name of the row. Persisted: never rename.
 const WANTED: &str = "erase_wanted";
 
-/// Something that is to be erased was replaced in this transaction.
+/// Notes that this transaction replaced data that is to be erased.
 pub(super) fn want(txn: &mut Txn<'_>) -> Result<(), StoreError> {
     let before = wanted(txn)?.unwrap_or_default();
     put_value(txn, meta::encode(WANTED), meta::to_value(&before.wrapping_add(1)))
 }
 
-/// The number that an erasure that begins now is for. None when there is nothing to erase.
+/// The number of an erasure that begins now. None when there is nothing to erase.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -26,7 +27,7 @@ pub fn wanted(read: &(impl Read + ?Sized)) -> Result<Option<u64>, StoreError> {
     get_row(read, &meta::encode(WANTED), meta::from_value)
 }
 
-/// An erasure for this number is durable. What was replaced after it began is still to be erased.
+/// Notes that an erasure of this number is durable. Data that was replaced after it began is still to be erased.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

@@ -30,7 +30,7 @@ pub fn list(
     scan_rows(read, &range, limit, direction, event_type::from_value)
 }
 
-/// How many event types there are, archived ones too.
+/// The number of event types, archived ones too.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

@@ -1,7 +1,7 @@
-//! Where an event lies that a tenant named itself: what makes its id unique, and findable.
+//! Positions of events that a tenant named itself: these rows make such an id unique, and findable.
 //!
-//! A row stays as long as its event; who removes the event removes it. Deliberately no text of the id: the row is found
-//! by a digest, and the event itself carries the text.
+//! A row stays as long as its event; the code that removes the event removes it. Deliberately no text of the id: the
+//! row is found by a digest, and the event itself carries the text.
 
 use crate::read::Read;
 use crate::rows::{digest, event_uid};
@@ -41,7 +41,7 @@ pub(crate) fn put_at(txn: &mut Txn<'_>, key: Vec<u8>, seq: Seq) -> Result<(), St
     put_retained(txn, key, event_uid::to_value(&seq), Growth::events)
 }
 
-/// Forgets the name of the event at `seq`; not that of a later event which took the name since.
+/// Forgets the name of the event at `seq`, but not when a later event has taken the name since.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

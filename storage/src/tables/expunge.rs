@@ -1,9 +1,9 @@
-//! The end of a message's payload: it goes, and with it every delivery that still waits for an attempt.
+//! The end of a message's payload: it is removed, and every delivery that still waits for an attempt ends.
 //!
-//! A delivery that waits for a retry becomes a dead letter with the reason `expunged` in the same commit. One that was not
-//! tried yet has no row, and one whose first attempt is in flight gets its row later: their lanes find the payload gone
-//! and end them in the same way. The commit tells the engine ([`Change::Expunged`]), whose copies in memory are void then, and
-//! asks for an erasure of the store's files ([`super::erasure`]).
+//! A delivery that waits for a retry becomes a dead letter with the reason `expunged` in the same commit. A delivery
+//! that was not tried yet has no row, and one whose first attempt is in flight gets its row later. Their lanes find the
+//! payload gone and end them in the same way. The commit tells the engine ([`Change::Expunged`]), whose copies in
+//! memory are void then. It also asks for an erasure of the store's files ([`super::erasure`]).
 
 use crate::rows::{KeyKind, expunge_at};
 use crate::store::{Direction, StoreError};
@@ -11,18 +11,18 @@ use crate::tables::{application, dead_letter, delivery, erasure, log, purge, sca
 use crate::txn::{Change, Txn};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Seq, UnixMs};
 
-/// Endpoints with retries that are looked at for one message. Deliveries to those beyond end when they are due.
+/// Endpoints with retries that are looked at for one message. Deliveries to further endpoints end when they are due.
 const ENDPOINTS_MAX: usize = if cfg!(test) { 3 } else { 1_024 };
 
-/// Removes a message's payload and ends its deliveries. Answers whether there was a payload: a message that is unknown, or
-/// expunged already, is left as it is.
+/// Removes a message's payload and ends its deliveries. Answers `true` if there was a payload: a message that is
+/// unknown, or expunged already, is left as it is.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of the message's block or of a delivery's row.
 pub fn message(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<bool, StoreError> {
     if !log::expunge(txn, app, seq)? {
-        // Retention may have taken it since it was looked for: copies in memory are not to be sent all the same. Nothing is in
-        // memory of an application that is gone.
+        // Retention may have removed the message since the caller looked; even so, copies in memory must not be sent.
+        // An application that is gone has nothing in memory.
         if application::get(txn, app)?.is_some() {
             txn.tell(Change::Expunged(app, seq));
         }
@@ -34,7 +34,7 @@ pub fn message(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<b
     Ok(true)
 }
 
-/// Expunges up to `limit` messages whose time has come by `now`, and answers how many times it looked at.
+/// Expunges up to `limit` messages whose time has come by `now`, and answers how many rows it looked at.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt key.
@@ -44,13 +44,13 @@ pub fn due(txn: &mut Txn<'_>, now: UnixMs, limit: usize) -> Result<u64, StoreErr
         let (_, app, seq) = expunge_at::decode(key)?;
         match message(txn, app, seq, now) {
             Ok(_) => {}
-            // Its payload cannot be read either. It holds the others up no longer.
+            // Its payload cannot be read either. Its entry is removed, so that it holds the others up no longer.
             Err(StoreError::CorruptRow { kind, detail }) => {
                 tracing::error!(%app, %seq, kind, detail, "a message cannot be expunged: it is damaged");
             }
             Err(error) => return Err(error),
         }
-        // Also of a message, or an application, that is gone.
+        // The entry goes also when the message, or its application, is gone.
         txn.delete(key.clone());
     }
     Ok(rows.len() as u64)
@@ -161,7 +161,7 @@ mod tests {
             for (seq, at) in [(1, 30), (2, 10), (3, 20)] {
                 txn.put(expunge_at::encode(UnixMs(at), AppId(1), Seq(seq)), Bytes::new());
             }
-            // Of an application that is gone.
+            // An entry of an application that is gone.
             txn.put(expunge_at::encode(UnixMs(5), AppId(7), Seq(1)), Bytes::new());
             Ok(())
         });
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(step(20, 2), (2, vec![2]));
         assert_eq!(step(20, 2), (1, vec![2, 3]));
         assert_eq!(step(29, 2), (0, vec![2, 3]));
-        // By hand, before its time: nothing is left to do then.
+        // Expunged by hand before its time: nothing is left to do then.
         store.write(|txn| message(txn, AppId(1), Seq(1), NOW).map(drop));
         assert_eq!(step(99, 9), (0, vec![1, 2, 3]));
     }

@@ -1,6 +1,6 @@
-//! What was answered to an idempotency key, so that a repeated request gets the first one's answer.
+//! Requests made under idempotency keys, so that a repeated request gets the answer of the first.
 //!
-//! Deliberately not the answer itself: the event it was about gives that again. The row is found by a digest of the key.
+//! Deliberately not the answer itself: the request's event gives that again. The row is found by a digest of the key.
 
 use crate::read::Read;
 use crate::rows::digest;
@@ -51,9 +51,9 @@ impl Found {
         self.row.as_ref().filter(|row| now < row.expires_at)
     }
 
-    /// Remembers a request; replaces an expired row. Answers `false`, and writes nothing, where the key would be one more
-    /// than the `most` that its application may have: a key is a promise, so none is dropped for another. Call it in the
-    /// transaction that the key was looked up in, and once.
+    /// Remembers a request; replaces an expired row. Answers `false`, and writes nothing, when the application would
+    /// have more than `most` keys: a key is a promise, so none is dropped for another. Call it once, in the transaction
+    /// that the key was looked up in.
     ///
     /// # Errors
     /// Whatever the store reports.
@@ -72,7 +72,7 @@ impl Found {
     }
 }
 
-/// How many keys of an application are remembered, expired ones that no sweep has come to included. The number is kept
+/// The number of remembered keys of an application, including expired ones that no sweep has removed yet. It is kept
 /// beside them.
 ///
 /// # Errors

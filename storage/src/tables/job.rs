@@ -1,4 +1,4 @@
-//! Jobs, by number. A finished one stays, so that whoever asked for it can still ask how it went.
+//! Jobs, by number. A finished job stays, so that the caller that asked for it can still read how it went.
 
 use crate::read::Read;
 use crate::rows::job;
@@ -31,8 +31,8 @@ pub fn list(
     scan_rows(read, &range, limit, direction, job::from_value)
 }
 
-/// How many jobs of an application a caller asked for: those that have more to do, and all that are kept. Those of a store
-/// of an earlier version are not among them.
+/// The numbers of jobs of an application that a caller asked for: those that have more to do, and all that are kept.
+/// Jobs of a store of an earlier version are not among them.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -57,14 +57,14 @@ fn is_running(row: &Job) -> bool {
     row.status == JobStatus::Running
 }
 
-/// Keeps the counts of [`count`]. What the engine has to do after a deletion is nobody's to be bounded.
+/// Keeps the counts of [`count`]. Purges after a deletion are the engine's own work, and no quota bounds them.
 fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), StoreError> {
     if matches!(row.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication) {
         return Ok(());
     }
     let app = row.target.app;
     for (counted, delta) in [(Counted::RunningJobs(app), running), (Counted::Jobs(app), kept)] {
-        // One that was there before jobs were counted goes without having come.
+        // A job from before jobs were counted is taken off without having been added.
         count::add(txn, counted, delta)?;
     }
     Ok(())
@@ -88,7 +88,7 @@ pub fn sweep(
         Ok(is_past)
     })?;
     for row in gone {
-        // One that this transaction renewed has stayed.
+        // A job that this transaction renewed has stayed.
         if get(txn, row.number)?.is_none() {
             recount(txn, &row, 0, -1)?;
         }

@@ -29,12 +29,12 @@ pub fn head(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError> 
     let last_block = match block_at(read, app, Seq::MAX)? {
         Some((first, block)) => match records(app, first, &block)?.last() {
             Some(record) => Some(record.event.seq),
-            // How many there were is not known; their positions are not given out again.
+            // The number of its records is not known; their positions are not given out again.
             None => Some(Seq(first.0 + block::RECORDS_MAX)),
         },
         None => None,
     };
-    // Retention may have removed every block, but never the mark of what was routed.
+    // Retention may have removed every block, but never the mark of routing.
     Ok(last_block.unwrap_or_default().max(super::delivery::routed(read, app)?))
 }
 
@@ -65,7 +65,7 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
 fn write_block(txn: &mut Txn<'_>, app: AppId, builder: &mut BlockBuilder) -> Result<(), StoreError> {
     match builder.finish() {
         Some((first, block)) => {
-            // There is none at this key: positions are given out once, and who rewrites a block removes it first.
+            // No block is at this key: positions are given out once, and a rewrite of a block removes it first.
             let key = rows::event::encode(app, first);
             let growth = Growth::events(row_bytes(&key, &block));
             put_value(txn, key, block)?;
@@ -103,8 +103,8 @@ fn find(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<Bloc
     Ok(block::read(app, &block)?.into_iter().find(|record| record.event.seq == seq))
 }
 
-/// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event). What
-/// is damaged is passed over: its positions are missing.
+/// Up to `max_events` events after `after`, ascending, of at most about `max_bytes` of payload (at least one event).
+/// Damaged events are passed over: their positions are missing.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -128,7 +128,7 @@ pub fn read_after(
         let more = blocks.len() == BLOCKS_PER_SCAN;
         for (key, block) in &blocks {
             for record in records(app, rows::event::decode(key)?.1, block)? {
-                // Also those seen twice, when a block is split between two reads.
+                // Skips also records seen twice, when a block is split between two reads.
                 if record.event.seq < next {
                     continue;
                 }
@@ -172,13 +172,13 @@ pub fn read_before(
                 return Ok(events);
             }
         }
-        // Further down even if nothing of it could be read.
+        // Goes further down even if nothing of the block could be read.
         before = before.min(first);
     }
     Ok(events)
 }
 
-/// The last block that begins at or before `seq`, with where it begins: the one that holds `seq`, if any does.
+/// The last block that begins at or before `seq`, with its first position: it holds `seq`, if any block does.
 fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<(Seq, Bytes)>, StoreError> {
     let range = rows::event::of_app(app).up_to(rows::event::encode(app, seq));
     match read.scan(&range.start, &range.end, 1, Direction::Reverse)?.into_iter().next() {
@@ -187,12 +187,12 @@ fn block_at(read: &(impl Read + ?Sized), app: AppId, seq: Seq) -> Result<Option<
     }
 }
 
-/// The records of the block that begins at `first`, or none if it is damaged: what is lost is that block.
+/// The records of the block that begins at `first`, or none if it is damaged: only that block is lost.
 fn records(app: AppId, first: Seq, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     Ok(undamaged(block::read(app, block).map(Some), app, first)?.unwrap_or_default())
 }
 
-/// What was read, or nothing if it is damaged, which is told.
+/// The result of a read, or nothing if it is damaged; the damage is logged and counted.
 fn undamaged<T>(read: Result<Option<T>, StoreError>, app: AppId, seq: Seq) -> Result<Option<T>, StoreError> {
     match read {
         Err(StoreError::CorruptRow { kind, detail }) => {
@@ -219,8 +219,10 @@ fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<E
     Ok(Some(event))
 }
 
-/// A payload was not there, or empty, although the block, read before, refers to it. Fine when it was removed in between, the
-/// block says so then, or the whole event. Removed by the reader's own transaction too: a scan still shows the block.
+/// Handles a payload that is missing or empty although the block, read before, refers to it.
+///
+/// That is fine when the payload was removed in between, which the block then says, or the whole event was. The
+/// reader's own transaction may have removed it too: a scan still shows the block.
 fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event) -> Result<Option<Event>, StoreError> {
     let Some((first, _)) = block_at(read, event.app, event.seq)? else { return Ok(None) };
     let Some(block) = read.get(&rows::event::encode(event.app, first))? else { return Ok(None) };
@@ -232,7 +234,7 @@ fn removed_meanwhile(read: &(impl Read + ?Sized), event: Event) -> Result<Option
 }
 
 /// Removes an event's payload from its block or its own row; see [`Event::is_expunged`]. Unknown events are left alone.
-/// Answers whether there was a payload. Deliveries are [`super::expunge`]'s.
+/// Answers `true` if there was a payload. [`super::expunge`] ends the deliveries.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of its block.
@@ -249,7 +251,7 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     for mut record in records {
         if record.event.seq == seq {
             if matches!(record.payload_at, PayloadAt::Apart { .. }) {
-                // Emptied and not deleted: the store overwrites what is replaced. Retention takes the row.
+                // The row is emptied and not deleted: the store overwrites a replaced value. Retention removes it.
                 put_retained(txn, rows::payload::encode(app, seq), Bytes::new(), Growth::events)?;
             }
             if let Some(at) = record.event.expunge_at() {
@@ -268,7 +270,7 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     Ok(true)
 }
 
-/// The part of this that stays when the payload is gone.
+/// The part of `more` that stays when the payload is gone.
 fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
     let tags = more.filter(|more| !more.tags.is_empty())?.tags.clone();
     Some(Arc::new(EventMore { tags, ..EventMore::default() }))
@@ -299,7 +301,7 @@ pub fn begin(read: &(impl Read + ?Sized), app: AppId) -> Result<Seq, StoreError>
     }
 }
 
-/// When the first event that is retained, and not damaged, was accepted.
+/// The time at which the first event that is retained, and not damaged, was accepted.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -315,9 +317,10 @@ pub fn oldest(read: &(impl Read + ?Sized), app: AppId) -> Result<Option<UnixMs>,
     Ok(read_after(read, app, Seq::ZERO, 1, 1)?.first().map(|event| event.accepted_at))
 }
 
-/// The position before the first event accepted at `since` or later, by halving: time does not run backwards in a log,
-/// but for a step of the system clock, which moves the answer by the events it spans at most. It never lies before the
-/// beginning.
+/// The position before the first event accepted at `since` or later, by halving. It never lies before the beginning.
+///
+/// Time does not run backwards in a log, but for a step of the system clock. Such a step moves the answer by at most
+/// the events that it spans.
 ///
 /// # Errors
 /// Whatever the store reports, and corruption of a block.
@@ -335,8 +338,8 @@ pub fn before_time(read: &(impl Read + ?Sized), app: AppId, since: UnixMs) -> Re
     Ok(Seq(low))
 }
 
-/// The block that holds `seq` as this transaction has left it: it may have rewritten or split it, which its scans do not
-/// show.
+/// The block that holds `seq`, as this transaction has left it. The transaction may have rewritten or split the block,
+/// which its scans do not show.
 fn block_as_written(txn: &Txn<'_>, app: AppId, seq: Seq) -> Result<Option<(Seq, Vec<BlockRecord>)>, StoreError> {
     let Some((mut first, _)) = block_at(txn, app, seq)? else { return Ok(None) };
     while let Some(block) = txn.get(&rows::event::encode(app, first))? {

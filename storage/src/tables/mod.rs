@@ -1,4 +1,4 @@
-//! What rows mean: one file per thing that is kept.
+//! The meaning of rows: one file per thing that is kept.
 //!
 //! Free functions: reads take any [`Read`] (the store, or a transaction that sees its own writes), writes go into a
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
@@ -58,8 +58,8 @@ fn get_row<T>(read: &(impl Read + ?Sized), key: &[u8], from_value: FromValue<T>)
 /// Sets a row.
 ///
 /// # Errors
-/// A refusal when they are too many. It comes here and not with the commit, so that it fails one request and not all
-/// that share the commit.
+/// A refusal when the value has too many bytes. It comes here and not with the commit, so that it fails one request and
+/// not all that share the commit.
 fn put_value(txn: &mut Txn<'_>, key: Vec<u8>, value: Bytes) -> Result<(), StoreError> {
     put_within(INLINE_MAX_BYTES, txn, key, value)
 }
@@ -98,8 +98,8 @@ fn replace_retained(
     Ok(())
 }
 
-/// Removes a row whose bytes are counted, unless it is gone already, and answers its bytes. It is looked up, as the
-/// transaction sees it, so that no row is taken off twice by two who share a commit.
+/// Removes a row whose bytes are counted, unless it is gone already, and answers its bytes. The row is looked up as the
+/// transaction sees it, so that two requests that share a commit do not take it off twice.
 fn remove_retained(txn: &mut Txn<'_>, key: impl Into<Bytes>, class: fn(i64) -> Growth) -> Result<u64, StoreError> {
     let key: Bytes = key.into();
     let Some(value) = txn.get(&key)? else { return Ok(0) };
@@ -151,14 +151,14 @@ fn scan_rows<T>(
     rows.iter().map(|(_, value)| from_value(value)).collect()
 }
 
-/// How many rows of `range` a transaction sees, where nobody noted it: every row is looked at, once.
+/// Counts the rows of `range` that a transaction sees, when their number is not noted: every row is looked at, once.
 fn count_rows(read: &(impl Read + ?Sized), range: &KeyRange) -> Result<u32, StoreError> {
     const STEP: usize = 256;
     let (mut range, mut count) = (range.clone(), 0);
     loop {
         let rows = scan(read, &range, STEP, Direction::Forward)?;
         for (key, _) in &rows {
-            // A scan shows the store; what this transaction has removed does not count.
+            // A scan shows the store; a row that this transaction has removed does not count.
             count += u32::from(read.get(key)?.is_some());
         }
         match rows.last() {

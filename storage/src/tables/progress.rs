@@ -1,4 +1,4 @@
-//! Which endpoint still owes what: decides which marks the next commit writes.
+//! The endpoints that still owe something: decides which marks the next commit writes.
 //!
 //! Owned by the writer thread and by nothing else. An endpoint appears here when an event is offered to it and leaves
 //! when it has settled everything offered; only while it is here may it need a row. So a million idle endpoints cost
@@ -22,7 +22,7 @@ const ROWS_PER_SCAN: usize = 1_024;
 /// Holes in one row at most: 9 bytes each, far below the largest value. More than attempts in flight to one endpoint.
 const MAX_HOLES: usize = 800;
 
-/// Where every application and every owing endpoint stands.
+/// The marks of every application and of every endpoint that owes something.
 #[derive(Debug, Default)]
 pub struct Progress {
     apps: HashMap<AppId, AppProgress>,
@@ -32,9 +32,9 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct AppProgress {
     routed: Seq,
-    /// What the row says.
+    /// The position in the stored row.
     routed_written: Seq,
-    /// Whether the next commit must look at it.
+    /// True if the next commit must look at this application.
     dirty: bool,
     owing: HashMap<EndpointId, Owing>,
     dirty_endpoints: Vec<EndpointId>,
@@ -90,7 +90,7 @@ impl Progress {
             after = Some(*last);
             for (target, cursor) in rows {
                 let app = progress.apps.entry(target.app).or_default();
-                // What it was offered is not recorded: at most all up to here. What lies beyond is offered again.
+                // The events offered to it are not recorded: at most all up to here. Events beyond are offered again.
                 let owing = Owing { cursor, last_offered: app.routed, row_written: true, dirty: false };
                 app.owing.insert(target.endpoint, owing);
             }
@@ -98,13 +98,13 @@ impl Progress {
         Ok(progress)
     }
 
-    /// Up to where this application's events were offered.
+    /// The position up to which this application's events were offered.
     #[must_use]
     pub fn routed(&self, app: AppId) -> Seq {
         self.apps.get(&app).map_or(Seq::ZERO, |app| app.routed)
     }
 
-    /// Where an endpoint stands: its own mark, or its application's.
+    /// The position of an endpoint: its own mark, or its application's.
     #[must_use]
     pub fn position(&self, target: EndpointRef) -> Cursor {
         let Some(app) = self.apps.get(&target.app) else { return Cursor::default() };
@@ -114,7 +114,7 @@ impl Progress {
         }
     }
 
-    /// Whether an endpoint was offered something that it has not settled.
+    /// True if an endpoint was offered an event that it has not settled.
     #[must_use]
     pub fn owes(&self, target: EndpointRef) -> bool {
         self.apps.get(&target.app).is_some_and(|app| app.owing.contains_key(&target.endpoint))
@@ -127,8 +127,8 @@ impl Progress {
         })
     }
 
-    /// Events of `first..=last` that match were offered to this endpoint. `first` must lie above `routed`, or, when it
-    /// is offered again after a restart, above where the endpoint stands.
+    /// Notes that the matching events of `first..=last` were offered to this endpoint. `first` must lie above `routed`,
+    /// or, when it is offered again after a restart, above the endpoint's mark.
     pub fn offered(&mut self, target: EndpointRef, first: Seq, last: Seq) {
         let app = self.apps.entry(target.app).or_default();
         if let Some(owing) = app.owing.get_mut(&target.endpoint) {
@@ -141,7 +141,7 @@ impl Progress {
         app.touch(target.app, Some(target.endpoint), &mut self.dirty_apps);
     }
 
-    /// Every event of this application up to `upto` has been offered to whom it matches.
+    /// Notes that every event of this application up to `upto` has been offered to the endpoints that it matches.
     pub fn set_routed(&mut self, app: AppId, upto: Seq) {
         let progress = self.apps.entry(app).or_default();
         if upto > progress.routed {
@@ -150,7 +150,7 @@ impl Progress {
         }
     }
 
-    /// An endpoint reports where it stands. A report of one that owes nothing says nothing new.
+    /// Takes the mark that an endpoint reports. A report of an endpoint that owes nothing says nothing new.
     pub fn settled(&mut self, target: EndpointRef, cursor: Cursor) {
         let Some(app) = self.apps.get_mut(&target.app) else { return };
         let Some(owing) = app.owing.get_mut(&target.endpoint) else { return };
@@ -165,14 +165,14 @@ impl Progress {
         }
     }
 
-    /// An endpoint was deleted: it owes nothing.
+    /// Forgets an endpoint that was deleted: it owes nothing.
     pub fn forget(&mut self, target: EndpointRef) {
         if let Some(app) = self.apps.get_mut(&target.app) {
             app.owing.remove(&target.endpoint);
         }
     }
 
-    /// An application was deleted.
+    /// Forgets an application that was deleted.
     pub fn forget_app(&mut self, app: AppId) {
         self.apps.remove(&app);
     }
@@ -188,7 +188,7 @@ impl Progress {
             }
             for endpoint in app.dirty_endpoints.drain(..) {
                 let target = EndpointRef { app: app_id, endpoint };
-                // Twice in the list when it had settled and was offered something anew.
+                // An endpoint is listed twice when it had settled and was offered something anew.
                 let Some(owing) = app.owing.get_mut(&endpoint).filter(|owing| owing.dirty) else { continue };
                 owing.dirty = false;
                 if owing.is_settled() {
@@ -203,8 +203,8 @@ impl Progress {
     }
 }
 
-/// What fits a row: a mark with too many holes is set back to before the first one too many. That owes more than it
-/// should, never less.
+/// The mark as it fits a row: one with too many holes is set back to before the first hole too many. It then owes more
+/// than it should, never less.
 fn bounded(cursor: &Cursor) -> Cursor {
     match cursor.holes.get(MAX_HOLES) {
         Some(hole) => Cursor { upto: hole.previous(), holes: cursor.holes[..MAX_HOLES].to_vec() },

@@ -1,4 +1,4 @@
-//! What is left of a deleted application, kind by kind.
+//! Removal of the rows that are left of a deleted application, kind by kind.
 //!
 //! Deliberately by key alone: nothing is decoded, so nothing that is damaged stays.
 

@@ -1,8 +1,8 @@
-//! How much is retained, the time that retention goes by, and how far attempts were forgotten: facts about the whole
-//! store, a row each.
+//! The retained bytes, the time that retention goes by, and the time before which attempts were forgotten. Each is a
+//! fact about the whole store, in a row of its own.
 //!
-//! The bytes are those of keys and values, kept by the writer as the sum of what each transaction says it adds and takes
-//! away. Deliberately only events and attempts, nearly all there is: other rows are few, or expire by themselves.
+//! The bytes are those of keys and values. The writer keeps them as the sum of the growth that each transaction notes.
+//! Deliberately only events and attempts, nearly all there is: other rows are few, or expire by themselves.
 
 use crate::read::Read;
 use crate::rows::meta::{self, Retained};
@@ -16,7 +16,7 @@ const RETAINED: &str = "retained_bytes";
 const CLOCK: &str = "retention_clock";
 const FORGOTTEN: &str = "attempts_forgotten_before";
 
-/// What is retained, as of the last commit.
+/// The retained bytes, as of the last commit.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -29,7 +29,7 @@ pub(crate) fn want(wanted: &mut Wanted) {
     wanted.add(meta::encode(RETAINED));
 }
 
-/// Notes what is retained: for the writer alone.
+/// Notes the retained bytes: for the writer alone.
 pub(crate) fn put(txn: &mut Txn<'_>, retained: Retained) -> Result<(), StoreError> {
     put_value(txn, meta::encode(RETAINED), meta::to_value(&retained))
 }
@@ -42,7 +42,7 @@ pub fn clock(read: &(impl Read + ?Sized)) -> Result<Option<UnixMs>, StoreError> 
     get_row(read, &meta::encode(CLOCK), meta::from_value)
 }
 
-/// Notes that time.
+/// Notes the time that retention goes by.
 ///
 /// # Errors
 /// None today.
@@ -58,8 +58,8 @@ pub fn attempts_forgotten_before(read: &(impl Read + ?Sized)) -> Result<UnixMs, 
     Ok(get_row(read, &meta::encode(FORGOTTEN), meta::from_value)?.unwrap_or(UnixMs::ZERO))
 }
 
-/// Notes that attempts that started before this time are being forgotten. The mark never goes back: what is forgotten
-/// stays so, whatever limits are set later.
+/// Notes that attempts that started before this time are being forgotten. The mark never goes back: forgotten attempts
+/// stay forgotten, whatever limits are set later.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

@@ -1,7 +1,7 @@
-//! What a settlement does to the rows: the only place where a delivery ends, is put off or becomes a dead letter.
+//! The effect of a settlement on the rows: the only place where a delivery ends, is put off or becomes a dead letter.
 //!
-//! Pure over a transaction. Deliberately not the decision itself (that is `engine::outcome`) and not the cursor (that is
-//! [`super::progress`], which knows when an endpoint needs none).
+//! Pure over a transaction. Deliberately not the decision itself (that is `engine::outcome`) and not the cursor (that
+//! is [`super::progress`], which knows when an endpoint needs none).
 
 use crate::read::Read;
 use crate::store::StoreError;
@@ -61,19 +61,21 @@ pub fn apply(txn: &mut Txn<'_>, last_runs: &mut LastRuns, settlement: &mut Settl
     Ok(())
 }
 
-/// Whether the record belongs among those that are packed.
+/// True if the record belongs among the first attempts, which are packed.
 fn is_first_try(settled: &Settled, record: &AttemptRecord) -> bool {
     settled.was_due.is_none() && record.trigger == Trigger::Scheduled
 }
 
-/// Whether the delivery may have a row, or gets one. On the happy path it has none and is settled by the cursor alone.
+/// True if the delivery may have a row, or gets one. On the happy path it has none and is settled by the cursor alone.
 fn has_row(settled: &Settled) -> bool {
     settled.was_due.is_some() || settled.verdict != Verdict::Done
 }
 
-/// Moves one delivery. A row that says another time than the one this attempt was made for is left alone: someone asked
-/// for the delivery by hand meanwhile, and that attempt is still to come. So is one that was looked for and not found,
-/// but has come since. An index row without its delivery is removed.
+/// Moves one delivery.
+///
+/// A row with another due time than that of this attempt is left alone: a user asked for the delivery by hand
+/// meanwhile, and that attempt is still to come. A row that was not found before, but has come since, is left alone
+/// too. An index row without its delivery is removed.
 fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) -> Result<(), StoreError> {
     let seq = settled.seq;
     if !has_row(settled) {
@@ -95,7 +97,7 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
     if let (Verdict::DeadLetter(letter), Some(row)) = (&mut settled.verdict, &row)
         && letter.last_outcome.is_none()
     {
-        // Given up without another attempt: what is known of it is in its row.
+        // Given up without another attempt: its row holds all that is known of it.
         letter.attempts = row.attempts;
         letter.last_outcome = row.last_outcome;
     }
@@ -114,7 +116,7 @@ fn move_delivery(txn: &mut Txn<'_>, target: EndpointRef, settled: &mut Settled) 
     Ok(())
 }
 
-/// A retry was in flight when its event was expunged, and succeeded: the delivery is no failure.
+/// Forgets the dead letter of a retry that was in flight when its event was expunged, and succeeded: it is no failure.
 fn forget_expunged(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(), StoreError> {
     let letter = dead_letter::get(txn, target, seq)?;
     if letter.is_some_and(|letter| letter.reason == DeadLetterReason::Expunged) {
@@ -123,7 +125,7 @@ fn forget_expunged(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq) -> Result<(
     Ok(())
 }
 
-/// Whether anything about this endpoint is still stored: used by tests to show that nothing is left behind.
+/// True if this endpoint still has a cursor or a waiting delivery: tests show with it that nothing is left behind.
 ///
 /// # Errors
 /// Whatever the store reports.

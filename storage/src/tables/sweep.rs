@@ -1,6 +1,6 @@
 //! A sweep: a look at every row of a kind, some at a time, that removes those which are past.
 //!
-//! For rows that are not in the order in which they go. Deliberately no pace: who sweeps decides how often.
+//! It is for rows that do not lie in the order in which they go. Deliberately no pace: the caller decides how often.
 
 use crate::rows::KeyRange;
 use crate::store::{Direction, StoreError};
@@ -8,16 +8,16 @@ use crate::tables::scan;
 use crate::txn::Txn;
 use bytes::Bytes;
 
-/// Where a sweep goes on.
+/// The position at which a sweep goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepPosition(Vec<u8>);
 
-/// What one step of a sweep did.
+/// The result of one step of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Rows removed.
     pub removed: u64,
-    /// Where to go on; none at the end: the next sweep begins anew.
+    /// The position to go on from; none at the end: the next sweep begins anew.
     pub next: Option<SweepPosition>,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn sweep_rows(
         // The scan shows the store; a row that this transaction has renewed stays.
         let past = match is_past(txn, key, value) {
             Ok(past) => past,
-            // One that cannot be read stays where someone may look at it, and holds nothing up.
+            // A row that cannot be read stays for the operator to look at, and holds nothing up.
             Err(error) => {
                 tracing::warn!(%error, "a row cannot be read and stays");
                 false

@@ -1,16 +1,16 @@
-//! A store in memory and what tests of tables share.
+//! A store in memory and other helpers that tests of tables share.
 
 use crate::store::{Batch, Direction, MemoryStore, Store, StoreError};
 use crate::txn::{Change, Txn};
 use bytes::Bytes;
 use model::{AppId, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 
-/// A store in memory with what transactions wrote.
+/// A store in memory that tests write to by transactions.
 #[derive(Default)]
 pub(crate) struct TestStore(MemoryStore);
 
 impl TestStore {
-    /// Runs `work` in one transaction and applies it; gives what it asked to tell.
+    /// Runs `work` in one transaction and applies it; gives the changes that it asked to tell.
     pub(crate) fn write(&self, work: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Vec<Change> {
         let mut txn = Txn::new(self);
         work(&mut txn).unwrap();

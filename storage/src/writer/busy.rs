@@ -1,4 +1,4 @@
-//! How long the writer's thread works without taking what waits: for whoever watches that nothing starves it.
+//! The duration of the writer's steps, in which its thread takes nothing that waits: a watcher looks for starvation.
 //!
 //! Two numbers that the writer sets and a watcher reads, also while a step lasts. Deliberately no history: the watcher
 //! keeps that.
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Busy {
     epoch: Instant,
-    /// When the step that lasts began, in microseconds of `epoch` and one more; 0 between two steps.
+    /// The time at which the running step began, in microseconds since `epoch` and one more; 0 between two steps.
     since_us: AtomicU64,
-    /// The longest step since somebody asked.
+    /// The longest step since the watcher last asked.
     longest_us: AtomicU64,
 }
 

@@ -1,7 +1,7 @@
-//! A change with its reply, run on the writer's thread, and what becomes of it.
+//! A change with its reply, run on the writer's thread, and its result.
 //!
-//! Each collects into a transaction of its own: what fails, is too large or panics leaves nothing behind, and those that
-//! share the commit do not notice.
+//! Each change collects into a transaction of its own. A change that fails, is too large or panics leaves nothing
+//! behind, and those that share the commit do not notice.
 
 use super::REQUEST_MAX_BYTES;
 use crate::store::StoreError;
@@ -45,7 +45,8 @@ where
     fn run(self: Box<Self>, txn: &mut Txn<'_>) -> Box<dyn FnOnce() + Send> {
         let ChangeRequest { change, reply } = *self;
         let mut nested = txn.nested();
-        // What it leaves in disorder is its own: it owns all that it captured, and what it collected is dropped.
+        // A panic leaves only the change's own state in disorder: it owns all that it captured, and its writes are
+        // dropped.
         let run = panic::catch_unwind(AssertUnwindSafe(|| change(&mut nested)));
         let result = match run {
             Ok(Ok(value)) => check_size(&nested).map(|()| value).map_err(ChangeError::Refused),

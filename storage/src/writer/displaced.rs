@@ -23,7 +23,7 @@ impl DisplacedLog {
         DisplacedLog { counter, unsaid: 0, said_at: None }
     }
 
-    /// These went with a commit that is durable now.
+    /// Notes dead letters that went with a commit that is durable now.
     pub(super) fn note(&mut self, displaced: &[Displaced]) {
         let Some(last) = displaced.last() else { return };
         let count: u64 = displaced.iter().map(|displaced| u64::from(displaced.count)).sum();

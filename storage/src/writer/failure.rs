@@ -1,8 +1,8 @@
-//! Why a writer takes nothing more: the end of a partition, as its owner is told of it.
+//! The reasons why a writer takes nothing more: the end of a partition, as its owner is told of it.
 
 use crate::store::{Store, StoreError};
 
-/// Why the writer ended before it was closed. Final: the way on is to open the store again.
+/// The reason why the writer ended before it was closed. Final: the way on is to open the store again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// Another owner has taken the store over. Nothing is wrong with the store.

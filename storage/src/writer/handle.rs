@@ -1,4 +1,4 @@
-//! Access to the writer for those that have something to write, and the lock around what waits for it.
+//! Access to the writer for callers that have something to write, and the lock around the work that waits for it.
 //!
 //! One mutex around plain queues, held for a push or a swap and never across an await.
 
@@ -78,11 +78,12 @@ impl WriterHandle {
         }
     }
 
-    /// Runs a change on the writer thread. When this returns `Ok`, it is on the disk. It reads its rows one by one: one that
-    /// reads many names them, see [`WriterHandle::change_wanting`].
+    /// Runs a change on the writer thread. When this returns `Ok`, it is on the disk. It reads its rows one by one: one
+    /// that reads many names them, see [`WriterHandle::change_wanting`].
     ///
     /// # Errors
-    /// [`ChangeError::Rejected`] with what the change said, in which case nothing was written; else as documented there.
+    /// [`ChangeError::Rejected`] with the change's own error, in which case nothing was written; else as documented
+    /// there.
     ///
     /// # Panics
     /// Never. A change that panics is undone and answered as [`ChangeError::Unavailable`]; those that share its commit
@@ -96,8 +97,8 @@ impl WriterHandle {
         self.change_wanting(Wanted::default(), change).await
     }
 
-    /// As [`WriterHandle::change`]. The rows of `wanted` are read together with those of all that shares the commit, before any
-    /// of it runs: see [`Txn::fetch`].
+    /// As [`WriterHandle::change`]. The rows of `wanted` are read together with those of all that shares the commit,
+    /// before any of it runs: see [`Txn::fetch`].
     ///
     /// # Errors
     /// As for [`WriterHandle::change`].
@@ -121,7 +122,7 @@ impl WriterHandle {
         }
     }
 
-    /// An answer of the writer, or why there will be none. A store that failed may hold the writer for ever.
+    /// An answer of the writer, or the reason why there will be none. A store that failed may hold the writer for ever.
     async fn unless_failed<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, String> {
         tokio::select! {
             biased;
@@ -130,9 +131,9 @@ impl WriterHandle {
         }
     }
 
-    /// Hands settlements over; never blocks, never refuses. Answers whether more work may be started; if not,
-    /// [`super::Downstream::settlements_taken`] follows, unless the writer has ended: it then drops them, and all that they
-    /// are about is owed again after the next start.
+    /// Hands settlements over; never blocks, never refuses. Answers `true` if more work may be started. If not,
+    /// [`super::Downstream::settlements_taken`] follows, unless the writer has ended. It then drops the settlements,
+    /// and their deliveries are owed again after the next start.
     pub fn settle(&self, settlements: &mut Vec<Settlement>) -> bool {
         let mut inbox = self.lock();
         let room = inbox.settle(settlements, &self.shared.config);
@@ -140,8 +141,9 @@ impl WriterHandle {
         room
     }
 
-    /// Changes with every commit that creates, changes or deletes an application, before anyone is told of it. What was
-    /// read of applications after this was asked holds while the answer is the same.
+    /// A number that changes with every commit that creates, changes or deletes an application, before anyone is told.
+    ///
+    /// Rows of applications that were read after a call hold while the number is the same.
     #[must_use]
     pub fn applications_version(&self) -> u64 {
         self.shared.applications_version.load(Ordering::Acquire)
@@ -172,13 +174,13 @@ impl WriterHandle {
         }
     }
 
-    /// Why nothing more is taken, if that came by a failure. The first one counts.
+    /// The reason why nothing more is taken, if that came by a failure. The first failure counts.
     #[must_use]
     pub fn failed(&self) -> Option<Failure> {
         self.shared.failure.borrow().clone()
     }
 
-    /// Whether anything waits for a commit.
+    /// True if anything waits for a commit.
     #[must_use]
     pub fn has_work(&self) -> bool {
         !self.lock().is_empty()
@@ -192,8 +194,8 @@ impl WriterHandle {
 
     /// Waits for work and takes all of it, up to the bound of a commit. `None` once closed and empty.
     pub(super) fn take(&self) -> Option<Taken> {
-        // Whoever is about to hand something in goes first. On a busy machine more requests share the commit then, which
-        // costs far more than they do; on an idle one this returns at once.
+        // Threads that are about to hand something in go first. On a busy machine more requests then share the commit,
+        // which costs far more than they do. On an idle machine this returns at once.
         std::thread::yield_now();
         let mut inbox = self.lock();
         while inbox.is_empty() {
@@ -208,7 +210,7 @@ impl WriterHandle {
         Some(inbox.take(&self.shared.config))
     }
 
-    /// The same without waiting: `None` also when there is nothing.
+    /// As [`WriterHandle::take`] without waiting: `None` also when there is nothing.
     pub(super) fn try_take(&self) -> Option<Taken> {
         let mut inbox = self.lock();
         (!inbox.is_empty()).then(|| inbox.take(&self.shared.config))
@@ -219,9 +221,9 @@ impl WriterHandle {
         self.lock().put_back(requests);
     }
 
-    /// Ends everything: who waits is told by its reply being dropped, and then waits for this reason.
+    /// Ends everything: the reply of each waiting caller is dropped, and the caller then waits for this reason.
     pub fn fail(&self, failure: Failure) {
-        // In this order: who knows the reason finds that nothing is taken any more.
+        // In this order: a caller that knows the reason finds that nothing is taken any more.
         self.closed();
         self.shared.failure.send_if_modified(|first| {
             let is_first = first.is_none();

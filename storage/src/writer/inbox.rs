@@ -1,12 +1,12 @@
-//! What waits for the writer: requests with someone waiting, and settlements with nobody.
+//! The work that waits for the writer: requests, each with a caller waiting, and settlements, with none.
 //!
-//! Requests are bounded by count and bytes and refused beyond, where a single one may pass the queue's bytes but never
-//! [`super::REQUEST_MAX_BYTES`]; what is being committed counts no more. A change counts as one request of no bytes: what it writes is
-//! bounded when it runs. Settlements must not be refused, so their producers are bounded instead: they are told when to hold
-//! back.
+//! Requests are bounded by count and bytes, and refused beyond. A single request may pass the queue's bytes but never
+//! [`super::REQUEST_MAX_BYTES`]; requests that are being committed count no more. A change counts as one request of no
+//! bytes: its writes are bounded when it runs. Settlements must not be refused, so their producers are bounded instead:
+//! they are told when to hold back.
 //!
-//! Plain queues without a lock: [`super::handle`] has that. Deliberately no fairness between tenants: one commit takes all
-//! there is, up to its bound, in order of arrival.
+//! Plain queues without a lock: [`super::handle`] has that. Deliberately no fairness between tenants: one commit takes
+//! all there is, up to its bound, in order of arrival.
 
 use super::WriterConfig;
 use super::change::RunChange;
@@ -29,7 +29,7 @@ const COMMIT_MAX_SETTLED: usize = 4 * 1024;
 /// Bytes of responses in one commit, beyond its first settlement.
 const COMMIT_MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
-/// What [`WriterConfig::settled_high_water`] is but for tests and simulations.
+/// The value of [`WriterConfig::settled_high_water`], but for tests and simulations.
 pub const SETTLED_HIGH_WATER: usize = 16 * 1024;
 
 /// A request that was not taken.
@@ -38,7 +38,7 @@ pub(super) enum Refused {
     Closing,
 }
 
-/// What waits.
+/// The requests and settlements that wait.
 #[derive(Default)]
 pub(super) struct Inbox {
     requests: VecDeque<Request>,
@@ -86,7 +86,7 @@ impl Inbox {
         }
     }
 
-    /// Answers whether there is room for more. None is left once the writer has ended, which drops them.
+    /// Takes settlements in; answers `true` if there is room for more. A writer that has ended has none and drops them.
     pub(super) fn settle(&mut self, settlements: &mut Vec<Settlement>, config: &WriterConfig) -> bool {
         if self.ended {
             settlements.clear();
@@ -99,7 +99,7 @@ impl Inbox {
         room
     }
 
-    /// What goes into one commit.
+    /// Takes the work that goes into one commit.
     pub(super) fn take(&mut self, config: &WriterConfig) -> Taken {
         let requests = self.take_requests(config.commit_max_events);
         let settlements = self.take_settlements();
@@ -142,7 +142,7 @@ impl Inbox {
         self.settlements.drain(..taken).collect()
     }
 
-    /// Takes nothing more and drops what waits.
+    /// Takes nothing more and drops all that waits.
     pub(super) fn end(&mut self) {
         self.closing = true;
         self.ended = true;
@@ -151,7 +151,7 @@ impl Inbox {
     }
 }
 
-/// What a settlement counts for in the bounds above.
+/// The number that a settlement counts for in the bounds above.
 fn count(settlement: &Settlement) -> usize {
     1 + settlement.settled.len()
 }
@@ -161,7 +161,7 @@ fn response_bytes(settlement: &Settlement) -> usize {
     records.map(|record| record.response.len()).sum()
 }
 
-/// What the writer took in one go.
+/// The work that the writer took in one go.
 pub(super) struct Taken {
     pub(super) requests: VecDeque<Request>,
     pub(super) settlements: Vec<Settlement>,
@@ -169,7 +169,7 @@ pub(super) struct Taken {
     pub(super) settlements_were_full: bool,
 }
 
-/// Work that someone waits for.
+/// Work that a caller waits for.
 pub(super) enum Request {
     Ingest {
         app: AppId,

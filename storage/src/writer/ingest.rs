@@ -1,6 +1,7 @@
 //! Taking messages in: positions, idempotency keys and event ids, decided where nothing can race.
 //!
-//! Deliberately not their validation (that is the API's) and not their layout on disk (that is [`crate::rows::event::block`]).
+//! Deliberately not their validation (that is the API's) and not their layout on disk (that is
+//! [`crate::rows::event::block`]).
 
 use crate::rows::event::block;
 use crate::rows::expunge_at;
@@ -40,11 +41,11 @@ pub struct MessageMore {
     pub tags: Vec<String>,
     /// The `Content-Type` of its payload, if not the usual one.
     pub content_type: Option<String>,
-    /// How long the payload is kept after it was taken, in milliseconds; without limit if none.
+    /// Milliseconds for which the payload is kept after it was taken; without limit if none.
     pub payload_kept_ms: Option<u64>,
 }
 
-/// What a message takes beyond its texts, near enough to budget by: a header and its index rows.
+/// Bytes that a message takes beyond its texts, near enough to budget by: a header and its index rows.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
 impl NewMessage {
@@ -60,15 +61,15 @@ impl NewMessage {
         MESSAGE_OVERHEAD_BYTES + texts + channels + more + self.payload.len()
     }
 
-    /// Whether a block can hold its type, id and channels. They are never apart.
+    /// True if a block can hold its type, id and channels. They are never apart.
     pub(super) fn fits_a_block(&self) -> bool {
         let more = self.more.as_ref().map(|more| (&more.tags[..], more.content_type.as_deref()));
         block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels, more) <= INLINE_MAX_BYTES
     }
 }
 
-/// A message with the keys of the rows that its texts lead to. Made where it came in, so that nothing is hashed on the thread
-/// that all writes wait for.
+/// A message with the keys of the rows that its texts lead to. It is made by the caller, so that nothing is hashed on
+/// the thread that all writes wait for.
 #[derive(Debug)]
 pub(super) struct Marked {
     message: NewMessage,
@@ -87,7 +88,7 @@ impl Marked {
     }
 }
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IngestOutcome {
     /// It is durable and will be delivered.
@@ -105,7 +106,7 @@ pub enum IngestOutcome {
     },
     /// The row that would tell whether it was taken before is damaged: it is not taken.
     Damaged {
-        /// What kind of row.
+        /// The kind of the row.
         kind: &'static str,
     },
 }
@@ -116,7 +117,7 @@ pub enum IngestError {
     /// Too much waits; nothing was taken.
     #[error("too much is waiting for the store; try again in {retry_after_s} s")]
     Busy {
-        /// When to try again.
+        /// Seconds after which to try again.
         retry_after_s: u64,
     },
     /// The process is stopping; nothing was taken.
@@ -126,13 +127,13 @@ pub enum IngestError {
     /// nothing was taken.
     #[error("more than the store takes at once")]
     TooLarge,
-    /// The disk has less room than is kept for what cannot be refused; nothing was taken.
+    /// The disk has less room than is kept for writes that cannot be refused; nothing was taken.
     #[error("the disk is nearly full")]
     StorageFull,
     /// The rows that say where the application's log ends are damaged; nothing was taken.
     #[error("a stored row of kind {kind} is damaged")]
     Damaged {
-        /// What kind of row.
+        /// The kind of the row.
         kind: &'static str,
     },
     /// There is no such application.
@@ -185,7 +186,7 @@ impl Ingest {
     ) -> Result<Result<Vec<IngestOutcome>, IngestError>, StoreError> {
         let mut head = match self.heads.get(&app) {
             Some(head) => *head,
-            // The first since the start: also the moment to notice that the application is gone.
+            // The application's first since the start: also the moment to notice that the application is gone.
             None => match contained(end_of_log(txn, app))? {
                 Ok(Some(head)) => head,
                 Ok(None) => return Ok(Err(IngestError::UnknownApplication)),
@@ -251,14 +252,14 @@ impl Ingest {
     }
 }
 
-/// Where an application's log ends, if there is such an application.
+/// The head of an application's log, if there is such an application.
 fn end_of_log(txn: &Txn<'_>, app: AppId) -> Result<Option<Seq>, StoreError> {
     let exists = application::get(txn, app)?.is_some();
     exists.then(|| log::head(txn, app)).transpose()
 }
 
-/// Keeps a damaged row from failing more than what needs it. Else a client that repeats its request would stop the process
-/// again and again.
+/// Keeps a damaged row from failing more than the messages that need it. Else a client that repeats its request would
+/// stop the process again and again.
 fn contained<T>(result: Result<T, StoreError>) -> Result<Result<T, &'static str>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
@@ -310,7 +311,7 @@ fn fingerprint(message: &NewMessage) -> [u8; 16] {
     message.more.as_ref().map_or(short, |more| with_more(short, more))
 }
 
-/// The same for a message that has more: keys of those that have not mean what they meant before.
+/// The fingerprint of a message that has more: that of a message without more stays as it was before.
 fn with_more(without: [u8; 16], more: &MessageMore) -> [u8; 16] {
     let mut hash = Sha256::new();
     hash.update(without);

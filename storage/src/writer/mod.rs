@@ -42,8 +42,8 @@ use ingest::Ingest;
 use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
 use std::time::Instant;
 
-/// Bytes of messages in one request, and of rows that one change writes: what is over is refused. With the other bounds
-/// it keeps a commit far below the largest batch.
+/// Bytes of messages in one request, and of rows that one change writes, at most: larger ones are refused. With the
+/// other bounds it keeps a commit far below the largest batch.
 pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bounds of the writer.
@@ -58,7 +58,7 @@ pub struct WriterConfig {
     pub settled_high_water: usize,
     /// Events in one commit at most.
     pub commit_max_events: usize,
-    /// How long an idempotency key is remembered.
+    /// Milliseconds for which an idempotency key is remembered.
     pub idempotency_ms: u64,
     /// Quotas of an application that the writer keeps.
     pub quotas: WriterQuotas,
@@ -79,31 +79,32 @@ impl Default for WriterQuotas {
     }
 }
 
-/// What comes after the log: told of every commit, on the writer thread, in commit order.
+/// The part that comes after the log: told of every commit, on the writer thread, in commit order.
 ///
 /// Implementations must not block: the next commit waits for them.
 pub trait Downstream: Send {
-    /// Whether this endpoint still exists: a settlement for one that does not is dropped.
+    /// True if this endpoint still exists: a settlement for one that does not is dropped.
     fn knows(&self, target: EndpointRef) -> bool;
 
-    /// These events, grouped by application and ascending within each, and these changes are durable now. Says through
-    /// `progress` to whom the events were offered.
+    /// These events, grouped by application and ascending within each, and these changes are durable now. The
+    /// implementor notes in `progress` the endpoints that the events were offered to.
     fn committed(&mut self, events: Vec<Event>, changes: Vec<Change>, progress: &mut Progress);
 
-    /// The payload of this event is durably gone. Called before whoever asked for it is answered, so that nothing of the
-    /// event starts after the answer. An implementor that keeps payloads in memory must not use its copies from here on.
+    /// The payload of this event is durably gone. Called before the caller that asked for it is answered, so that
+    /// nothing of the event starts after the answer. An implementor that keeps payloads in memory must not use its
+    /// copies from here on.
     fn expunged(&mut self, _app: AppId, _seq: Seq) {}
 
-    /// There is room for settlements; shards that held back may go on. Follows whenever [`WriterHandle::settle`] told one
-    /// to, unless the writer ends.
+    /// There is room for settlements; shards that held back may go on. Follows whenever [`WriterHandle::settle`] told
+    /// one to, unless the writer ends.
     fn settlements_taken(&mut self);
 }
 
 /// The wall clock, as the writer reads it.
 pub type Now = Box<dyn Fn() -> UnixMs + Send>;
 
-/// Starts the writer's thread, of this name. It ends after [`WriterHandle::close`], when all that was taken in is durable, or when the
-/// store fails.
+/// Starts the writer's thread, of this name. It ends after [`WriterHandle::close`], when all that was taken in is
+/// durable, or when the store fails.
 ///
 /// # Errors
 /// When the thread cannot be spawned.
@@ -144,7 +145,7 @@ pub struct Writer<D> {
     progress: Progress,
     downstream: D,
     now: Now,
-    /// What is retained, once known.
+    /// The retained bytes, once known.
     retained: Option<Retained>,
     last_runs: LastRuns,
     dead_letters_most: u32,
@@ -152,7 +153,7 @@ pub struct Writer<D> {
 }
 
 impl<D: Downstream> Writer<D> {
-    /// Has made no commit yet. `progress` is what [`Progress::load`] read.
+    /// A writer that has made no commit yet. `progress` comes from [`Progress::load`].
     pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
         let ingest = Ingest::new(config.idempotency_ms, config.quotas.idempotency_keys);
         Writer {
@@ -175,8 +176,8 @@ impl<D: Downstream> Writer<D> {
         self.handle.clone()
     }
 
-    /// One commit of what waits, if anything does; never blocks but on the disk. `false` once the store failed: nothing
-    /// more is acknowledged then.
+    /// Makes one commit of all that waits, if anything does; never blocks but on the disk. `false` once the store
+    /// failed: nothing more is acknowledged then.
     pub fn step(&mut self) -> bool {
         self.handle.try_take().is_none_or(|taken| self.take_up(taken))
     }
@@ -231,7 +232,7 @@ impl<D: Downstream> Writer<D> {
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
         if batch.is_empty() {
-            // Nobody will find out by applying: e.g. all requests failed on reads.
+            // Nothing is applied that would show a failure: e.g. all requests failed on reads.
             if let Some(reason) = self.store.poisoned() {
                 return Err(if self.store.fenced() { StoreError::Fenced } else { StoreError::Poisoned { reason } });
             }
@@ -260,7 +261,7 @@ impl<D: Downstream> Writer<D> {
         Ok(())
     }
 
-    /// The rows that this commit reads, as far as those who ask for it can tell: so the store is asked once, and not for each.
+    /// The rows that this commit reads, as far as its requests can tell: so the store is asked once, and not for each.
     fn wanted(&self, taken: &Taken) -> Wanted {
         let mut wanted = Wanted::default();
         for settlement in &taken.settlements {
@@ -275,7 +276,7 @@ impl<D: Downstream> Writer<D> {
         wanted
     }
 
-    /// Keeps the sum of what is retained, in the commit that changes it.
+    /// Keeps the sum of the retained bytes, in the commit that changes it.
     fn note_growth(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         let growth = txn.growth();
         if growth != Growth::default() {

@@ -1,4 +1,5 @@
-//! A process that takes messages in is killed (SIGKILL) at random instants: what it has acknowledged is there.
+//! A process that takes messages in is killed (SIGKILL) at random instants: all messages that it acknowledged are
+//! there.
 //!
 //! The child is this very binary, told by an environment variable to be one. It prints each acknowledged position, and
 //! the parent believes only what it has read. Deliberately not a power cut: what the kernel holds survives a kill.
@@ -63,7 +64,7 @@ fn start(data_dir: &Path) -> WriterHandle {
         quotas: WriterQuotas::default(),
     };
     let mut progress = Progress::load(&*store).unwrap();
-    // The start's own part: what is in the log but not marked is offered again.
+    // The start's own part: events in the log beyond the mark are offered again.
     let (routed, head) = (progress.routed(APP), log::head(&*store, APP).unwrap());
     if head > routed {
         progress.offered(BLACK_HOLE, routed.next(), head);
@@ -73,7 +74,7 @@ fn start(data_dir: &Path) -> WriterHandle {
     writer::spawn(store, config, progress, Offers, Box::new(|| UnixMs(5)), "writer".to_owned()).unwrap().0
 }
 
-/// Takes messages in from several tasks at once and prints what is acknowledged, until it is killed.
+/// Takes messages in from several tasks at once and prints the acknowledged ones, until it is killed.
 fn child(data_dir: &Path) {
     let writer = start(data_dir);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

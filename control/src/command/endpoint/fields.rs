@@ -1,5 +1,5 @@
-//! The settings of an endpoint that a caller may set, checked and put into a row: one list of fields for a new endpoint, a
-//! replaced one and a changed one.
+//! The settings of an endpoint that a caller may set, checked and put into a row. A new endpoint, a replaced one and a
+//! changed one share the list of fields.
 //!
 //! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
 //! password of a URL are [`super::user_info`]'s.
@@ -22,7 +22,7 @@ pub struct EndpointFields {
     pub description: Option<String>,
     /// The tenant's own name for it, unique within the application.
     pub uid: Patch<String>,
-    /// Whether nothing is sent to it.
+    /// Nothing is sent to it.
     pub disabled: Option<bool>,
     /// Exact names and `prefix.*`; none or an empty list for every type.
     pub event_types: Patch<Vec<String>>,
@@ -38,7 +38,7 @@ pub struct EndpointFields {
     pub max_in_flight: Patch<u16>,
     /// Root certificates in PEM; an empty text for none.
     pub ca_pem: Patch<String>,
-    /// How failures are retried.
+    /// The schedule of retries after failures.
     pub retry_policy: Patch<RetryPolicy>,
     /// The consequence of a 4xx that has no meaning of its own.
     pub on_client_error: Patch<ClientErrorPolicy>,
@@ -47,7 +47,7 @@ pub struct EndpointFields {
 }
 
 impl EndpointFields {
-    /// Notes what is wrong. A filter that is given may be empty in a change, where it clears, and not in a whole endpoint.
+    /// Notes all faults. A filter that is given may be empty in a change, where it clears, and not in a whole endpoint.
     pub(super) fn check(&self, rules: &Rules, checks: &mut Checks, is_whole: bool) {
         if let Some(url) = &self.url
             && let Err(error) = check_url(url, &rules.guard)
@@ -68,7 +68,8 @@ impl EndpointFields {
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
     }
 
-    /// The row that `before` becomes. Disabled by hand, it notes since when; the table sees to what passes it by meanwhile.
+    /// The row that `before` becomes. Disabled by hand, it notes the time; the table handles the messages that pass it
+    /// by.
     pub(super) fn apply(self, before: Endpoint, now: UnixMs) -> Result<Endpoint, Error> {
         let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
         let by_hand = Disabled { at: now, reason: DisabledReason::Operator };

@@ -1,7 +1,7 @@
 //! Custom headers of an endpoint: replaced, changed. They lie on the disk sealed.
 //!
-//! The engine that sends them has the rules on names and values. A caller may send what it read, with the names of the
-//! values that were kept back: those values stay.
+//! The engine that sends them has the rules on names and values. A caller may send the headers as it read them, with
+//! the names of the values that were kept back: those values stay.
 
 use super::save_endpoint;
 use crate::checks::Checks;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use storage::Txn;
 use zeroize::Zeroizing;
 
-/// Families of names that nobody may set: proxies and clouds read them as their own. One that an endpoint has from before
-/// this rule goes on being sent.
+/// Families of names that nobody may set: proxies and clouds read them as their own. One that an endpoint has from
+/// before this rule goes on being sent.
 const RESERVED_PREFIXES: [&str; 4] = ["x-svix-", "x-amzn-", "x-amz-", "x-google-"];
 
 /// Name by value.
@@ -35,7 +35,7 @@ pub struct PutHeaders {
     pub kept: Vec<String>,
 }
 
-/// Sets some custom headers of an endpoint and removes others. Names are the same whatever their case.
+/// Sets some custom headers of an endpoint and removes others. The case of names does not count.
 pub struct PatchHeaders {
     /// Whose.
     pub endpoint: EndpointName,
@@ -90,7 +90,7 @@ impl Command for PatchHeaders {
     }
 }
 
-/// Sets an endpoint's headers to what `after` makes of those that it has.
+/// Sets an endpoint's headers to those that `after` makes of the present ones.
 fn change(
     endpoint: &EndpointName,
     at: &At<'_>,
@@ -145,7 +145,7 @@ fn patched(
     Ok(after.into_values().collect())
 }
 
-/// The headers of these names, whatever their case.
+/// The headers of these names, in any case.
 fn values_of<'a>(current: &'a Headers, names: &[String]) -> Result<Vec<(&'a str, &'a str)>, Error> {
     let each = names.iter().enumerate().map(|(index, name)| {
         let found = current.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
@@ -168,7 +168,7 @@ pub(super) fn check_names<'a>(checks: &mut Checks, names: impl Iterator<Item = &
     }
 }
 
-/// Notes what is wrong with all custom headers of an endpoint.
+/// Notes the faults of an endpoint's custom headers, taken together.
 pub(super) fn check_all(checks: &mut Checks, headers: &Headers) {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if headers.len() > TARGET_HEADERS_MAX || bytes > TARGET_HEADERS_BYTES_MAX {

@@ -28,7 +28,7 @@ use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind};
 use storage::Txn;
 use storage::tables::{application, counter, deleted_endpoint, endpoint};
 
-/// Creates an endpoint. It gets what is pushed from then on.
+/// Creates an endpoint. It gets the messages that are pushed from then on.
 pub struct CreateEndpoint {
     /// Its application.
     pub app: AppId,
@@ -63,7 +63,7 @@ pub struct PatchEndpoint {
     pub secret: Option<SecretText>,
 }
 
-/// Deletes an endpoint: what was not delivered to it yet never will be.
+/// Deletes an endpoint: messages that were not delivered to it yet never will be.
 pub struct DeleteEndpoint {
     /// Which one.
     pub endpoint: EndpointName,
@@ -101,7 +101,7 @@ impl Command for CreateEndpoint {
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
-        // Where nothing can race: the application may be gone by now.
+        // Looked up in the transaction, where nothing can race: the application may be gone by now.
         application::get(txn, self.app)?.ok_or(Error::NotFound("application"))?;
         let (count, most) = (endpoint::count(txn, self.app)?, at.rules.quotas.endpoints);
         check_quota("endpoints", "endpoints of an application", count, most)?;
@@ -134,7 +134,7 @@ impl Repeatable for CreateEndpoint {
 // === impl PutEndpoint ===
 
 impl PutEndpoint {
-    /// The command that creates what this one would have replaced.
+    /// The command that creates the endpoint that this one would have replaced.
     fn into_create(self) -> Result<CreateEndpoint, Error> {
         let PutEndpoint { endpoint, mut fields, secret, headers } = self;
         fields.uid = named(IdKind::Endpoint, fields.uid, endpoint.text, "endpoint")?;
@@ -216,8 +216,8 @@ impl Command for DeleteEndpoint {
         Reach::Application(self.endpoint.app)
     }
 
-    /// Leaves a job that removes what was kept for it. Its attempts stay for as long as those of others, and with them
-    /// what is shown of it in the history of its messages.
+    /// Leaves a job that removes its rows. Its attempts stay for as long as those of others. With them stay its fields
+    /// that the history of its messages shows.
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         let old = self.endpoint.find(txn)?;
         deleted_endpoint::keep(txn, &old)?;

@@ -1,7 +1,7 @@
 //! Signing secrets of an endpoint: given, made, rotated with an overlap, shown. They lie on the disk sealed.
 //!
-//! A receiver verifies with what is shown: of an ed25519 secret, the public key only. Old secrets are never listed: they
-//! sign until they end.
+//! The secret that is shown is the one that a receiver verifies with: of an ed25519 secret, the public key only. Old
+//! secrets are never listed: they sign until they end.
 
 use super::save_endpoint;
 use crate::checks::Checks;
@@ -28,14 +28,14 @@ const ED25519_PREFIX: &str = "whsk_";
 /// A secret in the clear, cleared from memory when dropped.
 pub type SecretText = Zeroizing<String>;
 
-/// Puts a new signing secret in place; the old one goes on to sign beside it for a while. A secret that is made is of the
-/// kind of the present one, which the receiver can verify.
+/// Puts a new signing secret in place; the old one goes on to sign beside it for a while. A secret that is made is of
+/// the kind of the present one, which the receiver can verify.
 pub struct RotateSecret {
     /// Whose.
     pub endpoint: EndpointName,
     /// The new secret; none to have one made.
     pub secret: Option<SecretText>,
-    /// How long the replaced secret goes on to sign, in seconds. Default: a day.
+    /// Seconds for which the replaced secret goes on to sign. Default: a day.
     pub grace_period_s: Option<u64>,
 }
 
@@ -107,8 +107,8 @@ fn rotated(
     if secrets.len() > OLD_SECRETS_MAX + 1 { Err(Error::TooManySecrets) } else { Ok(secrets) }
 }
 
-/// A number that tells a secret from the others of its endpoint and says nothing of it: it is drawn from what lies on the
-/// disk, sealed.
+/// A number that tells a secret from the others of its endpoint and says nothing of it: it is a hash of the sealed
+/// bytes.
 fn reference(secret: &EndpointSecret) -> u64 {
     Sha256::digest(&secret.sealed.0).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -141,7 +141,7 @@ pub(super) fn seal_secret(seals: &Seals, target: EndpointRef, text: &SecretText)
     Ok(EndpointSecret { sealed, expires_at: None })
 }
 
-/// Notes what is wrong with a secret that a caller gave, and brings it into the form that strict verifiers read: prefix,
+/// Notes the faults of a secret that a caller gave, and brings it into the form that strict verifiers read: prefix,
 /// standard base64, padding.
 pub(super) fn read_secret(checks: &mut Checks, field: &str, text: &mut Option<SecretText>) {
     let Some(given) = text else { return };

@@ -1,4 +1,4 @@
-//! Endpoints: what a replacement keeps, what a change clears, secrets and user names under seal.
+//! Endpoints: fields that a replacement keeps or a change clears, secrets and user names under seal.
 
 use super::*;
 use crate::command::application::{ApplicationFields, CreateApplication};

@@ -1,7 +1,8 @@
 //! The URL of an endpoint as it is stored: user name and password are taken out of it and sealed.
 //!
-//! A caller that reads an endpoint sees `https://***@host/`. Sent back as it was read, it keeps what is behind the mask;
-//! with anything else changed it is refused, or a caller that may change a URL could have the password sent elsewhere.
+//! A caller that reads an endpoint sees `https://***@host/`. Sent back as it was read, it keeps the text behind the
+//! mask. With anything else changed it is refused: else a caller that may change a URL could have the password sent
+//! elsewhere.
 
 use crate::error::Error;
 use crate::seals::Seals;

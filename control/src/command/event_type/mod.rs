@@ -1,7 +1,7 @@
 //! Commands on the catalogue of event types: create, replace, change, archive, expunge.
 //!
-//! The catalogue has no effect on delivery: a message and a filter may name types that are not in it, and payloads are not
-//! checked against schemas.
+//! The catalogue has no effect on delivery. A message and a filter may name types that are not in it, and payloads are
+//! not checked against schemas.
 
 mod schema;
 
@@ -22,9 +22,9 @@ use storage::tables::event_type;
 pub struct EventTypeFields {
     /// For people.
     pub description: Option<String>,
-    /// Whether it is hidden from lists.
+    /// It is hidden from lists.
     pub archived: Option<bool>,
-    /// Whether it is to be used no more.
+    /// It is to be used no more.
     pub deprecated: Option<bool>,
     /// JSON Schemas by version, of draft 7 or 2020-12.
     pub schemas: Patch<Map<String, Value>>,

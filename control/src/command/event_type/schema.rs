@@ -1,10 +1,10 @@
-//! Checks that a JSON value is a JSON Schema: every keyword has a value of its kind, as the meta-schemas of draft 7 and of
-//! 2020-12 say.
+//! Checks that a JSON value is a JSON Schema: every keyword has a value of its kind, as the meta-schemas of draft 7 and
+//! of 2020-12 say.
 //!
-//! A value that one of the two allows is taken; a schema that names draft 4 may have its boolean
-//! `exclusiveMinimum`. Keywords that are in neither are annotations and are not looked at. References and patterns are not
-//! followed or compiled: payloads are not checked against schemas. By hand, as that is one table: the crate `jsonschema`
-//! brings a regular-expression engine, big numbers and dozens of crates for what is not needed.
+//! A value that one of the two allows is taken; a schema that names draft 4 may have its boolean `exclusiveMinimum`.
+//! Keywords that are in neither are annotations and are not looked at. References and patterns are not followed or
+//! compiled: payloads are not checked against schemas. By hand, as that is one table: the crate `jsonschema` brings a
+//! regular-expression engine, big numbers and dozens of crates that are not needed.
 
 use serde_json::{Map, Value};
 
@@ -80,7 +80,7 @@ const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "obje
 pub(super) struct Flaw {
     /// Keywords, names and indexes that lead there.
     pub(super) path: Vec<String>,
-    /// What must be there.
+    /// The message: the value that must be there.
     pub(super) msg: &'static str,
 }
 

@@ -16,7 +16,7 @@ const OVERLAP_MS: u64 = 10 * 60_000;
 /// Attempts at an endpoint. An event past its retention takes its attempts with it.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list_of_endpoint(
     read: &(impl Read + ?Sized),
     endpoint: Endpoint,
@@ -55,8 +55,8 @@ pub fn list_of_endpoint(
     Ok(Listed { items, first: some(newest), last: some(oldest), is_end })
 }
 
-/// The cut that a page begins at; of the first page that above all attempts that there are, or that there were before the
-/// filter's bound.
+/// The cut that a page begins at; of the first page that above all attempts that there are, or that there were before
+/// the filter's bound.
 fn start_of(
     read: &(impl Read + ?Sized),
     endpoint: &Endpoint,
@@ -79,7 +79,7 @@ fn start_of(
     })
 }
 
-/// Whether everything further on is older than the filter's bounds, or newer when going back.
+/// True if everything further on is older than the filter's bounds, or newer when going back.
 fn is_past(records: &[AttemptRecord], filter: &AttemptFilter, is_back: bool) -> bool {
     let Some(last) = records.last() else { return false };
     match (is_back, filter.messages.after, filter.messages.before) {

@@ -1,10 +1,10 @@
 //! The attempts of one message, gathered from the endpoints of its application, newest first.
 //!
-//! The history is kept by endpoint, so each endpoint is looked at, with those that were deleted and have attempts yet. A
-//! page looks at a bounded number of them, a *stretch*: nearly every application is one. One with more endpoints is listed
-//! stretch by stretch, each newest first; a page that ends a stretch is not at the end of the list, whatever it found, and
-//! leads on to the next stretch. Going back ends where the stretch began. Memory never holds more attempts than those of a
-//! page and of one step of endpoints.
+//! The history is kept by endpoint, so each endpoint is looked at, with those that were deleted and have attempts yet.
+//! A page looks at a bounded number of them, a *stretch*: nearly every application is one. One with more endpoints is
+//! listed stretch by stretch, each newest first. A page that ends a stretch is not at the end of the list, even if it
+//! found nothing, and leads on to the next stretch. Going back ends where the stretch began. Memory never holds more
+//! attempts than those of a page and of one step of endpoints.
 //!
 //! There is no index by message: it would be a write for every attempt, for a list that is seldom asked for.
 
@@ -27,7 +27,7 @@ type Found = (IdParts, (AttemptRecord, Arc<Endpoint>));
 /// Attempts of a message: at `only` one endpoint, or at all.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn list_of_message(
     read: &(impl Read + ?Sized),
     event: &Event,
@@ -57,7 +57,7 @@ pub fn list_of_message(
     Ok(Listed { items, first, last, is_end })
 }
 
-/// Adds the attempts at some endpoints to what was found, and keeps those that belong to the page.
+/// Adds the attempts at some endpoints to those that were found, and keeps those that belong to the page.
 fn gather(
     read: &(impl Read + ?Sized),
     event: &Event,

@@ -25,10 +25,10 @@ use std::sync::Arc;
 use storage::Read;
 use storage::tables::{deleted_endpoint, endpoint, endpoint_url, history};
 
-/// An attempt with what it was about.
+/// An attempt with its message and its endpoint.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// What happened.
+    /// The record of the attempt.
     pub record: AttemptRecord,
     /// The message; its payload is there where [`AttemptFilter::with_payloads`] asks for it.
     pub event: Event,
@@ -47,7 +47,7 @@ pub struct AttemptFilter {
     pub statuses: StatusFilter,
     /// With an HTTP status of this hundred, 0 to 500; 0 for attempts without an answer.
     pub status_class: Option<u16>,
-    /// Whether payloads are shown: then a page ends early for their bytes.
+    /// Payloads are shown, and a page ends early for their bytes.
     pub with_payloads: bool,
 }
 
@@ -58,13 +58,14 @@ impl AttemptFilter {
             && self.messages.is_within(record.started_at)
     }
 
-    /// How many attempts of one message a page shows, of at most `limit`: fewer where its payload is shown with each.
+    /// The number of attempts of one message on a page, at most `limit`: fewer where each shows the payload.
     fn limit_of(&self, event: &Event, limit: usize) -> usize {
         let most = if self.with_payloads { PAGE_PAYLOAD_BYTES / event.payload.len().max(1) } else { limit };
         limit.min(most.max(1))
     }
 
-    /// The message as it is listed: without a payload that nobody asked for, which a whole page of would be a lot to hold.
+    /// The message as it is listed: without a payload that nobody asked for, which a whole page of would be a lot to
+    /// hold.
     fn shown(&self, event: Event) -> Event {
         if self.with_payloads { event } else { Event { payload: Default::default(), ..event } }
     }
@@ -73,7 +74,7 @@ impl AttemptFilter {
 /// The attempt of an id at a message. Its endpoint may have been deleted.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<Option<Attempt>, Error> {
     let parts = IdParts::from_text(IdKind::Attempt, text).filter(|parts| parts.low == event.seq.0);
     let Some(parts) = parts else { return Ok(None) };
@@ -91,7 +92,7 @@ pub fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<Op
 /// The endpoint of an id or a uid, or a deleted one that has attempts yet, of an id.
 ///
 /// # Errors
-/// Damage, and whatever the store reports.
+/// Damage, and any error of the store.
 pub fn find_endpoint_ever(read: &(impl Read + ?Sized), app: AppId, text: &str) -> Result<Option<Endpoint>, Error> {
     if let Some(found) = find_endpoint(read, app, text)? {
         return Ok(Some(found));

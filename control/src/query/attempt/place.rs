@@ -1,11 +1,11 @@
-//! Where pages of attempts begin.
+//! The places in which pages of attempts begin.
 
 use model::id::IdParts;
 
 /// A cut through the history of an endpoint, between attempts: a page ends there, and both neighbours begin there.
 pub type Cut = storage::tables::history::HistoryPosition;
 
-/// Where a page of an endpoint's attempts begins.
+/// The beginning of a page of an endpoint's attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointPlace {
     /// At the end of another page.
@@ -14,7 +14,7 @@ pub enum EndpointPlace {
     Beside(IdParts),
 }
 
-/// Where a page of a message's attempts begins, or an attempt stands.
+/// The beginning of a page of a message's attempts, or the place of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessagePlace {
     /// The stretch of endpoints begins behind this one.

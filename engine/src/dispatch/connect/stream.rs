@@ -29,7 +29,7 @@ impl VettedStream {
         VettedStream { io: Io::Tls(Box::new(tls)), _slot: slot }
     }
 
-    /// Whether something came on a connection that is to be silent: its end, an error, or bytes that nobody asked for.
+    /// True if something came on a connection that is to be silent: its end, an error, or bytes that nobody asked for.
     /// Knows what the runtime has heard of; asks the system only then.
     pub(in crate::dispatch) fn is_stale(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
@@ -38,7 +38,7 @@ impl VettedStream {
                 Ok(_) => true,
                 Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             },
-            // What TLS says to itself, such as a new ticket, is read and means nothing.
+            // Bytes of TLS itself, such as a new ticket, are read and mean nothing.
             Io::Tls(tls) => Pin::new(tls).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready(),
         }
     }
@@ -96,7 +96,7 @@ impl AsyncWrite for VettedStream {
     }
 }
 
-/// Counts what was written as bytes of messages.
+/// Counts the written bytes as bytes of messages.
 fn passed(written: Poll<io::Result<usize>>, tls: &mut TlsStream<Wire<TcpStream>>) -> Poll<io::Result<usize>> {
     if let Poll::Ready(Ok(bytes)) = &written {
         tls.get_mut().0.passed(*bytes);

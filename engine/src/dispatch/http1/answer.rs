@@ -1,11 +1,11 @@
 //! The bytes of an answer, as they come, into status, `Retry-After` and body (RFC 9112).
 //!
-//! **The status line decides as soon as it is read.** Whatever is wrong behind it (a head without end, chunks that are
-//! none, a length that does not hold) ends the answer with a note, and the connection is not used again. Only what comes
-//! before a status line is an error.
+//! **The status line decides as soon as it is read.** Any defect behind it (a head without end, chunks that are none, a
+//! length that does not hold) ends the answer with a note, and the connection is not used again. Only a defect before a
+//! status line is an error.
 //!
-//! [`head`] reads what a head says of the body; what says where that ends is taken strictly, since whoever misjudges it takes
-//! the rest of one answer for the next.
+//! [`head`] reads what a head says of the body. Headers that say where the body ends are taken strictly: a reader that
+//! misjudges the end takes the rest of one answer for the next.
 //!
 //! | says where the body ends | |
 //! |---|---|
@@ -17,9 +17,9 @@
 //! | nothing | the end of the connection |
 //!
 //! Other 1xx answers are skipped; all heads together are bounded in bytes. Pure: a state machine fed with bytes, in
-//! whatever pieces. What is kept between pieces is the beginning of a head, up to its bound. A head that drips in is
-//! parsed when its status line is there, when it has doubled and at its end: the work grows with its length only.
-//! No judgement on the status here.
+//! pieces of any length. Between pieces it keeps the beginning of a head, up to its bound. A head that drips in is
+//! parsed when its status line is there, when it has doubled and at its end: the work grows with its length only. No
+//! judgement on the status here.
 
 mod head;
 
@@ -44,7 +44,7 @@ pub(crate) enum MalformedAnswer {
     Chunk,
 }
 
-/// What to do after some bytes.
+/// The next thing to do after some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Read on.
@@ -61,11 +61,11 @@ pub(super) enum Step {
 pub(super) struct Decoder {
     /// Of this head, and of those after it.
     head_len_max: usize,
-    /// What came of a head that is not complete.
+    /// Bytes of a head that is not complete.
     head: Vec<u8>,
-    /// How much of that was parsed without finding its end.
+    /// Length of the part of `head` that was parsed without finding its end.
     parsed_len: usize,
-    /// Whether its status line was found.
+    /// True if its status line was found.
     has_status_line: bool,
     body: Body,
     keep_alive: bool,
@@ -198,7 +198,7 @@ impl Answer {
     }
 }
 
-/// Whether a head may end in these bytes of it.
+/// True if a head may end in these bytes of it.
 fn holds_empty_line(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }

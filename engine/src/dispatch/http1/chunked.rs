@@ -14,7 +14,7 @@ use super::answer::MalformedAnswer;
 /// Digits of the largest size.
 const DIGITS_MAX: u8 = 16;
 
-/// Where in the frame the next byte is.
+/// Place of the next byte in the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
     #[default]
@@ -43,7 +43,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Whether the last chunk and all behind it was read.
+    /// True if the last chunk and all behind it was read.
     pub(super) fn is_complete(&self) -> bool {
         self.at == At::End
     }

@@ -1,11 +1,10 @@
 //! One attempt over HTTP/1.1: writes the request, reads the answer, says whether the connection can be used again.
 //!
-//! Both in the attempt's own task, so that nothing is handed from one task to another and nobody else is woken. What it
-//! needs of memory it has for as long as one turn takes: a request that the socket takes at once, as nearly all are, and
-//! an answer that comes in one piece leave nothing behind while the attempt waits. So an idle connection is a socket and
-//! nothing more.
+//! Both happen in the attempt's own task: nothing is handed from one task to another, and nobody else is woken. Memory
+//! is held for one turn only. A request that the socket takes at once, as nearly all are, and an answer that comes in
+//! one piece leave nothing behind while the attempt waits. So an idle connection is a socket and nothing more.
 //!
-//! Deliberately not what the bytes of an answer mean (`answer`), and no deadline: its caller drops it.
+//! `answer` gives the bytes of an answer their meaning. There is no deadline here: the caller drops the attempt.
 
 mod answer;
 mod chunked;
@@ -33,7 +32,7 @@ pub(super) struct Buffers {
     heads: RefCell<Vec<String>>,
 }
 
-/// How an attempt on a connection ended without an answer.
+/// An attempt on a connection that ended without an answer.
 pub(super) enum Unanswered {
     /// Nothing of the request was sent: the peer had closed the connection.
     Unsent(Failure),
@@ -41,7 +40,7 @@ pub(super) enum Unanswered {
     Failed(Failure),
 }
 
-/// What is still to be written.
+/// The part of a request that is still to be written.
 struct Outgoing<'a> {
     head: &'a str,
     payload: &'a [u8],

@@ -1,9 +1,8 @@
-//! The allowance of a peer on one HTTP/2 connection: how many frames that bring no answer further it may send, and how
-//! much data.
+//! The allowance of a peer on one HTTP/2 connection: bounds on frames that bring no answer further, and on data.
 //!
 //! A peer can keep a client busy for ever with frames that cost nine bytes each: SETTINGS and PING are answered, 1xx
-//! heads are kept, RST_STREAM and CONTINUATION were the attacks of 2023 and 2024. An honest receiver needs a few of them
-//! for each request, so they are counted:
+//! heads are kept, RST_STREAM and CONTINUATION were the attacks of 2023 and 2024. An honest receiver needs a few of
+//! them for each request, so they are counted:
 //!
 //! | frame | cost |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! The frames of a peer, found in its bytes as they pass (RFC 9113, 4.1).
 //!
-//! Pure. Looks at frame heads alone: neither headers nor data are decoded. Where the bytes are cut does not matter.
+//! Pure. Looks at frame heads alone: neither headers nor data are decoded. The bytes may be cut anywhere.
 
 /// A frame's head: 24 bits of length, type, flags, 32 bits of stream.
 const HEAD_LEN: usize = 9;
@@ -8,7 +8,7 @@ const HEAD_LEN: usize = 9;
 /// `PADDED` of DATA.
 const PADDED: u8 = 0x8;
 
-/// What a frame is (RFC 9113, 6).
+/// The kind of a frame (RFC 9113, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Data,

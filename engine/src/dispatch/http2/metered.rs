@@ -1,15 +1,15 @@
 //! The bytes of an HTTP/2 connection between TLS and hyper: counted, in turns, and with an end.
 //!
-//! - What the peer sends is charged to the connection's [`Allowance`]. Beyond it reading fails, the connection is closed, and
-//!   its receiver is shunned. What was read together with the frame that went too far is still handed on: an answer that
-//!   came before the flood counts. That is one buffer of hyper's at most.
+//! - Bytes from the peer are charged to the connection's [`Allowance`]. Beyond it reading fails, the connection is
+//!   closed, and its receiver is shunned. Bytes read together with the frame that went too far are still handed on: an
+//!   answer that came before the flood counts. That is one buffer of hyper's at most.
 //! - A turn is bounded. hyper reads for as long as there is something, and decrypted bytes are there without asking the
-//!   runtime, whose own budget does not stop it then. A shard has one thread: without turns, a few connections that
-//!   always have something starve all others, and the attempts' deadlines with them.
-//! - When nobody has a handle on the connection any more, it has a moment to say good-bye, and is closed then even if
-//!   its peer reads nothing.
+//!   runtime. So the runtime's own budget does not stop it. A shard has one thread: without turns, a few connections
+//!   that always have something starve all others, and the attempts' deadlines with them.
+//! - A connection on which nobody has a handle any more has a moment to say good-bye. It is closed then even if its
+//!   peer reads nothing.
 //!
-//! Deliberately not what a frame costs: that is `allowance`.
+//! The cost of a frame is decided in `allowance`, not here.
 
 use super::allowance::{Allowance, Flood, Grant};
 use super::frames::Frames;
@@ -30,10 +30,10 @@ use tokio::time::{Instant, Sleep, sleep};
 const TURN_LEN: usize = 64 * 1024;
 /// Frames likewise. hyper works some microseconds on each.
 const TURN_FRAMES: usize = 128;
-/// How long a connection that nobody needs may take to end.
+/// Time in which a connection that nobody needs must end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What a connection's handles and its reader share. The mutex is held for a few additions, never across an await.
+/// State shared by a connection's handles and its reader. The mutex is held for a few additions, never across an await.
 pub(super) struct Meter {
     allowance: Mutex<Allowance>,
     started: Instant,
@@ -45,7 +45,7 @@ pub(super) struct UnderWay<'a> {
     grant: Grant,
 }
 
-/// What hyper reads from and writes to.
+/// The stream that hyper reads from and writes to.
 pub(super) struct Metered<S> {
     stream: S,
     meter: Arc<Meter>,
@@ -58,13 +58,13 @@ pub(super) struct Metered<S> {
     shunned: Shunned,
 }
 
-/// What is left of a turn.
+/// The rest of a turn.
 struct Turn {
     len: usize,
     frames: usize,
 }
 
-/// Whether somebody needs the connection.
+/// Tells if somebody needs the connection.
 enum Ending {
     /// Never sent to; fails when the last handle is gone.
     Needed(oneshot::Receiver<()>),
@@ -83,7 +83,7 @@ impl Meter {
         UnderWay { meter: self, grant }
     }
 
-    /// Whether a request is under way.
+    /// True while a request is under way.
     pub(super) fn is_busy(&self) -> bool {
         self.lock().is_busy()
     }
@@ -145,7 +145,7 @@ impl<S> Metered<S> {
         Ok(())
     }
 
-    /// Charges what was read.
+    /// Charges the bytes that were read.
     fn charge(&mut self, bytes: &[u8]) -> Result<(), Flood> {
         let (now_ms, meter, turn) = (self.meter.now_ms(), &self.meter, &mut self.turn);
         let mut allowance = meter.lock();

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a receiver is shunned.
+/// Time for which a receiver is shunned.
 const SHUNNED_FOR: Duration = Duration::from_secs(600);
 /// Receivers that are remembered.
 const RECEIVERS_MAX: usize = 4_096;
@@ -35,7 +35,7 @@ impl Shunned {
         until.insert(receiver.clone(), now + SHUNNED_FOR);
     }
 
-    /// Whether HTTP/2 is not to be offered to it.
+    /// True if HTTP/2 is not to be offered to the receiver.
     pub(in crate::dispatch) fn contains(&self, receiver: &Identity, now: Instant) -> bool {
         let mut shunned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match shunned.get(receiver) {

@@ -1,4 +1,4 @@
-//! What a pool knows of each identity: idle connections, the shared HTTP/2 one, who waits for one.
+//! The connections of each identity: idle ones and the shared HTTP/2 one, and the attempts that wait for one.
 //!
 //! Nothing here dials or waits; the time is an argument.
 
@@ -17,10 +17,10 @@ const BACKGROUND_DIALS_MAX: usize = 16;
 /// So few that wait are not looked at.
 pub(super) const WAITING_LOOK_MIN: usize = 64;
 
-/// Bounds of what is kept.
+/// Bounds of the connections that are kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// How long an unused connection is kept.
+    /// Time for which an unused connection is kept.
     pub(super) idle_timeout: Duration,
     /// Unused connections of one identity.
     pub(super) idle_per_host_max: usize,
@@ -29,7 +29,7 @@ pub(super) struct Bounds {
 /// All identities.
 pub(super) struct Hosts {
     pub(super) by_identity: HashMap<Identity, Host>,
-    /// A task looks for what is too old.
+    /// A task looks for connections that are too old.
     pub(super) sweeping: bool,
     bounds: Bounds,
 }
@@ -42,8 +42,8 @@ pub(super) struct Host {
     http2: Option<SharedHttp2>,
     /// Attempts without a connection; those that have left are skipped.
     pub(super) waiting: VecDeque<oneshot::Sender<Lease>>,
-    /// How many wait when those that have left are next taken out: looking at each of them for each that comes would cost
-    /// the square of their number.
+    /// Length of `waiting` at which the attempts that have left are next taken out. Looking at each of them for each
+    /// that comes would cost the square of their number.
     waiting_look_at: usize,
     background_dials: usize,
 }
@@ -58,7 +58,7 @@ struct SharedHttp2 {
     used_at: Instant,
 }
 
-/// What made room for a connection.
+/// The connection that made room for another.
 pub(super) enum Room {
     /// An idle connection, closed when this is dropped.
     Now(VettedStream),
@@ -110,7 +110,7 @@ impl Hosts {
             return shared.connection.clone();
         }
         for waiting in host.waiting.drain(..) {
-            // Whoever has left needs none.
+            // An attempt that has left needs none.
             drop(waiting.send(Lease::Http2 { connection: connection.clone(), reused: true }));
         }
         host.http2 = Some(SharedHttp2 { connection: connection.clone(), used_at: now });
@@ -159,7 +159,7 @@ impl Hosts {
         }
     }
 
-    /// Closes what is too old; `false` when nothing is left to look after.
+    /// Closes connections that are too old; `false` when nothing is left to look after.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
         let idle_timeout = self.bounds.idle_timeout;
         let is_old = |since: Instant| now.duration_since(since) > idle_timeout;

@@ -29,7 +29,7 @@ pub(in crate::dispatch) enum ProxyError {
 }
 
 impl ProxyError {
-    /// Whether this lies with the proxy, and not with the target.
+    /// True if the fault lies with the proxy, and not with the target.
     pub(in crate::dispatch) fn is_ours(&self) -> bool {
         !matches!(self, ProxyError::Refused(_))
     }
@@ -41,7 +41,7 @@ impl From<io::Error> for ProxyError {
     }
 }
 
-/// Where a tunnel leads.
+/// The target that a tunnel leads to.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dispatch) enum Destination<'a> {
     Name(&'a str),
@@ -84,7 +84,7 @@ impl EgressProxy {
         request.push_str("\r\n");
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
-        // Byte by byte: what comes behind the head is the target's. Buffers of the system make that cheap enough for a
+        // Byte by byte: the bytes behind the head are the target's. Buffers of the system make that cheap enough for a
         // few lines once a connection.
         let mut head = Vec::with_capacity(256);
         while !head.ends_with(b"\r\n\r\n") {
@@ -139,7 +139,7 @@ impl EgressProxy {
         if reply != 0 {
             return Err(ProxyError::Refused(socks5_words(reply)));
         }
-        // Where the proxy connects from: read past.
+        // The address that the proxy connects from: read past.
         let rest = match address_kind {
             1 => 4,
             3 => usize::from(stream.read_u8().await?),

@@ -37,7 +37,8 @@ fn lines(head: &str) -> Vec<(&str, &str)> {
     head.lines().filter_map(|line| line.split_once(": ")).collect()
 }
 
-/// Over either version of HTTP the receiver gets the names that were asked for, all with the same values, and no others.
+/// Over either version of HTTP the receiver gets the names that were asked for, all with the same values, and no
+/// others.
 #[test]
 fn id_timestamp_and_signature_come_under_the_names_that_were_asked_for() {
     for (names, families) in [

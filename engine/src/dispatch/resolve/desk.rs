@@ -1,4 +1,4 @@
-//! Which names are being looked up, which wait for their turn, and which failed a moment ago.
+//! The names that are being looked up, those that wait for their turn, and those that failed a moment ago.
 //!
 //! Pure but for the channels on which callers wait. Deliberately neither asks a resolver nor reads a clock.
 
@@ -28,7 +28,7 @@ struct Name {
     waits_for: Vec<AppId>,
 }
 
-/// What a caller gets who wants a name.
+/// Answer to a caller that wants a name.
 pub(super) enum Joined {
     /// The answer.
     Answered(Answer),
@@ -93,7 +93,7 @@ impl Desk {
                 continue;
             }
             if entry.progress.is_closed() {
-                // Its callers left. Where another line has it too, that turn forgets it.
+                // Its callers left. If another application's line has it too, the turn there forgets it.
                 if entry.waits_for.is_empty() {
                     self.names.remove(&name);
                 }

@@ -17,7 +17,7 @@ pub const MASK: &str = "***";
 /// User name and password as they stand in a URL, percent-encoded, without the `@`. Cleared when dropped.
 pub type UserInfo = Zeroizing<String>;
 
-/// Where they stand; none when there are none, or both are empty.
+/// Place of user name and password in `text`; none when there are none, or both are empty.
 fn place(text: &str) -> Option<Range<usize>> {
     let start = text.find("://")? + 3;
     let rest = &text[start..];
@@ -36,7 +36,7 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The URL as it may be shown, and what was taken out of it.
+/// The URL as it may be shown, and the credentials taken out of it.
 #[must_use]
 pub fn split_user_info(text: &str) -> (String, Option<UserInfo>) {
     let user_info = place(text).map(|place| Zeroizing::new(text[place].to_owned()));

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 /// Bytes of a TLS 1.3 record besides its message: a head, the type and the tag.
 const RECORD_LEN: usize = 22;
 
-/// How many records, each with so many bytes of a message, pass before the end; none when `count` did.
+/// Number of records, each with `message_len` bytes of a message, that pass before the end; none when `count` did.
 fn passes(message_len: usize, count: usize) -> Option<usize> {
     let mut credit = Credit { left: CREDIT_MAX };
     (0..count).find(|_| {

@@ -66,7 +66,7 @@ fn with_another_filter_all_that_was_not_tried_is_read_again() {
     backlog.missed(Seq(5));
     let read = backlog.next_read(usize::MAX).unwrap();
     assert_eq!((read.after, read.upto), (Seq(1), Seq(5)));
-    // Another change while it reads: what it finds was found with the filter before.
+    // Another change while a read is under way: that read was made with the old filter.
     backlog.read_again();
     assert!(backlog.read_is_stale());
     backlog.read_done(vec![event(2)], Seq(5));
@@ -143,8 +143,8 @@ fn an_event_larger_than_all_room_still_gets_through_an_empty_queue() {
 }
 
 proptest! {
-    /// Whatever is offered, read and settled in whatever order: every matching event is tried exactly once, in
-    /// order, and a cursor never claims what is not settled nor forgets what is.
+    /// In any order of offers, reads and settlements, every matching event is tried exactly once, in log order. A
+    /// cursor never claims an unsettled event nor forgets a settled one.
     #[test]
     fn nothing_is_lost_repeated_or_claimed_early(
         capacity in 1usize..6,

@@ -1,6 +1,8 @@
-//! The breaker's settings and their defaults. Deliberately no validation: every value is safe, and 0 switches a rule off.
+//! The breaker's settings and their defaults.
+//!
+//! Deliberately no validation: every value is safe, and 0 switches a rule off.
 
-/// When a breaker trips and for how long.
+/// The rules that trip a breaker, and the length of its holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerConfig {
     /// Failures in a row that trip it; 0 switches this rule off.
@@ -13,7 +15,7 @@ pub struct BreakerConfig {
     pub window_ms: u64,
     /// The hold of the first opening, before jitter.
     pub hold_initial_ms: u64,
-    /// No hold is longer: so long after it is well again an endpoint may have to wait for its probe.
+    /// The longest hold: an endpoint that is well again may have to wait for its probe for so long.
     pub hold_max_ms: u64,
 }
 

@@ -1,6 +1,6 @@
 //! The share of healthy results over the last seconds.
 //!
-//! Deliberately not an average that decays: a span that is over is forgotten, so a quiet endpoint starts afresh, and one
+//! Deliberately not an average that decays: a span that is over is forgotten, so a quiet endpoint starts afresh. One
 //! failure after a pause is one of one, far below any minimum sample.
 
 use crate::retry::recent::Recent;
@@ -31,7 +31,7 @@ impl SuccessRate {
         counts.healthy = counts.healthy.saturating_add(u32::from(healthy));
     }
 
-    /// Whether, as of the last result, there are at least `min_samples` and fewer than `percent` of them are healthy.
+    /// True if, as of the last result, there are at least `min_samples` and fewer than `percent` % of them are healthy.
     pub(super) fn is_below(&self, percent: u32, min_samples: u32) -> bool {
         let (healthy, all) = self
             .recent

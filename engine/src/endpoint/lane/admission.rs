@@ -1,7 +1,8 @@
-//! What a lane does next: which delivery, and whether now.
+//! The next action of a lane: it chooses the delivery, and decides if it may go now.
 //!
-//! Five gates in a row: window, pauses (asked for by the receiver, or for a lack of ours), rate, breaker, and for retries
-//! the budgets. A delivery that one of them turns away gives back what the earlier ones gave. Deliberately not the gates themselves.
+//! Five gates in a row: window, pauses (asked for by the receiver, or for a resource that this process lacks), rate,
+//! breaker, and for retries the budgets. A delivery that a gate turns away gives back its ticket and its slot.
+//! Deliberately not the gates themselves.
 
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
@@ -12,7 +13,7 @@ use crate::endpoint::window::{Feedback, Slot};
 use crate::retry::budget::{RetryBudget, withdraw_both};
 use model::{Seq, Trigger, UnixMs};
 
-/// How long the store is left alone after a read of it failed.
+/// The time for which the store is left alone after a read of it failed.
 const READ_PAUSE_MS: u64 = 1_000;
 
 impl Lane {
@@ -40,14 +41,16 @@ impl Lane {
         self.admit(now, shard_budget)
     }
 
-    /// Whether an attempt could be made now if there were room for one on the shard.
+    /// True if an attempt could be made now if there were room for one on the shard.
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
         self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
     }
 
-    /// Whether an attempt would start now if there were room for it on the shard, as far as this endpoint alone decides.
-    /// It may still not start (the budgets of retries are not looked at), but it never does when this says no.
+    /// True if an attempt would start now if there were room on the shard, as far as this endpoint alone decides.
+    ///
+    /// The attempt may still not start, for the budgets of retries are not looked at. It never starts when this answers
+    /// `false`.
     pub fn would_start(&mut self, now: UnixMs) -> bool {
         let breaker_lets_one = match self.breaker.state() {
             State::Closed => true,
@@ -62,13 +65,15 @@ impl Lane {
             && self.rate.as_mut().is_none_or(|rate| rate.check(now.0).is_ok())
     }
 
-    /// When to ask again, if nothing happens before.
+    /// The time at which to ask again, if nothing happens before.
     #[must_use]
     pub fn wake_at(&self) -> Option<UnixMs> {
         self.wake_at
     }
 
-    /// Whether the store may be read: not for a moment after a read failed, so that what cannot be read (a corrupt row)
+    /// True if the store may be read.
+    ///
+    /// After a failed read it may not be read for [`READ_PAUSE_MS`], so that a row that cannot be read (a corrupt one)
     /// is not asked for without end.
     fn may_read(&mut self, now: UnixMs) -> bool {
         if std::mem::take(&mut self.read_failed) {
@@ -135,7 +140,7 @@ impl Lane {
         }
         let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
         if event.is_expunged() {
-            // Behind one that was in flight already. The next look goes on.
+            // It came behind a first try that was in flight already. The next call goes on.
             self.end_untried(&event, now);
             self.wake_no_later_than(now);
             return None;
@@ -155,7 +160,7 @@ impl Lane {
         }
     }
 
-    /// What was asked for by hand goes first and spends no budget.
+    /// The next retry that is due. A retry that was asked for by hand goes first and spends no budget.
     fn choose_retry(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<DueKey> {
         let in_flight = |seq| self.flights.contains_key(&seq);
         let key = match self.retries.first_due(now, true, in_flight) {
@@ -173,8 +178,9 @@ impl Lane {
         Some(key)
     }
 
-    /// The next first try, past those that are in flight already: these were put in line by hand before their turn came
-    /// and have a row of their own, so the log owes them no more.
+    /// The next first try, past deliveries that are in flight already.
+    ///
+    /// Those were put in line by hand before their turn came and have a row of their own, so the log owes them no more.
     fn next_first_try<T>(&mut self, next: fn(&mut Backlog) -> Option<T>, seq_of: fn(&T) -> Seq) -> Option<T> {
         loop {
             let first_try = next(&mut self.backlog)?;

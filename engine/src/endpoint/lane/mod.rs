@@ -1,4 +1,4 @@
-//! A lane: everything that decides what one endpoint gets next, and nothing that does it.
+//! A lane: all decisions about the next delivery of one endpoint, and none of the work.
 //!
 //! ```text
 //!            offers ─▶ backlog ─┐                          ┌─▶ Done ────────┐
@@ -6,11 +6,11 @@
 //!                    (slow-down, breaker, window, rate, retry budget)       └─▶ DeadLetter ─┴─▶ report
 //! ```
 //!
-//! The shell feeds it what happened and asks [`Lane::next_action`] until there is none; it sleeps until
+//! The shell gives each input to it and asks [`Lane::next_action`] until there is none; it sleeps until
 //! [`Lane::wake_at`]. Every input that settles something is collected into the next [`Lane::report`].
 //!
-//! `types` are its words, `admission` says what to do next, `settling` what is to be made durable, `seen` answers questions;
-//! this file holds the state and takes in what happened.
+//! `types` has its plain data, `admission` the next action, `settling` the changes to make durable, `seen` the
+//! questions. This file holds the state and takes the inputs.
 //!
 //! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
 
@@ -41,7 +41,7 @@ use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use types::{Departed, Flight};
 
-/// How long an endpoint pauses when there was nothing to make its attempt with.
+/// Pause of an endpoint after an attempt was not made because this process lacked a resource.
 const LACK_PAUSE_MS: u64 = 500;
 
 /// The decisions of one endpoint.
@@ -55,11 +55,11 @@ pub struct Lane {
     rate: Option<RateLimit>,
     budget: RetryBudget,
     slow_down_until: UnixMs,
-    /// The part of that which is in the health that a restart finds, roughly.
+    /// The part of that pause that is in the stored health, roughly.
     noted_pause: UnixMs,
-    /// No attempts before: there was nothing to make one with.
+    /// No attempts before this time: a resource of this process was short.
     lacking_until: UnixMs,
-    /// The last attempt was not made because this was short; and the time from which on that has been so.
+    /// The resource for want of which the last attempt was not made, and since when it has been short.
     lacking: Option<(Lack, UnixMs)>,
     failing: Option<FailingSpell>,
     flights: HashMap<Seq, Flight>,
@@ -85,7 +85,7 @@ impl Lane {
         start: LaneStart,
         now: UnixMs,
     ) -> Lane {
-        // Cut to the longest that there is: the clock may have been set back since.
+        // Cut to the longest pause: the clock may have been set back since.
         let paused_until = start.health.paused_until.unwrap_or_default().min(now.plus_ms(MAX_RETRY_AFTER_MS));
         Lane {
             target,
@@ -114,10 +114,12 @@ impl Lane {
         }
     }
 
-    // --- what happened ---
+    // --- inputs ---
 
-    /// The endpoint's settings changed. Enabled again, it has a fresh start. Settings that do not know yet that it was
-    /// disabled here do not enable it: what it had in line is skipped already, and the row must say why.
+    /// The endpoint's settings changed. An endpoint that is enabled again has a fresh start.
+    ///
+    /// Settings from before it was disabled here do not enable it. The deliveries it had in line are skipped already,
+    /// and the row must say why.
     pub fn configure(&mut self, mut policy: LanePolicy, now: UnixMs) -> Option<Transition> {
         policy.disabled |= self.disable.is_some();
         self.window.set_max(policy.max_in_flight);
@@ -130,13 +132,13 @@ impl Lane {
         if enabled { self.forget_failures() } else { None }
     }
 
-    /// The endpoint is somewhere else now: whoever mends one does not wait for the end of a hold.
+    /// The endpoint has another URL now: a tenant who mends an endpoint does not wait for the end of a hold.
     pub fn moved(&mut self) -> Option<Transition> {
         (self.slow_down_until, self.noted_pause) = (UnixMs::ZERO, UnixMs::ZERO);
         self.forget_failures()
     }
 
-    /// What failed before says nothing about it any more. A time that it asked for itself still stands.
+    /// Forgets failures, which say nothing about the endpoint any more. A pause that it asked for itself still stands.
     fn forget_failures(&mut self) -> Option<Transition> {
         self.failing = None;
         self.health_changed = true;
@@ -147,12 +149,12 @@ impl Lane {
         transition
     }
 
-    /// The endpoint wants other events now: those that were not tried are looked at again.
+    /// The endpoint wants other events now: its untried events are read again.
     pub fn filter_changed(&mut self) {
         self.backlog.read_again();
     }
 
-    /// Events that match were offered. Answers how many found no room.
+    /// Events that match were offered. Answers the number of events that found no room.
     pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
         self.backlog.offer(events, room_bytes)
     }
@@ -173,11 +175,10 @@ impl Lane {
         }
     }
 
-    /// The read that comes next found that the log begins behind where this endpoint stands: what lies between was
-    /// removed by retention before its turn came.
+    /// Retention removed a stretch of the log before this endpoint came to it. The read that found this is told next.
     pub fn log_removed(&mut self, stretch: Expired) {
         if self.backlog.read_is_stale() {
-            // The read that is made again finds it once more.
+            // The repeated read finds the stretch once more.
             return;
         }
         self.expired = Some(self.expired.map_or(stretch, |before| before.and(stretch)));
@@ -199,7 +200,7 @@ impl Lane {
         }
     }
 
-    /// The rows that were asked for. Answers the attempt to make, unless they no longer mean anything.
+    /// The rows that were asked for. Answers the attempt to make, unless there is none to make any more.
     pub fn fetched(
         &mut self,
         asked: Fetch,
@@ -285,9 +286,10 @@ impl Lane {
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }
 
-    /// An attempt was not made, for want of something of ours: a connection, a lookup, a descriptor. That says nothing
-    /// about the endpoint and counts as no attempt: the delivery is back in line, and the endpoint pauses for a moment.
-    /// Answers whether the shard's retry budget is owed a token.
+    /// An attempt was not made, because this process lacked a resource: a connection, a lookup, a descriptor.
+    ///
+    /// That says nothing about the endpoint and counts as no attempt. The delivery is back in line, and the endpoint
+    /// pauses for [`LACK_PAUSE_MS`]. Answers `true` if the shard's retry budget is owed a token.
     pub fn not_made(&mut self, seq: Seq, lack: Lack, now: UnixMs) -> bool {
         let Some(flight) = self.flights.remove(&seq) else { return false };
         let took_budget = flight.took_budget();

@@ -1,4 +1,4 @@
-//! What can be seen of a lane. Nothing here changes it.
+//! Questions about a lane's state. Nothing here changes it.
 
 use super::Lane;
 use crate::dispatch::Lack;
@@ -9,7 +9,7 @@ use model::{Seq, UnixMs};
 const SILENT_MS: u64 = 1_000;
 
 impl Lane {
-    /// Whether nothing is left to do or to remember: its actor may go.
+    /// True if nothing is left to do or to remember: its actor may go.
     #[must_use]
     pub fn is_idle(&self, now: UnixMs) -> bool {
         self.backlog.is_clean()
@@ -24,7 +24,7 @@ impl Lane {
             && self.slow_down_until <= now
     }
 
-    /// Whether the stored health says all that the breaker knows: it is closed, or its hold is over.
+    /// True if the stored health says all that the breaker knows: it is closed, or its hold is over.
     fn breaker_may_be_forgotten(&self, now: UnixMs) -> bool {
         match self.breaker.state() {
             State::Closed => true,
@@ -33,21 +33,22 @@ impl Lane {
         }
     }
 
-    /// The thing of ours that was short when an attempt was last due, and since when. None when there is nothing to send.
+    /// The resource that was short when an attempt was last due, and since when. None when there is nothing to send.
     #[must_use]
     pub fn lacking(&self, now: UnixMs) -> Option<(Lack, UnixMs)> {
         self.lacking.filter(|_| self.has_work(now))
     }
 
-    /// Attempts in flight, those included whose rows are being fetched. While there are some, the end of each leads to
-    /// the next question.
+    /// Attempts in flight, with deliveries whose rows are being fetched. The end of each leads to the next question.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
-    /// Whether the endpoint answers in time, if not well: its last attempt that ended showed that, and none in flight has
-    /// waited for longer than [`SILENT_MS`]. One that answered well and then went silent is known by the second.
+    /// True if the endpoint answers in time, if not well.
+    ///
+    /// Its last attempt that ended showed that, and none in flight has waited for longer than [`SILENT_MS`]. The second
+    /// condition finds an endpoint that answered well and then went silent.
     #[must_use]
     pub fn keeps_up(&self, now: UnixMs) -> bool {
         // Bounded by the window's greatest size; asked only when places are short.
@@ -60,7 +61,7 @@ impl Lane {
         self.breaker.state()
     }
 
-    /// Whether deliveries wait on disk, for metrics.
+    /// True if deliveries wait on disk, for metrics.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.backlog.is_behind()
@@ -84,7 +85,7 @@ impl Lane {
         (self.backlog.queued(), self.retries.waiting())
     }
 
-    /// Whether every slot of its window and every ticket is back.
+    /// True if every slot of its window is back, and with the slots every ticket.
     #[must_use]
     pub fn all_slots_back(&self) -> bool {
         self.window.room() == self.window.limit()
@@ -96,7 +97,7 @@ impl Lane {
         self.backlog.first_on_disk()
     }
 
-    /// When the delivery that waits longest in memory was accepted, for metrics.
+    /// The time at which the delivery that waits longest in memory was accepted, for metrics.
     #[must_use]
     pub fn oldest_accepted_at(&self) -> Option<UnixMs> {
         self.backlog.oldest().map(|event| event.accepted_at)

@@ -1,6 +1,6 @@
-//! What a lane has settled and not yet reported: moves of deliveries, the cursor, the endpoint's failure memory.
+//! Settlements of a lane that are not yet reported: moves of deliveries, the cursor, the endpoint's failure memory.
 //!
-//! Deliberately not what the rows look like afterwards: that is `storage::tables::settle`.
+//! Deliberately not the rows themselves: `storage::tables::settle` writes those.
 
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
@@ -13,7 +13,7 @@ use model::{
 };
 
 impl Lane {
-    /// Everything settled since the last report, and where the endpoint stands; none when nothing changed.
+    /// Everything settled since the last report, and the endpoint's cursor; none when nothing changed.
     pub fn report(&mut self) -> Option<Settlement> {
         let cursor = self.backlog.cursor();
         let moved = cursor != self.reported;
@@ -39,7 +39,7 @@ impl Lane {
         let next_attempt_at = if let Decision::RetryAt { due } = decision { Some(*due) } else { None };
         let verdict = match decision {
             Decision::Done => Verdict::Done,
-            // Only the attempt that was asked for is manual: what follows keeps to the budget.
+            // Only the attempt that was asked for is manual: its retries keep to the budget.
             Decision::RetryAt { due } => Verdict::Retry(Pending {
                 attempts,
                 due: *due,
@@ -87,8 +87,9 @@ impl Lane {
         });
     }
 
-    /// A delivery that was not tried ends because its event has no payload. One that was put in line by hand before its turn
-    /// came has a row of its own, which ends when it is read.
+    /// A delivery that was not tried ends because its event has no payload.
+    ///
+    /// A delivery that was put in line by hand before its turn came has a row of its own, which ends when it is read.
     pub(super) fn end_untried(&mut self, event: &Event, now: UnixMs) {
         self.leave_line(event.seq, None);
         self.settled.push(Settled {
@@ -100,9 +101,10 @@ impl Lane {
         });
     }
 
-    /// The place in line that a delivery was taken from is not its place: it was put back in line by hand, or settled,
-    /// since its key came into memory, or its row is still on its way to the disk. Where it stands is read again. A
-    /// first try that has a row of its own is none any more.
+    /// The row of a fetched delivery has another due time than the delivery was taken at, or is not there.
+    ///
+    /// Since the key came into memory, the delivery was put back in line by hand or settled. Or its row is still on its
+    /// way to the disk. The due index is read again. A first try that has a row of its own is no first try any more.
     pub(super) fn misplaced(&mut self, asked: Fetch) {
         if asked.due.is_some() {
             self.end_unmade(asked, Verdict::Cancelled);
@@ -163,8 +165,9 @@ impl Lane {
         None
     }
 
-    /// Leaves the endpoint alone until then. A pause that it asked for is noted where a restart finds it; the second that
-    /// any 503 leads to is not worth a row, nor is each second that one pause is put off by.
+    /// Makes no attempts until then. A pause that the endpoint asked for is noted in its health, for a restart.
+    ///
+    /// The second that any 503 leads to is not worth a row, nor is each second by which one pause is put off.
     pub(super) fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
         let until = until.unwrap_or_default();
         self.slow_down_until = self.slow_down_until.max(until);
@@ -176,7 +179,7 @@ impl Lane {
         }
     }
 
-    /// Disabled: what has not been tried is skipped (a gap tells which), what waits for a retry is given up.
+    /// Disabled: untried deliveries are skipped (a gap tells which), and retries are given up.
     pub(super) fn drop_everything(&mut self, now: UnixMs) {
         self.backlog.skip_all();
         let in_flight = |seq| self.flights.contains_key(&seq);
@@ -203,8 +206,9 @@ impl Lane {
     }
 }
 
-/// A retry is due after the time that it was due before: no place in line is ever used twice, so whether an attempt
-/// belongs to a row can be told by the time alone.
+/// Makes a retry due at least 1 ms after the time that it was due before.
+///
+/// So no key of the due index is ever used twice, and the time alone tells if an attempt belongs to a row.
 pub(super) fn in_its_own_place(decision: Decision, was_due: Option<UnixMs>) -> Decision {
     match (decision, was_due) {
         (Decision::RetryAt { due }, Some(was)) => Decision::RetryAt { due: due.max(was.plus_ms(1)) },
@@ -212,7 +216,7 @@ pub(super) fn in_its_own_place(decision: Decision, was_due: Option<UnixMs>) -> D
     }
 }
 
-/// A dead letter without an attempt: the writer fills in what the delivery's row knows of earlier ones.
+/// A dead letter without an attempt: the writer fills in the earlier attempts from the delivery's row.
 pub(super) fn give_up(reason: DeadLetterReason, now: UnixMs) -> Verdict {
     Verdict::DeadLetter(DeadLetter { at: now, attempts: 0, reason, last_outcome: None, last_status: 0 })
 }

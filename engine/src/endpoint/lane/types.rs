@@ -1,4 +1,4 @@
-//! What goes into a lane and what comes out, as plain data. Deliberately no behaviour.
+//! Inputs and outputs of a lane, as plain data. Deliberately no behaviour.
 
 use crate::dispatch::Lack;
 use crate::endpoint::backlog::LogRead;
@@ -17,7 +17,7 @@ pub struct LaneBounds {
     pub retries_in_memory: usize,
 }
 
-/// What the shard has room for.
+/// The room that the shard has for a lane's next action.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// Another attempt may start.
@@ -26,18 +26,18 @@ pub struct Room {
     pub bytes: usize,
 }
 
-/// Where a lane starts.
+/// The stored state that a lane starts from.
 #[derive(Clone, Debug, Default)]
 pub struct LaneStart {
-    /// Its stored mark.
+    /// Its stored cursor.
     pub cursor: Cursor,
     /// Its stored failure memory.
     pub health: EndpointHealth,
-    /// Whether there may be retries on disk.
+    /// True if there may be retries on disk.
     pub retries_on_disk: bool,
 }
 
-/// What the shell is to do.
+/// An action for the shell.
 #[derive(Debug)]
 pub enum Action {
     /// Make an attempt and tell [`super::Lane::finished`].
@@ -47,8 +47,8 @@ pub enum Action {
     /// Take the report, wait until it and all before it are durable, read the due index and tell
     /// [`super::Lane::due_loaded`].
     LoadDue(DueLoad),
-    /// Read one delivery's event and row and tell [`super::Lane::fetched`]. Waits for nothing: a row that is not there yet
-    /// is found by the load that follows.
+    /// Read one delivery's event and row and tell [`super::Lane::fetched`]. The shell waits for nothing first: the load
+    /// that follows finds a row that is not there yet.
     Fetch(Fetch),
 }
 
@@ -59,7 +59,7 @@ pub struct Attempt {
     pub event: Event,
     /// Which attempt of its round, from 1.
     pub number: u16,
-    /// When it was due; none for a first try.
+    /// The time at which it was due; none for a first try.
     pub due: Option<UnixMs>,
 }
 
@@ -72,14 +72,14 @@ pub struct Fetch {
     pub due: Option<UnixMs>,
 }
 
-/// What an attempt showed.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Finished {
     /// For this event.
     pub seq: Seq,
     /// When it started.
     pub started_at: UnixMs,
-    /// How long it took.
+    /// Its duration.
     pub duration_ms: u32,
     /// Its class.
     pub outcome: OutcomeClass,
@@ -93,22 +93,22 @@ pub struct Finished {
     pub url_number: u32,
     /// A defect of an answer whose status counts.
     pub note: Option<AnswerNote>,
-    /// Set when there was no attempt, for want of something of ours.
+    /// Set when there was no attempt, because this process lacked a resource.
     pub lack: Option<Lack>,
 }
 
-/// What is worth telling of a finished attempt, beyond the report.
+/// The ruling on a finished attempt: the part that the report does not have.
 #[derive(Clone, Copy, Debug)]
 pub struct Ruled {
-    /// What became of the delivery.
+    /// The decision on the delivery.
     pub decision: Decision,
     /// Which attempt this was.
     pub attempt: u16,
     /// When the event was accepted.
     pub accepted_at: UnixMs,
-    /// It took from the retry budgets and succeeded: the shard's is owed what the lane's own got back.
+    /// It took from the retry budgets and succeeded. The lane's own has its token back, the shard's is owed one.
     pub gives_back: bool,
-    /// What the breaker did.
+    /// The breaker's change of state, if any.
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.
     pub disabled: Option<DisabledReason>,
@@ -122,18 +122,18 @@ pub(super) struct Flight {
     pub(super) accepted_at: UnixMs,
     pub(super) ticket: Ticket,
     pub(super) slot: Slot,
-    /// When it was let through.
+    /// The time at which admission let it through.
     pub(super) since: UnixMs,
 }
 
 impl Flight {
-    /// Whether it took from the retry budgets: a retry of the schedule does, one that was asked for by hand does not.
+    /// True if it took from the retry budgets: a scheduled retry does, a retry by hand does not.
     pub(super) fn took_budget(&self) -> bool {
         self.was_due.is_some() && self.trigger == Trigger::Scheduled
     }
 }
 
-/// What is left of a flight once its ticket and slot are returned.
+/// The rest of a flight once its ticket and slot are returned.
 pub(super) struct Departed {
     pub(super) was_due: Option<UnixMs>,
     pub(super) attempts: u16,
@@ -141,7 +141,7 @@ pub(super) struct Departed {
     pub(super) accepted_at: UnixMs,
 }
 
-/// What admission let through.
+/// A delivery that admission let through, with its action.
 pub(super) struct Chosen {
     pub(super) action: Action,
     pub(super) seq: Seq,

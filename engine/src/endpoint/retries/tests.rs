@@ -111,8 +111,8 @@ fn a_load_from_the_beginning_forgets_what_means_nothing_any_more() {
 }
 
 proptest! {
-    /// Against a disk that takes decisions at once, as the barrier before each load makes it look: every retry is
-    /// popped exactly once, never early, and memory stays bounded.
+    /// Every retry is popped exactly once, never early, and memory stays bounded. The disk here takes decisions at
+    /// once, as the barrier before each load makes it look.
     #[test]
     fn every_retry_comes_once_and_memory_is_bounded(
         steps in proptest::collection::vec((0u8..5, 0u64..60), 1..300), on_disk in 0u64..40,

@@ -111,7 +111,7 @@ fn http_manners() {
         (status(502), retry(GAP_MS), false, Some(DEFAULT_SLOW_DOWN_MS)),
         (status(503).after(LONGER_MS), retry(LONGER_MS), false, Some(LONGER_MS)),
         (status(504).after(SHORTER_MS), retry(GAP_MS), false, Some(SHORTER_MS)),
-        // Retry-After never shortens: neither the gap, on whatever attempt, nor the pause.
+        // Retry-After never shortens: neither the gap, on any attempt, nor the pause.
         (status(503).after(0), retry(GAP_MS), false, Some(DEFAULT_SLOW_DOWN_MS)),
         (status(429).after(1), retry(GAP_MS), false, Some(DEFAULT_SLOW_DOWN_MS)),
         (status(408).after(0), retry(GAP_MS), false, None),

@@ -2,10 +2,10 @@
 //! the timers themselves.
 //!
 //! A slot is named by its level and its *number*, the time at which it begins divided by its width. Numbers
-//! only grow; a level keeps those from the cursor's own up to `SLOTS - 1` further, at their number modulo
-//! `SLOTS`, so within that window number and place determine each other.
+//! only grow; a level keeps those from the cursor's own up to `SLOTS - 1` further, at their number modulo `SLOTS`. So
+//! within that window number and place determine each other.
 
-/// How many levels there are.
+/// Number of levels.
 pub(super) const LEVELS: usize = 3;
 
 /// Bits of a bitmap word.

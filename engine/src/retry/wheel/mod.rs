@@ -1,6 +1,6 @@
 //! A hierarchical timing wheel: millions of pending timers, 1 ms ticks, and no call that takes long.
 //!
-//! Pure: time is an argument, timers are plain tokens, and whoever owns the wheel sleeps and acts. It is not a
+//! Pure: time is an argument, timers are plain tokens, and the owner of the wheel sleeps and acts. It is not a
 //! queue to rely on (it lives in memory only) and not a scheduler (it never calls anything by itself).
 //!
 //! # How it works
@@ -28,15 +28,16 @@
 //! Its key is made stale, four bytes in memory, and nothing else: the timer stays where it lies and is dropped when its
 //! slot is refiled or fires. Taking it out at once would mean reaching for it and its neighbours in a memory that no
 //! cache holds. So that cancelled timers do not pile up, a cancel that leaves more of them than pending ones (and
-//! [`CANCELLED_MIN`]) looks at the next [`SWEEP`] timers, slot by slot and round and round, and drops the cancelled ones
-//! among them. A round drops all that were cancelled before it and takes no more than a cancel for each `SWEEP` timers: so
-//! no more of them lie about than five fourths of the most timers that were ever pending (and of `CANCELLED_MIN`).
+//! [`CANCELLED_MIN`]) looks at the next [`SWEEP`] timers, slot by slot and round and round, and drops the cancelled
+//! ones among them. A round drops all that were cancelled before it and takes no more than a cancel for each `SWEEP`
+//! timers: so no more of them lie about than five fourths of the most timers that were ever pending (and of
+//! `CANCELLED_MIN`).
 //!
 //! # Bounds
 //! One `advance` looks at no more than [`WORK_PER_ADVANCE`] timers, whatever it does with them; one `cancel` at no more
-//! than [`SWEEP`]. A pending timer takes 29 bytes for a payload of 8 bytes, a cancelled one 25 until it is dropped, each
-//! occupied slot up to two blocks of 392 bytes that are not full, and the fixed part is 100 KiB. Memory is never given
-//! back: it is what the most timers took that were ever there at once.
+//! than [`SWEEP`]. A pending timer takes 29 bytes for a payload of 8 bytes, a cancelled one 25 until it is dropped,
+//! each occupied slot up to two blocks of 392 bytes that are not full, and the fixed part is 100 KiB. Memory is never
+//! given back: it is what the most timers took that were ever there at once.
 //!
 //! Costs are in `benches/benches/wheel`.
 
@@ -78,7 +79,7 @@ pub struct Wheel<T, const BITS: u32 = 10> {
     sweep: Sweep,
     /// Empty but for its memory.
     batch: Batch<T>,
-    /// The tick being worked on. Whatever was due before it has fired; it trails `now_ms` only between two calls
+    /// The tick being worked on. All timers due before it have fired; it trails `now_ms` only between two calls
     /// of which the first reported more, or ran out of work with nothing but cancelled timers left.
     cursor_ms: u64,
     /// The latest time that `advance` was told.
@@ -87,7 +88,7 @@ pub struct Wheel<T, const BITS: u32 = 10> {
     cancelled_min: usize,
 }
 
-/// How far the search for cancelled timers has come.
+/// Progress of the search for cancelled timers.
 #[derive(Default)]
 struct Sweep {
     slot: u32,
@@ -99,7 +100,7 @@ struct Sweep {
 struct Batch<T> {
     /// Those that are pending.
     pending: Vec<Item<T>>,
-    /// How many there were, cancelled ones included.
+    /// Timers looked at, cancelled ones included.
     looked_at: usize,
 }
 
@@ -107,7 +108,7 @@ struct Batch<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "`more` asks for another call at the same time"]
 pub struct Advanced {
-    /// How many timers fired.
+    /// Number of timers that fired.
     pub fired: usize,
     /// True when a bound ended the call early: timers due at this `now` remain, or a coarse slot is only partly
     /// refiled. Call again, after giving other work a turn.
@@ -154,13 +155,13 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
         }
     }
 
-    /// How many timers are pending.
+    /// Number of pending timers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.pending()
     }
 
-    /// How many cancelled timers still take memory.
+    /// Number of cancelled timers that still take memory.
     #[must_use]
     pub fn cancelled(&self) -> usize {
         self.queues.len() - self.places.pending()
@@ -221,7 +222,8 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
     ///
     /// It is earlier than that deadline when timers further away want refiling first, or where a cancelled one
     /// still lies, so a wake-up may find nothing due; alone in the wheel, a timer causes at most two of these
-    /// (more beyond 24 days), and a cancelled one at most three. It is in the past, at or before the last `now_ms`, while that call's `more` stands or a timer was added already due.
+    /// (more beyond 24 days), and a cancelled one at most three. It is in the past, at or before the last `now_ms`,
+    /// while that call's `more` stands or a timer was added already due.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
         if self.is_empty() {
@@ -271,7 +273,7 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
             .min()
     }
 
-    /// Spends what is left of the budget on the coarse slots that come next, the most urgent level first.
+    /// Spends the rest of the budget on the coarse slots that come next, the most urgent level first.
     fn refile_ahead(&mut self, budget: &mut Budget) {
         for level in 1..LEVELS {
             let next = (self.cursor_ms >> Levels::<BITS>::shift(level)) + 1;
@@ -345,8 +347,8 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
         self.levels.mark(slot, true);
     }
 
-    /// Takes timers of a slot, at most `max` and [`BATCH`]; some, if there are any and `max` is not 0. The caller puts the
-    /// batch back, emptied, when it is done with it.
+    /// Takes timers of a slot, at most `max` and [`BATCH`]; some, if there are any and `max` is not 0. The caller puts
+    /// the batch back, emptied, when it is done with it.
     fn take(&mut self, slot: u32, max: usize) -> Batch<T> {
         let mut batch = std::mem::take(&mut self.batch);
         let items = &mut batch.pending;
@@ -358,9 +360,9 @@ impl<T: Copy, const BITS: u32> Wheel<T, BITS> {
             self.levels.mark(slot, false);
         }
         batch.looked_at = items.len();
-        // First all are asked for, so that their places come from memory side by side; one after the other, each would wait
-        // for what the processor made of the last. Then, without a branch that it would have to guess, the good ones move
-        // up.
+        // First all are asked for, so that their places come from memory side by side; one after the other, each would
+        // wait for what the processor made of the last. Then, without a branch that it would have to guess, the good
+        // ones move up.
         let mut good = [false; BATCH];
         for (good, item) in good.iter_mut().zip(&*items) {
             *good = self.places.is_good(item.key);

@@ -1,8 +1,8 @@
-//! Which keys name a pending timer: a generation for each place, and a stack of the places that stand free.
+//! The keys that name a pending timer: a generation for each place, and a stack of the places that stand free.
 //!
-//! The timers themselves are elsewhere, so that a place takes four bytes. Every cancel and every timer that fires asks at
-//! random if a key is good, and this is small enough to be near the processor when a slab of whole timers is not. It is in
-//! chunks and not one vector, because growing never copies, and never holds twice what it needs.
+//! The timers themselves are elsewhere, so that a place takes four bytes. Every cancel and every timer that fires asks
+//! at random if a key is good. These generations are small enough to be near the processor when a slab of whole timers
+//! is not. They lie in chunks and not in one vector: growing never copies, and never holds twice the memory it needs.
 
 use std::num::NonZeroU32;
 
@@ -64,7 +64,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// How many keys are good.
+    /// Number of keys that are good.
     #[inline]
     pub(super) fn pending(&self) -> usize {
         self.pending
@@ -131,7 +131,7 @@ impl Places {
         TimerKey { index: key.index, generation }
     }
 
-    /// How many places were ever made.
+    /// Number of places ever made.
     #[cfg(test)]
     pub(super) fn made(&self) -> usize {
         self.chunks.iter().map(Vec::len).sum()

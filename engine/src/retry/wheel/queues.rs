@@ -1,11 +1,11 @@
 //! The timers of each slot, first in first out, in blocks of [`BLOCK`] that all slots draw from one pool.
 //!
-//! A slot is only ever added to at its end and taken from at its front, so a timer lies still and next to those that
-//! were inserted about when it was: firing or refiling a slot reads memory in a row. Knows neither time nor which timers
-//! were cancelled.
+//! A timer is only ever added at the end of a slot and taken from its front. So it lies still, next to those that were
+//! inserted about when it was: firing or refiling a slot reads memory in a row. A queue knows neither the time nor
+//! which timers were cancelled.
 //!
-//! Blocks and not one vector per slot, because growing never copies (a slot may hold all timers there are) and what one
-//! slot has no use for any more the next one takes.
+//! Timers lie in blocks and not in one vector per slot. So growing never copies (a slot may hold all timers there are),
+//! and a block that one slot no longer needs goes to the next one.
 
 use super::places::{FreeStack, TimerKey};
 
@@ -177,7 +177,7 @@ impl<T: Copy> Queues<T> {
         items
     }
 
-    /// How many blocks were ever made.
+    /// Number of blocks ever made.
     #[cfg(test)]
     pub(super) fn blocks_made(&self) -> usize {
         self.chunks.iter().map(Vec::len).sum()

@@ -1,6 +1,6 @@
 //! The wheel against single facts; [`model`] has the random operations.
 //!
-//! Most wheels here are tiny (8 slots a level, three timers a call, two cancelled ones left to lie), so that ring ends,
+//! Most wheels here are tiny (8 slots a level, three timers a call, two cancelled ones left to lie). So ring ends,
 //! clamping, sweeping and calls that stop half-way are the normal case.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! What receivers answer, well or badly, and what an attempt makes of it.
+//! Answers of receivers, good and bad, and the result of the attempt.
 
 use super::*;
 use model::{AnswerNote, OutcomeClass};
@@ -271,7 +271,7 @@ async fn a_large_payload_arrives_whole() {
     assert_eq!(receiver.accepted(), 1);
 }
 
-/// It has read the head and does not want the rest. What it says counts; the half-written connection is not used again.
+/// The receiver has read the head and does not want the rest. Its answer counts; the connection is not used again.
 #[tokio::test]
 async fn an_answer_before_the_request_is_read_counts() {
     let receiver = Receiver::start(|mut stream, _| async move {

@@ -101,7 +101,7 @@ async fn a_request_given_to_a_connection_that_just_closed_is_sent_on_another() {
     receiver.join().unwrap();
 }
 
-/// Of two connections one is enough for what follows: the last used is used again, the other one grows old.
+/// One of two connections is enough for the requests that follow: the last used is used again, the other grows old.
 #[tokio::test]
 async fn the_connection_used_last_is_used_first() {
     let served = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -131,7 +131,7 @@ async fn the_connection_used_last_is_used_first() {
     assert_eq!(dispatcher.gauges().connections_open, 2);
 }
 
-/// The second attempt's lookup hangs; the first attempt's connection becomes free. The second does not wait for its own.
+/// The second attempt's lookup hangs; the first one's connection becomes free. The second does not wait for its own.
 #[tokio::test]
 async fn an_attempt_takes_the_connection_that_another_gives_back() {
     let (release, gate) = std::sync::mpsc::sync_channel::<()>(1);
@@ -159,7 +159,7 @@ async fn an_attempt_takes_the_connection_that_another_gives_back() {
     let second = async {
         arrived.notified().await;
         let attempt = attempt_by(&dispatcher, &url, LONG_MS);
-        // Both: the second waits before the first is answered.
+        // The second attempt waits before the first is answered.
         let answer = async {
             tokio::task::yield_now().await;
             go.notify_one();

@@ -1,4 +1,4 @@
-//! Attempts through an egress proxy: who is asked for what, and what the guard still refuses.
+//! Attempts through an egress proxy: the requests that the proxy gets, and the targets that the guard still refuses.
 
 use super::*;
 use engine::dispatch::{Egress, Lack};
@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// What proxies were asked for.
+/// The targets that proxies were asked for.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 /// A proxy of either kind that leads every name and address to `to`.
@@ -124,7 +124,7 @@ async fn the_guard_judges_what_is_known_here_and_the_proxy_is_not_asked() {
     ] {
         let (proxy, asked) = proxy(scheme, receiver.address).await;
         let dispatcher = dispatcher_through(&format!("{scheme}://{}", proxy.address), &[], Arc::new(Guard::default()));
-        // Checked by a lax guard: what is stored is never trusted at the socket.
+        // Checked by a lax guard: a stored target is never trusted at the socket.
         let lax = Guard::new(vec![
             "0.0.0.0/0".parse().unwrap(),
             "::/0".parse().unwrap(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// A target checked by a lax guard, attempted behind a strict one: what is stored is never trusted at the socket.
+/// A target checked by a lax guard, attempted behind a strict one: a stored target is never trusted at the socket.
 async fn attempt_behind(guard: Guard, url: &str) -> AttemptResult {
     let dispatcher = HttpDispatcher::new(DispatchConfig::default(), Arc::new(guard)).unwrap();
     attempt_by(&dispatcher, url, LONG_MS).await

@@ -92,7 +92,7 @@ async fn http2_and_http1_are_spoken_as_the_receiver_chooses() {
 struct Unfinished {
     how: &'static str,
     begun: bool,
-    /// A reset drops what was not sent before it: it waits until head and beginning are.
+    /// A reset drops unsent bytes, so it waits until the head and the beginning are sent.
     resets: Pin<Box<tokio::time::Sleep>>,
 }
 
@@ -141,7 +141,7 @@ async fn over_http2_too_a_status_counts_whatever_becomes_of_the_body() {
     }
 }
 
-/// Roots of one endpoint's own are beside everyone's, serve no other endpoint, and neither do connections made with them.
+/// An endpoint's own roots stand beside everyone's. Neither they nor connections made with them serve other endpoints.
 #[tokio::test]
 async fn own_roots_of_an_endpoint_serve_it_alone() {
     for alpn in [["h2"].as_slice(), &["http/1.1"]] {

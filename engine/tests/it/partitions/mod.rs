@@ -1,5 +1,6 @@
-//! Four partitions in one process, with lanes on the same shard threads: each is stopped, started and failed alone, and
-//! the others go on acknowledging and delivering.
+//! Four partitions in one process, with lanes on the same shard threads.
+//!
+//! Each is stopped, started and failed alone, and the others go on acknowledging and delivering.
 
 mod store;
 
@@ -22,7 +23,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// Endpoints of each partition: enough to have some on each shard thread.
 const ENDPOINTS: usize = 4;
 
-/// What each of the others is to acknowledge and deliver once one has ended.
+/// Messages that each of the others must acknowledge and deliver once one has ended.
 const MORE: usize = 30;
 
 /// One partition with a tenant that pushes all the time, and its receiver.
@@ -73,7 +74,7 @@ impl Tenant {
         self.partition = Some(partition);
     }
 
-    /// Why it ended.
+    /// The failure that ended it.
     async fn failed(&self) -> Failure {
         tokio::time::timeout(SOON, self.partition.as_ref().unwrap().failed()).await.unwrap()
     }
@@ -190,7 +191,7 @@ async fn each_fails_alone(node: &Node, tenants: &mut [Tenant]) {
 
 /// One that ended sends nothing while the others go on.
 async fn sends_nothing(tenants: &[Tenant], one: usize) {
-    // What lay in its sockets when it ended still arrives.
+    // Requests that lay in its sockets when it ended still arrive.
     all_go_on(tenants, one).await;
     let requests = tenants[one].requests();
     all_go_on(tenants, one).await;

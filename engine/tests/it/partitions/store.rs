@@ -12,7 +12,7 @@ use storage::store::{MemoryStore, Poison};
 use storage::{Batch, Direction, SharedStore, Store, StoreError};
 use tempfile::TempDir;
 
-/// How long a store may take to let go of its files.
+/// The time that a store may take to let go of its files.
 const LET_GO_WITHIN: Duration = Duration::from_secs(20);
 
 /// The store under one partition.
@@ -47,7 +47,7 @@ impl Bed {
         }
     }
 
-    /// Opens what is there for the next start. Nobody uses the store any more.
+    /// Opens the stored rows for the next start. Nobody uses the old store any more.
     pub(super) fn reopen(&mut self) {
         match self {
             Bed::Model(store) => *store = Arc::new(store.restart()),

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Events of the store that is damaged.
 pub(super) const EVENTS: u64 = 60;
 
-/// A data directory, what is in it, and who its endpoint leads to.
+/// A data directory, its content, and the receiver that its endpoint leads to.
 pub(super) struct Original {
     pub(super) folder: Arc<TempDir>,
     pub(super) receiver: Receiver,
@@ -68,11 +68,11 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What was written last is in so many bytes at the end of a file, zeros aside.
+/// Bytes at the end of a file, zeros aside, that hold the newest writes.
 const LAST_BYTES: u64 = 300;
 
-/// Flips a random bit of a random file, mostly of one that is not among zeros, and often of what was written last; says
-/// which.
+/// Flips a random bit of a random file, and returns the file and the offset of the byte. The byte is mostly not among
+/// zeros, and often among the newest writes.
 fn flip(folder: &Path, random: &mut Random) -> (PathBuf, usize) {
     let files = files(folder);
     let path = files[random.below(files.len() as u64) as usize].clone();
@@ -91,10 +91,10 @@ fn flip(folder: &Path, random: &mut Random) -> (PathBuf, usize) {
     (path, at)
 }
 
-/// What came of it.
+/// The result of one flipped bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Came {
-    /// It did not start and named what is damaged.
+    /// It did not start and named the damaged part.
     Refused,
     /// It ended when it came to it.
     Stopped,
@@ -106,8 +106,9 @@ enum Came {
     OtherKey,
 }
 
-/// All of the store is there again after a repair, and nothing damaged is delivered. Not where the root key is damaged,
-/// which nothing remembers, nor where the version reads as a newer one, which nobody but the operator can tell from that.
+/// All of the store is there again after a repair, and nothing damaged is delivered. Two cases are left out: a damaged
+/// root key, which nothing remembers, and a version that reads as a newer one. Only the operator can tell that damage
+/// from a newer version.
 fn everything_comes_back(original: &Original, folder: Arc<TempDir>, path: &Path) {
     let name = path.file_name().unwrap().to_str().unwrap();
     if name == "root.key" {

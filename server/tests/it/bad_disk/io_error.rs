@@ -22,16 +22,16 @@ const SMALL_LOG: &str = "--store-log-bytes=64KiB";
 /// Pushed before that, where a store is begun with that holds something.
 const BEFORE: [u64; 4] = [14, 15, 16, 61];
 
-/// On what a run begins.
+/// The folder that a run begins on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begin {
     /// An empty folder.
     New,
-    /// What a killed process left.
+    /// The data directory of a killed process.
     Killed,
 }
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Debug)]
 enum Came {
     /// It did not start, and said why.
@@ -79,15 +79,15 @@ impl Run {
             }
         };
         self.work(&server, &NUMBERS);
-        // What could not be removed takes room and does no harm.
+        // A file that could not be removed takes room and does no harm.
         if self.shim.failed() > 0 && kind != Call::Unlink {
-            // What failed in the background is noticed a moment later.
+            // A failure in the background is noticed a moment later.
             poll_until("not ready", seconds(10), || (!server_is_well(&server)).then_some(()));
             assert_eq!(server.wait_exit(seconds(30)).code(), Some(1), "{:#?}", server.logs());
             return Came::Exited;
         }
         match server.terminate(seconds(30)).code() {
-            // Whatever fails this late, all that was acknowledged is durable.
+            // Whatever call fails this late, every acknowledged event is durable.
             Some(0) => Came::WentOn,
             code => {
                 assert!(self.shim.failed() > 0, "it ended with {code:?} for no reason: {:#?}", server.logs());
@@ -117,7 +117,7 @@ fn server_is_well(server: &Server) -> bool {
     ready.is_ok_and(|response| response.status == 200)
 }
 
-/// How many calls of a kind there are without a failure.
+/// Counts the calls of a kind in a run without a failure.
 fn count(kind: Call, begin: Begin) -> u64 {
     let mut run = Run::new(begin);
     run.shim.fail(kind, 0, false);
@@ -156,7 +156,7 @@ fn an_io_error_anywhere_stops_the_server_and_a_restart_loses_nothing() {
     let (mut came, mut wrong) = (BTreeMap::<String, u64>::new(), Vec::new());
     for (kind, at, begin) in places {
         let stays = random.below(4) == 0;
-        // All of them, whatever one comes to.
+        // All of them are tried, whatever the result of one is.
         match panic::catch_unwind(|| fails_well(kind, at, stays, begin)) {
             Ok(what) => *came.entry(format!("{kind:?}, {begin:?}: {what:?}")).or_default() += 1,
             Err(_) => wrong.push(format!("{kind:?} {at}{}, {begin:?}", if stays { " and on" } else { "" })),

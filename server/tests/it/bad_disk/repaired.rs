@@ -1,5 +1,5 @@
-//! A whole sector is nonsense, more than a checksum can put right: `pinion repair` saves what is around it, says what is
-//! lost, and what it does not name is there as it was sent.
+//! A whole sector is nonsense, more than a checksum can put right. `pinion repair` saves the rest and names the loss.
+//! Every message that it does not name is there as it was sent.
 //!
 //! `PINION_SECTORS` sets how many (default 16), `PINION_SECTOR_SEED` which.
 
@@ -17,7 +17,7 @@ const SECTOR_BYTES: usize = 512;
 /// More messages than one record of the log, or the up to three leaves that a sector reaches into, have of them here.
 const LOST_MAX: usize = 50;
 
-/// Where the report says that the damaged store is.
+/// Path of the damaged store, as the report names it.
 pub(super) fn kept_in(folder: &Path, report: &str) -> PathBuf {
     let (_, rest) = report.split_once("The damaged store is in ").expect("the report says where");
     folder.join("data").join(rest.split(';').next().unwrap())
@@ -65,7 +65,7 @@ fn comes_back(original: &Original, folder: Arc<tempfile::TempDir>) -> usize {
     assert!(lost <= LOST_MAX, "{lost} are lost: {report}");
     let new = push(&client, EVENTS + 3).unwrap().unwrap_or_else(|answer| panic!("{report}: {answer:?}"));
     assert!(!original.acked.contains_key(&new), "an id is given out twice");
-    // Where an endpoint is left, it gets what comes, and the lost positions hold nothing up.
+    // An endpoint that is left gets new messages, and the lost positions hold nothing up.
     let endpoints = client.json("GET", &format!("/api/v1/app/{APP}/endpoint"), Value::Null).1;
     if endpoints["data"].as_array().is_some_and(|endpoints| !endpoints.is_empty()) {
         original.receiver.wait_until(seconds(20), |requests| requests.iter().any(|request| request.id() == new));

@@ -1,5 +1,5 @@
-//! A disk that takes less than what comes in: what does not fit is refused, with a word when to come again, memory stays
-//! bounded, and all is as before once the disk is fast again.
+//! A disk that takes less than the pushers send. The rest is refused with a time to come again, and memory stays
+//! bounded. All is as before once the disk is fast again.
 
 use crate::counter::Counter;
 use crate::disk::Shim;
@@ -10,22 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What one sync takes longer.
+/// Time in ms that one sync takes longer.
 const SLOW_MS: u64 = 250;
 
-/// Connections that push at once, each a message of this size: twice what may wait, all together.
+/// Connections that push at once, each a message of this size. All together they are twice the bytes that may wait.
 const CONNECTIONS: usize = 128;
 const PAYLOAD_BYTES: usize = 128 << 10;
 const ARGUMENTS: [&str; 2] = ["--ingest-queue-bytes=8MiB", "--store-log-bytes=8MiB"];
 
-/// How long they push.
+/// Time that the connections push for.
 const PUSHED_FOR: Duration = Duration::from_secs(5);
 
-/// What memory may grow by: what waits and what is being committed (8 MiB each, and as much again in rows), the tables of
-/// the log, and a request's buffers for each connection.
+/// Bound on the growth of memory. There are the waiting messages and those of the commit: 8 MiB each, and as much again
+/// in rows. There are also the tables of the log, and a request's buffers for each connection.
 const GROWTH_MAX_KIB: u64 = (4 + 2) * 8 * 1024 + (CONNECTIONS * 3 * PAYLOAD_BYTES / 1024) as u64;
 
-/// What the connections share, and what they found.
+/// The state that the connections share, with the count of refusals.
 #[derive(Default)]
 struct Pushed {
     next: AtomicU64,
@@ -37,7 +37,7 @@ fn message(number: u64) -> String {
     json!({"eventType": "a.b", "payload": {"number": number, "fill": "x".repeat(PAYLOAD_BYTES)}}).to_string()
 }
 
-/// Pushes one message; whether it was taken. Anything but that or a refusal with a time to come again is wrong.
+/// Pushes one message and tells if it was taken. The only other right answer is a refusal with a time to come again.
 fn push(client: &Client, number: u64) -> bool {
     let path = "/api/v1/app/shop/msg?with_content=false";
     let answer = client.send("POST", path, &[], Some(message(number).as_bytes())).expect("an answer");
@@ -52,7 +52,7 @@ fn push(client: &Client, number: u64) -> bool {
     }
 }
 
-/// Pushes until told to end; the numbers that were taken.
+/// Pushes until told to end; returns the numbers that were taken.
 fn push_on(client: &Client, pushed: &Pushed) -> Vec<u64> {
     let mut taken = Vec::new();
     while !pushed.ends.load(Ordering::Relaxed) {
@@ -115,7 +115,7 @@ fn what_a_slow_disk_does_not_take_is_refused_and_memory_stays_bounded() {
     }
 }
 
-/// Whether twenty messages in a row are taken.
+/// True if twenty messages in a row are taken.
 fn push_some(client: &Client, pushed: &Pushed, taken: &mut BTreeSet<u64>) -> bool {
     (0..20).all(|_| {
         let number = pushed.next.fetch_add(1, Ordering::Relaxed);

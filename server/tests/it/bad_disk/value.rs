@@ -1,4 +1,4 @@
-//! One bit of a payload in a value file is another one: the server starts and goes on, and what is lost is one block.
+//! One bit of a payload in a value file is another one: the server starts and goes on, and the loss is one block.
 //!
 //! Deliberately nothing of bits elsewhere: that is `flipped`.
 
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Long enough to be apart whatever shares its block, and in a row of its own.
+/// The damaged event: its payload is long enough to be apart, whatever shares its block, and in a row of its own.
 const DAMAGED: u64 = 20;
 
 /// Flips a bit in every entry that has this payload; says in which file the last one is, and where about.
@@ -65,7 +65,7 @@ fn a_flipped_bit_of_a_payload_costs_its_block_and_the_server_goes_on() {
     let name = path.file_name().unwrap().to_str().unwrap();
     let offset = |line: &str| -> Option<u64> { serde_json::from_str::<Value>(line).ok()?["offset"].as_u64() };
     let names_it = |line: &str| {
-        // Where the entry begins: in front of the payload are its key and what its block says of it.
+        // The entry begins in front of the payload: its key and the words of its block on it come first.
         line.contains(name) && offset(line).is_some_and(|offset| (1..8192).contains(&(at as u64 - offset)))
     };
     server.wait_for_log(seconds(5), names_it);

@@ -1,4 +1,4 @@
-//! What was acknowledged, what was seen as delivered, and what arrived: compared at the end.
+//! Acknowledged events, deliveries seen as done, and arrived requests: compared at the end.
 //!
 //! Events carry a number of the pusher's own, so that one event under two ids would be found.
 
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 pub(super) struct Life {
     /// Just before it was.
     pub(super) killed: Instant,
-    /// It is dead, what it sent is read, and the next one has not begun.
+    /// The process is dead, its requests are read, and the next one has not begun.
     pub(super) over: Instant,
 }
 
-/// What came twice.
+/// Deliveries that came twice.
 #[derive(Debug)]
 pub(super) struct Twice {
     /// Deliveries that succeeded before this kill and again after it.
@@ -83,11 +83,11 @@ impl Ledger {
         owed.collect()
     }
 
-    /// Compares what arrived with all that is known.
+    /// Compares the arrived requests with all that is known.
     ///
     /// # Panics
-    /// When an event arrived that nobody sent or under two ids, a delivery succeeded twice in one life, or was made
-    /// again after the API had shown it as delivered.
+    /// When an event arrived that nobody sent, or under two ids. When a delivery succeeded twice in one life, or was
+    /// made again after the API had shown it as delivered.
     pub(super) fn check(&self, routes: &[Route], requests: &[Received], lives: &[Life]) -> Twice {
         let state = self.lock();
         let mut ids: HashMap<u64, &str> = HashMap::new();
@@ -139,7 +139,7 @@ fn twice(successes: &HashMap<(&str, &str), Vec<Instant>>, lives: &[Life]) -> Twi
 /// Waits until everything owed was answered 200, and returns all that arrived.
 ///
 /// # Panics
-/// At the deadline, with what is missing.
+/// At the deadline, with the missing deliveries.
 pub(super) fn wait_for_all(
     receiver: &Receiver,
     mut owed: HashSet<(String, String)>,

@@ -1,4 +1,4 @@
-//! Who pushes and who looks while the process is killed under them.
+//! Threads that push and threads that look, while the process is killed under them.
 
 use super::ROUTES;
 use super::ledger::Ledger;
@@ -16,7 +16,7 @@ const EVENTS_PER_S: f64 = 600.0;
 /// Events of a batch at most.
 const BATCH_MAX: u64 = 12;
 
-/// Where the server is at the moment, for all threads.
+/// The phase of the test for all threads, with a client of the present server if there is one.
 pub(super) struct Front(Watched<Phase>);
 
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Front {
         found.expect("a server within the deadline")
     }
 
-    /// Lets `pause` pass; whether to go on.
+    /// Lets `pause` pass; tells if the caller should go on.
     fn goes_on(&self, pause: Duration) -> bool {
         self.0.wait(pause, |phase| (phase.finishing || phase.aborted).then_some(())).is_none()
     }
@@ -113,7 +113,7 @@ impl Push {
     }
 }
 
-/// How often one that waits for deliveries looks whether they have come.
+/// Time between two looks of a thread that waits for deliveries.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Pushes until told to finish, but not while deliveries are far `behind`.
@@ -129,7 +129,7 @@ pub(super) fn push(
     let rate = EVENTS_PER_S / super::PUSHERS as f64;
     while front.goes_on(Duration::from_secs_f64(pushed / rate).saturating_sub(started.elapsed())) {
         if behind() {
-            // What is not pushed now is not made good for.
+            // Pushes that are skipped now are not made good for.
             pushed += rate * LOOK_EVERY.as_secs_f64();
             continue;
         }

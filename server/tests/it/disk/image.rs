@@ -1,10 +1,10 @@
-//! What a disk may hold after a power cut: the model that a record is played into.
+//! The model of a disk after a power cut: a record is played into it, and it gives a content that the disk may hold.
 //!
-//! - A file's bytes and length are durable as of the call of the last fsync or fdatasync that returned; what was written
-//!   while it ran is not covered. `sync_file_range` counts for nothing.
+//! - A file's bytes and length are durable as of the call of the last fsync or fdatasync that returned. Bytes that were
+//!   written while it ran are not covered. `sync_file_range` counts for nothing.
 //! - An entry of a folder (created, renamed, removed) is durable after an fsync of the folder; a rename is atomic.
 //! - Of the rest, anything may be there: see [`Survives`]. Pages of one file are written back in any order, each as it
-//!   stood at some moment; the length is written back by itself; what is within it and was not written reads as zeros.
+//!   stood at some moment. The length is written back by itself; bytes within it that were not written read as zeros.
 //!
 //! Deliberately crueller than any one file system: journals order more than this.
 
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 const O_CREAT: u64 = 0o100;
 const O_TRUNC: u64 = 0o1000;
 
-/// What is left of changes that were not synced.
+/// The part of unsynced changes that survives a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Survives {
     Nothing,
@@ -248,7 +248,7 @@ impl Disk {
         }
     }
 
-    /// Writes into the folder `target` what the process saw at this moment.
+    /// Writes into the folder `target` the files as the process saw them at this moment.
     pub(crate) fn write_seen(&self, target: &Path) {
         let files: Vec<&[u8]> = self.nodes.iter().map(|node| node.file().map_or(&[][..], FileState::now)).collect();
         let folders: Vec<&Entries> =
@@ -256,8 +256,8 @@ impl Disk {
         self.write_tree(ROOT, target, &folders, &files);
     }
 
-    /// Writes into the folder `target` what a disk may hold if the power went now. `random` gives a number below its
-    /// argument, which is not 0.
+    /// Writes into the folder `target` one content that the disk may hold if the power went now. `random` gives a
+    /// number below its argument, which is not 0.
     pub(crate) fn write_cut(&self, survives: Survives, random: &mut dyn FnMut(u64) -> u64, target: &Path) {
         let until = self.random_change(random);
         let mut folders: Vec<Entries> =

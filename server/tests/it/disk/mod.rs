@@ -1,8 +1,8 @@
-//! A disk that tells what was done to it and fails when told to: the real binary runs with a small library in front of
-//! the C library (`shim.c`, compiled here with the C compiler that building Pinion needs anyway).
+//! A disk that records every change to it, and fails when told to. The real binary runs with a small library in front
+//! of the C library. It is `shim.c`, compiled here with the C compiler that building Pinion needs anyway.
 //!
-//! [`Shim`] prepares a run, [`record`] reads what it wrote down, [`image`] knows what a disk may hold after a power cut.
-//! Deliberately black box: nothing here knows a file of the store.
+//! [`Shim`] prepares a run, [`record`] reads its record, [`image`] gives the contents that a disk may hold after a
+//! power cut. Deliberately black box: nothing here knows a file of the store.
 
 mod image;
 mod record;
@@ -49,7 +49,7 @@ pub(crate) enum Call {
     Read = 128,
 }
 
-/// How a server is run on such a disk, and the handle to tell the disk what to do.
+/// The settings to run a server on such a disk, and the handle to tell the disk to fail.
 pub(crate) struct Shim {
     /// The record and the control file.
     folder: TempDir,
@@ -60,7 +60,7 @@ pub(crate) struct Shim {
 // === impl Shim ===
 
 impl Shim {
-    /// For a data directory below `root`. `records`: whether changes are written down.
+    /// For a data directory below `root`. `records` tells if changes are written down.
     pub(crate) fn new(root: &Path, records: bool) -> Shim {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let control_path = folder.path().join("control");
@@ -104,7 +104,7 @@ impl Shim {
         self.set(Slot::Capacity, bytes);
     }
 
-    /// What is on the disk.
+    /// Bytes on the disk, as the shim counts them.
     pub(crate) fn used(&self) -> u64 {
         self.get(Slot::Used)
     }

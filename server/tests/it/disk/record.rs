@@ -1,6 +1,6 @@
 //! The record that the shim writes: one change after the other, in the order in which they were made.
 //!
-//! Deliberately only the reading of it; what the changes mean is in [`super::image`].
+//! Deliberately only the reading of it; the meaning of the changes is in [`super::image`].
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ pub(crate) enum Change {
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) change: Change,
-    /// The record's length with this change: what the driver saw as the position after it.
+    /// The record's length with this change: the driver saw it as the position after the change.
     pub(crate) end: u64,
 }
 

@@ -1,10 +1,10 @@
 /*
- * A library to preload under the server: it records every change to files below one folder, in one order, with all
- * bytes, and can make that disk fail: full, EIO at the n-th call, death at an instant, slow.
+ * A library to preload under the server. It records every change to files below one folder, in one order, with all
+ * bytes. It can make that disk fail: full, EIO at the n-th call, death at an instant, slow.
  *
- * Deliberately not a file system: it sees what goes through the C library and passes it on. What it could not record
- * (shared mappings that can be written, io_uring, copies inside of the kernel) ends the process with a message, and
- * the test compares a replay with the real folder byte for byte, which finds what was missed.
+ * Deliberately not a file system: it sees calls of the C library and passes them on. A call that it could not record
+ * (shared mappings that can be written, io_uring, copies inside of the kernel) ends the process with a message. The
+ * test compares a replay with the real folder byte for byte, which finds missed changes.
  *
  *   DISK_SHIM_ROOT     the folder, an absolute path without links
  *   DISK_SHIM_RECORD   the file to append records to, outside of the folder; optional
@@ -116,7 +116,7 @@ static void record(enum kind kind, uint64_t handle, uint64_t a, uint64_t b, cons
 
 /* === faults === */
 
-/* Whether this call has to fail; errno is set. The caller holds the lock. */
+/* True if this call has to fail; errno is set then. The caller holds the lock. */
 static int fails(enum call kind) {
     if (!control || !(control[FAIL_KINDS] & kind)) return 0;
     uint64_t n = ++control[CALLS], at = control[FAIL_AT];
@@ -126,7 +126,7 @@ static int fails(enum call kind) {
     return 1;
 }
 
-/* How often the sync of a file failed. */
+/* The number of failed syncs of a file. */
 static uint64_t errors_of(dev_t dev, ino_t ino) {
     for (size_t i = 0; i < failed_count; i++)
         if (failed_files[i].dev == dev && failed_files[i].ino == ino) return failed_files[i].errors;
@@ -134,8 +134,8 @@ static uint64_t errors_of(dev_t dev, ino_t ino) {
 }
 
 /*
- * Whether a sync has to fail; errno is set. As Linux does it: one failure is told once to every description of the file
- * that was open by then, and to none that is opened later. The caller holds the lock.
+ * True if a sync has to fail; errno is set then. As Linux does it: one failure is told once to every description of the
+ * file that was open by then. A description that is opened later is not told. The caller holds the lock.
  */
 static int sync_fails(struct entry *entry) {
     uint64_t errors = errors_of(entry->dev, entry->ino);
@@ -222,7 +222,7 @@ static int is_below(const char *path) {
     return root_len && !strncmp(path, root, root_len) && (path[root_len] == '/' || path[root_len] == 0);
 }
 
-/* The absolute path of an entry, its folder resolved and its own name not; whether it is below the folder. */
+/* The absolute path of an entry, its folder resolved and its own name not; true if it is below the root. */
 static int full_path(int dirfd, const char *path, char out[PATH_MAX]) {
     char joined[PATH_MAX * 2], resolved[PATH_MAX];
     if (!root_len) return 0;
@@ -422,8 +422,8 @@ ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t at, int fla
 ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t at, int flags) { return do_writev(fd, parts, count, at, flags); }
 
 /*
- * Whether a read has to fail; errno is set. Only one that goes to the disk can: what was read before is in memory. The
- * caller holds the lock.
+ * True if a read has to fail; errno is set then. Only a read that goes to the disk can: pages that were read before are
+ * in memory. The caller holds the lock.
  */
 static int read_fails(int fd, struct entry *entry, size_t count, int64_t at) {
     struct stat st;
@@ -621,13 +621,13 @@ int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode);
 
 /* === durability === */
 
-/* What a slow disk takes longer. Not under the lock: others may read and write meanwhile. */
+/* Waits as long as a slow disk takes. Not under the lock: others may read and write meanwhile. */
 static void be_slow(void) {
     uint64_t ms = control ? control[SLOW_MS] : 0;
     if (ms > 0) usleep(ms * 1000);
 }
 
-/* Not under the lock: what others write meanwhile is not covered, and must be seen not to be. */
+/* Not under the lock: bytes that others write meanwhile are not covered, and the record must show that. */
 static int do_sync(long number, int fd) {
     READY();
     pthread_mutex_lock(&lock);
@@ -664,7 +664,7 @@ int sync_file_range(int fd, off64_t at, off64_t count, unsigned flags) {
     return failed ? -1 : call(SYS_sync_file_range, fd, at, count, flags, 0, 0);
 }
 
-/* === what is not recorded === */
+/* === calls that are not recorded === */
 
 static void *do_mmap(void *at, size_t count, int protection, int flags, int fd, off64_t offset) {
     READY();

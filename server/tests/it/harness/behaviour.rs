@@ -1,4 +1,4 @@
-//! What a receiver does with a request: everything that endpoints of the real world do, on request.
+//! The behaviours of a receiver: everything that endpoints of the real world do, on request.
 //!
 //! By path, without any preparation:
 //!
@@ -11,10 +11,10 @@
 //! | `/delay/200` | answers 200 after 200 ms |
 //! | `/reset` · `/close` | resets, or closes, the connection without an answer |
 //! | `/stall` · `/stall-body` | never answers; answers the head and never the body |
-//! | `/endless/500` · `/drip` · `/drip-body` | a body without end; an answer, or only its body, of one byte per second |
+//! | `/endless/500` · `/drip` · `/drip-body` | a body without end; an answer, or only its body, of one byte a second |
 //! | `/garbage` | something that is not HTTP |
 //! | `/many-headers/150` · `/cookies/20000` | 200 with so many headers, or so many bytes of cookies |
-//! | `/too-short` · `/bad-chunk` · `/no-last-chunk` · `/old-chunks` · `/spaced-colon` | 200, then what HTTP forbids |
+//! | `/too-short` · `/bad-chunk` · `/no-last-chunk` · `/old-chunks` · `/spaced-colon` | 200, then a breach of HTTP |
 //! | anything else | 200 |
 //!
 //! A path that was given a script ([`super::Receiver::script`]) follows that instead.
@@ -24,10 +24,10 @@ use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// Nothing lasts longer, whatever the sender does.
+/// Nothing lasts longer, however long the sender stays.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is done with one request.
+/// The behaviour towards one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {
     /// An answer.
@@ -60,7 +60,7 @@ pub(crate) enum Behaviour {
     Raw(String),
 }
 
-/// Whether the connection takes another request.
+/// Tells if the connection takes another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Next,
@@ -91,7 +91,7 @@ impl Behaviour {
         Behaviour::Raw(format!("HTTP/1.1 200 OK\r\n{headers}\r\n{body}"))
     }
 
-    /// What a path stands for, see the table above.
+    /// The behaviour that a path stands for, see the table above.
     pub(super) fn of_path(path: &str) -> Behaviour {
         let path = path.split('?').next().unwrap_or_default();
         let mut parts = path.trim_start_matches('/').splitn(2, '/');

@@ -1,6 +1,6 @@
 //! A receiver of webhooks on a loopback port: records every request, answers as told.
 //!
-//! Raw TCP on purpose: most of what endpoints do wrong, no HTTP library would do.
+//! Raw TCP on purpose: an HTTP library would not make most mistakes of real endpoints.
 
 use super::behaviour::{Behaviour, Then};
 use super::{Watched, verify};
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// A larger request ends its connection.
 const MAX_REQUEST_BYTES: usize = 8 << 20;
 
-/// More are answered but not kept, and whoever looks at them is told.
+/// More are answered but not kept, and a test that looks at them is told.
 const MAX_KEPT: usize = 4_000_000;
 
 /// One request as it arrived.
@@ -33,9 +33,9 @@ pub(crate) struct Received {
     pub(crate) at_wall: SystemTime,
     /// Counts the receiver's connections from 0.
     pub(crate) connection: usize,
-    /// The status that it was about to be answered; 0 for what is no whole answer.
+    /// The status that it was about to be answered; 0 for an answer that is not whole.
     pub(crate) answered: u16,
-    /// What [`Receiver::stamp_with`] gave when it was complete; 0 without.
+    /// The value that [`Receiver::stamp_with`] gave when it was complete; 0 without.
     pub(crate) stamp: u64,
 }
 
@@ -49,7 +49,7 @@ struct State {
     scripts: HashMap<String, VecDeque<Behaviour>>,
     connections: usize,
     open: usize,
-    /// Who connected last.
+    /// Address of the peer that connected last.
     last_peer: Option<SocketAddr>,
 }
 
@@ -77,7 +77,7 @@ impl Received {
         serde_json::from_slice(&self.body).expect("the body is JSON")
     }
 
-    /// Whether one of its signatures is right for the secret `whsec_…`.
+    /// True if one of its signatures is right for the secret `whsec_…`.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         self.is_signed_as("webhook", secret)
     }
@@ -121,7 +121,7 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// What requests to `path` get, one after the other; the last one stays.
+    /// Sets the behaviours that requests to `path` get, one after the other; the last one stays.
     pub(crate) fn script(&self, path: &str, behaviours: impl IntoIterator<Item = Behaviour>) {
         self.state.change(|state| state.scripts.insert(path.to_owned(), behaviours.into_iter().collect()));
     }
@@ -155,7 +155,7 @@ impl Receiver {
         self.state.lock().open
     }
 
-    /// Waits until all is read that was sent by those who are gone, when nobody else sends: what comes later was sent later.
+    /// Waits until all requests of dead senders are read, when nobody else sends: later requests were sent later.
     ///
     /// # Panics
     /// When the deadline passes first.
@@ -169,12 +169,12 @@ impl Receiver {
         quiet.expect("what was sent is still being read");
     }
 
-    /// Forgets what arrived so far.
+    /// Forgets the requests so far.
     pub(crate) fn clear(&self) {
         self.state.change(|state| state.requests.clear());
     }
 
-    /// Waits until what has arrived fulfils `predicate`, which is asked at every arrival, and returns it.
+    /// Waits until the arrived requests fulfil `predicate`, which is asked at every arrival, and returns them.
     ///
     /// # Panics
     /// When the deadline passes first.
@@ -253,7 +253,7 @@ async fn converse(mut stream: TcpStream, connection: usize, state: &Watched<Stat
     Ok(())
 }
 
-/// The next request of a connection; what was read beyond it stays in `buffer`.
+/// The next request of a connection; bytes that were read beyond it stay in `buffer`.
 async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> io::Result<Option<Received>> {
     let head_end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {

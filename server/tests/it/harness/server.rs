@@ -18,7 +18,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Log lines kept per process.
 const MAX_LINES: usize = 100_000;
 
-/// What a process wrote to standard error so far.
+/// The lines that a process wrote to standard error so far.
 #[derive(Debug, Default)]
 struct Output {
     lines: Vec<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Server {
     launch: Launch,
 }
 
-/// How a process is started, to start it again the same way.
+/// The settings of a process, to start it again the same way.
 #[derive(Clone, Debug, Default)]
 struct Launch {
     arguments: Vec<String>,
@@ -58,7 +58,7 @@ struct Launch {
 /// Names a release build, which is tested then in place of the test's own.
 const RELEASE: &str = "PINION_TEST_BINARY";
 
-/// Whether a release build is tested.
+/// True if a release build is tested.
 pub(crate) fn is_release() -> bool {
     std::env::var_os(RELEASE).is_some() || !cfg!(debug_assertions)
 }
@@ -284,14 +284,14 @@ impl Server {
         self.child.id()
     }
 
-    /// What of the process is in memory.
+    /// Resident memory of the process, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line for it");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// What was logged so far, one JSON object per line.
+    /// The log so far, one JSON object per line.
     pub(crate) fn logs(&self) -> Vec<String> {
         self.output.lock().lines.clone()
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// Whether one of the `v1` signatures in `signatures` is that of the content under `secret` (`whsec_` and base64).
+/// True if one of the `v1` signatures in `signatures` is that of the content under `secret` (`whsec_` and base64).
 pub(crate) fn verify(secret: &str, id: &str, timestamp: &str, signatures: &str, body: &[u8]) -> bool {
     let Ok(key) = STANDARD.decode(secret.trim_start_matches("whsec_")) else { return false };
     signatures.split(' ').filter_map(|entry| entry.strip_prefix("v1,")).any(|signature| {

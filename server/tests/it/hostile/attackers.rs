@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 
 /// Clients that set things up at once.
 const HANDS: usize = 8;
-/// How often new receivers flood: those of before are spoken to in HTTP/1.1.
+/// Time between two rounds of new receivers that flood: those of before are spoken to in HTTP/1.1.
 const ROUND: Duration = Duration::from_secs(2);
 /// One after the other.
 const FLOODS: [Attack; 6] =
     [Attack::Informational, Attack::WindowUpdate, Attack::Priority, Attack::GoAway, Attack::Settings, Attack::Ping];
 
-/// How many there are of each.
+/// The number of attackers of each kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     /// Endpoints of one application that answer well and then go silent.
     turncoats: usize,
-    /// Applications with silent endpoints, and how many each has.
+    /// Applications with silent endpoints, and the number of endpoints of each.
     silent_apps: usize,
     silent_each: usize,
     /// Endpoints on names whose servers never answer.
@@ -59,7 +59,7 @@ impl Size {
 // === impl Attackers ===
 
 impl Attackers {
-    /// Sets up what they have. The turncoats answer well, so that their windows grow.
+    /// Sets up their applications and endpoints. The turncoats answer well, so that their windows grow.
     pub(crate) fn prepare(server: &Server, size: &Size) -> Attackers {
         let moody = Moody::start();
         let port = moody.port();
@@ -86,7 +86,7 @@ impl Attackers {
         self.strangers = Some(Strangers::start(server.api_address(), self.size.strangers));
     }
 
-    /// Floods with new receivers again and again until `ended`; returns how many there were.
+    /// Floods with new receivers again and again until `ended`; returns the number of receivers.
     pub(crate) fn flood(&self, server: &Server, authority: &Authority, ended: &AtomicBool) -> usize {
         let (mut count, mut kinds) = (0, FLOODS.iter().cycle());
         while !ended.load(Ordering::SeqCst) {

@@ -28,7 +28,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), folder }
     }
 
-    /// Where its own certificate is.
+    /// Path of the authority's own certificate.
     pub(crate) fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
     }

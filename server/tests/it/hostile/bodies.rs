@@ -1,5 +1,6 @@
-//! Every list in every body and query, as long as a legal request can make it: the time to answer grows with its size and
-//! no faster, however the answer turns out. The lists are found in the OpenAPI document, so that a new one is tested too.
+//! Every list in every body and query, as long as a legal request can make it. The time to answer grows with the list's
+//! size and no faster, whatever the answer is. The lists are found in the OpenAPI document, so that a new one is tested
+//! too.
 
 use crate::harness::{Client, Server};
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ const ENTRIES: usize = 15_000;
 /// Bytes of the shorter list in a query; the longer one stays within a request target of 8 KiB.
 const QUERY_BYTES: usize = 1_700;
 
-/// What four times as much may take: 4 where time is linear, 16 where it is quadratic.
+/// Greatest factor in time for a list that is four times as long: linear time gives 4, quadratic time 16.
 const RATIO_MAX: u32 = 8;
 
 /// Less than this is noise of the machine and not of the list.
@@ -20,7 +21,7 @@ const FLOOR: Duration = Duration::from_millis(60);
 /// No answer takes longer, in a debug build on a machine that does something else too.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
-/// What is asked, and with which body, when the list is so many times as long.
+/// Makes the request's path and body for a list that is so many times as long.
 type Request = Box<dyn Fn(usize) -> (String, Option<Vec<u8>>)>;
 
 /// A request with a list of some length.
@@ -214,7 +215,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     }
 }
 
-/// A value with what the schema requires.
+/// A value with the fields that the schema requires.
 fn sample(document: &Value, schema: &Value) -> Value {
     let Some(schema) = resolved(document, schema) else { return Value::Null };
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {

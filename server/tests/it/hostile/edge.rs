@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 /// A new client has its answer within this.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the machine does besides.
+/// Time for the machine's other work.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// What strangers say: nothing, half a head, and HTTP/2 without a request.
+/// The first bytes of strangers: none, half a head, and HTTP/2 without a request.
 const SAY: [&[u8]; 3] =
     [b"", b"GET /api/v1/health HTTP/1.1\r\nx-slow: ", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
 
@@ -37,7 +37,7 @@ pub(super) fn strangers(address: SocketAddr, say: &[&[u8]], count: usize) -> Vec
     (0..count).filter_map(connect).collect()
 }
 
-/// Asks as somebody new, a few times, and answers how long the slowest took.
+/// Asks as a new client, a few times, and returns the time of the slowest answer.
 fn slowest_of_new_clients(server: &Server, count: usize) -> Duration {
     let ask = |_| {
         let asked = Instant::now();
@@ -56,10 +56,10 @@ fn silent_connections_and_slow_heads_make_room_for_new_clients() {
     let alone = neighbour.watch(seconds(1), Duration::from_millis(10));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Whatever fails, the attack ends.
+        // The attack ends, whichever check fails.
         let ends = Ends(&ended);
         let attack = scope.spawn(|| {
-            // As many again and again: what was pushed out comes back.
+            // As many connect again and again: a connection that was pushed out comes back.
             let mut held = Vec::new();
             while !ended.load(Ordering::SeqCst) {
                 held.extend(strangers(server.api_address(), &SAY, PLACES));
@@ -144,7 +144,7 @@ fn a_body_with_an_unclear_end_is_refused_and_its_connection_closed() {
     }
 }
 
-/// A proxy in front may have gone by the length. What it took for a body would be a request here.
+/// A proxy in front may have gone by the length. The part that it took for a body would be a request here.
 #[test]
 fn a_request_with_a_coding_and_a_length_ends_its_connection() {
     let server = Server::start(&[]);
@@ -157,7 +157,7 @@ fn a_request_with_a_coding_and_a_length_ends_its_connection() {
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{both}: {answer}");
         assert!(answer.contains("connection: close\r\n"), "{both}: {answer}");
     }
-    // The coding is what counts: with a key, the request is as good as one without a length.
+    // The coding decides: with a key, the request is as good as one without a length.
     let head = format!("POST /api/v1/app HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n", server.root_key());
     let request =
         format!("{head}content-type: application/json\r\n{length}{coding}\r\nd\r\n{{\"name\": \"a\"}}\r\n{smuggled}");

@@ -14,13 +14,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 const PREFACE_LEN: usize = 24;
-/// About what a piece of a flood below HTTP has.
+/// About the size in bytes of one piece of a flood below HTTP.
 const PIECE_LEN: usize = 16 * 1024;
 const FLOOD_LEN_MAX: usize = 256 << 20;
 const FLOOD_TIME_MAX: Duration = Duration::from_secs(6);
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// What is sent without end once a request came.
+/// The kind of bytes that are sent without end once a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
     /// 1xx heads, and never the final one.
@@ -48,12 +48,12 @@ pub(crate) enum Attack {
     Tickets,
 }
 
-/// What happened on the receiver's connections.
+/// The events on the receiver's connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) http2_requests: usize,
     pub(crate) http1_requests: usize,
-    /// For each flood that ended because the client closed: how long it lasted.
+    /// The durations of the floods that ended because the client closed.
     pub(crate) cut_off: Vec<Duration>,
     /// Floods that went on to their own bound.
     pub(crate) not_cut_off: usize,
@@ -102,7 +102,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, attack: Attack, re
             }
             let Ok(stream) = accepted else { return };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            // A client that leaves in the middle is what is tested.
+            // The test is about a client that leaves in the middle.
             let _ = match attack {
                 Attack::TinyRecords | Attack::KeyUpdates => below_http(stream, attack, &record).await,
                 _ => {
@@ -141,7 +141,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// What comes before the flood, and what it repeats.
+/// The bytes before the flood, and the bytes that it repeats.
 fn frames(attack: Attack, stream: u32) -> (Vec<u8>, Vec<u8>) {
     let answer = |end: u8| frame(1, 0x4 | end, stream, &[0x88]);
     match attack {
@@ -177,7 +177,7 @@ async fn http2(
         stream = first_request(&mut reader).await?;
         record.change(|record| record.http2_requests += 1);
     }
-    // What the client says is read and thrown away, so that its answers do not stop the flood.
+    // The client's bytes are read and thrown away, so that its answers do not stop the flood.
     tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.ok() });
     let (first, repeated) = frames(attack, stream);
     writer.write_all(&first).await?;
@@ -198,7 +198,7 @@ async fn http2(
     Ok(())
 }
 
-/// All the tickets are sent, or it is closed already: notes when the client closed.
+/// Notes the time when the client closed: all the tickets are sent, or it has closed already.
 async fn after_tickets(stream: Option<TlsStream<TcpStream>>, started: Instant, record: &Watched<Record>) {
     let ended = async {
         let Some(mut stream) = stream else { return };
@@ -248,7 +248,7 @@ impl Flood<'_> {
         Flood { record, started: Instant::now(), sent: 0, is_over: false }
     }
 
-    /// Whether so many bytes more are to be sent.
+    /// True if so many bytes more are to be sent.
     fn goes_on(&mut self, len: usize) -> bool {
         self.sent += len;
         let is_at_its_bound = self.sent > FLOOD_LEN_MAX || self.started.elapsed() > FLOOD_TIME_MAX;
@@ -259,7 +259,7 @@ impl Flood<'_> {
         !self.is_over
     }
 
-    /// What came of sending; none when it took too long.
+    /// Notes the result of one sending; none when it took too long.
     fn note(&mut self, sent: Option<io::Result<()>>) {
         let lasted = self.started.elapsed();
         match sent {

@@ -92,8 +92,8 @@ fn longest_attempt(server: &Server, app: &str, count: usize) -> Duration {
     Duration::from_millis((0..count).map(of).max().unwrap_or_default())
 }
 
-/// The flood ends within a second, is counted, and what comes next comes over HTTP/1.1: the retry, or where the flood came
-/// behind an answer, which counts, another message.
+/// The flood ends within a second and is counted, and the next message comes over HTTP/1.1. That is the retry. A flood
+/// behind an answer leaves no retry, as the answer counts: then it is another message.
 fn must_be_cut_off(kinds: &[(Attack, &str)]) {
     let mut attacked = start();
     for (kind, frame) in kinds {
@@ -150,7 +150,7 @@ fn a_connection_without_a_request_that_talks_is_closed() {
     assert_eq!(page["data"][0]["responseStatusCode"], 200, "its answer counts: {page}");
 }
 
-/// All floods of `kind` end within a second, whatever became of the attempts. Many share the one thread of their test.
+/// All floods of `kind` end within a second, whatever the attempts came to. Many share the one thread of their test.
 fn all_are_closed(attacked: &mut Attacked, kind: Attack, count: usize) {
     let receivers = attack(attacked, kind, count);
     let record = poll_until("all are closed", seconds(8), || {

@@ -28,7 +28,7 @@ fn recover(client: &Client, uid: &str) -> (u16, Value) {
     client.json("POST", &path, json!({"since": "2020-01-01T00:00:00Z"}))
 }
 
-/// How long a job takes from the order to its end.
+/// Time that a job takes from the order to its end.
 fn time_of_job(server: &Server, uid: &str) -> Duration {
     let (client, started) = (server.client(), Instant::now());
     let (status, job) = recover(&client, uid);
@@ -55,6 +55,6 @@ fn a_job_beside_a_hundred_of_another_application_takes_little_longer() {
     assert!(answers.iter().any(|(_, answer)| answer["code"] == "quota_exceeded") && taken >= JOBS, "{taken} taken");
     let beside = time_of_job(&server, "neighbour");
     eprintln!("a job alone {alone:?}, beside {taken} jobs ({refused} refused) {beside:?}");
-    // One chunk of the other for each of its own, and what the machine does.
+    // One chunk of the other for each of its own, and the machine's other work.
     assert!(beside <= alone * 4 + Duration::from_millis(1_500), "alone {alone:?}, beside {beside:?}");
 }

@@ -1,7 +1,7 @@
 //! Tenants, receivers and strangers who mean harm, against the real binary with a neighbour beside them.
 //!
-//! One file for each kind of attack. Each prints what the neighbour got, alone and beside the attack, and fails when that
-//! is less than docs/GUARANTEES.md promises. The short forms run in CI.
+//! One file for each kind of attack. Each prints the neighbour's deliveries, alone and beside the attack, and fails
+//! when they are less than docs/GUARANTEES.md promises. The short forms run in CI.
 
 #[cfg(target_os = "linux")]
 mod attackers;

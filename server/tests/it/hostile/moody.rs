@@ -44,7 +44,7 @@ impl Moody {
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (counts, is_silent) = (Arc::clone(&shared), is_silent.clone());
-                // A sender that gives up is what is tested.
+                // The test is about a sender that gives up.
                 tokio::spawn(async move { converse(stream, &counts, is_silent).await.ok() });
             }
         });

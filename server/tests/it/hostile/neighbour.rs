@@ -1,4 +1,4 @@
-//! A tenant who only wants deliveries: pushes at an even rate, and says how many came and how late.
+//! A tenant that only wants deliveries: it pushes at an even rate, and counts the deliveries and their delays.
 
 use crate::harness::{Client, Receiver, Server, seconds};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long what was pushed last may take to arrive before it counts as missing.
+/// Time that the last messages may take to arrive before they count as missing.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// An application of its own, with a key for it, an endpoint and a receiver.
@@ -16,7 +16,7 @@ pub(crate) struct Neighbour {
     pushed: u64,
 }
 
-/// What the neighbour saw over some time.
+/// The neighbour's deliveries over some time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Pushes that were tried, of which `refused` were not taken.
@@ -58,7 +58,7 @@ impl Neighbour {
                 false => refused += 1,
             }
             let next = started + gap * u32::try_from(self.pushed - first).unwrap_or(u32::MAX);
-            // The rate is what is tested: nothing is waited for here but the time of the next push.
+            // The test is about the rate: nothing is waited for here but the time of the next push.
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         let expected = sent.len();
@@ -85,7 +85,7 @@ impl Neighbour {
         }
     }
 
-    /// Whether it was taken.
+    /// Pushes one message; tells if it was taken.
     fn push(&self, body: &Value) -> bool {
         let body = body.to_string().into_bytes();
         let answer = self.client.send("POST", "/api/v1/app/neighbour/msg", &[], Some(&body));
@@ -96,13 +96,13 @@ impl Neighbour {
 // === impl Seen ===
 
 impl Seen {
-    /// The part of what was pushed that arrived.
+    /// The share of pushed messages that arrived.
     pub(crate) fn share(&self) -> f64 {
         self.delivered as f64 / self.pushed.max(1) as f64
     }
 
-    /// Fails when less than `share` of it arrived, or the slowest hundredth took more than twice as long as `alone`,
-    /// with `slack` for what else the machine does.
+    /// Fails when less than `share` of it arrived. Fails too when the slowest hundredth took more than twice as long as
+    /// `alone`, with `slack` for the machine's other work.
     #[track_caller]
     pub(crate) fn assert_beside(&self, alone: &Seen, share: f64, slack: Duration) {
         eprintln!("  alone: {alone}\n beside: {self}");

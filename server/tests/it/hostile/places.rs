@@ -1,4 +1,4 @@
-//! A tenant whose receivers take what is sent and never answer: it is to hold places of attempts, and never those that
+//! A tenant whose receivers take requests and never answer: it may hold places of attempts, but never those that
 //! another tenant needs.
 
 use super::neighbour::Neighbour;
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Places of each of two shards: an eighth of a default's, so that few endpoints can take them all.
 const PLACES: usize = 1_024;
 
-/// What else the machine does.
+/// Time for the machine's other work.
 const SLACK: Duration = Duration::from_millis(60);
 
 /// Endpoints of the application `mean`, each at a path of its own.

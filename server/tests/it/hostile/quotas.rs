@@ -1,5 +1,5 @@
-//! How much of everything an application may have: what is beyond is refused by name, counted, and changes nothing; what
-//! was removed makes room.
+//! The quotas of an application: a request beyond one is refused by name, is counted, and changes nothing. A removal
+//! makes room.
 
 use crate::harness::{Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn each_quota_refuses_what_is_beyond_it_by_name_and_takes_it_again_when_there_is
     }
     refused(&server, 422, types, json!({"name": "t4", "description": ""}), "event_types", 3);
 
-    // The counts are on the disk with what they count.
+    // The counts are on the disk with the rows that they count.
     server.restart();
     refused(&server, 422, endpoints, endpoint("d"), "endpoints", 3);
     refused(&server, 422, types, json!({"name": "t4", "description": ""}), "event_types", 3);
@@ -212,7 +212,7 @@ fn a_key_for_one_application_may_not_do_what_is_the_operators() {
         answers.iter().all(|(status, answer)| *status == 403 && answer["code"] == "permission_denied"),
         "{answers:?}"
     );
-    // Whether a name is taken does not show.
+    // The answers do not show if a name is taken.
     answers.truncate(2);
     assert_eq!(answers[0], answers[1]);
     let (status, after) = client.json("PUT", "/api/v1/app/acme", json!({"name": "renamed"}));

@@ -1,4 +1,4 @@
-//! A tenant with a key whose bodies come slowly, and who does not read its answers.
+//! A tenant with a key that sends its bodies slowly and does not read its answers.
 
 use super::neighbour::Neighbour;
 use crate::harness::{Client, Server, poll_until, seconds};
@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What the machine does besides.
+/// Time for the machine's other work.
 const SLACK: Duration = Duration::from_millis(250);
 
 /// An application with a key for it: the key's text.
@@ -88,7 +88,7 @@ fn pages_that_nobody_reads_take_a_bounded_amount_of_memory() {
         let taken = server.metric("pinion_api_answers_bytes", &[]);
         (taken > 4e6).then_some(taken)
     });
-    // Pages are made until the buffers and the room are full; what is tested is what they hold then.
+    // Pages are made until the buffers and the room are full; the memory that they hold then is under test.
     let mut answered = -1.0;
     poll_until("no more pages are made", seconds(20), || {
         let now = server.metric("pinion_api_requests_total", &["method=\"GET\"", "route=\"/api/v1/app/{app_id}/msg\""]);
@@ -126,7 +126,7 @@ fn requests_of_one_key_that_do_not_end_leave_places_to_others() {
     drop(held);
 }
 
-/// Asks for a page again and again on one connection, and reads each, until `is_over`. Answers how many came.
+/// Asks for a page again and again on one connection, and reads each, until `is_over`. Returns the number of pages.
 fn turn_pages(server: &Server, key: &str, is_over: &AtomicBool) -> usize {
     let client = server.anonymous().with_bearer(key);
     let mut pages = 0;

@@ -1,5 +1,6 @@
-//! Thousands of strangers without a key, from hundreds of addresses, for as long as they live: connections that say
-//! nothing, heads that drip, and HTTP/2 without a request that pings and answers pings. Those that are closed come back.
+//! Thousands of strangers without a key, from hundreds of addresses, for as long as they live. Their connections say
+//! nothing, drip heads, or speak HTTP/2 without a request, with pings and answers to pings. Strangers whose connections
+//! are closed come back.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,11 +13,11 @@ use tokio::sync::Semaphore;
 
 /// Addresses that they come from: 127.0.0.2 and so on.
 const ADDRESSES: usize = 200;
-/// How soon one that was closed comes back.
+/// Time after which a stranger whose connection was closed comes back.
 const BACK_AFTER: Duration = Duration::from_secs(5);
-/// How often one says a word.
+/// Time between two words of a stranger.
 const WORD_EVERY: Duration = Duration::from_secs(2);
-/// How many connect at once.
+/// Strangers that connect at once.
 const CONNECTING_MAX: usize = 64;
 
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -10,7 +10,7 @@ const RECORDS: usize = 1_000;
 /// Tickets that a handshake ends with: about 100 KB. More take a debug build of the receiver seconds to make.
 const TICKETS: usize = 1_000;
 
-/// What the receiver's TLS is told so that it floods.
+/// The receiver's TLS settings for a flood.
 pub(super) fn config(mut config: Arc<ServerConfig>, attack: Attack) -> Arc<ServerConfig> {
     if attack == Attack::Tickets {
         Arc::make_mut(&mut config).send_tls13_tickets = TICKETS;

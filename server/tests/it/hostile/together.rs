@@ -4,7 +4,7 @@
 //! `PINION_HOSTILE_SECONDS=60 PINION_TEST_BINARY=…/target/release/pinion cargo test -p server --test it together --
 //! --nocapture`
 //!
-//! Deliberately not each attack alone: those are in the other files, with what each of them breaks.
+//! Deliberately not each attack alone: those are in the other files, with the harm that each of them does.
 
 use super::attackers::{Attackers, Size};
 use super::authority::Authority;
@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 /// Between two pushes of the neighbour.
 const GAP: Duration = Duration::from_millis(20);
 const GROWTH_MAX_MIB: u64 = 256;
-/// How long the attackers' applications may take to be served again, once their receivers are well.
+/// Time in which the attackers' applications must be served again, once their receivers are well.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(90);
 /// Attempts in flight that are near none.
 const FEW: usize = 16;
 
-/// What the neighbour is promised.
+/// The promises to the neighbour.
 struct Promise {
     /// Of its normal rate.
     rate_min: f64,
@@ -34,13 +34,13 @@ struct Promise {
     stall_max: Duration,
 }
 
-/// That of a release build.
+/// The promise of a release build.
 const RELEASE: Promise = Promise { rate_min: 0.90, stall_max: Duration::from_millis(500) };
-/// A debug build is some ten times as slow, and the attackers take as much of the machine as they are given: what is told
-/// apart here is a slow neighbour from a starved one.
+/// A debug build is some ten times as slow, and the attackers take as much of the machine as they are given. So this
+/// promise only tells a slow neighbour from a starved one.
 const DEBUG: Promise = Promise { rate_min: 0.50, stall_max: Duration::from_secs(4) };
 
-/// What the server showed while it was watched.
+/// The server's measurements while it was watched.
 #[derive(Debug, Default)]
 struct Shown {
     most_kib: u64,
@@ -107,7 +107,7 @@ impl Promise {
     }
 }
 
-/// Deliveries per second of what was watched for `time`.
+/// Deliveries per second of a neighbour that was watched for `time`.
 fn rate(seen: &Seen, time: Duration) -> f64 {
     seen.delivered as f64 / time.as_secs_f64()
 }
@@ -133,7 +133,7 @@ fn all_attacks_at_once_leave_a_neighbour_its_rate_and_all_recovers_by_itself() {
 
     let ended = AtomicBool::new(false);
     let (beside, shown) = std::thread::scope(|scope| {
-        // Whatever fails, the attack ends.
+        // The attack ends, whichever check fails.
         let ends = Ends(&ended);
         attackers.begin(&server);
         let watching = scope.spawn(|| Shown::watch(&server, &ended));

@@ -17,13 +17,13 @@ const MAKERS: usize = 8;
 /// Messages of one batch, about 33 KB.
 const BATCH: usize = 1_000;
 
-/// A million deliveries that wait are marks of a thousand endpoints and what each holds within its shard's budget.
+/// A million waiting deliveries are marks of a thousand endpoints, and the rows of each within its shard's budget.
 const GROWTH_MAX_KIB: u64 = 192 * 1024;
 
 /// Between two pushes of the neighbour.
 const GAP: Duration = Duration::from_millis(20);
 
-/// How long the neighbour is watched.
+/// Time that the neighbour is watched for.
 const WATCHED: Duration = Duration::from_secs(3);
 
 /// An application with as many endpoints of this kind as it may have.
@@ -48,7 +48,7 @@ fn batch(event_type: &str) -> Vec<u8> {
     Value::Array(vec![json!({"eventType": event_type, "payload": {}}); BATCH]).to_string().into_bytes()
 }
 
-/// Pushes one batch; how long it took until it was on the disk.
+/// Pushes one batch; returns the time until it was on the disk.
 fn push(server: &Server, body: &[u8]) -> Duration {
     let started = Instant::now();
     let answer = server.client().send("POST", "/api/v1/app/crowd/msg/batch", &[], Some(body)).expect("an answer");

@@ -1,4 +1,4 @@
-//! What a server that was started after a cut must show and do.
+//! The checks of a server that was started after a cut.
 
 use super::ledger::Acked;
 use super::recording::{ROUTES, Recording};
@@ -12,7 +12,7 @@ use std::time::Instant;
 /// Requests with a key that are repeated after each cut.
 const REPEATS: usize = 3;
 
-/// How far below its limit retention may go: the largest event, and attempts.
+/// Bytes that retention may go below its limit: the largest event, and attempts.
 const RETENTION_SLACK_BYTES: u64 = 3 << 19;
 
 /// Looks at one server after the other.
@@ -65,7 +65,7 @@ impl<'a> Check<'a> {
                 owed.extend(self.events_are_there(&client, app, &of_app));
             }
         }
-        // It removes what is over its limit, whole events and with them their attempts.
+        // Retention removes the bytes over its limit, whole events and with them their attempts.
         let least = self.recording.forgets.saturating_sub(RETENTION_SLACK_BYTES);
         assert!(self.seen.forgotten == forgotten || self.bytes_there >= least, "only {} bytes left", self.bytes_there);
         self.deliveries_come(&client, &owed, until);
@@ -120,7 +120,7 @@ impl<'a> Check<'a> {
         owed
     }
 
-    /// What was not delivered before the cut, and is no dead letter, arrives.
+    /// Events that were not delivered before the cut, and are no dead letters, arrive.
     fn deliveries_come(&mut self, client: &Client, owed: &[&Acked], until: u64) {
         let mut missing: HashMap<(String, String), u64> = HashMap::new();
         for route in ROUTES {

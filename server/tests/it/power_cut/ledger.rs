@@ -1,6 +1,6 @@
-//! What was sent and acknowledged, and when, in positions of the record: for any cut it is known what must be there.
+//! Sent and acknowledged changes with their positions in the record: they tell the content that each cut must leave.
 //!
-//! Deliberately no opinion on what is right: that is `check`.
+//! Deliberately no opinion on the right content: that is `check`.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +21,7 @@ pub(super) struct Acked {
 /// A change of one object of the configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Stated {
-    /// What its reading shows afterwards; `None`: it is gone.
+    /// The value that reading it shows afterwards; `None`: it is gone.
     pub(super) shows: Option<Value>,
     /// The record's length before it was sent.
     pub(super) sent: u64,
@@ -69,7 +69,7 @@ impl Ledger {
         self.lock().sent.get(&number).copied()
     }
 
-    /// What was acknowledged when the record was no longer than `until`.
+    /// The events that were acknowledged when the record was no longer than `until`.
     pub(super) fn acked_until(&self, until: u64) -> Vec<Acked> {
         self.lock().acked.iter().filter(|acked| acked.mark <= until).cloned().collect()
     }
@@ -85,7 +85,7 @@ impl Ledger {
         state.acked.iter().map(|acked| acked.mark).chain(objects).collect()
     }
 
-    /// What each object may show after a cut at `until`: the state acknowledged last, or one that was on its way.
+    /// The values that each object may show after a cut at `until`: the last acknowledged one, or one on its way.
     pub(super) fn objects(&self, until: u64) -> Vec<(String, Vec<Option<Value>>)> {
         let state = self.lock();
         let may_show = state.objects.iter().map(|(path, history)| {

@@ -1,6 +1,6 @@
 //! The load of a recording: events of every size, in batches and alone, and configuration that changes meanwhile.
 //!
-//! Deliberately without repeats: what has no answer when the process dies is simply not owed.
+//! Deliberately without repeats: a request without an answer when the process dies is simply not owed.
 
 use super::ledger::{Acked, Ledger};
 use crate::events::push_events;
@@ -13,7 +13,7 @@ pub(super) const APPS: [&str; 2] = ["north", "south"];
 /// Events of a batch at most.
 const BATCH_MAX: u64 = 8;
 
-/// What the threads of one recording share.
+/// The state that the threads of one recording share.
 #[derive(Clone, Copy)]
 pub(super) struct Load<'a> {
     pub(super) client: &'a Client,
@@ -23,7 +23,8 @@ pub(super) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Sends `requests` requests with events numbered from `first`, until one has no answer; the next free number.
+    /// Sends `requests` requests with events numbered from `first`, until one has no answer; returns the next free
+    /// number.
     pub(super) fn push(&self, first: u64, requests: u64, random: &mut Random) -> u64 {
         let mut next = first;
         for _ in 0..requests {

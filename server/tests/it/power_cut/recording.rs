@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Threads that push.
 const PUSHERS: u64 = 3;
 
-/// How a recording is made and its cuts are checked.
+/// The settings of a recording and of the checks of its cuts.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
@@ -43,8 +43,8 @@ pub(super) const PLAIN: Scenario = Scenario {
     requests: 20,
 };
 
-/// Retention removes events, attempts and dead letters all the time. Not during the check: what the disk holds is looked
-/// at, not what becomes of it.
+/// Retention removes events, attempts and dead letters all the time. Not during the check: that looks at the content of
+/// the disk, not at its later fate.
 pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
     arguments: &[BODIES, "--max-batch-body-bytes=8MiB", "--retain-bytes=2MiB", "--store-log-bytes=64KiB"],
@@ -58,12 +58,12 @@ pub(super) const RETENTION: Scenario = Scenario {
     requests: 30,
 };
 
-/// An endpoint and whose events it gets.
+/// An endpoint, and the application that it gets events of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route {
     pub(super) app: &'static str,
     pub(super) path: &'static str,
-    /// Whether what fails becomes a dead letter at once.
+    /// True if a failed delivery becomes a dead letter at once.
     pub(super) gives_up: bool,
 }
 
@@ -81,7 +81,7 @@ impl Route {
     }
 }
 
-/// What was done to the files, and what was promised meanwhile.
+/// The changes to the files, and the promises that were made meanwhile.
 pub(super) struct Recording {
     folder: Arc<TempDir>,
     pub(super) record: Record,

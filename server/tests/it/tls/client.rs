@@ -112,7 +112,7 @@ impl TlsClient {
         exchange(&mut self.connect()?, path)
     }
 
-    /// What a new connection is shown.
+    /// The certificate that a new connection is shown.
     pub(crate) fn certificate(&self) -> Vec<u8> {
         let stream = self.connect().unwrap();
         stream.conn.peer_certificates().expect("the server shows one")[0].to_vec()

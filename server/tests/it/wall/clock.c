@@ -1,9 +1,9 @@
 /*
- * A library to preload under the server: its wall clock is that of the machine plus an offset that a test changes while
- * the server runs, as an administrator or NTP would step the clock.
+ * A library to preload under the server: its wall clock is that of the machine plus an offset. A test changes the
+ * offset while the server runs, as an administrator or NTP would step the clock.
  *
- * Deliberately only what the C library's functions tell: times of files stay the machine's, and a wait until an instant
- * of the wall clock, which nothing in the server makes, would not be cut short.
+ * Deliberately only the times that the C library's functions tell: times of files stay the machine's. A wait until an
+ * instant of the wall clock would not be cut short; nothing in the server makes one.
  *
  *   CLOCK_SHIM_CONTROL  a file of one number (i64, this machine's order), mapped: the offset in milliseconds
  */
@@ -33,7 +33,7 @@ __attribute__((constructor)) static void begin(void) {
 }
 
 int clock_gettime(clockid_t clock, struct timespec *out) {
-    /* Before the constructor ran, what it looks up is not there yet. */
+    /* Before the constructor ran, the function that it looks up is not there yet. */
     int result = real_clock ? real_clock(clock, out) : (int)syscall(SYS_clock_gettime, clock, out);
     if (result == 0 && offset_ms && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
         int64_t ms = *offset_ms, ns = out->tv_nsec + ms % 1000 * 1000000;

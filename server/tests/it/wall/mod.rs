@@ -1,4 +1,4 @@
-//! A wall clock that a test sets: the real binary runs with a small library in front of the C library (`clock.c`) that
+//! A wall clock that a test sets. The real binary runs with a small library in front of the C library (`clock.c`) that
 //! adds an offset to the machine's time.
 //!
 //! Deliberately not the monotonic clock, which no one can set.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// How a server is run with such a clock, and the handle to set it.
+/// The settings to run a server with such a clock, and the handle to set it.
 pub(crate) struct Wall {
     /// Of the control file.
     _folder: TempDir,

@@ -1,8 +1,9 @@
-//! `pinion repair`: what a damaged data directory still holds goes into a new store, which takes the old one's place.
+//! `pinion repair`: the rows that a damaged data directory still holds go into a new store, which takes the old one's
+//! place.
 //!
 //! Bottom up: [`salvage`] reads the rows that are left, [`mend`] makes them fit together again,
-//! [`swap`] exchanges the folders, [`report`] says in words what was found; here is the order of it. The damaged folder is
-//! read and moved, never written.
+//! [`swap`] exchanges the folders, [`report`] says the findings in words; here is the order of it. The damaged folder
+//! is read and moved, never written.
 //!
 //! ```text
 //! DATA/repair.new/store        the new store, while it is built
@@ -10,8 +11,8 @@
 //! DATA/damaged-TIME/store      the damaged store, as it was found, with REPORT beside it
 //! ```
 //!
-//! - *When the process dies here:* before DONE nothing happened, and the next run starts over; after it the next run ends
-//!   the exchange, and until then no server starts, see `disk::open`.
+//! - *When the process dies here:* before DONE nothing happened, and the next run starts over; after it the next run
+//!   ends the exchange, and until then no server starts, see `disk::open`.
 //! - *What bounds it:* as much room on the disk again as the rows take; memory for an entry for each page, and the log.
 
 mod mend;
@@ -48,7 +49,7 @@ pub enum RepairError {
     Io {
         /// The folder concerned.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is nothing to repair.
@@ -56,10 +57,10 @@ pub enum RepairError {
     NoStore(PathBuf),
 }
 
-/// What a run goes by.
+/// The inputs of a run.
 #[derive(Clone, Copy)]
 pub struct Repair {
-    /// How the new store is opened.
+    /// Settings for opening the new store.
     pub options: OpenOptions,
     /// The time.
     pub now: UnixMs,
@@ -80,8 +81,8 @@ impl From<io::Error> for CopyError {
 }
 
 impl Repair {
-    /// Repairs the store in `data_dir` and answers the report. Blocks for the disk, about as long as it takes to read and
-    /// to write all of it.
+    /// Repairs the store in `data_dir` and answers the report. Blocks for the disk, about as long as it takes to read
+    /// and to write all of it.
     ///
     /// # Errors
     /// See [`RepairError`].

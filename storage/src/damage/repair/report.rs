@@ -1,5 +1,5 @@
-//! What a repair found, lost and kept, in plain words. It shows numbers and places, never what tenants sent or called
-//! anything.
+//! The report of a repair in plain words: findings, losses, and rows kept. It shows numbers and places, never names or
+//! content of tenants.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::rows::{self, KeyKind};
 /// Lines of one sort that are shown; more are counted.
 const LINES_MAX: usize = 1_000;
 
-/// Collects what there is to say.
+/// Collects the sentences of the report.
 pub(super) struct Report {
     time_text: fn(UnixMs) -> String,
     findings: Vec<Finding>,
@@ -29,7 +29,7 @@ impl Report {
         Self { time_text, findings, losses: Vec::new(), mended: Vec::new(), kept: BTreeMap::new() }
     }
 
-    /// Adds what was found wrong later.
+    /// Adds faults that were found later.
     pub(super) fn find(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
     }
@@ -44,12 +44,12 @@ impl Report {
         self.kept.entry(kind.name()).and_modify(|rows| *rows = rows.saturating_sub(1));
     }
 
-    /// Whether anything is lost, or may be.
+    /// True if anything is lost, or may be.
     pub(super) fn has_losses(&self) -> bool {
         self.findings.iter().any(|finding| !matches!(finding, Finding::Corrected(..)))
     }
 
-    /// Whether no row of this key is left for sure, but for what the log has.
+    /// True if for sure no row of this key is left, but for what the log has.
     pub(super) fn is_lost(&self, key: &[u8]) -> bool {
         self.findings.iter().any(|finding| match finding {
             Finding::LostKeys(from, to) => from.as_ref() <= key && (to.is_empty() || key < to.as_ref()),
@@ -57,7 +57,7 @@ impl Report {
         })
     }
 
-    /// Whether rows with a key from here on to before there may be missing.
+    /// True if rows with a key from `start` to before `end` may be missing.
     pub(super) fn may_be_lost(&self, start: &[u8], end: &[u8]) -> bool {
         self.findings.iter().any(|finding| match finding {
             Finding::LostKeys(from, to) | Finding::OutdatedKeys(from, to, _) => {
@@ -98,7 +98,7 @@ impl Report {
         ));
     }
 
-    /// Where an endpoint stood.
+    /// The position of an endpoint may be lost: it was set to `set_to`.
     pub(super) fn lost_cursor(&mut self, target: EndpointRef, set_to: Seq) {
         self.losses.push(format!(
             "perhaps where endpoint {} of application {} stood: it gets the messages behind position {set_to} again",

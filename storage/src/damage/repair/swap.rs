@@ -2,19 +2,20 @@
 //!
 //! | found | then |
 //! |---|---|
-//! | no `repair.new/DONE` | what is in `repair.new/` is unfinished: it goes |
+//! | no `repair.new/DONE` | the content of `repair.new/` is unfinished: it goes |
 //! | DONE, and both stores | the exchange had not begun: it starts over, for the old store may have changed since |
 //! | DONE, no `store/` | the old one was moved away: the new one moves in |
 //! | DONE, no `repair.new/store/` | only the tidying up is left |
 //!
-//! Deliberately ignorant of what is in them.
+//! Deliberately ignorant of their content.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a repair that is whole leaves until the exchange is done. A server does not start while only this is there.
+/// The folder that a complete repair leaves until the exchange is done. A server does not start while only this is
+/// there.
 pub(crate) const BUILDING: &str = "repair.new";
 
 const DONE: &str = "DONE";
@@ -27,7 +28,7 @@ pub(super) struct Swap {
     building: PathBuf,
 }
 
-/// Whether an exchange was under way when a process died, and the new store has not moved in yet.
+/// True if an exchange was under way when a process died, and the new store has not moved in yet.
 pub(crate) fn is_under_way(data_dir: &Path) -> bool {
     data_dir.join(BUILDING).join(DONE).exists() && !data_dir.join(STORE).exists()
 }
@@ -44,7 +45,8 @@ impl Swap {
         &self.building
     }
 
-    /// Ends what an earlier run left under way, and answers its report; otherwise removes what there is of it.
+    /// Ends an exchange that an earlier run left under way, and answers its report. Otherwise removes the remains of
+    /// it.
     pub(super) fn resume(&self) -> io::Result<Option<String>> {
         let done = match fs::read_to_string(self.building.join(DONE)) {
             Ok(done) => done,

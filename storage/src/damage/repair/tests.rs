@@ -61,7 +61,7 @@ fn an_exchange_that_was_interrupted_is_ended_by_the_next_run_and_no_server_start
     fs::write(building.join("DONE"), "damaged-7\nthe report").unwrap();
     assert_eq!(run(dir.path()).unwrap(), "the report");
     assert!(has_the_row(dir.path()) && !building.exists());
-    // Killed before the first rename: what was built may be behind what is there.
+    // Killed before the first rename: the new store may be behind the old one.
     fs::create_dir_all(building.join("store")).unwrap();
     fs::write(building.join("DONE"), "damaged-7\nthe report").unwrap();
     fs::remove_dir_all(&kept).unwrap();
@@ -87,7 +87,8 @@ fn event(seq: u64) -> Event {
     }
 }
 
-/// Nine events, a block each, the seventh with its payload in a row of its own; all were offered to two endpoints, and the first owes some.
+/// Nine events, a block each, the seventh with its payload in a row of its own; all were offered to two endpoints, and
+/// the first owes some.
 fn nine_events() -> TestStore {
     let store = TestStore::default();
     store.write(|txn| endpoint::put(txn, &endpoint(1)));
@@ -265,7 +266,7 @@ fn an_endpoint_whose_mark_is_lost_gets_what_it_may_not_have_had() {
     let stands = delivery::cursor(&store, target(1, 1)).unwrap();
     assert_eq!(stands, Some(Cursor { upto: Seq(0), holes: Vec::new() }));
     assert_eq!(delivery::cursor(&store, target(1, 2)).unwrap(), None, "this one had none");
-    // Where the mark of the application is lost, what is behind the last known delivery is offered again.
+    // If the mark of the application is lost, all behind the last known delivery is offered again.
     let routed = rows::routed::encode(APP);
     let store = nine_events();
     remove(&store, vec![routed.clone()]);
@@ -283,7 +284,7 @@ fn no_position_and_no_number_is_given_out_twice() {
     let text = mended(&store, vec![Finding::LostCommits(5, 5)]);
     assert!(text.contains("behind position 9; the next one gets position 110"), "{text}");
     assert_eq!(log::head(&store, APP).unwrap(), Seq(109));
-    // The engine offers nothing again below that, so who has not had 7 to 9 has a mark now that says so.
+    // The engine offers nothing again below that, so an endpoint that has not had 7 to 9 has a mark now that says so.
     let stands = delivery::cursor(&store, target(1, 2)).unwrap();
     assert_eq!(stands, Some(Cursor { upto: Seq(6), holes: Vec::new() }));
     let last: u32 =

@@ -1,7 +1,8 @@
 //! The leaves of the map in the order of their keys, and the stretches of keys that no leaf is left of.
 //!
-//! There is one tree. Every leaf says from which key to which it reaches, so those that can be read tell which are missing,
-//! without the index pages above them. Each key is taken from one leaf: the one that begins where the one before it ends.
+//! There is one tree. Every leaf says from which key to which it reaches, so those that can be read tell which are
+//! missing, without the index pages above them. Each key is taken from one leaf: the one that begins where the one
+//! before it ends.
 //!
 //! *What bounds it:* a few keys in memory for each leaf; rows are read again when they are asked for.
 
@@ -23,7 +24,7 @@ pub(crate) struct Stretch {
     pub(crate) to: Bytes,
 }
 
-/// The leaves with rows, and what is missing between them.
+/// The leaves with rows, and the stretches that are missing between them.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
     order: Vec<u64>,
@@ -79,7 +80,7 @@ pub(crate) fn own_rows(file: &DataFile, pages: &Pages) -> io::Result<Leaves> {
 // === impl Leaves ===
 
 impl Leaves {
-    /// Those of a map that no checkpoint reached, or that nobody needs.
+    /// Those of a map that no checkpoint reached, or that no caller needs.
     pub(crate) fn none() -> Self {
         Self { sealed: Some(0), ..Self::default() }
     }
@@ -95,7 +96,7 @@ impl Leaves {
         self.value_files.extend(numbers.map(u32::from_be_bytes));
     }
 
-    /// Puts the leaves in order, and notes what is missing of them.
+    /// Puts the leaves in order, and notes the stretches that are missing.
     fn put_in_order(&mut self, by_low: &ByLow, pages: &Pages) {
         let mut next = Some(Bytes::new());
         while let Some(from) = next {

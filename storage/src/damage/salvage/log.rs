@@ -1,10 +1,12 @@
-//! What a damaged log still says: every record whose checksum is right, also those behind a damaged one. Pure.
+//! The records of a damaged log: every one whose checksum is right, also those behind a damaged one. Pure.
 //!
-//! Unlike [`recover`](crate::disk::commit::recover) it refuses nothing. One flipped bit is put right (see [`flip`](crate::damage::flip));
-//! more damage costs the record that it is in, and the commits that are missing then are for the caller to see from the
-//! numbers. A record is only taken where its lap's salt opens it, so nothing that tenants sent is taken for one: without
-//! the lap's header the salt is that of the record right behind it, which begins at a known place; with neither, the
-//! file's records are given up.
+//! Unlike [`recover`](crate::disk::commit::recover) it refuses nothing. One flipped bit is put right (see
+//! [`flip`](crate::damage::flip)); more damage costs the record that it is in. The caller sees from the numbers which
+//! commits are missing then.
+//!
+//! A record is only taken if its lap's salt opens it, so nothing that tenants sent is taken for one. Without the lap's
+//! header the salt is that of the record right behind it, which begins at a known place. With neither, the file's
+//! records are given up.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +15,14 @@ use bytes::Bytes;
 use crate::damage::flip;
 use crate::disk::commit::record::{BLOCK_BYTES, Lap, Record};
 
-/// What was found in both files.
+/// The findings in both files.
 #[derive(Debug, Default)]
 pub(crate) struct Salvaged {
     /// Every whole record by its commit.
     pub(crate) records: BTreeMap<u64, Record>,
     /// Bits that were put right: file, byte.
     pub(crate) corrected: Vec<(usize, usize)>,
-    /// What cannot be read and is followed by records of the same lap, or stands in place of a file's beginning.
+    /// Stretches that cannot be read: records of the same lap follow, or they stand in place of a file's beginning.
     pub(crate) damaged: Vec<Damaged>,
     /// Bytes behind the last record of a lap which begin like one: cut off by a power cut, or damaged.
     pub(crate) unfinished_bytes: usize,
@@ -31,9 +33,9 @@ pub(crate) struct Salvaged {
 pub(crate) struct Damaged {
     /// 0 or 1.
     pub(crate) file: usize,
-    /// Where it begins.
+    /// Its beginning in the file, in bytes.
     pub(crate) offset: usize,
-    /// How long it is.
+    /// Its length in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -81,7 +83,8 @@ fn records_of(file: usize, bytes: &Bytes, lap: Lap, found: &mut Salvaged) -> Vec
         let least = records.last().map_or(lap.first_commit, |record| record.commit + 1);
         let whole = Record::decode_any(bytes, offset, lap.salt);
         let record = match whole {
-            // Where a record is to begin, one bit may be wrong; further on, what looks like one may be a tenant's text.
+            // At the expected beginning of a record one bit may be wrong; further on, a tenant's text may look like a
+            // record.
             None if unreadable_from.is_none() => Record::correct(bytes, offset, lap.salt).map(|(record, byte)| {
                 found.corrected.push((file, offset + byte));
                 record

@@ -1,14 +1,14 @@
-//! What a stretch of the data file costs in which no message can be read.
+//! The cost of a stretch of the data file in which no message can be read.
 //!
-//! A damaged message's header may still say which page it was of, and so what is lost. It is not believed alone: its number
-//! may be what is damaged. What a lost page means is for [`super::leaves`].
+//! A damaged message's header may still say which page it was of, and so which rows are lost. It is not believed alone:
+//! its page number may be the damaged part. [`super::leaves`] decides the cost of a lost page.
 
 use std::io;
 
 use super::message::{Kind, Leaf, Message, link_key, low};
 use super::segments::{DataFile, Hole, Page, Pages};
 
-/// Notes what a stretch without a readable message costs. `goes_on`: a readable one follows right behind it.
+/// Notes the cost of a stretch without a readable message. `goes_on`: a readable one follows right behind it.
 pub(crate) fn lose(
     file: &DataFile,
     bytes: &[u8],
@@ -47,8 +47,7 @@ pub(crate) fn lose(
     Ok(())
 }
 
-/// Whether the page that a damaged message's header names is the one that its body is of: its number may be what is
-/// damaged.
+/// True if a damaged message's body is of the page that its header names: the page number may be the damaged part.
 fn is_confirmed(file: &DataFile, head: &Message, body: &[u8], pages: &Pages) -> io::Result<bool> {
     let page = pages.pages.get(&head.page);
     let before = match page.and_then(|page| page.base).or_else(|| pages.inner.get(&head.page).copied()) {

@@ -1,4 +1,4 @@
-//! What sled 0.34.7 writes into a segment, as bytes: messages, and the pages and links in them. Pure; it only reads.
+//! The bytes that sled 0.34.7 writes into a segment: messages, and the pages and links in them. Pure; it only reads.
 //!
 //! ```text
 //! segment   header 20 | messages | zeros, or a message of kind 2 that fills the rest
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Numbers of one length are little endian; all others are of 1 to 9 bytes, see [`Reader::number`]; texts have their
-//! length in front. A position divided by the bytes of a segment is the segment's number, and every message has it: what
-//! an earlier use of the segment has left behind is told by that.
+//! length in front. A position divided by the bytes of a segment is the segment's number, and every message has it:
+//! that tells the messages that an earlier use of the segment has left behind.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use crate::damage::flip::{self, Flip};
 use crate::disk::map::SEGMENT_BYTES;
 
-/// Where a segment's first message begins.
+/// The offset at which a segment's first message begins.
 pub(crate) const SEGMENT_HEAD_BYTES: usize = 20;
 
 /// No message begins behind this many bytes before the end of a segment.
@@ -30,10 +30,10 @@ pub(crate) const MESSAGE_HEAD_MAX_BYTES: usize = 32;
 
 const POSITION_MASK: i64 = i64::MAX;
 
-/// What a message does to its page.
+/// The effect of a message on its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing: aborted, a mark, or of what is not needed to read rows.
+    /// Nothing: aborted, a mark, or of things that are not needed to read rows.
     Nothing,
     /// The rest of the segment is empty.
     Cap,
@@ -53,7 +53,7 @@ pub(crate) struct Message {
     pub(crate) kind: Kind,
     pub(crate) segment: u64,
     pub(crate) page: u64,
-    /// Where the body begins, from the message's beginning.
+    /// The offset of the body, from the message's beginning.
     pub(crate) head_bytes: usize,
     pub(crate) body_bytes: usize,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Leaf {
 pub(crate) enum Link {
     Set(Bytes, Bytes),
     Delete(Bytes),
-    /// Of the merging of pages: the rows are moved by what follows.
+    /// Of the merging of pages: the messages that follow move the rows.
     Merge,
 }
 
@@ -107,7 +107,7 @@ impl Message {
         (message.sum(bytes) == stored).then_some(message)
     }
 
-    /// What its header says, whether or not that is true, and the stored checksum.
+    /// The claims of its header, whether or not they are true, and the stored checksum.
     pub(crate) fn head(bytes: &[u8]) -> Option<(Self, u32)> {
         let mut reader = Reader(bytes.get(..bytes.len().min(MESSAGE_HEAD_MAX_BYTES))?);
         let stored = u32::from_le_bytes(reader.take(4)?.try_into().ok()?);
@@ -139,8 +139,8 @@ impl Message {
         !hasher.finalize()
     }
 
-    /// The message of `segment` that would begin at `bytes` if one bit were another: that message, and the bit. What comes
-    /// out makes sense to the last byte. `bytes` are as they were when it returns.
+    /// The message of `segment` that would begin at `bytes` if one bit were another: that message, and the bit. The
+    /// result makes sense to the last byte. `bytes` are as they were when it returns.
     pub(crate) fn correct(bytes: &mut [u8], segment: u64) -> Option<(Self, usize, u8)> {
         let found = |bytes: &[u8]| {
             Self::read(bytes).filter(|message| message.segment == segment && message.makes_sense(bytes)).is_some()
@@ -166,8 +166,8 @@ impl Message {
         }
     }
 
-    /// The page among `known` that this message is of, if the number of its page is all that is damaged. Its number ends
-    /// the header, which the sum covers last, so each of them costs a few bytes.
+    /// The page among `known` that this message is of, if the number of its page is all that is damaged. Its number
+    /// ends the header, which the sum covers last, so each of them costs a few bytes.
     pub(crate) fn page_by_sum(&self, bytes: &[u8], known: impl Iterator<Item = u64>) -> Option<u64> {
         let (_, stored) = Self::head(bytes)?;
         let number_bytes = encoded(self.page).len();
@@ -196,9 +196,9 @@ impl Message {
     }
 }
 
-/// What a page says before its values.
+/// The part of a page before its values.
 struct NodeHead<'a> {
-    /// What its keys leave out.
+    /// The bytes that its keys leave out.
     prefix: &'a [u8],
     low: &'a [u8],
     high: &'a [u8],
@@ -243,13 +243,13 @@ pub(crate) fn low(body: &[u8]) -> Option<(Bytes, usize)> {
     Some((Bytes::copy_from_slice(reader.text()?), prefix_bytes))
 }
 
-/// The key of a change of a row, whatever becomes of the rest. It lacks what the keys of its page leave out.
+/// The key of a change of a row, whatever becomes of the rest. It lacks the prefix that the keys of its page leave out.
 pub(crate) fn link_key(body: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader(body);
     (reader.take(1)?[0] <= 1).then(|| reader.text())?
 }
 
-/// A change as its message has it. The key lacks what the keys of its page leave out.
+/// A change as its message has it. The key lacks the prefix that the keys of its page leave out.
 pub(crate) fn link(body: &[u8]) -> Option<Link> {
     let mut reader = Reader(body);
     let link = match reader.take(1)?[0] {
@@ -268,7 +268,7 @@ pub(crate) fn link(body: &[u8]) -> Option<Link> {
 // === impl Leaf ===
 
 impl Leaf {
-    /// Does to the leaf what the link says.
+    /// Applies the link to the leaf.
     pub(crate) fn apply(&mut self, link: Link) {
         let whole = |key: &Bytes| Bytes::from([&self.low[..self.prefix_bytes], key].concat());
         match link {
@@ -292,7 +292,7 @@ fn encoded(number: u64) -> Vec<u8> {
     }
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

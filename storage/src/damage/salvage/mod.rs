@@ -1,19 +1,20 @@
-//! What a damaged store folder still holds, read without sled and without changing it.
+//! The content of a damaged store folder, read without sled and without changing it.
 //!
-//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`leaves`] the rows in order; here values that are apart are put in their places and the redo log is laid over all, as opening would do.
+//! Bottom up: [`message`] is sled's bytes, [`segments`] its file, [`leaves`] the rows in order. Here values that are
+//! apart are put in their places, and the redo log is laid over all, as opening would do.
 //!
-//! | damage | what becomes of it |
+//! | damage | consequence |
 //! |---|---|
 //! | one flipped bit in any checksummed message or record | put right; nothing is lost |
 //! | more, in sled's file behind the last checkpoint that the log still reaches back to | passed over; the log has all of it |
-//! | more, in a leaf | the rows of that leaf, named by their keys; what the log has of them is kept |
+//! | more, in a leaf | the rows of that leaf, named by their keys; those in the log are kept |
 //! | more, in one change of a leaf | that change |
 //! | more, in a value file | the values that it is in; a file that is missing, all that are in it |
 //! | more, in a stretch that tells nothing | up to a leaf or a change, it cannot be said of what |
 //! | in index pages, `conf`, a snapshot | nothing is lost: none of them is needed |
 //! | more, in a record of the log | that commit; later ones are kept |
 //!
-//! What cannot be contained is refused: no data file, or one with no leaf that can be read.
+//! Damage that cannot be contained is refused: no data file, or one with no leaf that can be read.
 
 mod leaves;
 mod log;
@@ -51,14 +52,14 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// The largest leaf.
 const LEAF_MAX_BYTES: u64 = 256 * 1024;
 
-/// A block is at most 8 KiB, and the row that leads to it at least 28 bytes: key, pointer and their lengths. A payload of its
-/// own may be longer, but is one event.
+/// A block is at most 8 KiB, and the row that leads to it at least 28 bytes: key, pointer and their lengths. A payload
+/// of its own may be longer, but is one event.
 const LOST_BYTES_PER_BYTE: u64 = INLINE_MAX_BYTES as u64 / 28 + 1;
 
 /// A file's, below the store's folder.
 pub(crate) type Name = Cow<'static, str>;
 
-/// What was found wrong.
+/// A fault that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// One flipped bit that was put right: file below the store's folder, byte.
@@ -69,7 +70,8 @@ pub(crate) enum Finding {
     LostKeys(Bytes, Bytes),
     /// So many changes of rows with a key from here to before there are lost: a row may be missing or be an older one.
     OutdatedKeys(Bytes, Bytes, usize),
-    /// It cannot be said what a stretch was of: up to a leaf (about 20 rows with neighbouring keys) may be missing or older.
+    /// It cannot be said what a stretch was of: up to a leaf (about 20 rows with neighbouring keys) may be missing or
+    /// older.
     Unknown,
     /// These acknowledged commits are missing, both ends included.
     LostCommits(u64, u64),
@@ -83,9 +85,9 @@ pub(crate) struct Found {
     pages: Pages,
     leaves: Leaves,
     values: ValueFiles,
-    /// What the log does to the rows.
+    /// The changes that the log makes to the rows.
     rows: RowMap,
-    /// What was found wrong, in no order.
+    /// The faults that were found, in no order.
     pub(crate) findings: Vec<Finding>,
     /// About how many bytes of rows are lost at most.
     pub(crate) lost_bytes_max: u64,
@@ -113,7 +115,7 @@ pub(crate) fn read(home: &Path) -> io::Result<Found> {
     }
     let mut pages = segments::scan(&mut file, 0, i64::MAX)?;
     let mut leaves = None;
-    // sled itself would stop at the first hole. Where the log goes on from the last checkpoint before it, so do we.
+    // sled itself would stop at the first hole. If the log goes on from the last checkpoint before it, so do we.
     if let Some(hole) = pages.holes.iter().map(|hole| hole.position).min() {
         let sealed = pages.seals.range(..hole).next_back().map(|(_, commit)| *commit);
         let log_has_the_rest = |sealed| (sealed + 1..=newest).all(|commit| log.records.contains_key(&commit));
@@ -136,9 +138,10 @@ pub(crate) fn read(home: &Path) -> io::Result<Found> {
     Ok(found)
 }
 
-/// Whether sled may open the folder without a loss. At the first message that it cannot read it takes its log for ended,
-/// and writes over what follows: after a crash that is as it should be, for what follows is in the redo log; after damage it
-/// would cost every row behind it. `from` is a position in its log that its snapshot vouches for.
+/// Tells the loss that sled's opening of the folder would cause; `None` when there is none. At the first message that
+/// it cannot read, sled takes its log for ended, and writes over the rest. After a crash that is right, for the redo
+/// log has the rest; after damage it would cost every row behind it. `from` is a position in its log that its snapshot
+/// vouches for.
 ///
 /// Reads no more than sled will, unless something is wrong.
 ///
@@ -160,7 +163,7 @@ pub(crate) fn loss_by_opening(home: &Path, from: u64) -> io::Result<Option<Strin
     if let Some(commit) = (sealed + 1..=newest).find(|commit| !log.records.contains_key(commit)) {
         return Ok(Some(format!("it is damaged behind commit {sealed}, and commit {commit} is not in the log")));
     }
-    // A sweep is in no commit: what it moved since is only behind the damage.
+    // A sweep is in no commit: values that it moved since are only behind the damage.
     let before = segments::scan(&mut file, 0, stops_at)?;
     let missing = leaves::own_rows(&file, &before)?.missing_value_file(&ValueFiles::new(&home.join("values")))?;
     Ok(missing.map(|number| format!("it is damaged behind commit {sealed}, and value file {number} of then is gone")))
@@ -190,8 +193,8 @@ impl Found {
         }
     }
 
-    /// Puts the log's commits over the leaves, as far as they are behind the last checkpoint; all of them when that one is
-    /// not known, which comes to the same as long as none is missing.
+    /// Puts the log's commits over the leaves, as far as they are behind the last checkpoint; all of them when that one
+    /// is not known, which comes to the same as long as none is missing.
     fn lay_over(&mut self, log: &Salvaged, newest: u64) -> io::Result<()> {
         const FILES: [&str; 2] = ["log/0", "log/1"];
         let first = log.records.keys().next().copied();
@@ -228,11 +231,11 @@ impl Found {
         Ok(())
     }
 
-    /// Hands all rows to `take`, in batches of a few MiB; a value of which nothing is left is empty. Says what is wrong with
-    /// values that are apart.
+    /// Hands all rows to `take`, in batches of a few MiB; a value of which nothing is left is empty. Tells the faults
+    /// of values that are apart.
     ///
     /// # Errors
-    /// Reads that fail, and what `take` reports.
+    /// Reads that fail, and the errors of `take`.
     pub(crate) fn rows<E: From<io::Error>>(
         &self,
         mut take: impl FnMut(Batch) -> Result<(), E>,

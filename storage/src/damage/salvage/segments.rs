@@ -1,14 +1,14 @@
-//! The data file of sled, read without sled: which pages there are, and where.
+//! The data file of sled, read without sled: the pages that there are, and their places.
 //!
-//! sled's file is a log: segments in the order of their positions, and in them messages that replace or change pages. So
-//! the state of every page follows from the file alone, without sled's snapshot, its configuration or its index pages.
-//! Where sled takes damage for the end of its log and stops, this goes on behind it.
+//! sled's file is a log: segments in the order of their positions, and in them messages that replace or change pages.
+//! So the state of every page follows from the file alone, without sled's snapshot, its configuration or its index
+//! pages. sled takes damage for the end of its log and stops; this goes on behind it.
 //!
 //! - *What bounds it:* one segment in memory, and an entry for each page.
-//! - *What it tells apart:* a single flipped bit, which is put right (see [`flip`](crate::damage::flip)) and read so from
-//!   then on; a message whose header still says which page it was of; a stretch of which nothing is known.
+//! - *What it tells apart:* a single flipped bit, which is put right (see [`flip`](crate::damage::flip)) and read so
+//!   from then on; a message whose header still says which page it was of; a stretch of which nothing is known.
 //!
-//! Deliberately nothing is written here, and nothing judged: what a lost page means is for [`super::leaves`].
+//! Deliberately nothing is written here, and nothing judged: [`super::leaves`] decides the cost of a lost page.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -28,7 +28,7 @@ use crate::disk::map::SEGMENT_BYTES;
 use crate::disk::map::layout::Held;
 use crate::disk::map::names::{LAST_COMMIT, is_own};
 
-/// Where a message's body is.
+/// The place of a message's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// In the log.
@@ -46,7 +46,7 @@ pub(crate) struct Page {
     pub(crate) links: Vec<Place>,
     /// Changes of it that are lost.
     pub(crate) lost_links: usize,
-    /// Whether it may have rows of the map's own, by its beginning.
+    /// True if it may have rows of the map's own, by its beginning.
     pub(crate) may_have_own_rows: bool,
 }
 
@@ -58,11 +58,11 @@ pub(crate) struct Hole {
     /// In the file.
     pub(crate) offset: u64,
     pub(crate) bytes: usize,
-    /// Whether its page is known, and so what it costs.
+    /// The page that it was of, which tells the cost; `None`: not known.
     pub(crate) page: Option<u64>,
 }
 
-/// What the file holds.
+/// The pages of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     /// Those that hold rows.
@@ -218,7 +218,7 @@ fn read_segment(
                         return Ok(());
                     }
                     pages.stop_at(place(at).0);
-                    // What was under way when the process ended is cut off at the end of the newest segment.
+                    // A message that was under way when the process ended is cut off at the end of the newest segment.
                     if goes_on.is_some() || !newest {
                         let end = goes_on.unwrap_or(bytes.len());
                         lose(file, &bytes[at..end], number, place(at), goes_on.is_some(), pages)?;
@@ -237,13 +237,13 @@ fn read_segment(
     Ok(())
 }
 
-/// Whether nothing follows: zeros, or zeros but for one flipped bit.
+/// True if nothing follows: zeros, or zeros but for one flipped bit.
 fn ends_here(rest: &[u8]) -> bool {
     let mut set = rest.iter().filter(|byte| **byte != 0);
     set.next().is_none_or(|byte| byte.is_power_of_two() && set.next().is_none())
 }
 
-/// Where the next message of such a segment begins.
+/// The offset of the next whole message of such a segment.
 fn next_message(bytes: &[u8], from: usize, is_of: impl Fn(u64) -> bool) -> Option<usize> {
     let last = bytes.len().checked_sub(MESSAGE_HEAD_MAX_BYTES)?;
     let wanted = |at: &usize| Message::head(&bytes[*at..]).is_some_and(|(message, _)| is_of(message.segment));
@@ -258,7 +258,7 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
         Kind::Free | Kind::Elsewhere | Kind::Node => {
             pages.pages.remove(&message.page);
             pages.inner.remove(&message.page);
-            // No more of it is read than tells what it is: every start reads every page here.
+            // No more of it is read than tells its kind: every start reads every page here.
             match (message.kind, outline(body)) {
                 (Kind::Elsewhere, _) => drop(pages.pages.insert(message.page, Page::default())),
                 (Kind::Node, Some((first, true))) => {
@@ -279,7 +279,7 @@ fn apply(message: Message, bytes: &[u8], (position, offset): (i64, u64), pages: 
             if let Some(page) = pages.pages.get_mut(&message.page) {
                 page.links.push(place);
             }
-            // Keys of other pages may end so, but what they hold is not the map's own.
+            // Keys of other pages may end so, but their rows are not the map's own.
             if link_key(body) == Some(LAST_COMMIT)
                 && let Some(Link::Set(_, value)) = link(body)
             {

@@ -1,4 +1,4 @@
-//! A start on a damaged map: it shows all, or is refused before sled writes over what a repair needs.
+//! A start on a damaged map: it shows all, or is refused before sled writes over bytes that a repair needs.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::disk::tests::{OPTIONS, OnDisk};
 use crate::store::conformance::dump;
 use crate::store::{Direction, Store as _, prefix_end};
 
-/// Places in what was written to the data file last: behind the last but three of the commit numbers in it.
+/// Places in the part of the data file that was written last: behind the last but three of the commit numbers in it.
 fn last_places(dir: &Path, random: &mut Random, count: usize) -> Vec<usize> {
     let path = dir.join("store/sled/db");
     let bytes = fs::read(&path).unwrap();
@@ -73,7 +73,7 @@ fn one_is_gone_since_the_last_but_one_checkpoint(dir: &Path) -> bool {
 #[test]
 fn a_start_is_refused_where_a_value_file_is_gone_that_the_map_before_the_damage_leads_to() {
     let mut random = Random(18);
-    // Where the next checkpoint had begun, the log does not reach back, and it is refused for that.
+    // If the next checkpoint had begun, the log does not reach back, and the start is refused for that.
     assert!((0..20).any(|_| some_starts_are_refused_for_a_file_that_is_gone(&mut random)));
 }
 

@@ -1,4 +1,5 @@
-//! What is read without sled is what sled would have read, and damage costs what the findings say and no more.
+//! Reading without sled finds the rows that sled would have read, and damage costs as much as the findings say and no
+//! more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -124,7 +125,7 @@ fn costs_what_is_said(rows: &Rows, there: &Rows, findings: &[Finding], what: &st
     for (key, value) in rows {
         assert!(there.get(key) == Some(value) || lost(key) || older(key), "{what}: {key:?}: {findings:?}");
     }
-    // Value files have more under the keys of a lost leaf: what was removed.
+    // Value files have more under the keys of a lost leaf: the removed values.
     for (key, value) in there {
         assert!(rows.get(key) == Some(value) || older(key), "{what}: {key:?} is there: {findings:?}");
     }
@@ -133,7 +134,7 @@ fn costs_what_is_said(rows: &Rows, there: &Rows, findings: &[Finding], what: &st
     wrong_rows
 }
 
-/// Where pages and changes of them begin in the first segment of the data file.
+/// The offsets of pages and of changes of them in the first segment of the data file.
 fn messages(bytes: &[u8]) -> Vec<(usize, Message)> {
     let mut messages = Vec::new();
     let mut at = SEGMENT_HEAD_BYTES;
@@ -159,7 +160,7 @@ fn a_damaged_page_or_change_costs_what_is_said_of_it() {
     for (nth, (at, message)) in pages.iter().rev().take(100).chain(links).enumerate() {
         let mut wrong = whole.clone();
         let body = at + message.head_bytes;
-        // The number of the page it is of, in the header; or what is in it.
+        // The number of the page it is of, in the header; or its content.
         match nth % 3 {
             0 => wrong[body - 1] ^= 0x41,
             _ => wrong[body + message.body_bytes / 2..][..message.body_bytes.min(18) / 2].fill(0x55),
@@ -194,7 +195,7 @@ fn a_damaged_sector_costs_what_is_said_of_it() {
     assert!(lossless > 0);
 }
 
-/// A random value file, and what is in it.
+/// A random value file, and its content.
 fn value_file(dir: &Path, random: &mut Random) -> (PathBuf, Vec<u8>) {
     let files = fs::read_dir(dir.join("store/values")).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.filter(|path| fs::metadata(path).unwrap().len() > 0).collect();
@@ -253,7 +254,7 @@ fn more_damage_of_a_value_file_costs_the_values_in_it() {
         assert!(there.keys().eq(rows.keys()), "a row whose value is lost is there, to be found damaged");
         let wrong_rows = there.iter().filter(|(key, value)| rows.get(*key) != Some(value)).count();
         let said = findings.iter().filter(|finding| !matches!(finding, Finding::Corrected(..))).count();
-        // Where the damage ends within the sum of an entry, that is said to be damaged, and its value is right.
+        // If the damage ends within the sum of an entry, that entry is said to be damaged, and its value is right.
         let as_said = (wrong_rows..=wrong_rows + 1).contains(&said);
         assert!(if nth % 3 == 2 { said <= 1 } else { as_said }, "{wrong_rows} {findings:?}");
         assert!(nth % 3 != 0 || wrong_rows <= 8, "{wrong_rows}");

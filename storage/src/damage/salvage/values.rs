@@ -1,8 +1,8 @@
 //! Values read for a repair: from files of which nothing is expected.
 //!
 //! The map, which has checksums of its own, says which key a value is of, where it is and how long; so of an entry only
-//! the checksum and the value can be in doubt, and one flipped bit in them is put right. What nothing in the map leads to
-//! is left alone: it may have been removed.
+//! the checksum and the value can be in doubt, and one flipped bit in them is put right. An entry that nothing in the
+//! map leads to is left alone: it may have been removed.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,13 +17,13 @@ use crate::disk::values::files::Files;
 /// The value files of a store that may be damaged.
 pub(crate) struct ValueFiles(Files);
 
-/// What is left of a value.
+/// The remains of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     Whole(Bytes),
     /// A bit near this byte of the file was another one.
     Corrected(Bytes, u64),
-    /// What is there. Not what was written, as far as the entry's own checksum goes.
+    /// The bytes that are there. By the entry's own checksum they are not the ones that were written.
     Damaged(Bytes),
     /// The file ends before.
     Cut,
@@ -38,12 +38,12 @@ impl ValueFiles {
         Self(Files::new(folder.to_owned()))
     }
 
-    /// Whether the file is there.
+    /// True if the file is there.
     pub(crate) fn has(&self, number: u32) -> io::Result<bool> {
         self.0.path(number).try_exists()
     }
 
-    /// What is left of the value of `key`.
+    /// The remains of the value of `key`.
     ///
     /// # Errors
     /// Reads that fail, but for the end of the file.

@@ -1,4 +1,4 @@
-//! Where the writer hands laps to the checkpoint thread, and waits for it.
+//! The handing over of laps from the writer to the checkpoint thread, and the waits for it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,23 +6,24 @@ use std::time::{Duration, Instant};
 use crate::disk::commit::table::Frozen;
 use crate::store::StoreError;
 
-/// How often who waits for this thread looks whether it can still hope: sled does not say when a thread of its own died.
+/// The period at which a waiting thread looks whether it can still hope: sled does not say when a thread of its own
+/// died.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What the writer and the thread tell each other.
+/// State that the writer and the thread share.
 #[derive(Debug, Default)]
 struct State {
     /// Handed over, and not taken up by the thread yet.
     frozen: Option<Frozen>,
-    /// The log file of what was handed over last.
+    /// The log file of the lap that was handed over last.
     frozen_file: usize,
     /// A log file of no lap that is to be wiped.
     wipe: Option<usize>,
-    /// How often each log file was wiped.
+    /// The number of times that each log file was wiped.
     wiped: [u64; 2],
     /// Log files are wiped once a checkpoint has their rows.
     erasing: bool,
-    /// Whether what was handed over last is not durable in the map yet.
+    /// True while the last thing handed over is not durable in the map yet.
     busy: bool,
     stopping: bool,
     ended: bool,
@@ -30,17 +31,17 @@ struct State {
     test: Test,
 }
 
-/// What a test does to the thread.
+/// Controls of the thread for tests.
 #[cfg(test)]
 #[derive(Debug, Default)]
 struct Test {
-    /// How many more pieces it may write before it stands still; `None`: as it likes.
+    /// The number of pieces that it may still write before it stands still; `None`: as it likes.
     pieces: Option<usize>,
     panics: bool,
     waiting: bool,
 }
 
-/// What the thread does next.
+/// The next work of the thread.
 pub(crate) enum Work {
     /// Bring these rows to the map.
     Checkpoint(Frozen),
@@ -48,7 +49,7 @@ pub(crate) enum Work {
     Wipe(usize),
 }
 
-/// Where laps are handed over.
+/// The place where laps are handed over.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
     state: Mutex<State>,
@@ -58,8 +59,8 @@ pub(crate) struct Checkpoints {
 // === impl Checkpoints ===
 
 impl Checkpoints {
-    /// Hands over the table that `freeze` freezes, of the lap in log file `file`. Waits until the one before is durable in
-    /// the map, and so the other log file free, as long as `check` finds nothing wrong.
+    /// Hands over the table that `freeze` freezes, of the lap in log file `file`. Waits until the one before is durable
+    /// in the map, and so the other log file free, as long as `check` finds nothing wrong.
     pub(crate) fn hand_over(
         &self,
         file: usize,
@@ -91,7 +92,7 @@ impl Checkpoints {
         state.wiped
     }
 
-    /// Whether both log files were wiped since they had been so often.
+    /// True if both log files were wiped since the counts were `before`.
     pub(crate) fn both_wiped_since(&self, before: [u64; 2]) -> bool {
         let wiped = self.lock().wiped;
         wiped[0] > before[0] && wiped[1] > before[1]
@@ -102,7 +103,7 @@ impl Checkpoints {
         let mut state = self.lock();
         let wanted = state.wiped[file] == before[file];
         if wanted {
-            // Nobody turns to the file before it is done.
+            // The writer does not turn to the file before it is done.
             (state.busy, state.wipe) = (true, Some(file));
             self.changed.notify_all();
         }
@@ -114,14 +115,14 @@ impl Checkpoints {
         self.lock().erasing = false;
     }
 
-    /// Waits a moment for what is under way. Says whether nothing is now.
+    /// Waits a moment for the work under way. True if none is under way now.
     pub(crate) fn wait_for_rest(&self) -> bool {
         let state = self.lock();
         let state = if state.busy { self.wait(state) } else { state };
         !state.busy
     }
 
-    /// Whether nothing is under way.
+    /// True if nothing is under way.
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.lock().busy
     }
@@ -148,14 +149,14 @@ impl Checkpoints {
         self.changed.notify_all();
     }
 
-    /// Whether the thread is to write another piece, or to end a checkpoint.
+    /// True if the thread is to write another piece, or to end a checkpoint.
     pub(crate) fn goes_on(&self) -> bool {
         #[cfg(test)]
         self.stand_still();
         !self.lock().stopping
     }
 
-    /// Whether the thread is to sweep: if it must, or if nothing was handed over.
+    /// True if the thread is to sweep: if it must, or if nothing was handed over.
     pub(crate) fn may_sweep(&self, must: bool) -> bool {
         let state = self.lock();
         !state.stopping && (must || state.frozen.is_none())
@@ -166,7 +167,7 @@ impl Checkpoints {
         self.lock().wiped[file] += 1;
     }
 
-    /// Ends the thread, and waits for that as long as `is_alive`. Says whether it ended.
+    /// Ends the thread, and waits for that as long as `is_alive`. True if it ended.
     pub(crate) fn stop(&self, is_alive: impl Fn() -> bool) -> bool {
         let mut state = self.lock();
         state.stopping = true;
@@ -204,7 +205,7 @@ impl Checkpoints {
         self.lock().test.panics = true;
     }
 
-    /// Waits until what was handed over is durable in the map.
+    /// Waits until the rows handed over are durable in the map.
     pub(crate) fn settle(&self) {
         let mut state = self.lock();
         while state.busy {
@@ -218,7 +219,7 @@ impl Checkpoints {
         self.settle();
     }
 
-    /// Whether a commit waits in [`Checkpoints::hand_over`].
+    /// True if a commit waits in [`Checkpoints::hand_over`].
     pub(crate) fn someone_waits(&self) -> bool {
         self.lock().test.waiting
     }

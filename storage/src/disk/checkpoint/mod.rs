@@ -1,12 +1,12 @@
-//! The checkpoint: the thread that puts the rows of a finished lap into the ordered map below, so that the lap's log file
-//! can be used again.
+//! The checkpoint: the thread that puts the rows of a finished lap into the ordered map below, so that the lap's log
+//! file can be used again.
 //!
 //! - *Who owns the state:* this thread, from the hand-over of a frozen table until the map has it durably.
 //! - *What bounds it:* one table at a time.
-//! - *When it is behind:* the writer, come to the end of the next lap, waits in [`Checkpoints::hand_over`]; commits then
-//!   take as long as the map does. That is the bound on what the log holds.
+//! - *When it is behind:* the writer, come to the end of the next lap, waits in [`Checkpoints::hand_over`]; commits
+//!   then take as long as the map does. That is the bound on the log.
 //! - *When the process dies here:* the log still has every row, and opening writes them again.
-//! - *When the disk fails, or this thread panics:* the store is poisoned; whoever waits is told.
+//! - *When the disk fails, or this thread panics:* the store is poisoned; each waiting thread is told.
 //! - *When the store closes:* a checkpoint under way is given up between two pieces.
 
 mod hand_over;
@@ -24,10 +24,10 @@ use crate::store::StoreError;
 
 pub(crate) use self::hand_over::Checkpoints;
 
-/// How much is written between two looks at whether to go on, in bytes of keys and values. Each piece is handed over, its
-/// values down to the disk, before the next: otherwise the disk would get a lap in one go, and a commit that comes behind
-/// it waits. With pieces of 256 KiB the 99th percentile of an acknowledgement at 20,000 events/s was 4 to 9 ms, with all
-/// at the end 10 to 25.
+/// The amount written between two looks at whether to go on, in bytes of keys and values. Each piece is handed over,
+/// its values down to the disk, before the next. Otherwise the disk would get a lap in one go, and a commit behind it
+/// would wait. With pieces of 256 KiB the 99th percentile of an acknowledgement at 20,000 events/s was 4 to 9 ms, with
+/// all at the end 10 to 25.
 const PIECE_BYTES: usize = if cfg!(test) { 8 * 1024 } else { 256 * 1024 };
 
 /// Steps of the sweep after each checkpoint even if the next lap is waiting. A step goes through 1 MiB, a lap has 16.
@@ -93,7 +93,7 @@ fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
         shared.check()?;
         Ok(shared.checkpoints.goes_on())
     };
-    // Held throughout: nobody writes to a frozen table, and readers share it.
+    // Held throughout: no thread writes to a frozen table, and readers share it.
     if !write_all(&shared.map, &frozen.table.rows(), go_on)? || !go_on()? {
         return Ok(());
     }
@@ -103,7 +103,7 @@ fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
     }
     shared.map.seal(frozen.last_commit)?;
     shared.layers.thaw();
-    // Before the writer is told: it uses the memory of the lap's records again if nobody else holds it.
+    // Before the writer is told: it uses the memory of the lap's records again if no reader holds it.
     drop(frozen);
     if let Some(file) = freed {
         wipe(shared, file)?;
@@ -131,8 +131,8 @@ fn sweep(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes `rows` to the map, a piece at a time, as long as `go_on` says so. Says whether all are written; none of them is
-/// durable yet.
+/// Writes `rows` to the map, a piece at a time, as long as `go_on` says so. True if all are written; none of them
+/// is durable yet.
 pub(crate) fn write_all(
     map: &Map,
     rows: &RowMap,

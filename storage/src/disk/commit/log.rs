@@ -3,8 +3,8 @@
 //! - *Who owns the state:* the writer; opening reads the files once before.
 //! - *What bounds it:* a file is as long as its limit, or as one commit if that is longer. It is never shortened and is
 //!   written again from its beginning, so from the second lap on an fdatasync finds no metadata to write.
-//! - *When a file is full:* the writer begins a lap in the other one, once a checkpoint has made that one's rows durable
-//!   in the map.
+//! - *When a file is full:* the writer begins a lap in the other one, once a checkpoint has made that one's rows
+//!   durable in the map.
 //! - *When the process dies here:* see [`recover`](super::recover).
 //!
 //! Deliberately ignorant of rows, tables and checkpoints.
@@ -33,7 +33,7 @@ pub(crate) struct RedoLog {
     max_bytes: usize,
     current: usize,
     lap: Lap,
-    /// Where the next record goes in the current file; 0 before the lap's first.
+    /// The offset of the next record in the current file; 0 before the lap's first.
     offset: usize,
     #[cfg(test)]
     pub(crate) fail_next_sync: bool,
@@ -86,12 +86,12 @@ impl RedoLog {
         })
     }
 
-    /// What opens the records of this lap.
+    /// The salt that opens the records of this lap.
     pub(crate) fn salt(&self) -> Salt {
         self.lap.salt
     }
 
-    /// Whether a record of this many bytes goes into this lap. The first one always does.
+    /// True if a record of this many bytes goes into this lap. The first one always does.
     pub(crate) fn has_room(&self, record_bytes: usize) -> bool {
         self.is_empty() || self.offset + record_bytes <= self.max_bytes
     }
@@ -101,13 +101,13 @@ impl RedoLog {
         self.current
     }
 
-    /// Whether this lap has no record.
+    /// True if this lap has no record.
     pub(crate) fn is_empty(&self) -> bool {
         self.offset == 0
     }
 
-    /// Turns to the other file. All that it holds must be durable elsewhere. Nothing is written yet: the lap's header goes
-    /// with its first record.
+    /// Turns to the other file. All that it holds must be durable elsewhere. Nothing is written yet: the lap's header
+    /// goes with its first record.
     pub(crate) fn begin_lap(&mut self, first_commit: u64) -> io::Result<()> {
         self.lap = Lap { salt: draw_salt()?, first_commit };
         self.current = 1 - self.current;
@@ -115,8 +115,8 @@ impl RedoLog {
         Ok(())
     }
 
-    /// Writes a record, whole blocks of it, and returns once it is durable. An error is final: what the file holds then is
-    /// not known.
+    /// Writes a record, whole blocks of it, and returns once it is durable. An error is final: the content of the
+    /// file is not known then.
     pub(crate) fn append(&mut self, record: &[u8]) -> io::Result<()> {
         let file = &self.files[self.current];
         if self.offset == 0 {
@@ -136,9 +136,9 @@ impl RedoLog {
     }
 }
 
-/// Overwrites all that a file holds with zeros, so that nothing of its rows is left, as long as `go_on` says so. All of them
-/// must be durable elsewhere, and nobody writes to the file meanwhile. It is a file that was never used afterwards, and
-/// before anything else: whatever part of this reaches the disk, no record is missed.
+/// Overwrites all that a file holds with zeros, so that nothing of its rows is left, as long as `go_on` says so. All of
+/// them must be durable elsewhere, and no thread writes to the file meanwhile. It is a file that was never used
+/// afterwards, and before anything else: whatever part of this reaches the disk, no record is missed.
 pub(crate) fn wipe(file: &File, mut go_on: impl FnMut() -> bool) -> io::Result<()> {
     let unused = Lap { salt: draw_salt()?, first_commit: 0 };
     file.write_all_at(&unused.encode(), 0)?;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::store::{Direction, Write};
 
-/// The rows of `lower` with those of `upper` laid over them. Both come in the order of `direction`, and so does the answer.
-/// An error of `lower` is passed on where it stands; what comes after it means nothing. What a row of `lower` has for a
-/// value is not looked at: it may be dear to get, and is hidden perhaps.
+/// The rows of `lower` with those of `upper` laid over them. Both come in the order of `direction`, and so does the
+/// answer. An error of `lower` is passed on where it stands; items after it mean nothing. The value of a row of
+/// `lower` is not looked at: it may be dear to get, and is hidden perhaps.
 pub(crate) fn overlay<L: From<Write>, E>(
     upper: impl Iterator<Item = (Bytes, Write)>,
     lower: impl Iterator<Item = Result<(Bytes, L), E>>,
@@ -38,7 +38,7 @@ pub(crate) fn overlay<L: From<Write>, E>(
     })
 }
 
-/// The rows that are there, with what `value` says they hold.
+/// The rows that are there, each with its content by `value`.
 pub(crate) fn living<L, E>(
     rows: impl Iterator<Item = Result<(Bytes, L), E>>,
     mut value: impl FnMut(&Bytes, L) -> Result<Option<Bytes>, E>,
@@ -49,7 +49,7 @@ pub(crate) fn living<L, E>(
     })
 }
 
-/// What a row holds after it was written so.
+/// The value of a row after it was written so; `None` after a deletion.
 pub(crate) fn written(write: Write) -> Option<Bytes> {
     match write {
         Write::Put(value) => Some(value),

@@ -9,16 +9,17 @@
 //! a row             bytes of key u16 | bytes of value u32, or 0xffffffff: deleted | key | value
 //! ```
 //!
-//! A file is written again from its beginning, so behind the last record of a lap lie records of an older one, and inside
-//! those whatever tenants sent. None of that can be taken for a record: the salt is drawn anew for every lap, is 64 bits
-//! long, opens each record, and nobody but the file knows it.
+//! A file is written again from its beginning, so behind the last record of a lap lie records of an older one, and
+//! inside those whatever tenants sent. None of that can be taken for a record: the salt is drawn anew for every lap, is
+//! 64 bits long, opens each record, and only the file knows it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::damage::flip::{self, Flip};
 use crate::store::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 
-/// Where a record may begin. The page of the kernel's cache: a write of whole pages never has to read one first.
+/// The alignment of records, in bytes. The page of the kernel's cache: a write of whole pages never has to read one
+/// first.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
 /// The only layout there is. One with values of 64 KiB at most was the first.
@@ -49,7 +50,7 @@ pub(crate) struct Lap {
     pub(crate) first_commit: u64,
 }
 
-/// What a record's checksum vouches for is not a record: this program has a bug, or another one wrote it.
+/// A record's checksum is right, but its rows are malformed: this program has a bug, or another one wrote it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rows of commit {commit} are malformed")]
 pub(crate) struct Malformed {
@@ -92,7 +93,7 @@ impl Lap {
 // === impl Record ===
 
 impl Record {
-    /// How long [`Record::encode`] would make it.
+    /// The number of bytes that [`Record::encode`] would make of it.
     pub(crate) fn bytes_of(batch: &Batch) -> usize {
         (HEAD_BYTES + rows_bytes(batch)).next_multiple_of(BLOCK_BYTES)
     }
@@ -101,8 +102,8 @@ impl Record {
     /// `buffer`, which must be empty, and split off it.
     ///
     /// # Panics
-    /// Not for such a batch: its rows are shorter than 4 GiB, as there are fewer than 2^26 of them, each with 6 bytes in
-    /// front.
+    /// Not for such a batch: its rows are shorter than 4 GiB, as there are fewer than 2^26 of them, each with 6 bytes
+    /// in front.
     pub(crate) fn encode(salt: Salt, commit: u64, batch: &Batch, buffer: &mut BytesMut) -> Self {
         let rows_bytes = rows_bytes(batch);
         assert!(u32::try_from(rows_bytes).is_ok(), "the limits of a batch keep it below 4 GiB");
@@ -145,8 +146,8 @@ impl Record {
         Some(Self { commit, bytes: file.slice(offset..offset + padded), rows_bytes: end - HEAD_BYTES })
     }
 
-    /// The record that would be at `offset` if one bit were another, with that bit's byte within it. What comes out is a
-    /// record to its last row.
+    /// The record that would be at `offset` if one bit were another, with that bit's byte within it. What comes out is
+    /// a record to its last row.
     pub(crate) fn correct(file: &Bytes, offset: usize, salt: Salt) -> Option<(Self, usize)> {
         let bytes = file.get(offset..)?;
         let claimed = claimed_end(bytes).filter(|end| *end <= bytes.len());
@@ -179,7 +180,7 @@ impl Record {
         right(byte, mask)
     }
 
-    /// How long the record at `offset` says it is, whether or not it is one.
+    /// The length that the record at `offset` claims, in bytes, whether or not it is a record.
     pub(crate) fn claimed_bytes(file: &[u8], offset: usize) -> usize {
         file.get(offset..).and_then(claimed_end).unwrap_or(HEAD_BYTES)
     }
@@ -197,8 +198,8 @@ impl Record {
     }
 }
 
-/// The commit that a record of the lap of `salt` at `offset` is of, whether or not the record is whole; `None` when there
-/// is none. Nothing but a write of that lap can have put its salt there.
+/// The commit that a record of the lap of `salt` at `offset` is of, whether or not the record is whole; `None` when
+/// there is none. Nothing but a write of that lap can have put its salt there.
 pub(crate) fn commit_at(file: &[u8], offset: usize, salt: Salt) -> Option<u64> {
     let bytes = file.get(offset..)?;
     (array(bytes, 0)? == salt).then_some(())?;
@@ -214,7 +215,7 @@ fn checksum(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&record[..8]), &record[12..])
 }
 
-/// Where the rows end by what the header says.
+/// The end of the rows by the header's claim.
 fn claimed_end(record: &[u8]) -> Option<usize> {
     HEAD_BYTES.checked_add(u32::from_le_bytes(array(record, 12)?) as usize)
 }

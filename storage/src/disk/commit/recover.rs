@@ -1,7 +1,8 @@
 //! From the bytes of the two log files to the commits that the tree below does not have yet. Pure.
 //!
-//! What can be found after a crash, and why it is told apart from damage. *N* is the last commit of the tree; every commit
-//! is synced before the next is written, and a file begins a new lap only after a checkpoint of all it holds, so:
+//! States that can be found after a crash, and why each is told apart from damage. *N* is the last commit of the tree.
+//! Every commit is synced before the next is written. A file begins a new lap only after a checkpoint of all it holds.
+//! So:
 //!
 //! | found | after | done |
 //! |---|---|---|
@@ -12,24 +13,24 @@
 //! | a header that is none | torn while a lap was begun | as before |
 //! | the header of a new lap, no record | the same | nothing there |
 //! | a record that is not whole, later ones of its lap behind it | never | **damage**: it was synced before they were written |
-//! | a lap that begins above the last commit so far plus one | never | **damage** of what should be between |
+//! | a lap that begins above the last commit so far plus one | never | **damage** of the commits between |
 //! | both headers bad | never: one is written at a time | **damage** |
 //!
-//! What cannot be seen here is the loss of the very last records: that is what the watermark is for.
+//! The loss of the very last records cannot be seen here: the watermark is for that.
 //!
-//! Whatever is recovered goes to the tree before the store opens, and the next commit begins a new lap. So nothing is ever
-//! appended behind a torn record, and a commit number that is given out a second time (only one that was never
-//! acknowledged can be) stands in a lap with another salt, in the lap that comes last.
+//! All that is recovered goes to the tree before the store opens, and the next commit begins a new lap. So nothing is
+//! ever appended behind a torn record. Only the number of a commit that was never acknowledged can be given out a
+//! second time. The second record then stands in a lap with another salt, in the lap that comes last.
 
 use bytes::Bytes;
 
 use super::record::{BLOCK_BYTES, Lap, Record, commit_at};
 use super::table::RowMap;
 
-/// What the log says beyond the tree.
+/// The commits of the log beyond the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// What the commits beyond the tree's last one did. They share the files' memory.
+    /// The rows of the commits beyond the tree's last one. They share the files' memory.
     pub(crate) rows: RowMap,
     /// The last commit there is, in the log or in the tree.
     pub(crate) last_commit: u64,
@@ -42,9 +43,9 @@ pub(crate) struct Recovered {
 pub(crate) struct Damage {
     /// The file concerned: 0 or 1. `None`: both are whole, it is the tree that is too old for them.
     pub(crate) file: Option<usize>,
-    /// Where in it, in bytes.
+    /// The offset in the file, in bytes.
     pub(crate) offset: usize,
-    /// What was found.
+    /// The finding.
     pub(crate) reason: String,
 }
 
@@ -54,7 +55,7 @@ struct Found {
     first_commit: u64,
     /// Whole records, of consecutive commits.
     records: Vec<Record>,
-    /// Where the next record would be.
+    /// The offset at which the next record would be.
     end: usize,
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn recover(files: &[Bytes; 2], checkpointed: u64) -> Result<Recovered
 
     let mut rows = RowMap::new();
     let mut last_commit = checkpointed;
-    // Where commits are missing if the next lap begins too late.
+    // The place where commits are missing if the next lap begins too late.
     let mut missing_at = ((laps.len() == 1).then_some(1 - newest), 0);
     for lap in &laps {
         if lap.first_commit > last_commit + 1 {

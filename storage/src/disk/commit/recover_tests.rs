@@ -11,7 +11,7 @@ use crate::store::{Batch, Write};
 
 const SECTOR_BYTES: usize = 512;
 
-/// Two log files as the writer would fill them, and what each commit did.
+/// Two log files as the writer would fill them, and the writes of each commit.
 #[derive(Clone, Debug, Default)]
 struct Disk {
     files: [Vec<u8>; 2],
@@ -73,7 +73,7 @@ impl Disk {
         recover(&self.files.clone().map(Bytes::from), checkpointed)
     }
 
-    /// What the commits after `from` up to `to` did together.
+    /// The rows of the commits after `from` up to `to` together.
     fn rows(&self, from: u64, to: u64) -> BTreeMap<Bytes, Write> {
         let commits = &self.commits[from as usize..to as usize];
         commits.iter().flatten().map(|(key, write)| (key.clone(), write.clone())).collect()
@@ -141,7 +141,7 @@ fn a_last_record_that_was_cut_is_left_out_wherever_it_was_cut() {
         disk.files[file].truncate(cut);
         let whole = cut >= start + 24 + 4 + 4 + 8000;
         disk.expect(3, if whole { 7 } else { 6 });
-        // What the file held before, instead of nothing.
+        // Older bytes of the file stand behind the cut, instead of nothing.
         disk.files[file].resize(end, 0xaa);
         disk.expect(3, if whole { 7 } else { 6 });
     }

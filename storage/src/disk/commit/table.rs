@@ -4,10 +4,10 @@
 //!   checkpoint says so.
 //! - *What bounds it:* a table shares the memory of its lap's records, so it holds no more than they do, plus
 //!   [`ROW_BYTES`] a row. The writer turns to the next lap before either passes the limit of a log file.
-//! - *What a reader may hold up:* locks are held for work in memory only, a bounded number of rows at a time. Nobody waits
-//!   here for a disk.
+//! - *What a reader may hold up:* locks are held for work in memory only, a bounded number of rows at a time. Nobody
+//!   waits here for a disk.
 //!
-//! What leaves is a copy: a row that somebody keeps would otherwise keep the whole commit it came with.
+//! Reads return copies: a caller that keeps a row would otherwise keep the whole commit that it came with.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -70,7 +70,7 @@ impl Table {
         }
     }
 
-    /// What happened to `key`, if it was in this table's lap.
+    /// The last write to `key`, if it was in this table's lap.
     fn get(&self, key: &[u8]) -> Option<Write> {
         self.rows().get(key).map(copy)
     }
@@ -92,14 +92,14 @@ fn copy(write: &Write) -> Write {
 // === impl Layers ===
 
 impl Layers {
-    /// What the two tables say of `key`; `None`: ask the disk.
+    /// The answer of the two tables for `key`; `None`: ask the disk.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Write> {
         let both = self.read();
         both.active.get(key).or_else(|| both.frozen.as_ref()?.table.get(key))
     }
 
-    /// The active table and the frozen one, as they are at one moment. Take them before reading the disk: a table that goes
-    /// meanwhile is on the disk by then.
+    /// The active table and the frozen one, as they are at one moment. Take them before reading the disk: a table that
+    /// goes meanwhile is on the disk by then.
     pub(crate) fn now(&self) -> (Arc<Table>, Option<Arc<Table>>) {
         let both = self.read();
         (both.active.clone(), both.frozen.as_ref().map(|frozen| frozen.table.clone()))
@@ -110,8 +110,8 @@ impl Layers {
         self.read().active.clone()
     }
 
-    /// Makes the active table, which ends with `last_commit`, the frozen one, and an empty one the active one. There must
-    /// be no frozen one.
+    /// Makes the active table, which ends with `last_commit`, the frozen one, and an empty one the active one. There
+    /// must be no frozen one.
     pub(crate) fn freeze(&self, last_commit: u64) -> Frozen {
         let mut both = self.both.write().unwrap_or_else(PoisonError::into_inner);
         assert!(both.frozen.is_none(), "a lap begins only after the checkpoint of the one before the last");

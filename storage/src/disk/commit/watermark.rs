@@ -2,8 +2,8 @@
 //!
 //! sled recovers a damaged log by stopping at the damage: an overwritten or truncated data file opens as an older, or
 //! an empty, store, without an error. To notice, every commit stores its number inside sled behind its batch, and, once
-//! durable, writes the same number here. If sled comes back with less than this file says, acknowledged commits are gone
-//! and the store is refused.
+//! durable, writes the same number here. If sled comes back with less than this file says, acknowledged commits are
+//! gone and the store is refused.
 //!
 //! The file is not synced per commit, and need not be: it survives a process kill, and after a power cut it can only be
 //! behind, never ahead, because it is written after the commit became durable. It is a detector, not a log.
@@ -29,8 +29,8 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
-    /// Opens the file in `folder`, creating it if there is none, and reads it. A number that cannot be trusted (no file,
-    /// or a wrong checksum) reads as `None`: removing the file is how an operator accepts a loss.
+    /// Opens the file in `folder`, creating it if there is none, and reads it. A number that cannot be trusted (no
+    /// file, or a wrong checksum) reads as `None`: removing the file is how an operator accepts a loss.
     pub(crate) fn open(folder: &Path) -> io::Result<(Self, Option<u64>)> {
         let path = folder.join(FILE_NAME);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;

@@ -1,9 +1,9 @@
-//! What makes the bytes of sled's data file stay: a fdatasync of our own.
+//! Durability of sled's data file: a fdatasync of our own.
 //!
 //! sled's `flush()` ends in `sync_file_range` on Linux, which writes no metadata and does not empty the drive's cache
-//! (man 2 sync_file_range). So every checkpoint ends here, through a descriptor of our own. Our own matters twice: Linux
-//! reports a write-back error once to each open file description, and sled's background thread logs and swallows what
-//! its descriptor is told. Ours still hears of it.
+//! (man 2 sync_file_range). So every checkpoint ends here, through a descriptor of our own. Our own matters twice:
+//! Linux reports a write-back error once to each open file description, and sled's background thread logs and swallows
+//! the errors that its descriptor is told. Ours still hears of it.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-/// How sled names the threads that write its buffers.
+/// The prefix of the names that sled gives to the threads that write its buffers.
 const IO_THREAD_PREFIX: &str = "sled-io-";
 
-/// How long a failure inside sled is left to come out by itself.
+/// The time in which a failure inside sled may come out by itself.
 const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(crate) struct Panicked {
 }
 
 impl Panicked {
-    /// Says what happened without saying with what data.
+    /// Says what happened without showing the data.
     pub(crate) fn reason(&self) -> String {
         format!("an invariant of the embedded store does not hold ({})", self.location)
     }
@@ -42,7 +42,8 @@ impl Panicked {
 pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     install_hook();
     CONTAINED.set(true);
-    // What `call` borrows may be left in disorder by a panic; the store is poisoned then and never enters sled again.
+    // State that `call` borrows may be left in disorder by a panic; the store is poisoned then and never enters sled
+    // again.
     let result = panic::catch_unwind(AssertUnwindSafe(call));
     CONTAINED.set(false);
     result.map_err(|_message| Panicked { location: LOCATION.take().unwrap_or_else(|| "unknown location".to_owned()) })
@@ -68,13 +69,13 @@ impl<T> Deref for Contained<T> {
 
 impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
-        // Told by the panic hook, and nobody is left to tell.
+        // Told by the panic hook, and no caller is left to tell.
         drop(contain(|| drop(self.0.take())));
     }
 }
 
-/// Runs `call` in sled on a thread that is left behind when one of sled's own has failed or died: sled does not always wake
-/// who waits for what that one was writing.
+/// Runs `call` in sled on a thread that is left behind when one of sled's own has failed or died: sled does not always
+/// wake the threads that wait for that one's buffer.
 pub(crate) fn watched<T: Send + 'static>(
     config: &::sled::Config,
     call: impl FnOnce() -> Result<T, ::sled::Error> + Send + 'static,
@@ -85,7 +86,7 @@ pub(crate) fn watched<T: Send + 'static>(
         return Ok(Err(::sled::Error::Io(error)));
     }
     loop {
-        // Before the wait, so that what came out by itself in that time counts.
+        // Before the wait, so that a failure that came out by itself in that time counts.
         let (failed, died) = (config.global_error().err(), io_thread_panicked());
         match result.recv_timeout(WATCH_PERIOD) {
             Ok(result) => return result,
@@ -99,8 +100,8 @@ pub(crate) fn watched<T: Send + 'static>(
     }
 }
 
-/// Whether one of sled's own threads has died, in this process. sled does not report that: whoever waits for the buffer
-/// that thread was writing waits for ever, and acknowledges nothing. The pool is shared by all stores of a process.
+/// True if one of sled's own threads has died, in this process. sled does not report that: a thread that waits for the
+/// dead one's buffer waits for ever, and acknowledges nothing. All stores of a process share the pool.
 pub(crate) fn io_thread_panicked() -> bool {
     IO_THREAD_PANICKED.load(Ordering::Acquire)
 }

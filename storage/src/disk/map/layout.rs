@@ -1,4 +1,4 @@
-//! What the map holds for a row. Pure.
+//! The bytes that the map holds for a row. Pure.
 //!
 //! ```text
 //! 0, value      the value
@@ -6,7 +6,7 @@
 //! 2, anything   a row of the map's own
 //! ```
 //!
-//! So every row says by itself what it is, whatever became of the pages around it.
+//! So every row says by itself what it is, whatever happened to the pages around it.
 
 use crate::disk::values::Pointer;
 
@@ -14,19 +14,19 @@ const INLINE: u8 = 0;
 const APART: u8 = 1;
 const OWN: u8 = 2;
 
-/// What the map holds for a row.
+/// The meaning of the bytes that the map holds for a row.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Held<'a> {
     /// The value.
     Inline(&'a [u8]),
-    /// Where the value is.
+    /// The place of the value.
     Apart(Pointer),
-    /// What the map keeps for itself.
+    /// A row of the map's own.
     Own(&'a [u8]),
 }
 
 impl<'a> Held<'a> {
-    /// The bytes of it, put into `buffer` in place of what is there.
+    /// The bytes of it, put into `buffer` in place of its content.
     pub(crate) fn encode<'b>(&self, buffer: &'b mut Vec<u8>) -> &'b [u8] {
         buffer.clear();
         match self {

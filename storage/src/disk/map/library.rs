@@ -7,13 +7,13 @@ use super::barrier::Barrier;
 use super::contain::{Contained, Panicked, contain, watched};
 use crate::disk::error::OpenError;
 
-/// How often sled's background thread flushes and looks for segments to clean; it may spend half of it on cleaning.
+/// The period of sled's background thread, which flushes and cleans segments; it may spend half of it on cleaning.
 const BACKGROUND_EVERY_MS: u64 = 500;
 
-/// sled's unit of allocation; a page over a quarter of it spills into `blobs/`. A leaf splits when it is next visited with
-/// more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184 KB, too
-/// many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over. Stored in
-/// `conf`: another number does not open a store made with this one.
+/// sled's unit of allocation; a page over a quarter of it spills into `blobs/`. A leaf splits when it is next visited
+/// with more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184
+/// KB, too many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over.
+/// Stored in `conf`: another number does not open a store made with this one.
 pub(crate) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// A store dropped in this process lets go of its files a moment later: sled's threads hold them a little longer.
@@ -35,8 +35,8 @@ impl Opened {
     /// Opens sled in `sled_dir`, or creates it there.
     pub(crate) fn open(sled_dir: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
         let data_file = sled_dir.join("db");
-        // Before sled writes anything: an error that one of its threads is told, and swallows, is told to every descriptor
-        // of the file that is open by then, and to none that is opened later.
+        // Before sled writes anything: an error that one of its threads is told, and swallows, is told to every
+        // descriptor of the file that is open by then, and to none that is opened later.
         let barrier = Barrier::open(&data_file).map_err(|error| OpenError::io("open", &data_file, error))?;
         let mut tries = 0;
         loop {
@@ -48,7 +48,7 @@ impl Opened {
                 .flush_every_ms(Some(BACKGROUND_EVERY_MS));
             let opening = config.clone();
             match outcome(sled_dir, watched(&config, move || opening.open())) {
-                // We hold LOCK, so whoever still has the file is a store of this process on its way out.
+                // We hold LOCK, so any other holder of the file is a store of this process on its way out.
                 Err(OpenError::Io { source, .. })
                     if tries < LINGER_TRIES && source.to_string().contains("could not acquire lock") =>
                 {
@@ -77,7 +77,7 @@ pub(crate) fn outcome<T>(sled_dir: &Path, result: Result<Result<T, ::sled::Error
     }
 }
 
-/// What sled reports, without the bytes it may quote.
+/// The error of sled as text, without the bytes it may quote.
 pub(crate) fn describe(error: &::sled::Error) -> String {
     match error {
         ::sled::Error::Corruption { at: Some(at), .. } => {

@@ -6,7 +6,7 @@
 //!   number; the log has them all, and writing them again is the same. The number is written last, and sled recovers a
 //!   prefix of its own log, so a number that is found vouches for every row up to it.
 //!
-//! Deliberately without a poison latch: who calls decides what an error means.
+//! Deliberately without a poison latch: the caller decides how to treat an error.
 
 mod barrier;
 mod contain;
@@ -44,7 +44,7 @@ const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 /// sled's folder below the store's.
 pub(crate) const FOLDER: &str = "sled";
 
-/// What a row holds: what was written above, or what sled has in its place.
+/// The content of a row: the write above, or the bytes that sled has in its place.
 pub(crate) enum Row {
     Written(Write),
     Held(::sled::IVec),
@@ -59,7 +59,7 @@ pub(crate) type MapValue = Result<Option<Bytes>, ::sled::Error>;
 /// The open map.
 pub(crate) struct Map {
     rows: Rows,
-    /// What it was opened with; knows of errors in sled's own threads.
+    /// The configuration of the open database; knows of errors in sled's own threads.
     config: ::sled::Config,
     spill: Spill,
     barrier: Barrier,
@@ -95,8 +95,8 @@ impl Map {
         Ok((map, last_commit))
     }
 
-    /// Why sled will not answer any more, once one of its own threads has died or failed: whoever waits for what that one
-    /// was writing waits for ever, as sled does not always wake them.
+    /// Why sled will not answer any more, once one of its own threads has died or failed: a thread that waits for
+    /// that one's buffer waits for ever, as sled does not always wake them.
     pub(crate) fn dead(&self) -> Option<String> {
         if contain::io_thread_panicked() {
             return Some(IO_THREAD_REASON.to_owned());
@@ -140,14 +140,14 @@ impl Map {
         })
     }
 
-    /// Does to the map what these rows say. Row by row: nothing vouches for any before [`Map::seal`], and sled makes
+    /// Applies these rows to the map. Row by row: nothing vouches for any before [`Map::seal`], and sled makes
     /// readers wait for a batch.
     pub(crate) fn write(&self, rows: &[(&Bytes, &Write)]) -> Result<(), StoreError> {
         self.guarded("write", || self.rows.write(rows))
     }
 
-    /// Hands what was written to the kernel, and values to the disk, and returns once they took it: this bounds what is
-    /// buffered.
+    /// Hands the written rows to the kernel, and values to the disk, and returns once they took it: this bounds the
+    /// buffers.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.guarded("write", || {
             self.rows.values.sync()?;
@@ -166,7 +166,7 @@ impl Map {
         self.rows.values.sealed().map_err(|source| StoreError::Io { operation: "removal of a value file", source })
     }
 
-    /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
+    /// Brings a bounded number of values out of a file that is mostly dead. True if there may be more to do.
     pub(crate) fn sweep(&self) -> Result<bool, StoreError> {
         self.guarded("write", || self.rows.sweep())
     }
@@ -179,7 +179,8 @@ impl Map {
         Ok(())
     }
 
-    /// Wipes values that a process that died left where nothing leads to them. For opening, once all of the log is here.
+    /// Wipes values that a process that died left where nothing leads to them. For opening, once all of the log is
+    /// here.
     pub(crate) fn wipe_unsealed(&self) -> Result<(), StoreError> {
         self.guarded("write", || self.rows.wipe_unsealed())
     }
@@ -187,7 +188,7 @@ impl Map {
     /// Room on the disk of sled's files.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let disk = rustix::fs::statvfs(self.data_file.parent().unwrap_or(&self.data_file))?;
-        // What is left to others than the superuser.
+        // The room that is left to others than the superuser.
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
@@ -239,21 +240,21 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // sled flushes when its last handle goes. After a panic or an error inside it that may wait for ever, so it is left
-        // alone: the process is about to end anyway.
+        // sled flushes when its last handle goes. After a panic or an error inside it that may wait for ever, so it is
+        // left alone: the process is about to end anyway.
         if self.panicked.load(Ordering::Acquire) || self.dead().is_some() {
             std::mem::forget((*self.rows.db).clone());
         }
     }
 }
 
-/// Where sled keeps all rows of the store in `home`.
+/// The path of the file in which sled keeps all rows of the store in `home`.
 pub(crate) fn data_file(home: &Path) -> PathBuf {
     home.join(FOLDER).join("db")
 }
 
-/// Checks that the map in `home` is all there, and can be read. Answers the position in sled's log that its snapshot vouches
-/// for.
+/// Checks that the map in `home` is all there, and can be read. Answers the position in sled's log that its snapshot
+/// vouches for.
 pub(crate) fn check(home: &Path) -> Result<u64, OpenError> {
     let sled_dir = home.join(FOLDER);
     for needed in ["db", "conf", "blobs"].map(|name| sled_dir.join(name)) {
@@ -277,7 +278,7 @@ pub(crate) fn create(home: &Path, cache_bytes: u64) -> Result<(), OpenError> {
             written.flush()
         });
         outcome(&sled_dir, result)?;
-        // It syncs when it goes, and tells nobody whether that went well; the barrier is told.
+        // It syncs when it goes, and tells no caller whether that went well; the barrier is told.
         drop(db);
         let data_file = data_file(home);
         barrier.wait().map_err(|error| OpenError::io("sync", &data_file, error))?;

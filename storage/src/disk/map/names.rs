@@ -6,16 +6,16 @@ pub(crate) const LAST_COMMIT: &[u8] = b"\0last";
 /// Before the number of a value file that is being swept.
 pub(crate) const SWEEP_PREFIX: &[u8] = b"\0sweep:";
 
-/// Before the number of a value file: what is known of it.
+/// Before the number of a value file: its usage.
 pub(crate) const USAGE_PREFIX: &[u8] = b"\0values:";
 
 /// Before the name of a value that is to be wiped: its place and key.
 pub(crate) const WIPE_PREFIX: &[u8] = b"\0wipe:";
 
-/// Where the keys of all other rows begin.
+/// The lowest key of all other rows.
 pub(crate) const ROWS_FROM: &[u8] = &[1];
 
-/// Whether the row of this key is the map's own.
+/// True if the row of this key is the map's own.
 pub(crate) fn is_own(key: &[u8]) -> bool {
     key.first() == Some(&0)
 }

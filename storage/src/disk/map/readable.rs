@@ -1,11 +1,11 @@
-//! Whether all can be read that sled reads when it opens.
+//! A trial read of all that sled reads when it opens.
 //!
-//! sled takes a read that fails for the end of its log: it recovers what comes before and writes over the rest. So one
-//! error of the disk, which may be gone a second later, would cost all that the store holds. Read here first, it refuses
-//! the opening, and nothing was touched; what was read is in memory when sled asks.
+//! sled takes a read that fails for the end of its log: it recovers the part before and writes over the rest. So one
+//! error of the disk, which may be gone a second later, would cost all that the store holds. Read here first, it
+//! refuses the opening, and nothing was touched; the bytes that were read are in memory when sled asks.
 //!
 //! That is: the header of every segment, and all of those that its last snapshot does not vouch for. Deliberately no
-//! judgement of what is read: that is `salvage`'s, sled's, and `recovery`'s.
+//! judgement of the bytes: that is `salvage`'s, sled's, and `recovery`'s.
 
 use std::fs::{self, File};
 use std::io;

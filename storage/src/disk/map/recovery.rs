@@ -1,4 +1,4 @@
-//! What we ask of sled's recovery beyond what it asks of itself. It finds losses and names them; it repairs nothing.
+//! Checks of ours beyond sled's own recovery. They find losses and name them; they repair nothing.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,9 @@ use super::library::inside_sled;
 use super::names::LAST_COMMIT;
 use crate::disk::error::OpenError;
 
-/// sled writes a snapshot at opening under a temporary name, but takes that name for a finished one at the next opening:
-/// killed in between, it would refuse its own half-written file. A snapshot is only a shortcut; the log is the truth.
+/// sled writes a snapshot at opening under a temporary name, but takes that name for a finished one at the next
+/// opening: killed in between, it would refuse its own half-written file. A snapshot is only a shortcut; the log is the
+/// truth.
 pub(crate) fn remove_unfinished_snapshots(sled_dir: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(sled_dir).map_err(|error| OpenError::io("list", sled_dir, error))?;
     for entry in entries {

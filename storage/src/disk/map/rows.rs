@@ -1,6 +1,7 @@
-//! The one tree of the map, and the files with the values that are kept apart from it ([`values`](crate::disk::values)).
+//! The one tree of the map, and the files with the values that are kept apart from it
+//! ([`values`](crate::disk::values)).
 //!
-//! - *Who owns the state:* who owns the map's: the checkpoint thread, and opening before there is one.
+//! - *Who owns the state:* the owner of the map's: the checkpoint thread, and opening before there is one.
 //! - *When the process dies here:* as in the map; a pointer that no seal vouches for is written again from the log.
 
 use std::collections::BTreeMap;
@@ -17,19 +18,19 @@ use crate::disk::error::OpenError;
 use crate::disk::values::{Pointer, Usage, Values, may_be_wiped};
 use crate::store::{INLINE_MAX_BYTES, Write};
 
-/// How often a value is asked for again that was moved between two looks.
+/// The number of tries to read a value that is moved between two looks.
 const TRIES: u32 = 4;
 
 type Sled<T> = Result<T, ::sled::Error>;
 
-/// Keys whose values are kept apart however short they are, unless they are empty: those whose first byte is one of these.
-/// The map has no way to overwrite what it held, and the value files have. Of the others, values are apart that are longer
-/// than [`INLINE_MAX_BYTES`].
+/// Keys whose values are kept apart however short they are, unless they are empty: those whose first byte is one of
+/// these. The map has no way to overwrite what it held, and the value files have. Of the others, values are apart that
+/// are longer than [`INLINE_MAX_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApartKeys {
     /// The lowest first byte.
     pub from: u8,
-    /// The lowest one above that is no more among them.
+    /// The upper bound of the first byte, exclusive.
     pub to: u8,
 }
 
@@ -51,7 +52,7 @@ impl ApartKeys {
 // === impl Rows ===
 
 impl Rows {
-    /// Takes up what is there.
+    /// Opens the value files and takes up the map's notes about them.
     pub(super) fn open(db: Contained<::sled::Db>, folder: &Path, apart: ApartKeys) -> Result<Self, OpenError> {
         let values = Values::open(folder, &inside_sled(folder, || recorded(&db))?)?;
         for (key, pointer) in inside_sled(folder, || noted_wipes(&db))? {
@@ -93,7 +94,7 @@ impl Rows {
         Err(damaged("a value is not where the map says"))
     }
 
-    /// Does to the tree and the files what these rows say.
+    /// Applies these rows to the tree and the files.
     pub(super) fn write(&self, rows: &[(&Bytes, &Write)]) -> Sled<()> {
         let mut pointers = Vec::with_capacity(rows.len());
         for (key, write) in rows {
@@ -102,7 +103,7 @@ impl Rows {
                 _ => None,
             });
         }
-        // Before the map leads anybody there.
+        // Before the map leads a reader there.
         self.values.write_out()?;
         let mut held = Vec::new();
         for ((key, write), pointer) in rows.iter().zip(pointers) {
@@ -120,7 +121,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Makes what the files have durable, and notes what the map is to know of them, and last that it has all up to `commit`.
+    /// Makes the files' entries durable, and notes in the map their usage and wipes, and last that it has all up to
+    /// `commit`.
     pub(super) fn note_seal(&self, commit: u64) -> Sled<()> {
         self.values.sync()?;
         for (number, usage) in self.values.changed() {
@@ -142,9 +144,9 @@ impl Rows {
         put_last_commit(&self.db, commit)
     }
 
-    /// Brings a bounded number of values out of a file that is mostly dead. Says whether there may be more to do.
+    /// Brings a bounded number of values out of a file that is mostly dead. True if there may be more to do.
     pub(super) fn sweep(&self) -> Sled<bool> {
-        // Before the first value is moved: what is left of it behind is then never forgotten.
+        // Before the first value is moved: its remains are then never forgotten.
         if let Some(number) = self.values.begin_sweep() {
             self.put_own(&file_row(SWEEP_PREFIX, number), &[])?;
         }
@@ -159,7 +161,7 @@ impl Rows {
         Ok(true)
     }
 
-    /// Wipes what a process that died wrote behind the last seal and nothing leads to.
+    /// Wipes values that a process that died wrote behind the last seal and nothing leads to.
     pub(super) fn wipe_unsealed(&self) -> Sled<()> {
         self.values.wipe_unsealed(|key, pointer| self.leads_to(key, pointer))
     }
@@ -190,12 +192,12 @@ fn decode(held: &::sled::IVec) -> Sled<Held<'_>> {
     Held::decode(held).ok_or_else(|| damaged("a row of the map holds neither a value nor a pointer to one"))
 }
 
-/// The key of what is noted of a value file.
+/// The key of the note about a value file.
 fn file_row(prefix: &[u8], number: u32) -> Vec<u8> {
     [prefix, &number.to_be_bytes()].concat()
 }
 
-/// The map's own rows that begin so, each as `read` reads what is behind that and what it holds.
+/// The map's own rows that begin so, each as `read` reads the rest of its key and its content.
 fn own<T>(db: &::sled::Db, prefix: &[u8], read: impl Fn(&[u8], &[u8]) -> Option<T>) -> Sled<Vec<T>> {
     let row = |row: Sled<(::sled::IVec, ::sled::IVec)>| {
         let (key, held) = row?;

@@ -55,7 +55,7 @@ impl Spill {
         Ok(files)
     }
 
-    /// Whether nothing has spilled. Only asked in debug builds and tests.
+    /// True if nothing has spilled. Only asked in debug builds and tests.
     pub(crate) fn is_empty(&self) -> bool {
         fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_none())
     }

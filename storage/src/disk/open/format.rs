@@ -7,8 +7,8 @@
 //! 4
 //! ```
 //!
-//! Any other version is refused: a later one because this program cannot read it, and 1 to 3 because none of them was ever
-//! released.
+//! Any other version is refused: a later one because this program cannot read it, and 1 to 3 because none of them was
+//! ever released.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -27,8 +27,8 @@ const MAGIC: &str = "pinion-store";
 /// Far more than a valid file holds.
 const MAX_BYTES: u64 = 64;
 
-/// Writes the file into `folder`, over an older one if there is one, whole or not at all, and makes it durable but for its
-/// name: the caller makes the folder durable.
+/// Writes the file into `folder`, over an older one if there is one, whole or not at all, and makes it durable but for
+/// its name: the caller makes the folder durable.
 pub(crate) fn write(folder: &Path) -> io::Result<()> {
     let beside = folder.join("FORMAT.new");
     let mut file = File::create(&beside)?;
@@ -62,7 +62,7 @@ pub(crate) fn check(folder: &Path) -> Result<(), OpenError> {
 pub(crate) fn check_damaged(folder: &Path) -> Result<bool, OpenError> {
     match check(folder) {
         Ok(()) => Ok(true),
-        // What this build writes, in all likelihood.
+        // The version is this build's, in all likelihood.
         Err(OpenError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::disk::commit::{log, recover, watermark};
 use crate::disk::error::OpenError;
 
-/// Opens both files of the log in `folder` and reads what they have beyond commit `checkpointed`, the last one of the map.
+/// Opens both files of the log in `folder` and reads the commits that they have beyond commit `checkpointed`, the last
+/// one of the map.
 pub(crate) fn read(
     folder: &Path,
     checkpointed: u64,

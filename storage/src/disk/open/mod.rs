@@ -26,7 +26,7 @@ use crate::damage::salvage;
 use crate::rows::KeyKind;
 use crate::store::{Poison, StoreError};
 
-/// How to open a store.
+/// Settings for opening a store.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {
     /// Memory for cached pages, in bytes.
@@ -40,16 +40,17 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        // Small on purpose: what is delivered is read once, and memory must not grow with a backlog.
+        // Small on purpose: a delivered event is read once, and memory must not grow with a backlog.
         let apart = ApartKeys { from: KeyKind::Event as u8, to: KeyKind::Payload as u8 + 1 };
         Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: commit::MAX_BYTES, apart }
     }
 }
 
 impl OpenOptions {
-    /// Opens the store in `data_dir`, creating both (mode 0700) if they are not there. What it shows is durable.
+    /// Opens the store in `data_dir`, creating both (mode 0700) if they are not there. All rows that it shows are
+    /// durable.
     ///
-    /// Blocks for the disk; the time grows with what was written since the last opening, a few seconds for 20 GB.
+    /// Blocks for the disk; the time grows with the writes since the last opening, a few seconds for 20 GB.
     ///
     /// # Errors
     ///
@@ -83,8 +84,9 @@ impl OpenOptions {
         let (log_files, recovered) = log::read(&home.join("log"), checkpointed, &data_file)?;
         log::refuse_loss(home, &path(&home.join("log"), recovered.newest), recovered.last_commit, acknowledged)?;
 
-        // Recovery may have read from the page cache what a killed process wrote but never synced. From here on it
-        // counts as durable, so it must be. What was found in the log goes to sled first: then both log files are free.
+        // Recovery may have read from the page cache bytes that a killed process wrote but never synced. From here on
+        // it counts as durable, so it must be. The rows found in the log go to sled first: then both log files are
+        // free.
         let unsealed = |error| open_error(&data_file, error);
         checkpoint::write_all(&map, &recovered.rows, || Ok(true)).map_err(unsealed)?;
         map.wipe_unsealed().map_err(unsealed)?;

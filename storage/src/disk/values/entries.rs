@@ -13,12 +13,12 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Entries {
     reader: BufReader<File>,
     number: u32,
-    /// Where the next entry begins.
+    /// The offset at which the next entry begins.
     offset: u64,
     entry: Vec<u8>,
 }
 
-/// What comes next in a file.
+/// The next thing in a file.
 pub(crate) enum Next<'a> {
     /// An entry, and where it is.
     Entry {
@@ -38,7 +38,7 @@ impl Entries {
         Ok(Self { reader: BufReader::with_capacity(BUFFER_BYTES, file), number, offset, entry: Vec::new() })
     }
 
-    /// Where the next entry begins.
+    /// The offset at which the next entry begins.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
@@ -65,7 +65,7 @@ impl Entries {
     }
 }
 
-/// Where the last entry of the file ends that is whole with all before it, from `offset` on.
+/// The end of the last entry of the file that is whole with all before it, from `offset` on.
 pub(crate) fn whole_until(path: &Path, number: u32, offset: u64) -> io::Result<u64> {
     let mut entries = Entries::open(path, number, offset)?;
     while let Next::Entry { .. } = entries.next()? {}

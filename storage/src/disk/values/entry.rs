@@ -10,16 +10,16 @@
 
 use crate::store::MAX_VALUE_BYTES;
 
-/// What an entry begins with.
+/// Bytes of the head that an entry begins with.
 pub(crate) const HEAD_BYTES: usize = 10;
 pub(crate) const POINTER_BYTES: usize = 12;
 
-/// Where a value is.
+/// The place of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pointer {
     /// The number of the file.
     pub(crate) file: u32,
-    /// Where its entry begins.
+    /// The offset at which its entry begins.
     pub(crate) offset: u32,
     pub(crate) value_bytes: u32,
 }

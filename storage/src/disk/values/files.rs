@@ -1,6 +1,6 @@
 //! The open value files: a bounded number of descriptors, opened again when needed.
 //!
-//! - *Who owns the state:* whoever reads, under one short lock; the file that is written to is kept open beside this.
+//! - *Who owns the state:* the readers, under one short lock; the file that is written to is kept open beside this.
 //! - *What bounds it:* [`MAX_OPEN`]. The one used longest ago goes first.
 
 use std::fs::File;
@@ -58,7 +58,7 @@ impl Files {
     }
 
     /// Opens a file. When the process has no descriptor left, the files that are open here give theirs: the process
-    /// must not end for want of what it can do without.
+    /// must not end for want of files that it can do without.
     pub(crate) fn with_descriptor<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match open() {
             Err(error) if is_out_of_descriptors(&error) => {

@@ -1,14 +1,15 @@
-//! Values kept apart from the map, in files that are only ever appended to: what events weigh is written once more after
-//! the log, and not again each time a page of the map is.
+//! Values kept apart from the map, in files that are only ever appended to: the bulk of events is written once more
+//! after the log, and not again each time a page of the map is.
 //!
 //! - *Who owns the state:* the checkpoint thread writes and sweeps, and opening before there is one. Anybody reads.
-//! - *What bounds it:* a file has at most [`FILE_BYTES`], or one value; one whose values are a third dead is swept, so that all of them
-//!   together take about half as much again as what is alive.
-//! - *When the process dies here:* the map vouches for a value only with the next commit number that is sealed in it, and
-//!   every value is durable before. What was appended behind the last seal is written again from the log, and stands
-//!   there dead until it is swept. A file is removed only after a seal that nothing in the map refers to it with.
-//! - *When a bit flips:* a read gives what is there and says so in the log. Values carry a checksum of their own, by
-//!   which whoever asked finds out, so the damage is that of one value.
+//! - *What bounds it:* a file has at most [`FILE_BYTES`], or one value; one whose values are a third dead is swept, so
+//!   that all of them together take about half as much again as the living values.
+//! - *When the process dies here:* the map vouches for a value only with the next commit number that is sealed in it,
+//!   and every value is durable before. A value appended behind the last seal is written again from the log, and
+//!   stands there dead until it is swept. A file is removed only after a seal that nothing in the map refers to it
+//!   with.
+//! - *When a bit flips:* a read gives the bytes that are there and says so in the log. Values carry a checksum of their
+//!   own, by which the caller finds out, so the damage is that of one value.
 //!
 //! Deliberately ignorant of the map: whether a value is alive is asked of the caller.
 
@@ -36,10 +37,10 @@ use super::sync::sync_path;
 pub(crate) use self::entry::Pointer;
 pub(crate) use self::wipe::may_be_wiped;
 
-/// Where a file ends, but for one value that is longer. A file more is begun with each opening, too.
+/// The length at which a file ends, but for one value that is longer. Each opening begins one more file, too.
 const FILE_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 16 * 1024 * 1024 };
 
-/// What is known of a file's bytes. A hint: what a sweep goes by is the map.
+/// The known usage of a file's bytes. A hint: a sweep goes by the map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Bytes of its entries.
@@ -64,7 +65,7 @@ struct Writing {
     /// Files that are full and not durable yet.
     unsynced: Vec<Arc<File>>,
     usage: BTreeMap<u32, Usage>,
-    /// Files whose usage is another one than the map says.
+    /// Files whose usage differs from the one in the map.
     changed: BTreeSet<u32>,
     /// Files whose sweep an earlier process began.
     unfinished: Vec<u32>,
@@ -74,7 +75,8 @@ struct Writing {
     kept: BTreeSet<u32>,
     /// Files that were swept: they go after the next seal.
     condemned: Vec<u32>,
-    /// Where what no seal vouched for began at the opening, by file, until that was looked through.
+    /// By file, the offset behind which no seal vouched for the bytes at the opening. Empty once those bytes were
+    /// looked through.
     unsealed: BTreeMap<u32, u64>,
     wipes: wipe::Wipes,
     #[cfg(test)]
@@ -86,7 +88,7 @@ struct Writing {
 struct Current {
     number: u32,
     file: Arc<File>,
-    /// Its length, without what is in the buffer.
+    /// Its length in bytes, without those in the buffer.
     bytes: u64,
     dirty: bool,
 }
@@ -173,7 +175,7 @@ impl Values {
         Ok(0)
     }
 
-    /// Hands what was appended to the kernel.
+    /// Hands the appended entries to the kernel.
     pub(crate) fn write_out(&self) -> io::Result<()> {
         self.writing().write_out()
     }
@@ -192,8 +194,8 @@ impl Values {
         }
     }
 
-    /// The value of `key` that is there, damaged or not. `None` when there is no such file, or not as much in it: it was
-    /// swept, unless the map still refers to it.
+    /// The value of `key` that is there, damaged or not. `None` when there is no such file, or not as much in it: it
+    /// was swept, unless the map still refers to it.
     pub(crate) fn read(&self, key: &[u8], pointer: Pointer) -> io::Result<Option<Bytes>> {
         let file = match self.files.get(pointer.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -212,14 +214,15 @@ impl Values {
         Ok(Some(Bytes::from(bytes).slice(from..)))
     }
 
-    /// What the map does not know yet of the files; `None` for one that goes with the next seal. Told once.
+    /// The usage of files that the map does not know yet; `None` for a file that goes with the next seal. Told once.
     pub(crate) fn changed(&self) -> Vec<(u32, Option<Usage>)> {
         let mut writing = self.writing();
         let changed = std::mem::take(&mut writing.changed);
         changed.into_iter().map(|number| (number, writing.usage.get(&number).copied())).collect()
     }
 
-    /// A seal of all that was told is durable. Removes the files that nothing refers to since, and wipes what was replaced.
+    /// The seal of all changes that were told is durable. Removes the files that nothing refers to since, and wipes the
+    /// replaced values.
     pub(crate) fn sealed(&self) -> io::Result<()> {
         let condemned = std::mem::take(&mut self.writing().condemned);
         for number in condemned {
@@ -280,9 +283,9 @@ impl Writing {
     }
 }
 
-/// Cuts off what the file has behind its last whole entry, and says how many bytes of entries it has that are not among
+/// Cuts off the bytes behind the file's last whole entry, and says how many bytes of entries it has that are not among
 /// those of `sealed`. A process that died left them, with the last one half written; they may be in memory alone, and
-/// the next seal is to say that they are there, so what is kept is made durable.
+/// the next seal is to say that they are there, so the kept entries are made durable.
 fn cut_off(files: &Files, number: u32, sealed: Usage, bytes: u64) -> io::Result<u64> {
     if bytes <= sealed.total {
         return Ok(0);

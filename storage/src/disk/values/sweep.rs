@@ -1,7 +1,8 @@
-//! The sweep: brings what is still alive out of a file that is mostly dead, so that the file can go.
+//! The sweep: brings the values that are still alive out of a file that is mostly dead, so that the file can go.
 //!
-//! A step at a time, each bounded, so that a checkpoint never waits long for it. What is moved is durable in its new place
-//! before the map is told: the log does not have it any more. The old file goes after the seal that follows.
+//! A step at a time, each bounded, so that a checkpoint never waits long for it. A value that is moved is durable in
+//! its new place before the map is told: the log does not have it any more. The old file goes after the seal that
+//! follows.
 //!
 //! An entry whose bytes are damaged cannot be asked about, so its file stays, as it is.
 
@@ -17,18 +18,18 @@ const STEP_BYTES: u64 = if cfg!(test) { 16 * 1024 } else { 1024 * 1024 };
 /// A file is swept when one part in so many of it is dead.
 const DEAD_PART: u64 = 3;
 
-/// What a step found alive, and where it is now, durably.
+/// The values that a step found alive, and their places now, durably.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) moved: Vec<(Vec<u8>, Pointer)>,
     number: u32,
-    /// Where to go on; `None`: the file is at its end.
+    /// The offset to go on at; `None`: the file is at its end.
     next: Option<u64>,
 }
 
 impl Values {
     /// Goes on with the sweep, or begins one if a file is worth it. `alive` says whether the map refers to this value.
-    /// `None`: there is nothing to sweep. The caller tells the map of what was moved, and then [`Values::swept`].
+    /// `None`: there is nothing to sweep. The caller tells the map of the moved values, and then [`Values::swept`].
     pub(crate) fn sweep<E: From<io::Error>>(
         &self,
         mut alive: impl FnMut(&[u8], Pointer) -> Result<bool, E>,
@@ -79,7 +80,7 @@ impl Values {
         }
     }
 
-    /// Whether a sweep has begun and not ended.
+    /// True if a sweep has begun and not ended.
     pub(crate) fn is_sweeping(&self) -> bool {
         let writing = self.writing();
         writing.sweeping.is_some() || !writing.unfinished.is_empty()

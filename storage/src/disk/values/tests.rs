@@ -1,4 +1,4 @@
-//! The files by themselves: what an opening takes up, and what a sweep leaves.
+//! The files by themselves: the values that an opening takes up, and those that a sweep leaves.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,9 @@ use super::*;
 struct Subject {
     folder: tempfile::TempDir,
     values: Values,
-    /// What a map would hold.
+    /// The pointers that a map would hold.
     map: HashMap<Vec<u8>, (Pointer, Vec<u8>)>,
-    /// What the map would know of the files.
+    /// The usage of files that the map would know.
     recorded: BTreeMap<u32, Usage>,
 }
 

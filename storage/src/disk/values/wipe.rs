@@ -1,12 +1,12 @@
 //! The wipe: a value that another one of its key replaced is overwritten where it stands, with zeros.
 //!
 //! A value of an event is written once; the only thing that replaces one is that a payload is expunged. So whatever is
-//! replaced must be gone, and retention, which deletes, costs nothing more. An entry that was wiped is still one, of the
-//! same key and length and with a right checksum: a sweep passes over it as over any that is dead.
+//! replaced must be gone, and retention, which deletes, costs nothing more. An entry that was wiped is still one, of
+//! the same key and length and with a right checksum: a sweep passes over it as over any that is dead.
 //!
 //! - *When the process dies here:* the map notes each wipe with the seal that makes it due, and forgets it with a later
 //!   one. An opening makes those that are noted once more, so a torn one is mended.
-//! - *What bounds it:* what was expunged between two checkpoints.
+//! - *What bounds it:* the values that were expunged between two checkpoints.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -41,7 +41,8 @@ impl Values {
     pub(crate) fn replaced(&self, key: &[u8], pointer: Pointer) {
         self.forget(key, pointer);
         let mut writing = self.writing();
-        // What an opening writes again replaces what it finds behind the last seal: that is looked through besides.
+        // Rows that an opening writes again replace values behind the last seal: `wipe_unsealed` looks through those
+        // besides.
         if writing.unsealed.get(&pointer.file).is_none_or(|from| u64::from(pointer.offset) < *from) {
             writing.wipes.replaced.push((key.to_vec(), pointer));
         }
@@ -52,7 +53,7 @@ impl Values {
         self.writing().wipes.due.push((key, pointer));
     }
 
-    /// What the map is to note with the seal that follows.
+    /// The notes that the map is to make with the seal that follows.
     pub(crate) fn wipe_notes(&self) -> Notes {
         let mut writing = self.writing();
         let replaced = std::mem::take(&mut writing.wipes.replaced);
@@ -72,8 +73,9 @@ impl Values {
         Ok(())
     }
 
-    /// Wipes what a process that died left behind the last seal and nothing leads to: values that the log had, and that are
-    /// written again elsewhere. `alive` says whether the map refers to a value. Call it when all of the log is in the map.
+    /// Wipes values that a process that died left behind the last seal and nothing leads to. They are values that the
+    /// log had, and that are written again elsewhere. `alive` says whether the map refers to a value. Call it when all
+    /// of the log is in the map.
     pub(crate) fn wipe_unsealed<E: From<io::Error>>(
         &self,
         mut alive: impl FnMut(&[u8], Pointer) -> Result<bool, E>,
@@ -111,7 +113,8 @@ impl Values {
     }
 }
 
-/// Whether a value may have been wiped. No event's is all zeros: it begins with a checksum of what is not.
+/// True if a value may have been wiped. No event's is all zeros: it begins with a checksum of bytes that are not all
+/// zeros.
 pub(crate) fn may_be_wiped(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == 0)
 }
@@ -125,7 +128,7 @@ impl Pointer {
         name
     }
 
-    /// What the note holds: the pointer as the map had it, and the key.
+    /// The content of the note: the pointer as the map had it, and the key.
     pub(crate) fn note(self, key: &[u8]) -> Vec<u8> {
         [&self.encode()[..], key].concat()
     }

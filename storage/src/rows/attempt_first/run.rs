@@ -19,13 +19,13 @@
 //! [varint number of the URL] · varint length of the response · the response
 //! ```
 //!
-//! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is folded
-//! first so that small negative numbers stay short: 0, -1, 1, -2 become 0, 1, 2, 3 ("zigzag"). Differences of times wrap
-//! around 2^64, so that no pair of times is too far apart.
+//! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is
+//! folded first so that small negative numbers stay short: 0, -1, 1, -2 become 0, 1, 2, 3 ("zigzag"). Differences of
+//! times wrap around 2^64, so that no pair of times is too far apart.
 //!
-//! Limits: a value is at most [`INLINE_MAX_BYTES`] long, and a run spans fewer than [`MAX_SPAN`] positions, so that who
-//! looks for a position knows which keys can hold it. [`MAX_SPAN`] may grow one day but never shrink: rows written under
-//! the larger one would not be found.
+//! Limits: a value is at most [`INLINE_MAX_BYTES`] long, and a run spans fewer than [`MAX_SPAN`] positions. So a lookup
+//! of a position knows which keys can hold it. [`MAX_SPAN`] may grow one day but never shrink: rows written under the
+//! larger one would not be found.
 //!
 //! It knows nothing of keys and stores.
 
@@ -38,8 +38,8 @@ use crate::store::{INLINE_MAX_BYTES, StoreError};
 use bytes::Bytes;
 use model::{AnswerNote, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
 
-/// The positions that one run may span. Large enough that runs of an endpoint that gets one event in a hundred still hold
-/// ten records, small enough that a lookup reads 1024 values at the very worst.
+/// The positions that one run may span. Large enough that runs of an endpoint that gets one event in a hundred still
+/// hold ten records, small enough that a lookup reads 1024 values at the very worst.
 pub(crate) const MAX_SPAN: u64 = 1024;
 
 /// The longest response that a record keeps: with everything else it then fits a value of its own.
@@ -54,7 +54,7 @@ const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
 const FLAG_URL: u8 = 8;
 
-/// The values that the next record is packed by its difference from.
+/// The values from which the next record is packed as differences.
 #[derive(Clone, Copy)]
 struct Previous {
     seq: Seq,
@@ -63,7 +63,7 @@ struct Previous {
 }
 
 impl Previous {
-    /// What the first record is packed from.
+    /// The values from which the first record is packed.
     const NONE: Previous = Previous { seq: Seq::ZERO, started_at: UnixMs::ZERO, url_number: 0 };
 
     fn of(record: &AttemptRecord) -> Previous {
@@ -140,7 +140,7 @@ pub(crate) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
     if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
 }
 
-/// Callers cut responses by their own, lower bound; this one makes every record fit a value.
+/// Cuts a response so that the record fits a value. Callers have cut it by their own, lower bound before.
 pub(crate) fn cut(mut record: AttemptRecord) -> AttemptRecord {
     record.response.truncate(MAX_RESPONSE_BYTES);
     record

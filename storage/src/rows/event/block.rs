@@ -7,8 +7,8 @@
 //! ```
 //!
 //! One value per event would cost one tree entry each; blocks cut that by the number of small events in a commit. The
-//! checksum covers what the tree below does not promise to check. Deliberately knows only bytes of events: which block
-//! holds what is for [`crate::tables::log`].
+//! checksum covers what the tree below does not promise to check. This module knows only the bytes of events:
+//! [`crate::tables::log`] decides which block holds which.
 
 use crate::rows::KeyKind;
 use crate::rows::value::{Field, Malformed, Reader, fields, variants};
@@ -29,7 +29,7 @@ const LEAD_BYTES: usize = 5;
 /// More records than a block can hold: each is at least 8 bytes, payload and all.
 pub const RECORDS_MAX: u64 = (INLINE_MAX_BYTES / 8) as u64;
 
-/// Where a payload is.
+/// The place of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadAt {
     /// The next `length` bytes of the block.
@@ -46,8 +46,8 @@ pub enum PayloadAt {
 
 variants!(PayloadAt { 0 = Inline { length }, 1 = Apart { length } });
 
-/// Stands before [`PayloadAt`] where the event has more; what it has stands behind. So an event that has nothing more takes
-/// no byte more. Persisted: no variant of `PayloadAt` has this number.
+/// Stands before [`PayloadAt`] when the event has more fields; these stand behind. So an event without them takes no
+/// byte more. Persisted: no variant of `PayloadAt` has this number.
 const MORE: u8 = 2;
 
 fields!(EventMore { tags, content_type, expunge_at });
@@ -57,7 +57,7 @@ fields!(EventMore { tags, content_type, expunge_at });
 pub struct BlockRecord {
     /// The event, complete but for a payload that is apart.
     pub event: Event,
-    /// Where its payload is.
+    /// The place of its payload.
     pub payload_at: PayloadAt,
 }
 
@@ -149,7 +149,7 @@ impl BlockBuilder {
     }
 }
 
-/// Reads a header: the event without its payload, and where that is.
+/// Reads a header: the event without its payload, and the payload's place.
 fn take_header(app: AppId, from: &mut Reader<'_>) -> Result<BlockRecord, Malformed> {
     let mut event = Event {
         app,
@@ -173,7 +173,8 @@ fn take_header(app: AppId, from: &mut Reader<'_>) -> Result<BlockRecord, Malform
     Ok(BlockRecord { event, payload_at })
 }
 
-/// An upper bound of what an event with these texts takes in a block beyond its payload, the block's own lead included.
+/// An upper bound of the bytes that an event with these texts takes in a block beyond its payload, the block's own lead
+/// included.
 pub fn header_bytes_max(
     event_type: &str,
     event_id: Option<&str>,
@@ -215,7 +216,7 @@ pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     Ok(records)
 }
 
-/// Checks checksum and version; answers where the records start.
+/// Checks checksum and version; answers the offset at which the records start.
 fn check(block: &[u8]) -> Result<usize, StoreError> {
     if block.len() < LEAD_BYTES {
         return Err(corrupt(format!("{} bytes are no block", block.len())));
@@ -238,7 +239,7 @@ pub fn encode_payload(bytes: &[u8]) -> Bytes {
     Bytes::from(row)
 }
 
-/// The payload of such a row.
+/// The payload of a row that [`encode_payload`] made.
 ///
 /// # Errors
 /// [`StoreError::CorruptRow`] when the checksum does not match.

@@ -1,4 +1,4 @@
-//! Where a key lies, also one that is cut short, as the bounds between pages are: for a repair and its report.
+//! The place of a key, for a repair and its report. The key may be cut short, as the bounds between pages are.
 //!
 //! It shows only numbers: names are the tenants'.
 

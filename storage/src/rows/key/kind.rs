@@ -1,6 +1,6 @@
-//! The kinds of rows: their numbers, their names, and whose they are.
+//! The kinds of rows: their numbers, their names, and their owners.
 
-/// Who a row belongs to, which is what its key begins with.
+/// The owner of a row, which decides the beginning of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The whole store: the key begins with anything.
@@ -32,7 +32,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// Who its rows belong to.
+            /// The owner of its rows.
             #[must_use]
             pub fn owner(self) -> Owner {
                 match self {
@@ -55,7 +55,7 @@ kinds! {
     ApiKey = 7, "api_key", Store;
     /// Jobs by number.
     Job = 30, "job", Store;
-    /// Payloads that are to be expunged, by when: an index without values.
+    /// Payloads that are to be expunged, by time: an index without values.
     ExpungeAt = 33, "expunge_at", Store;
 
     /// Applications by number.
@@ -72,11 +72,11 @@ kinds! {
     EndpointPart = 36, "endpoint_part", Endpoint;
     /// The number of an endpoint by application and the tenant's own name for it.
     EndpointUid = 5, "endpoint_uid", App;
-    /// How far an endpoint has come.
+    /// The positions that endpoints have reached.
     Cursor = 20, "cursor", Endpoint;
     /// Deliveries that wait for another attempt.
     Pending = 21, "pending", Endpoint;
-    /// The same by due time: an index; its values say no more than whether it was asked for by hand.
+    /// The same by due time: an index; its values only mark attempts that were asked for by hand.
     Due = 22, "due", Endpoint;
     /// Deliveries that were given up.
     DeadLetter = 23, "dead_letter", Endpoint;
@@ -90,23 +90,24 @@ kinds! {
     AttemptLaterBySeq = 26, "attempt_later_by_seq", Endpoint;
     /// Stretches of the log that an endpoint did not get, by endpoint and first position.
     Gap = 27, "gap", Endpoint;
-    /// What is remembered of an endpoint's failures.
+    /// The remembered failures of an endpoint.
     Health = 28, "health", Endpoint;
-    /// What was answered to an idempotency key, by application and digest of the key.
+    /// Requests made under an idempotency key, by application and digest of the key.
     Idempotency = 29, "idempotency", App;
-    /// What endpoints did not get because retention removed it first.
+    /// The part of the log that retention removed before an endpoint got it.
     Expired = 31, "expired", Endpoint;
     /// URLs that an endpoint had before its present one, by endpoint and number.
     EndpointUrl = 40, "endpoint_url", Endpoint;
     /// Endpoints that were deleted and have attempts yet.
     DeletedEndpoint = 41, "deleted_endpoint", Endpoint;
-    /// How far an application's log is routed. It goes last when an application does: nobody may take its log for an empty
-    /// one while there is some of it left.
+    /// The position up to which an application's log is routed. It goes last when an application does: no reader may
+    /// take its log for an empty one while there is some of it left.
     Routed = 19, "routed", App;
 }
 
 impl KeyKind {
-    /// Those whose keys begin with the number of an application, in the order in which a deleted application's rows go.
+    /// The kinds whose keys begin with the number of an application, in the order in which a deleted application's rows
+    /// go.
     pub(crate) fn of_apps() -> impl Iterator<Item = KeyKind> {
         KeyKind::ALL.iter().copied().filter(|kind| kind.owner() != Owner::Store)
     }

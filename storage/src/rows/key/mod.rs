@@ -1,4 +1,4 @@
-//! How keys are made: kinds, parts, ranges, and the macro that gives a row's file the functions of its key.
+//! The making of keys: kinds, parts, ranges, and the macro that gives a row's file the functions of its key.
 
 mod describe;
 mod kind;
@@ -21,8 +21,8 @@ pub fn of_app(kind: KeyKind, app: AppId) -> KeyRange {
     KeyWriter::new(kind).part(app).prefix()
 }
 
-/// The rows of a kind that lie behind those of the endpoint `after`: scanned for one row, it tells the next endpoint that
-/// has any.
+/// The rows of a kind that lie behind those of the endpoint `after`: scanned for one row, it tells the next endpoint
+/// that has any.
 #[must_use]
 pub fn beyond_endpoint(kind: KeyKind, after: Option<EndpointRef>) -> KeyRange {
     let mut range = KeyWriter::new(kind).prefix();
@@ -43,9 +43,9 @@ pub fn endpoint_of(kind: KeyKind, key: &[u8]) -> Result<EndpointRef, StoreError>
 /// Gives a row's file its key: `key!(Pending: (target: EndpointRef, seq: Seq));`.
 ///
 /// - `encode(target, seq)` makes the key, `decode` reads it back.
-/// - `all()` is the range of every row; where the key begins with `app: AppId`, `of_app(app)` is that of an application,
-///   and where it begins with `target: EndpointRef`, `of_endpoint(target)` that of an endpoint.
-/// - Tests: a key reads back, lies in the order of what it stands for, and is taken in its own length and kind only.
+/// - `all()` is the range of every row; where the key begins with `app: AppId`, `of_app(app)` is that of an
+///   application, and where it begins with `target: EndpointRef`, `of_endpoint(target)` that of an endpoint.
+/// - Tests: a key reads back, lies in the order of its tuple, and is taken in its own length and kind only.
 macro_rules! key {
     ($kind:ident: ($($part:ident: $type:ty),+)) => {
         /// The key of a row.
@@ -65,7 +65,7 @@ macro_rules! key {
             Ok(parts)
         }
 
-        /// Every one.
+        /// Every row of the kind.
         #[must_use]
         pub fn all() -> $crate::rows::KeyRange {
             $crate::rows::key::KeyWriter::new($crate::rows::KeyKind::$kind).prefix()
@@ -96,7 +96,7 @@ macro_rules! key {
         ($(<$part as $crate::rows::key::KeyPart>::Read),+)
     };
     (@ranges $kind:ident app $($part:ident)*) => {
-        /// Those of one application.
+        /// The rows of one application.
         #[must_use]
         pub fn of_app(app: model::AppId) -> $crate::rows::KeyRange {
             $crate::rows::key::KeyWriter::new($crate::rows::KeyKind::$kind).part(app).prefix()
@@ -105,7 +105,7 @@ macro_rules! key {
     (@ranges $kind:ident target $($part:ident)*) => {
         $crate::rows::key::key!(@ranges $kind app);
 
-        /// Those of one endpoint.
+        /// The rows of one endpoint.
         #[must_use]
         pub fn of_endpoint(target: model::EndpointRef) -> $crate::rows::KeyRange {
             $crate::rows::key::KeyWriter::new($crate::rows::KeyKind::$kind).part(target).prefix()

@@ -1,6 +1,6 @@
 //! The parts that keys are made of, written and read the same way by every kind.
 //!
-//! Which parts a kind has, and in which order, is in its own file.
+//! The file of each kind says which parts it has, and in which order.
 
 use super::{KeyKind, KeyRange};
 use crate::store::StoreError;
@@ -24,13 +24,13 @@ pub fn digest(text: &str) -> [u8; DIGEST_BYTES] {
 pub trait KeyPart: Sized {
     /// The same as it is read: text is borrowed when it is written and owned when it is read.
     type Read;
-    /// Whether it takes all that is left of a key.
+    /// True if it takes all that is left of a key.
     const IS_TEXT: bool = false;
 
     /// Appends it to a key.
     fn write(self, key: &mut Vec<u8>);
 
-    /// Takes it from the beginning of what is left of a key.
+    /// Takes it from the beginning of the rest of a key.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`] when the key is too short, or the text is not UTF-8.

@@ -27,8 +27,8 @@ impl KeyRange {
         KeyRange { start: prefix, end }
     }
 
-    /// What a list shows that goes on beyond `key`, which it has shown: what is above it going forward, what is below
-    /// it in reverse. The whole range without a key.
+    /// The rest of the range for a list that has shown `key`: the keys above it going forward, those below it in
+    /// reverse. The whole range without a key.
     #[must_use]
     pub fn beyond(mut self, key: Option<Vec<u8>>, direction: Direction) -> KeyRange {
         match (key, direction) {
@@ -53,7 +53,7 @@ impl KeyRange {
         self
     }
 
-    /// Whether `key` is inside.
+    /// True if `key` is inside.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
         self.start.as_slice() <= key && key < self.end.as_slice()

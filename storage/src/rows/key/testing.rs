@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::fmt::Debug;
 
-/// What a key stands for, of which there are samples.
+/// A tuple that a key stands for, of which there are samples.
 pub(crate) trait Sample: Clone + Ord + Debug + 'static {
     fn samples() -> BoxedStrategy<Self>;
 }
 
-/// Samples of what a kind's keys stand for.
+/// Samples of the tuples that a kind's keys stand for.
 pub(crate) fn samples_of<T: Sample>(_decode: fn(&[u8]) -> Result<T, StoreError>) -> BoxedStrategy<T> {
     T::samples()
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use super::testing::Source;
 
-/// Why fields could not be read. It shows no value: some are tenants' words.
+/// The reason why fields could not be read. It shows no value: some are tenants' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
@@ -254,8 +254,9 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// Lists the fields of a struct in the order in which they are persisted: `fields!(Gap { last, reason, wanted since 2 });`.
-/// One that was added later names the version of its row since which it is there; all others are there since version 1.
+/// Lists the fields of a struct in the order in which they are persisted:
+/// `fields!(Gap { last, reason, wanted since 2 });`. A field that was added later names the version of its row since
+/// which it is there; all others are there since version 1.
 macro_rules! fields {
     ($type:ident { $($field:ident $(since $version:literal)?),+ $(,)? }) => {
         impl $crate::rows::value::Field for $type {
@@ -285,8 +286,8 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-/// Lists the variants of an enum with their persisted numbers, and their fields: `variants!(Trigger { 0 = Scheduled, 1 =
-/// Manual });`. A number is never used again for another variant.
+/// Lists the variants of an enum with their persisted numbers, and their fields:
+/// `variants!(Trigger { 0 = Scheduled, 1 = Manual });`. A number is never used again for another variant.
 macro_rules! variants {
     ($type:ident { $($number:literal = $variant:ident $(($inner:ident))? $({ $($field:ident),+ })?),+ $(,)? }) => {
         impl $crate::rows::value::Field for $type {

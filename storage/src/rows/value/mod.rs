@@ -1,9 +1,10 @@
-//! How values are made: one byte for the version of the kind's layout, then its fields one behind the other.
+//! The making of values: one byte for the version of the kind's layout, then its fields one behind the other.
 //!
-//! Each kind counts its own versions, from 1, in its file. Rows are written in the newest version and read in every one:
+//! Each kind counts its own versions, from 1, in its file. Rows are written in the newest version and read in every
+//! one:
 //!
-//! - **A field more** is named in the field list with the version that it came with: `note since 2`. A row of an earlier
-//!   version has the field's default.
+//! - **A field more** is named in the field list with the version that it came with: `note since 2`. A row of an
+//!   earlier version has the field's default.
 //! - **Any other change** of a layout keeps the earlier one as a struct of its own, which a decoder that is given to
 //!   `value!` turns into the present one: `value!(Pending: Pending, version 2, decode)`.
 //!
@@ -32,8 +33,8 @@ pub fn encode<T: Field>(version: u8, row: &T) -> Bytes {
 /// Decodes a value of any version up to the present one. `take` reads the fields: [`Reader::version`] tells it which.
 ///
 /// # Errors
-/// [`StoreError::CorruptRow`] with the name of the kind when the version is not known, the bytes do not decode or some are
-/// left over.
+/// [`StoreError::CorruptRow`] with the name of the kind when the version is not known, the bytes do not decode or some
+/// are left over.
 pub fn decode<T>(
     kind: KeyKind,
     newest: u8,
@@ -53,8 +54,8 @@ pub fn decode<T>(
     }
 }
 
-/// Gives a row's file its value: `value!(Pending: Pending, version 1);`, with a decoder of its own when an earlier version
-/// is more than fields that it lacks.
+/// Gives a row's file its value: `value!(Pending: Pending, version 1);`, with a decoder of its own when an earlier
+/// version is more than fields that it lacks.
 ///
 /// - `to_value` encodes in that version, `from_value` decodes in every version up to it.
 /// - Tests: a value reads back, and one that is cut short, too long or of another version is refused by kind.
@@ -72,7 +73,8 @@ macro_rules! value {
         /// Reads a value back.
         ///
         /// # Errors
-        /// [`CorruptRow`](crate::StoreError::CorruptRow) for anything that no version of [`to_value`] would have written.
+        /// [`CorruptRow`](crate::StoreError::CorruptRow) for anything that no version of [`to_value`] would have
+        /// written.
         pub fn from_value(value: &[u8]) -> Result<$type, $crate::StoreError> {
             $crate::rows::value::decode($crate::rows::KeyKind::$kind, $version, value, $take)
         }
@@ -99,7 +101,8 @@ mod tests {
     use crate::rows::value::testing::check;
     use proptest::prelude::*;
 
-    /// A kind that had a name, then got a note, and then counted in `u64` what it had counted in `u32` under another name.
+    /// A kind that had a name, then got a note, and then counted in `u64` what it had counted in `u32` under another
+    /// name.
     #[derive(Clone, Debug, PartialEq, Eq)]
     struct Tally {
         name: String,

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::fmt::Debug;
 
-/// Numbers that a test drew, to make a value of; zeros when there are no more, so that a smaller list makes a simpler value.
+/// Numbers that a test drew, to make a value of; zeros when there are no more, so that a smaller list makes a simpler
+/// value.
 pub struct Source(std::vec::IntoIter<u64>);
 
 impl Source {

@@ -1,10 +1,10 @@
-//! Room for dead letters: where an application has more than its quota, its oldest are removed.
+//! Room for dead letters: when an application has more than its quota, its oldest are removed.
 //!
 //! A dead letter cannot be refused, because its delivery has already been given up; and the oldest is of least use. The
 //! attempts of its delivery stay in the history.
 //!
-//! - *Bound:* one commit removes at most [`TRIMMED_MIN`] and twice as many as it adds. After the operator lowered the quota,
-//!   an application comes down to it over several commits.
+//! - *Bound:* one commit removes at most [`TRIMMED_MIN`] and twice as many as it adds. After the operator lowered the
+//!   quota, an application comes down to it over several commits.
 
 use super::{get, remove};
 use crate::read::Read;
@@ -27,13 +27,13 @@ const PAGE: usize = 256;
 pub struct Displaced {
     /// The application that had them.
     pub app: AppId,
-    /// How many.
+    /// The number of dead letters that were removed.
     pub count: u32,
 }
 
-/// Where this transaction leaves an application with more dead letters than `most`, removes its oldest: first those of
-/// earlier commits, then those of this one. Call it at the end of a commit, when the transaction holds every row of it.
-/// A commit without a dead letter costs one look at the transaction.
+/// Removes the oldest dead letters of each application that this transaction leaves with more than `most`. Those of
+/// earlier commits go first, then those of this one. Call it at the end of a commit, when the transaction holds every
+/// row of it. A commit without a dead letter costs one look at the transaction.
 ///
 /// # Errors
 /// Whatever the store reports.
@@ -54,7 +54,7 @@ pub fn make_room(txn: &mut Txn<'_>, most: u32) -> Result<Vec<Displaced>, StoreEr
 fn remove_oldest(txn: &mut Txn<'_>, app: AppId, wanted: u32) -> Result<u32, StoreError> {
     let (mut removed, mut range) = (0, dead_letter_by_time::of_app(app));
     loop {
-        // The scan shows the store, so it may show what this transaction has removed already.
+        // The scan shows the store, so it may show entries that this transaction has removed already.
         let page = scan(txn, &range, PAGE, Direction::Forward)?;
         for (entry, _) in &page {
             if removed == wanted {
@@ -78,7 +78,7 @@ fn remove_oldest(txn: &mut Txn<'_>, app: AppId, wanted: u32) -> Result<u32, Stor
     Ok(removed)
 }
 
-/// Removes an entry and the dead letter that it leads to; answers whether there was one.
+/// Removes an entry and the dead letter that it leads to; answers `true` if there was one.
 fn remove_entry(txn: &mut Txn<'_>, entry: &Bytes) -> Result<bool, StoreError> {
     if txn.get(entry)?.is_none() {
         return Ok(false);

@@ -7,7 +7,7 @@ use crate::tables::{delivery, log};
 use crate::txn::Txn;
 use model::{Cursor, DisabledReason, Endpoint, EndpointRef, Gap, Seq, Wanted};
 
-/// Where an endpoint stands, as far as is durable.
+/// The durable position of an endpoint: its own mark, or its application's.
 fn stands_at(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Cursor, StoreError> {
     match delivery::cursor(read, target)? {
         Some(cursor) => Ok(cursor),
@@ -15,9 +15,10 @@ fn stands_at(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Cursor,
     }
 }
 
-/// Where a gap that opens now begins: behind where the endpoint stands. Gaps lie one behind the other, so that the last
-/// one to begin before a position is the one that tells. Where an earlier gap begins beyond that, all before it had been
-/// settled then, and where the endpoint stands is only noted too low.
+/// The first position of a gap that opens now: behind the endpoint's mark.
+///
+/// Gaps lie one behind the other, so the last gap to begin before a position is the one that counts for it. An earlier
+/// gap may begin beyond the mark. All before that gap had been settled then, and the mark is only noted too low.
 fn begin(txn: &Txn<'_>, target: EndpointRef, upto: Seq) -> Result<Seq, StoreError> {
     let first = upto.next();
     Ok(match delivery::last_gap(txn, target)? {
@@ -26,7 +27,7 @@ fn begin(txn: &Txn<'_>, target: EndpointRef, upto: Seq) -> Result<Seq, StoreErro
     })
 }
 
-/// The endpoint is enabled: what is accepted behind `last` is for it.
+/// Closes the gap of an endpoint that is enabled: events accepted behind `last` are for it.
 pub(super) fn close(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result<(), StoreError> {
     if let Some((first, gap)) = delivery::last_gap(txn, target)?
         && gap.last.is_none()
@@ -36,7 +37,7 @@ pub(super) fn close(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result
     Ok(())
 }
 
-/// Opens a gap. What was accepted up to here and is not settled was judged by the filter that is committed.
+/// Opens a gap. The committed filter has judged the events that were accepted up to here and are not settled.
 pub(super) fn open(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
     let (first, wanted) = match pieces::get(txn.before(), row.target())? {
         Some(before) => {
@@ -44,15 +45,15 @@ pub(super) fn open(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) ->
             cancel_holes(txn, row.target(), &cursor.holes, reason)?;
             (begin(txn, row.target(), cursor.upto)?, Wanted::by(&before))
         }
-        // Nothing that was accepted before there was an endpoint was ever for it.
+        // No event accepted before there was an endpoint was ever for it.
         None => (log::head(txn, row.app)?.next(), Wanted::by(row)),
     };
     delivery::put_gap(txn, row.target(), first, &Gap { last: None, reason, wanted: Some(wanted) });
     Ok(())
 }
 
-/// Deliveries that were overtaken, and that the endpoint wanted: each is a gap of its own, since what lies between them is
-/// settled. One in flight shows what it comes to, and its gap tells nothing then.
+/// Opens a gap for each delivery that was overtaken and that the endpoint wanted, since all between them is settled. A
+/// delivery in flight shows its own outcome, and its gap tells nothing then.
 fn cancel_holes(
     txn: &mut Txn<'_>,
     target: EndpointRef,
@@ -69,7 +70,8 @@ fn cancel_holes(
     Ok(())
 }
 
-/// The filter of a disabled endpoint changed, or may have: it wants what it says now of what is accepted from here on.
+/// Splits the open gap of a disabled endpoint if its filter changed: the new filter judges events accepted from here
+/// on.
 pub(super) fn split(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     let head = log::head(txn, row.app)?;
     let Some((first, gap)) = delivery::last_gap(txn, row.target())?.filter(|(_, gap)| gap.last.is_none()) else {
@@ -118,7 +120,7 @@ mod tests {
         stand(15);
         store.write(|txn| put(txn, &on));
         assert_eq!(gap_of(99), Some((13, Some(15))));
-        // It reports late, from before.
+        // The endpoint reports late, from before.
         store.write(|txn| {
             delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(11), holes: Vec::new() });
             put(txn, &off)
@@ -157,7 +159,7 @@ mod tests {
         store.write(|txn| put(txn, &wants(&["d"], false)));
         assert_eq!(gap_of(8), Some((5, Some(8), "b".to_owned())));
         assert_eq!(gap_of(99), Some((9, Some(9), "c".to_owned())));
-        // Another filter and disabled in one commit: what is not settled yet was taken under the filter before.
+        // Another filter and disabled in one commit: events not settled yet were taken under the filter before.
         store.write(|txn| {
             delivery::put_cursor(txn, target(1, 1), &Cursor { upto: Seq(9), holes: Vec::new() });
             delivery::put_routed(txn, AppId(1), Seq(12));

@@ -37,7 +37,7 @@ pub(super) fn remove(txn: &mut Txn<'_>, target: EndpointRef) -> Result<(), Store
     Ok(())
 }
 
-/// How many further pieces there are now.
+/// The number of further pieces that are stored now.
 fn pieces_of(read: &impl Read, target: EndpointRef) -> Result<u16, StoreError> {
     Ok(read.get(&endpoint::encode(target))?.map_or(0, |first| further_pieces(&first)))
 }
@@ -63,8 +63,8 @@ pub(super) fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Op
     endpoint::from_value(&value).map(Some)
 }
 
-/// The row whose first piece a scan found. One in pieces is read anew, so that all of them are of one state; none when it is
-/// gone by then.
+/// The row whose first piece a scan found. One in pieces is read anew, so that all of them are of one state; none when
+/// it is gone by then.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.

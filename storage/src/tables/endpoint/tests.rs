@@ -1,4 +1,4 @@
-//! Endpoints: their names, counts, pages, and what a change of one tells and forgets.
+//! Endpoints: their names, counts, pages, and the effects of a change: the engine is told, failures are forgotten.
 
 use super::*;
 use crate::tables::testing::{TestStore, plain_endpoint, target};
@@ -35,7 +35,7 @@ fn endpoints_are_counted_also_where_nobody_noted_how_many_there_are() {
     store.write(|txn| {
         assert_eq!(counts(txn), (600, 1));
         count::forget_counts(txn, 10)?;
-        // Counted anew: what this transaction removes and adds is seen.
+        // Counted anew: the rows that this transaction removes and adds are seen.
         remove(txn, &endpoint(1, 600, None))?;
         assert_eq!(counts(txn), (599, 1));
         remove(txn, &endpoint(2, 700, None))?;

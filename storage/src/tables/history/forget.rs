@@ -1,4 +1,4 @@
-//! Attempts go: those that are too old, those of events that are gone, all of an endpoint that is.
+//! Removal of attempts: those that are too old, those of events that are gone, and all of an endpoint that is gone.
 //!
 //! Deliberately bounded in each step; the caller comes back while there is more.
 
@@ -10,7 +10,7 @@ use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 
-/// What [`forget`] removed.
+/// The attempts and bytes that [`forget`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Attempts.
@@ -21,9 +21,11 @@ pub struct Forgotten {
     pub more: bool,
 }
 
-/// Forgets attempts that started before `before`, and those of events before `begin`, which are gone; of an endpoint, at
-/// most `limit` rows of each sort. First attempts are packed: a run goes when all in it may go, and keeps those behind it
-/// until then, which are a few, as runs are in the order of the log and nearly in the order of time.
+/// Forgets attempts that started before `before`, and those of events before `begin`, which are gone.
+///
+/// It forgets at most `limit` rows of each sort of one endpoint. First attempts are packed: a run goes when all in it
+/// may go. Until then it keeps the runs behind it. These are few: runs are in the order of the log and nearly in the
+/// order of time.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt key. A run that cannot be read is forgotten when the one behind it is.
@@ -40,7 +42,7 @@ pub fn forget(
     let mut unread: Vec<(Bytes, Bytes)> = Vec::new();
     let mut all = runs.len() == limit;
     for (key, found) in &runs {
-        // As this transaction sees the run: it may have added to it.
+        // The run as this transaction sees it: the transaction may have added to it.
         let Some(value) = txn.seen(key, found) else { continue };
         match run::decode(&value) {
             Ok(records) if records.iter().all(may_go) => {
@@ -111,9 +113,9 @@ fn remove_later(txn: &mut Txn<'_>, target: EndpointRef, started_at: UnixMs, seq:
     Ok(row + remove_retained(txn, attempt_later_by_seq::encode(target, seq, started_at), Growth::attempts)?)
 }
 
-/// Forgets first attempts at positions well below `below` and further ones that started before `before`, at most `limit`
-/// rows of each, by their keys alone. Says whether there may be more to forget. With the largest of both it forgets an
-/// endpoint.
+/// Forgets first attempts at positions well below `below` and further ones that started before `before`, at most
+/// `limit` rows of each, by their keys alone. Answers `true` if there may be more to forget. With the largest of both
+/// it forgets an endpoint.
 ///
 /// A run is forgotten whole, once none of its records can be at `below` or above, so that up to 1023 positions
 /// stay for longer.

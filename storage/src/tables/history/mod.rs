@@ -1,13 +1,14 @@
-//! Attempts of an endpoint: what users browse to see what became of a delivery.
+//! Attempts of an endpoint: users browse them to see the outcome of a delivery.
 //!
-//! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a run holds those
-//! of one commit, or of a few that were small. Further attempts (retries, and what was asked for by hand) come one by one
-//! and have rows of their own, by start, with an index by event.
+//! Nearly all attempts are first ones and successes. They are settled many at a time, so they are packed: a run holds
+//! those of one commit, or of a few that were small. Further attempts (retries, and those asked for by hand) come one
+//! by one and have rows of their own, by start, with an index by event.
 //!
-//! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one put
-//! again replaces it within its run. Lists and lookups read what is committed: a transaction does not show what it holds.
+//! An attempt is addressed by its endpoint, its event's position and its start. A delivery has one first attempt; one
+//! put again replaces it within its run. Lists and lookups read only committed rows: a transaction does not show its
+//! writes.
 //!
-//! Deliberately no states of deliveries and no say in how long it remembers: this is told when to [`forget`].
+//! Deliberately no states of deliveries and no say in how long it remembers: the caller says when to [`forget`].
 
 mod forget;
 mod last_runs;
@@ -76,8 +77,8 @@ pub(super) fn want_later(target: EndpointRef, record: &AttemptRecord, wanted: &m
     wanted.add(attempt_later_by_seq::encode(target, record.seq, record.started_at));
 }
 
-/// Packs records into runs, into `open` first if there is one: a run with its beginning. A record that a run has already
-/// is replaced. `begun` is told where each run begins and how long it is, in bytes.
+/// Packs records into runs, into `open` first if there is one: a run with its beginning. A record that a run has
+/// already is replaced. `begun` gets the first position of each run and its length in bytes.
 fn pack(
     txn: &mut Txn<'_>,
     target: EndpointRef,
@@ -86,8 +87,8 @@ fn pack(
     mut begun: impl FnMut(Seq, usize),
 ) -> Result<(), StoreError> {
     while let Some((&first, _)) = rest.first_key_value() {
-        // A run that begins here already is packed again together with the new records. What then does not fit goes on
-        // in a run of its own, which may meet another one in turn.
+        // A run that begins here already is packed again together with the new records. Records that then do not fit go
+        // on in a run of their own, which may meet another run in turn.
         let (begin, existing) = match open.take() {
             Some((begin, run)) => (begin, Some(run)),
             None => (first, txn.get(&attempt_first::encode(target, first))?),
@@ -113,17 +114,17 @@ fn open_run(txn: &Txn<'_>, target: EndpointRef, begin: Seq, first: Seq) -> Resul
     if !is_in_reach(begin, first) {
         return Ok(None);
     }
-    // It may have been forgotten since.
+    // The run may have been forgotten since.
     let run = txn.get(&attempt_first::encode(target, begin))?;
     Ok(run.filter(|run| run.len() <= OPEN_RUN_MAX_BYTES).map(|run| (begin, run)))
 }
 
-/// Whether a run that begins at `begin` may hold a record at `seq`.
+/// True if a run that begins at `begin` may hold a record at `seq`.
 fn is_in_reach(begin: Seq, seq: Seq) -> bool {
     seq.0.checked_sub(begin.0).is_some_and(|span| span < MAX_SPAN)
 }
 
-/// The records of a run that is written again. Damage to them must not stop those who settle: they are lost anyway.
+/// The records of a run that is written again. Damage to them must not stop a settlement: they are lost anyway.
 fn undamaged(run: &[u8]) -> Vec<AttemptRecord> {
     run::decode(run).unwrap_or_else(|error| {
         tracing::error!(%error, "attempts are lost: their run is damaged");
@@ -155,7 +156,7 @@ pub fn of_message(
     let mut attempts = Vec::new();
     for (key, _) in scan(read, &range, MAX_LATER_OF_MESSAGE, Direction::Reverse)? {
         let (_, _, started_at) = attempt_later_by_seq::decode(&key)?;
-        // Gone when it was removed between the two reads.
+        // The row is gone when it was removed between the two reads.
         attempts.extend(later(read, target, seq, started_at)?);
     }
     attempts.extend(find_first(read, target, seq)?.map(|(_, record)| record));
@@ -165,8 +166,10 @@ pub fn of_message(
     Ok(attempts)
 }
 
-/// Attempts of an endpoint, at most `limit`, and where the list goes on, if it does: newest first going in reverse from
-/// `position` (from the newest without one), oldest first going forward from there (from the oldest without one).
+/// Attempts of an endpoint, at most `limit`, and the position at which the list goes on, if it does.
+///
+/// In reverse, the list is newest first from `position` (from the newest without one). Forward, it is oldest first from
+/// there (from the oldest without one).
 ///
 /// First attempts come by position and further ones by start; the two are merged by start.
 ///
@@ -194,7 +197,7 @@ pub struct Listed {
     pub records: Vec<AttemptRecord>,
     /// The cut behind them: the list goes on from here, and one the other way begins here.
     pub position: HistoryPosition,
-    /// Whether nothing follows.
+    /// True if nothing follows.
     pub is_end: bool,
 }
 
@@ -254,8 +257,8 @@ pub fn last_first(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Op
     Ok(Some(run::decode(value).ok().and_then(|records| records.last().map(|last| last.seq)).unwrap_or(begin)))
 }
 
-/// Puts [`EXPUNGED`] in place of the response of one attempt: it may hold what a tenant must not keep. Says whether there
-/// is such an attempt.
+/// Puts [`EXPUNGED`] in place of the response of one attempt: the response may hold data that a tenant must not keep.
+/// Answers `true` if there is such an attempt.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -270,12 +273,12 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     if record.started_at != started_at {
         return Ok(false);
     }
-    // As this transaction sees the run: it may have added to it. A damaged one is left as it is.
+    // The run as this transaction sees it: the transaction may have added to it. A damaged run is left as it is.
     let Some(value) = txn.get(&run_key)? else { return Ok(false) };
     run::decode(&value)?;
     record.response = EXPUNGED.to_vec();
     let begin = attempt_first::decode(&run_key)?.1;
-    // Longer than a very short response was: what does not fit any more goes on in a run of its own.
+    // The text is longer than a very short response: records that no longer fit go on in a run of their own.
     pack(txn, target, BTreeMap::from([(seq, record)]), Some((begin, value)), |_, _| {})?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use crate::read::Read;
 use crate::store::{Direction, StoreError};
 use model::{EndpointRef, Seq, UnixMs};
 
-/// The cut just above all attempts that there are: what comes later lies above it.
+/// The cut just above all attempts that there are: later attempts lie above it.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -43,7 +43,8 @@ pub fn position_at(
     })
 }
 
-/// The position of the first of the first attempts that started after `at`, by halving: they are nearly in order of time.
+/// The position of the first of the first attempts that started after `at`, by halving: they are nearly in order of
+/// time.
 fn first_started_after(read: &(impl Read + ?Sized), target: EndpointRef, at: UnixMs) -> Result<Seq, StoreError> {
     let newest = Firsts::new(read, target, HistoryPosition::NEWEST.first_below, Direction::Reverse).peek()?.cloned();
     let Some(newest) = newest else { return Ok(Seq::ZERO) };

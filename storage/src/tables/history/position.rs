@@ -1,8 +1,8 @@
-//! Where a list of attempts goes on.
+//! The position at which a list of attempts goes on.
 
 use model::{Seq, UnixMs};
 
-/// A cut through an endpoint's history, between attempts: what lies below it and what lies above it are two lists, and
+/// A cut through an endpoint's history, between attempts. The attempts below it and those above it are two lists, and
 /// together they hold each attempt once. So one position serves both ways: the older attempts follow it newest first,
 /// the newer ones follow it oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

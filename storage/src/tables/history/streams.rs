@@ -64,7 +64,7 @@ impl<'a, R: Read + ?Sized> Firsts<'a, R> {
         head.map(|(_, record)| record)
     }
 
-    /// Whether all that unread runs hold comes after `seq`.
+    /// True if every record of the unread runs comes after `seq`.
     fn is_before_unread(&self, seq: Seq) -> bool {
         match self.direction {
             // They begin above the last one read.

@@ -11,7 +11,7 @@ fn put_alone(txn: &mut Txn<'_>, target: EndpointRef, records: Vec<AttemptRecord>
     put_first(txn, &mut LastRuns::default(), target, records)
 }
 
-/// What must be found.
+/// The attempts that must be found.
 #[derive(Default)]
 struct Model {
     firsts: BTreeMap<Seq, AttemptRecord>,
@@ -278,7 +278,7 @@ fn commits_of_few_attempts_share_a_run_until_it_is_long() {
         store.write(|txn| put_first(txn, &mut last_runs, target(1, 1), records));
         store.row_count()
     };
-    // One that comes after those behind it begins a run of its own; so does one that is too far away.
+    // A record that comes after those behind it begins a run of its own; so does one that is too far away.
     assert_eq!([put(&[5]), put(&[7, 8]), put(&[6]), put(&[4]), put(&[9])], [1, 1, 1, 2, 2]);
     assert_eq!([put(&[4 + MAX_SPAN]), put(&[5 + MAX_SPAN])], [3, 3]);
     let seqs = 6 + MAX_SPAN..106 + MAX_SPAN;

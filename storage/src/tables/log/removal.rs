@@ -1,6 +1,6 @@
-//! The log's beginning goes: what retention removes, whole blocks with all that hangs on their events.
+//! Removal of the log's beginning by retention: whole blocks with all that hangs on their events.
 //!
-//! Deliberately no say in what may go: the caller names the last position.
+//! Deliberately no choice of the end: the caller names the last position.
 
 use crate::rows;
 use crate::rows::event::block::{self, BlockRecord};
@@ -16,7 +16,7 @@ const BLOCKS_PER_SCAN: usize = if cfg!(test) { 2 } else { 16 };
 /// As many payloads as the events of one block can have. They came in one commit, so they fit into memory.
 const PAYLOADS_PER_BLOCK_MAX: usize = block::RECORDS_MAX as usize;
 
-/// What [`remove_upto`] removed.
+/// The events, bytes and rows that [`remove_upto`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogRemoved {
     /// Events.
@@ -35,7 +35,7 @@ pub struct LogRemoved {
 /// Whatever the store reports.
 pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) -> Result<LogRemoved, StoreError> {
     let mut removed = LogRemoved::default();
-    // With the block that begins right behind, which tells where the last one ends.
+    // The range includes the block that begins right behind: it tells where the last one ends.
     let mut range = rows::event::of_app(app).up_to(rows::event::encode(app, upto.next()));
     loop {
         let blocks = scan(txn, &range, BLOCKS_PER_SCAN, Direction::Forward)?;
@@ -45,7 +45,7 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
             let last = match (&records, next) {
                 (Some(records), _) => records.last().map(|record| record.event.seq),
                 (None, Some((_, next))) => Some(next.previous()),
-                // The next scan begins with it and shows what follows, if anything does.
+                // The next scan begins with it and shows the block that follows, if any does.
                 (None, None) if index > 0 => break,
                 (None, None) => None,
             };
@@ -61,7 +61,7 @@ pub fn remove_upto(txn: &mut Txn<'_>, app: AppId, upto: Seq, max_rows: usize) ->
     }
 }
 
-/// Removes one block, up to `last`, and what hangs on its `records`, as far as they could be read.
+/// Removes one block, up to `last`, and all that hangs on its `records`, as far as they could be read.
 fn remove_block(
     txn: &mut Txn<'_>,
     app: AppId,
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(get(&store, APP, Seq(4)).unwrap(), Some(event(APP, 4, 10)));
         assert_eq!(event_uid::get(&store, APP, "name 3").unwrap(), None);
         assert_eq!(remove(&store, u64::MAX - 1, 100), 2);
-        // All that is left is the mark of what was routed, and it gives the positions.
+        // All that is left is the mark of routing, and it gives the positions.
         assert_eq!(store.row_count(), of_other + 1);
         assert_eq!((head(&store, APP).unwrap(), begin(&store, APP).unwrap()), (Seq(5), Seq(6)));
         assert_eq!(get(&store, AppId(2), Seq(1)).unwrap(), Some(event(AppId(2), 1, 10)));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(begin(&store, APP).unwrap(), Seq(5));
         let payloads = rows::payload::of_app(APP);
         assert!(scan(&store, &payloads, 9, Direction::Forward).unwrap().is_empty(), "its payload went with it");
-        // Where the last one ends is not known.
+        // The end of the last block is not known.
         assert_eq!(remove(&store, 5, 100), 0);
         assert_eq!(begin(&store, APP).unwrap(), Seq(5));
     }

@@ -24,7 +24,7 @@ fn event(app: AppId, seq: u64, payload: Vec<u8>) -> Event {
     }
 }
 
-/// Mostly small, now and then around the edge of a block, now and then far beyond.
+/// Sizes: mostly small, now and then around the edge of a block, now and then far beyond.
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
         6 => 0usize..600,
@@ -105,7 +105,7 @@ proptest! {
                 prop_assert_eq!(get(&store, app, nowhere).unwrap(), None);
             }
         }
-        // Nothing is left of what was removed: as many payloads have rows of their own as do not fit a block.
+        // Nothing is left of removed payloads: as many payloads have rows of their own as do not fit a block.
         let lengths = || model.iter().flatten().map(|event| event.payload.len());
         let apart = lengths().filter(|length| *length > INLINE_MAX_BYTES).count();
         let near = lengths().filter(|length| (INLINE_MAX_BYTES - 120..=INLINE_MAX_BYTES).contains(length)).count();

@@ -12,14 +12,14 @@ const ENDPOINTS: u32 = 3;
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// These events are durable now, each with a mask of endpoints that it matches, and are offered. `routed` follows at
-    /// once, as the router does it, or only with a later event.
+    /// These events are durable now, each with a mask of endpoints that it matches, and are offered. `routed` follows
+    /// at once, as the router does it, or only with a later event.
     Route {
         app: u32,
         matches: Vec<u8>,
         mark: bool,
     },
-    /// An endpoint settles some of what it was offered and reports.
+    /// An endpoint settles some of the events that it was offered, and reports.
     Settle {
         app: u32,
         endpoint: u32,
@@ -41,13 +41,13 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..60)
 }
 
-/// What an endpoint's lane knows.
+/// The knowledge of an endpoint's lane.
 #[derive(Clone, Debug, Default)]
 struct Lane {
     offered: BTreeSet<u64>,
     settled: BTreeSet<u64>,
     upto: u64,
-    /// How far it has looked.
+    /// The position up to which it has looked.
     seen: u64,
 }
 
@@ -67,10 +67,10 @@ impl Lane {
 struct World {
     store: MemoryStore,
     progress: Progress,
-    /// For each application, for each event, whom it matches.
+    /// For each application, for each event, the mask of endpoints that it matches.
     log: BTreeMap<u32, Vec<u8>>,
     lanes: BTreeMap<EndpointRef, Lane>,
-    /// Settled as the store knows it.
+    /// The settled events as the store knows them.
     durable: BTreeMap<EndpointRef, BTreeSet<u64>>,
 }
 
@@ -100,7 +100,7 @@ impl World {
         self.lanes.keys().copied().collect()
     }
 
-    /// What the router does with the events above `above`.
+    /// Offers the events above `above`, as the router does.
     fn offer(&mut self, app: u32, above: u64, mark: bool) {
         for target in self.targets().into_iter().filter(|target| target.app == AppId(app)) {
             let matching = self.matching(target, above);
@@ -138,7 +138,7 @@ impl World {
         rows
     }
 
-    /// What a start from these rows would deliver, without asking [`Progress`].
+    /// The events that a start from these rows would deliver, without asking [`Progress`].
     fn owed_after_restart(&self, target: EndpointRef) -> BTreeSet<u64> {
         match delivery::cursor(&self.store, target).unwrap() {
             Some(cursor) => {
@@ -191,11 +191,11 @@ impl World {
             self.offer(app, self.progress.routed(AppId(app)).0, true);
         }
         for (target, lane) in &mut self.lanes {
-            // What is offered again below its mark it does not look at.
+            // The lane does not look at events that are offered again below its mark.
             let position = self.progress.position(*target);
             lane.offered.retain(|seq| *seq > position.upto.0 || position.holes.contains(&Seq(*seq)));
             prop_assert_eq!(&lane.owed(), &expected[target], "{:?}", target);
-            // What was settled, but beyond the durable mark, is owed once more.
+            // Events that were settled, but beyond the durable mark, are owed once more.
             let settled = self.durable.entry(*target).or_default();
             settled.retain(|seq| !lane.offered.contains(seq));
             lane.offered.extend(settled.iter());

@@ -8,9 +8,9 @@ use model::{Cursor, DeadLetter, DeadLetterReason, EndpointHealth, OutcomeClass, 
 use std::collections::BTreeSet;
 
 const SEQ: Seq = Seq(7);
-/// What the attempt was made for.
+/// The due time that the attempt was made for.
 const DUE: UnixMs = UnixMs(500);
-/// When it was put back in line by hand.
+/// The time at which it was put back in line by hand.
 const BY_HAND: UnixMs = UnixMs(800);
 const RETRY_AT: UnixMs = UnixMs(900);
 
@@ -27,7 +27,7 @@ fn letter(last_outcome: Option<OutcomeClass>) -> DeadLetter {
     DeadLetter { at: UnixMs(1), attempts: 4, reason, last_outcome, last_status: 0 }
 }
 
-/// What the store holds when the settlement comes.
+/// The row that the store holds when the settlement comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Row {
     Missing,
@@ -79,7 +79,7 @@ fn prepare(row_is: Row) -> TestStore {
     store
 }
 
-/// The index says what the rows say, in both directions.
+/// Checks that index and rows agree, in both directions.
 fn check_index(store: &TestStore) {
     let rows = |range: rows::KeyRange| Store::scan(store, &range.start, &range.end, usize::MAX, Direction::Forward);
     let pending: BTreeSet<_> = rows(rows::pending::of_endpoint(target(1, 1)))
@@ -96,7 +96,7 @@ fn check_index(store: &TestStore) {
     assert!(due.contains(&(DUE, Seq(8), false)), "the neighbour");
 }
 
-/// What is left of the delivery: when it is due next, and its dead letter.
+/// The rest of the delivery: its next due time, and its dead letter.
 type Left = (Option<UnixMs>, Option<DeadLetter>);
 
 fn check(row_is: Row, was_due: Option<UnixMs>, verdict: &Verdict, expected: Left) {

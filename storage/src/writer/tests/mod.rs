@@ -1,4 +1,4 @@
-//! What the writer promises: durable before answered, all or nothing, bounded, and one request's trouble its own.
+//! The promises of the writer: durable before answered, all or nothing, bounded, and one request's trouble its own.
 
 mod messages;
 mod reads;
@@ -56,7 +56,7 @@ async fn a_failed_commit_is_told_to_all_who_wait_and_nothing_is_taken_any_more()
         assert!(!world.writer.settle(&mut vec![world::report(world_target(), 1)]));
         assert!(world.notes.commits.lock().unwrap().is_empty(), "nobody was told of it");
 
-        // The next process goes on behind what it finds.
+        // The next process goes on behind the events that it finds.
         let next = World::on(world.store.rows.restart(), CONFIG, || model::UnixMs(500));
         let answer = next.writer.ingest(OTHER, vec![message("next")]).await.unwrap();
         assert_eq!(seq(&answer[0]), Seq(if kept { 2 } else { 1 }));

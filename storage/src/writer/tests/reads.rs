@@ -64,7 +64,7 @@ impl Store for FarStore {
     }
 }
 
-/// A store with one application, and what else `more` writes.
+/// A store with one application, and the rows that `more` writes.
 fn far_store(more: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Arc<FarStore> {
     let store = FarStore::default();
     let mut txn = Txn::new(&store.rows);

@@ -100,7 +100,7 @@ impl Store for GatedStore {
     }
 }
 
-/// What the downstream saw and how it behaves.
+/// The notes of the downstream, and its behaviour.
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) known: Mutex<HashSet<EndpointRef>>,

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 /// Headers of an answer that are parsed without more memory.
 const HEADER_COUNT: usize = 100;
 
-/// What a head says.
+/// A complete head.
 pub(super) struct Head {
     pub(super) len: usize,
     pub(super) status: u16,
@@ -26,13 +26,13 @@ pub(super) enum Beginning {
     Open { has_status_line: bool },
 }
 
-/// Whether another answer follows this one.
+/// True if another answer follows this one.
 pub(super) fn is_interim(status: u16) -> bool {
     (100..200).contains(&status) && status != 101
 }
 
-/// A head at the beginning of `bytes`. Enters what is known of the final one into `answer`, its status line as soon as
-/// that is there.
+/// A head at the beginning of `bytes`. Enters the known facts of the final head into `answer`, its status line as soon
+/// as that is there.
 pub(super) fn parse_head(bytes: &[u8], answer: &mut Answer) -> Result<Beginning, MalformedAnswer> {
     let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADER_COUNT];
     match parse_head_into(bytes, &mut headers, answer) {
@@ -81,8 +81,8 @@ fn parse_head_into<'b>(
         (None, Length::Invalid) => Body::AsItCame,
         (Some(false), _) | (None, Length::Unknown) => Body::UntilClosed,
     };
-    // Both a length and chunks is how answers are smuggled, and a length that is none is no better, nor are chunks of a
-    // version that has none: the answer stands, but nothing may follow it.
+    // Answers are smuggled with both a length and chunks. A length that is none is no better, nor are chunks of a
+    // version that has none. The answer stands, but nothing may follow it.
     let doubtful =
         found.length == Length::Invalid || (found.chunked.is_some() && (found.length != Length::Unknown || !http11));
     let keep_alive = found.keep_alive && !doubtful && !found.spaced && status != 101;
@@ -97,7 +97,7 @@ fn parse_head_into<'b>(
     Ok(Beginning::Complete(Head { len, status, body, keep_alive }))
 }
 
-/// Whether the colon comes right behind a name, as it must (RFC 9112, 5.1). `name` is a part of `bytes`.
+/// True if the colon comes right behind a name, as it must (RFC 9112, 5.1). `name` is a part of `bytes`.
 fn follows_colon(bytes: &[u8], name: &str) -> bool {
     let at = (name.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
     bytes.get(at.wrapping_add(name.len())) == Some(&b':')
@@ -113,7 +113,7 @@ fn retry_after_in(bytes: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// What `Content-Length` says.
+/// The meaning of `Content-Length`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Length {
     #[default]
@@ -123,11 +123,11 @@ enum Length {
     Invalid,
 }
 
-/// What the headers say.
+/// The facts that the headers state.
 #[derive(Default)]
 struct Found<'a> {
     length: Length,
-    /// Whether the last encoding is `chunked`; none when there is none.
+    /// True if the last encoding is `chunked`; none when there is no encoding.
     chunked: Option<bool>,
     keep_alive: bool,
     closes: bool,

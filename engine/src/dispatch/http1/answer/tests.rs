@@ -150,7 +150,7 @@ fn a_head_is_bounded_in_bytes_whether_it_ends_or_not() {
     assert_eq!(read_pieces(blank.as_bytes().chunks(9)), Err(MalformedAnswer::HeadTooLong));
 }
 
-/// What a head costs that comes byte by byte grows with its length, not with the square of it.
+/// The cost of a head that comes byte by byte grows with its length, not with the square of it.
 #[test]
 fn a_head_that_drips_in_is_not_parsed_at_every_drop() {
     let mut decoder = Decoder::new(1 << 20);
@@ -236,7 +236,7 @@ fn any_answer() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(start, headers, body)| [start, &headers.concat(), "\r\n", body].concat().into_bytes())
 }
 
-/// What hyper makes of an answer behind which the peer closes.
+/// The answer as hyper reads it when the peer closes behind it.
 async fn read_by_hyper(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     let (ours, mut peer) = tokio::io::duplex(64 * 1024);
     let mut builder = http1::Builder::new();
@@ -270,8 +270,8 @@ proptest! {
             rest = left;
         }
         pieces.push(rest);
-        // What comes behind a complete answer is noticed only when it comes along with its end; of one that says nothing
-        // of its end, what came along with the head is kept.
+        // Bytes behind a complete answer are noticed only when they come along with its end. If an answer says nothing
+        // of its end, the bytes that came along with the head are kept.
         match (decode([answer.as_slice()]), decode(pieces)) {
             (Ok((whole, _)), Ok((cut, _))) => {
                 prop_assert_eq!(whole.status, cut.status);
@@ -295,7 +295,7 @@ proptest! {
     fn hyper_reads_the_same(answer in any_answer()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let theirs = runtime.block_on(read_by_hyper(&answer));
-        // Where it sees no answer at all, we may see one with a note.
+        // hyper may see no answer at all where we see one with a note.
         let ours = decode([answer.as_slice()]).ok();
         let whole = ours.filter(|(answer, _)| answer.note.is_none() || theirs.is_some());
         let ours = whole.map(|(answer, _)| (answer.status, answer.kept));

@@ -1,4 +1,4 @@
-//! What floods get, and that honest receivers never meet the limit.
+//! Floods are cut off, and honest receivers never meet the limit.
 
 use super::*;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn frame(kind: Kind, len: usize) -> Frame {
     Frame { kind, len, padded: false }
 }
 
-/// How many such frames pass at once before the connection is closed.
+/// Number of such frames that pass at once before the connection is closed.
 fn passing(allowance: &mut Allowance, frame: Frame, now_ms: u64) -> usize {
     (0..1_000_000).take_while(|_| allowance.charge(frame, now_ms).is_ok()).count()
 }

@@ -1,5 +1,6 @@
-//! Any history at all: whatever happens in whatever order, every rule of the small world holds at every step, and in
-//! the end every event was delivered, became a dead letter or was skipped while the endpoint was disabled.
+//! Any history at all: in any order of steps, every rule of the small world holds at every step.
+//!
+//! In the end every event was delivered, became a dead letter or was skipped while the endpoint was disabled.
 
 use super::world::{Answer, World};
 use super::*;
@@ -13,7 +14,7 @@ fn config() -> ProptestConfig {
     ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::with_cases(cases.unwrap_or(CASES)) }
 }
 
-/// What can happen, each with an argument that chooses how.
+/// Makes one step of a history: `kind` chooses the step, `arg` its details.
 fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
     let pick = usize::from(arg / 16);
     let rarely = arg.is_multiple_of(16);

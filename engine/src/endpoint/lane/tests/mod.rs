@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(super) const TARGET: EndpointRef = EndpointRef { app: AppId(1), endpoint: EndpointId(1) };
 
-/// What this endpoint subscribes to.
+/// The event type that this endpoint subscribes to.
 pub(super) const MATCHING: &str = "a";
 
 pub(super) fn event(seq: u64, event_type: &str, accepted_at: UnixMs) -> Event {

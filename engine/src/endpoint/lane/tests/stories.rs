@@ -21,7 +21,7 @@ fn with_one_retry() -> World {
     world
 }
 
-/// A world that comes back from a crash, with one delivery settled and the first try of the one before it under way then.
+/// A world after a crash, with one delivery settled. The first try of the delivery before it was under way.
 fn with_an_interrupted_first_try() -> World {
     let mut world = world();
     world.ingest(2, true, false);
@@ -63,7 +63,7 @@ fn the_budget_limits_retries_of_the_schedule_and_not_those_by_hand() {
     let wake_at = world.lane.wake_at().expect("it says when there is budget again");
     assert_eq!(wake_at, world.now.plus_ms(80), "0.2 tokens are left, and it earns 10 a second");
     let waiting = (1..=16).find(|seq| !world.under_way().contains(seq)).unwrap();
-    // In the millisecond that it is due anyway, it would have the next one's place.
+    // In the millisecond in which it is due anyway, `requeue` would make it due one later.
     world.now = world.now.plus_ms(1);
     world.requeue(Seq(waiting));
     world.serve();
@@ -308,7 +308,7 @@ fn an_interrupted_first_try_that_cannot_be_fetched_waits_for_another_turn() {
 #[test]
 fn one_put_back_in_line_while_its_first_try_cannot_be_fetched_is_found_again() {
     let mut world = with_an_interrupted_first_try();
-    // Out for its rows as a first try, which the log owes.
+    // Its rows are being fetched for a first try, which the log owes.
     world.pump(true);
     world.requeue(Seq(1));
     world.tell_requeued();
@@ -316,7 +316,7 @@ fn one_put_back_in_line_while_its_first_try_cannot_be_fetched_is_found_again() {
         world.pump(true);
         world.go_on_loading(false);
     });
-    // Its new place is in memory and set aside, for it is out already.
+    // Its new key is in memory and set aside, for its rows are being fetched already.
     world.pump(true);
     world.go_on_fetching(0, true);
     world.set_disabled(true);

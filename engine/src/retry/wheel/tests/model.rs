@@ -65,7 +65,7 @@ impl<const BITS: u32> LockStep<BITS> {
         assert_eq!(advanced.fired, fired.len());
         assert!(fired.len() <= max_fired.min(self.wheel.work_max));
         for payload in fired {
-            // Whatever fires is due, pending, and of the earliest tick that is pending.
+            // Each timer that fires is due, pending, and of the earliest tick that is pending.
             let tick_ms = self.issued[payload as usize].1;
             assert!(tick_ms <= self.now_ms, "{payload} fired early");
             assert_eq!(self.pending.first().map(|&(first_ms, _)| first_ms), Some(tick_ms));
@@ -103,9 +103,9 @@ fn lock_step<const BITS: u32>(wheel: Wheel<u32, BITS>, ops: Vec<Op>) {
             }
             Op::Advance { step_ms, max_fired } => both.advance(step_ms, max_fired),
             Op::Settle => {
-                // A call does at least one unit of work. In its life from here a timer, cancelled or not, is clamped
-                // once in each reach of the top level that lies between the cursor (which trails when nothing may fire)
-                // and its deadline, then refiled twice and fired, each after at most one step of the cursor.
+                // A call does at least one unit of work. From here on, a timer, cancelled or not, is clamped once in
+                // each reach of the top level between the cursor (which trails when nothing may fire) and its deadline.
+                // Then it is refiled twice and fired, each after at most one step of the cursor.
                 let last_ms = both.pending.last().map_or(0, |&(tick_ms, _)| tick_ms).max(both.now_ms);
                 let reaches = (last_ms - both.wheel.cursor_ms) >> (BITS as usize * LEVELS);
                 let timers = both.pending.len() + both.wheel.cancelled();

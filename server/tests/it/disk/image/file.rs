@@ -1,4 +1,4 @@
-//! One file of the model: its durable bytes, and what was written since.
+//! One file of the model: its durable bytes, and the changes since.
 //!
 //! Deliberately without names: a file does not know where it is.
 
@@ -67,7 +67,7 @@ impl What {
         }
     }
 
-    /// Changes `block`, which is at `start`, as this changes the file; what is beyond an end counts as zeros.
+    /// Changes `block`, which is at `start`, as this changes the file; bytes beyond an end count as zeros.
     fn apply_to_block(&self, start: usize, block: &mut [u8]) {
         let (from, to) = self.range();
         let (from, to) = (from.max(start), to.min(start + block.len()));
@@ -116,7 +116,7 @@ impl FileState {
         }
     }
 
-    /// What may be left of it; `until` is the last change of a prefix.
+    /// A content that may be left of the file; `until` is the last change of a prefix.
     pub(super) fn after_cut(&self, survives: Survives, until: u64, random: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
         let sector = match survives {
             Survives::Nothing => return self.prefix(0),

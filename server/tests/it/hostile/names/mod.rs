@@ -1,4 +1,4 @@
-//! A tenant with hundreds of names whose servers never answer: its lookups are to hold threads, and never those that
+//! A tenant with hundreds of names whose servers never answer: its lookups may hold threads, but never those that
 //! another tenant needs.
 
 use crate::harness::{Receiver, Server, poll_until, seconds};

@@ -47,7 +47,8 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A waiting delivery whose row is lost begins anew; where no row can be lost, the entry is left over from a lost commit.
+/// A waiting delivery whose row is lost begins anew; if no row can be lost, the entry is left over from a lost
+/// commit.
 fn due_without_pending(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     let (mut begun_anew, mut removed) = (0, 0);
     pages(store, KeyRange::prefix(vec![KeyKind::Due as u8]), |rows| {

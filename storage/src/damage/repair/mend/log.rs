@@ -1,6 +1,7 @@
-//! The log: blocks that cannot be read go, and messages whose payload is not there; what is missing is named.
+//! The log: blocks that cannot be read go, and messages whose payload is not there; the report names the missing ones.
 //!
-//! A position that is missing is passed over by the engine, and counted as expired for endpoints that had not come so far.
+//! A position that is missing is passed over by the engine, and counted as expired for endpoints that had not come so
+//! far.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::rows::event::block::{self, BlockBuilder, BlockRecord, PayloadAt};
 use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Store, StoreError};
 
-/// Where the log of an application was read to.
+/// The position that the log of an application was read to.
 struct Reached {
     app: AppId,
     /// The last event that is left; `None`: none so far.
@@ -22,7 +23,7 @@ struct Reached {
     gone_upto: Option<Seq>,
 }
 
-/// What is left of a block.
+/// The remains of a block.
 struct Block {
     whole: Vec<BlockRecord>,
     /// Up to where it may have had events that were taken out.
@@ -65,7 +66,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<BTreeMap<Ap
     Ok(ends)
 }
 
-/// Notes what is missing behind the last event of an application that is left.
+/// Notes the events that are missing behind the last one that is left of an application.
 fn end(reached: Option<Reached>, report: &mut Report, ends: &mut BTreeMap<AppId, Seq>) {
     let Some(Reached { app, last, gone_upto: Some(upto) }) = reached else { return };
     report.lost_last_messages(app, last.map(|(seq, _)| seq), upto);
@@ -84,7 +85,7 @@ fn readable(
             txn.delete(key.clone());
             Ok(())
         })?;
-        // How many there were is not known.
+        // The number of its records is not known.
         let gone_upto = Seq(begins_at.0.saturating_add(block::RECORDS_MAX - 1).min(Seq::MAX.0));
         return Ok(Block { whole: Vec::new(), gone_upto: Some(gone_upto) });
     };
@@ -119,7 +120,8 @@ fn payload_is_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Resu
     Ok(matches!(payload, Some(Ok(payload)) if payload.len() == length as usize))
 }
 
-/// Names what is missing before a block. Before the first one it may be what retention removed, unless damage says other.
+/// Names the events missing before a block. Before the first one retention may have removed them, unless damage says
+/// other.
 fn note_missing(
     store: &dyn Store,
     report: &mut Report,

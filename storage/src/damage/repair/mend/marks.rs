@@ -1,9 +1,11 @@
-//! Where applications and endpoints stand, and which positions are not given out again.
+//! The positions of applications and endpoints, and the positions that are not given out again.
 //!
-//! - A lost `routed` stands where the rows of deliveries prove that events were offered: what lies behind is offered again.
-//! - A lost `cursor` stands where the endpoint's last attempts were, or before its first event: it gets what follows again.
-//! - Where an application's last messages may be lost, `routed` moves beyond every position that they can have had, since
-//!   the log goes on behind it; endpoints without a cursor get one then, to be offered what is left before.
+//! - A lost `routed` stands where the rows of deliveries prove that events were offered: events behind it are offered
+//!   again.
+//! - A lost `cursor` stands where the endpoint's last attempts were, or before its first event: it gets what follows
+//!   again.
+//! - If an application's last messages may be lost, `routed` moves beyond every position that they can have had, since
+//!   the log goes on behind it. Endpoints without a cursor get one then, to be offered the events that are left before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +20,8 @@ use crate::tables::{delivery, endpoint, history, log};
 /// No event takes fewer bytes in a commit: its header alone has a position, a time and a type.
 const EVENT_MIN_BYTES: u64 = 16;
 
-/// Runs of first attempts that an endpoint's position is told from: more than were under way at once, in one commit each.
+/// Runs of first attempts that an endpoint's position is told from: more than were under way at once, in one commit
+/// each.
 const RUNS_BACK: usize = 64;
 
 /// Mends the marks of every application. `ends`: up to where some had events that were taken out.
@@ -136,7 +139,7 @@ fn last_payload(store: &dyn Store, app: AppId) -> Result<Seq, StoreError> {
     Ok(last.map(|key| rows::payload::decode(&key)).transpose()?.map_or(Seq::ZERO, |(_, seq)| seq))
 }
 
-/// Where an endpoint may have stood, by its attempts; before all that is left when they are few.
+/// The position that an endpoint may have had, by its attempts; before all that is left when they are few.
 fn told_by_attempts(store: &dyn Store, row: &Endpoint) -> Result<Seq, StoreError> {
     let range = rows::attempt_first::of_endpoint(row.target());
     let runs = store.scan(&range.start, &range.end, RUNS_BACK, Direction::Reverse)?;

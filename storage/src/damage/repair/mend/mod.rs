@@ -1,8 +1,8 @@
-//! Makes rows fit together again after some were lost: what always holds (see `docs/FORMAT.md`) holds again.
+//! Makes rows fit together again after some were lost: the invariants of `docs/FORMAT.md` hold again.
 //!
-//! In this order, as each relies on the one before: [`log`] (blocks and payloads that cannot be read go), [`index`] (rows
-//! that others can be told from), [`marks`] (where applications and endpoints stand, and which positions are not given
-//! out again), and here the counters and the sum of what is retained.
+//! In this order, as each relies on the one before: [`log`] (blocks and payloads that cannot be read go), [`index`]
+//! (rows that others can be told from), [`marks`] (where applications and endpoints stand, and which positions are not
+//! given out again), and here the counters and the sum of retained bytes.
 //!
 //! In doubt a delivery is made again: at least once is the promise. *What bounds it:* a page of rows at a time.
 
@@ -33,7 +33,7 @@ pub(super) fn mend(store: &dyn Store, report: &mut Report, lost_bytes_max: u64) 
     index::mend(store, report)?;
     marks::mend(store, report, lost_bytes_max, &ends)?;
     counters(store)?;
-    // What was lost is still counted in them.
+    // The counters still count the rows that were lost.
     while counted_anew(store)? {}
     let mut all = Retained::default();
     for kind in [KeyKind::Event, KeyKind::Payload, KeyKind::EventUid] {
@@ -89,7 +89,7 @@ fn bytes_of(store: &dyn Store, kind: KeyKind) -> Result<u64, StoreError> {
     Ok(bytes)
 }
 
-/// Shows every row of a range, a page at a time; what it writes itself must not lie ahead.
+/// Shows every row of a range, a page at a time; rows that `each` writes must not lie ahead.
 fn pages(
     store: &dyn Store,
     mut range: KeyRange,

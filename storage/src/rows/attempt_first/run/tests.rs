@@ -1,4 +1,4 @@
-//! The layout of a run, byte by byte, and what damage does to it.
+//! The layout of a run, byte by byte, and the effect of damage on it.
 
 use super::*;
 use proptest::collection::vec;

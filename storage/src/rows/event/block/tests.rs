@@ -1,4 +1,4 @@
-//! Blocks byte by byte, how long they can be, and what damage does to them.
+//! Blocks byte by byte, their greatest length, and the effect of damage on them.
 
 use super::*;
 use model::{EndpointId, UnixMs};

@@ -1,12 +1,14 @@
-//! What the shell of the small world has been asked for. Each errand is read from the store at one step and handed to
-//! the lane at a later one, so that anything may happen in between.
+//! Errands: the actions that the shell of the small world has been asked for.
+//!
+//! Each errand is read from the store at one step and handed to the lane at a later one, so that anything may happen in
+//! between.
 
 use super::*;
 
 /// A delivery's event and row.
 type Rows = (Option<Event>, Option<Pending>);
 
-/// Events that match, and up to where the log was looked at.
+/// Events that match, and the last position that was looked at.
 type Found = (Vec<Event>, Seq);
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use super::*;
 
 impl World {
-    /// Lets the lane finish and checks what became of everything.
+    /// Lets the lane finish and checks the end of every event.
     pub(in super::super) fn settle_down(&mut self) {
         for _ in 0..5_000 {
             self.tell_requeued();

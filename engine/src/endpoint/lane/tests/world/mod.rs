@@ -1,8 +1,9 @@
-//! Everything around a lane, small enough to be checked at each step: the real tables on a store in memory, a writer
-//! that applies reports when it is told to, a shell whose errands take as long as a test wants, and a receiver.
+//! Everything around a lane, small enough to be checked at each step.
 //!
-//! It knows at all times what an endpoint may still be sent and why, and fails at the first attempt that breaks a rule.
-//! Deliberately no randomness of its own but for the lane's: what happens is chosen by [`super::any_history`].
+//! It has the real tables on a store in memory, a writer that applies reports when it is told to, a shell whose errands
+//! take as long as a test wants, and a receiver. It knows at all times the events that an endpoint may still be sent
+//! and why, and fails at the first attempt that breaks a rule.
+//! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
 mod errands;
 mod finale;
@@ -22,7 +23,7 @@ pub(super) use receiver::Answer;
 
 pub(super) const BOUNDS: LaneBounds = LaneBounds { mailbox_capacity: 4, retries_in_memory: 4 };
 
-/// What is known of one event that matches.
+/// The facts known of one event that matches.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     /// Successful attempts that the receiver saw.
@@ -98,7 +99,7 @@ impl World {
         self.progress.set_routed(TARGET.app, self.head);
     }
 
-    /// Does what the lane asks for until it asks for no more, and checks each thing it starts.
+    /// Takes on the lane's actions until it asks for no more, and checks each attempt and fetch.
     pub(super) fn pump(&mut self, may_start: bool) {
         // Memory is full whenever there is no room for an attempt either.
         let room = Room { attempt: may_start, bytes: if may_start { usize::MAX } else { 0 } };
@@ -189,7 +190,7 @@ impl World {
         self.untold_requeue = false;
         let breaker = BreakerConfig::default();
         self.lane = Lane::new(TARGET, self.policy.clone(), BOUNDS, breaker, start, self.now);
-        // What was known to be owed, and what may not have been offered: both through the log.
+        // Events known to be owed, and events that may not have been offered: both through the log.
         self.lane.missed(routed);
         let unrouted: Vec<Seq> = self.facts.range(routed.next()..).map(|(seq, _)| *seq).collect();
         if let (Some(first), Some(last)) = (unrouted.first(), unrouted.last())

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// How an attempt ends.
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Answer {
     pub(in super::super) outcome: OutcomeClass,

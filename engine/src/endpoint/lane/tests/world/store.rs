@@ -25,7 +25,7 @@ impl World {
         self.reports.extend(self.lane.report());
     }
 
-    /// Applies the oldest report as the writer does, and tells the lane what came of it.
+    /// Applies the oldest report as the writer does, and tells the lane if that disabled the endpoint.
     pub(in super::super) fn apply_report(&mut self) {
         let Some(mut report) = self.reports.pop_front() else { return };
         self.reports_applied += 1;
@@ -85,7 +85,7 @@ impl World {
         self.note_skips();
     }
 
-    /// While it is disabled, what was not settled may end without an attempt.
+    /// While the endpoint is disabled, unsettled deliveries may end without an attempt.
     pub(super) fn note_skips(&mut self) {
         if self.lane.policy.disabled {
             let open = self.facts.values_mut().filter(|facts| facts.ended == 0);
@@ -139,7 +139,7 @@ impl World {
     pub(super) fn log_between(&self, read: LogRead) -> (Vec<Event>, Seq) {
         let mut events = log::read_after(&self.store, TARGET.app, read.after, usize::MAX, usize::MAX).unwrap();
         events.retain(|event| event.seq <= read.upto && &*event.event_type == MATCHING);
-        // Not for it: it was disabled when they came.
+        // Events that came while the endpoint was disabled are not for it.
         events.retain(|event| self.facts.contains_key(&event.seq));
         let more = events.len() > read.max_events;
         events.truncate(read.max_events);
