@@ -3,6 +3,7 @@
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
+use crate::signature_format::{PayloadMode, SignatureFormat};
 use crate::time::UnixMs;
 
 /// A URL of an application, with all settings of the sending to it.
@@ -55,6 +56,10 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// The form of its signatures; none means Standard Webhooks.
+    pub signature_format: Option<SignatureFormat>,
+    /// The body of its requests; none means the payload.
+    pub payload_mode: Option<PayloadMode>,
 }
 
 impl Endpoint {
@@ -85,6 +90,8 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            signature_format: None,
+            payload_mode: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
+use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
@@ -64,6 +65,10 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// For a receiver that knows no Standard Webhooks.
+    signature_format: Option<SignatureFormatBody>,
+    /// The body of its requests. Default: `full`.
+    payload_mode: Option<PayloadModeName>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -118,6 +123,12 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<SignatureFormatBody>)]
+    signature_format: Patch<SignatureFormatBody>,
+    #[serde(default)]
+    #[schema(value_type = Option<PayloadModeName>)]
+    payload_mode: Patch<PayloadModeName>,
 }
 
 /// An endpoint.
@@ -148,6 +159,9 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Null for Standard Webhooks alone.
+    signature_format: Option<SignatureFormatBody>,
+    payload_mode: PayloadModeName,
 }
 
 impl EndpointIn {
@@ -171,6 +185,8 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
+            payload_mode: self.payload_mode.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +213,8 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model),
+            payload_mode: self.payload_mode.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +265,8 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            signature_format: endpoint.signature_format.as_ref().map(Into::into),
+            payload_mode: (&endpoint.payload_mode).into(),
         }
     }
 }

@@ -44,8 +44,10 @@ mod overload;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;
+mod reference;
 mod restart;
 mod retention_space;
+mod signature_format;
 mod standing;
 mod start_up;
 mod tls;

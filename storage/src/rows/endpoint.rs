@@ -13,13 +13,16 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, PayloadMode, RetryPolicy, SignatureFormat,
+    SignatureScheme, Spacing, TimestampFormat,
+};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -45,6 +48,8 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    signature_format since 2,
+    payload_mode since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -59,6 +64,19 @@ variants!(Spacing {
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+
+fields!(SignatureFormat {
+    scheme,
+    signature_header,
+    timestamp_header,
+    timestamp_format,
+    prefix,
+    event_type_header,
+    delivery_id_header,
+});
+variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
+variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
+variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
 /// Bytes of a value at most, over all its pieces.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;
