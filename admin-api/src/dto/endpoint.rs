@@ -64,6 +64,8 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -118,6 +120,8 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
 }
 
 /// An endpoint.
@@ -148,6 +152,11 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// True if deliveries to it wait on disk, to be sent later.
+    paused: bool,
+    /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
+    paused_reason: Option<&'static str>,
+    paused_at: Option<Timestamp>,
 }
 
 impl EndpointIn {
@@ -171,6 +180,7 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            paused: self.paused,
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +207,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            paused: self.paused,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +258,9 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            paused: endpoint.paused.is_some(),
+            paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
+            paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
         }
     }
 }

@@ -13,13 +13,13 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, RetryPolicy, Spacing};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -45,10 +45,12 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    paused since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Paused { at, reason });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -58,6 +60,7 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 
 /// Bytes of a value at most, over all its pieces.

@@ -5,6 +5,7 @@
 //! password of a URL are [`super::user_info`]'s.
 
 use crate::checks::Checks;
+use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
 use crate::error::Error;
 use crate::limits::{self, Rules};
@@ -44,6 +45,8 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// True if deliveries to it wait.
+    pub paused: Option<bool>,
 }
 
 impl EndpointFields {
@@ -89,6 +92,7 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             updated_at: now,
             ..before
         })
