@@ -32,6 +32,7 @@ impl Delivering {
             rate_limit: None,
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
+            paused: false,
         };
         let bounds =
             LaneBounds { mailbox_capacity: config.mailbox_capacity, retries_in_memory: config.retries_in_memory };

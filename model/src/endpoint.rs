@@ -56,6 +56,8 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// Set while deliveries to it wait on disk.
+    pub paused: Option<Paused>,
     /// The form of its signatures; none means Standard Webhooks.
     pub signature_format: Option<SignatureFormat>,
     /// The body of its requests; none means the payload.
@@ -90,6 +92,7 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            paused: None,
             signature_format: None,
             payload_mode: None,
         }
@@ -145,6 +148,35 @@ impl DisabledReason {
             DisabledReason::Operator => "operator",
             DisabledReason::Gone => "gone",
             DisabledReason::Failing => "failing",
+        }
+    }
+}
+
+/// Why and since when deliveries to an endpoint wait on disk. Unlike a disabled endpoint, it gets all of them later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when.
+    pub at: UnixMs,
+    /// The one who paused it.
+    pub reason: PausedReason,
+}
+
+/// The one who paused an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedReason {
+    /// The caller, through the API.
+    Operator,
+    /// Pinion: it gave up a delivery that others must not overtake.
+    GaveUp,
+}
+
+impl PausedReason {
+    /// The word that the API and logs show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PausedReason::Operator => "operator",
+            PausedReason::GaveUp => "gave_up",
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
     /// For a receiver that knows no Standard Webhooks.
     signature_format: Option<SignatureFormatBody>,
     /// The body of its requests. Default: `full`.
@@ -123,6 +125,8 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<SignatureFormatBody>)]
     signature_format: Patch<SignatureFormatBody>,
@@ -159,6 +163,11 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// True if deliveries to it wait on disk, to be sent later.
+    paused: bool,
+    /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
+    paused_reason: Option<&'static str>,
+    paused_at: Option<Timestamp>,
     /// Null for Standard Webhooks alone.
     signature_format: Option<SignatureFormatBody>,
     payload_mode: PayloadModeName,
@@ -185,6 +194,7 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
             payload_mode: self.payload_mode.map(Into::into).into(),
         };
@@ -213,6 +223,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model),
             payload_mode: self.payload_mode.map(Into::into),
         };
@@ -265,6 +276,9 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            paused: endpoint.paused.is_some(),
+            paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
+            paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
             signature_format: endpoint.signature_format.as_ref().map(Into::into),
             payload_mode: (&endpoint.payload_mode).into(),
         }

@@ -102,7 +102,7 @@ impl Retries {
 
     /// The load to make now, if one is due: none under way, more on disk, and memory running low.
     ///
-    /// A load from the beginning does not wait until memory runs low: a retry that was asked for by hand may be due
+    /// A load from the beginning does not wait until memory runs low. A retry that was asked for by hand may be due
     /// before all that is in memory.
     pub fn next_load(&mut self) -> Option<DueLoad> {
         let after = self.loaded_upto?;
@@ -197,6 +197,12 @@ impl Retries {
         self.taken.remove(&key.1);
         self.again.remove(&key.1);
         self.reload();
+    }
+
+    /// True if a load of the due index is under way.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_some()
     }
 
     /// Retries in memory that wait.

@@ -58,6 +58,8 @@ pub struct LanePolicy {
     pub max_in_flight: u16,
     /// Nothing is to be sent.
     pub disabled: bool,
+    /// Its deliveries wait.
+    pub paused: bool,
 }
 
 /// The reason why no request can be made.

@@ -41,6 +41,7 @@ mod metrics;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
+mod pause;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;

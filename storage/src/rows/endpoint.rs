@@ -14,8 +14,8 @@ use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, PayloadMode, RetryPolicy, SignatureFormat,
-    SignatureScheme, Spacing, TimestampFormat,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, PayloadMode, RetryPolicy,
+    SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -48,12 +48,14 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    paused since 2,
     signature_format since 2,
     payload_mode since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Paused { at, reason });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -63,6 +65,7 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 
 fields!(SignatureFormat {

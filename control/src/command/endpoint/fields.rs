@@ -6,6 +6,7 @@
 
 use super::signature_format::check_format;
 use crate::checks::Checks;
+use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
 use crate::error::Error;
 use crate::limits::{self, Rules};
@@ -45,6 +46,8 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// True if deliveries to it wait.
+    pub paused: Option<bool>,
     /// The form of its signatures.
     pub signature_format: Patch<SignatureFormat>,
     /// The body of its requests; of a reference, the application is filled in when the row is written.
@@ -95,6 +98,7 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             signature_format: self.signature_format.apply(before.signature_format),
             payload_mode: self.payload_mode.apply(before.payload_mode),
             updated_at: now,

@@ -1,7 +1,7 @@
 //! The next action of a lane: it chooses the delivery, and decides if it may go now.
 //!
-//! Five gates in a row: window, pauses (asked for by the receiver, or for a resource that this process lacks), rate,
-//! breaker, and for retries the budgets. A delivery that a gate turns away gives back its ticket and its slot.
+//! Five gates in a row: window, pauses, rate, breaker, and for retries the budgets. The receiver asks for a pause, or
+//! this process lacks a resource. A delivery that a gate turns away gives back its ticket and its slot.
 //! Deliberately not the gates themselves.
 
 use super::Lane;
@@ -20,6 +20,9 @@ impl Lane {
     /// The next thing to do, if there is one now.
     pub fn next_action(&mut self, now: UnixMs, room: Room, shard_budget: &mut RetryBudget) -> Option<Action> {
         self.wake_at = None;
+        if self.is_paused() {
+            return None;
+        }
         let may_read = self.may_read(now);
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
@@ -44,7 +47,7 @@ impl Lane {
     /// True if an attempt could be made now if there were room for one on the shard.
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
-        self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
+        !self.is_paused() && (self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now))
     }
 
     /// True if an attempt would start now if there were room on the shard, as far as this endpoint alone decides.
@@ -73,8 +76,7 @@ impl Lane {
 
     /// True if the store may be read.
     ///
-    /// After a failed read it may not be read for [`READ_PAUSE_MS`], so that a row that cannot be read (a corrupt one)
-    /// is not asked for without end.
+    /// After a failed read it may not be read for [`READ_PAUSE_MS`]. So a corrupt row is not asked for without end.
     fn may_read(&mut self, now: UnixMs) -> bool {
         if std::mem::take(&mut self.read_failed) {
             self.no_read_until = now.plus_ms(READ_PAUSE_MS);

@@ -1,6 +1,7 @@
 //! A lane by its stories, and a lane in a small world that does its worst.
 
 mod any_history;
+mod pauses;
 mod stories;
 mod world;
 
@@ -46,6 +47,7 @@ pub(super) fn policy() -> LanePolicy {
         rate_limit: None,
         max_in_flight: 8,
         disabled: false,
+        paused: false,
     }
 }
 

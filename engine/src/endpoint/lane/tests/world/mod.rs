@@ -1,8 +1,8 @@
 //! Everything around a lane, small enough to be checked at each step.
 //!
-//! It has the real tables on a store in memory, a writer that applies reports when it is told to, a shell whose errands
-//! take as long as a test wants, and a receiver. It knows at all times the events that an endpoint may still be sent
-//! and why, and fails at the first attempt that breaks a rule.
+//! It has the real tables on a store in memory and a receiver. Its writer applies reports when it is told to, and the
+//! errands of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
+//! still be sent, and why. It fails at the first attempt that breaks a rule.
 //! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
 mod errands;
@@ -143,7 +143,7 @@ impl World {
         assert!(lane.backlog.queued() <= BOUNDS.mailbox_capacity);
         assert!(lane.retries.waiting() <= BOUNDS.retries_in_memory * 6, "{:?}", lane.retries);
         assert!(lane.flights.len() == self.errands.in_flight(), "a flight is lost");
-        if !may_start {
+        if !may_start || lane.is_paused() {
             return;
         }
         if let Some(at) = lane.wake_at() {
