@@ -55,6 +55,8 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// In which order its messages are sent.
+    pub order: Order,
 }
 
 impl Endpoint {
@@ -85,6 +87,7 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            order: Order::None,
         }
     }
 
@@ -140,6 +143,18 @@ impl DisabledReason {
             DisabledReason::Failing => "failing",
         }
     }
+}
+
+/// In which order an endpoint's messages are tried for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// In that of the log as a rule, several at once; one that fails holds up nobody.
+    #[default]
+    None,
+    /// One after the other: the next one when the one before was delivered or given up.
+    Endpoint,
+    /// One after the other of each ordering key.
+    Key,
 }
 
 /// The memory of an endpoint's failures, so that a restart does not start over.

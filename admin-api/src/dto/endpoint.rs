@@ -5,6 +5,7 @@
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::order::OrderKind;
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
@@ -64,6 +65,8 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// In which order messages are sent. Default: `none`.
+    order: Option<OrderKind>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -118,6 +121,9 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<OrderKind>)]
+    order: Patch<OrderKind>,
 }
 
 /// An endpoint.
@@ -148,6 +154,7 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    order: OrderKind,
 }
 
 impl EndpointIn {
@@ -171,6 +178,7 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            order: self.order.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +205,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            order: self.order.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +256,7 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            order: endpoint.order.into(),
         }
     }
 }

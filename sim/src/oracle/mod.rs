@@ -2,6 +2,7 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
+//! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
@@ -16,6 +17,7 @@ mod bounds;
 mod deliveries;
 mod jobs;
 mod ledger;
+mod order;
 mod pace;
 mod quotas;
 mod rest;
@@ -175,6 +177,7 @@ impl Oracle {
     pub fn started(&mut self, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
         let target = flight.mailbox.cell.target;
         self.ledger.check_sent(&flight.event)?;
+        order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
     }
 

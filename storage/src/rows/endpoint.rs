@@ -13,13 +13,13 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, RetryPolicy, Spacing};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -45,6 +45,7 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    order since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -59,6 +60,7 @@ variants!(Spacing {
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 
 /// Bytes of a value at most, over all its pieces.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;

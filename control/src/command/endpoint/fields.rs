@@ -11,7 +11,7 @@ use crate::limits::{self, Rules};
 use crate::patch::Patch;
 use engine::dispatch::{check_url, read_roots};
 use model::id::IdKind;
-use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, Order, RetryPolicy, UnixMs};
 
 /// Settings; one that is left alone keeps the value that the row has before.
 #[derive(Clone, Default)]
@@ -44,6 +44,8 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// In which order its messages are sent.
+    pub order: Patch<Order>,
 }
 
 impl EndpointFields {
@@ -89,6 +91,7 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            order: self.order.apply(Some(before.order)).unwrap_or_default(),
             updated_at: now,
             ..before
         })
