@@ -57,6 +57,8 @@ pub struct Endpoint {
     pub ca_pem: String,
     /// In which order its messages are sent.
     pub order: Order,
+    /// Set while deliveries to it wait on disk.
+    pub paused: Option<Paused>,
 }
 
 impl Endpoint {
@@ -88,6 +90,7 @@ impl Endpoint {
             sealed_user_info: None,
             ca_pem: String::new(),
             order: Order::None,
+            paused: None,
         }
     }
 
@@ -155,6 +158,35 @@ pub enum Order {
     Endpoint,
     /// One after the other of each ordering key.
     Key,
+}
+
+/// Why and since when deliveries to an endpoint wait on disk. Unlike a disabled endpoint, it gets all of them later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when.
+    pub at: UnixMs,
+    /// The one who paused it.
+    pub reason: PausedReason,
+}
+
+/// The one who paused an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedReason {
+    /// The caller, through the API.
+    Operator,
+    /// Pinion: it gave up a delivery that others must not overtake.
+    GaveUp,
+}
+
+impl PausedReason {
+    /// The word that the API and logs show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PausedReason::Operator => "operator",
+            PausedReason::GaveUp => "gave_up",
+        }
+    }
 }
 
 /// The memory of an endpoint's failures, so that a restart does not start over.

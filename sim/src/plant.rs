@@ -48,11 +48,15 @@ pub enum Plant {
     PaceOfEachShard,
     /// An endpoint's order is not told to its lane.
     Inversion,
+    /// Shards are not told that an endpoint or an application is paused.
+    SendsWhilePaused,
+    /// Shards are not told that a pause is over.
+    LostResume,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 21] = [
+    pub const ALL: [Plant; 23] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -74,5 +78,7 @@ impl Plant {
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::Inversion,
+        Plant::SendsWhilePaused,
+        Plant::LostResume,
     ];
 }

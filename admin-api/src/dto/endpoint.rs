@@ -67,6 +67,8 @@ pub(crate) struct EndpointIn {
     pub(crate) headers: Option<BTreeMap<String, String>>,
     /// In which order messages are sent. Default: `none`.
     order: Option<OrderKind>,
+    /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -124,6 +126,8 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<OrderKind>)]
     order: Patch<OrderKind>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
 }
 
 /// An endpoint.
@@ -155,6 +159,11 @@ pub(crate) struct EndpointOut {
     created_at: Timestamp,
     updated_at: Timestamp,
     order: OrderKind,
+    /// True if deliveries to it wait on disk, to be sent later.
+    paused: bool,
+    /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
+    paused_reason: Option<&'static str>,
+    paused_at: Option<Timestamp>,
 }
 
 impl EndpointIn {
@@ -179,6 +188,7 @@ impl EndpointIn {
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
             order: self.order.map(Into::into).into(),
+            paused: self.paused,
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -206,6 +216,7 @@ impl EndpointPatch {
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
             order: self.order.map(Into::into),
+            paused: self.paused,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -257,6 +268,9 @@ impl From<&Endpoint> for EndpointOut {
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
             order: endpoint.order.into(),
+            paused: endpoint.paused.is_some(),
+            paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
+            paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
         }
     }
 }

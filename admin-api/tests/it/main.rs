@@ -20,6 +20,7 @@ mod keys;
 mod messages;
 mod once;
 mod paging;
+mod pause;
 mod standing;
 mod unknown_fields;
 mod wire;

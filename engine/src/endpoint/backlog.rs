@@ -116,6 +116,12 @@ impl Backlog {
         self.stale = self.reading;
     }
 
+    /// True if a read of the log is under way.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading
+    }
+
     /// True if the read under way will be made again.
     #[must_use]
     pub fn read_is_stale(&self) -> bool {

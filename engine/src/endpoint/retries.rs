@@ -199,6 +199,12 @@ impl Retries {
         self.reload();
     }
 
+    /// True if a load of the due index is under way.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_some()
+    }
+
     /// Retries in memory that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -54,6 +54,8 @@ pub struct LanePolicy {
     pub disabled: bool,
     /// In which order messages are tried for the first time.
     pub order: Order,
+    /// Its deliveries wait.
+    pub paused: bool,
 }
 
 /// The reason why no request can be made.

@@ -107,6 +107,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     if cell.requeued.replace(false) {
         lane.requeued();
     }
+    if let Some(paused) = cell.app_paused.take() {
+        lane.pause_with_application(paused);
+    }
     if let Some(plan) = cell.next_plan.take() {
         let before = cell.plan.replace(plan.clone());
         let enabled = lane.configure(plan.policy.clone(), now);

@@ -42,6 +42,7 @@ mod order;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
+mod pause;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;

@@ -11,6 +11,7 @@ use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
 use engine::prepare::LanePolicy;
 use engine::shard::core::ShardCore;
+use engine::shard::inbox::{EndpointChange, News};
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
 use model::{AppId, Order, Seq, UnixMs};
 use std::collections::BTreeMap;
@@ -115,7 +116,30 @@ impl Shard {
         if self.plant == Some(Plant::LostRequeue) {
             news.requeued.clear();
         }
+        self.sabotage_pauses(&mut news);
         seats::take(&self.core, news, now);
+    }
+
+    /// Loses the beginning of a pause, or its end: what is told of a resumed endpoint that has an actor already.
+    fn sabotage_pauses(&self, news: &mut News) {
+        match self.plant {
+            Some(Plant::SendsWhilePaused) => {
+                news.paused.retain(|_, (_, paused)| !*paused);
+                for (_, change) in news.changed.values_mut() {
+                    if let EndpointChange::Put(row, _) = change {
+                        row.paused = None;
+                    }
+                }
+            }
+            Some(Plant::LostResume) => {
+                news.paused.retain(|_, (_, paused)| *paused);
+                news.changed.retain(|_, (_, change)| match change {
+                    EndpointChange::Put(row, _) => row.paused.is_some(),
+                    EndpointChange::Gone => true,
+                });
+            }
+            _ => {}
+        }
     }
 
     /// Hands its reports over.

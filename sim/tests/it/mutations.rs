@@ -90,3 +90,9 @@ fn a_standing_that_is_not_what_happens_is_seen() {
     check(Plant::LostRouted, &["shows as queued", "after its settlement is durable", "a restart made"]);
     check(Plant::LostCount, &["do not add up"]);
 }
+
+#[test]
+fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
+    check(Plant::SendsWhilePaused, &["while it is paused"]);
+    check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
+}

@@ -13,7 +13,9 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, RetryPolicy, Spacing};
+use model::{
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, Paused, PausedReason, RetryPolicy, Spacing,
+};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
@@ -46,10 +48,12 @@ fields!(Endpoint {
     sealed_user_info,
     ca_pem,
     order since 2,
+    paused since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Paused { at, reason });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -59,6 +63,7 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 

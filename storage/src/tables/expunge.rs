@@ -213,6 +213,7 @@ mod tests {
             metadata: "{}".to_owned(),
             created_at: NOW,
             updated_at: NOW,
+            paused_at: None,
         };
         store.write(|txn| application::put(txn, &app));
         let changes = store.write(|txn| message(txn, AppId(1), Seq(7), NOW).map(drop));

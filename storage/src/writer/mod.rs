@@ -323,6 +323,7 @@ impl<D: Downstream> Writer<D> {
                 Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
                 | Change::ApplicationPaced(..)
+                | Change::ApplicationPaused(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}

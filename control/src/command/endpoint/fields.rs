@@ -5,6 +5,7 @@
 //! password of a URL are [`super::user_info`]'s.
 
 use crate::checks::Checks;
+use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
 use crate::error::Error;
 use crate::limits::{self, Rules};
@@ -46,6 +47,8 @@ pub struct EndpointFields {
     pub version: Option<u16>,
     /// In which order its messages are sent.
     pub order: Patch<Order>,
+    /// True if deliveries to it wait.
+    pub paused: Option<bool>,
 }
 
 impl EndpointFields {
@@ -92,6 +95,7 @@ impl EndpointFields {
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
             order: self.order.apply(Some(before.order)).unwrap_or_default(),
+            paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             updated_at: now,
             ..before
         })

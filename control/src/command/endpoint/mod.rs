@@ -41,7 +41,7 @@ pub struct CreateEndpoint {
 }
 
 /// Replaces an endpoint, or creates it under the uid that it is named by. Settings that are left alone are cleared; its
-/// secret and headers stay unless they are given.
+/// secret and headers, and whether it is paused, stay unless they are given.
 pub struct PutEndpoint {
     /// Which one.
     pub endpoint: EndpointName,
@@ -167,6 +167,7 @@ impl Command for PutEndpoint {
             salt: old.salt,
             active_from: old.active_from,
             disabled: old.disabled,
+            paused: old.paused,
             secrets: old.secrets.clone(),
             sealed_headers: old.sealed_headers.clone(),
             ..Endpoint::plain(old.target(), old.created_at)
@@ -231,7 +232,11 @@ impl Command for DeleteEndpoint {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
-fn save_endpoint(txn: &mut Txn<'_>, old: Option<Endpoint>, row: Endpoint) -> Result<Changed<Endpoint>, Error> {
+pub(super) fn save_endpoint(
+    txn: &mut Txn<'_>,
+    old: Option<Endpoint>,
+    row: Endpoint,
+) -> Result<Changed<Endpoint>, Error> {
     if let Some(uid) = &row.uid
         && endpoint::by_uid(txn, row.app, uid)?.is_some_and(|holder| holder != row.id)
     {

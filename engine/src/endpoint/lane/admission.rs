@@ -21,6 +21,9 @@ impl Lane {
     /// The next thing to do, if there is one now.
     pub fn next_action(&mut self, now: UnixMs, room: Room, shard_budget: &mut RetryBudget) -> Option<Action> {
         self.wake_at = None;
+        if self.is_paused() {
+            return None;
+        }
         let may_read = self.may_read(now);
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
@@ -48,6 +51,9 @@ impl Lane {
     /// True if an attempt could be made now if there were room for one on the shard.
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
+        if self.is_paused() {
+            return false;
+        }
         let due = self.retries.next_due().is_some_and(|due| due <= now);
         if self.turns.is_kept() { self.has_work_in_order(due) } else { due || self.backlog.has_ready() }
     }

@@ -77,6 +77,8 @@ pub struct Lane {
     read_failed: bool,
     no_read_until: UnixMs,
     keeps_up: bool,
+    /// Its application is paused, whatever its own settings say.
+    app_paused: bool,
 }
 
 impl Lane {
@@ -118,6 +120,7 @@ impl Lane {
             read_failed: false,
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
+            app_paused: false,
             policy,
         }
     }
@@ -138,7 +141,21 @@ impl Lane {
         let enabled = self.policy.disabled && !policy.disabled;
         self.policy = policy;
         self.keep_order();
+        self.set_aside_if_paused();
         if enabled { self.forget_failures() } else { None }
+    }
+
+    /// Its application was paused, or is sent to again.
+    pub fn pause_with_application(&mut self, paused: bool) {
+        self.app_paused = paused;
+        self.set_aside_if_paused();
+    }
+
+    /// Deliveries that were not tried leave memory when a pause begins: they are read from the log when the pause ends.
+    fn set_aside_if_paused(&mut self) {
+        if self.is_paused() {
+            self.backlog.read_again();
+        }
     }
 
     /// The endpoint has another URL now: a tenant who mends an endpoint does not wait for the end of a hold.
@@ -166,6 +183,10 @@ impl Lane {
 
     /// Events that match were offered. Answers the number of events that found no room.
     pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+        if self.is_paused() {
+            events.last().into_iter().for_each(|last| self.backlog.missed(last.seq));
+            return 0;
+        }
         self.backlog.offer(events, room_bytes)
     }
 
@@ -228,6 +249,12 @@ impl Lane {
         }
         if self.policy.disabled {
             self.end_unmade(asked, give_up(DeadLetterReason::EndpointDisabled, now));
+            return None;
+        }
+        if self.is_paused() {
+            // Paused while its rows were read.
+            self.land(asked.seq);
+            self.back_in_line(asked.seq, asked.due);
             return None;
         }
         let Some(event) = event else {

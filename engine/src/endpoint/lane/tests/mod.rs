@@ -2,6 +2,7 @@
 
 mod any_history;
 mod in_order;
+mod pauses;
 mod stories;
 mod world;
 
@@ -49,6 +50,7 @@ pub(super) fn policy() -> LanePolicy {
         max_in_flight: 8,
         disabled: false,
         order: Order::None,
+        paused: false,
     }
 }
 

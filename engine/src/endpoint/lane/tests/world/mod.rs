@@ -174,7 +174,7 @@ impl World {
         assert!(lane.backlog.queued() <= BOUNDS.mailbox_capacity);
         assert!(lane.retries.waiting() <= BOUNDS.retries_in_memory * 6, "{:?}", lane.retries);
         assert!(lane.flights.len() == self.errands.in_flight(), "a flight is lost");
-        if !may_start {
+        if !may_start || lane.is_paused() {
             return;
         }
         if let Some(at) = lane.wake_at() {
