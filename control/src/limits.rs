@@ -71,6 +71,8 @@ pub const MESSAGE_CHANNELS_MAX: usize = 5;
 pub const MESSAGE_TAGS_MAX: usize = 10;
 /// Bytes of a tag.
 pub const TAG_BYTES_MAX: usize = 128;
+/// Bytes of an ordering key.
+pub const ORDERING_KEY_BYTES_MAX: usize = 256;
 /// Bytes of the content type of a raw payload.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Days that a message may ask its payload to be kept.

@@ -5,6 +5,7 @@
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::order::OrderKind;
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
@@ -65,6 +66,8 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// In which order messages are sent. Default: `none`.
+    order: Option<OrderKind>,
     /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
     /// For a receiver that knows no Standard Webhooks.
@@ -125,6 +128,9 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<OrderKind>)]
+    order: Patch<OrderKind>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
     #[serde(default)]
@@ -163,6 +169,7 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    order: OrderKind,
     /// True if deliveries to it wait on disk, to be sent later.
     paused: bool,
     /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
@@ -194,6 +201,7 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            order: self.order.map(Into::into).into(),
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
             payload_mode: self.payload_mode.map(Into::into).into(),
@@ -223,6 +231,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            order: self.order.map(Into::into),
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model),
             payload_mode: self.payload_mode.map(Into::into),
@@ -276,6 +285,7 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            order: endpoint.order.into(),
             paused: endpoint.paused.is_some(),
             paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),

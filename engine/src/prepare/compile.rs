@@ -37,6 +37,7 @@ impl Compiler {
                 rate_limit: row.rate_limit,
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
+                order: row.order,
                 paused: row.paused.is_some(),
             },
             url_number,

@@ -7,7 +7,7 @@ use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, Order, OutcomeClass, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -58,6 +58,8 @@ pub struct LanePolicy {
     pub max_in_flight: u16,
     /// Nothing is to be sent.
     pub disabled: bool,
+    /// In which order messages are tried for the first time.
+    pub order: Order,
     /// Its deliveries wait.
     pub paused: bool,
 }

@@ -38,6 +38,7 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod order;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;

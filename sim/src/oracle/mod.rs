@@ -2,6 +2,7 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
+//! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
@@ -17,6 +18,7 @@ mod bounds;
 mod deliveries;
 mod jobs;
 mod ledger;
+mod order;
 mod pace;
 mod pauses;
 mod quotas;
@@ -193,6 +195,7 @@ impl Oracle {
         let target = flight.mailbox.cell.target;
         self.pauses.started(target, shard)?;
         self.ledger.check_sent(&flight.event)?;
+        order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
     }
 

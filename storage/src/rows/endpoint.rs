@@ -14,7 +14,7 @@ use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, PayloadMode, RetryPolicy,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, Paused, PausedReason, PayloadMode, RetryPolicy,
     SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
 };
 
@@ -48,6 +48,7 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    order since 2,
     paused since 2,
     signature_format since 2,
     payload_mode since 2,
@@ -67,6 +68,7 @@ variants!(Spacing {
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 
 fields!(SignatureFormat {
     scheme,

@@ -13,7 +13,9 @@ use crate::limits::{self, Rules};
 use crate::patch::Patch;
 use engine::dispatch::{check_url, read_roots};
 use model::id::IdKind;
-use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, PayloadMode, RetryPolicy, SignatureFormat, UnixMs};
+use model::{
+    ClientErrorPolicy, Disabled, DisabledReason, Endpoint, Order, PayloadMode, RetryPolicy, SignatureFormat, UnixMs,
+};
 
 /// Settings; one that is left alone keeps the value that the row has before.
 #[derive(Clone, Default)]
@@ -46,6 +48,8 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// In which order its messages are sent.
+    pub order: Patch<Order>,
     /// True if deliveries to it wait.
     pub paused: Option<bool>,
     /// The form of its signatures.
@@ -98,6 +102,7 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            order: self.order.apply(Some(before.order)).unwrap_or_default(),
             paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             signature_format: self.signature_format.apply(before.signature_format),
             payload_mode: self.payload_mode.apply(before.payload_mode),
