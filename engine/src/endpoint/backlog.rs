@@ -144,8 +144,9 @@ impl Backlog {
 
     /// The read to make now, if one is due.
     ///
-    /// One is due when the endpoint is behind, no read is under way, and the queue is at most half full, counted in the
-    /// deliveries that a read may leave in it. When memory has no room for more, only an empty queue is refilled.
+    /// One is due when the endpoint is behind, no read is under way, and the queue is at most half full. A full queue
+    /// counts here as the deliveries that a read may leave in it. When memory has no room for more, only an empty queue
+    /// is refilled.
     pub fn next_read(&mut self, room_bytes: usize) -> Option<LogRead> {
         let ahead_max = self.capacity.min(READ_AHEAD_MAX);
         let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= ahead_max / 2);

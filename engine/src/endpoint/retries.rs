@@ -102,7 +102,7 @@ impl Retries {
 
     /// The load to make now, if one is due: none under way, more on disk, and memory running low.
     ///
-    /// A load from the beginning does not wait until memory runs low: a retry that was asked for by hand may be due
+    /// A load from the beginning does not wait until memory runs low. A retry that was asked for by hand may be due
     /// before all that is in memory.
     pub fn next_load(&mut self) -> Option<DueLoad> {
         let after = self.loaded_upto?;

@@ -1,7 +1,7 @@
 //! The next action of a lane: it chooses the delivery, and decides if it may go now.
 //!
-//! Five gates in a row: window, pauses (asked for by the receiver, or for a resource that this process lacks), rate,
-//! breaker, and for retries the budgets. A delivery that a gate turns away gives back its ticket and its slot.
+//! Five gates in a row: window, pauses, rate, breaker, and for retries the budgets. The receiver asks for a pause, or
+//! this process lacks a resource. A delivery that a gate turns away gives back its ticket and its slot.
 //! Deliberately not the gates themselves.
 
 use super::Lane;
@@ -73,8 +73,7 @@ impl Lane {
 
     /// True if the store may be read.
     ///
-    /// After a failed read it may not be read for [`READ_PAUSE_MS`], so that a row that cannot be read (a corrupt one)
-    /// is not asked for without end.
+    /// After a failed read it may not be read for [`READ_PAUSE_MS`]. So a corrupt row is not asked for without end.
     fn may_read(&mut self, now: UnixMs) -> bool {
         if std::mem::take(&mut self.read_failed) {
             self.no_read_until = now.plus_ms(READ_PAUSE_MS);

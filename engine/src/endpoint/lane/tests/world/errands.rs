@@ -1,6 +1,6 @@
 //! Errands: the actions that the shell of the small world has been asked for.
 //!
-//! Each errand is read from the store at one step and handed to the lane at a later one, so that anything may happen in
+//! Each errand is read from the store at one step and handed to the lane at a later one. So anything may happen in
 //! between.
 
 use super::*;

@@ -1,8 +1,8 @@
 //! Everything around a lane, small enough to be checked at each step.
 //!
-//! It has the real tables on a store in memory, a writer that applies reports when it is told to, a shell whose errands
-//! take as long as a test wants, and a receiver. It knows at all times the events that an endpoint may still be sent
-//! and why, and fails at the first attempt that breaks a rule.
+//! It has the real tables on a store in memory and a receiver. Its writer applies reports when it is told to, and the
+//! errands of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
+//! still be sent, and why. It fails at the first attempt that breaks a rule.
 //! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
 mod errands;
