@@ -11,7 +11,7 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
-use engine::{Partition, Waiting};
+use engine::{EngineConfig, Partition, Waiting};
 use model::metric;
 use model::{EndpointRef, UnixMs};
 use std::ops::Deref;
@@ -75,6 +75,11 @@ impl ApiState {
     /// The thing of Pinion's own that an endpoint waits for.
     pub(crate) async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
         self.engine.waiting(target).await
+    }
+
+    /// The settings of endpoints where neither they nor their application have any.
+    pub(crate) fn defaults(&self) -> &EngineConfig {
+        self.engine.config()
     }
 
     /// The time of rows that are written now.

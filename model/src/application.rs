@@ -1,6 +1,7 @@
 //! An application: one tenant, the owner of endpoints and of one log of events.
 
 use crate::id::{AppId, IdKind, IdParts};
+use crate::policy::{AppSettings, Policy};
 use crate::time::UnixMs;
 
 /// One tenant.
@@ -22,9 +23,33 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// What its endpoints inherit.
+    pub policy: Policy,
 }
 
 impl Application {
+    /// One without a name and settings: what others are made from.
+    #[must_use]
+    pub fn plain(id: AppId, created_at: UnixMs) -> Application {
+        Application {
+            id,
+            salt: 1,
+            uid: None,
+            name: String::new(),
+            rate_limit: None,
+            metadata: "{}".to_owned(),
+            created_at,
+            updated_at: created_at,
+            policy: Policy::default(),
+        }
+    }
+
+    /// What the lanes of its endpoints keep to.
+    #[must_use]
+    pub fn settings(&self) -> AppSettings {
+        AppSettings { rate_limit: self.rate_limit, policy: self.policy.clone() }
+    }
+
     /// The text id, `app_…`.
     #[must_use]
     pub fn public_id(&self) -> String {

@@ -1,6 +1,7 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
+use crate::policy::Policy;
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::time::UnixMs;
@@ -85,6 +86,17 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+        }
+    }
+
+    /// Its own values of the settings that are inherited.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            retry_policy: self.retry_policy.clone(),
+            on_client_error: self.on_client_error,
+            timeout_ms: self.timeout_ms,
+            max_in_flight: self.max_in_flight,
         }
     }
 

@@ -26,6 +26,7 @@ mod api_client;
 mod demo;
 mod key_command;
 mod repair_command;
+mod retry_preview;
 mod time_text;
 
 use crate::cli::{Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
         Command::Repair(arguments) => repair(arguments, &matches),
+        Command::RetryPreview(arguments) => match retry_preview::run(&arguments) {
+            Ok(text) => show(&text),
+            Err(error) => refused(&error),
+        },
     }
 }
 

@@ -155,7 +155,7 @@ impl EndpointIn {
     /// shape.
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>, Option<Headers>) {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        self.retry_policy.iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: Some(self.url),
             description: self.description,
@@ -181,7 +181,7 @@ impl EndpointPatch {
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>) {
         let (new, old) = (self.throttle_rate.as_set(), self.rate_limit.as_set());
         either(checks, ("throttleRate", new), ("rateLimit", old));
-        self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.as_set().iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: self.url,
             description: self.description,

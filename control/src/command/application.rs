@@ -4,6 +4,7 @@
 
 use super::job::purge;
 use super::once::ALL_APPLICATIONS;
+use super::policy::PolicyFields;
 use super::{At, Changed, Command, Metadata, Reach, Repeatable, Thing, api_key, fits, metadata_text, named};
 use crate::checks::Checks;
 use crate::error::Error;
@@ -30,6 +31,8 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// What its endpoints inherit.
+    pub policy: PolicyFields,
 }
 
 /// Creates an application.
@@ -91,6 +94,7 @@ impl ApplicationFields {
         checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         self.rate_limit.as_set().iter().for_each(|rate| checks.within("throttleRate", **rate, &(1..=limits::RATE_MAX)));
+        self.policy.check(checks);
     }
 
     fn apply(self, before: Application, now: UnixMs) -> Result<Application, Error> {
@@ -100,6 +104,7 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            policy: self.policy.apply(before.policy),
             updated_at: now,
             ..before
         })
@@ -119,16 +124,7 @@ impl ApplicationFields {
 
 /// One without settings.
 fn plain(id: AppId, salt: u64, created_at: UnixMs) -> Application {
-    Application {
-        id,
-        salt,
-        uid: None,
-        name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at,
-        updated_at: created_at,
-    }
+    Application { salt, ..Application::plain(id, created_at) }
 }
 
 // === impl commands ===

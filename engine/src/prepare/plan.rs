@@ -5,7 +5,7 @@ use super::sign::{SigningKey, stamp};
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, OutcomeClass, Policy, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -19,8 +19,11 @@ pub struct Plan {
     pub url_number: u32,
     /// Deadline of one attempt.
     pub timeout_ms: u32,
-    /// The target and the signing keys; or the reason why no request can be made, e.g. another master key.
-    pub(super) sending: Result<Sending, Unmakeable>,
+    /// The target and the signing keys; or the reason why no request can be made, e.g. another master key. Plans of the same
+    /// revision share it, when its application has other settings.
+    pub(super) sending: Arc<Result<Sending, Unmakeable>>,
+    /// The inherited settings that the endpoint sets itself; none when it sets nothing.
+    pub(super) own: Option<Box<Policy>>,
 }
 
 /// The target and the keys that requests are made with.
@@ -71,7 +74,7 @@ impl Plan {
     /// # Errors
     /// When the endpoint's row allows no request, or no key is left to sign with.
     pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
-        let sending = self.sending.as_ref().map_err(Unmakeable::clone)?;
+        let sending = Result::as_ref(&self.sending).map_err(Unmakeable::clone)?;
         let target = sending.target.clone();
         let (content_type, body) = body_of(&mut event);
         if sending.keys_at(now).next().is_none() {
@@ -85,7 +88,7 @@ impl Plan {
     /// The URI that requests go to, if any can be made.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
-        self.sending.as_ref().ok().map(|sending| sending.target.uri())
+        Result::as_ref(&self.sending).ok().map(|sending| sending.target.uri())
     }
 }
 

@@ -24,7 +24,7 @@ use crate::seal::MasterKey;
 use crate::shard::inbox::{NewsNumber, ShardInbox};
 use crate::waiting::{Waiting, WaitingFor};
 use foldhash::HashMap;
-use model::{AppId, EndpointRef, Seq, UnixMs};
+use model::{AppId, AppSettings, EndpointRef, Seq, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
@@ -134,6 +134,8 @@ pub struct LaneCell {
     pub lane: RefCell<Lane>,
     /// The plan that attempts are prepared with.
     pub plan: RefCell<Arc<Plan>>,
+    /// The settings of its application; none when that never set any. Shared with those who compile its plan.
+    pub(super) app: RefCell<Option<Arc<AppSettings>>>,
     /// The pace of its application as a whole, if that has one.
     pub(super) pace: RefCell<Option<Arc<AppPace>>>,
     /// Its rows were read when the shard had been told of the changes up to this one.

@@ -9,9 +9,9 @@
 use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
 use crate::waiting::Waiting;
-use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 /// Deliveries that may wait in one shard's inbox.
@@ -61,8 +61,8 @@ pub struct News {
     pub behind: BTreeMap<EndpointRef, Behind>,
     /// Endpoints that changed or are gone, each with the number of its news.
     pub changed: BTreeMap<EndpointRef, (NewsNumber, EndpointChange)>,
-    /// Applications whose pace changed, to be applied after the endpoints.
-    pub paced: BTreeMap<AppId, (NewsNumber, Option<u32>)>,
+    /// Applications with other settings, to be applied after the endpoints.
+    pub apps_changed: BTreeMap<AppId, (NewsNumber, Arc<AppSettings>)>,
     /// Applications that are gone, with all their endpoints.
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
@@ -129,14 +129,14 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// Tells the changes of endpoints and the paces of one commit. The shard takes them together.
-    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, paced: &[(AppId, Option<u32>)]) {
+    /// Tells the changes of endpoints and the settings of applications that one commit changed. The shard takes them together.
+    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, apps: &[(AppId, Arc<AppSettings>)]) {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.number += 1;
         let number = state.number;
         state.news.changed.extend(endpoints.into_iter().map(|(target, change)| (target, (number, change))));
-        state.news.paced.extend(paced.iter().map(|(app, rate)| (*app, (number, *rate))));
+        state.news.apps_changed.extend(apps.iter().map(|(app, settings)| (*app, (number, settings.clone()))));
         drop(guard);
         self.wake.notify_one();
     }
@@ -225,7 +225,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.paced.is_empty() && news.apps_gone.is_empty();
+        let nobody = nobody && news.apps_changed.is_empty() && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 
@@ -258,7 +258,6 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use model::{AppId, EndpointId, Event, UnixMs};
-    use std::sync::Arc;
 
     fn target() -> EndpointRef {
         EndpointRef { app: AppId(1), endpoint: EndpointId(1) }

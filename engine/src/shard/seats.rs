@@ -13,7 +13,7 @@ use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{AppId, Cursor, Endpoint, EndpointRef, UnixMs};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,8 +26,8 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for (target, (number, change)) in std::mem::take(&mut news.changed) {
         changed(shard, target, number, change, now);
     }
-    for (app, (number, rate)) in &news.paced {
-        paced(shard, *app, *number, *rate, now);
+    for (app, (number, settings)) in &news.apps_changed {
+        app_changed(shard, *app, *number, settings, now);
     }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
@@ -107,17 +107,25 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
     match change {
         EndpointChange::Gone => leave(shard, &seat, true),
         EndpointChange::Put(row, url_number) => {
-            let plan = Arc::new(shard.compiler.plan(&row, url_number, now));
+            let app = seat.cell.app.borrow().clone();
+            let plan = Arc::new(shard.compiler.plan(&row, app.as_deref(), url_number, now));
             seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
     }
 }
 
-/// An application has another pace, or none any more.
-fn paced(shard: &ShardCore, app: AppId, number: NewsNumber, rate: Option<u32>, now: UnixMs) {
+/// An application has other settings: its rate, or what its endpoints inherit. No row is read and no secret opened for it,
+/// so an application with many endpoints costs its shard little.
+fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc<AppSettings>, now: UnixMs) {
+    let pace = settings.rate_limit.map(|rate| shard.paces.of(app, rate, now));
     for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
-        seat.cell.pace.replace(rate.map(|rate| shard.paces.of(app, rate, now)));
+        seat.cell.pace.replace(pace.clone());
+        seat.cell.app.replace(Some(settings.clone()));
+        // A plan that its lane has not been told of is the later one.
+        let waiting = seat.cell.next_plan.borrow().clone();
+        let plan = waiting.unwrap_or_else(|| seat.cell.plan.borrow().clone());
+        seat.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
         seat.mailbox.poke();
     }
 }
@@ -187,8 +195,8 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
 struct Opened {
     row: Endpoint,
     url_number: u32,
-    /// The pace of its application.
-    rate: Option<u32>,
+    /// The settings of its application, if it has some.
+    app: Option<Arc<AppSettings>>,
     /// Changes up to this one are in it.
     told: NewsNumber,
 }
@@ -199,10 +207,11 @@ fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreE
     loop {
         let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
         let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
-        let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
+        let app = application::get(store, target.app)?.map(|app| app.settings());
+        let app = app.filter(|settings| !settings.is_plain()).map(Arc::new);
         // No change came between the reads, and no later news tell of a change that is older than the row.
         if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
-            return Ok(Some(Opened { row, url_number, rate, told }));
+            return Ok(Some(Opened { row, url_number, app, told }));
         }
     }
 }
@@ -214,8 +223,9 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(Opened { row, url_number, rate, told }) = read(shard, target)? else { return Ok(None) };
-    let plan = shard.compiler.plan(&row, url_number, now);
+    let Some(Opened { row, url_number, app, told }) = read(shard, target)? else { return Ok(None) };
+    let plan = shard.compiler.plan(&row, app.as_deref(), url_number, now);
+    let rate = app.as_ref().and_then(|app| app.rate_limit);
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,
@@ -231,6 +241,7 @@ fn open(
         target,
         lane: RefCell::new(lane),
         plan: RefCell::new(Arc::new(plan)),
+        app: RefCell::new(app),
         pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
         opened_at: told,
         offered: Offered::at(offered),

@@ -41,6 +41,7 @@ mod metrics;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
+mod policy;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;

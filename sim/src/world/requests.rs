@@ -292,16 +292,7 @@ impl World {
 }
 
 fn new_application(id: AppId, now: UnixMs) -> Application {
-    Application {
-        id,
-        salt: 1,
-        uid: None,
-        name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: now,
-        updated_at: now,
-    }
+    Application { name: String::new(), ..Application::plain(id, now) }
 }
 
 fn insert(txn: &mut Txn<'_>, master: &engine::seal::MasterKey, app: AppId, row: Endpoint) -> Result<(), Refusal> {

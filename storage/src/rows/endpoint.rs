@@ -13,13 +13,13 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, RetryPolicy, Spacing};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -49,15 +49,16 @@ fields!(Endpoint {
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Multiplier { hundredths });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
     0 = Schedule { delays_ms },
-    1 = Exponential { initial_ms },
+    1 = Exponential { initial_ms, multiplier since 2 },
     2 = Linear { step_ms },
     3 = Fixed { delay_ms },
 });
-variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full, 4 = Additive });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 
 /// Bytes of a value at most, over all its pieces.
@@ -94,4 +95,22 @@ pub fn further_pieces(first: &[u8]) -> u16 {
 #[must_use]
 pub fn beginning_of(first: &[u8]) -> &[u8] {
     first.get(LEAD_BYTES..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppId, EndpointId, UnixMs};
+
+    #[test]
+    fn an_exponential_policy_of_version_1_doubles_its_gaps() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let spacing = Spacing::Exponential { initial_ms: 7, multiplier: Multiplier::default() };
+        let policy = RetryPolicy { spacing, ..RetryPolicy::standard() };
+        let row = Endpoint { retry_policy: Some(policy), ..Endpoint::plain(target, UnixMs(1)) };
+        let value = to_value(&row);
+        let at = value.windows(4).position(|bytes| bytes == [1, 7, 200, 8]).expect("gap, multiplier, attempts");
+        let of_one = [&[1], &value[1..at + 2], &value[at + 3..]].concat();
+        assert_eq!(from_value(&of_one).unwrap(), row);
+    }
 }

@@ -322,7 +322,7 @@ impl<D: Downstream> Writer<D> {
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
                 Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
-                | Change::ApplicationPaced(..)
+                | Change::ApplicationChanged(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}
