@@ -23,8 +23,10 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
-    /// What its endpoints inherit.
+    /// The settings that its endpoints inherit.
     pub policy: Policy,
+    /// Attempts at once over all its endpoints; none for no limit of its own.
+    pub max_in_flight: Option<u32>,
 }
 
 impl Application {
@@ -41,13 +43,14 @@ impl Application {
             created_at,
             updated_at: created_at,
             policy: Policy::default(),
+            max_in_flight: None,
         }
     }
 
-    /// What the lanes of its endpoints keep to.
+    /// The settings that the lanes of its endpoints keep to.
     #[must_use]
     pub fn settings(&self) -> AppSettings {
-        AppSettings { rate_limit: self.rate_limit, policy: self.policy.clone() }
+        AppSettings { rate_limit: self.rate_limit, policy: self.policy.clone(), max_in_flight: self.max_in_flight }
     }
 
     /// The text id, `app_…`.

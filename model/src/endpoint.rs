@@ -56,6 +56,10 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// It is disabled when so many deliveries in a row used up their attempts; none for inherited.
+    pub disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that its rate may save up; none for what a tenth of a second brings.
+    pub burst: Option<u32>,
 }
 
 impl Endpoint {
@@ -86,6 +90,8 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            disable_after_failed_deliveries: None,
+            burst: None,
         }
     }
 
@@ -97,6 +103,7 @@ impl Endpoint {
             on_client_error: self.on_client_error,
             timeout_ms: self.timeout_ms,
             max_in_flight: self.max_in_flight,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
         }
     }
 
@@ -140,6 +147,8 @@ pub enum DisabledReason {
     Gone,
     /// It failed without a success for the configured period.
     Failing,
+    /// So many deliveries in a row used up their attempts as its policy allows.
+    Exhausted,
 }
 
 impl DisabledReason {
@@ -150,6 +159,7 @@ impl DisabledReason {
             DisabledReason::Operator => "operator",
             DisabledReason::Gone => "gone",
             DisabledReason::Failing => "failing",
+            DisabledReason::Exhausted => "exhausted",
         }
     }
 }
@@ -167,4 +177,6 @@ pub struct EndpointHealth {
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,
+    /// Deliveries in a row that used up their attempts; counted for endpoints whose policy asks for it.
+    pub failed_deliveries: u16,
 }

@@ -10,12 +10,14 @@ use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 pub struct Policy {
     /// How failures are retried.
     pub retry_policy: Option<RetryPolicy>,
-    /// What a 4xx other than 408, 410, 425, 429 means.
+    /// The meaning of a 4xx other than 408, 410, 425, 429.
     pub on_client_error: Option<ClientErrorPolicy>,
     /// Deadline of one attempt.
     pub timeout_ms: Option<u32>,
     /// Attempts at once to one endpoint.
     pub max_in_flight: Option<u16>,
+    /// An endpoint is disabled when so many deliveries in a row used up their attempts.
+    pub disable_after_failed_deliveries: Option<u16>,
 }
 
 /// The part of an application's row that its endpoints' lanes keep to.
@@ -23,12 +25,14 @@ pub struct Policy {
 pub struct AppSettings {
     /// Deliveries per second to all its endpoints together; none for no limit.
     pub rate_limit: Option<u32>,
-    /// What its endpoints inherit.
+    /// The settings that its endpoints inherit.
     pub policy: Policy,
+    /// Attempts at once over all its endpoints; none for no limit.
+    pub max_in_flight: Option<u32>,
 }
 
 impl AppSettings {
-    /// Whether an application that never set anything has the same.
+    /// True if an application that never set anything has the same.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         *self == AppSettings::default()

@@ -32,8 +32,11 @@ pub(crate) struct ApplicationIn {
     /// The same as `throttleRate`.
     #[schema(minimum = 1)]
     rate_limit: Option<u32>,
-    /// What its endpoints inherit.
+    /// The settings that its endpoints inherit.
     policy: Option<PolicyIn>,
+    /// Attempts at once over all its endpoints.
+    #[schema(minimum = 1, maximum = 100_000)]
+    max_in_flight_total: Option<u32>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -56,6 +59,9 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<PolicyPatch>)]
     policy: Patch<PolicyPatch>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
+    max_in_flight_total: Patch<u32>,
 }
 
 /// An application.
@@ -71,6 +77,7 @@ pub(crate) struct ApplicationOut {
     created_at: Timestamp,
     updated_at: Timestamp,
     policy: PolicyOut,
+    max_in_flight_total: Option<u32>,
 }
 
 impl ApplicationIn {
@@ -83,6 +90,7 @@ impl ApplicationIn {
             metadata: self.metadata,
             rate_limit: rate.into(),
             policy: self.policy.unwrap_or_default().into_fields(checks),
+            max_in_flight: self.max_in_flight_total.into(),
         }
     }
 }
@@ -103,6 +111,7 @@ impl ApplicationPatch {
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
             policy,
+            max_in_flight: self.max_in_flight_total,
         }
     }
 }
@@ -119,6 +128,7 @@ impl From<&Application> for ApplicationOut {
             created_at: Timestamp(application.created_at),
             updated_at: Timestamp(application.updated_at),
             policy: (&application.policy).into(),
+            max_in_flight_total: application.max_in_flight,
         }
     }
 }

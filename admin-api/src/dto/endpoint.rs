@@ -59,6 +59,13 @@ pub(crate) struct EndpointIn {
     /// A number of your own, shown again and of no effect. Default: 1.
     #[schema(minimum = 1)]
     version: Option<u16>,
+    /// It is disabled when so many deliveries in a row used up their attempts. Left out: as its application's policy says.
+    #[schema(minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that `throttleRate` may save up while nothing is sent, and that then go at once. Left out: one, and those of a
+    /// tenth of a second.
+    #[schema(minimum = 1, maximum = 10_000)]
+    burst: Option<u32>,
     /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the
     /// present one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
@@ -115,6 +122,12 @@ pub(crate) struct EndpointPatch {
     on_client_error: Patch<OnClientError>,
     #[schema(minimum = 1)]
     version: Option<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Patch<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    burst: Patch<u32>,
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
@@ -132,7 +145,8 @@ pub(crate) struct EndpointOut {
     description: String,
     uid: Option<String>,
     disabled: bool,
-    /// `operator`, `gone` (it answered 410) or `failing` (nothing but failures for too long).
+    /// `operator`, `gone` (it answered 410), `failing` (nothing but failures for too long) or `exhausted` (too many deliveries in a row
+    /// used up their attempts).
     disabled_reason: Option<&'static str>,
     disabled_at: Option<Timestamp>,
     event_types: Option<Vec<String>>,
@@ -148,6 +162,8 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    disable_after_failed_deliveries: Option<u16>,
+    burst: Option<u32>,
 }
 
 impl EndpointIn {
@@ -171,6 +187,8 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
+            burst: self.burst.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +215,8 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            burst: self.burst,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +267,8 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
+            burst: endpoint.burst,
         }
     }
 }

@@ -10,7 +10,7 @@ use model::{Application, Endpoint, Policy, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What endpoints have that do not say otherwise, each field by itself. A field that is null or left out is the server's.
+/// The settings of endpoints that do not say otherwise, each field by itself. A field that is null or left out is the server's.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PolicyIn {
@@ -24,6 +24,9 @@ pub(crate) struct PolicyIn {
     /// Attempts at once to each endpoint.
     #[schema(minimum = 1, maximum = 512)]
     max_in_flight: Option<u16>,
+    /// An endpoint is disabled when so many deliveries in a row used up their attempts. Left out: never for that.
+    #[schema(minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Option<u16>,
 }
 
 /// Changes of it: a field that is left out stays, null clears it.
@@ -42,6 +45,9 @@ pub(crate) struct PolicyPatch {
     #[serde(default)]
     #[schema(value_type = Option<u16>)]
     max_in_flight: Patch<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u16>)]
+    disable_after_failed_deliveries: Patch<u16>,
 }
 
 /// The policy of an application.
@@ -52,6 +58,7 @@ pub(crate) struct PolicyOut {
     on_client_error: Option<OnClientError>,
     timeout_ms: Option<u32>,
     max_in_flight: Option<u16>,
+    disable_after_failed_deliveries: Option<u16>,
 }
 
 /// The settings that are in force for an endpoint, and where each comes from.
@@ -62,10 +69,15 @@ pub(crate) struct EffectivePolicyOut {
     on_client_error: SourcedOnClientError,
     timeout_ms: SourcedNumber,
     max_in_flight: SourcedNumber,
+    disable_after_failed_deliveries: SourcedLimit,
+    /// Deliveries that this rate may save up; null for one, and those of a tenth of a second.
+    burst: Option<u32>,
     /// Deliveries per second of this endpoint alone. Not inherited; null for no limit.
     throttle_rate: Option<u32>,
     /// Deliveries per second of all endpoints of the application together; null for no limit. Both hold.
     application_throttle_rate: Option<u32>,
+    /// Attempts at once over all endpoints of the application; null for no limit. Both hold.
+    application_max_in_flight: Option<u32>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,6 +97,14 @@ struct SourcedOnClientError {
 #[derive(Debug, Serialize, ToSchema)]
 struct SourcedNumber {
     value: u32,
+    /// `endpoint`, `application` or `server`.
+    source: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct SourcedLimit {
+    /// Null for never.
+    value: Option<u16>,
     /// `endpoint`, `application` or `server`.
     source: &'static str,
 }
@@ -131,6 +151,7 @@ impl PolicyIn {
             on_client_error: self.on_client_error.map(Into::into).into(),
             timeout_ms: self.timeout_ms.into(),
             max_in_flight: self.max_in_flight.into(),
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
         }
     }
 }
@@ -145,6 +166,7 @@ impl PolicyPatch {
             on_client_error: self.on_client_error.map(Into::into),
             timeout_ms: self.timeout_ms,
             max_in_flight: self.max_in_flight,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
         }
     }
 }
@@ -156,6 +178,7 @@ impl From<&Policy> for PolicyOut {
             on_client_error: policy.on_client_error.map(Into::into),
             timeout_ms: policy.timeout_ms,
             max_in_flight: policy.max_in_flight,
+            disable_after_failed_deliveries: policy.disable_after_failed_deliveries,
         }
     }
 }
@@ -176,8 +199,14 @@ impl EffectivePolicyOut {
             },
             timeout_ms: number(found.timeout_ms),
             max_in_flight: number(Sourced { value: max_in_flight.into(), source }),
+            disable_after_failed_deliveries: SourcedLimit {
+                value: found.disable_after_failed_deliveries.value,
+                source: found.disable_after_failed_deliveries.source.as_str(),
+            },
+            burst: endpoint.burst,
             throttle_rate: endpoint.rate_limit,
             application_throttle_rate: app.rate_limit,
+            application_max_in_flight: app.max_in_flight,
         }
     }
 }

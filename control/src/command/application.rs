@@ -31,8 +31,10 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
-    /// What its endpoints inherit.
+    /// The settings that its endpoints inherit.
     pub policy: PolicyFields,
+    /// Attempts at once over all its endpoints.
+    pub max_in_flight: Patch<u32>,
 }
 
 /// Creates an application.
@@ -95,6 +97,8 @@ impl ApplicationFields {
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         self.rate_limit.as_set().iter().for_each(|rate| checks.within("throttleRate", **rate, &(1..=limits::RATE_MAX)));
         self.policy.check(checks);
+        let total = self.max_in_flight.as_set();
+        total.iter().for_each(|n| checks.within("maxInFlightTotal", **n, &limits::MAX_IN_FLIGHT_TOTAL));
     }
 
     fn apply(self, before: Application, now: UnixMs) -> Result<Application, Error> {
@@ -105,6 +109,7 @@ impl ApplicationFields {
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
             policy: self.policy.apply(before.policy),
+            max_in_flight: self.max_in_flight.apply(before.max_in_flight),
             updated_at: now,
             ..before
         })
@@ -209,6 +214,7 @@ impl Command for PutApplication {
         let mut whole = plain(old.id, old.salt, old.created_at);
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
+            whole.max_in_flight = old.max_in_flight;
         }
         let row = self.fields.apply(whole, at.now)?;
         check_scope(at.by, &old, &row)?;
@@ -282,6 +288,9 @@ fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Er
         }
         if old.rate_limit != new.rate_limit {
             return Err(Error::Forbidden("a key for one application may not change its rateLimit or throttleRate"));
+        }
+        if old.max_in_flight != new.max_in_flight {
+            return Err(Error::Forbidden("a key for one application may not change its maxInFlightTotal"));
         }
     }
     Ok(())

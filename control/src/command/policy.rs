@@ -17,6 +17,8 @@ pub struct PolicyFields {
     pub timeout_ms: Patch<u32>,
     /// Attempts at once to each endpoint.
     pub max_in_flight: Patch<u16>,
+    /// Deliveries in a row that used up their attempts, after which an endpoint is disabled.
+    pub disable_after_failed_deliveries: Patch<u16>,
 }
 
 impl PolicyFields {
@@ -28,6 +30,7 @@ impl PolicyFields {
             on_client_error: Patch::Clear,
             timeout_ms: Patch::Clear,
             max_in_flight: Patch::Clear,
+            disable_after_failed_deliveries: Patch::Clear,
         }
     }
 
@@ -37,6 +40,8 @@ impl PolicyFields {
         timeout_ms.iter().for_each(|ms| checks.within_at(&["policy", "timeoutMs"], **ms, &limits::TIMEOUT_MS));
         let attempts = self.max_in_flight.as_set();
         attempts.iter().for_each(|n| checks.within_at(&["policy", "maxInFlight"], **n, &limits::MAX_IN_FLIGHT));
+        let (failed, field) = (self.disable_after_failed_deliveries.as_set(), "disableAfterFailedDeliveries");
+        failed.iter().for_each(|n| checks.within_at(&["policy", field], **n, &limits::FAILED_DELIVERIES));
     }
 
     /// The policy that `before` becomes.
@@ -46,6 +51,9 @@ impl PolicyFields {
             on_client_error: self.on_client_error.apply(before.on_client_error),
             timeout_ms: self.timeout_ms.apply(before.timeout_ms),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
+            disable_after_failed_deliveries: self
+                .disable_after_failed_deliveries
+                .apply(before.disable_after_failed_deliveries),
         }
     }
 }

@@ -35,6 +35,8 @@ impl Compiler {
                 on_client_error: found.on_client_error.value,
                 disable_after_failing_ms: config.disable_after_failing_ms,
                 rate_limit: row.rate_limit,
+                burst: row.burst,
+                disable_after_failed_deliveries: found.disable_after_failed_deliveries.value,
                 max_in_flight: found.max_in_flight.value,
                 disabled: row.disabled.is_some(),
             },
@@ -57,6 +59,7 @@ impl Compiler {
                 retry: found.retry_policy.value.clone(),
                 on_client_error: found.on_client_error.value,
                 max_in_flight: found.max_in_flight.value,
+                disable_after_failed_deliveries: found.disable_after_failed_deliveries.value,
                 ..plan.policy.clone()
             },
             url_number: plan.url_number,

@@ -30,12 +30,14 @@ pub struct Sourced<T> {
 pub struct Effective<'a> {
     /// How failures are retried.
     pub retry_policy: Sourced<&'a RetryPolicy>,
-    /// What a 4xx without a meaning of its own leads to.
+    /// The effect of a 4xx without a meaning of its own.
     pub on_client_error: Sourced<ClientErrorPolicy>,
     /// Deadline of one attempt.
     pub timeout_ms: Sourced<u32>,
     /// Attempts at once.
     pub max_in_flight: Sourced<u16>,
+    /// Deliveries in a row that used up their attempts, after which it is disabled; none for never.
+    pub disable_after_failed_deliveries: Sourced<Option<u16>>,
 }
 
 impl Source {
@@ -58,6 +60,11 @@ pub fn effective<'a>(own: &'a Policy, app: &'a Policy, server: &'a EngineConfig)
         on_client_error: pick(own.on_client_error, app.on_client_error, server.on_client_error),
         timeout_ms: pick(own.timeout_ms, app.timeout_ms, server.attempt_timeout_ms),
         max_in_flight: pick(own.max_in_flight, app.max_in_flight, server.max_in_flight_per_endpoint),
+        disable_after_failed_deliveries: pick(
+            own.disable_after_failed_deliveries.map(Some),
+            app.disable_after_failed_deliveries.map(Some),
+            None,
+        ),
     }
 }
 

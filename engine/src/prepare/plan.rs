@@ -51,6 +51,10 @@ pub struct LanePolicy {
     pub disable_after_failing_ms: u64,
     /// Deliveries per second.
     pub rate_limit: Option<u32>,
+    /// Deliveries that this rate may save up; none for what a tenth of a second brings.
+    pub burst: Option<u32>,
+    /// So many deliveries in a row that used up their attempts disable it; none for never.
+    pub disable_after_failed_deliveries: Option<u16>,
     /// Attempts at once.
     pub max_in_flight: u16,
     /// Nothing is to be sent.

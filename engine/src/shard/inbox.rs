@@ -8,7 +8,8 @@
 
 use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
-use crate::waiting::Waiting;
+use crate::pace::Wake;
+use crate::waiting::Holding;
 use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ pub struct Question {
     /// Which endpoint.
     pub target: EndpointRef,
     /// The caller's channel for the answer.
-    pub reply: oneshot::Sender<Option<Waiting>>,
+    pub reply: oneshot::Sender<Holding>,
 }
 
 /// An endpoint that is to read the log.
@@ -67,6 +68,8 @@ pub struct News {
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
     pub requeued: BTreeSet<EndpointRef>,
+    /// Endpoints that are to look for work again.
+    pub woken: BTreeSet<EndpointRef>,
     /// To be answered after the rest.
     pub questions: Vec<Question>,
     /// The writer has taken settlements: work that was held back may go on.
@@ -225,7 +228,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.apps_changed.is_empty() && news.apps_gone.is_empty();
+        let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 
@@ -250,6 +253,13 @@ fn mark(all: &mut BTreeMap<EndpointRef, Behind>, target: EndpointRef, behind: Be
         None => {
             all.insert(target, behind);
         }
+    }
+}
+
+impl Wake for ShardInbox {
+    fn wake(&self, target: EndpointRef) {
+        self.lock().news.woken.insert(target);
+        self.wake.notify_one();
     }
 }
 

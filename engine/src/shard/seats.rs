@@ -13,6 +13,7 @@ use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
+use crate::pace::AppSlots;
 use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
+        set_slots(shard, *app, None);
         // Not before: only now do its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }
@@ -43,9 +45,13 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for target in news.requeued {
         requeued(shard, target, now);
     }
+    for target in news.woken {
+        // One that is gone leaves the slot to those in line, which look again.
+        shard.poke(target);
+    }
     for Question { target, reply } in news.questions {
         // The caller may have given up waiting.
-        let _left = reply.send(shard.waiting(target, now));
+        let _left = reply.send(shard.holding_of(target, now));
     }
     if news.resume && shard.holding.replace(false) {
         shard.poke_all();
@@ -119,8 +125,10 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
 /// so an application with many endpoints costs its shard little.
 fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc<AppSettings>, now: UnixMs) {
     let pace = settings.rate_limit.map(|rate| shard.paces.of(app, rate, now));
+    let slots = set_slots(shard, app, settings.max_in_flight);
     for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
         seat.cell.pace.replace(pace.clone());
+        seat.cell.slots.replace(slots.clone());
         seat.cell.app.replace(Some(settings.clone()));
         // A plan that its lane has not been told of is the later one.
         let waiting = seat.cell.next_plan.borrow().clone();
@@ -128,6 +136,24 @@ fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc
         seat.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
         seat.mailbox.poke();
     }
+}
+
+/// The slots of an application that may have so many attempts at once. Those in flight here are among them from now on, and
+/// no longer when there is no such bound any more.
+fn set_slots(shard: &ShardCore, app: AppId, most: Option<u32>) -> Option<Arc<AppSlots>> {
+    let taken = shard.places.borrow().taken_by(app) as u32;
+    let mut known = shard.slots.borrow_mut();
+    let Some(most) = most else {
+        if let Some(slots) = known.remove(&app) {
+            slots.free(taken);
+        }
+        return None;
+    };
+    let slots = shard.paces.slots(app, most);
+    if known.insert(app, slots.clone()).is_none() {
+        slots.count_in(taken);
+    }
+    Some(slots)
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
@@ -226,6 +252,8 @@ fn open(
     let Some(Opened { row, url_number, app, told }) = read(shard, target)? else { return Ok(None) };
     let plan = shard.compiler.plan(&row, app.as_deref(), url_number, now);
     let rate = app.as_ref().and_then(|app| app.rate_limit);
+    let slots =
+        app.as_ref().and_then(|app| app.max_in_flight).and_then(|most| set_slots(shard, target.app, Some(most)));
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,
@@ -242,6 +270,7 @@ fn open(
         lane: RefCell::new(lane),
         plan: RefCell::new(Arc::new(plan)),
         app: RefCell::new(app),
+        slots: RefCell::new(slots),
         pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
         opened_at: told,
         offered: Offered::at(offered),

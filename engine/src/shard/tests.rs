@@ -320,7 +320,7 @@ fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
     let (reply, mut answer) = oneshot::channel();
     let questions = vec![Question { target: target(2), reply }];
     seats::take(&shard, News { questions, ..News::default() }, later);
-    assert_eq!(answer.try_recv(), Ok(Some(for_a_place)));
+    assert_eq!(answer.try_recv().map(|holding| holding.waiting), Ok(Some(for_a_place)));
     shard.free_places(AppId(1), 1);
     give(&shard, &cells[1], Input::Poke);
     assert_eq!(shard.waiting(target(2), later), None);

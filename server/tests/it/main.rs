@@ -29,6 +29,7 @@ mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
 mod expunged;
+mod failed;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
@@ -44,6 +45,7 @@ mod overload;
 mod policy;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod rate;
 mod receivers;
 mod restart;
 mod retention_space;

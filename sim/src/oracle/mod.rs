@@ -5,6 +5,7 @@
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `failed`: so many deliveries in a row that used up their attempts disable an endpoint, and no fewer.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
@@ -14,6 +15,7 @@
 
 mod bounds;
 mod deliveries;
+mod failed;
 mod jobs;
 mod ledger;
 mod pace;
@@ -24,6 +26,7 @@ use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
+use failed::Failed;
 use ledger::Ledger;
 use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
@@ -70,6 +73,7 @@ pub struct Oracle {
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
+    failed: Failed,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -86,6 +90,7 @@ impl Oracle {
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
             paces: Paces::default(),
+            failed: Failed::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -101,9 +106,14 @@ impl Oracle {
             let target = rows::endpoint::decode(key)?;
             match write {
                 Write::Put(value) => {
-                    self.deliveries.endpoint_put(rows::endpoint::from_value(value)?, &self.ledger, rows)?;
+                    let row = rows::endpoint::from_value(value)?;
+                    self.failed.put(&row);
+                    self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
-                Write::Delete => self.deliveries.endpoint_deleted(target),
+                Write::Delete => {
+                    self.failed.deleted(target);
+                    self.deliveries.endpoint_deleted(target);
+                }
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
@@ -135,6 +145,7 @@ impl Oracle {
                 }
             }
         }
+        self.failed.durable(rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -168,6 +179,14 @@ impl Oracle {
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
+    /// So many attempts of each application are in flight at once.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn check_slots(&self, taken: &BTreeMap<AppId, usize>) -> Result<(), Violation> {
+        self.paces.check_slots(taken)
+    }
+
     /// An attempt starts.
     ///
     /// # Errors
@@ -183,6 +202,7 @@ impl Oracle {
     /// # Errors
     /// A promise broken.
     pub fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
+        self.failed.ended(target, seq, ended);
         self.deliveries.ended(target, seq, ended)
     }
 
@@ -191,6 +211,7 @@ impl Oracle {
         self.tried_upto.clear();
         self.probes.clear();
         self.paces.crashed();
+        self.failed.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

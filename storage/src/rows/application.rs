@@ -17,6 +17,7 @@ fields!(Application {
     created_at,
     updated_at,
     policy since 2,
+    max_in_flight since 2,
 });
 
-fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight });
+fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight, disable_after_failed_deliveries });

@@ -45,6 +45,8 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    disable_after_failed_deliveries since 2,
+    burst since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
