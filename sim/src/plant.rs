@@ -48,6 +48,8 @@ pub enum Plant {
     PaceOfEachShard,
     /// An endpoint's order is not told to its lane.
     Inversion,
+    /// That an endpoint pauses when it gives a delivery up is not told to its lane.
+    ForgottenPause,
     /// Shards are not told that an endpoint or an application is paused.
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
@@ -56,7 +58,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 23] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -78,6 +80,7 @@ impl Plant {
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::Inversion,
+        Plant::ForgottenPause,
         Plant::SendsWhilePaused,
         Plant::LostResume,
     ];

@@ -36,6 +36,7 @@ impl Compiler {
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
                 order: row.order,
+                on_give_up: row.on_give_up,
                 paused: row.paused.is_some(),
             },
             url_number,

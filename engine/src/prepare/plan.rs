@@ -5,7 +5,7 @@ use super::sign::{SigningKey, stamp};
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, Order, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, OnGiveUp, Order, OutcomeClass, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -54,6 +54,8 @@ pub struct LanePolicy {
     pub disabled: bool,
     /// In which order messages are tried for the first time.
     pub order: Order,
+    /// The effect of a delivery that is given up.
+    pub on_give_up: OnGiveUp,
     /// Its deliveries wait.
     pub paused: bool,
 }

@@ -75,6 +75,7 @@ pub struct Oracle {
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
+    must_pause: order::MustPause,
     pauses: Pauses,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
@@ -92,6 +93,7 @@ impl Oracle {
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
             paces: Paces::default(),
+            must_pause: order::MustPause::default(),
             pauses: Pauses::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -149,6 +151,7 @@ impl Oracle {
                 }
             }
         }
+        self.must_pause.durable(batch, rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -178,6 +181,7 @@ impl Oracle {
     /// A promise broken.
     pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
         let target = seen.mailbox.cell.target;
+        self.must_pause.acted(seen);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
@@ -212,6 +216,7 @@ impl Oracle {
         self.tried_upto.clear();
         self.probes.clear();
         self.paces.crashed();
+        self.must_pause.crashed();
         self.pauses.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();

@@ -14,7 +14,8 @@ use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, Paused, PausedReason, RetryPolicy, Spacing,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, OnGiveUp, Order, Paused, PausedReason, RetryPolicy,
+    Spacing,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -48,6 +49,7 @@ fields!(Endpoint {
     sealed_user_info,
     ca_pem,
     order since 2,
+    on_give_up since 2,
     paused since 2,
 });
 
@@ -65,6 +67,7 @@ variants!(Spacing {
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(OnGiveUp { 0 = Skip, 1 = Pause });
 variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 
 /// Bytes of a value at most, over all its pieces.
