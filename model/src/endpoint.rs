@@ -3,6 +3,7 @@
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
+use crate::signature_format::{PayloadMode, SignatureFormat};
 use crate::time::UnixMs;
 
 /// A URL of an application, with all settings of the sending to it.
@@ -61,6 +62,10 @@ pub struct Endpoint {
     pub on_give_up: OnGiveUp,
     /// Set while deliveries to it wait on disk.
     pub paused: Option<Paused>,
+    /// The form of its signatures; none means Standard Webhooks.
+    pub signature_format: Option<SignatureFormat>,
+    /// The body of its requests; none means the payload.
+    pub payload_mode: Option<PayloadMode>,
 }
 
 impl Endpoint {
@@ -94,6 +99,8 @@ impl Endpoint {
             order: Order::None,
             on_give_up: OnGiveUp::Skip,
             paused: None,
+            signature_format: None,
+            payload_mode: None,
         }
     }
 

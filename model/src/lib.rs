@@ -14,6 +14,7 @@ pub mod event_type;
 pub mod endpoint;
 pub mod retry_policy;
 pub mod secret;
+pub mod signature_format;
 
 pub mod event;
 
@@ -33,5 +34,6 @@ pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
 pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
+pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};
 pub use time::UnixMs;
 pub use url::mask_user_info;

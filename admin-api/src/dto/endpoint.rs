@@ -7,6 +7,7 @@
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::order::{OnGiveUpKind, OrderKind};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
+use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
@@ -71,6 +72,10 @@ pub(crate) struct EndpointIn {
     on_give_up: Option<OnGiveUpKind>,
     /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
+    /// For a receiver that knows no Standard Webhooks.
+    signature_format: Option<SignatureFormatBody>,
+    /// The body of its requests. Default: `full`.
+    payload_mode: Option<PayloadModeName>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -133,6 +138,12 @@ pub(crate) struct EndpointPatch {
     on_give_up: Patch<OnGiveUpKind>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<SignatureFormatBody>)]
+    signature_format: Patch<SignatureFormatBody>,
+    #[serde(default)]
+    #[schema(value_type = Option<PayloadModeName>)]
+    payload_mode: Patch<PayloadModeName>,
 }
 
 /// An endpoint.
@@ -170,6 +181,9 @@ pub(crate) struct EndpointOut {
     /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
     paused_reason: Option<&'static str>,
     paused_at: Option<Timestamp>,
+    /// Null for Standard Webhooks alone.
+    signature_format: Option<SignatureFormatBody>,
+    payload_mode: PayloadModeName,
 }
 
 impl EndpointIn {
@@ -196,6 +210,8 @@ impl EndpointIn {
             order: self.order.map(Into::into).into(),
             on_give_up: self.on_give_up.map(Into::into).into(),
             paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
+            payload_mode: self.payload_mode.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -225,6 +241,8 @@ impl EndpointPatch {
             order: self.order.map(Into::into),
             on_give_up: self.on_give_up.map(Into::into),
             paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model),
+            payload_mode: self.payload_mode.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -280,6 +298,8 @@ impl From<&Endpoint> for EndpointOut {
             paused: endpoint.paused.is_some(),
             paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
+            signature_format: endpoint.signature_format.as_ref().map(Into::into),
+            payload_mode: (&endpoint.payload_mode).into(),
         }
     }
 }

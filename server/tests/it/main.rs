@@ -46,8 +46,10 @@ mod pause;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;
+mod reference;
 mod restart;
 mod retention_space;
+mod signature_format;
 mod standing;
 mod start_up;
 mod tls;
