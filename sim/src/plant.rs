@@ -48,6 +48,8 @@ pub enum Plant {
     PaceOfEachShard,
     /// An endpoint's order is not told to its lane.
     Inversion,
+    /// That an endpoint pauses when it gives a delivery up is not told to its lane.
+    ForgottenPause,
     /// Shards are not told that an endpoint or an application is paused.
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
@@ -80,6 +82,7 @@ impl Plant {
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::Inversion,
+        Plant::ForgottenPause,
         Plant::SendsWhilePaused,
         Plant::LostResume,
         Plant::LostRun,

@@ -206,7 +206,8 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         return;
     }
     let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
-    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, warns, .. }) = ruled else { return };
+    let Some(ruled) = ruled else { return };
+    let Ruled { decision, accepted_at, gives_back, transition, disabled, warns, paused, .. } = ruled;
     if gives_back {
         shard.budget.borrow_mut().give_back(now.0);
     }
@@ -224,6 +225,10 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
             failed_deliveries = failed,
             "half of the failed deliveries in a row that disable this endpoint"
         );
+    }
+    if let Some(reason) = paused {
+        let (app, endpoint) = (cell.target.app.0, cell.target.endpoint.0);
+        tracing::warn!(app, endpoint, reason = reason.as_str(), "endpoint paused");
     }
     if let Some(reason) = disabled {
         metrics::counter!(model::metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(1);

@@ -6,7 +6,9 @@ use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
-use model::{AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{
+    AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, PausedReason, Seq, Trigger, UnixMs,
+};
 
 /// Bounds of a lane's memory.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +118,8 @@ pub struct Ruled {
     pub disabled: Option<DisabledReason>,
     /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
     pub warns: Option<u16>,
+    /// Set when the endpoint was paused by this.
+    pub paused: Option<PausedReason>,
 }
 
 /// A delivery that holds a ticket and a slot: its rows are being fetched or its attempt is under way.
