@@ -199,10 +199,27 @@ impl Retries {
         self.reload();
     }
 
+    /// True if a load of the due index is under way.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_some()
+    }
+
     /// Retries in memory that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.nearest.len()
+    }
+
+    /// True when memory holds every retry that there is.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.loaded_upto.is_none() && self.loading.is_none()
+    }
+
+    /// Deliveries in memory that wait for a retry.
+    pub fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.nearest.keys().map(|(_, seq)| *seq)
     }
 
     /// True if there is no retry, neither here nor on disk.

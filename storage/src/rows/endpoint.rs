@@ -5,13 +5,16 @@
 use super::key::key;
 use super::value::{fields, value, variants};
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, Paused, PausedReason, PayloadMode, RetryPolicy,
+    SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -37,10 +40,15 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    order since 2,
+    paused since 2,
+    signature_format since 2,
+    payload_mode since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Paused { at, reason });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -50,7 +58,22 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
+
+fields!(SignatureFormat {
+    scheme,
+    signature_header,
+    timestamp_header,
+    timestamp_format,
+    prefix,
+    event_type_header,
+    delivery_id_header,
+});
+variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
+variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
+variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
 /// Bytes of a value at most.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;

@@ -12,9 +12,12 @@ use crate::read::Read;
 use crate::rows::{KeyRange, endpoint, endpoint_uid};
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows};
+use crate::tables::{application, count_rows, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows};
 use crate::txn::{Change, Txn};
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, UnixMs, Wanted};
+use model::{
+    AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Paused, PausedReason, UnixMs,
+    Wanted,
+};
 
 /// One endpoint.
 ///
@@ -136,8 +139,44 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if let Some(uid) = &row.uid {
         put_value(txn, endpoint_uid::encode(row.app, uid), endpoint_uid::to_value(&row.id))?;
     }
+    let released = match before {
+        Some(before) => is_released(txn, before, &row)?,
+        None => false,
+    };
     txn.tell(Change::EndpointPut(Box::new(row.clone()), url_number));
+    if released && !delivery::list_due(txn, row.target(), None, 1)?.is_empty() {
+        txn.tell(Change::Requeued(row.target()));
+    }
     Ok(row)
+}
+
+/// True if deliveries that waited on disk are to be sent, or given up, from now on: the endpoint may have no lane, so the
+/// engine is told.
+fn is_released(txn: &Txn<'_>, before: &Endpoint, row: &Endpoint) -> Result<bool, StoreError> {
+    if before.disabled.is_some() {
+        return Ok(false);
+    }
+    let resumed = before.paused.is_some() && row.paused.is_none();
+    if resumed || row.disabled.is_none() {
+        return Ok(resumed);
+    }
+    let app = application::get(txn, row.app)?;
+    Ok(before.paused.is_some() || app.is_some_and(|app| app.paused_at.is_some()))
+}
+
+/// Pauses an endpoint. One that is gone or paused already is left as it is.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn pause(txn: &mut Txn<'_>, target: EndpointRef, reason: PausedReason, now: UnixMs) -> Result<(), StoreError> {
+    match get(txn, target)? {
+        Some(mut row) if row.paused.is_none() => {
+            row.paused = Some(Paused { at: now, reason });
+            row.updated_at = now;
+            put(txn, &row)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Disables an endpoint because of its answer. An endpoint that is gone or disabled already is left as it is.

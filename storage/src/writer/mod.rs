@@ -338,6 +338,7 @@ impl<D: Downstream> Writer<D> {
                 Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
                 | Change::ApplicationPaced(..)
+                | Change::ApplicationPaused(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}
