@@ -32,7 +32,9 @@ pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, OnGiveUp,
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
-pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
+pub use job::{
+    DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, SKIPS_SHOWN_MAX, Skip, SkipReason, Skipped, Span,
+};
 pub use policy::{AppSettings, Policy};
 pub use retry_policy::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};

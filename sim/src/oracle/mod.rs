@@ -163,7 +163,7 @@ impl Oracle {
         self.failed.durable(rows)?;
         self.must_pause.durable(batch, rows)?;
         let expunged = expunged_in_line(batch)?;
-        jobs::check(batch, &mut self.jobs, &expunged)?;
+        jobs::check(batch, &mut self.jobs, rows, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
