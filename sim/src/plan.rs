@@ -68,7 +68,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 23] = [
+const WEIGHTS: [(Surprise, u32); 24] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),

@@ -64,7 +64,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 26] = [
+    pub const ALL: [Plant; 27] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
