@@ -23,6 +23,8 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// Since when deliveries to its endpoints wait on disk; none if they do not.
+    pub paused_at: Option<UnixMs>,
     /// The settings that its endpoints inherit.
     pub policy: Policy,
     /// Attempts at once over all its endpoints; none for no limit of its own.
@@ -44,6 +46,7 @@ impl Application {
             updated_at: created_at,
             policy: Policy::default(),
             max_in_flight: None,
+            paused_at: None,
         }
     }
 

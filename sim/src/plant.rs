@@ -46,13 +46,19 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// An endpoint's order is not told to its lane.
+    Inversion,
+    /// Shards are not told that an endpoint or an application is paused.
+    SendsWhilePaused,
+    /// Shards are not told that a pause is over.
+    LostResume,
     /// The number of deliveries in a row that used up their attempts does not reach the disk.
     LostRun,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 21] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -73,6 +79,9 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::Inversion,
+        Plant::SendsWhilePaused,
+        Plant::LostResume,
         Plant::LostRun,
     ];
 }

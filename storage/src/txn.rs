@@ -24,6 +24,8 @@ pub enum Change {
     ApplicationPut(AppId),
     /// An application has other settings that its endpoints' lanes keep to.
     ApplicationChanged(AppId, Arc<AppSettings>),
+    /// An application was paused, or is sent to again.
+    ApplicationPaused(AppId, bool),
     /// An application was deleted, its endpoints with it.
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.

@@ -32,6 +32,8 @@ pub(crate) struct ApplicationIn {
     /// The same as `throttleRate`.
     #[schema(minimum = 1)]
     rate_limit: Option<u32>,
+    /// True if deliveries to its endpoints wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
     /// The settings that its endpoints inherit.
     policy: Option<PolicyIn>,
     /// Attempts at once over all its endpoints.
@@ -56,6 +58,8 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
     rate_limit: Patch<u32>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<PolicyPatch>)]
     policy: Patch<PolicyPatch>,
@@ -76,6 +80,9 @@ pub(crate) struct ApplicationOut {
     rate_limit: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// True if deliveries to its endpoints wait.
+    paused: bool,
+    paused_at: Option<Timestamp>,
     policy: PolicyOut,
     max_in_flight_total: Option<u32>,
 }
@@ -89,6 +96,7 @@ impl ApplicationIn {
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: rate.into(),
+            paused: self.paused,
             policy: self.policy.unwrap_or_default().into_fields(checks),
             max_in_flight: self.max_in_flight_total.into(),
         }
@@ -110,6 +118,7 @@ impl ApplicationPatch {
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
+            paused: self.paused,
             policy,
             max_in_flight: self.max_in_flight_total,
         }
@@ -127,6 +136,8 @@ impl From<&Application> for ApplicationOut {
             rate_limit: application.rate_limit,
             created_at: Timestamp(application.created_at),
             updated_at: Timestamp(application.updated_at),
+            paused: application.paused_at.is_some(),
+            paused_at: application.paused_at.map(Timestamp),
             policy: (&application.policy).into(),
             max_in_flight_total: application.max_in_flight,
         }

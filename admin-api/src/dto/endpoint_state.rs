@@ -9,6 +9,9 @@ use model::{Endpoint, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Its deliveries wait for the end of a pause.
+const PAUSE: &str = "pause";
+
 /// The state of an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -31,14 +34,15 @@ pub(crate) struct EndpointStateOut {
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
     /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`,
-    /// `system` (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`. Null when it
-    /// waits for nothing of the kind.
+    /// `system` (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`. Or `pause`: it or
+    /// its application is paused. Null when it waits for nothing of the kind.
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
     /// The gate that keeps the next delivery from being sent now: `window` (`maxInFlight`), `retry_after`, `rate`,
-    /// `application_rate`, `application_in_flight` (`maxInFlightTotal`), `breaker`, `retry_schedule` (no retry is due), `retry_budget`, or a name that `waitingFor` has; null when
-    /// nothing holds it back, or there is nothing to send.
+    /// `application_rate`, `application_in_flight` (`maxInFlightTotal`), `breaker`, `order` (none may overtake one that is
+    /// under way), `retry_schedule` (no retry is due), `retry_budget`, or a name that `waitingFor` has; null when nothing
+    /// holds it back, or there is nothing to send.
     held_back_by: Option<&'static str>,
     /// When that gate opens, if that is known.
     held_back_until: Option<Timestamp>,
@@ -78,7 +82,9 @@ impl EndpointStateOut {
     /// As of `now`.
     pub(crate) fn of(endpoint: &Endpoint, state: EndpointState, holding: Holding, now: UnixMs) -> Self {
         let Holding { waiting, held } = holding;
-        let EndpointState { health, dead_letters, backlog, expired } = state;
+        let EndpointState { health, dead_letters, backlog, expired, paused_since } = state;
+        let waits = waiting.map(|waiting| (waiting.wanted.as_str(), waiting.since));
+        let waits = paused_since.map(|since| (PAUSE, since)).or(waits);
         let breaker = match health.breaker_open_until {
             None => "closed",
             Some(until) if until > now => "open",
@@ -95,10 +101,10 @@ impl EndpointStateOut {
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
             disabled_at: endpoint.disabled.map(|disabled| Timestamp(disabled.at)),
             dead_letters,
-            waiting_for: waiting.map(|waiting| waiting.wanted.as_str()),
-            waiting_since: waiting.map(|waiting| Timestamp(waiting.since)),
-            held_back_by: waiting.map(|waiting| waiting.wanted.as_str()).or(held.map(|held| held.by.as_str())),
-            held_back_until: held.filter(|_| waiting.is_none()).and_then(|held| held.until).map(Timestamp),
+            waiting_for: waits.map(|(wanted, _)| wanted),
+            waiting_since: waits.map(|(_, since)| Timestamp(since)),
+            held_back_by: waits.map(|(wanted, _)| wanted).or(held.map(|held| held.by.as_str())),
+            held_back_until: held.filter(|_| waits.is_none()).and_then(|held| held.until).map(Timestamp),
             backlog: BacklogOut {
                 messages: backlog.messages,
                 oldest_at: backlog.oldest_at.map(Timestamp),

@@ -31,6 +31,8 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// True if deliveries to its endpoints wait.
+    pub paused: Option<bool>,
     /// The settings that its endpoints inherit.
     pub policy: PolicyFields,
     /// Attempts at once over all its endpoints.
@@ -108,6 +110,7 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
             policy: self.policy.apply(before.policy),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
             updated_at: now,
@@ -212,6 +215,7 @@ impl Command for PutApplication {
             return self.fields.insert_named(self.text, at, txn);
         };
         let mut whole = plain(old.id, old.salt, old.created_at);
+        whole.paused_at = old.paused_at;
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
             whole.max_in_flight = old.max_in_flight;
@@ -305,7 +309,7 @@ fn check_may_create(by: Scope) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
-fn save_application(
+pub(super) fn save_application(
     txn: &mut Txn<'_>,
     old: Option<Application>,
     new: Application,

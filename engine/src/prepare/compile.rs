@@ -4,11 +4,13 @@ use super::effective::effective;
 use super::filter::Filter;
 use super::headers::fixed_headers;
 use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::reference::Reference;
 use super::sign::SigningKey;
+use super::signature_format::Form;
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{AppSettings, Endpoint, Policy, SealedBytes, SecretBytes, UnixMs};
+use model::{AppSettings, Endpoint, PayloadMode, Policy, SealedBytes, SecretBytes, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +25,8 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The plan of an endpoint's row whose URL has this number, in an application with these settings. Secrets that have expired by `now` are left out.
+    /// The plan of an endpoint's row whose URL has this number, in an application with these settings. Secrets that have
+    /// expired by `now` are left out.
     #[must_use]
     pub fn plan(&self, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
         let (config, own, nothing) = (&self.config, row.policy(), Policy::default());
@@ -39,6 +42,8 @@ impl Compiler {
                 disable_after_failed_deliveries: found.disable_after_failed_deliveries.value,
                 max_in_flight: found.max_in_flight.value,
                 disabled: row.disabled.is_some(),
+                order: row.order,
+                paused: row.paused.is_some(),
             },
             url_number,
             timeout_ms: found.timeout_ms.value,
@@ -79,8 +84,20 @@ impl Compiler {
             "" => None,
             pem => Some(OwnRoots::new(pem, &self.config.extra_roots).map_err(Unmakeable::here)?),
         };
-        let target = Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
-        Ok(Sending { target: Arc::new(target), keys })
+        let form = match &row.signature_format {
+            None => None,
+            Some(format) => Some(Box::new(Form::of(format, &headers).map_err(Unmakeable::here)?)),
+        };
+        let mut target =
+            Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
+        if form.as_ref().is_some_and(|form| !form.is_standard()) {
+            target = target.without_signature();
+        }
+        let reference = match &row.payload_mode {
+            None | Some(PayloadMode::Full) => None,
+            Some(PayloadMode::Reference { app }) => Some(Box::new(Reference::new(&self.config.public_url, app))),
+        };
+        Ok(Sending { target: Arc::new(target), keys, form, reference })
     }
 
     /// The URL with its user name and password, if it has some.

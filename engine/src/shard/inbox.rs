@@ -64,6 +64,8 @@ pub struct News {
     pub changed: BTreeMap<EndpointRef, (NewsNumber, EndpointChange)>,
     /// Applications with other settings, to be applied after the endpoints.
     pub apps_changed: BTreeMap<AppId, (NewsNumber, Arc<AppSettings>)>,
+    /// Applications that were paused, or resumed, to be applied after the endpoints.
+    pub paused: BTreeMap<AppId, (NewsNumber, bool)>,
     /// Applications that are gone, with all their endpoints.
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
@@ -132,14 +134,21 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// Tells the changes of endpoints and the settings of applications that one commit changed. The shard takes them together.
-    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, apps: &[(AppId, Arc<AppSettings>)]) {
+    /// Tells the changes of endpoints, the settings and the pauses of applications of one commit. The shard takes them
+    /// together.
+    pub fn changed(
+        &self,
+        endpoints: Vec<(EndpointRef, EndpointChange)>,
+        apps: &[(AppId, Arc<AppSettings>)],
+        paused: &[(AppId, bool)],
+    ) {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.number += 1;
         let number = state.number;
         state.news.changed.extend(endpoints.into_iter().map(|(target, change)| (target, (number, change))));
         state.news.apps_changed.extend(apps.iter().map(|(app, settings)| (*app, (number, settings.clone()))));
+        state.news.paused.extend(paused.iter().map(|(app, paused)| (*app, (number, *paused))));
         drop(guard);
         self.wake.notify_one();
     }
@@ -228,7 +237,8 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.apps_gone.is_empty();
+        let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.paused.is_empty();
+        let nobody = nobody && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 

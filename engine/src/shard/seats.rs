@@ -30,6 +30,9 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for (app, (number, settings)) in &news.apps_changed {
         app_changed(shard, *app, *number, settings, now);
     }
+    for (app, (number, is_paused)) in &news.paused {
+        paused(shard, *app, *number, *is_paused);
+    }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
         set_slots(shard, *app, None);
@@ -138,6 +141,14 @@ fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc
     }
 }
 
+/// An application was paused, or is sent to again.
+fn paused(shard: &ShardCore, app: AppId, number: NewsNumber, paused: bool) {
+    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
+        seat.cell.app_paused.set(Some(paused));
+        seat.mailbox.poke();
+    }
+}
+
 /// The slots of an application that may have so many attempts at once. Those in flight here are among them from now on, and
 /// no longer when there is no such bound any more.
 fn set_slots(shard: &ShardCore, app: AppId, most: Option<u32>) -> Option<Arc<AppSlots>> {
@@ -223,6 +234,8 @@ struct Opened {
     url_number: u32,
     /// The settings of its application, if it has some.
     app: Option<Arc<AppSettings>>,
+    /// Its application is paused.
+    app_paused: bool,
     /// Changes up to this one are in it.
     told: NewsNumber,
 }
@@ -233,11 +246,12 @@ fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreE
     loop {
         let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
         let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
-        let app = application::get(store, target.app)?.map(|app| app.settings());
-        let app = app.filter(|settings| !settings.is_plain()).map(Arc::new);
+        let app = application::get(store, target.app)?;
+        let app_paused = app.as_ref().is_some_and(|app| app.paused_at.is_some());
+        let app = app.map(|app| app.settings()).filter(|settings| !settings.is_plain()).map(Arc::new);
         // No change came between the reads, and no later news tell of a change that is older than the row.
         if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
-            return Ok(Some(Opened { row, url_number, app, told }));
+            return Ok(Some(Opened { row, url_number, app, app_paused, told }));
         }
     }
 }
@@ -249,7 +263,7 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(Opened { row, url_number, app, told }) = read(shard, target)? else { return Ok(None) };
+    let Some(Opened { row, url_number, app, app_paused, told }) = read(shard, target)? else { return Ok(None) };
     let plan = shard.compiler.plan(&row, app.as_deref(), url_number, now);
     let rate = app.as_ref().and_then(|app| app.rate_limit);
     let slots =
@@ -264,7 +278,8 @@ fn open(
         retries_in_memory: shard.config.retries_in_memory,
     };
     let offered = start.cursor.upto;
-    let lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    let mut lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    lane.pause_with_application(app_paused);
     Ok(Some(LaneCell {
         target,
         lane: RefCell::new(lane),
@@ -276,6 +291,7 @@ fn open(
         offered: Offered::at(offered),
         requeued: Cell::new(false),
         next_plan: RefCell::default(),
+        app_paused: Cell::default(),
         ended: RefCell::default(),
         timer: LaneTimer::default(),
         in_reports: InReports::default(),

@@ -16,6 +16,7 @@ fields!(Application {
     metadata,
     created_at,
     updated_at,
+    paused_at since 2,
     policy since 2,
     max_in_flight since 2,
 });

@@ -6,7 +6,7 @@
 use crate::read::Read;
 use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_value, scan_rows};
+use crate::tables::{delivery, get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
 use std::sync::Arc;
@@ -48,7 +48,9 @@ pub fn list(
 
 /// Creates or replaces an application and keeps the index right, also when its name changed.
 ///
-/// It tells the engine of the application, and of the settings that lanes keep to when one of those changed.
+/// It tells the engine of the application, of the settings that lanes keep to when one of those changed, and of its pause.
+/// When a pause ends, the endpoints with deliveries that wait are told too, as they may have no lane: a short read for
+/// each, at most as many as the application may have endpoints.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -59,6 +61,13 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let settings = row.settings();
     if before.as_ref().is_some_and(|before| before.settings() != settings) {
         txn.tell(Change::ApplicationChanged(row.id, Arc::new(settings)));
+    }
+    let was_paused = before.as_ref().is_some_and(|before| before.paused_at.is_some());
+    if was_paused != row.paused_at.is_some() {
+        txn.tell(Change::ApplicationPaused(row.id, !was_paused));
+        if was_paused {
+            delivery::requeue_waiting(txn, row.id)?;
+        }
     }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)

@@ -14,16 +14,28 @@ impl Lane {
     /// True if nothing is left to do or to remember: its actor may go.
     #[must_use]
     pub fn is_idle(&self, now: UnixMs) -> bool {
-        self.backlog.is_clean()
-            && self.retries.is_clean()
-            && self.flights.is_empty()
+        let all_durable = self.flights.is_empty()
             && self.settled.is_empty()
             && self.expired.is_none()
             && !self.health_changed
             && self.disable.is_none()
-            && self.reported == self.backlog.cursor()
+            && self.reported == self.backlog.cursor();
+        if self.is_paused() {
+            // Its deliveries are on disk, and the end of the pause is told to an endpoint without an actor too.
+            return all_durable && !self.backlog.is_reading() && !self.retries.is_loading();
+        }
+        all_durable
+            && self.backlog.is_clean()
+            && self.retries.is_clean()
             && (self.policy.disabled || self.breaker_may_be_forgotten(now))
             && self.slow_down_until <= now
+    }
+
+    /// True if its deliveries wait on disk, because it or its application is paused. An endpoint that is disabled gets
+    /// nothing, so nothing waits.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        (self.policy.paused || self.app_paused) && !self.policy.disabled
     }
 
     /// True if the stored health says all that the breaker knows: it is closed, or its hold is over.
@@ -44,11 +56,14 @@ impl Lane {
     /// The first closed gate, in the order in which admission asks them. None when a delivery could go, or there is none.
     pub fn held(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Held> {
         let until = |by, at: UnixMs| Some(Held { by, until: Some(at) });
-        if self.policy.disabled {
+        if self.policy.disabled || self.is_paused() {
+            // The row says so.
             return None;
         }
         if !self.has_work(now) {
-            return self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
+            let due = self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
+            let in_order = self.turns.is_kept() && self.backlog.has_ready();
+            return due.or(in_order.then_some(Held { by: Gate::Order, until: None }));
         }
         if self.window.room() == 0 {
             return Some(Held { by: Gate::Window, until: None });
