@@ -54,7 +54,9 @@ pub enum Gate {
     ApplicationInFlight,
     /// Its circuit breaker.
     Breaker,
-    /// Only retries wait, and none is due.
+    /// Those that wait must not overtake one that is under way.
+    Order,
+    /// Only retries may go, and none is due.
     RetrySchedule,
     /// Only retries wait, and there are as many as the budget allows already.
     RetryBudget,
@@ -71,6 +73,7 @@ impl Gate {
             Gate::ApplicationRate => "application_rate",
             Gate::ApplicationInFlight => "application_in_flight",
             Gate::Breaker => "breaker",
+            Gate::Order => "order",
             Gate::RetrySchedule => "retry_schedule",
             Gate::RetryBudget => "retry_budget",
         }

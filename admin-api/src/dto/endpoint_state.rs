@@ -40,8 +40,9 @@ pub(crate) struct EndpointStateOut {
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
     /// The gate that keeps the next delivery from being sent now: `window` (`maxInFlight`), `retry_after`, `rate`,
-    /// `application_rate`, `application_in_flight` (`maxInFlightTotal`), `breaker`, `retry_schedule` (no retry is due), `retry_budget`, or a name that `waitingFor` has; null when
-    /// nothing holds it back, or there is nothing to send.
+    /// `application_rate`, `application_in_flight` (`maxInFlightTotal`), `breaker`, `order` (none may overtake one that is
+    /// under way), `retry_schedule` (no retry is due), `retry_budget`, or a name that `waitingFor` has; null when nothing
+    /// holds it back, or there is nothing to send.
     held_back_by: Option<&'static str>,
     /// When that gate opens, if that is known.
     held_back_until: Option<Timestamp>,

@@ -25,7 +25,8 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The plan of an endpoint's row whose URL has this number, in an application with these settings. Secrets that have expired by `now` are left out.
+    /// The plan of an endpoint's row whose URL has this number, in an application with these settings. Secrets that have
+    /// expired by `now` are left out.
     #[must_use]
     pub fn plan(&self, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
         let (config, own, nothing) = (&self.config, row.policy(), Policy::default());

@@ -37,7 +37,7 @@ fn deliveries_that_use_up_their_attempts_in_a_row_disable_an_endpoint_with_a_war
     server.api_expect(201, "POST", "/api/v1/app/failing/endpoint", endpoint);
     // A success ends a run.
     fail_one(&server, 1);
-    receiver.script("/status/404", [Behaviour::status(200)]);
+    receiver.script("/status/404", [Behaviour::status(200), Behaviour::status(404)]);
     push(&server);
     poll_until("a success", seconds(30), || (state(&server)["failedDeliveries"] == 0).then_some(()));
 

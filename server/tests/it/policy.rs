@@ -1,6 +1,6 @@
 //! Policies that endpoints inherit from their application, and the preview of a retry policy.
 
-use crate::harness::{Receiver, Server, pinion, poll_until, seconds};
+use crate::harness::{Received, Receiver, Server, pinion, poll_until, seconds};
 use serde_json::{Value, json};
 
 const APP: &str = "/api/v1/app/policies";
@@ -78,7 +78,8 @@ fn endpoints_inherit_each_field_from_their_application_while_they_run_and_after_
     assert_eq!(policy(&server, "heir")["onClientError"], json!({"value": "retry", "source": "server"}));
     let before = receiver.requests_to("/status/404/own").len();
     push(&server);
-    receiver.wait_until(seconds(20), |_| receiver.requests_to("/status/404/own").len() == before + 2);
+    let to_own = |requests: &[Received]| requests.iter().filter(|request| request.path == "/status/404/own").count();
+    receiver.wait_until(seconds(20), |requests| to_own(requests) == before + 2);
 }
 
 #[test]

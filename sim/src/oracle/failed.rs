@@ -4,7 +4,7 @@
 //! Counted from what is durable: ends of attempts in the order in which the lane was told of them, each once its record is
 //! on disk. An endpoint that was enabled again or has another URL starts over at a moment that the disk does not show, so it
 //! is not looked at any more. The simulation leaves the policy of an endpoint as it was made, and gives it only where
-//! neither retention nor a quota removes dead letters.
+//! retention removes nothing.
 
 use super::deliveries::Ended;
 use super::{Violation, ensure};

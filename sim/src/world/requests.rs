@@ -13,7 +13,7 @@ use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
     AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp, Order,
-    Paused, PausedReason, Seq, UnixMs,
+    Paused, PausedReason, RetryPolicy, Seq, UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};
@@ -132,10 +132,13 @@ impl World {
         let now = self.node.clock.now();
         let mut row = Endpoint::plain(EndpointRef { app: AppId(0), endpoint: EndpointId(0) }, now);
         self.vary(&mut row);
-        let config = &self.plan.config;
-        // The oracle can count dead letters when each of them stays.
-        if config.quotas.dead_letters >= 100_000 && config.retention.events_ms == 0 && config.retention.bytes == 0 {
-            row.disable_after_failed_deliveries = *pick(&[None, Some(1), Some(2), Some(4)], &mut self.rng);
+        // The oracle counts by what is on disk, so only where retention leaves it there.
+        let retention = self.plan.config.retention;
+        if retention.events_ms == 0 && retention.bytes == 0 {
+            row.disable_after_failed_deliveries = *pick(&[None, Some(1), Some(2), Some(3)], &mut self.rng);
+            if row.disable_after_failed_deliveries.is_some() && self.rng.random_ratio(1, 2) {
+                row.retry_policy = Some(RetryPolicy { max_attempts: 1, ..RetryPolicy::standard() });
+            }
         }
         if self.rng.random_ratio(1, 10) {
             row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });

@@ -57,11 +57,14 @@ impl Lane {
     /// The first closed gate, in the order in which admission asks them. None when a delivery could go, or there is none.
     pub fn held(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Held> {
         let until = |by, at: UnixMs| Some(Held { by, until: Some(at) });
-        if self.policy.disabled {
+        if self.policy.disabled || self.is_paused() {
+            // The row says so.
             return None;
         }
         if !self.has_work(now) {
-            return self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
+            let due = self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
+            let in_order = self.turns.is_kept() && self.backlog.has_ready();
+            return due.or(in_order.then_some(Held { by: Gate::Order, until: None }));
         }
         if self.window.room() == 0 {
             return Some(Held { by: Gate::Window, until: None });
