@@ -16,7 +16,9 @@ use crate::clock::Clock;
 use crate::delivery_state::Standings;
 use crate::fairness::Turns;
 use crate::orders::Order;
-use model::{AppId, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, Span, UnixMs};
+use model::{
+    AppId, DeadLetterReason, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, Span, UnixMs,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::read::Read;
@@ -155,7 +157,7 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
             Some(endpoint) if kind == JobKind::RedriveDeadLetters => {
                 dead_letters(txn, &mut row, delivery::want_requeue, |txn, seq| {
                     let event = log::get_undamaged(txn, target.app, seq)?;
-                    if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref()) {
+                    if let Some(reason) = cannot_be_sent(&endpoint, event.as_ref(), now) {
                         return Ok(Err(reason));
                     }
                     delivery::requeue(txn, target, seq, now)?;
@@ -174,13 +176,16 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<bool, StoreEr
 }
 
 /// The reason why a delivery put in line now could not be sent: it would only become a dead letter.
-fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
+fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>, now: UnixMs) -> Option<SkipReason> {
     if endpoint.disabled.is_some() {
         return Some(SkipReason::EndpointDisabled);
     }
     match event {
         None => Some(SkipReason::MessageGone),
-        Some(event) => event.is_expunged().then_some(SkipReason::PayloadGone),
+        Some(event) => match event.unsendable(now) {
+            Some(DeadLetterReason::PastExpiry) => Some(SkipReason::PastExpiry),
+            reason => reason.map(|_| SkipReason::PayloadGone),
+        },
     }
 }
 
@@ -239,7 +244,7 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
             row.position = event.seq;
             continue;
         }
-        let ruling = match cannot_be_sent(endpoint, Some(event)) {
+        let ruling = match cannot_be_sent(endpoint, Some(event), now) {
             Some(reason) => Err(reason),
             None => order.rule(&standings.of(txn, event)?, standings.wants(event)),
         };

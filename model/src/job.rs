@@ -77,11 +77,15 @@ pub enum SkipReason {
     PayloadGone,
     /// The endpoint was disabled while the job ran.
     EndpointDisabled,
+    /// The message is past its own expiry.
+    PastExpiry,
+    /// The message was scheduled, and called off before its time.
+    CalledOff,
 }
 
 impl SkipReason {
     /// Every reason.
-    pub const ALL: [SkipReason; 9] = [
+    pub const ALL: [SkipReason; 11] = [
         SkipReason::Delivered,
         SkipReason::OnItsWay,
         SkipReason::GivenUp,
@@ -91,6 +95,8 @@ impl SkipReason {
         SkipReason::MessageGone,
         SkipReason::PayloadGone,
         SkipReason::EndpointDisabled,
+        SkipReason::PastExpiry,
+        SkipReason::CalledOff,
     ];
 }
 

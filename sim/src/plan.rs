@@ -33,6 +33,8 @@ pub enum Surprise {
     DeleteApplication,
     /// The payload of a message is expunged.
     Expunge,
+    /// A scheduled message is called off.
+    CallOff,
     /// One delivery is asked for again.
     Resend,
     /// A job over many deliveries begins.
@@ -64,7 +66,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 22] = [
+const WEIGHTS: [(Surprise, u32); 23] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
@@ -73,6 +75,7 @@ const WEIGHTS: [(Surprise, u32); 22] = [
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
     (Surprise::Expunge, 4),
+    (Surprise::CallOff, 2),
     (Surprise::Resend, 6),
     (Surprise::StartJob, 3),
     (Surprise::Network, 8),
@@ -108,6 +111,8 @@ pub struct Plan {
     pub apps: u32,
     /// Endpoints to begin with, of each.
     pub endpoints: u32,
+    /// How many of a hundred messages are scheduled, and how many expire.
+    pub timed_percent: (u32, u32),
     /// Frequency of things from outside although there is work, in percent.
     pub surprise_percent: u32,
     /// Things that may happen, with their frequency.
@@ -141,6 +146,7 @@ impl Plan {
             settled_high_water: *pick(&[1, 4, 64, 16_384], rng),
             apps: rng.random_range(1..=2),
             endpoints: *pick(&[1, 1, 2, 3, 6], rng),
+            timed_percent: *pick(&[(0, 0), (0, 0), (20, 0), (0, 20), (30, 30)], rng),
             surprise_percent: *pick(&[3, 10, 25], rng),
             weights,
         }
@@ -188,6 +194,7 @@ fn config(rng: &mut StdRng) -> EngineConfig {
         quotas: WriterQuotas {
             dead_letters: *pick(&[1, 2, 5, 100_000], rng),
             idempotency_keys: *pick(&[2, 10, 1_000_000], rng),
+            scheduled_messages: *pick(&[1, 4, 1_000_000], rng),
         },
         retention,
         ..EngineConfig::default()

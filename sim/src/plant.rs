@@ -46,11 +46,17 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// The row that says that a message is scheduled does not reach the disk.
+    LostSchedule,
+    /// A scheduled message is put in line as due at once.
+    EarlySchedule,
+    /// An attempt starts after its message has expired.
+    LateAttempt,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 20] = [
+    pub const ALL: [Plant; 23] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -71,5 +77,8 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::LostSchedule,
+        Plant::EarlySchedule,
+        Plant::LateAttempt,
     ];
 }

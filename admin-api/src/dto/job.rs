@@ -119,6 +119,10 @@ pub(crate) struct SkippedOut {
     payload_gone: u64,
     /// The endpoint was disabled while the task ran.
     endpoint_disabled: u64,
+    /// The message is past its own expiry.
+    past_expiry: u64,
+    /// The message was scheduled, and called off.
+    called_off: u64,
 }
 
 impl From<&Skipped> for SkippedOut {
@@ -134,6 +138,8 @@ impl From<&Skipped> for SkippedOut {
             message_gone: skipped.of(SkipReason::MessageGone),
             payload_gone: skipped.of(SkipReason::PayloadGone),
             endpoint_disabled: skipped.of(SkipReason::EndpointDisabled),
+            past_expiry: skipped.of(SkipReason::PastExpiry),
+            called_off: skipped.of(SkipReason::CalledOff),
         }
     }
 }

@@ -21,6 +21,14 @@ pub(crate) struct MessageOut {
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
+    /// When it is, or was, to be delivered; absent for at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    deliver_at: Option<Timestamp>,
+    /// From when on it is not attempted any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    expires_at: Option<Timestamp>,
 }
 
 impl MessageOut {
@@ -35,6 +43,8 @@ impl MessageOut {
             tags: (!event.tags().is_empty()).then(|| event.tags().to_vec()),
             payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
+            deliver_at: event.deliver_at().map(Timestamp),
+            expires_at: event.expires_at().map(Timestamp),
         }
     }
 }
@@ -60,6 +70,10 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a [String]>,
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
 }
 
 /// Room for a head, so that an answer is built without growing: names and ids are short.
@@ -77,6 +91,8 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         channels: (!event.channels.is_empty()).then(|| event.channels.iter().map(AsRef::as_ref).collect()),
         tags: (!event.tags().is_empty()).then(|| event.tags()),
         timestamp: Timestamp(event.accepted_at),
+        deliver_at: event.deliver_at().map(Timestamp),
+        expires_at: event.expires_at().map(Timestamp),
     };
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
@@ -122,8 +138,9 @@ mod tests {
         event.event_id = Some("e-1".into());
         event.channels = vec!["x".into(), "y".into()];
         same(&event);
-        let more =
-            EventMore { tags: vec!["t".to_owned()], content_type: Some("text/plain".to_owned()), expunge_at: None };
+        let (tags, content_type) = (vec!["t".to_owned()], Some("text/plain".to_owned()));
+        let (deliver_at, expires_at) = (Some(model::UnixMs(1_795_162_584_000)), Some(model::UnixMs(1_795_162_585_000)));
+        let more = EventMore { tags, content_type, expunge_at: None, deliver_at, expires_at };
         (event.more, event.payload) = (Some(more.into()), Bytes::from_static(b"[1]"));
         same(&event);
         assert_eq!(value(&answer_of(&event, true).unwrap())["payload"], serde_json::json!({}));

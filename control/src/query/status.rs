@@ -60,7 +60,7 @@ impl Standing {
             DeliveryState::Waiting(pending) => (Status::Sending, Some(pending.due)),
             DeliveryState::Queued => (Status::Sending, None),
             DeliveryState::DeadLettered(_) | DeliveryState::Discarded => (Status::Fail, None),
-            DeliveryState::Cancelled(_) => (Status::Canceled, None),
+            DeliveryState::Cancelled(_) | DeliveryState::CalledOff => (Status::Canceled, None),
             DeliveryState::NotMatched | DeliveryState::HistoryGone => return None,
         };
         Some(Standing { status, next_attempt })

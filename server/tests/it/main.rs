@@ -27,6 +27,7 @@ mod command_line;
 mod crash;
 mod delivery;
 mod demo;
+mod expiry;
 #[cfg(target_os = "linux")]
 mod expunged;
 #[cfg(target_os = "linux")]
@@ -46,6 +47,7 @@ mod power_cut;
 mod receivers;
 mod restart;
 mod retention_space;
+mod scheduled;
 mod standing;
 mod start_up;
 mod tls;

@@ -8,6 +8,7 @@ mod finale;
 mod requests;
 mod steps;
 mod surprises;
+mod timed;
 
 use crate::client::Clients;
 use crate::disk::Disk;

@@ -34,6 +34,7 @@ pub(super) fn in_words(taken: &Taken) -> String {
         IngestOutcome::Repeated(event) => format!("{} repeated", event.seq),
         IngestOutcome::DuplicateEventId => "event id taken".to_owned(),
         IngestOutcome::KeyReused => "key reused".to_owned(),
+        IngestOutcome::TooManyScheduled { most } => format!("more than {most} scheduled"),
         IngestOutcome::TooManyKeys { most } => format!("more than {most} keys"),
         IngestOutcome::Damaged { kind } => format!("a row of kind {kind} is damaged"),
     };
@@ -63,6 +64,10 @@ impl World {
             {
                 last.event_id = Some(format!("id-{}", self.rng.random_range(0..20)));
             }
+            let more = self.times();
+            if let (Some(more), Some(last)) = (more, messages.last_mut()) {
+                last.more = Some(Box::new(more));
+            }
         }
         self.post(Parcel { app, messages });
     }
@@ -80,7 +85,11 @@ impl World {
     }
 
     /// Makes a change as the API does.
-    fn change(&mut self, words: String, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
+    pub(super) fn change(
+        &mut self,
+        words: String,
+        change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static,
+    ) {
         self.ask(Asked { words, order: None }, change);
     }
 
@@ -228,7 +237,7 @@ impl World {
         self.ask(asked, move |txn| {
             let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
             let event = log::get(txn, target.app, seq)?;
-            if row.disabled.is_some() || event.is_none_or(|event| event.is_expunged()) {
+            if row.disabled.is_some() || event.is_none_or(|event| event.unsendable(now).is_some()) {
                 return Err(Refusal::NotPossible);
             }
             if forgets { Ok(()) } else { Ok(delivery::requeue(txn, target, seq, now)?) }
@@ -268,7 +277,7 @@ impl World {
         });
     }
 
-    fn some_app(&mut self) -> Option<AppId> {
+    pub(super) fn some_app(&mut self) -> Option<AppId> {
         let rows = application::list(&*self.node.disk, None, 100, Direction::Forward).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).id)
     }

@@ -23,7 +23,7 @@ variants!(JobKind {
 variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed });
 
 /// The reasons in the order in which a row counts them. Persisted: a new one goes to the end.
-const SKIP_REASONS: [SkipReason; 9] = [
+const SKIP_REASONS: [SkipReason; 11] = [
     SkipReason::Delivered,
     SkipReason::OnItsWay,
     SkipReason::GivenUp,
@@ -33,6 +33,8 @@ const SKIP_REASONS: [SkipReason; 9] = [
     SkipReason::MessageGone,
     SkipReason::PayloadGone,
     SkipReason::EndpointDisabled,
+    SkipReason::PastExpiry,
+    SkipReason::CalledOff,
 ];
 
 /// A list of counts by reason; reasons at the end that count nothing are left out.

@@ -152,7 +152,7 @@ mod tests {
             more: Some(Arc::new(EventMore {
                 tags: vec!["t".to_owned()],
                 expunge_at: Some(UnixMs(at)),
-                content_type: None,
+                ..EventMore::default()
             })),
             ..event(1, seq)
         };

@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// Layout of a block of events that have nothing more than others. Persisted: never reuse a number.
 const VERSION: u8 = 1;
 
-/// Layout of a block in which an event has more: see [`MORE`].
-const VERSION_WITH_MORE: u8 = 2;
+/// Layout of a block in which an event has more: see [`MORE`]. Version 2 knows no times of delivery and expiry.
+const VERSION_WITH_MORE: u8 = 3;
 
 /// Checksum and version.
 const LEAD_BYTES: usize = 5;
@@ -50,7 +50,13 @@ variants!(PayloadAt { 0 = Inline { length }, 1 = Apart { length } });
 /// byte more. Persisted: no variant of `PayloadAt` has this number.
 const MORE: u8 = 2;
 
-fields!(EventMore { tags, content_type, expunge_at });
+fields!(EventMore {
+    tags,
+    content_type,
+    expunge_at,
+    deliver_at since 3,
+    expires_at since 3,
+});
 
 /// A record read from a block; its payload is empty when it is apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -184,10 +190,10 @@ pub fn header_bytes_max(
     // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
     const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
     let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
-    // Beside the texts: a tag, the time of the expunge and two lengths.
+    // Beside the texts: tags, three times and two lengths.
     let more = more.map_or(0, |(tags, content_type)| {
         let tags: usize = tags.iter().map(|tag| tag.len() + 9).sum();
-        4 * 9 + tags + content_type.unwrap_or_default().len()
+        6 * 9 + tags + content_type.unwrap_or_default().len()
     });
     FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels + more
 }
@@ -198,9 +204,9 @@ pub fn header_bytes_max(
 /// [`StoreError::CorruptRow`] when the checksum does not match or a record does not decode.
 pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     let mut records = Vec::new();
-    let mut at = check(block)?;
+    let (mut at, version) = (check(block)?, block[4]);
     while at < block.len() {
-        let mut reader = Reader::new(VERSION, &block[at..]);
+        let mut reader = Reader::new(version, &block[at..]);
         let mut record = take_header(app, &mut reader).map_err(|error| corrupt(error.to_string()))?;
         at = block.len() - reader.rest().len();
         if let PayloadAt::Inline { length } = record.payload_at {

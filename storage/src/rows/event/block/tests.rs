@@ -19,7 +19,9 @@ fn event(seq: u64, payload: Vec<u8>) -> Event {
 }
 
 fn more(seq: u64) -> EventMore {
-    EventMore { tags: vec!["t".repeat(seq as usize % 50)], content_type: None, expunge_at: Some(UnixMs(seq)) }
+    let (deliver_at, expires_at) = (seq.is_multiple_of(2).then_some(UnixMs(seq * 3)), Some(UnixMs(u64::MAX)));
+    let tags = vec!["t".repeat(seq as usize % 50)];
+    EventMore { tags, content_type: None, expunge_at: Some(UnixMs(seq)), deliver_at, expires_at }
 }
 
 #[test]
@@ -34,6 +36,21 @@ fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
     assert_eq!(builder.finish().unwrap().1[4], VERSION_WITH_MORE);
     builder.push(&event(1, b"{}".to_vec())).unwrap();
     assert_eq!(builder.finish().unwrap().1, block, "the next block is of version 1 again");
+}
+
+#[test]
+fn a_block_of_version_2_reads_as_one_without_times_of_delivery_and_expiry() {
+    let mut builder = BlockBuilder::new();
+    let mut with_more = event(3, b"{}".to_vec());
+    with_more.more = Some(Arc::new(EventMore { expunge_at: Some(UnixMs(3)), ..EventMore::default() }));
+    builder.push(&with_more).unwrap();
+    let mut block = builder.finish().unwrap().1.to_vec();
+    assert_eq!(block[block.len() - 4..], *b"\x00\x00{}", "no time of delivery, none of expiry, the payload");
+    block.drain(block.len() - 4..block.len() - 2);
+    block[4] = 2;
+    let crc = crc32c::crc32c(&block[4..]);
+    block[..4].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(read(AppId(1), &Bytes::from(block)).unwrap()[0].event, with_more);
 }
 
 #[test]
@@ -73,9 +90,10 @@ proptest! {
         event.event_id = event_id.as_deref().map(Arc::from);
         event.channels = channels.iter().map(|channel| Arc::from(channel.as_str())).collect();
         event.only_for = Some(EndpointId(u32::MAX));
-        let expunge_at = Some(UnixMs(u64::MAX));
+        let at = Some(UnixMs(u64::MAX));
         event.more = tags.clone().map(|tags| {
-            Arc::new(EventMore { tags, content_type: content_type.clone(), expunge_at })
+            let content_type = content_type.clone();
+            Arc::new(EventMore { tags, content_type, expunge_at: at, deliver_at: at, expires_at: at })
         });
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
