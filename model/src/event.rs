@@ -15,6 +15,8 @@ pub struct EventMore {
     pub content_type: Option<String>,
     /// When the payload is to be expunged.
     pub expunge_at: Option<UnixMs>,
+    /// Messages with the same one keep their order at endpoints that want that.
+    pub ordering_key: Option<String>,
     /// When it is to be delivered; none for at once. Nobody gets it before, and its place in the log is passed by.
     pub deliver_at: Option<UnixMs>,
     /// From when on it is not attempted any more.
@@ -79,6 +81,12 @@ impl Event {
     #[must_use]
     pub fn expunge_at(&self) -> Option<UnixMs> {
         self.more.as_ref()?.expunge_at
+    }
+
+    /// Its ordering key.
+    #[must_use]
+    pub fn ordering_key(&self) -> Option<&str> {
+        self.more.as_ref()?.ordering_key.as_deref()
     }
 
     /// When it is to be delivered, if that was not at once.

@@ -46,6 +46,12 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// An endpoint's order is not told to its lane.
+    Inversion,
+    /// Shards are not told that an endpoint or an application is paused.
+    SendsWhilePaused,
+    /// Shards are not told that a pause is over.
+    LostResume,
     /// The row that says that a message is scheduled does not reach the disk.
     LostSchedule,
     /// A scheduled message is put in line as due at once.
@@ -56,7 +62,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 23] = [
+    pub const ALL: [Plant; 26] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -77,6 +83,9 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::Inversion,
+        Plant::SendsWhilePaused,
+        Plant::LostResume,
         Plant::LostSchedule,
         Plant::EarlySchedule,
         Plant::LateAttempt,

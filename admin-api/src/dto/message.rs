@@ -47,6 +47,10 @@ pub(crate) struct MessageIn<'a> {
     /// Hours after which the payload is expunged.
     #[schema(minimum = 1, maximum = 2160)]
     payload_retention_hours: Option<i64>,
+    /// Messages with the same one, of 1 to 256 bytes, keep their order at endpoints with `order: key`.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
+    ordering_key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     transformations_params: Option<TransformationsParams<'a>>,
     /// When it is to be delivered: at most 90 days ahead, and not beyond the time that messages are kept for. A time that
@@ -100,9 +104,15 @@ impl MessageIn<'_> {
             }
         };
         let (deliver_at, expires_at) = (self.deliver_at.map(|at| at.0), self.expires_at.map(|at| at.0));
-        let ttl_ms = ttl_ms(&mut checks, self.ttl_seconds);
-        let tags = self.tags.unwrap_or_default();
-        let more = MessageMore { tags, content_type, payload_kept_ms, deliver_at, expires_at, ttl_ms };
+        let more = MessageMore {
+            tags: self.tags.unwrap_or_default(),
+            content_type,
+            payload_kept_ms,
+            ordering_key: self.ordering_key.map(Cow::into_owned),
+            deliver_at,
+            expires_at,
+            ttl_ms: ttl_ms(&mut checks, self.ttl_seconds),
+        };
         check_times(&more, times, &mut checks);
         let message = NewMessage {
             event_type: self.event_type.into_owned(),
@@ -319,8 +329,12 @@ mod tests {
             wrong(&format!(r#""tags":["{}"]"#, (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join("\",\""))),
             ["tags"]
         );
+        assert_eq!(of(r#""orderingKey":"order 7""#).unwrap().more.unwrap().ordering_key.as_deref(), Some("order 7"));
+        for key in [String::new(), "x".repeat(257), "a\\u0000".to_owned()] {
+            assert_eq!(wrong(&format!(r#""orderingKey":"{key}""#)), ["orderingKey"]);
+        }
         assert_eq!(wrong(r#""colour":"red""#), ["colour"]);
-        for nothing in [r#""tags":null"#, r#""tags":[]"#, r#""payloadRetentionPeriod":null"#] {
+        for nothing in [r#""orderingKey":null"#, r#""tags":null"#, r#""tags":[]"#, r#""payloadRetentionPeriod":null"#] {
             assert_eq!(of(nothing).unwrap().more, None, "{nothing}");
         }
     }

@@ -19,9 +19,16 @@ fn event(seq: u64, payload: Vec<u8>) -> Event {
 }
 
 fn more(seq: u64) -> EventMore {
+    let ordering_key = seq.is_multiple_of(2).then(|| "order-7".to_owned());
     let (deliver_at, expires_at) = (seq.is_multiple_of(2).then_some(UnixMs(seq * 3)), Some(UnixMs(u64::MAX)));
-    let tags = vec!["t".repeat(seq as usize % 50)];
-    EventMore { tags, content_type: None, expunge_at: Some(UnixMs(seq)), deliver_at, expires_at }
+    EventMore {
+        tags: vec!["t".repeat(seq as usize % 50)],
+        content_type: None,
+        expunge_at: Some(UnixMs(seq)),
+        ordering_key,
+        deliver_at,
+        expires_at,
+    }
 }
 
 #[test]
@@ -39,14 +46,15 @@ fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
 }
 
 #[test]
-fn a_block_of_version_2_reads_as_one_without_times_of_delivery_and_expiry() {
+fn a_block_of_version_2_is_read_and_its_events_have_neither_ordering_key_nor_times_of_delivery_and_expiry() {
     let mut builder = BlockBuilder::new();
     let mut with_more = event(3, b"{}".to_vec());
     with_more.more = Some(Arc::new(EventMore { expunge_at: Some(UnixMs(3)), ..EventMore::default() }));
     builder.push(&with_more).unwrap();
     let mut block = builder.finish().unwrap().1.to_vec();
-    assert_eq!(block[block.len() - 4..], *b"\x00\x00{}", "no time of delivery, none of expiry, the payload");
-    block.drain(block.len() - 4..block.len() - 2);
+    // Version 3 says in one byte for each, before the payload, that an event has none of them.
+    assert_eq!(block[block.len() - 5..], *b"\x00\x00\x00{}");
+    block.drain(block.len() - 5..block.len() - 2);
     block[4] = 2;
     let crc = crc32c::crc32c(&block[4..]);
     block[..4].copy_from_slice(&crc.to_le_bytes());
@@ -83,6 +91,7 @@ proptest! {
         payload in 0usize..40_000,
         tags in proptest::option::of(proptest::collection::vec("[a-z]{0,300}", 0..6)),
         content_type in proptest::option::of("[a-z/]{0,300}"),
+        ordering_key in proptest::option::of("[a-z/]{0,300}"),
     ) {
         let mut event = Event { accepted_at: UnixMs(u64::MAX), ..event(1, vec![7; payload]) };
         event.seq = Seq(seq);
@@ -92,8 +101,9 @@ proptest! {
         event.only_for = Some(EndpointId(u32::MAX));
         let at = Some(UnixMs(u64::MAX));
         event.more = tags.clone().map(|tags| {
-            let content_type = content_type.clone();
-            Arc::new(EventMore { tags, content_type, expunge_at: at, deliver_at: at, expires_at: at })
+            let (content_type, ordering_key) = (content_type.clone(), ordering_key.clone());
+            let (expunge_at, deliver_at, expires_at) = (at, at, at);
+            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key, deliver_at, expires_at })
         });
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
@@ -105,7 +115,7 @@ proptest! {
             &event_type,
             event_id.as_deref(),
             &channels,
-            tags.as_deref().map(|tags| (tags, content_type.as_deref())),
+            tags.as_deref().map(|tags| (tags, content_type.as_deref(), ordering_key.as_deref())),
         ));
     }
 
