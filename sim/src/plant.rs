@@ -52,6 +52,8 @@ pub enum Plant {
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
     LostResume,
+    /// The number of deliveries in a row that used up their attempts does not reach the disk.
+    LostRun,
     /// The row that says that a message is scheduled does not reach the disk.
     LostSchedule,
     /// A scheduled message is put in line as due at once.
@@ -62,7 +64,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 26] = [
+    pub const ALL: [Plant; 27] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -86,6 +88,7 @@ impl Plant {
         Plant::Inversion,
         Plant::SendsWhilePaused,
         Plant::LostResume,
+        Plant::LostRun,
         Plant::LostSchedule,
         Plant::EarlySchedule,
         Plant::LateAttempt,

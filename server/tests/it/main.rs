@@ -30,6 +30,7 @@ mod demo;
 mod expiry;
 #[cfg(target_os = "linux")]
 mod expunged;
+mod failed;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
@@ -44,8 +45,10 @@ mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
 mod pause;
+mod policy;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod rate;
 mod receivers;
 mod reference;
 mod restart;

@@ -2,6 +2,7 @@
 
 mod any_history;
 mod expiry;
+mod held;
 mod in_order;
 mod pauses;
 mod stories;
@@ -48,6 +49,8 @@ pub(super) fn policy() -> LanePolicy {
         on_client_error: ClientErrorPolicy::Retry,
         disable_after_failing_ms: 10_000,
         rate_limit: None,
+        burst: None,
+        disable_after_failed_deliveries: None,
         max_in_flight: 8,
         disabled: false,
         order: Order::None,
