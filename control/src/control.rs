@@ -4,7 +4,7 @@
 //! - *What bounds it:* the writer's queue, which refuses beyond its bound with [`Error::Busy`].
 
 use crate::checks::Checks;
-use crate::command::message::PushMessages;
+use crate::command::message::{PushMessages, PushTimes};
 use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
@@ -104,6 +104,12 @@ impl Control {
             return Err(Error::NotFound("application"));
         }
         Ok(self.0.engine.ingest(push.app, push.messages).await?)
+    }
+
+    /// What the times of a message are checked against.
+    #[must_use]
+    pub fn push_times(&self) -> PushTimes {
+        PushTimes { now: self.0.engine.now(), deliver_within_ms: self.0.rules.deliver_within_ms }
     }
 
     /// Bounds and defaults.

@@ -105,6 +105,13 @@ impl Error {
         Error::Invalid(vec![Wrong { at: at.iter().map(|part| (*part).to_owned()).collect(), msg: msg.into(), kind }])
     }
 
+    /// The refusal of one scheduled message too many.
+    #[must_use]
+    pub fn too_many_scheduled(most: u32) -> Error {
+        let of = "scheduled messages of an application";
+        Error::QuotaExceeded { quota: "scheduled_messages", of, most, again_after_s: None }
+    }
+
     /// The refusal of a request with one idempotency key too many.
     #[must_use]
     pub fn too_many_keys(most: u32) -> Error {

@@ -45,6 +45,8 @@ pub struct Rules {
     pub idempotency_ms: u64,
     /// Idempotency keys of one application.
     pub idempotency_keys: u32,
+    /// Milliseconds that a message may be scheduled ahead, see [`DELIVER_WITHIN_MS`].
+    pub deliver_within_ms: u64,
 }
 
 impl Rules {
@@ -58,8 +60,20 @@ impl Rules {
             secret_kind: config.secret_kind,
             idempotency_ms: config.idempotency_ms,
             idempotency_keys: config.quotas.idempotency_keys,
+            deliver_within_ms: deliver_within_ms(config.retention.events_ms),
         }
     }
+}
+
+/// The longest time that a message may be scheduled ahead: 90 days. Where messages are kept for less, it is that: a message
+/// that is removed before its time is delivered to nobody.
+pub const DELIVER_WITHIN_MS: u64 = 90 * 24 * 3_600_000;
+/// Seconds that a message may ask to be delivered within.
+pub const TTL_S: std::ops::RangeInclusive<i64> = 1..=90 * 24 * 3_600;
+
+/// How far ahead a message may be scheduled where messages are kept for so long; 0 keeps them for ever.
+fn deliver_within_ms(kept_ms: u64) -> u64 {
+    if kept_ms == 0 { DELIVER_WITHIN_MS } else { kept_ms.min(DELIVER_WITHIN_MS) }
 }
 
 /// Characters of a uid, an event id or an event type.

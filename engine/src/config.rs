@@ -160,7 +160,7 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 24] = [
+        let checks: [(&'static str, u64, u64, u64); 25] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -179,6 +179,7 @@ impl EngineConfig {
             ("idempotency_ms", self.idempotency_ms, 0, 30 * DAY_MS),
             ("quotas.dead_letters", self.quotas.dead_letters.into(), 1, 1 << 31),
             ("quotas.idempotency_keys", self.quotas.idempotency_keys.into(), 1, 1 << 31),
+            ("quotas.scheduled_messages", self.quotas.scheduled_messages.into(), 1, 1 << 31),
             ("retention.events_ms", self.retention.events_ms, 0, 3_650 * DAY_MS),
             ("retention.attempts_ms", self.retention.attempts_ms, 0, 3_650 * DAY_MS),
             ("retention.dead_letters_ms", self.retention.dead_letters_ms, 0, 3_650 * DAY_MS),

@@ -9,8 +9,9 @@
 use crate::prepare::filter::Filter;
 use model::{
     Cursor, DeadLetter, DeadLetterReason, DeliveryStatus, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass,
-    Pending, Seq, UnixMs,
+    Pending, Seq, Trigger, UnixMs,
 };
+use storage::tables::schedule::{self, Stage};
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
 
@@ -29,6 +30,8 @@ pub enum DeliveryState {
     Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
+    /// Its message was scheduled, and was called off before its time.
+    CalledOff,
     /// The event was not for this endpoint when the endpoint came to it. A delivery that was given up without an
     /// attempt stands like this too once its dead letter is removed: no row tells of it any more.
     NotMatched,
@@ -46,7 +49,7 @@ impl DeliveryState {
             DeliveryState::Delivered => Some(DeliveryStatus::Success),
             DeliveryState::Waiting(_) | DeliveryState::Queued => Some(DeliveryStatus::Sending),
             DeliveryState::DeadLettered(_) | DeliveryState::Discarded => Some(DeliveryStatus::Fail),
-            DeliveryState::Cancelled(_) => Some(DeliveryStatus::Canceled),
+            DeliveryState::Cancelled(_) | DeliveryState::CalledOff => Some(DeliveryStatus::Canceled),
             DeliveryState::NotMatched | DeliveryState::HistoryGone => None,
         }
     }
@@ -82,6 +85,17 @@ pub struct Facts {
     pub will_be_sent: bool,
     /// Set when the event's payload was removed: then nothing is left to send. When the event was accepted.
     pub expunged: Option<UnixMs>,
+    /// Set while the message is scheduled, or was called off.
+    pub schedule: Option<Schedule>,
+}
+
+/// The schedule of a message, as far as it decides where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// It is put in line at this time.
+    At(UnixMs),
+    /// It was called off.
+    CalledOff,
 }
 
 /// Decides the state of a delivery.
@@ -105,6 +119,17 @@ pub fn decide(facts: Facts) -> DeliveryState {
     }
     if facts.tried == Tried::Failed {
         return DeliveryState::Discarded;
+    }
+    if let Some(schedule) = facts.schedule {
+        return match (schedule, facts.will_be_sent, facts.expunged) {
+            (_, false, _) => DeliveryState::NotMatched,
+            (Schedule::At(at), true, Some(_)) => expunged(at, 0),
+            (Schedule::At(due), true, None) => {
+                let trigger = Trigger::Scheduled;
+                DeliveryState::Waiting(Pending { attempts: 0, due, last_outcome: None, trigger })
+            }
+            (Schedule::CalledOff, true, _) => DeliveryState::CalledOff,
+        };
     }
     match facts.gap {
         // A gap may begin a little before the place that the endpoint stood at: some of it may have been tried.
@@ -161,7 +186,7 @@ impl<'a> Standings<'a> {
     /// True if the endpoint's filter lets an event pass now, however old it is.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
-        self.ever.matches(event)
+        self.ever.matches_when_due(event)
     }
 
     /// The state of the delivery of `event`.
@@ -191,12 +216,24 @@ impl<'a> Standings<'a> {
             forgotten: event.accepted_at < self.forgotten_before,
             will_be_sent: false,
             expunged: event.is_expunged().then_some(event.accepted_at),
+            schedule: None,
         };
         if facts.pending.is_some() {
             return Ok(facts);
         }
         facts.letter = dead_letter::get(read, target, seq)?;
         facts.tried = tried(read, target, seq)?;
+        if let Some(at) = event.deliver_at() {
+            // The endpoint's place in the log says nothing about it.
+            facts.passed = true;
+            facts.schedule = match schedule::stage(read, event)? {
+                Stage::Ahead(reached) if reached < target.endpoint => Some(Schedule::At(at)),
+                Stage::CalledOff => Some(Schedule::CalledOff),
+                Stage::Ahead(_) | Stage::Done => None,
+            };
+            facts.will_be_sent = facts.schedule.is_some() && self.wants(event);
+            return Ok(facts);
+        }
         if facts.tried == Tried::No && facts.letter.is_none() {
             facts.will_be_sent = self.endpoint.disabled.is_none() && self.filter.matches(event);
             facts.gap = self.gap(read, event)?;

@@ -21,6 +21,8 @@ pub mod retention;
 
 pub mod orders;
 
+pub mod scheduled;
+
 pub mod delivery_state;
 
 mod erasing;

@@ -78,6 +78,7 @@ pub(crate) fn ingested(count: u64, result: &Result<Vec<IngestOutcome>, IngestErr
             IngestOutcome::DuplicateEventId => rejected("duplicate_event_id").increment(1),
             IngestOutcome::Damaged { .. } => rejected("damaged").increment(1),
             IngestOutcome::TooManyKeys { .. } => rejected("too_many_keys").increment(1),
+            IngestOutcome::TooManyScheduled { .. } => rejected("too_many_scheduled").increment(1),
             IngestOutcome::KeyReused => rejected("idempotency_key_reused").increment(1),
         }
     }

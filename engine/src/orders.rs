@@ -8,6 +8,7 @@
 //! | given up after attempts | sent | sent | given up | sent if it matches now |
 //! | given up without one | sent | sent | sent if it matches now | sent if it matches now |
 //! | cancelled | sent | sent | sent if it matches now | sent if it matches now |
+//! | called off | sent | called off | called off | called off |
 //! | not matched when taken | sent | never for it | sent if it matches now | sent if it matches now |
 //! | history gone | sent | history gone | history gone | sent if it matches now |
 //!
@@ -64,6 +65,7 @@ impl Order {
         }
         match (state, self) {
             (DeliveryState::Waiting(_) | DeliveryState::Queued, _) => Err(SkipReason::OnItsWay),
+            (DeliveryState::CalledOff, _) => Err(SkipReason::CalledOff),
             (_, Order::Replay) => if_wanted,
             (DeliveryState::Delivered, _) => Err(SkipReason::Delivered),
             (DeliveryState::HistoryGone, _) => Err(SkipReason::HistoryGone),
@@ -98,6 +100,7 @@ mod tests {
         let table = [
             (DeliveryState::Waiting(row), [Err(OnItsWay); 5]),
             (DeliveryState::Queued, [Err(OnItsWay); 5]),
+            (DeliveryState::CalledOff, [Err(SkipReason::CalledOff); 5]),
             (DeliveryState::Delivered, [Err(Delivered), Err(Delivered), Err(Delivered), Ok(()), unwanted]),
             (letter(3), [Ok(()), Err(GivenUp), Err(GivenUp), Ok(()), unwanted]),
             (letter(0), [Ok(()), Ok(()), unwanted, Ok(()), unwanted]),

@@ -63,17 +63,20 @@ pub enum DeadLetterReason {
     Expired,
     /// The event's payload was expunged before the delivery succeeded.
     Expunged,
+    /// The message has an expiry, and it came before the delivery succeeded.
+    PastExpiry,
 }
 
 impl DeadLetterReason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [DeadLetterReason; 6] = [
+    pub const ALL: [DeadLetterReason; 7] = [
         DeadLetterReason::AttemptsExhausted,
         DeadLetterReason::Rejected,
         DeadLetterReason::Gone,
         DeadLetterReason::EndpointDisabled,
         DeadLetterReason::Expired,
         DeadLetterReason::Expunged,
+        DeadLetterReason::PastExpiry,
     ];
 
     /// The word that the API, logs and metrics show.
@@ -86,6 +89,7 @@ impl DeadLetterReason {
             DeadLetterReason::EndpointDisabled => "endpoint_disabled",
             DeadLetterReason::Expired => "expired",
             DeadLetterReason::Expunged => "expunged",
+            DeadLetterReason::PastExpiry => "past_expiry",
         }
     }
 }

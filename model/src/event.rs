@@ -1,5 +1,6 @@
 //! An event that a tenant pushed, with its place in the log. The API calls it a message.
 
+use crate::delivery::DeadLetterReason;
 use crate::id::{AppId, EndpointId, IdKind, IdParts, Seq, message_id};
 use crate::time::UnixMs;
 use bytes::Bytes;
@@ -16,6 +17,10 @@ pub struct EventMore {
     pub expunge_at: Option<UnixMs>,
     /// Messages with the same one keep their order at endpoints that want that.
     pub ordering_key: Option<String>,
+    /// When it is to be delivered; none for at once. Nobody gets it before, and its place in the log is passed by.
+    pub deliver_at: Option<UnixMs>,
+    /// From when on it is not attempted any more.
+    pub expires_at: Option<UnixMs>,
 }
 
 /// One accepted event. Cheap to clone: text and payload are shared.
@@ -82,6 +87,39 @@ impl Event {
     #[must_use]
     pub fn ordering_key(&self) -> Option<&str> {
         self.more.as_ref()?.ordering_key.as_deref()
+    }
+
+    /// When it is to be delivered, if that was not at once.
+    #[must_use]
+    pub fn deliver_at(&self) -> Option<UnixMs> {
+        self.more.as_ref()?.deliver_at
+    }
+
+    /// From when on it is not attempted any more.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UnixMs> {
+        self.more.as_ref()?.expires_at
+    }
+
+    /// True when it is too late for another attempt at `now`.
+    #[must_use]
+    pub fn is_past_expiry(&self, now: UnixMs) -> bool {
+        self.expires_at().is_some_and(|expires_at| expires_at <= now)
+    }
+
+    /// Why no attempt of it may start at `now`: it has lost its payload, or it is too late for it.
+    #[must_use]
+    pub fn unsendable(&self, now: UnixMs) -> Option<DeadLetterReason> {
+        if self.is_expunged() {
+            return Some(DeadLetterReason::Expunged);
+        }
+        self.is_past_expiry(now).then_some(DeadLetterReason::PastExpiry)
+    }
+
+    /// From when on it may be delivered: latencies are counted from here.
+    #[must_use]
+    pub fn ready_at(&self) -> UnixMs {
+        self.deliver_at().map_or(self.accepted_at, |deliver_at| deliver_at.max(self.accepted_at))
     }
 
     /// Bytes this event holds in memory, near enough to budget by.

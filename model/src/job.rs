@@ -186,11 +186,15 @@ pub enum SkipReason {
     EndpointDisabled,
     /// The filter of the job does not name it.
     NotNamed,
+    /// The message is past its own expiry.
+    PastExpiry,
+    /// The message was scheduled, and called off before its time.
+    CalledOff,
 }
 
 impl SkipReason {
     /// Every reason.
-    pub const ALL: [SkipReason; 10] = [
+    pub const ALL: [SkipReason; 12] = [
         SkipReason::Delivered,
         SkipReason::OnItsWay,
         SkipReason::GivenUp,
@@ -201,6 +205,8 @@ impl SkipReason {
         SkipReason::PayloadGone,
         SkipReason::EndpointDisabled,
         SkipReason::NotNamed,
+        SkipReason::PastExpiry,
+        SkipReason::CalledOff,
     ];
 
     /// The word that the API shows.
@@ -217,6 +223,8 @@ impl SkipReason {
             SkipReason::PayloadGone => "payload_gone",
             SkipReason::EndpointDisabled => "endpoint_disabled",
             SkipReason::NotNamed => "not_named",
+            SkipReason::PastExpiry => "past_expiry",
+            SkipReason::CalledOff => "called_off",
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::plant::Plant;
 use bytes::Bytes;
-use model::{EndpointHealth, Job, Skipped};
+use model::{EndpointHealth, Job, Pending, Skipped, Trigger, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::rows::{self, KeyKind};
 use storage::store::memory::FaultOutcome;
@@ -103,6 +103,8 @@ impl State {
             Some(Plant::LostRouted) => Some(without(&batch, &[KeyKind::Routed])),
             Some(Plant::LostCount) => Some(without_skipped(&batch)),
             Some(Plant::LostRun) => Some(without_runs(&batch)),
+            Some(Plant::LostSchedule) if struck => Some(without_schedule(&batch)),
+            Some(Plant::EarlySchedule) => Some(due_at_once(&batch)),
             _ => Some(batch),
         }
     }
@@ -116,6 +118,40 @@ fn without(batch: &Batch, kinds: &[KeyKind]) -> Batch {
             Write::Put(_) if kinds.iter().any(|kind| key.first() == Some(&(*kind as u8))) => {}
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),
+        }
+    }
+    left
+}
+
+/// A batch whose scheduled messages are gone from the schedule, with nobody to get them.
+fn without_schedule(batch: &Batch) -> Batch {
+    let ends = |key: &[u8], write: &Write| key.first() == Some(&(KeyKind::Scheduled as u8)) && *write == Write::Delete;
+    match batch.iter().any(|(key, write)| ends(key, write)) {
+        true => without(batch, &[KeyKind::Pending, KeyKind::Due]),
+        false => batch.clone(),
+    }
+}
+
+/// A batch whose first attempts of scheduled messages are due long ago.
+fn due_at_once(batch: &Batch) -> Batch {
+    let mut left = Batch::new();
+    for (key, write) in batch.iter() {
+        let row = match write {
+            Write::Put(value) if key.first() == Some(&(KeyKind::Pending as u8)) => {
+                rows::pending::from_value(value).ok()
+            }
+            _ => None,
+        };
+        match (row.filter(|row| row.attempts == 0 && row.trigger == Trigger::Scheduled), write) {
+            (Some(row), _) => {
+                let row = Pending { due: UnixMs(1), ..row };
+                left.put(key.clone(), rows::pending::to_value(&row));
+                if let Ok((target, seq)) = rows::pending::decode(key) {
+                    left.put(rows::due::encode(target, row.due, seq), rows::due::to_value(Trigger::Manual));
+                }
+            }
+            (None, Write::Put(value)) => left.put(key.clone(), value.clone()),
+            (None, Write::Delete) => left.delete(key.clone()),
         }
     }
     left

@@ -35,6 +35,8 @@ pub enum Surprise {
     DeleteApplication,
     /// The payload of a message is expunged.
     Expunge,
+    /// A scheduled message is called off.
+    CallOff,
     /// One delivery is asked for again.
     Resend,
     /// A job over many deliveries begins.
@@ -78,6 +80,7 @@ const WEIGHTS: [(Surprise, u32); 24] = [
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
     (Surprise::Expunge, 4),
+    (Surprise::CallOff, 2),
     (Surprise::Resend, 6),
     (Surprise::StartJob, 3),
     (Surprise::CancelJob, 1),
@@ -114,6 +117,8 @@ pub struct Plan {
     pub apps: u32,
     /// Endpoints to begin with, of each.
     pub endpoints: u32,
+    /// How many of a hundred messages are scheduled, and how many expire.
+    pub timed_percent: (u32, u32),
     /// Frequency of things from outside although there is work, in percent.
     pub surprise_percent: u32,
     /// Things that may happen, with their frequency.
@@ -147,6 +152,7 @@ impl Plan {
             settled_high_water: *pick(&[1, 4, 64, 16_384], rng),
             apps: rng.random_range(1..=2),
             endpoints: *pick(&[1, 1, 2, 3, 6], rng),
+            timed_percent: *pick(&[(0, 0), (0, 0), (20, 0), (0, 20), (30, 30)], rng),
             surprise_percent: *pick(&[3, 10, 25], rng),
             weights,
         }
@@ -194,6 +200,7 @@ fn config(rng: &mut StdRng) -> EngineConfig {
         quotas: WriterQuotas {
             dead_letters: *pick(&[1, 2, 5, 100_000], rng),
             idempotency_keys: *pick(&[2, 10, 1_000_000], rng),
+            scheduled_messages: *pick(&[1, 4, 1_000_000], rng),
         },
         retention,
         ..EngineConfig::default()

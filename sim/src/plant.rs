@@ -60,6 +60,12 @@ pub enum Plant {
     LostResume,
     /// The number of deliveries in a row that used up their attempts does not reach the disk.
     LostRun,
+    /// The row that says that a message is scheduled does not reach the disk.
+    LostSchedule,
+    /// A scheduled message is put in line as due at once.
+    EarlySchedule,
+    /// An attempt starts after its message has expired.
+    LateAttempt,
 }
 
 impl Plant {
@@ -92,5 +98,8 @@ impl Plant {
         Plant::SendsWhilePaused,
         Plant::LostResume,
         Plant::LostRun,
+        Plant::LostSchedule,
+        Plant::EarlySchedule,
+        Plant::LateAttempt,
     ];
 }

@@ -9,7 +9,7 @@ use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
-use model::{AppId, AppSettings, Endpoint, EndpointRef, Seq};
+use model::{AppId, AppSettings, Endpoint, EndpointRef, Seq, UnixMs};
 use std::sync::Arc;
 
 /// A change that the engine must be told of once a commit is durable.
@@ -30,6 +30,8 @@ pub enum Change {
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.
     Requeued(EndpointRef),
+    /// A message of this application was taken that is to be delivered at this time.
+    Scheduled(AppId, UnixMs),
     /// A job was created.
     JobStarted,
     /// An event's payload was removed: no attempt of it is to start from a copy in memory.

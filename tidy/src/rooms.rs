@@ -85,6 +85,12 @@ pub const ROOMS: &[Room] = &[
         &["engine: dispatch"],
     ),
     room(
+        "engine: scheduled",
+        &["engine/scheduled"],
+        "messages with a time of their own: puts each in line when it comes",
+        &["engine: dispatch"],
+    ),
+    room(
         "engine: endpoint",
         &["engine/endpoint"],
         "the lane of an endpoint: what is sent next, and when; breaker, window, rate limit",

@@ -25,7 +25,8 @@ pub(crate) struct DeadLetterOut {
     failed_at: Timestamp,
     /// Attempts made in its last round.
     attempts: u16,
-    /// `attempts_exhausted`, `rejected`, `gone`, `endpoint_disabled`, `expired` or `expunged`.
+    /// `attempts_exhausted`, `rejected`, `gone`, `endpoint_disabled`, `expired` (removed by retention), `expunged` or
+    /// `past_expiry` (the message's own).
     reason: &'static str,
     /// The outcome of the last attempt, if there was one.
     last_outcome: Option<&'static str>,

@@ -213,6 +213,10 @@ pub(crate) struct SkippedOut {
     endpoint_disabled: u64,
     /// The filter of the task does not name them.
     not_named: u64,
+    /// The message is past its own expiry.
+    past_expiry: u64,
+    /// The message was scheduled, and called off.
+    called_off: u64,
 }
 
 impl From<&Skipped> for SkippedOut {
@@ -229,6 +233,8 @@ impl From<&Skipped> for SkippedOut {
             payload_gone: skipped.of(SkipReason::PayloadGone),
             endpoint_disabled: skipped.of(SkipReason::EndpointDisabled),
             not_named: skipped.of(SkipReason::NotNamed),
+            past_expiry: skipped.of(SkipReason::PastExpiry),
+            called_off: skipped.of(SkipReason::CalledOff),
         }
     }
 }

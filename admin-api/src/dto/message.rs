@@ -5,10 +5,11 @@
 //! or not.
 
 use crate::dto::application::ApplicationIn;
+use crate::dto::timestamp::Timestamp;
 use crate::error::ApiError;
 use bytes::Bytes;
 use control::Checks;
-use control::command::message::check_message;
+use control::command::message::{PushTimes, check_message, check_times};
 use control::limits;
 use engine::{MessageMore, NewMessage};
 use serde::Deserialize;
@@ -52,10 +53,16 @@ pub(crate) struct MessageIn<'a> {
     ordering_key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     transformations_params: Option<TransformationsParams<'a>>,
-    /// Not supported: a message goes out at once.
-    #[serde(borrow)]
-    #[schema(value_type = Option<String>)]
-    deliver_at: Option<&'a RawValue>,
+    /// When it is to be delivered: at most 90 days ahead, and not beyond the time that messages are kept for. A time that
+    /// has passed means at once.
+    #[schema(inline)]
+    deliver_at: Option<Timestamp>,
+    /// From when on it is not attempted any more: after now, and after `deliverAt`. Not together with `ttlSeconds`.
+    #[schema(inline)]
+    expires_at: Option<Timestamp>,
+    /// The same in seconds from `deliverAt`, or from when it was taken.
+    #[schema(minimum = 1, maximum = 7_776_000)]
+    ttl_seconds: Option<i64>,
 }
 
 /// The fields that the raw-payload form of clients puts beside an empty payload.
@@ -76,7 +83,12 @@ impl MessageIn<'_> {
     ///
     /// # Errors
     /// 422 with everything that is wrong.
-    pub(crate) fn into_new(self, body: &Bytes, idempotency_key: Option<String>) -> Result<NewMessage, ApiError> {
+    pub(crate) fn into_new(
+        self,
+        body: &Bytes,
+        idempotency_key: Option<String>,
+        times: impl FnOnce() -> PushTimes,
+    ) -> Result<NewMessage, ApiError> {
         let mut checks = Checks::default();
         let payload_kept_ms = kept_ms(&mut checks, self.payload_retention_period, self.payload_retention_hours);
         let (raw, content_type) = raw_form(&mut checks, self.transformations_params);
@@ -91,8 +103,17 @@ impl MessageIn<'_> {
                 body.slice_ref(self.payload.get().as_bytes())
             }
         };
-        let ordering_key = self.ordering_key.map(Cow::into_owned);
-        let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms, ordering_key };
+        let (deliver_at, expires_at) = (self.deliver_at.map(|at| at.0), self.expires_at.map(|at| at.0));
+        let more = MessageMore {
+            tags: self.tags.unwrap_or_default(),
+            content_type,
+            payload_kept_ms,
+            ordering_key: self.ordering_key.map(Cow::into_owned),
+            deliver_at,
+            expires_at,
+            ttl_ms: ttl_ms(&mut checks, self.ttl_seconds),
+        };
+        check_times(&more, times, &mut checks);
         let message = NewMessage {
             event_type: self.event_type.into_owned(),
             event_id: self.event_id.map(Cow::into_owned),
@@ -103,9 +124,6 @@ impl MessageIn<'_> {
             more: (more != MessageMore::default()).then(|| Box::new(more)),
         };
         check_message(&message, &mut checks);
-        if self.deliver_at.is_some() {
-            checks.wrong(&["deliverAt"], "is not supported: a message goes out at once", "value_error.unsupported");
-        }
         checks.finish()?;
         Ok(message)
     }
@@ -121,6 +139,13 @@ fn kept_ms(checks: &mut Checks, days: Option<i64>, hours: Option<i64>) -> Option
     }
     let hours = hours.or(days.map(|days| days.saturating_mul(24)))?;
     Some(u64::try_from(hours).unwrap_or_default() * HOUR_MS)
+}
+
+/// How long it may be attempted.
+fn ttl_ms(checks: &mut Checks, seconds: Option<i64>) -> Option<u64> {
+    let seconds = seconds?;
+    checks.within("ttlSeconds", seconds, &limits::TTL_S);
+    Some(u64::try_from(seconds).unwrap_or_default().saturating_mul(1_000))
 }
 
 /// The payload of the raw form with the type it goes out as, where that is not the usual one.
@@ -198,10 +223,17 @@ mod tests {
     use super::*;
     use crate::dto::fields::JsonText;
     use crate::json::from_body;
+    use model::UnixMs;
+
+    const NOW: UnixMs = UnixMs(1_795_153_661_564);
+
+    fn times() -> PushTimes {
+        PushTimes { now: NOW, deliver_within_ms: limits::DELIVER_WITHIN_MS }
+    }
 
     fn new(body: &'static str) -> Result<NewMessage, ApiError> {
         let body = Bytes::from_static(body.as_bytes());
-        from_body::<MessageIn<'_>>(&body)?.into_new(&body, None)
+        from_body::<MessageIn<'_>>(&body)?.into_new(&body, None, times)
     }
 
     fn wrong(body: &'static str) -> Vec<String> {
@@ -214,7 +246,7 @@ mod tests {
     fn the_payload_is_the_very_bytes_of_the_body() {
         let text = r#"{"eventType":"a.b", "payload": {"n": 1.50, "s":"\u00e9\/","n":2} }"#;
         let body = Bytes::from_static(text.as_bytes());
-        let message = from_body::<MessageIn<'_>>(&body).unwrap().into_new(&body, None).unwrap();
+        let message = from_body::<MessageIn<'_>>(&body).unwrap().into_new(&body, None, times).unwrap();
         assert_eq!(message.payload, r#"{"n": 1.50, "s":"\u00e9\/","n":2}"#);
         assert!(body.as_ptr_range().contains(&message.payload.as_ptr()), "the payload was copied");
     }
@@ -231,7 +263,7 @@ mod tests {
     fn names_channels_and_the_unsupported_are_named() {
         let body =
             r#"{"eventType":"a b","eventId":"","channels":["x y"],"deliverAt":"2030-01-01T00:00:00Z","payload":{}}"#;
-        assert_eq!(wrong(body), ["body.eventType", "body.eventId", "body.channels.0", "body.deliverAt"]);
+        assert_eq!(wrong(body), ["body.deliverAt", "body.eventType", "body.eventId", "body.channels.0"]);
         assert_eq!(wrong(r#"{"eventType":"a","channels":["1","2","3","4","5","6"],"payload":{}}"#), ["body.channels"]);
     }
 
@@ -242,7 +274,7 @@ mod tests {
 
     fn new_of(body: String) -> Result<NewMessage, ApiError> {
         let body = Bytes::from(body);
-        from_body::<MessageIn<'_>>(&body)?.into_new(&body, None)
+        from_body::<MessageIn<'_>>(&body)?.into_new(&body, None, times)
     }
 
     #[test]
@@ -308,6 +340,34 @@ mod tests {
     }
 
     #[test]
+    fn times_of_delivery_and_expiry_are_checked_against_now_and_each_other() {
+        let of = |fields: &str| new_of(format!(r#"{{"eventType":"a","payload":{{}},{fields}}}"#));
+        let wrong = |fields: &str| {
+            let error = of(fields).unwrap_err();
+            error.items().unwrap().iter().map(|item| item.loc[1..].join(".")).collect::<Vec<_>>()
+        };
+        // Now is 2026-11-20T05:47:41.564Z.
+        let more = of(r#""deliverAt":"2026-12-20T00:00:00Z","ttlSeconds":60"#).unwrap().more.unwrap();
+        assert_eq!((more.deliver_at, more.ttl_ms), (Some(UnixMs(1_797_724_800_000)), Some(60_000)));
+        assert!(of(r#""deliverAt":"2020-01-01T00:00:00Z","expiresAt":"2026-11-20T06:00:00Z""#).is_ok());
+        assert!(of(r#""deliverAt":"2027-02-18T05:47:41.564Z""#).is_ok(), "90 days to the millisecond");
+        for (fields, path) in [
+            (r#""deliverAt":"2027-02-18T05:47:41.565Z""#, "deliverAt"),
+            (r#""deliverAt":"soon""#, "deliverAt"),
+            (r#""deliverAt":5"#, "deliverAt"),
+            (r#""deliverAt":"2026-11-20T07:00:00Z","payloadRetentionHours":1"#, "deliverAt"),
+            (r#""expiresAt":"2026-11-20T05:47:41.564Z""#, "expiresAt"),
+            (r#""expiresAt":"2026-11-21T00:00:00Z","deliverAt":"2026-11-21T00:00:00Z""#, "expiresAt"),
+            (r#""expiresAt":"2026-11-21T00:00:00Z","ttlSeconds":5"#, "ttlSeconds"),
+            (r#""ttlSeconds":0"#, "ttlSeconds"),
+            (r#""ttlSeconds":7776001"#, "ttlSeconds"),
+            (r#""ttlSeconds":"5""#, "ttlSeconds"),
+        ] {
+            assert_eq!(wrong(fields), [path], "{fields}");
+        }
+    }
+
+    #[test]
     fn the_raw_form_delivers_its_text() {
         let body = r#"{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"{ \"a\":1}"}}"#;
         assert_eq!(new(body).unwrap().payload, r#"{ "a":1}"#);
@@ -319,7 +379,7 @@ mod tests {
     fn a_deep_payload_does_not_exhaust_the_stack() {
         let deep = format!(r#"{{"eventType":"a","payload":{{"a":{}{}}}}}"#, "[".repeat(200_000), "]".repeat(200_000));
         let body = Bytes::from(deep);
-        let message = from_body::<MessageIn<'_>>(&body).unwrap().into_new(&body, None).unwrap();
+        let message = from_body::<MessageIn<'_>>(&body).unwrap().into_new(&body, None, times).unwrap();
         assert_eq!(serde_json::to_vec(&JsonText(message.payload.clone())).unwrap(), message.payload);
     }
 

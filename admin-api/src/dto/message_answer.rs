@@ -23,6 +23,14 @@ pub(crate) struct MessageOut {
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
+    /// When it is, or was, to be delivered; absent for at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    deliver_at: Option<Timestamp>,
+    /// From when on it is not attempted any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    expires_at: Option<Timestamp>,
 }
 
 impl MessageOut {
@@ -38,6 +46,8 @@ impl MessageOut {
             ordering_key: event.ordering_key().map(str::to_owned),
             payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
+            deliver_at: event.deliver_at().map(Timestamp),
+            expires_at: event.expires_at().map(Timestamp),
         }
     }
 }
@@ -65,6 +75,10 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ordering_key: Option<&'a str>,
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
 }
 
 /// Room for a head, so that an answer is built without growing: names and ids are short.
@@ -83,6 +97,8 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         tags: (!event.tags().is_empty()).then(|| event.tags()),
         ordering_key: event.ordering_key(),
         timestamp: Timestamp(event.accepted_at),
+        deliver_at: event.deliver_at().map(Timestamp),
+        expires_at: event.expires_at().map(Timestamp),
     };
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
@@ -132,6 +148,8 @@ mod tests {
             tags: vec!["t".to_owned()],
             content_type: Some("text/plain".to_owned()),
             ordering_key: Some("k".to_owned()),
+            deliver_at: Some(model::UnixMs(1_795_162_584_000)),
+            expires_at: Some(model::UnixMs(1_795_162_585_000)),
             ..EventMore::default()
         };
         (event.more, event.payload) = (Some(more.into()), Bytes::from_static(b"[1]"));

@@ -28,6 +28,8 @@ pub(crate) struct UsageOut {
     dead_letters: UsedOut,
     /// Idempotency keys that are remembered; beyond, requests with another one are refused.
     idempotency_keys: UsedOut,
+    /// Messages whose time has not come; beyond, another one is refused.
+    scheduled_messages: UsedOut,
 }
 
 impl From<Used> for UsedOut {
@@ -45,6 +47,7 @@ impl From<Usage> for UsageOut {
             jobs: usage.jobs.into(),
             dead_letters: usage.dead_letters.into(),
             idempotency_keys: usage.idempotency_keys.into(),
+            scheduled_messages: usage.scheduled_messages.into(),
         }
     }
 }

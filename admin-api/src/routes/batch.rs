@@ -40,7 +40,7 @@ pub(crate) async fn create(
     let (mut messages, mut places) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     for (index, item) in items.iter().enumerate() {
         let key = key.as_ref().map(|key| format!("{key}#{index}"));
-        match read_item(item, key, state.limits.body_bytes) {
+        match read_item(item, key, &state) {
             Ok(message) => {
                 messages.push(message);
                 places.push(index);
@@ -69,7 +69,8 @@ pub(crate) async fn create(
     Ok((ACCEPTED, Json(BatchOut { accepted, rejected: data.len() - accepted, data })))
 }
 
-fn read_item(item: &Bytes, key: Option<String>, limit_bytes: usize) -> Result<NewMessage, ApiError> {
+fn read_item(item: &Bytes, key: Option<String>, state: &ApiState) -> Result<NewMessage, ApiError> {
+    let limit_bytes = state.limits.body_bytes;
     if item.len() > limit_bytes {
         return Err(ApiError::BodyTooLarge { limit_bytes });
     }
@@ -78,5 +79,5 @@ fn read_item(item: &Bytes, key: Option<String>, limit_bytes: usize) -> Result<Ne
         let msg = "is not taken in a batch: the application must exist";
         return Err(ApiError::invalid(["body", "application"], msg, "value_error.unsupported"));
     }
-    message.into_new(item, key)
+    message.into_new(item, key, || state.control.push_times())
 }

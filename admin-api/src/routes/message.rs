@@ -94,7 +94,7 @@ pub(crate) async fn push(
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
     let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
-    let message = message.into_new(body, key)?;
+    let message = message.into_new(body, key, || state.control.push_times())?;
     let app = match (state.control.app_id(text)?, application) {
         (Some(app), _) if scope.reaches(app) => app,
         // Else the message would go to another application than the one that is made.

@@ -23,6 +23,7 @@ pub(crate) mod policy;
 
 pub(crate) mod batch;
 pub(crate) mod message;
+pub(crate) mod scheduled;
 pub(crate) mod send_example;
 
 pub(crate) mod attempt;
@@ -101,6 +102,8 @@ fn messages() -> OpenApiRouter<ApiState> {
         .routes(routes!(batch::create))
         .routes(routes!(message::get))
         .routes(routes!(message::expunge))
+        .routes(routes!(scheduled::list))
+        .routes(routes!(scheduled::call_off))
 }
 
 fn deliveries() -> OpenApiRouter<ApiState> {

@@ -146,6 +146,9 @@ fn put_in_line(
     if event.is_expunged() {
         return Err(Error::MissingPayload);
     }
+    if event.is_past_expiry(at.now) {
+        return Err(Error::Conflict("the message is past its expiry".into()));
+    }
     let changed = Delivery { target: row.target(), seq: event.seq, message: event.message_id() };
     check(txn, &changed)?;
     delivery::requeue(txn, changed.target, changed.seq, at.now)?;

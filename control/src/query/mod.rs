@@ -6,6 +6,7 @@
 
 pub mod bounds;
 pub mod paging;
+pub mod scheduled;
 pub mod status;
 
 pub(crate) mod app_names;

@@ -9,15 +9,23 @@ use model::AppId;
 use std::collections::HashMap;
 use storage::Read;
 use storage::tables::count::{self, Counted};
-use storage::tables::{api_key, dead_letter, endpoint, event_type, idempotency, job};
+use storage::tables::{api_key, dead_letter, endpoint, event_type, idempotency, job, schedule};
 use storage::writer::WriterQuotas;
 
 /// Counts read in one step.
 const PAGE: usize = 1_024;
 
 /// Names of quotas, as the metrics have them.
-pub const NAMES: [&str; 7] =
-    ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys", "dead_letters"];
+pub const NAMES: [&str; 8] = [
+    "endpoints",
+    "api_keys",
+    "event_types",
+    "running_jobs",
+    "jobs",
+    "idempotency_keys",
+    "dead_letters",
+    "scheduled_messages",
+];
 
 /// A count, and its quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +51,8 @@ pub struct Usage {
     pub dead_letters: Used,
     /// Idempotency keys that are remembered.
     pub idempotency_keys: Used,
+    /// Messages whose time has not come.
+    pub scheduled_messages: Used,
 }
 
 impl Control {
@@ -62,6 +72,7 @@ impl Control {
             jobs: used(kept, quotas.jobs),
             dead_letters: used(dead_letter::count(read, app)?, of_writer.dead_letters),
             idempotency_keys: used(idempotency::count(read, app)?, of_writer.idempotency_keys),
+            scheduled_messages: used(schedule::count(read, app)?, of_writer.scheduled_messages),
         })
     }
 
@@ -88,6 +99,7 @@ fn fullest(read: &(impl Read + ?Sized), quotas: Quotas, of_writer: WriterQuotas)
                 Counted::Jobs(_) => 4,
                 Counted::IdempotencyKeys(_) => 5,
                 Counted::DeadLetters(_) => 6,
+                Counted::ScheduledMessages(_) => 7,
             };
             most_used[place] = most_used[place].max(count);
         }
@@ -111,6 +123,7 @@ fn fullest(read: &(impl Read + ?Sized), quotas: Quotas, of_writer: WriterQuotas)
         quotas.jobs,
         of_writer.idempotency_keys,
         of_writer.dead_letters,
+        of_writer.scheduled_messages,
     ];
     let mut ratios = [0.0; NAMES.len()];
     for (ratio, (used, most)) in ratios.iter_mut().zip(most_used.into_iter().zip(most)) {
@@ -147,6 +160,6 @@ mod tests {
         });
         let quotas = Quotas { endpoints: 10, api_keys: 20, ..Quotas::default() };
         let ratios = fullest(&store, quotas, WriterQuotas { dead_letters: 4, ..WriterQuotas::default() }).unwrap();
-        assert_eq!(ratios, [0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.75]);
+        assert_eq!(ratios, [0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0]);
     }
 }

@@ -21,6 +21,11 @@ fn letter() -> DeadLetter {
     DeadLetter { at: UnixMs(1), attempts: 0, reason, last_outcome: None, last_status: 0 }
 }
 
+/// Of a message that is scheduled.
+fn first_attempt() -> Pending {
+    Pending { attempts: 0, due: UnixMs(90), last_outcome: None, trigger: Trigger::Scheduled }
+}
+
 /// Passed, with no trace.
 fn facts() -> Facts {
     Facts {
@@ -32,15 +37,23 @@ fn facts() -> Facts {
         forgotten: false,
         will_be_sent: true,
         expunged: None,
+        schedule: None,
     }
 }
 
 #[test]
 fn every_combination_of_facts_has_one_standing() {
     let (off, gone) = (DisabledReason::Operator, Some(UnixMs(7)));
+    let (at, off_schedule) = (Some(Schedule::At(UnixMs(90))), Some(Schedule::CalledOff));
     let (tried, waits) = (Tried::Failed, DeliveryState::Waiting(pending()));
     let table = [
         (facts(), DeliveryState::NotMatched),
+        (Facts { schedule: at, ..facts() }, DeliveryState::Waiting(first_attempt())),
+        (Facts { schedule: at, will_be_sent: false, ..facts() }, DeliveryState::NotMatched),
+        (Facts { schedule: at, expunged: gone, ..facts() }, expunged(UnixMs(90), 0)),
+        (Facts { schedule: at, tried: Tried::Succeeded, ..facts() }, DeliveryState::Delivered),
+        (Facts { schedule: off_schedule, ..facts() }, DeliveryState::CalledOff),
+        (Facts { schedule: off_schedule, letter: Some(letter()), ..facts() }, DeliveryState::DeadLettered(letter())),
         (Facts { forgotten: true, ..facts() }, DeliveryState::HistoryGone),
         (Facts { passed: false, ..facts() }, DeliveryState::Queued),
         (Facts { passed: false, forgotten: true, ..facts() }, DeliveryState::Queued),

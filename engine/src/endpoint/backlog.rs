@@ -6,7 +6,7 @@
 //!
 //! Pure. Deliberately not retries (they have left the log order, see [`super::retries`]).
 
-use model::{Cursor, Event, Seq};
+use model::{Cursor, DeadLetterReason, Event, Seq, UnixMs};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Deliveries that reads from the log leave in memory at most.
@@ -220,10 +220,10 @@ impl Backlog {
         Some(event)
     }
 
-    /// True if the next event to try has lost its payload.
+    /// The reason for which the next event to try is not to be sent any more, if there is one.
     #[must_use]
-    pub fn next_is_expunged(&self) -> bool {
-        self.queue.front().is_some_and(Event::is_expunged)
+    pub fn next_is_unsendable(&self, now: UnixMs) -> Option<DeadLetterReason> {
+        self.queue.front()?.unsendable(now)
     }
 
     /// A first attempt ended and its delivery is settled.

@@ -97,7 +97,7 @@ fn one(
             }
             // Deleted: its dead letters go with it.
             let Some(Some(endpoint)) = met.get(&place.endpoint) else { return Ok(None) };
-            if let Some(reason) = cannot_be_sent(endpoint, event.as_ref()) {
+            if let Some(reason) = cannot_be_sent(endpoint, event.as_ref(), now) {
                 return Ok(Some(Err(reason)));
             }
         }

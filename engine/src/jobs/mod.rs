@@ -24,7 +24,7 @@ pub use line::Line;
 
 use crate::clock::Clock;
 use letters::Deed;
-use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, UnixMs};
+use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::tables::{dead_letter, deleted_endpoint, delivery, endpoint, history, job, purge};
@@ -162,13 +162,16 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreEr
 }
 
 /// The reason why a delivery put in line now could not be sent: it would only become a dead letter.
-fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
+fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>, now: UnixMs) -> Option<SkipReason> {
     if endpoint.disabled.is_some() {
         return Some(SkipReason::EndpointDisabled);
     }
     match event {
         None => Some(SkipReason::MessageGone),
-        Some(event) => event.is_expunged().then_some(SkipReason::PayloadGone),
+        Some(event) => match event.unsendable(now) {
+            Some(DeadLetterReason::PastExpiry) => Some(SkipReason::PastExpiry),
+            reason => reason.map(|_| SkipReason::PayloadGone),
+        },
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
         if event.accepted_at < since || event.accepted_at > until {
             continue;
         }
-        let ruling = rule(txn, row, endpoint, (event, &standings), order)?;
+        let ruling = rule(txn, row, endpoint, (event, &standings), (order, now))?;
         if ruling.is_ok() && !row.dry_run {
             delivery::requeue(txn, row.target, event.seq, now)?;
         }
@@ -50,14 +50,14 @@ fn rule(
     row: &Job,
     endpoint: &Endpoint,
     (event, standings): (&Event, &Standings<'_>),
-    order: Order,
+    (order, now): (Order, UnixMs),
 ) -> Result<Result<(), SkipReason>, StoreError> {
     if let Some(filter) = &row.filter
         && !names_message(filter, event)
     {
         return Ok(Err(SkipReason::NotNamed));
     }
-    if let Some(reason) = cannot_be_sent(endpoint, Some(event)) {
+    if let Some(reason) = cannot_be_sent(endpoint, Some(event), now) {
         return Ok(Err(reason));
     }
     let state = standings.of(txn, event)?;

@@ -6,6 +6,7 @@
 //! | gone (410) | dead letter `gone` | disables the endpoint |
 //! | any other failure of a disabled endpoint | dead letter `endpoint_disabled` | |
 //! | client error, if the policy says so | dead letter `rejected` | |
+//! | a failure whose retry would come at the message's expiry or later | dead letter `past_expiry` | |
 //! | any other failure | retried by the policy, then dead letter `attempts_exhausted` | |
 //!
 //! 429, 502, 503 and 504 also ask to slow the endpoint down: until `Retry-After`, and for one second at least.
@@ -46,6 +47,8 @@ pub struct Input<'a> {
     pub endpoint_disabled: bool,
     /// When the attempt ended.
     pub now: UnixMs,
+    /// When the message expires, if it does.
+    pub expires_at: Option<UnixMs>,
 }
 
 /// The next step of the delivery.
@@ -93,9 +96,17 @@ fn decision(input: &Input<'_>, rng: &mut (impl Rng + ?Sized)) -> Decision {
             Decision::DeadLetter(DeadLetterReason::Rejected)
         }
         _ => match next_delay_ms(input.policy, input.attempts_made, rng) {
-            Some(gap_ms) => Decision::RetryAt { due: input.now.plus_ms(wait_ms(input, gap_ms)) },
+            Some(gap_ms) => retry_at(input, input.now.plus_ms(wait_ms(input, gap_ms))),
             None => Decision::DeadLetter(DeadLetterReason::AttemptsExhausted),
         },
+    }
+}
+
+/// A retry at `due`, unless that is too late.
+fn retry_at(input: &Input<'_>, due: UnixMs) -> Decision {
+    match input.expires_at {
+        Some(expires_at) if expires_at <= due => Decision::DeadLetter(DeadLetterReason::PastExpiry),
+        _ => Decision::RetryAt { due },
     }
 }
 

@@ -64,7 +64,7 @@ struct Running {
     /// Each resolves when the lanes have left a shard thread.
     lanes: Vec<oneshot::Receiver<()>>,
     writer: JoinHandle<()>,
-    tasks: [tokio::task::JoinHandle<()>; 6],
+    tasks: [tokio::task::JoinHandle<()>; 7],
 }
 
 impl Partition {

@@ -44,6 +44,7 @@ pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<P
     let inboxes: Vec<Arc<ShardInbox>> = seeds.iter().map(|_| Arc::default()).collect();
     let job_started = Arc::new(Notify::new());
     let mut router = Router::new(inboxes.clone(), job_started.clone());
+    let bell = router.bell();
     census::take(&*store)?;
     let progress = recover(&store, &mut router)?;
     let now = Box::new(move || clock.now());
@@ -70,7 +71,7 @@ pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<P
     let room = Arc::new(Room::new(config.disk_reserve_bytes));
     room.look(&store);
     let inner = Inner { node: node.clone(), id, store, writer, room, inboxes, running: Mutex::default() };
-    let tasks = upkeep::spawn(&inner, job_started);
+    let tasks = upkeep::spawn(&inner, job_started, bell);
     let inner = Inner { running: Mutex::new(Some(Running { number, lanes, writer: thread, tasks })), ..inner };
     Ok(Partition { inner: Arc::new(inner) })
 }

@@ -117,8 +117,21 @@ impl Filter {
     }
 
     /// True if the endpoint is to get this event.
+    ///
+    /// Nobody gets a scheduled message where it stands in the log: see [`Filter::matches_when_due`].
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
+        event.deliver_at().is_none() && self.lets_pass(event)
+    }
+
+    /// True if the endpoint is to get this event when its time comes, which need not be a time of its own. To be asked
+    /// of [`Filter::ever`]: a scheduled message is for those that are there at its time, and not when it was taken.
+    #[must_use]
+    pub fn matches_when_due(&self, event: &Event) -> bool {
+        self.lets_pass(event)
+    }
+
+    fn lets_pass(&self, event: &Event) -> bool {
         let wanted = self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(&event.event_type));
         match event.only_for {
             Some(only) => only == self.endpoint && event.seq > self.active_from,

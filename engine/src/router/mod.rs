@@ -11,6 +11,7 @@ mod routes;
 
 use crate::endpoint::offer::Offer;
 use crate::prepare::filter::Filter;
+use crate::scheduled::Bell;
 use crate::shard::inbox::{Behind, EndpointChange, ShardInbox};
 use foldhash::HashMap;
 use model::{AppId, AppSettings, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
@@ -40,6 +41,7 @@ pub struct Router {
     apps: HashMap<AppId, AppRoutes>,
     shards: Vec<Arc<ShardInbox>>,
     jobs: Arc<Notify>,
+    scheduled: Arc<Bell>,
     /// Scratch, kept to save allocations: matches of one application's events in one commit.
     matched: Vec<(EndpointRef, u32)>,
     /// Scratch: endpoints that must read the log for events that were not offered one by one, with the first and the
@@ -68,7 +70,14 @@ impl Router {
     /// Knows nobody yet; `jobs` is woken when a job was created.
     #[must_use]
     pub fn new(shards: Vec<Arc<ShardInbox>>, jobs: Arc<Notify>) -> Router {
-        Router { apps: HashMap::default(), shards, jobs, matched: Vec::new(), unheld: Vec::new() }
+        let scheduled = Arc::new(Bell::default());
+        Router { apps: HashMap::default(), shards, jobs, scheduled, matched: Vec::new(), unheld: Vec::new() }
+    }
+
+    /// The bell that rings when a scheduled message was taken.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Bell> {
+        self.scheduled.clone()
     }
 
     /// Adds or replaces an endpoint.
@@ -198,6 +207,7 @@ impl Router {
             }
             Change::Requeued(target) => self.requeued(target),
             Change::JobStarted => self.jobs.notify_one(),
+            Change::Scheduled(app, at) => self.scheduled.ring(app, at),
             // Nothing of it is kept here.
             Change::ApplicationPut(_) => {}
             // Told before, by `expunged`.
@@ -302,7 +312,11 @@ impl Downstream for Router {
 }
 
 fn wanted_by_the_same(one: &Event, other: &Event) -> bool {
-    one.event_type == other.event_type && one.channels == other.channels && one.only_for == other.only_for
+    let is_scheduled = |event: &Event| event.deliver_at().is_some();
+    one.event_type == other.event_type
+        && one.channels == other.channels
+        && one.only_for == other.only_for
+        && is_scheduled(one) == is_scheduled(other)
 }
 
 #[cfg(test)]

@@ -154,6 +154,10 @@ impl AppRoutes {
 
     /// Calls `found` once for each enabled endpoint that is to get this event.
     pub(super) fn each_match(&self, event: &Event, mut found: impl FnMut(EndpointId)) {
+        if event.deliver_at().is_some() {
+            // It is passed by here, and put in line at its time: see `engine::scheduled`.
+            return;
+        }
         if let Some(only) = event.only_for {
             if self.endpoints.get(&only).is_some_and(|route| route.enabled && route.filter.matches(event)) {
                 found(only);

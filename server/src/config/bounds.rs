@@ -15,6 +15,7 @@ fn setting_of_engine_field(field: &'static str) -> &'static str {
         "idempotency_ms" => "idempotency_hours",
         "quotas.dead_letters" => "max_dead_letters_per_app",
         "quotas.idempotency_keys" => "max_idempotency_keys_per_app",
+        "quotas.scheduled_messages" => "max_scheduled_messages_per_app",
         "retention.events_ms" => "retain_events_hours",
         "retention.attempts_ms" => "retain_attempts_hours",
         "retention.dead_letters_ms" => "retain_dead_letters_hours",

@@ -215,6 +215,7 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
     set(&mut engine.quotas.dead_letters, settings.max_dead_letters_per_app);
     set(&mut engine.quotas.idempotency_keys, settings.max_idempotency_keys_per_app);
+    set(&mut engine.quotas.scheduled_messages, settings.max_scheduled_messages_per_app);
     let retention = &mut engine.retention;
     set(&mut retention.events_ms, settings.retain_events_hours.map(|Span(ms)| ms));
     set(&mut retention.attempts_ms, settings.retain_attempts_hours.map(|Span(ms)| ms));
@@ -337,6 +338,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
         target_ports: Some(engine.target_ports.iter().cloned().map(PortRange).collect()),
         max_dead_letters_per_app: Some(engine.quotas.dead_letters),
         max_idempotency_keys_per_app: Some(engine.quotas.idempotency_keys),
+        max_scheduled_messages_per_app: Some(engine.quotas.scheduled_messages),
         drain_timeout_ms: Some(Span(engine.drain_timeout_ms)),
         disk_reserve_bytes: Some(Size(engine.disk_reserve_bytes)),
         ingest_queue_capacity: Some(engine.ingest_queue_capacity),

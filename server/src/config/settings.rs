@@ -190,6 +190,9 @@ pub(crate) struct Settings {
     /// Idempotency keys of one application that are remembered; requests with another one are refused (429).
     #[arg(long, env = "PINION_MAX_IDEMPOTENCY_KEYS_PER_APP", value_name = "N")]
     pub(crate) max_idempotency_keys_per_app: Option<u32>,
+    /// Messages of one application whose time has not come; another one is refused (422).
+    #[arg(long, env = "PINION_MAX_SCHEDULED_MESSAGES_PER_APP", value_name = "N")]
+    pub(crate) max_scheduled_messages_per_app: Option<u32>,
     /// How long a stop waits for requests and attempts in flight.
     #[arg(long, env = "PINION_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub(crate) drain_timeout_ms: Option<Millis>,

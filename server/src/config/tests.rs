@@ -46,6 +46,7 @@ max_running_jobs_per_app = 47
 max_jobs_per_app = 53
 max_dead_letters_per_app = 59
 max_idempotency_keys_per_app = 61
+max_scheduled_messages_per_app = 67
 drain_timeout_ms = 1234
 store_cache_bytes = "1GiB"
 store_log_bytes = "4MiB"

@@ -28,6 +28,7 @@ mod crash;
 mod dead_letters;
 mod delivery;
 mod demo;
+mod expiry;
 #[cfg(target_os = "linux")]
 mod expunged;
 mod failed;
@@ -53,6 +54,7 @@ mod receivers;
 mod reference;
 mod restart;
 mod retention_space;
+mod scheduled;
 mod signature_format;
 mod standing;
 mod start_up;

@@ -11,6 +11,7 @@ mod errand;
 mod futures;
 mod jobs;
 mod mailbox;
+mod scheduled;
 mod shard;
 
 pub use errand::{Errand, Flight};
@@ -33,6 +34,7 @@ use engine::shard::inbox::ShardInbox;
 use jobs::{Janitor, Jobs};
 use rand::RngExt;
 use rand::rngs::StdRng;
+use scheduled::Scheduler;
 use std::sync::Arc;
 use storage::tables::census;
 use storage::writer::{Writer, WriterConfig, WriterHandle};
@@ -66,6 +68,7 @@ pub struct Node {
     pub janitor: Janitor,
     writer: Writer<Router>,
     jobs: Jobs,
+    scheduler: Scheduler,
 }
 
 /// Something that can happen now inside the process.
@@ -87,6 +90,8 @@ pub enum Task {
     Job,
     /// Retention goes on.
     Janitor,
+    /// Scheduled messages are put in line.
+    Scheduler,
 }
 
 impl Node {
@@ -107,6 +112,7 @@ impl Node {
             (0..plan.config.shards).map(|_| Arc::new(ShardInbox::with_capacity(plan.offered_max))).collect();
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
+        let bell = router.bell();
         census::take(&*store)?;
         let progress = engine::partition::recover(&store, &mut router)?;
         let config = WriterConfig {
@@ -141,7 +147,7 @@ impl Node {
         };
         let shards = inboxes.into_iter().enumerate().map(shard).collect();
         let janitor = Janitor::new(&store, clock.now());
-        let jobs = Jobs::new(job_started, plant);
+        let (jobs, scheduler) = (Jobs::new(job_started, plant), Scheduler::new(bell));
         let config = plan.config.clone();
         Ok(Node {
             disk,
@@ -156,6 +162,7 @@ impl Node {
             janitor,
             writer,
             jobs,
+            scheduler,
         })
     }
 
@@ -175,6 +182,9 @@ impl Node {
         if self.janitor.is_ready() {
             into.push(Task::Janitor);
         }
+        if self.scheduler.is_ready(self.clock.now()) {
+            into.push(Task::Scheduler);
+        }
     }
 
     /// One commit.
@@ -191,6 +201,15 @@ impl Node {
         self.jobs.go_on(&store, &self.handle, self.clock.now())
     }
 
+    /// Scheduled messages are put in line, or the next ones are looked for.
+    ///
+    /// # Errors
+    /// Whatever the store reports.
+    pub fn schedule(&mut self) -> Result<(), StoreError> {
+        let store: SharedStore = self.disk.clone();
+        self.scheduler.go_on(&store, &self.handle, self.clock.now())
+    }
+
     /// Retention goes on by one step.
     ///
     /// # Errors
@@ -204,12 +223,16 @@ impl Node {
     #[must_use]
     pub fn next_deadline(&self) -> Option<model::UnixMs> {
         let job = self.jobs.next_deadline().map(|at| self.clock.to_real(at));
-        self.shards.iter().filter_map(|shard| shard.next_deadline(&self.clock)).chain(job).min()
+        let scheduled = self.scheduler.next_deadline().map(|at| self.clock.to_real(at));
+        self.shards.iter().filter_map(|shard| shard.next_deadline(&self.clock)).chain(job).chain(scheduled).min()
     }
 
     /// Nothing is under way but work that waits for a time.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.shards.iter().all(Shard::is_quiet) && self.jobs.is_quiet() && self.janitor.is_quiet()
+        self.shards.iter().all(Shard::is_quiet)
+            && self.jobs.is_quiet()
+            && self.janitor.is_quiet()
+            && self.scheduler.is_quiet()
     }
 }

@@ -1,9 +1,9 @@
 //! Deliveries: the deliveries that endpoints are owed and since when, the attempts, and the durable ends.
 
-use super::{Ledger, Violation, at, ensure, named};
+use super::{Ledger, Violation, at, ensure, named, schedule};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{Cursor, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, UnixMs};
+use model::{AppId, Cursor, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, Trigger, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history, log};
@@ -31,6 +31,8 @@ pub struct Facts {
     pub requeued: u32,
     /// A client was told that it will be sent once more.
     pub ordered: bool,
+    /// It was put in line by hand at least once, and so perhaps before the time that it was scheduled for.
+    pub by_hand: bool,
     /// It was put in line by hand and neither tried nor given up since.
     pub order_open: bool,
     /// Rounds whose end is durable.
@@ -55,6 +57,8 @@ struct Known {
     row: Endpoint,
     /// Everything it ever wanted.
     filters: Vec<Filter>,
+    /// When it was first on disk.
+    since: UnixMs,
     max_attempts: u16,
     /// The head of its application's log when its order was last changed.
     order_since: Seq,
@@ -99,6 +103,9 @@ impl Deliveries {
         if self.endpoints.contains_key(&target) {
             let ahead = |seq: Seq| seq > cursor.upto || cursor.holes.contains(&seq);
             for event in ledger.all().filter(|event| event.app == target.app && ahead(event.seq)) {
+                if event.deliver_at().is_some() {
+                    continue;
+                }
                 let facts = self.facts.entry((target, event.seq)).or_default();
                 facts.unwanted_since |= !wants.matches(event);
                 facts.wanted_since |= wants.matches(event);
@@ -116,7 +123,8 @@ impl Deliveries {
                 known.row = row;
             }
             None => {
-                let known = Known { row, filters: vec![filter], max_attempts: attempts, order_since: Seq::ZERO };
+                let (since, order_since) = (ledger.latest(), Seq::ZERO);
+                let known = Known { row, filters: vec![filter], max_attempts: attempts, order_since, since };
                 self.endpoints.insert(target, known);
             }
         }
@@ -155,13 +163,16 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn put_off(&mut self, target: EndpointRef, seq: Seq, by_hand: bool) -> Result<(), Violation> {
+    pub(super) fn put_off(&mut self, target: EndpointRef, seq: Seq, by: Option<Trigger>) -> Result<(), Violation> {
         if self.deleted.contains(&target) {
             return Ok(());
         }
-        if by_hand {
+        if let Some(by) = by {
+            let is_disabled = self.endpoints.get(&target).is_some_and(|known| known.row.disabled.is_some());
             let facts = self.facts.entry((target, seq)).or_default();
             facts.requeued += 1;
+            facts.by_hand |= by == Trigger::Manual;
+            facts.disabled_since |= is_disabled;
             facts.order_open = true;
             facts.letter_gone = false;
             return Ok(());
@@ -171,11 +182,22 @@ impl Deliveries {
         Ok(())
     }
 
-    pub(super) fn given_up(&mut self, target: EndpointRef, seq: Seq, expunged: bool) -> Result<(), Violation> {
+    /// A scheduled message is off the schedule: each endpoint that was there and has wanted it all along has it in line.
+    pub(super) fn put_in_line(&mut self, app: AppId, due: UnixMs, seq: Seq, ledger: &Ledger) -> Result<(), Violation> {
+        let Some(event) = ledger.event(app, seq).filter(|_| !ledger.is_gone(app, seq)) else { return Ok(()) };
+        for (target, known) in self.endpoints.iter().filter(|(target, _)| target.app == app) {
+            let has_it = self.facts.get(&(*target, seq)).is_some_and(|facts| facts.requeued > 0);
+            let owed = schedule::is_owed(&known.filters, known.since, due, event);
+            ensure!(has_it || !owed, "{} was due and is not in line", named(*target, seq));
+        }
+        Ok(())
+    }
+
+    pub(super) fn given_up(&mut self, target: EndpointRef, seq: Seq, untried: bool) -> Result<(), Violation> {
         if self.deleted.contains(&target) {
             return Ok(());
         }
-        if expunged {
+        if untried {
             // Perhaps not owed when it was accepted, but found in the log after the endpoint's filter had changed.
             self.facts.entry((target, seq)).or_default();
         }
@@ -200,7 +222,8 @@ impl Deliveries {
         if self.deleted.contains(&target) {
             return Ok(());
         }
-        if ledger.is_expunged(target.app, seq) {
+        let expires = ledger.event(target.app, seq).is_some_and(|event| event.expires_at().is_some());
+        if expires || ledger.is_expunged(target.app, seq) {
             // As in `given_up`.
             self.facts.entry((target, seq)).or_default();
         }
@@ -245,6 +268,7 @@ impl Deliveries {
         // Not owed when it was accepted, but found in the log after the endpoint's filter had changed.
         let found_later = Facts { disabled_since: known.row.disabled.is_some(), ..Facts::default() };
         let facts = self.facts.entry((target, seq)).or_insert(found_later);
+        schedule::check_start(target, flight, facts.by_hand)?;
         ensure!(wanted || facts.requeued > 0, "{name} starts and the endpoint never wanted it");
         ensure!(facts.in_flight == 0, "{name} is in flight twice");
         let open = facts.ended <= facts.requeued;

@@ -47,6 +47,11 @@ impl Ledger {
         self.latest = self.latest.max(now);
     }
 
+    /// The latest time that the engine's clock has shown.
+    pub(super) fn latest(&self) -> UnixMs {
+        self.latest
+    }
+
     /// A client sends, or sends again.
     pub fn sent(&mut self, messages: &[NewMessage]) {
         for message in messages {

@@ -10,6 +10,7 @@
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `pauses`: nothing is sent to what is paused.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
+//! - `schedule`: messages with a time of their own: not before it, not lost, not after their expiry.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
 //! It reads rows through the tables' own functions and matches events with the engine's own filter; it decides nothing
@@ -25,6 +26,7 @@ mod pace;
 mod pauses;
 mod quotas;
 mod rest;
+mod schedule;
 
 use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
@@ -32,7 +34,7 @@ use deliveries::Deliveries;
 use engine::EngineConfig;
 use failed::Failed;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, UnixMs};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -144,15 +146,20 @@ impl Oracle {
             let (target, seq) = rows::pending::decode(key)?;
             if let Write::Put(value) = write {
                 let row: Pending = rows::pending::from_value(value)?;
-                self.deliveries.put_off(target, seq, row.attempts == 0 && row.trigger == Trigger::Manual)?;
+                let by = (row.attempts == 0).then_some(row.trigger);
+                self.deliveries.put_off(target, seq, by)?;
             }
+        }
+        for (app, due, seq) in schedule::put_in_line(batch)? {
+            self.deliveries.put_in_line(app, due, seq, &self.ledger)?;
         }
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = rows::dead_letter::decode(key)?;
             match write {
                 Write::Put(value) => {
                     let row: DeadLetter = rows::dead_letter::from_value(value)?;
-                    self.deliveries.given_up(target, seq, row.reason == DeadLetterReason::Expunged)?;
+                    let untried = matches!(row.reason, DeadLetterReason::Expunged | DeadLetterReason::PastExpiry);
+                    self.deliveries.given_up(target, seq, untried)?;
                 }
                 Write::Delete => {
                     let in_line = is_put(batch, &rows::pending::encode(target, seq));

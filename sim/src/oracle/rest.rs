@@ -1,7 +1,7 @@
 //! The promises that must hold once the network is well, time has passed and nothing is left to do.
 
 use super::deliveries::Facts;
-use super::{Ledger, Oracle, Violation, ensure, named};
+use super::{Ledger, Oracle, Violation, ensure, named, schedule};
 use crate::node::Node;
 use engine::DeliveryState;
 use engine::delivery_state::delivery_state;
@@ -40,6 +40,7 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
     if let Some(unsettled) = oracle.deliveries.any_unsettled() {
         return Err(Violation(unsettled));
     }
+    schedule::check_rest(rows, |app| oracle.ledger.is_deleted(app))?;
     for endpoint in oracle.deliveries.endpoints() {
         let target = endpoint.target();
         ensure!(!settle::has_outstanding(rows, target)?, "{} still owes something", target.endpoint);
@@ -93,6 +94,9 @@ fn check_delivery(
             // Or it ended before the endpoint was disabled, and nothing tells of it.
             let reason = facts.disabled_since || facts.passed_by || facts.wanted_since || facts.letter_gone;
             ensure!(reason, "{} was cancelled: {facts:?}", name());
+        }
+        DeliveryState::CalledOff => {
+            ensure!(event.deliver_at().is_some() && facts.delivered == 0, "{} was called off: {facts:?}", name());
         }
         // Everything is passed by now: nothing can be ahead of its endpoint.
         DeliveryState::Queued => return Err(Violation(format!("{} shows as queued: {facts:?}", name()))),

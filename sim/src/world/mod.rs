@@ -9,6 +9,7 @@ mod jobs;
 mod requests;
 mod steps;
 mod surprises;
+mod timed;
 
 use crate::client::Clients;
 use crate::disk::Disk;

@@ -39,6 +39,7 @@ pub(super) fn in_words(taken: &Taken) -> String {
         IngestOutcome::Repeated(event) => format!("{} repeated", event.seq),
         IngestOutcome::DuplicateEventId => "event id taken".to_owned(),
         IngestOutcome::KeyReused => "key reused".to_owned(),
+        IngestOutcome::TooManyScheduled { most } => format!("more than {most} scheduled"),
         IngestOutcome::TooManyKeys { most } => format!("more than {most} keys"),
         IngestOutcome::Damaged { kind } => format!("a row of kind {kind} is damaged"),
     };
@@ -68,6 +69,10 @@ impl World {
                 && let Some(last) = messages.last_mut()
             {
                 last.event_id = Some(format!("id-{}", self.rng.random_range(0..20)));
+            }
+            let more = self.times();
+            if let (Some(more), Some(last)) = (more, messages.last_mut()) {
+                last.more = Some(Box::new(more));
             }
         }
         self.post(Parcel { app, messages });
@@ -296,14 +301,14 @@ impl World {
         self.ask(asked, move |txn| {
             let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
             let event = log::get(txn, target.app, seq)?;
-            if row.disabled.is_some() || event.is_none_or(|event| event.is_expunged()) {
+            if row.disabled.is_some() || event.is_none_or(|event| event.unsendable(now).is_some()) {
                 return Err(Refusal::NotPossible);
             }
             if forgets { Ok(()) } else { Ok(delivery::requeue(txn, target, seq, now)?) }
         });
     }
 
-    fn some_app(&mut self) -> Option<AppId> {
+    pub(super) fn some_app(&mut self) -> Option<AppId> {
         let rows = application::list(&*self.node.disk, None, 100, Direction::Forward).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).id)
     }

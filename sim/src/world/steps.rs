@@ -41,6 +41,11 @@ impl World {
                 let result = self.node.job();
                 return self.unless_failed(result);
             }
+            Task::Scheduler => {
+                note!(self, "the schedule goes on");
+                let result = self.node.schedule();
+                return self.unless_failed(result);
+            }
             Task::Janitor => {
                 note!(self, "retention goes on");
                 let result = self.node.retain();
@@ -256,6 +261,11 @@ impl World {
     fn sabotage_start(&mut self, flight: &mut Flight) {
         if self.strikes(Plant::WrongId) {
             flight.event.accepted_at = flight.event.accepted_at.plus_ms(1);
+        }
+        if let Some(expires_at) = flight.event.expires_at()
+            && self.strikes(Plant::LateAttempt)
+        {
+            flight.started_at = flight.started_at.max(expires_at);
         }
         if flight.due.is_some() && self.strikes(Plant::EarlyRetry) {
             flight.due = Some(flight.started_at.plus_ms(1));

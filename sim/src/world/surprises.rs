@@ -42,6 +42,7 @@ impl World {
                 self.create_application();
             }
             Surprise::Expunge => self.expunge(),
+            Surprise::CallOff => self.call_off(),
             Surprise::Resend => self.resend(),
             Surprise::StartJob => self.start_job(),
             Surprise::CancelJob => self.cancel_job(),

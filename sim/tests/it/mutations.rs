@@ -52,6 +52,13 @@ fn an_attempt_of_an_expunged_event_is_seen() {
 }
 
 #[test]
+fn a_schedule_or_an_expiry_that_is_not_kept_is_seen() {
+    check(Plant::LostSchedule, &["was due and is not in line"]);
+    check(Plant::EarlySchedule, &["before its scheduled time"]);
+    check(Plant::LateAttempt, &["after its message has expired"]);
+}
+
+#[test]
 fn a_lost_timer_is_seen() {
     check(Plant::LostTimer, &["nothing will", "never settles", "bytes queued"]);
 }

@@ -16,4 +16,5 @@ variants!(DeadLetterReason {
     3 = EndpointDisabled,
     4 = Expired,
     5 = Expunged,
+    6 = PastExpiry,
 });

@@ -42,6 +42,8 @@ variants!(SkipReason {
     7 = PayloadGone,
     8 = EndpointDisabled,
     9 = NotNamed,
+    10 = PastExpiry,
+    11 = CalledOff,
 });
 
 fields!(Span { since, until });
@@ -58,7 +60,7 @@ variants!(JobKind {
 variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed, 3 = Cancelled });
 
 /// The reasons in the order in which a row counts them. Persisted: a new one goes to the end.
-const SKIP_REASONS: [SkipReason; 10] = [
+const SKIP_REASONS: [SkipReason; 12] = [
     SkipReason::Delivered,
     SkipReason::OnItsWay,
     SkipReason::GivenUp,
@@ -69,6 +71,8 @@ const SKIP_REASONS: [SkipReason; 10] = [
     SkipReason::PayloadGone,
     SkipReason::EndpointDisabled,
     SkipReason::NotNamed,
+    SkipReason::PastExpiry,
+    SkipReason::CalledOff,
 ];
 
 /// A list of counts by reason; reasons at the end that count nothing are left out.

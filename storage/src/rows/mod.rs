@@ -20,12 +20,14 @@ pub mod endpoint_url;
 pub mod event_type;
 pub mod meta;
 
+pub mod called_off;
 pub mod event;
 pub mod event_uid;
 pub mod expunge_at;
 pub mod idempotency;
 pub mod payload;
 pub mod routed;
+pub mod scheduled;
 
 pub mod cursor;
 pub mod dead_letter;

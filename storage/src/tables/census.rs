@@ -47,12 +47,18 @@ pub fn take(store: &dyn Store) -> Result<(), StoreError> {
         found += rows.len() as u64;
         rows.iter().try_for_each(|(key, _)| remembered.add(txn, rows::idempotency::decode(key)?.0))
     })?;
+    let mut scheduled = Tally::new(Counted::ScheduledMessages);
+    each_page(store, rows::scheduled::all(), |txn, rows| {
+        found += rows.len() as u64;
+        rows.iter().try_for_each(|(key, _)| scheduled.add(txn, rows::scheduled::decode(key)?.0))
+    })?;
     if found > 0 {
-        tracing::info!(rows = found, "dead letters and idempotency keys were counted");
+        tracing::info!(rows = found, "dead letters, idempotency keys and scheduled messages were counted");
     }
     let mut txn = Txn::new(store);
     letters.note(&mut txn)?;
     remembered.note(&mut txn)?;
+    scheduled.note(&mut txn)?;
     count::note_census(&mut txn)?;
     store.apply(txn.into_parts().0)
 }
@@ -64,7 +70,10 @@ fn forget_counts(store: &dyn Store) -> Result<(), StoreError> {
         let (counts, next) = count::list_counts(store, after, PAGE)?;
         let mut txn = Txn::new(store);
         for (counted, _) in counts {
-            if matches!(counted, Counted::DeadLetters(_) | Counted::IdempotencyKeys(_)) {
+            if !matches!(
+                counted,
+                Counted::Endpoints(_) | Counted::EventTypes | Counted::RunningJobs(_) | Counted::Jobs(_)
+            ) {
                 count::set_count(&mut txn, counted, 0)?;
             }
         }

@@ -25,6 +25,8 @@ pub enum Counted {
     DeadLetters(AppId),
     /// Remembered idempotency keys of an application, including expired ones that retention has not removed yet.
     IdempotencyKeys(AppId),
+    /// Messages of an application whose time has not come.
+    ScheduledMessages(AppId),
 }
 
 /// The names of all rows of [`Counted`] begin with this. Persisted.
@@ -47,6 +49,7 @@ impl Counted {
             Counted::Jobs(app) => format!("{COUNT_PREFIX}jobs/{app}"),
             Counted::DeadLetters(app) => format!("{COUNT_PREFIX}dead_letters/{app}"),
             Counted::IdempotencyKeys(app) => format!("{COUNT_PREFIX}idempotency_keys/{app}"),
+            Counted::ScheduledMessages(app) => format!("{COUNT_PREFIX}scheduled_messages/{app}"),
         }
     }
 
@@ -62,6 +65,7 @@ impl Counted {
             "jobs" => Counted::Jobs(app),
             "dead_letters" => Counted::DeadLetters(app),
             "idempotency_keys" => Counted::IdempotencyKeys(app),
+            "scheduled_messages" => Counted::ScheduledMessages(app),
             _ => return None,
         })
     }
@@ -145,7 +149,7 @@ pub(super) fn add(txn: &mut Txn<'_>, counted: Counted, delta: i64) -> Result<(),
 /// Forgets the counts of a deleted application's dead letters and idempotency keys; answers how many rows that were.
 pub(super) fn forget_kept(txn: &mut Txn<'_>, app: AppId) -> Result<usize, StoreError> {
     let mut forgotten = 0;
-    for counted in [Counted::DeadLetters(app), Counted::IdempotencyKeys(app)] {
+    for counted in [Counted::DeadLetters(app), Counted::IdempotencyKeys(app), Counted::ScheduledMessages(app)] {
         let key = row_key(counted);
         if txn.get(&key)?.is_some() {
             txn.delete(key);
@@ -206,6 +210,7 @@ mod tests {
             (Counted::IdempotencyKeys(app), 4),
             (Counted::Jobs(app), 5),
             (Counted::RunningJobs(app), 6),
+            (Counted::ScheduledMessages(app), 7),
         ];
         store.write(|txn| {
             note_census(txn)?;

@@ -125,7 +125,9 @@ pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option
         txn.delete(rows::due::encode(target, was, seq));
     }
     txn.put(rows::pending::encode(target, seq), rows::pending::to_value(pending));
-    txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(pending.trigger));
+    // A first attempt of a scheduled message keeps to the retry budget as little as one that was asked for.
+    let by = if pending.attempts == 0 { Trigger::Manual } else { pending.trigger };
+    txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(by));
 }
 
 /// Ends the wait of a delivery whose row says `was`.

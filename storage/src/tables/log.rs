@@ -245,7 +245,7 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     if !records.iter().any(is_left) {
         return Ok(false);
     }
-    // A record never grows by this, so all of them fit into one block again.
+    // A record grows by this only where it was written in an earlier version: mostly all fit into one block again.
     let mut builder = BlockBuilder::new();
     remove_retained(txn, rows::event::encode(app, first), Growth::events)?;
     for mut record in records {
@@ -272,9 +272,8 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
 
 /// The part of `more` that stays when the payload is gone.
 fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
-    let more = more.filter(|more| !more.tags.is_empty() || more.ordering_key.is_some())?;
-    let (tags, ordering_key) = (more.tags.clone(), more.ordering_key.clone());
-    Some(Arc::new(EventMore { tags, ordering_key, ..EventMore::default() }))
+    let kept = EventMore { content_type: None, expunge_at: None, ..EventMore::clone(&*more?) };
+    (kept != EventMore::default()).then(|| Arc::new(kept))
 }
 
 /// The first application after `after` that has events: one seek, however many it has.

@@ -33,6 +33,7 @@ pub mod expunge;
 pub mod history;
 
 pub mod job;
+pub mod schedule;
 
 pub mod purge;
 pub mod retained;

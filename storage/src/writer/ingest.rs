@@ -7,8 +7,9 @@ use crate::rows::event::block;
 use crate::rows::expunge_at;
 use crate::rows::idempotency::Remembered;
 use crate::store::{INLINE_MAX_BYTES, StoreError};
-use crate::tables::{application, delivery, event_uid, idempotency, log};
+use crate::tables::{application, delivery, event_uid, idempotency, log, schedule};
 use crate::txn::{Txn, Wanted};
+use crate::writer::WriterQuotas;
 use bytes::Bytes;
 use foldhash::HashMap;
 use model::{AppId, EndpointId, Event, EventMore, Seq, UnixMs};
@@ -45,12 +46,23 @@ pub struct MessageMore {
     pub payload_kept_ms: Option<u64>,
     /// Messages with the same one keep their order at endpoints that want that.
     pub ordering_key: Option<String>,
+    /// When it is to be delivered; a time that has come when it is taken counts as at once.
+    pub deliver_at: Option<UnixMs>,
+    /// From when on it is not attempted any more.
+    pub expires_at: Option<UnixMs>,
+    /// The same in milliseconds from its delivery time, which is its acceptance if it names none. Not beside the other.
+    pub ttl_ms: Option<u64>,
 }
 
 /// Bytes that a message takes beyond its texts, near enough to budget by: a header and its index rows.
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
 impl NewMessage {
+    /// When it is to be delivered, if not at once.
+    fn deliver_at(&self) -> Option<UnixMs> {
+        self.more.as_ref()?.deliver_at
+    }
+
     /// Bytes to budget by.
     pub(super) fn bytes(&self) -> usize {
         let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -107,6 +119,11 @@ pub enum IngestOutcome {
         /// The quota.
         most: u32,
     },
+    /// Its application has as many scheduled messages as it may: it is not taken.
+    TooManyScheduled {
+        /// The quota.
+        most: u32,
+    },
     /// The row that would tell whether it was taken before is damaged: it is not taken.
     Damaged {
         /// The kind of the row.
@@ -151,12 +168,12 @@ pub enum IngestError {
 pub(super) struct Ingest {
     heads: HashMap<AppId, Seq>,
     idempotency_ms: u64,
-    keys_most: u32,
+    quotas: WriterQuotas,
 }
 
 impl Ingest {
-    pub(super) fn new(idempotency_ms: u64, keys_most: u32) -> Ingest {
-        Ingest { heads: HashMap::default(), idempotency_ms, keys_most }
+    pub(super) fn new(idempotency_ms: u64, quotas: WriterQuotas) -> Ingest {
+        Ingest { heads: HashMap::default(), idempotency_ms, quotas }
     }
 
     pub(super) fn forget(&mut self, app: AppId) {
@@ -171,6 +188,9 @@ impl Ingest {
         }
         if messages.iter().any(|message| message.repeat.is_some()) {
             idempotency::want_count(app, wanted);
+        }
+        if messages.iter().any(|message| message.message.deliver_at().is_some()) {
+            schedule::want_count(app, wanted);
         }
         for message in messages {
             let repeat = message.repeat.iter().map(|(key, _)| key);
@@ -237,15 +257,22 @@ impl Ingest {
         {
             return Ok(IngestOutcome::DuplicateEventId);
         }
+        let deliver_at = message.deliver_at().filter(|at| *at > now);
+        if deliver_at.is_some() && schedule::is_full(txn, app, self.quotas.scheduled_messages)? {
+            return Ok(IngestOutcome::TooManyScheduled { most: self.quotas.scheduled_messages });
+        }
         if let Some((found, fingerprint)) = repeat {
             let expires_at = now.plus_ms(self.idempotency_ms);
             let row = Remembered { seq, accepted_at: now, fingerprint, expires_at };
-            if !found.remember(txn, &row, self.keys_most)? {
-                return Ok(IngestOutcome::TooManyKeys { most: self.keys_most });
+            if !found.remember(txn, &row, self.quotas.idempotency_keys)? {
+                return Ok(IngestOutcome::TooManyKeys { most: self.quotas.idempotency_keys });
             }
         }
         if let Some(name) = name {
             event_uid::put_at(txn, name, seq)?;
+        }
+        if let Some(at) = deliver_at {
+            schedule::put(txn, app, at, seq)?;
         }
         let event = event(app, seq, now, message);
         if let Some(at) = event.expunge_at() {
@@ -283,10 +310,16 @@ fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Even
         event_id: message.event_id.map(Arc::from),
         channels: message.channels.into_iter().map(Arc::from).collect(),
         only_for: message.only_for,
-        more: message.more.map(|more| {
-            let MessageMore { tags, content_type, payload_kept_ms, ordering_key } = *more;
+        more: message.more.and_then(|more| {
+            let MessageMore { tags, content_type, payload_kept_ms, ordering_key, deliver_at, expires_at, ttl_ms } =
+                *more;
             let expunge_at = payload_kept_ms.map(|kept_ms| accepted_at.plus_ms(kept_ms));
-            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key })
+            let deliver_at = deliver_at.filter(|at| *at > accepted_at);
+            let ready_at = deliver_at.unwrap_or(accepted_at);
+            let expires_at = expires_at.or(ttl_ms.map(|ttl_ms| ready_at.plus_ms(ttl_ms)));
+            let more = EventMore { tags, content_type, expunge_at, ordering_key, deliver_at, expires_at };
+            // A time of delivery that has passed leaves nothing.
+            (more != EventMore::default()).then(|| Arc::new(more))
         }),
         payload: message.payload,
     }
@@ -328,6 +361,11 @@ fn with_more(without: [u8; 16], more: &MessageMore) -> [u8; 16] {
     if let Some(key) = &more.ordering_key {
         hash.update((key.len() as u64).to_le_bytes());
         hash.update(key);
+    }
+    let times = [more.deliver_at, more.expires_at, more.ttl_ms.map(UnixMs)];
+    for (number, at) in (1u8..).zip(times).filter_map(|(number, at)| Some((number, at?))) {
+        hash.update([number]);
+        hash.update(at.0.to_le_bytes());
     }
     let mut short = [0; 16];
     short.copy_from_slice(&hash.finalize()[..16]);

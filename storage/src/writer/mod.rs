@@ -73,11 +73,13 @@ pub struct WriterQuotas {
     pub dead_letters: u32,
     /// Idempotency keys that are remembered; beyond, messages with another one are refused.
     pub idempotency_keys: u32,
+    /// Messages whose time has not come; beyond, another one is refused.
+    pub scheduled_messages: u32,
 }
 
 impl Default for WriterQuotas {
     fn default() -> WriterQuotas {
-        WriterQuotas { dead_letters: 100_000, idempotency_keys: 10_000_000 }
+        WriterQuotas { dead_letters: 100_000, idempotency_keys: 10_000_000, scheduled_messages: 1_000_000 }
     }
 }
 
@@ -157,7 +159,7 @@ pub struct Writer<D> {
 impl<D: Downstream> Writer<D> {
     /// A writer that has made no commit yet. `progress` comes from [`Progress::load`].
     pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
-        let ingest = Ingest::new(config.idempotency_ms, config.quotas.idempotency_keys);
+        let ingest = Ingest::new(config.idempotency_ms, config.quotas);
         Writer {
             store,
             handle: WriterHandle::new(config),
@@ -332,6 +334,7 @@ impl<D: Downstream> Writer<D> {
                 | Change::ApplicationChanged(..)
                 | Change::ApplicationPaused(..)
                 | Change::Requeued(_)
+                | Change::Scheduled(..)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}
             }

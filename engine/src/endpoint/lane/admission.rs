@@ -35,7 +35,7 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
-        self.end_expunged(now);
+        self.end_unsendable(now);
         if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }
@@ -130,9 +130,9 @@ impl Lane {
             // There is one: it was looked at above.
             let _taken = rate.try_take(now.0);
         }
-        let Chosen { action, seq, was_due, accepted_at } = chosen;
+        let Chosen { action, seq, was_due, accepted_at, expires_at } = chosen;
         let trigger = Trigger::Scheduled;
-        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, ticket, slot, since: now };
+        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, expires_at, ticket, slot, since: now };
         self.flights.insert(seq, flight);
         Some(action)
     }
@@ -149,25 +149,26 @@ impl Lane {
             }
         }
         let event = self.next_event()?;
-        if event.is_expunged() {
+        if let Some(reason) = event.unsendable(now) {
             // It came behind a first try that was in flight already. The next call goes on.
-            self.end_untried(&event, now);
+            self.end_untried(&event, reason, now);
             self.wake_no_later_than(now);
             return None;
         }
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
-        let (seq, accepted_at) = (event.seq, event.accepted_at);
+        let (seq, accepted_at, expires_at) = (event.seq, event.accepted_at, event.expires_at());
         self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
         let action = Action::Start(Attempt { event, number: 1, due: None });
-        Some(Chosen { action, seq, was_due: None, accepted_at })
+        Some(Chosen { action, seq, was_due: None, accepted_at, expires_at })
     }
 
-    /// Ends the deliveries next in line whose events have no payload: they need neither a slot nor a token.
-    fn end_expunged(&mut self, now: UnixMs) {
-        while self.backlog.next_is_expunged() {
+    /// Ends the deliveries next in line whose events have lost their payload or are past their expiry: they need neither
+    /// a slot nor a token.
+    fn end_unsendable(&mut self, now: UnixMs) {
+        while let Some(reason) = self.backlog.next_is_unsendable(now) {
             let Some(event) = self.backlog.pop() else { return };
-            self.end_untried(&event, now);
+            self.end_untried(&event, reason, now);
         }
     }
 

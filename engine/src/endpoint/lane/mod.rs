@@ -38,7 +38,7 @@ use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
     AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, PausedReason, Pending, Seq,
-    Settled, UnixMs,
+    Settled, Trigger, UnixMs,
 };
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
@@ -269,15 +269,19 @@ impl Lane {
             self.end_unmade(asked, give_up(DeadLetterReason::Expired, now));
             return None;
         };
-        if event.is_expunged() {
-            self.end_unmade(asked, give_up(DeadLetterReason::Expunged, now));
+        if let Some(reason) = event.unsendable(now) {
+            self.end_unmade(asked, give_up(reason, now));
             return None;
         }
         let flight = self.flights.get_mut(&asked.seq)?;
-        flight.accepted_at = event.accepted_at;
+        (flight.accepted_at, flight.expires_at) = (event.ready_at(), event.expires_at());
         if let Some(row) = row {
             flight.attempts_before = row.attempts;
             flight.trigger = row.trigger;
+            if flight.attempts_before == 0 && row.trigger == Trigger::Scheduled {
+                // A message whose time has come: its first attempt earns what every first attempt does.
+                self.budget.deposit(now.0);
+            }
         }
         Some(Attempt { event, number: flight.attempts_before + 1, due: asked.due })
     }
@@ -306,6 +310,7 @@ impl Lane {
                 on_client_error: self.policy.on_client_error,
                 endpoint_disabled: self.policy.disabled,
                 now,
+                expires_at: flight.expires_at,
             },
             rng,
         );

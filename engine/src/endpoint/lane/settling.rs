@@ -90,17 +90,17 @@ impl Lane {
         self.await_durable_end();
     }
 
-    /// A delivery that was not tried ends because its event has no payload.
+    /// A delivery that was not tried ends because its event may not be sent any more.
     ///
     /// A delivery that was put in line by hand before its turn came has a row of its own, which ends when it is read.
-    pub(super) fn end_untried(&mut self, event: &Event, now: UnixMs) {
+    pub(super) fn end_untried(&mut self, event: &Event, reason: DeadLetterReason, now: UnixMs) {
         self.leave_line(event.seq, None);
         self.settled.push(Settled {
             seq: event.seq,
             accepted_at: event.accepted_at,
             was_due: None,
             record: None,
-            verdict: give_up(DeadLetterReason::Expunged, now),
+            verdict: give_up(reason, now),
         });
     }
 

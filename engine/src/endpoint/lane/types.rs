@@ -128,6 +128,7 @@ pub(super) struct Flight {
     pub(super) attempts_before: u16,
     pub(super) trigger: Trigger,
     pub(super) accepted_at: UnixMs,
+    pub(super) expires_at: Option<UnixMs>,
     pub(super) ticket: Ticket,
     pub(super) slot: Slot,
     /// The time at which admission let it through.
@@ -137,7 +138,7 @@ pub(super) struct Flight {
 impl Flight {
     /// True if it took from the retry budgets: a scheduled retry does, a retry by hand does not.
     pub(super) fn took_budget(&self) -> bool {
-        self.was_due.is_some() && self.trigger == Trigger::Scheduled
+        self.was_due.is_some() && self.trigger == Trigger::Scheduled && self.attempts_before > 0
     }
 }
 
@@ -155,10 +156,12 @@ pub(super) struct Chosen {
     pub(super) seq: Seq,
     pub(super) was_due: Option<UnixMs>,
     pub(super) accepted_at: UnixMs,
+    pub(super) expires_at: Option<UnixMs>,
 }
 
 impl Chosen {
     pub(super) fn fetch(seq: Seq, due: Option<UnixMs>) -> Chosen {
-        Chosen { action: Action::Fetch(Fetch { seq, due }), seq, was_due: due, accepted_at: UnixMs::ZERO }
+        let (action, accepted_at) = (Action::Fetch(Fetch { seq, due }), UnixMs::ZERO);
+        Chosen { action, seq, was_due: due, accepted_at, expires_at: None }
     }
 }

@@ -69,6 +69,7 @@ impl Case {
             on_client_error: self.on_client_error,
             endpoint_disabled: self.disabled,
             now: NOW,
+            expires_at: None,
         };
         decide(&input, &mut StdRng::seed_from_u64(0))
     }
@@ -166,6 +167,7 @@ fn lives_as_long_as_its_policy_says(retry_after_ms: u64) {
             on_client_error: ClientErrorPolicy::Retry,
             endpoint_disabled: false,
             now,
+            expires_at: None,
         };
         match decide(&input, &mut rng).decision {
             Decision::RetryAt { due } => now = due,
@@ -190,6 +192,7 @@ proptest! {
         disabled: bool,
         now: u64,
         seed: u64,
+        lives_ms in proptest::option::of(0..2 * MAX_RETRY_AFTER_MS),
     ) {
         let policy = policy();
         let on_client_error = if strict { ClientErrorPolicy::DeadLetter } else { ClientErrorPolicy::Retry };
@@ -197,11 +200,13 @@ proptest! {
         let input = Input {
             outcome, status, retry_after_ms, attempts_made: made, policy: &policy, on_client_error,
             endpoint_disabled: disabled, now,
+            expires_at: lives_ms.map(|lives_ms| now.plus_ms(lives_ms)),
         };
         let ruling = decide(&input, &mut StdRng::seed_from_u64(seed));
         prop_assert_eq!(ruling.decision == Decision::Done, outcome == OutcomeClass::Success);
         prop_assert_eq!(ruling.disable.is_some(), outcome == OutcomeClass::Gone && !disabled);
         if let Decision::RetryAt { due } = ruling.decision {
+            prop_assert!(lives_ms.is_none_or(|lives_ms| due < now.plus_ms(lives_ms)));
             prop_assert!(made < 6 && !disabled && outcome != OutcomeClass::Gone);
             prop_assert!((GAP_MS..=MAX_RETRY_AFTER_MS).contains(&due.since_ms(now)) || due.0 == u64::MAX);
         }

@@ -55,6 +55,8 @@ fields!(EventMore {
     content_type,
     expunge_at,
     ordering_key since 3,
+    deliver_at since 3,
+    expires_at since 3,
 });
 
 /// A record read from a block; its payload is empty when it is apart.
@@ -189,10 +191,10 @@ pub fn header_bytes_max(
     // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
     const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
     let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
-    // Beside the texts: a tag, the time of the expunge and three lengths.
+    // Beside the texts: tags, three times and three lengths.
     let more = more.map_or(0, |(tags, content_type, ordering_key)| {
         let tags: usize = tags.iter().map(|tag| tag.len() + 9).sum();
-        5 * 9 + tags + content_type.unwrap_or_default().len() + ordering_key.unwrap_or_default().len()
+        7 * 9 + tags + content_type.unwrap_or_default().len() + ordering_key.unwrap_or_default().len()
     });
     FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels + more
 }

@@ -66,6 +66,10 @@ kinds! {
     Payload = 17, "payload", App;
     /// The position of an event by application and digest of the tenant's own id for it.
     EventUid = 18, "event_uid", App;
+    /// Messages whose time has not come, by application and time.
+    Scheduled = 50, "scheduled", App;
+    /// Scheduled messages that were called off, by application and position.
+    CalledOff = 51, "called_off", App;
     /// Endpoints by application and number.
     Endpoint = 4, "endpoint", Endpoint;
     /// The number of an endpoint by application and the tenant's own name for it.

@@ -5,7 +5,7 @@
 use crate::rows;
 use crate::rows::event::block::{self, BlockRecord};
 use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
-use crate::tables::{event_uid, remove_found, scan};
+use crate::tables::{event_uid, remove_found, scan, schedule};
 use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AppId, Seq};
@@ -78,6 +78,10 @@ fn remove_block(
     for record in records {
         if let Some(at) = record.event.expunge_at() {
             txn.delete(rows::expunge_at::encode(at, app, record.event.seq));
+            removed.rows += 1;
+        }
+        if record.event.deliver_at().is_some() {
+            schedule::forget(txn, app, record.event.seq);
             removed.rows += 1;
         }
         if let Some(event_id) = &record.event.event_id {

@@ -76,7 +76,10 @@ fn far_store(more: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Arc<F
 }
 
 fn config() -> WriterConfig {
-    WriterConfig { quotas: WriterQuotas { dead_letters: 1_000, idempotency_keys: 1_000 }, ..CONFIG }
+    WriterConfig {
+        quotas: WriterQuotas { dead_letters: 1_000, idempotency_keys: 1_000, scheduled_messages: 1_000 },
+        ..CONFIG
+    }
 }
 
 fn named(number: u32) -> NewMessage {

@@ -139,7 +139,7 @@ pub(super) const CONFIG: WriterConfig = WriterConfig {
     settled_high_water: SETTLED_HIGH_WATER,
     commit_max_events: 10_000,
     idempotency_ms: 1_000,
-    quotas: WriterQuotas { dead_letters: 100, idempotency_keys: 100 },
+    quotas: WriterQuotas { dead_letters: 100, idempotency_keys: 100, scheduled_messages: 100 },
 };
 
 pub(super) const APP: AppId = AppId(1);

@@ -1,6 +1,7 @@
 //! A lane by its stories, and a lane in a small world that does its worst.
 
 mod any_history;
+mod expiry;
 mod held;
 mod in_order;
 mod pauses;

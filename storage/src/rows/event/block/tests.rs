@@ -20,11 +20,14 @@ fn event(seq: u64, payload: Vec<u8>) -> Event {
 
 fn more(seq: u64) -> EventMore {
     let ordering_key = seq.is_multiple_of(2).then(|| "order-7".to_owned());
+    let (deliver_at, expires_at) = (seq.is_multiple_of(2).then_some(UnixMs(seq * 3)), Some(UnixMs(u64::MAX)));
     EventMore {
         tags: vec!["t".repeat(seq as usize % 50)],
         content_type: None,
         expunge_at: Some(UnixMs(seq)),
         ordering_key,
+        deliver_at,
+        expires_at,
     }
 }
 
@@ -43,19 +46,19 @@ fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
 }
 
 #[test]
-fn a_block_of_version_2_is_read_and_its_events_have_no_ordering_key() {
+fn a_block_of_version_2_is_read_and_its_events_have_neither_ordering_key_nor_times_of_delivery_and_expiry() {
     let mut builder = BlockBuilder::new();
-    builder.push(&event(3, b"{}".to_vec())).unwrap();
-    let block = builder.finish().unwrap().1;
-    // Version 3 says in one byte before the payload that an event has no key.
-    let mut of_two = block[..block.len() - 3].to_vec();
-    of_two.extend_from_slice(b"{}");
-    of_two[4] = 2;
-    let crc = crc32c::crc32c(&of_two[4..]);
-    of_two[..4].copy_from_slice(&crc.to_le_bytes());
-    let records = read(AppId(1), &Bytes::from(of_two)).unwrap();
-    assert_eq!(records, read(AppId(1), &block).unwrap());
-    assert_eq!((records.len(), records[0].event.ordering_key()), (1, None));
+    let mut with_more = event(3, b"{}".to_vec());
+    with_more.more = Some(Arc::new(EventMore { expunge_at: Some(UnixMs(3)), ..EventMore::default() }));
+    builder.push(&with_more).unwrap();
+    let mut block = builder.finish().unwrap().1.to_vec();
+    // Version 3 says in one byte for each, before the payload, that an event has none of them.
+    assert_eq!(block[block.len() - 5..], *b"\x00\x00\x00{}");
+    block.drain(block.len() - 5..block.len() - 2);
+    block[4] = 2;
+    let crc = crc32c::crc32c(&block[4..]);
+    block[..4].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(read(AppId(1), &Bytes::from(block)).unwrap()[0].event, with_more);
 }
 
 #[test]
@@ -96,10 +99,11 @@ proptest! {
         event.event_id = event_id.as_deref().map(Arc::from);
         event.channels = channels.iter().map(|channel| Arc::from(channel.as_str())).collect();
         event.only_for = Some(EndpointId(u32::MAX));
-        let expunge_at = Some(UnixMs(u64::MAX));
+        let at = Some(UnixMs(u64::MAX));
         event.more = tags.clone().map(|tags| {
             let (content_type, ordering_key) = (content_type.clone(), ordering_key.clone());
-            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key })
+            let (expunge_at, deliver_at, expires_at) = (at, at, at);
+            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key, deliver_at, expires_at })
         });
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
