@@ -30,6 +30,8 @@ impl Delivering {
             on_client_error: config.on_client_error,
             disable_after_failing_ms: config.disable_after_failing_ms,
             rate_limit: None,
+            burst: None,
+            disable_after_failed_deliveries: None,
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
             order: Order::None,

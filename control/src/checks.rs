@@ -127,9 +127,17 @@ impl Checks {
     where
         N: PartialOrd + std::fmt::Display,
     {
+        self.within_at(&[field], value, bounds);
+    }
+
+    /// A number within bounds, of a field of an object.
+    pub fn within_at<N>(&mut self, path: &[&str], value: N, bounds: &std::ops::RangeInclusive<N>)
+    where
+        N: PartialOrd + std::fmt::Display,
+    {
         if !bounds.contains(&value) {
             let msg = format!("must be between {} and {}", bounds.start(), bounds.end());
-            self.wrong(&[field], msg, "value_error.number.range");
+            self.wrong(path, msg, "value_error.number.range");
         }
     }
 

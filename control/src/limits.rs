@@ -115,6 +115,12 @@ pub const RETRY_GAPS_MAX: usize = schedule::MAX_SCHEDULE_ENTRIES;
 pub const RETRY_DELAY_MS: std::ops::RangeInclusive<u64> = 1..=schedule::MAX_DELAY_MS;
 /// The bounds of an attempt's deadline.
 pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
+/// Attempts at once over all endpoints of an application.
+pub const MAX_IN_FLIGHT_TOTAL: std::ops::RangeInclusive<u32> = 1..=100_000;
+/// Deliveries in a row that used up their attempts, after which an endpoint is disabled.
+pub const FAILED_DELIVERIES: std::ops::RangeInclusive<u16> = 1..=1_000;
+/// Deliveries that the rate of an endpoint may save up.
+pub const BURST: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Attempts at once that an endpoint may ask for. The engine's own default has the same bound: an endpoint's cursor
 /// names every delivery that is in flight, and must fit in one row.
 pub const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=512;

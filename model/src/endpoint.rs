@@ -1,6 +1,7 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
+use crate::policy::Policy;
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::signature_format::{PayloadMode, SignatureFormat};
@@ -64,6 +65,10 @@ pub struct Endpoint {
     pub signature_format: Option<SignatureFormat>,
     /// The body of its requests; none means the payload.
     pub payload_mode: Option<PayloadMode>,
+    /// It is disabled when so many deliveries in a row used up their attempts; none for inherited.
+    pub disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that its rate may save up; none for what a tenth of a second brings.
+    pub burst: Option<u32>,
 }
 
 impl Endpoint {
@@ -98,6 +103,20 @@ impl Endpoint {
             paused: None,
             signature_format: None,
             payload_mode: None,
+            disable_after_failed_deliveries: None,
+            burst: None,
+        }
+    }
+
+    /// Its own values of the settings that are inherited.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            retry_policy: self.retry_policy.clone(),
+            on_client_error: self.on_client_error,
+            timeout_ms: self.timeout_ms,
+            max_in_flight: self.max_in_flight,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
         }
     }
 
@@ -141,6 +160,8 @@ pub enum DisabledReason {
     Gone,
     /// It failed without a success for the configured period.
     Failing,
+    /// So many deliveries in a row used up their attempts as its policy allows.
+    Exhausted,
 }
 
 impl DisabledReason {
@@ -151,6 +172,7 @@ impl DisabledReason {
             DisabledReason::Operator => "operator",
             DisabledReason::Gone => "gone",
             DisabledReason::Failing => "failing",
+            DisabledReason::Exhausted => "exhausted",
         }
     }
 }
@@ -209,4 +231,6 @@ pub struct EndpointHealth {
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,
+    /// Deliveries in a row that used up their attempts; counted for endpoints whose policy asks for it.
+    pub failed_deliveries: u16,
 }

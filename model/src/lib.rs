@@ -12,6 +12,7 @@ pub mod application;
 pub mod event_type;
 
 pub mod endpoint;
+pub mod policy;
 pub mod retry_policy;
 pub mod secret;
 pub mod signature_format;
@@ -32,7 +33,8 @@ pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
-pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+pub use policy::{AppSettings, Policy};
+pub use retry_policy::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
 pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};
 pub use time::UnixMs;

@@ -6,7 +6,7 @@
 use crate::network::pick;
 use engine::EngineConfig;
 use engine::retention::Limits;
-use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+use model::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use storage::writer::WriterQuotas;
@@ -202,13 +202,16 @@ pub(crate) fn policy(rng: &mut StdRng) -> RetryPolicy {
     let spacing = match rng.random_range(0..4) {
         0 => return RetryPolicy::standard(),
         1 => Spacing::Fixed { delay_ms: *pick(&[1, 100, 5_000], rng) },
-        2 => Spacing::Exponential { initial_ms: *pick(&[10, 1_000], rng) },
+        2 => Spacing::Exponential {
+            initial_ms: *pick(&[10, 1_000], rng),
+            multiplier: Multiplier { hundredths: *pick(&[100, 150, 200, 1_000], rng) },
+        },
         _ => Spacing::Linear { step_ms: *pick(&[10, 3_000], rng) },
     };
     RetryPolicy {
         spacing,
         max_attempts: rng.random_range(1..=6),
         max_delay_ms: *pick(&[1_000, 3_600_000], rng),
-        jitter: *pick(&[Jitter::None, Jitter::Proportional, Jitter::Equal, Jitter::Full], rng),
+        jitter: *pick(&[Jitter::None, Jitter::Proportional, Jitter::Equal, Jitter::Full, Jitter::Additive], rng),
     }
 }

@@ -52,11 +52,13 @@ pub enum Plant {
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
     LostResume,
+    /// The number of deliveries in a row that used up their attempts does not reach the disk.
+    LostRun,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 23] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -80,5 +82,6 @@ impl Plant {
         Plant::Inversion,
         Plant::SendsWhilePaused,
         Plant::LostResume,
+        Plant::LostRun,
     ];
 }

@@ -61,6 +61,13 @@ pub(crate) struct EndpointIn {
     /// A number of your own, shown again and of no effect. Default: 1.
     #[schema(minimum = 1)]
     version: Option<u16>,
+    /// It is disabled when so many deliveries in a row used up their attempts. Left out: as its application's policy says.
+    #[schema(minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that `throttleRate` may save up while nothing is sent, and that then go at once. Left out: one, and those of a
+    /// tenth of a second.
+    #[schema(minimum = 1, maximum = 10_000)]
+    burst: Option<u32>,
     /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the
     /// present one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
@@ -125,6 +132,12 @@ pub(crate) struct EndpointPatch {
     on_client_error: Patch<OnClientError>,
     #[schema(minimum = 1)]
     version: Option<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Patch<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    burst: Patch<u32>,
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
@@ -153,7 +166,8 @@ pub(crate) struct EndpointOut {
     description: String,
     uid: Option<String>,
     disabled: bool,
-    /// `operator`, `gone` (it answered 410) or `failing` (nothing but failures for too long).
+    /// `operator`, `gone` (it answered 410), `failing` (nothing but failures for too long) or `exhausted` (too many deliveries in a row
+    /// used up their attempts).
     disabled_reason: Option<&'static str>,
     disabled_at: Option<Timestamp>,
     event_types: Option<Vec<String>>,
@@ -178,6 +192,8 @@ pub(crate) struct EndpointOut {
     /// Null for Standard Webhooks alone.
     signature_format: Option<SignatureFormatBody>,
     payload_mode: PayloadModeName,
+    disable_after_failed_deliveries: Option<u16>,
+    burst: Option<u32>,
 }
 
 impl EndpointIn {
@@ -185,7 +201,7 @@ impl EndpointIn {
     /// shape.
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>, Option<Headers>) {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        self.retry_policy.iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: Some(self.url),
             description: self.description,
@@ -205,6 +221,8 @@ impl EndpointIn {
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
             payload_mode: self.payload_mode.map(Into::into).into(),
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
+            burst: self.burst.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -215,7 +233,7 @@ impl EndpointPatch {
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>) {
         let (new, old) = (self.throttle_rate.as_set(), self.rate_limit.as_set());
         either(checks, ("throttleRate", new), ("rateLimit", old));
-        self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.as_set().iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: self.url,
             description: self.description,
@@ -235,6 +253,8 @@ impl EndpointPatch {
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model),
             payload_mode: self.payload_mode.map(Into::into),
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            burst: self.burst,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -291,6 +311,8 @@ impl From<&Endpoint> for EndpointOut {
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
             signature_format: endpoint.signature_format.as_ref().map(Into::into),
             payload_mode: (&endpoint.payload_mode).into(),
+            disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
+            burst: endpoint.burst,
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
 pub(crate) mod pause;
+pub(crate) mod policy;
 
 pub(crate) mod batch;
 pub(crate) mod message;
@@ -87,6 +88,8 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(endpoint_state::state))
         .routes(routes!(pause::pause_endpoint))
         .routes(routes!(pause::resume_endpoint))
+        .routes(routes!(policy::get))
+        .routes(routes!(policy::preview))
         .routes(routes!(send_example::send))
 }
 

@@ -13,6 +13,7 @@ pub mod event_type;
 pub mod job;
 pub mod message;
 pub mod pause;
+pub mod policy;
 
 pub mod once;
 

@@ -18,6 +18,7 @@
 //! Pure: the time is an argument.
 
 pub mod compile;
+pub mod effective;
 pub mod filter;
 pub mod headers;
 pub mod plan;

@@ -13,7 +13,7 @@ use crate::endpoint::offer::Offer;
 use crate::prepare::filter::Filter;
 use crate::shard::inbox::{Behind, EndpointChange, ShardInbox};
 use foldhash::HashMap;
-use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use routes::AppRoutes;
 use std::sync::Arc;
 use storage::Change;
@@ -52,7 +52,7 @@ pub struct Router {
 struct Told {
     /// In the order of the commit: the last change of an endpoint is its state.
     endpoints: Vec<(EndpointRef, EndpointChange)>,
-    paced: Vec<(AppId, Option<u32>)>,
+    apps: Vec<(AppId, Arc<AppSettings>)>,
     paused: Vec<(AppId, bool)>,
 }
 
@@ -187,7 +187,7 @@ impl Router {
                 }
                 told.endpoints.push((target, EndpointChange::Gone));
             }
-            Change::ApplicationPaced(app, rate) => told.paced.push((app, rate)),
+            Change::ApplicationChanged(app, settings) => told.apps.push((app, settings)),
             Change::ApplicationPaused(app, paused) => {
                 self.pause_all(app, paused, progress);
                 told.paused.push((app, paused));
@@ -213,8 +213,8 @@ impl Router {
             by_shard[shard_of(target, self.shards.len())].push((target, change));
         }
         for (inbox, endpoints) in self.shards.iter().zip(by_shard) {
-            if !endpoints.is_empty() || !told.paced.is_empty() || !told.paused.is_empty() {
-                inbox.changed(endpoints, &told.paced, &told.paused);
+            if !endpoints.is_empty() || !told.apps.is_empty() || !told.paused.is_empty() {
+                inbox.changed(endpoints, &told.apps, &told.paused);
             }
         }
     }
@@ -278,7 +278,7 @@ impl Downstream for Router {
         for change in changes {
             self.apply(change, &mut told, progress);
         }
-        if !told.endpoints.is_empty() || !told.paced.is_empty() || !told.paused.is_empty() {
+        if !told.endpoints.is_empty() || !told.apps.is_empty() || !told.paused.is_empty() {
             self.tell(told);
         }
         self.clear_scratch();

@@ -75,7 +75,7 @@ fn prepared(url: &str, own_roots: &str, guard: Arc<Guard>, timeout_ms: u32, payl
         ..Endpoint::plain(target, UnixMs(0))
     };
     let compiler = Compiler { config: Arc::new(EngineConfig::default()), master: Arc::new(master), guard };
-    let plan = compiler.plan(&row, 0, UnixMs(0));
+    let plan = compiler.plan(&row, None, 0, UnixMs(0));
     plan.prepare(event(payload), UnixMs(0), UnixMs(1_700_000_123_000)).unwrap()
 }
 

@@ -271,6 +271,7 @@ fn jitter(setting: RetryJitter) -> Jitter {
         RetryJitter::Proportional => Jitter::Proportional,
         RetryJitter::Equal => Jitter::Equal,
         RetryJitter::Full => Jitter::Full,
+        RetryJitter::Additive => Jitter::Additive,
     }
 }
 
@@ -365,6 +366,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
             Jitter::Proportional => RetryJitter::Proportional,
             Jitter::Equal => RetryJitter::Equal,
             Jitter::Full => RetryJitter::Full,
+            Jitter::Additive => RetryJitter::Additive,
         }),
         on_client_error: Some(match engine.on_client_error {
             ClientErrorPolicy::Retry => OnClientError::Retry,

@@ -31,6 +31,8 @@ pub(crate) enum RetryJitter {
     Equal,
     /// Between nothing and the gap.
     Full,
+    /// Between the gap and one and a half of it.
+    Additive,
 }
 
 /// The effect of a 4xx that has no meaning of its own.

@@ -29,6 +29,7 @@ mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
 mod expunged;
+mod failed;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
@@ -43,8 +44,10 @@ mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
 mod pause;
+mod policy;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod rate;
 mod receivers;
 mod reference;
 mod restart;

@@ -6,6 +6,7 @@
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `failed`: so many deliveries in a row that used up their attempts disable an endpoint, and no fewer.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
 //! - `pauses`: nothing is sent to what is paused.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
@@ -16,6 +17,7 @@
 
 mod bounds;
 mod deliveries;
+mod failed;
 mod jobs;
 mod ledger;
 mod order;
@@ -28,6 +30,7 @@ use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
+use failed::Failed;
 use ledger::Ledger;
 use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
@@ -76,6 +79,7 @@ pub struct Oracle {
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
     pauses: Pauses,
+    failed: Failed,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -93,6 +97,7 @@ impl Oracle {
             jobs: BTreeMap::new(),
             paces: Paces::default(),
             pauses: Pauses::default(),
+            failed: Failed::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -111,9 +116,13 @@ impl Oracle {
                 Write::Put(value) => {
                     let row = rows::endpoint::from_value(value)?;
                     self.pauses.put_endpoint(&row);
+                    self.failed.put(&row);
                     self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
-                Write::Delete => self.deliveries.endpoint_deleted(target),
+                Write::Delete => {
+                    self.failed.deleted(target);
+                    self.deliveries.endpoint_deleted(target);
+                }
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
@@ -149,6 +158,7 @@ impl Oracle {
                 }
             }
         }
+        self.failed.durable(rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -187,6 +197,14 @@ impl Oracle {
         self.pauses.taken(shard);
     }
 
+    /// So many attempts of each application are in flight at once.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn check_slots(&self, taken: &BTreeMap<AppId, usize>) -> Result<(), Violation> {
+        self.paces.check_slots(taken)
+    }
+
     /// An attempt starts.
     ///
     /// # Errors
@@ -204,6 +222,7 @@ impl Oracle {
     /// # Errors
     /// A promise broken.
     pub fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
+        self.failed.ended(target, seq, ended);
         self.deliveries.ended(target, seq, ended)
     }
 
@@ -213,6 +232,7 @@ impl Oracle {
         self.probes.clear();
         self.paces.crashed();
         self.pauses.crashed();
+        self.failed.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

@@ -105,9 +105,10 @@ impl World {
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
         let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
+        let max_in_flight = *pick(&[None, None, None, Some(1), Some(3)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &Application { rate_limit, ..new_application(id, now) })?;
+            application::put(txn, &Application { rate_limit, max_in_flight, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }
@@ -126,6 +127,11 @@ impl World {
         let now = self.node.clock.now();
         let mut row = Endpoint::plain(EndpointRef { app: AppId(0), endpoint: EndpointId(0) }, now);
         self.vary(&mut row);
+        let config = &self.plan.config;
+        // The oracle can count dead letters when each of them stays.
+        if config.quotas.dead_letters >= 100_000 && config.retention.events_ms == 0 && config.retention.bytes == 0 {
+            row.disable_after_failed_deliveries = *pick(&[None, Some(1), Some(2), Some(4)], &mut self.rng);
+        }
         if self.rng.random_ratio(1, 10) {
             row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });
         }
@@ -343,17 +349,7 @@ impl World {
 }
 
 fn new_application(id: AppId, now: UnixMs) -> Application {
-    Application {
-        id,
-        salt: 1,
-        uid: None,
-        name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: now,
-        updated_at: now,
-        paused_at: None,
-    }
+    Application { name: String::new(), ..Application::plain(id, now) }
 }
 
 fn insert(txn: &mut Txn<'_>, master: &engine::seal::MasterKey, app: AppId, row: Endpoint) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ use engine::dispatch::Lack;
 use engine::endpoint::lane::{Action, Attempt, Finished};
 use engine::outcome::retry_after;
 use model::OutcomeClass;
+use std::collections::BTreeMap;
 
 /// A planted bug of the shells strikes one time in so many.
 const STRUCK_EVERY: u32 = 4;
@@ -235,7 +236,12 @@ impl World {
     }
 
     pub(super) fn check_shards(&self) -> Result<(), Violation> {
-        self.node.shards.iter().try_for_each(check_shard)
+        self.node.shards.iter().try_for_each(check_shard)?;
+        let mut taken = BTreeMap::new();
+        for (app, count) in self.node.shards.iter().flat_map(|shard| shard.places_taken()) {
+            *taken.entry(app).or_default() += count;
+        }
+        self.oracle.check_slots(&taken)
     }
 
     /// True if a planted bug strikes now.

@@ -69,7 +69,12 @@ fn a_lost_requeue_is_seen() {
 
 #[test]
 fn a_pace_for_each_shard_is_seen() {
-    check(Plant::PaceOfEachShard, &["its pace is"]);
+    check(Plant::PaceOfEachShard, &["its pace is", "in flight at once"]);
+}
+
+#[test]
+fn a_forgotten_run_of_failed_deliveries_is_seen() {
+    check(Plant::LostRun, &["it is not disabled at"]);
 }
 
 #[test]

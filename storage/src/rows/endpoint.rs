@@ -6,8 +6,8 @@ use super::key::key;
 use super::value::{fields, value, variants};
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Order, Paused, PausedReason, PayloadMode, RetryPolicy,
-    SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, Order, Paused, PausedReason, PayloadMode,
+    RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -44,20 +44,23 @@ fields!(Endpoint {
     paused since 2,
     signature_format since 2,
     payload_mode since 2,
+    disable_after_failed_deliveries since 2,
+    burst since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
 fields!(Paused { at, reason });
+fields!(Multiplier { hundredths });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
     0 = Schedule { delays_ms },
-    1 = Exponential { initial_ms },
+    1 = Exponential { initial_ms, multiplier since 2 },
     2 = Linear { step_ms },
     3 = Fixed { delay_ms },
 });
-variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full, 4 = Additive });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
@@ -77,3 +80,21 @@ variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
 /// Bytes of a value at most.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppId, EndpointId, UnixMs};
+
+    #[test]
+    fn an_exponential_policy_of_version_1_doubles_its_gaps() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let spacing = Spacing::Exponential { initial_ms: 7, multiplier: Multiplier::default() };
+        let policy = RetryPolicy { spacing, ..RetryPolicy::standard() };
+        let row = Endpoint { retry_policy: Some(policy), ..Endpoint::plain(target, UnixMs(1)) };
+        let value = to_value(&row);
+        let at = value.windows(4).position(|bytes| bytes == [1, 7, 200, 8]).expect("gap, multiplier, attempts");
+        let of_one = [&[1], &value[1..at + 2], &value[at + 3..]].concat();
+        assert_eq!(from_value(&of_one).unwrap(), row);
+    }
+}

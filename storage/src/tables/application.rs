@@ -9,6 +9,7 @@ use crate::store::{Direction, StoreError};
 use crate::tables::{delivery, get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
+use std::sync::Arc;
 
 /// The row that [`get`] reads.
 pub(crate) fn want(id: AppId, wanted: &mut Wanted) {
@@ -47,9 +48,9 @@ pub fn list(
 
 /// Creates or replaces an application and keeps the index right, also when its name changed.
 ///
-/// It tells the engine of the application, and of its pace and its pause when they changed. When a pause ends, the
-/// endpoints with deliveries that wait are told too, as they may have no lane: a short read for each, at most as many as
-/// the application may have endpoints.
+/// It tells the engine of the application, of the settings that lanes keep to when one of those changed, and of its pause.
+/// When a pause ends, the endpoints with deliveries that wait are told too, as they may have no lane: a short read for
+/// each, at most as many as the application may have endpoints.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -57,8 +58,9 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
     put_value(txn, application::encode(row.id), application::to_value(row))?;
     txn.tell(Change::ApplicationPut(row.id));
-    if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
-        txn.tell(Change::ApplicationPaced(row.id, row.rate_limit));
+    let settings = row.settings();
+    if before.as_ref().is_some_and(|before| before.settings() != settings) {
+        txn.tell(Change::ApplicationChanged(row.id, Arc::new(settings)));
     }
     let was_paused = before.as_ref().is_some_and(|before| before.paused_at.is_some());
     if was_paused != row.paused_at.is_some() {
@@ -108,15 +110,11 @@ mod tests {
 
     fn app(id: u32, uid: Option<&str>) -> Application {
         Application {
-            id: AppId(id),
             salt: 7,
             uid: uid.map(str::to_owned),
             name: format!("application {id}"),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(1),
             updated_at: UnixMs(2),
-            paused_at: None,
+            ..Application::plain(AppId(id), UnixMs(1))
         }
     }
 

@@ -204,17 +204,7 @@ mod tests {
     #[test]
     fn of_a_message_that_retention_has_taken_copies_in_memory_are_void_too() {
         let store = world();
-        let app = Application {
-            id: AppId(1),
-            salt: 1,
-            uid: None,
-            name: "a".to_owned(),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: NOW,
-            updated_at: NOW,
-            paused_at: None,
-        };
+        let app = Application { name: "a".to_owned(), ..Application::plain(AppId(1), NOW) };
         store.write(|txn| application::put(txn, &app));
         let changes = store.write(|txn| message(txn, AppId(1), Seq(7), NOW).map(drop));
         assert!(matches!(changes[..], [Change::Expunged(AppId(1), Seq(7))]), "{changes:?}");

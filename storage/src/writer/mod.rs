@@ -337,7 +337,7 @@ impl<D: Downstream> Writer<D> {
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
                 Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
-                | Change::ApplicationPaced(..)
+                | Change::ApplicationChanged(..)
                 | Change::ApplicationPaused(..)
                 | Change::Requeued(_)
                 | Change::JobStarted

@@ -56,6 +56,10 @@ pub struct EndpointFields {
     pub signature_format: Patch<SignatureFormat>,
     /// The body of its requests; of a reference, the application is filled in when the row is written.
     pub payload_mode: Patch<PayloadMode>,
+    /// Deliveries in a row that used up their attempts, after which it is disabled.
+    pub disable_after_failed_deliveries: Patch<u16>,
+    /// Deliveries that its rate may save up.
+    pub burst: Patch<u32>,
 }
 
 impl EndpointFields {
@@ -77,6 +81,10 @@ impl EndpointFields {
         self.timeout_ms.as_set().iter().for_each(|ms| checks.within("timeoutMs", **ms, &limits::TIMEOUT_MS));
         self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
         self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
+        let failed = self.disable_after_failed_deliveries.as_set();
+        let field = "disableAfterFailedDeliveries";
+        failed.iter().for_each(|n| checks.within(field, **n, &limits::FAILED_DELIVERIES));
+        self.burst.as_set().iter().for_each(|n| checks.within("burst", **n, &limits::BURST));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
         self.signature_format.as_set().iter().for_each(|format| check_format(checks, format));
     }
@@ -86,6 +94,10 @@ impl EndpointFields {
     pub(super) fn apply(self, before: Endpoint, now: UnixMs) -> Result<Endpoint, Error> {
         let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
         let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+        let (rate_limit, burst) = (self.rate_limit.apply(before.rate_limit), self.burst.apply(before.burst));
+        if burst.is_some() && rate_limit.is_none() {
+            return Err(Error::invalid(&["burst"], "needs a throttleRate", "value_error.conflict"));
+        }
         let is_disabled = self.disabled.unwrap_or(before.disabled.is_some());
         Ok(Endpoint {
             url: self.url.unwrap_or(before.url),
@@ -95,7 +107,7 @@ impl EndpointFields {
             event_types: self.event_types.apply(Some(before.event_types)).unwrap_or_default(),
             channels: self.channels.apply(Some(before.channels)).unwrap_or_default(),
             metadata: metadata.unwrap_or(before.metadata),
-            rate_limit: self.rate_limit.apply(before.rate_limit),
+            rate_limit,
             timeout_ms: self.timeout_ms.apply(before.timeout_ms),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
             ca_pem: self.ca_pem.apply(Some(before.ca_pem)).unwrap_or_default(),
@@ -106,6 +118,10 @@ impl EndpointFields {
             paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             signature_format: self.signature_format.apply(before.signature_format),
             payload_mode: self.payload_mode.apply(before.payload_mode),
+            disable_after_failed_deliveries: self
+                .disable_after_failed_deliveries
+                .apply(before.disable_after_failed_deliveries),
+            burst,
             updated_at: now,
             ..before
         })

@@ -23,7 +23,7 @@ mod types;
 pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, Ruled};
 
 use crate::dispatch::Lack;
-use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::order::{HELD_MAX, Lines, Turns};
@@ -64,6 +64,7 @@ pub struct Lane {
     /// The resource for want of which the last attempt was not made, and since when it has been short.
     lacking: Option<(Lack, UnixMs)>,
     failing: Option<FailingSpell>,
+    exhausted: ExhaustedRun,
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
     settled: Vec<Settled>,
@@ -103,13 +104,14 @@ impl Lane {
             retries: Retries::new(bounds.retries_in_memory, start.retries_on_disk),
             breaker: Breaker::restore(breaker, &start.health, now),
             window: Window::new(policy.max_in_flight),
-            rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
+            rate: policy.rate_limit.map(|rate| RateLimit::new(rate, policy.burst, now.0)),
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
             slow_down_until: paused_until,
             noted_pause: paused_until,
             lacking_until: UnixMs::ZERO,
             lacking: None,
             failing: FailingSpell::restore(&start.health),
+            exhausted: ExhaustedRun(start.health.failed_deliveries),
             flights: HashMap::default(),
             wake_at: None,
             settled: Vec::new(),
@@ -135,8 +137,8 @@ impl Lane {
         policy.disabled |= self.disable.is_some();
         self.window.set_max(policy.max_in_flight);
         match (&mut self.rate, policy.rate_limit) {
-            (Some(limit), Some(rate)) => limit.set_rate(rate, now.0),
-            (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, now.0)),
+            (Some(limit), Some(rate)) => limit.set_rate(rate, policy.burst, now.0),
+            (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, policy.burst, now.0)),
         }
         let enabled = self.policy.disabled && !policy.disabled;
         self.policy = policy;
@@ -167,6 +169,7 @@ impl Lane {
     /// Forgets failures, which say nothing about the endpoint any more. A pause that it asked for itself still stands.
     fn forget_failures(&mut self) -> Option<Transition> {
         self.failing = None;
+        self.exhausted = ExhaustedRun::default();
         self.health_changed = true;
         let transition = self.breaker.reset();
         if transition.is_some() {
@@ -312,7 +315,8 @@ impl Lane {
         if transition == Some(Transition::Closed) {
             self.window.restart();
         }
-        let disabled = self.note_health(outcome, ruling.disable, transition, now);
+        let (exhausted, warns) = self.note_exhausted(outcome, ruling.decision);
+        let disabled = self.note_health(outcome, ruling.disable.or(exhausted), transition, now);
         self.pause(ruling.slow_down_until, outcome, now);
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
@@ -325,7 +329,7 @@ impl Lane {
         let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
         self.note_turn(seq, &decision);
-        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled, warns })
     }
 
     /// An attempt was not made, because this process lacked a resource: a connection, a lookup, a descriptor.

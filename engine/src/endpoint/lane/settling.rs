@@ -4,7 +4,7 @@
 
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
-use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell, RunRuling};
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::order::Lines;
 use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
@@ -146,6 +146,27 @@ impl Lane {
         }
     }
 
+    /// Counts deliveries in a row that used up their attempts, for an endpoint whose policy asks for it. Answers the reason
+    /// to disable it, and the length of a run that is worth a warning.
+    pub(super) fn note_exhausted(
+        &mut self,
+        outcome: OutcomeClass,
+        decision: Decision,
+    ) -> (Option<DisabledReason>, Option<u16>) {
+        let limit = self.policy.disable_after_failed_deliveries;
+        if limit.is_none() && self.exhausted == ExhaustedRun::default() {
+            return (None, None);
+        }
+        let (run, ruling) = self.exhausted.after(limit, outcome, decision);
+        self.health_changed |= run != self.exhausted;
+        self.exhausted = run;
+        match ruling {
+            RunRuling::Nothing => (None, None),
+            RunRuling::Warn => (None, Some(run.0)),
+            RunRuling::Disable => (Some(DisabledReason::Exhausted), None),
+        }
+    }
+
     pub(super) fn note_health(
         &mut self,
         outcome: OutcomeClass,
@@ -210,6 +231,7 @@ impl Lane {
             failing_since: self.failing.map(|spell| spell.since),
             failing_seen_at: self.failing.map(|spell| spell.seen_at),
             paused_until: Some(self.noted_pause).filter(|until| *until != UnixMs::ZERO),
+            failed_deliveries: self.exhausted.0,
             ..self.breaker.snapshot()
         }
     }

@@ -114,6 +114,8 @@ pub struct Ruled {
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.
     pub disabled: Option<DisabledReason>,
+    /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
+    pub warns: Option<u16>,
 }
 
 /// A delivery that holds a ticket and a slot: its rows are being fetched or its attempt is under way.

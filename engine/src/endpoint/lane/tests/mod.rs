@@ -1,6 +1,7 @@
 //! A lane by its stories, and a lane in a small world that does its worst.
 
 mod any_history;
+mod held;
 mod in_order;
 mod pauses;
 mod stories;
@@ -47,6 +48,8 @@ pub(super) fn policy() -> LanePolicy {
         on_client_error: ClientErrorPolicy::Retry,
         disable_after_failing_ms: 10_000,
         rate_limit: None,
+        burst: None,
+        disable_after_failed_deliveries: None,
         max_in_flight: 8,
         disabled: false,
         order: Order::None,
