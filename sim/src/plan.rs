@@ -70,7 +70,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 24] = [
+const WEIGHTS: [(Surprise, u32); 25] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),

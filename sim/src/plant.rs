@@ -70,7 +70,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 27] = [
+    pub const ALL: [Plant; 30] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
