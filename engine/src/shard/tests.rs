@@ -224,13 +224,13 @@ fn endpoints_take_what_they_do_not_set_from_their_application_before_and_after_t
     };
     let default = (shard.config.attempt_timeout_ms, shard.config.max_in_flight_per_endpoint);
     // Both in one commit: the later plan is of both.
-    shard.inbox.changed(put(&row), &[(AppId(1), settings(Some(300), Some(3)))]);
+    shard.inbox.changed(put(&row), &[(AppId(1), settings(Some(300), Some(3)))], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [(7, 3), (300, 3)]);
-    shard.inbox.changed(put(&Endpoint { timeout_ms: None, ..row.clone() }), &[]);
+    shard.inbox.changed(put(&Endpoint { timeout_ms: None, ..row.clone() }), &[], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert_eq!(now_in_force(&cells[0]), (300, 3), "its application's settings are known without a read");
-    shard.inbox.changed(Vec::new(), &[(AppId(1), settings(None, None))]);
+    shard.inbox.changed(Vec::new(), &[(AppId(1), settings(None, None))], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [default, default]);
 }
