@@ -8,7 +8,7 @@ use engine::endpoint::breaker::BreakerConfig;
 use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
 use engine::prepare::LanePolicy;
 use engine::retry::budget::{BudgetConfig, RetryBudget};
-use model::{EndpointId, EndpointRef, Event, Order, OutcomeClass, Seq, Settlement, UnixMs};
+use model::{EndpointId, EndpointRef, Event, OnGiveUp, Order, OutcomeClass, Seq, Settlement, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::hint::black_box;
@@ -35,6 +35,7 @@ impl Delivering {
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
             order: Order::None,
+            on_give_up: OnGiveUp::Skip,
             paused: false,
         };
         let bounds =

@@ -4,7 +4,7 @@
 //! succeed at first try becomes a [`Pending`], and only one that was given up becomes a [`DeadLetter`].
 
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
-use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth};
+use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth, PausedReason};
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
 
@@ -204,6 +204,8 @@ pub struct Settlement {
     pub health: Option<EndpointHealth>,
     /// Set when this outcome disables the endpoint.
     pub disable: Option<DisabledReason>,
+    /// Set when this outcome pauses the endpoint.
+    pub pause: Option<PausedReason>,
 }
 
 #[cfg(test)]

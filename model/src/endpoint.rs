@@ -59,6 +59,8 @@ pub struct Endpoint {
     pub ca_pem: String,
     /// In which order its messages are sent.
     pub order: Order,
+    /// The effect of a delivery that is given up.
+    pub on_give_up: OnGiveUp,
     /// Set while deliveries to it wait on disk.
     pub paused: Option<Paused>,
     /// The form of its signatures; none means Standard Webhooks.
@@ -100,6 +102,7 @@ impl Endpoint {
             sealed_user_info: None,
             ca_pem: String::new(),
             order: Order::None,
+            on_give_up: OnGiveUp::Skip,
             paused: None,
             signature_format: None,
             payload_mode: None,
@@ -216,6 +219,16 @@ impl PausedReason {
             PausedReason::GaveUp => "gave_up",
         }
     }
+}
+
+/// The effect that a delivery has on its endpoint when its attempts are used up, or were refused for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnGiveUp {
+    /// The next one goes on.
+    #[default]
+    Skip,
+    /// The endpoint is paused until somebody resumes it.
+    Pause,
 }
 
 /// The memory of an endpoint's failures, so that a restart does not start over.

@@ -48,6 +48,8 @@ pub enum Plant {
     PaceOfEachShard,
     /// An endpoint's order is not told to its lane.
     Inversion,
+    /// That an endpoint pauses when it gives a delivery up is not told to its lane.
+    ForgottenPause,
     /// Shards are not told that an endpoint or an application is paused.
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
@@ -58,7 +60,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 24] = [
+    pub const ALL: [Plant; 25] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -80,6 +82,7 @@ impl Plant {
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::Inversion,
+        Plant::ForgottenPause,
         Plant::SendsWhilePaused,
         Plant::LostResume,
         Plant::LostRun,

@@ -5,7 +5,7 @@
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
-use crate::dto::order::OrderKind;
+use crate::dto::order::{OnGiveUpKind, OrderKind};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
@@ -75,6 +75,8 @@ pub(crate) struct EndpointIn {
     pub(crate) headers: Option<BTreeMap<String, String>>,
     /// In which order messages are sent. Default: `none`.
     order: Option<OrderKind>,
+    /// The effect of a delivery that is given up. Default: `skip`.
+    on_give_up: Option<OnGiveUpKind>,
     /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
     /// For a receiver that knows no Standard Webhooks.
@@ -144,6 +146,9 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<OrderKind>)]
     order: Patch<OrderKind>,
+    #[serde(default)]
+    #[schema(value_type = Option<OnGiveUpKind>)]
+    on_give_up: Patch<OnGiveUpKind>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
     #[serde(default)]
@@ -184,6 +189,7 @@ pub(crate) struct EndpointOut {
     created_at: Timestamp,
     updated_at: Timestamp,
     order: OrderKind,
+    on_give_up: OnGiveUpKind,
     /// True if deliveries to it wait on disk, to be sent later.
     paused: bool,
     /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
@@ -218,6 +224,7 @@ impl EndpointIn {
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
             order: self.order.map(Into::into).into(),
+            on_give_up: self.on_give_up.map(Into::into).into(),
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
             payload_mode: self.payload_mode.map(Into::into).into(),
@@ -250,6 +257,7 @@ impl EndpointPatch {
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
             order: self.order.map(Into::into),
+            on_give_up: self.on_give_up.map(Into::into),
             paused: self.paused,
             signature_format: self.signature_format.map(SignatureFormatBody::into_model),
             payload_mode: self.payload_mode.map(Into::into),
@@ -306,6 +314,7 @@ impl From<&Endpoint> for EndpointOut {
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
             order: endpoint.order.into(),
+            on_give_up: endpoint.on_give_up.into(),
             paused: endpoint.paused.is_some(),
             paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),

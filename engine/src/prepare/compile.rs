@@ -42,6 +42,7 @@ impl Compiler {
                 max_in_flight: found.max_in_flight.value,
                 disabled: row.disabled.is_some(),
                 order: row.order,
+                on_give_up: row.on_give_up,
                 paused: row.paused.is_some(),
             },
             url_number,

@@ -7,7 +7,7 @@ use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, Order, OutcomeClass, Policy, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, OnGiveUp, Order, OutcomeClass, Policy, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -67,6 +67,8 @@ pub struct LanePolicy {
     pub disabled: bool,
     /// In which order messages are tried for the first time.
     pub order: Order,
+    /// The effect of a delivery that is given up.
+    pub on_give_up: OnGiveUp,
     /// Its deliveries wait.
     pub paused: bool,
 }

@@ -206,7 +206,9 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         return;
     }
     let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
-    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, warns, .. }) = ruled else { return };
+    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, warns, paused, .. }) = ruled else {
+        return;
+    };
     if gives_back {
         shard.budget.borrow_mut().give_back(now.0);
     }
@@ -216,6 +218,10 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         Decision::DeadLetter(reason) => shard.metrics.dead_letter(reason),
     }
     transition.iter().for_each(|transition| tell(shard, cell, *transition));
+    if let Some(reason) = paused {
+        let (app, endpoint) = (cell.target.app.0, cell.target.endpoint.0);
+        tracing::warn!(app, endpoint, reason = reason.as_str(), "endpoint paused");
+    }
     if let Some(failed) = warns {
         metrics::counter!(model::metric::ENDPOINT_WARNINGS).increment(1);
         tracing::warn!(

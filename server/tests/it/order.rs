@@ -138,3 +138,31 @@ fn the_order_is_read_back_changed_and_refused_when_it_is_none() {
     let (_, message) = poll_until("the message", seconds(5), || Some(read()).filter(|(status, _)| *status == 200));
     assert_eq!(message["orderingKey"], "order 7");
 }
+
+#[test]
+fn a_delivery_that_is_given_up_pauses_the_endpoint_until_it_is_resumed() {
+    let receiver = Receiver::start();
+    let mut server = start(&json!("endpoint"), 2, &receiver);
+    let path = "/api/v1/app/shop/endpoint/e";
+    let refused = server.api_expect(422, "PATCH", path, json!({"onGiveUp": "stop"}));
+    assert_eq!(refused["detail"][0]["loc"], json!(["body", "onGiveUp"]));
+    let row = server.api_expect(200, "PATCH", path, json!({"onGiveUp": "pause"}));
+    assert_eq!(row["onGiveUp"], "pause");
+    receiver.script("/in", [200, 404, 404, 200].map(Behaviour::status));
+    let ids = push(&server, 3, |_| None);
+    receiver.wait_for(3, seconds(30));
+    let row = |server: &Server| server.api_expect(200, "GET", path, Value::Null);
+    let paused = |server: &Server| Some(row(server)).filter(|row| row["paused"] == true);
+    let shown = poll_until("the pause", seconds(20), || paused(&server));
+    assert_eq!(shown["pausedReason"], "gave_up");
+    server.kill();
+    server.start_again();
+    assert_eq!(row(&server)["paused"], true);
+    let letters = server.api_expect(200, "GET", &format!("{path}/dead-letter"), Value::Null);
+    assert_eq!(letters["data"].as_array().expect("a list").len(), 1, "in the commit of the pause");
+    assert_eq!(receiver.count(), 3, "the third waits");
+    let (status, _) = server.api("POST", &format!("{path}/resume"), Value::Null);
+    assert!((200..300).contains(&status), "{status}");
+    let requests = receiver.wait_for(4, seconds(30));
+    assert_eq!(requests[3].id(), ids[2]);
+}

@@ -10,10 +10,10 @@ use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
 use engine::prepare::LanePolicy;
-use engine::shard::core::ShardCore;
+use engine::shard::core::{LaneCell, ShardCore};
 use engine::shard::inbox::{EndpointChange, News};
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
-use model::{AppId, Order, Seq, UnixMs};
+use model::{AppId, OnGiveUp, Order, Seq, UnixMs};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use storage::StoreError;
@@ -183,10 +183,7 @@ impl Shard {
             words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
             ended.push(finished.seq);
         }
-        if self.plant == Some(Plant::Inversion) {
-            let policy = cell.plan.borrow().policy.clone();
-            cell.lane.borrow_mut().configure(LanePolicy { order: Order::None, ..policy }, now);
-        }
+        self.misinform(&cell, now);
         let mut asked = Vec::new();
         work::take_input(&self.core, &cell, input, now, &mut asked);
         // Nothing that a lane is asked for changes it again once it let one through.
@@ -194,6 +191,17 @@ impl Shard {
         let actions = asked.into_iter().map(|action| (action, breaker)).collect();
         self.follow(&mailbox, after, true);
         Some(Seen { mailbox, input: words, ended, fetched, actions })
+    }
+
+    /// A lane is told another policy than its endpoint has: planted bugs.
+    fn misinform(&self, cell: &LaneCell, now: UnixMs) {
+        let policy = cell.plan.borrow().policy.clone();
+        let policy = match self.plant {
+            Some(Plant::Inversion) => LanePolicy { order: Order::None, ..policy },
+            Some(Plant::ForgottenPause) => LanePolicy { on_give_up: OnGiveUp::Skip, ..policy },
+            _ => return,
+        };
+        cell.lane.borrow_mut().configure(policy, now);
     }
 
     /// A message was taken, or dropped.

@@ -78,6 +78,7 @@ pub struct Oracle {
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
+    must_pause: order::MustPause,
     pauses: Pauses,
     failed: Failed,
     /// The last first try that each actor started by itself.
@@ -96,6 +97,7 @@ impl Oracle {
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
             paces: Paces::default(),
+            must_pause: order::MustPause::default(),
             pauses: Pauses::default(),
             failed: Failed::default(),
             tried_upto: BTreeMap::new(),
@@ -158,6 +160,7 @@ impl Oracle {
                 }
             }
         }
+        self.must_pause.durable(batch, rows)?;
         self.failed.durable(rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, &expunged)?;
@@ -188,6 +191,7 @@ impl Oracle {
     /// A promise broken.
     pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
         let target = seen.mailbox.cell.target;
+        self.must_pause.acted(seen);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
@@ -231,6 +235,7 @@ impl Oracle {
         self.tried_upto.clear();
         self.probes.clear();
         self.paces.crashed();
+        self.must_pause.crashed();
         self.pauses.crashed();
         self.failed.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));

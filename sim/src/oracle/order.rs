@@ -4,9 +4,14 @@
 //! that was asked for by hand may come at any time. Deliveries from before the last change of the order wait for nobody.
 
 use super::deliveries::Facts;
-use super::{Deliveries, Ledger, Violation, ensure, named};
-use crate::node::Flight;
-use model::{Order, Seq};
+use super::{Deliveries, Ledger, Violation, ensure, named, of_kind};
+use crate::node::{Flight, Seen};
+use model::{DeadLetter, DeadLetterReason, EndpointRef, OnGiveUp, Order, Seq};
+use std::collections::BTreeSet;
+use storage::Batch;
+use storage::rows::{self, KeyKind};
+use storage::store::{MemoryStore, Write};
+use storage::tables::endpoint;
 
 /// Checks an attempt that starts.
 ///
@@ -34,4 +39,49 @@ pub(super) fn check(deliveries: &Deliveries, ledger: &Ledger, flight: &Flight) -
 fn is_over(facts: &Facts) -> bool {
     let is_owed = facts.owed && !facts.disabled_since && !facts.unwanted_since;
     !is_owed || facts.delivered > 0 || facts.ended > 0 || facts.letter_gone
+}
+
+/// Deliveries whose attempt ended when their endpoint's policy was to pause if it gives one up.
+#[derive(Debug, Default)]
+pub(super) struct MustPause(BTreeSet<(EndpointRef, Seq)>);
+
+impl MustPause {
+    /// A lane took the ends of attempts.
+    pub(super) fn acted(&mut self, seen: &Seen) {
+        let cell = &seen.mailbox.cell;
+        let pauses = cell.plan.borrow().policy.on_give_up == OnGiveUp::Pause;
+        for seq in &seen.ended {
+            if pauses {
+                self.0.insert((cell.target, *seq));
+            } else {
+                self.0.remove(&(cell.target, *seq));
+            }
+        }
+    }
+
+    /// The process died: what was not durable by then never was.
+    pub(super) fn crashed(&mut self) {
+        self.0.clear();
+    }
+
+    /// A delivery that is given up pauses its endpoint in the very commit, if the policy says so. Somebody may resume it in
+    /// that commit too.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
+        for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
+            let (target, seq) = rows::dead_letter::decode(key)?;
+            let Write::Put(value) = write else { continue };
+            let letter: DeadLetter = rows::dead_letter::from_value(value)?;
+            let tried = matches!(letter.reason, DeadLetterReason::AttemptsExhausted | DeadLetterReason::Rejected);
+            if !self.0.remove(&(target, seq)) || !tried || batch.get(&rows::endpoint::encode(target)).is_some() {
+                continue;
+            }
+            let row = endpoint::get(rows, target)?;
+            let stands = row.is_none_or(|row| row.paused.is_some() || row.disabled.is_some());
+            ensure!(stands, "{} was given up and its endpoint is not paused", named(target, seq));
+        }
+        Ok(())
+    }
 }

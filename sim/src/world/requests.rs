@@ -11,8 +11,8 @@ use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Order,
-    Paused, PausedReason, Seq, Span, UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, OnGiveUp,
+    Order, Paused, PausedReason, Seq, Span, UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
@@ -158,6 +158,9 @@ impl World {
         }
         if rng.random_ratio(1, 3) {
             row.order = *pick(&[Order::None, Order::Endpoint, Order::Key], rng);
+        }
+        if rng.random_ratio(1, 4) {
+            row.on_give_up = *pick(&[OnGiveUp::Skip, OnGiveUp::Skip, OnGiveUp::Pause], rng);
         }
     }
 

@@ -83,6 +83,11 @@ fn an_inversion_is_seen() {
 }
 
 #[test]
+fn a_pause_that_is_forgotten_when_a_delivery_is_given_up_is_seen() {
+    check(Plant::ForgottenPause, &["was given up and its endpoint is not paused"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);

@@ -6,8 +6,8 @@ use super::key::key;
 use super::value::{fields, value, variants};
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, Order, Paused, PausedReason, PayloadMode,
-    RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, OnGiveUp, Order, Paused, PausedReason,
+    PayloadMode, RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -41,6 +41,7 @@ fields!(Endpoint {
     sealed_user_info,
     ca_pem,
     order since 2,
+    on_give_up since 2,
     paused since 2,
     signature_format since 2,
     payload_mode since 2,
@@ -63,6 +64,7 @@ variants!(Spacing {
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full, 4 = Additive });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(OnGiveUp { 0 = Skip, 1 = Pause });
 variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 
 fields!(SignatureFormat {

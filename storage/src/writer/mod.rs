@@ -36,7 +36,7 @@ use crate::store::StoreError;
 use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
 use crate::tables::retained;
-use crate::tables::{dead_letter, settle};
+use crate::tables::{dead_letter, endpoint, settle};
 use crate::txn::{Change, Growth, Txn, Wanted};
 use displaced::DisplacedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken};
@@ -312,20 +312,12 @@ impl<D: Downstream> Writer<D> {
         }
         settle::apply(txn, &mut self.last_runs, settlement)?;
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
+        let (target, now) = (settlement.target, (self.now)());
         if let Some(reason) = settlement.disable {
-            let mut nested = txn.nested();
-            match crate::tables::endpoint::disable(&mut nested, settlement.target, reason, (self.now)()) {
-                Ok(()) => {
-                    let collected = nested.into_parts();
-                    txn.merge(collected);
-                }
-                // A row that was full to the brim. Nobody waits for an answer; stopping for all would help nobody.
-                Err(error) if error.is_refusal() => {
-                    tracing::error!(app = %settlement.target.app, endpoint = %settlement.target.endpoint, %error,
-                        "an endpoint could not be disabled");
-                }
-                Err(error) => return Err(error),
-            }
+            change_row(txn, target, |txn| endpoint::disable(txn, target, reason, now))?;
+        }
+        if let Some(reason) = settlement.pause {
+            change_row(txn, target, |txn| endpoint::pause(txn, target, reason, now))?;
         }
         Ok(())
     }
@@ -344,6 +336,29 @@ impl<D: Downstream> Writer<D> {
                 | Change::Expunged(..) => {}
             }
         }
+    }
+}
+
+/// Disables or pauses an endpoint, as its settlement says.
+fn change_row(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut nested = txn.nested();
+    match change(&mut nested) {
+        Ok(()) => {
+            let collected = nested.into_parts();
+            txn.merge(collected);
+            Ok(())
+        }
+        // A row that was full to the brim. Nobody waits for an answer; stopping for all would help nobody.
+        Err(error) if error.is_refusal() => {
+            tracing::error!(app = %target.app, endpoint = %target.endpoint, %error,
+                "an endpoint could not be disabled or paused");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 

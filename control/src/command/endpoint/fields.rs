@@ -14,7 +14,8 @@ use crate::patch::Patch;
 use engine::dispatch::{check_url, read_roots};
 use model::id::IdKind;
 use model::{
-    ClientErrorPolicy, Disabled, DisabledReason, Endpoint, Order, PayloadMode, RetryPolicy, SignatureFormat, UnixMs,
+    ClientErrorPolicy, Disabled, DisabledReason, Endpoint, OnGiveUp, Order, PayloadMode, RetryPolicy, SignatureFormat,
+    UnixMs,
 };
 
 /// Settings; one that is left alone keeps the value that the row has before.
@@ -50,6 +51,8 @@ pub struct EndpointFields {
     pub version: Option<u16>,
     /// In which order its messages are sent.
     pub order: Patch<Order>,
+    /// The effect of a delivery that is given up.
+    pub on_give_up: Patch<OnGiveUp>,
     /// True if deliveries to it wait.
     pub paused: Option<bool>,
     /// The form of its signatures.
@@ -115,6 +118,7 @@ impl EndpointFields {
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
             order: self.order.apply(Some(before.order)).unwrap_or_default(),
+            on_give_up: self.on_give_up.apply(Some(before.on_give_up)).unwrap_or_default(),
             paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
             signature_format: self.signature_format.apply(before.signature_format),
             payload_mode: self.payload_mode.apply(before.payload_mode),

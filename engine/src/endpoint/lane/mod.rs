@@ -37,7 +37,8 @@ use crate::prepare::LanePolicy;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
-    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs,
+    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, PausedReason, Pending, Seq,
+    Settled, UnixMs,
 };
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
@@ -72,6 +73,8 @@ pub struct Lane {
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
+    /// A delivery that was given up pauses the endpoint: to be reported.
+    pause: Option<PausedReason>,
     /// Decides which delivery may be tried for the first time.
     turns: Turns,
     held_max: usize,
@@ -119,6 +122,7 @@ impl Lane {
             reported: start.cursor,
             health_changed: false,
             disable: None,
+            pause: None,
             read_failed: false,
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
@@ -135,6 +139,7 @@ impl Lane {
     /// and the row must say why.
     pub fn configure(&mut self, mut policy: LanePolicy, now: UnixMs) -> Option<Transition> {
         policy.disabled |= self.disable.is_some();
+        policy.paused |= self.pause.is_some();
         self.window.set_max(policy.max_in_flight);
         match (&mut self.rate, policy.rate_limit) {
             (Some(limit), Some(rate)) => limit.set_rate(rate, policy.burst, now.0),
@@ -329,7 +334,8 @@ impl Lane {
         let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
         self.note_turn(seq, &decision);
-        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled, warns })
+        let paused = self.pause_if_given_up(&decision);
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled, warns, paused })
     }
 
     /// An attempt was not made, because this process lacked a resource: a connection, a lookup, a descriptor.

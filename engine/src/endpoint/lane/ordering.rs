@@ -6,7 +6,7 @@ use super::Lane;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::order::{KeyHash, Turns, key_of};
 use crate::outcome::decide::Decision;
-use model::{Event, Seq};
+use model::{DeadLetterReason, Event, OnGiveUp, PausedReason, Seq};
 
 impl Lane {
     /// The ordering keys that were asked for; none when the read failed.
@@ -114,6 +114,21 @@ impl Lane {
             Decision::RetryAt { .. } => {}
             Decision::DeadLetter(_) => self.await_durable_end(),
         }
+    }
+
+    /// Pauses the endpoint when its policy says so of a delivery that was given up after an attempt. Nothing starts from here
+    /// on; the row says so in the commit of the dead letter.
+    pub(super) fn pause_if_given_up(&mut self, decision: &Decision) -> Option<PausedReason> {
+        let given_up =
+            matches!(decision, Decision::DeadLetter(DeadLetterReason::AttemptsExhausted | DeadLetterReason::Rejected));
+        if !given_up || self.policy.on_give_up == OnGiveUp::Skip || self.policy.disabled {
+            return None;
+        }
+        // Also when it is paused already: somebody may be about to resume it, and does not know of this one.
+        self.policy.paused = true;
+        self.pause = Some(PausedReason::GaveUp);
+        self.set_aside_if_paused();
+        self.pause
     }
 
     /// A delivery ended and was not made. Nothing that it held up starts before that is durable, or a crash could bring it

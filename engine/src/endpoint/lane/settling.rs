@@ -19,7 +19,7 @@ impl Lane {
         let cursor = self.backlog.cursor();
         let moved = cursor != self.reported;
         let nothing_settled = self.settled.is_empty() && self.expired.is_none();
-        if nothing_settled && !moved && !self.health_changed && self.disable.is_none() {
+        if nothing_settled && !moved && !self.health_changed && self.disable.is_none() && self.pause.is_none() {
             return None;
         }
         let health = std::mem::take(&mut self.health_changed).then(|| self.health());
@@ -31,6 +31,7 @@ impl Lane {
             expired: self.expired.take(),
             health,
             disable: self.disable.take(),
+            pause: self.pause.take(),
         })
     }
 

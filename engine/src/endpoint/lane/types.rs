@@ -6,7 +6,9 @@ use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
-use model::{AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{
+    AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, PausedReason, Seq, Trigger, UnixMs,
+};
 
 /// Bounds of a lane's memory.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +116,8 @@ pub struct Ruled {
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.
     pub disabled: Option<DisabledReason>,
+    /// Set when the endpoint was paused by this.
+    pub paused: Option<PausedReason>,
     /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
     pub warns: Option<u16>,
 }

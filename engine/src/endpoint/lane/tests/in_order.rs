@@ -2,6 +2,7 @@
 
 use super::world::{Answer, BOUNDS, World};
 use super::*;
+use model::PausedReason;
 
 const NOT_FOUND: Answer = Answer::of(OutcomeClass::ClientError, 404);
 
@@ -163,5 +164,28 @@ fn another_order_holds_for_what_starts_from_then_on() {
     world.set_order(Order::None);
     world.serve();
     assert_eq!(world.under_way().len(), 4, "nobody waits for anybody");
+    world.settle_down();
+}
+
+#[test]
+fn a_delivery_that_is_given_up_pauses_the_endpoint_if_its_policy_says_so() {
+    let mut policy = LanePolicy { order: Order::Endpoint, on_give_up: OnGiveUp::Pause, ..policy() };
+    policy.retry.max_attempts = 1;
+    let mut world = World::new(1, policy);
+    world.ingest(3, true, false);
+    world.serve();
+    finish(&mut world, 1, Answer::OK);
+    world.finish(0, NOT_FOUND);
+    assert!(world.lane.is_paused(), "at once");
+    let report = world.lane.report().expect("something to report");
+    assert_eq!(report.pause, Some(PausedReason::GaveUp));
+    assert!(matches!(report.settled[..], [Settled { seq: Seq(2), .. }]), "in the commit of its dead letter");
+    world.reports.push_back(report);
+    world.serve();
+    assert!(world.under_way().is_empty());
+    world.policy.paused = false;
+    world.lane.configure(world.policy.clone(), world.now);
+    world.serve();
+    assert_eq!(world.under_way(), [3], "somebody resumed it");
     world.settle_down();
 }

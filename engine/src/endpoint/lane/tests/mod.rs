@@ -12,7 +12,7 @@ use crate::endpoint::backlog::LogRead;
 use crate::endpoint::order::key_of;
 use bytes::Bytes;
 use model::{
-    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, EventMore, Jitter, Order, OutcomeClass,
+    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, EventMore, Jitter, OnGiveUp, Order, OutcomeClass,
     RetryPolicy, Settlement, Spacing, Trigger,
 };
 use std::sync::Arc;
@@ -53,6 +53,7 @@ pub(super) fn policy() -> LanePolicy {
         max_in_flight: 8,
         disabled: false,
         order: Order::None,
+        on_give_up: OnGiveUp::Skip,
         paused: false,
     }
 }
