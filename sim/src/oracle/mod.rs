@@ -167,6 +167,7 @@ impl Oracle {
                 }
             }
         }
+        self.must_pause.durable(batch, rows)?;
         self.failed.durable(rows)?;
         self.must_pause.durable(batch, rows)?;
         let expunged = expunged_in_line(batch)?;

@@ -116,6 +116,8 @@ pub struct Ruled {
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.
     pub disabled: Option<DisabledReason>,
+    /// Set when the endpoint was paused by this.
+    pub paused: Option<PausedReason>,
     /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
     pub warns: Option<u16>,
     /// Set when the endpoint was paused by this.
