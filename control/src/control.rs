@@ -106,7 +106,7 @@ impl Control {
         Ok(self.0.engine.ingest(push.app, push.messages).await?)
     }
 
-    /// What the times of a message are checked against.
+    /// The values that the times of a message are checked against.
     #[must_use]
     pub fn push_times(&self) -> PushTimes {
         PushTimes { now: self.0.engine.now(), deliver_within_ms: self.0.rules.deliver_within_ms }

@@ -19,7 +19,7 @@ pub struct Agenda {
     is_loaded: bool,
 }
 
-/// What comes next.
+/// The next thing to do.
 #[derive(Debug)]
 pub enum Next {
     /// Messages to put in line. [`Agenda::made`] or [`Agenda::again`] is to be told.
@@ -39,7 +39,7 @@ impl Agenda {
         is_idle.then(|| self.wakes_at())
     }
 
-    /// What comes next, after the bell has rung for these.
+    /// The next thing to do, after the bell has rung for these.
     ///
     /// # Errors
     /// Whatever the store reports; nothing is forgotten then.

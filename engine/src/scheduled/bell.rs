@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// What was rung since it was last taken: the soonest time of each application.
+/// Everything that was rung since it was last taken: the soonest time of each application.
 pub type Rung = BTreeMap<AppId, UnixMs>;
 
 /// See the head of this file.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use storage::writer::{ChangeError, WriterHandle};
 use storage::{SharedStore, StoreError};
 
-/// What became of a batch.
+/// The end of a batch.
 type Answer = Result<(), ChangeError<StoreError>>;
 
 /// The task.
