@@ -5,6 +5,7 @@ use crate::error::Error;
 use model::id::IdParts;
 use model::{AppId, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, LetterPlace, Seq, UnixMs};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use storage::tables::{dead_letter, endpoint, history, log};
 use storage::{Direction, Read};
 
@@ -118,11 +119,12 @@ pub fn list_of_app(
             if filter.event_type.as_deref().is_some_and(|wanted| event_type != Some(wanted)) {
                 return Ok(None);
             }
-            if !met.contains_key(&place.endpoint) {
-                met.insert(place.endpoint, endpoint::get(read, target)?);
-            }
+            let endpoint = match met.entry(place.endpoint) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(endpoint::get(read, target)?),
+            };
             // A deleted endpoint's dead letters are on their way out.
-            let Some(Some(endpoint)) = met.get(&place.endpoint) else { return Ok(None) };
+            let Some(endpoint) = endpoint else { return Ok(None) };
             let at = event.as_ref().map_or(UnixMs::ZERO, |event| event.accepted_at);
             let message = IdParts { at, number: app.0, low: place.seq.0 };
             let error = error_of(read, target, place.seq)?;

@@ -4,6 +4,7 @@ use super::filter::{asks_for_message, names_letter, names_message};
 use super::{CHUNK, cannot_be_sent, pace};
 use foldhash::{HashMap, HashMapExt};
 use model::{DeadLetter, Endpoint, EndpointId, EndpointRef, Job, LetterPlace, Seq, SkipReason, UnixMs};
+use std::collections::hash_map::Entry;
 use storage::tables::{dead_letter, delivery, endpoint, log};
 use storage::{Direction, StoreError, Txn, Wanted};
 
@@ -92,11 +93,12 @@ fn one(
             return Ok(Some(Err(SkipReason::NotNamed)));
         }
         if deed == Deed::Redrive {
-            if !met.contains_key(&place.endpoint) {
-                met.insert(place.endpoint, endpoint::get(txn, target)?);
-            }
+            let endpoint = match met.entry(place.endpoint) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(endpoint::get(txn, target)?),
+            };
             // Deleted: its dead letters go with it.
-            let Some(Some(endpoint)) = met.get(&place.endpoint) else { return Ok(None) };
+            let Some(endpoint) = endpoint else { return Ok(None) };
             if let Some(reason) = cannot_be_sent(endpoint, event.as_ref(), now) {
                 return Ok(Some(Err(reason)));
             }

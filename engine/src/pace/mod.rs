@@ -8,6 +8,7 @@
 //!   application's. An application without a rate has none, and its endpoints ask nobody.
 //! - *Bound:* one entry for each application with a rate and an endpoint at work. Others are removed once they are
 //!   full again, when a new one is.
+//!
 //! [`slots`] bound the attempts that an application has in flight at once, in the same manner.
 //!
 //! - *When the process dies here:* all begin full, so the first second may have a burst more.

@@ -13,6 +13,9 @@ use model::{Event, Pending, Seq, UnixMs};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Deliveries, each with the hash of its ordering key; none for one without a key.
+type FoundKeys = Vec<(Seq, Option<KeyHash>)>;
+
 /// A delivery's event and row.
 pub(super) type Rows = (Option<Event>, Option<Pending>);
 
@@ -50,7 +53,7 @@ pub enum Errand {
         /// The deliveries that it asked about.
         seqs: Vec<Seq>,
         /// The result; none inside when the read failed.
-        found: Option<Option<Vec<(Seq, Option<KeyHash>)>>>,
+        found: Option<Option<FoundKeys>>,
     },
     /// A fetch of one delivery's rows.
     Fetch {

@@ -120,8 +120,6 @@ pub struct Ruled {
     pub paused: Option<PausedReason>,
     /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
     pub warns: Option<u16>,
-    /// Set when the endpoint was paused by this.
-    pub paused: Option<PausedReason>,
 }
 
 /// A delivery that holds a ticket and a slot: its rows are being fetched or its attempt is under way.
