@@ -60,6 +60,7 @@ pub fn application(id: AppId) -> Application {
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
         paused_at: None,
+        verification: false,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Application {
     pub updated_at: UnixMs,
     /// Since when deliveries to its endpoints wait on disk; none if they do not.
     pub paused_at: Option<UnixMs>,
+    /// The receiver of each new endpoint, and of each new origin, must prove that it wants deliveries.
+    pub verification: bool,
 }
 
 impl Application {

@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod retry_policy;
 pub mod secret;
 pub mod signature_format;
+pub mod verification;
 
 pub mod event;
 
@@ -37,3 +38,4 @@ pub use secret::{SealedBytes, SecretBytes};
 pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};
 pub use time::UnixMs;
 pub use url::mask_user_info;
+pub use verification::Verification;

@@ -32,6 +32,9 @@ pub(crate) struct ApplicationIn {
     rate_limit: Option<u32>,
     /// True if deliveries to its endpoints wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
+    /// `challenge`: the receiver of each new endpoint, and of each new origin, must prove that it wants deliveries before it
+    /// gets any. Default: `off`.
+    verification: Option<VerificationMode>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -53,6 +56,9 @@ pub(crate) struct ApplicationPatch {
     rate_limit: Patch<u32>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<VerificationMode>)]
+    verification: Patch<VerificationMode>,
 }
 
 /// An application.
@@ -70,6 +76,23 @@ pub(crate) struct ApplicationOut {
     /// True if deliveries to its endpoints wait.
     paused: bool,
     paused_at: Option<Timestamp>,
+    verification: VerificationMode,
+}
+
+/// The proof that receivers must give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum VerificationMode {
+    /// None.
+    Off,
+    /// To send a challenge back.
+    Challenge,
+}
+
+impl From<VerificationMode> for bool {
+    fn from(mode: VerificationMode) -> bool {
+        mode == VerificationMode::Challenge
+    }
 }
 
 impl ApplicationIn {
@@ -82,6 +105,7 @@ impl ApplicationIn {
             metadata: self.metadata,
             rate_limit: rate.into(),
             paused: self.paused,
+            verification: self.verification.map(Into::into).into(),
         }
     }
 }
@@ -96,6 +120,7 @@ impl ApplicationPatch {
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
+            verification: self.verification.map(Into::into),
             paused: self.paused,
         }
     }
@@ -114,6 +139,7 @@ impl From<&Application> for ApplicationOut {
             updated_at: Timestamp(application.updated_at),
             paused: application.paused_at.is_some(),
             paused_at: application.paused_at.map(Timestamp),
+            verification: if application.verification { VerificationMode::Challenge } else { VerificationMode::Off },
         }
     }
 }
@@ -135,6 +161,7 @@ mod tests {
             created_at: UnixMs(5),
             updated_at: UnixMs(5),
             paused_at: None,
+            verification: false,
         };
         let out = serde_json::to_value(ApplicationOut::from(&row)).unwrap();
         assert_eq!((&out["rateLimit"], &out["throttleRate"]), (&7.into(), &7.into()));

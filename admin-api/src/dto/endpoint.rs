@@ -171,6 +171,8 @@ pub(crate) struct EndpointOut {
     /// Null for Standard Webhooks alone.
     signature_format: Option<SignatureFormatBody>,
     payload_mode: PayloadModeName,
+    /// False while its messages wait for the proof that its receiver wants them: see its `state`.
+    verified: bool,
 }
 
 impl EndpointIn {
@@ -281,6 +283,7 @@ impl From<&Endpoint> for EndpointOut {
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
             signature_format: endpoint.signature_format.as_ref().map(Into::into),
             payload_mode: (&endpoint.payload_mode).into(),
+            verified: !endpoint.is_unverified(),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
 pub(crate) mod usage;
+mod verify;
 
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
@@ -88,6 +89,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause::pause_endpoint))
         .routes(routes!(pause::resume_endpoint))
         .routes(routes!(send_example::send))
+        .routes(routes!(verify::verify))
 }
 
 fn messages() -> OpenApiRouter<ApiState> {

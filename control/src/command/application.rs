@@ -30,6 +30,8 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// Receivers must prove that they want deliveries.
+    pub verification: Patch<bool>,
     /// True if deliveries to its endpoints wait.
     pub paused: Option<bool>,
 }
@@ -102,6 +104,7 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            verification: self.verification.apply(Some(before.verification)).unwrap_or_default(),
             paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
             updated_at: now,
             ..before
@@ -132,6 +135,7 @@ fn plain(id: AppId, salt: u64, created_at: UnixMs) -> Application {
         created_at,
         updated_at: created_at,
         paused_at: None,
+        verification: false,
     }
 }
 
@@ -218,6 +222,7 @@ impl Command for PutApplication {
         whole.paused_at = old.paused_at;
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
+            whole.verification = old.verification;
         }
         let row = self.fields.apply(whole, at.now)?;
         check_scope(at.by, &old, &row)?;
@@ -291,6 +296,9 @@ fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Er
         }
         if old.rate_limit != new.rate_limit {
             return Err(Error::Forbidden("a key for one application may not change its rateLimit or throttleRate"));
+        }
+        if old.verification != new.verification {
+            return Err(Error::Forbidden("a key for one application may not change its verification"));
         }
     }
     Ok(())

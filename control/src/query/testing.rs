@@ -34,6 +34,7 @@ pub(crate) fn put_app(txn: &mut Txn<'_>, id: u32, uid: &str) -> Result<(), Store
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
         paused_at: None,
+        verification: false,
     };
     application::put(txn, &row)
 }

@@ -37,7 +37,7 @@ impl Compiler {
                 rate_limit: row.rate_limit,
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
-                paused: row.paused.is_some(),
+                paused: row.is_held(),
             },
             url_number,
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),

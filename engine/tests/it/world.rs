@@ -229,6 +229,7 @@ pub(crate) fn app(id: AppId) -> Application {
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
         paused_at: None,
+        verification: false,
     }
 }
 

@@ -66,6 +66,7 @@ mod tests {
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
             paused_at: None,
+            verification: false,
         };
         let mut txn = Txn::new(&store);
         application::put(&mut txn, &app).unwrap();

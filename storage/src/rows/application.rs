@@ -7,4 +7,4 @@ use model::{AppId, Application};
 key!(Application: (app: AppId));
 value!(Application: Application, version 2);
 
-fields!(Application { id, salt, uid, name, rate_limit, metadata, created_at, updated_at, paused_at since 2 });
+fields!(Application { id, salt, uid, name, rate_limit, metadata, created_at, updated_at, paused_at since 2, verification since 2 });

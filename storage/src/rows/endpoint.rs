@@ -15,7 +15,7 @@ use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{
     ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, PayloadMode, RetryPolicy,
-    SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+    SignatureFormat, SignatureScheme, Spacing, TimestampFormat, Verification,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -51,6 +51,7 @@ fields!(Endpoint {
     paused since 2,
     signature_format since 2,
     payload_mode since 2,
+    verification since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -79,6 +80,7 @@ fields!(SignatureFormat {
 });
 variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
 variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
+fields!(Verification { challenge, attempts, next_at, asked_at, verified_at, problem });
 variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
 /// Bytes of a value at most, over all its pieces.

@@ -117,6 +117,7 @@ mod tests {
             created_at: UnixMs(1),
             updated_at: UnixMs(2),
             paused_at: None,
+            verification: false,
         }
     }
 

@@ -212,6 +212,7 @@ mod tests {
             created_at: NOW,
             updated_at: NOW,
             paused_at: None,
+            verification: false,
         };
         store.write(|txn| application::put(txn, &app));
         let changes = store.write(|txn| message(txn, AppId(1), Seq(7), NOW).map(drop));

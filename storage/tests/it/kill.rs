@@ -121,6 +121,7 @@ fn app() -> Application {
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
         paused_at: None,
+        verification: false,
     }
 }
 

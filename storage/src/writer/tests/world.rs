@@ -215,6 +215,7 @@ pub(super) fn app(id: AppId) -> Application {
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
         paused_at: None,
+        verification: false,
     }
 }
 
