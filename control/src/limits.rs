@@ -110,6 +110,8 @@ pub const METADATA_BYTES_MAX: usize = 2_048;
 pub const TARGET_HEADERS_MAX: usize = 32;
 /// Bytes of all custom headers of an endpoint, names and values.
 pub const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Milliseconds between two requests to ask the receiver of one endpoint for its proof.
+pub const VERIFY_EVERY_MS: u64 = 10_000;
 /// Characters of the name of a header that an endpoint chooses for Pinion's own values.
 pub const HEADER_NAME_MAX: usize = 64;
 /// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.

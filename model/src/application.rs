@@ -29,6 +29,8 @@ pub struct Application {
     pub policy: Policy,
     /// Attempts at once over all its endpoints; none for no limit of its own.
     pub max_in_flight: Option<u32>,
+    /// The receiver of each new endpoint, and of each new origin, must prove that it wants deliveries.
+    pub verification: bool,
 }
 
 impl Application {
@@ -47,6 +49,7 @@ impl Application {
             policy: Policy::default(),
             max_in_flight: None,
             paused_at: None,
+            verification: false,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
 use crate::signature_format::{PayloadMode, SignatureFormat};
 use crate::time::UnixMs;
+use crate::verification::Verification;
 
 /// A URL of an application, with all settings of the sending to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Endpoint {
     pub disable_after_failed_deliveries: Option<u16>,
     /// Deliveries that its rate may save up; none for what a tenth of a second brings.
     pub burst: Option<u32>,
+    /// The proof of its receiver that it wants deliveries; none when nobody asks for one.
+    pub verification: Option<Verification>,
 }
 
 impl Endpoint {
@@ -108,6 +111,7 @@ impl Endpoint {
             payload_mode: None,
             disable_after_failed_deliveries: None,
             burst: None,
+            verification: None,
         }
     }
 
@@ -127,6 +131,25 @@ impl Endpoint {
     #[must_use]
     pub fn target(&self) -> EndpointRef {
         EndpointRef { app: self.app, endpoint: self.id }
+    }
+
+    /// True if its receiver must prove something before anything is sent to it.
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        self.verification.as_ref().is_some_and(|verification| verification.verified_at.is_none())
+    }
+
+    /// True if its deliveries wait on disk by its own settings: it is paused, or not verified yet.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.paused.is_some() || self.is_unverified()
+    }
+
+    /// When its receiver is to be asked for its proof next; none for never, and while it is disabled.
+    #[must_use]
+    pub fn challenge_at(&self) -> Option<UnixMs> {
+        let verification = self.verification.as_ref().filter(|_| self.disabled.is_none());
+        verification.filter(|verification| verification.verified_at.is_none())?.next_at
     }
 
     /// The text id, `ep_…`.

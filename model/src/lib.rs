@@ -16,6 +16,7 @@ pub mod policy;
 pub mod retry_policy;
 pub mod secret;
 pub mod signature_format;
+pub mod verification;
 
 pub mod event;
 
@@ -41,3 +42,4 @@ pub use secret::{SealedBytes, SecretBytes};
 pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};
 pub use time::UnixMs;
 pub use url::mask_user_info;
+pub use verification::Verification;

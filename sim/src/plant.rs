@@ -66,11 +66,13 @@ pub enum Plant {
     EarlySchedule,
     /// An attempt starts after its message has expired.
     LateAttempt,
+    /// Shards are not told that a receiver must prove something first.
+    SendsUnverified,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 30] = [
+    pub const ALL: [Plant; 31] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -101,5 +103,6 @@ impl Plant {
         Plant::LostSchedule,
         Plant::EarlySchedule,
         Plant::LateAttempt,
+        Plant::SendsUnverified,
     ];
 }

@@ -39,6 +39,9 @@ pub(crate) struct ApplicationIn {
     /// Attempts at once over all its endpoints.
     #[schema(minimum = 1, maximum = 100_000)]
     max_in_flight_total: Option<u32>,
+    /// `challenge`: the receiver of each new endpoint, and of each new origin, must prove that it wants deliveries before it
+    /// gets any. Default: `off`.
+    verification: Option<VerificationMode>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -66,6 +69,9 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
     max_in_flight_total: Patch<u32>,
+    #[serde(default)]
+    #[schema(value_type = Option<VerificationMode>)]
+    verification: Patch<VerificationMode>,
 }
 
 /// An application.
@@ -85,6 +91,23 @@ pub(crate) struct ApplicationOut {
     paused_at: Option<Timestamp>,
     policy: PolicyOut,
     max_in_flight_total: Option<u32>,
+    verification: VerificationMode,
+}
+
+/// The proof that receivers must give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum VerificationMode {
+    /// None.
+    Off,
+    /// To send a challenge back.
+    Challenge,
+}
+
+impl From<VerificationMode> for bool {
+    fn from(mode: VerificationMode) -> bool {
+        mode == VerificationMode::Challenge
+    }
 }
 
 impl ApplicationIn {
@@ -99,6 +122,7 @@ impl ApplicationIn {
             paused: self.paused,
             policy: self.policy.unwrap_or_default().into_fields(checks),
             max_in_flight: self.max_in_flight_total.into(),
+            verification: self.verification.map(Into::into).into(),
         }
     }
 }
@@ -118,6 +142,7 @@ impl ApplicationPatch {
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
+            verification: self.verification.map(Into::into),
             paused: self.paused,
             policy,
             max_in_flight: self.max_in_flight_total,
@@ -140,6 +165,7 @@ impl From<&Application> for ApplicationOut {
             paused_at: application.paused_at.map(Timestamp),
             policy: (&application.policy).into(),
             max_in_flight_total: application.max_in_flight,
+            verification: if application.verification { VerificationMode::Challenge } else { VerificationMode::Off },
         }
     }
 }

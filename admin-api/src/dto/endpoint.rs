@@ -200,6 +200,8 @@ pub(crate) struct EndpointOut {
     payload_mode: PayloadModeName,
     disable_after_failed_deliveries: Option<u16>,
     burst: Option<u32>,
+    /// False while its messages wait for the proof that its receiver wants them: see its `state`.
+    verified: bool,
 }
 
 impl EndpointIn {
@@ -322,6 +324,7 @@ impl From<&Endpoint> for EndpointOut {
             payload_mode: (&endpoint.payload_mode).into(),
             disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
             burst: endpoint.burst,
+            verified: !endpoint.is_unverified(),
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::dto::timestamp::Timestamp;
 use control::query::endpoint_state::EndpointState;
 use engine::Holding;
-use model::{Endpoint, UnixMs};
+use model::{Endpoint, UnixMs, Verification};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,6 +50,36 @@ pub(crate) struct EndpointStateOut {
     backlog: BacklogOut,
     /// Messages that retention removed before this endpoint came to them; null when there were none.
     expired: Option<ExpiredOut>,
+    /// The proof that its receiver wants deliveries; null when nobody asks for one.
+    verification: Option<VerificationOut>,
+}
+
+/// How far the proof has come that a receiver wants deliveries.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct VerificationOut {
+    /// `unverified`: its messages wait; or `verified`.
+    state: &'static str,
+    /// Attempts to get the challenge back.
+    attempts: u32,
+    /// When the next one is made; null when none is, until somebody asks.
+    next_attempt_at: Option<Timestamp>,
+    /// When it was proved.
+    verified_at: Option<Timestamp>,
+    /// The reason why the last attempt proved nothing; null when there is none.
+    problem: Option<String>,
+}
+
+impl From<&Verification> for VerificationOut {
+    fn from(verification: &Verification) -> VerificationOut {
+        VerificationOut {
+            state: if verification.verified_at.is_some() { "verified" } else { "unverified" },
+            attempts: verification.attempts,
+            next_attempt_at: verification.next_at.map(Timestamp),
+            verified_at: verification.verified_at.map(Timestamp),
+            problem: (!verification.problem.is_empty()).then(|| verification.problem.clone()),
+        }
+    }
 }
 
 /// Messages of the application that the endpoint has not come to, as far as is durable. The number is a little high
@@ -115,6 +145,7 @@ impl EndpointStateOut {
                 since: Timestamp(expired.since),
                 until: Timestamp(expired.at),
             }),
+            verification: endpoint.verification.as_ref().map(Into::into),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod event_type;
 pub(crate) mod usage;
+mod verify;
 
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
@@ -94,6 +95,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(policy::get))
         .routes(routes!(policy::preview))
         .routes(routes!(send_example::send))
+        .routes(routes!(verify::verify))
 }
 
 fn messages() -> OpenApiRouter<ApiState> {

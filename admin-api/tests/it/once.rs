@@ -127,6 +127,9 @@ async fn jobs_resends_examples_and_redrives_are_made_once() {
     {
         twice(&api, path, json!({}), Value::Null).await;
     }
+    api.patch("/app/acme", json!({"verification": "challenge"})).await.expect(200);
+    api.post("/app/acme/endpoint", json!({"url": api.target_url(), "uid": "asked"})).await.expect(201);
+    twice(&api, "/app/acme/endpoint/asked/verify", json!({}), Value::Null).await;
     assert_eq!(api.all("/background-task").await.0.len(), 4);
     // One key for another endpoint is another request.
     keyed(&api, "/app/acme/endpoint/two/recover", &since).await.expect(202);

@@ -192,7 +192,7 @@ mod tests {
 
     fn add(bench: &mut Bench, name: &str, app: Option<&str>) -> Result<IssuedKey, Error> {
         let secret = Zeroizing::new(KeyHash::of(name).to_bytes());
-        bench.draw = Draw { salt: 1, secret };
+        bench.draw = Draw { salt: 1, secret, challenge: [9; 32] };
         let command = CreateApiKey { name: name.to_owned(), app: app.map(str::to_owned), derived: None };
         bench.run(command).map(Changed::into_thing)
     }

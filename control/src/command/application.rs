@@ -31,6 +31,8 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// Receivers must prove that they want deliveries.
+    pub verification: Patch<bool>,
     /// True if deliveries to its endpoints wait.
     pub paused: Option<bool>,
     /// The settings that its endpoints inherit.
@@ -110,6 +112,7 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            verification: self.verification.apply(Some(before.verification)).unwrap_or_default(),
             paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
             policy: self.policy.apply(before.policy),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
@@ -219,6 +222,7 @@ impl Command for PutApplication {
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
             whole.max_in_flight = old.max_in_flight;
+            whole.verification = old.verification;
         }
         let row = self.fields.apply(whole, at.now)?;
         check_scope(at.by, &old, &row)?;
@@ -295,6 +299,9 @@ fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Er
         }
         if old.max_in_flight != new.max_in_flight {
             return Err(Error::Forbidden("a key for one application may not change its maxInFlightTotal"));
+        }
+        if old.verification != new.verification {
+            return Err(Error::Forbidden("a key for one application may not change its verification"));
         }
     }
     Ok(())

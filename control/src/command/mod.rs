@@ -104,6 +104,8 @@ pub struct Draw {
     pub salt: u64,
     /// For a new secret.
     pub secret: Zeroizing<[u8; 32]>,
+    /// For a challenge to a receiver.
+    pub challenge: [u8; 32],
 }
 
 impl std::fmt::Debug for Draw {
@@ -118,12 +120,13 @@ impl Draw {
     /// # Errors
     /// [`Error::Internal`] when it gives none.
     pub fn fresh() -> Result<Draw, Error> {
-        let (mut salt, mut secret) = ([0; 8], Zeroizing::new([0; 32]));
-        getrandom::fill(&mut salt).and_then(|()| getrandom::fill(secret.as_mut())).map_err(|error| {
+        let (mut salt, mut secret, mut challenge) = ([0; 8], Zeroizing::new([0; 32]), [0; 32]);
+        let salted = getrandom::fill(&mut salt).and_then(|()| getrandom::fill(secret.as_mut()));
+        salted.and_then(|()| getrandom::fill(&mut challenge)).map_err(|error| {
             tracing::error!(%error, "the system gave no random bytes");
             Error::Internal
         })?;
-        Ok(Draw { salt: u64::from_be_bytes(salt) >> 16, secret })
+        Ok(Draw { salt: u64::from_be_bytes(salt) >> 16, secret, challenge })
     }
 }
 

@@ -31,7 +31,7 @@ impl Default for Bench {
             seals: Seals::new(Arc::new(MasterKey::new([7; 32]))),
             by: Scope::All,
             now: UnixMs(1_000),
-            draw: Draw { salt: 5, secret: Zeroizing::new([3; 32]) },
+            draw: Draw { salt: 5, secret: Zeroizing::new([3; 32]), challenge: [9; 32] },
         }
     }
 }

@@ -220,7 +220,8 @@ impl HttpDispatcher {
 impl Dispatch for HttpDispatcher {
     async fn attempt(&self, request: AttemptRequest) -> AttemptResult {
         let started = Instant::now();
-        let mut answer = Answer::new(self.config.response_kept_len_max, self.config.response_read_len_max);
+        let kept_len_max = self.config.response_kept_len_max.max(request.kept_len_least);
+        let mut answer = Answer::new(kept_len_max, self.config.response_read_len_max);
         let deadline = started + Duration::from_millis(request.timeout_ms.into());
         let exchanged = {
             // Made where it stays: it is some KiB.

@@ -34,6 +34,8 @@ pub struct AttemptRequest {
     pub body: Bytes,
     /// The deadline over everything: lookup, connecting, TLS, sending, and the whole answer.
     pub timeout_ms: u32,
+    /// Bytes of the answer's body that are kept, if that is more than the history keeps.
+    pub kept_len_least: usize,
 }
 
 /// Id, time of signing and signature of one message, which identify and authenticate it; in one piece of memory.

@@ -3,3 +3,4 @@
 pub mod classify;
 pub mod decide;
 pub mod retry_after;
+pub mod verification;

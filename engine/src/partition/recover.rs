@@ -31,7 +31,10 @@ pub fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, Sto
         let rows = endpoint::scan_all(read, after, ENDPOINTS_PER_SCAN)?;
         let Some(last) = rows.last() else { break };
         after = Some(last.target());
-        rows.iter().for_each(|row| router.put(row));
+        for row in &rows {
+            router.put(row);
+            row.challenge_at().into_iter().for_each(|at| router.challenge(row.target(), at));
+        }
     }
     let mut after = None;
     loop {

@@ -44,7 +44,7 @@ impl Compiler {
                 disabled: row.disabled.is_some(),
                 order: row.order,
                 on_give_up: row.on_give_up,
-                paused: row.paused.is_some(),
+                paused: row.is_held(),
             },
             url_number,
             timeout_ms: found.timeout_ms.value,

@@ -5,10 +5,14 @@ use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
 use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, Target, TargetError};
+use crate::outcome::verification::ANSWER_LEN_MAX;
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OnGiveUp, Order, OutcomeClass, Policy, RetryPolicy, UnixMs};
+use model::{AppId, ClientErrorPolicy, Event, OnGiveUp, Order, OutcomeClass, Policy, RetryPolicy, Seq, UnixMs};
 use std::sync::Arc;
+
+/// Time in ms for a receiver to send its challenge back.
+const CHALLENGE_TIMEOUT_MS: u32 = 10_000;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
 #[derive(Debug)]
@@ -91,19 +95,60 @@ impl Plan {
     /// When the endpoint's row allows no request, or no key is left to sign with.
     pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
         let sending = Result::as_ref(&self.sending).map_err(Unmakeable::clone)?;
-        let target = sending.target.clone();
         let (content_type, body) = match &sending.reference {
             None => body_of(&mut event),
             Some(reference) => (None, reference.body(&event)),
         };
+        self.signed(sending, &event, content_type, body, (now, wall))
+    }
+
+    /// The request that asks the receiver for its proof: signed as any other, with ten seconds and a body of its own.
+    ///
+    /// # Errors
+    /// As [`Plan::prepare`].
+    pub fn prepare_challenge(
+        &self,
+        app: AppId,
+        challenge: &str,
+        now: UnixMs,
+        wall: UnixMs,
+    ) -> Result<AttemptRequest, Unmakeable> {
+        let sending = Result::as_ref(&self.sending).map_err(Unmakeable::clone)?;
+        // Hex digits: nothing in them ends the text.
+        let body = Bytes::from(format!(r#"{{"type":"verification","challenge":"{challenge}"}}"#));
+        let event = Event {
+            app,
+            seq: Seq::ZERO,
+            accepted_at: wall,
+            event_type: "verification".into(),
+            event_id: None,
+            channels: Vec::new(),
+            only_for: None,
+            more: None,
+            payload: Bytes::new(),
+        };
+        let request = self.signed(sending, &event, None, body, (now, wall))?;
+        Ok(AttemptRequest { timeout_ms: CHALLENGE_TIMEOUT_MS, kept_len_least: ANSWER_LEN_MAX, ..request })
+    }
+
+    /// Signs a body, last: over what is sent.
+    fn signed(
+        &self,
+        sending: &Sending,
+        event: &Event,
+        content_type: Option<HeaderValue>,
+        body: Bytes,
+        (now, wall): (UnixMs, UnixMs),
+    ) -> Result<AttemptRequest, Unmakeable> {
         if sending.keys_at(now).next().is_none() {
             return Err(Unmakeable::unsigned());
         }
         let stamp = match &sending.form {
             None => stamp(sending.keys_at(now), |out| event.append_message_id(out), wall.seconds(), &body),
-            Some(form) => form.stamp(sending.keys_at(now), &event, wall, &body).map_err(Unmakeable::here)?,
+            Some(form) => form.stamp(sending.keys_at(now), event, wall, &body).map_err(Unmakeable::here)?,
         };
-        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
+        let (target, timeout_ms) = (sending.target.clone(), self.timeout_ms);
+        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms, kept_len_least: 0 })
     }
 
     /// The URI that requests go to, if any can be made.

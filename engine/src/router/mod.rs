@@ -14,7 +14,7 @@ use crate::prepare::filter::Filter;
 use crate::scheduled::Bell;
 use crate::shard::inbox::{Behind, EndpointChange, ShardInbox};
 use foldhash::HashMap;
-use model::{AppId, AppSettings, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq, UnixMs};
 use routes::AppRoutes;
 use std::sync::Arc;
 use storage::Change;
@@ -88,7 +88,7 @@ impl Router {
     /// The same. Answers `true` if an endpoint that was and is enabled wants other events now.
     fn replace(&mut self, endpoint: &Endpoint) -> bool {
         let routes = self.apps.entry(endpoint.app).or_default();
-        routes.pause(endpoint.id, endpoint.paused.is_some());
+        routes.pause(endpoint.id, endpoint.is_held());
         routes.put(endpoint.id, Filter::of(endpoint), endpoint.disabled.is_none())
     }
 
@@ -163,6 +163,11 @@ impl Router {
             return;
         }
         self.shard(target).behind(target, Behind { from, upto });
+    }
+
+    /// The receiver of an endpoint must be asked for its proof at this time: for start-up.
+    pub fn challenge(&self, target: EndpointRef, at: UnixMs) {
+        self.shard(target).challenge(target, at);
     }
 
     /// An endpoint has rows that wait for an attempt: for start-up and after changes by hand.
@@ -323,7 +328,6 @@ fn wanted_by_the_same(one: &Event, other: &Event) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use model::UnixMs;
 
     const APP: AppId = AppId(1);
 

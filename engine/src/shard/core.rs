@@ -6,6 +6,7 @@
 //! [`super::housekeeping`]. Their callers pass in everything else, above all the time. Code that awaits is in
 //! [`super::shell`] and [`super::run`], which a simulation replaces. Deliberately no clock, no socket and no task here.
 
+use super::challenges::Challenges;
 use super::metrics::ShardMetrics;
 use super::offered::Offered;
 use super::places::Places;
@@ -66,6 +67,8 @@ pub struct ShardCore {
     pub timers: Timers,
     /// Lanes with something to report.
     pub reports: Reports,
+    /// Endpoints whose receivers must be asked for their proof.
+    pub challenges: Challenges,
     /// The attempts in flight of each application, and the lanes that wait for a place.
     pub places: RefCell<Places>,
     /// A place is free again.
@@ -194,6 +197,7 @@ impl ShardCore {
             endpoints: RefCell::new(HashMap::default()),
             timers: Timers::new(now),
             reports: Reports::default(),
+            challenges: Challenges::default(),
             attempt_ended: Notify::new(),
             budget: RefCell::new(RetryBudget::new(BudgetConfig::default(), now.0)),
             rng: RefCell::new(StdRng::seed_from_u64(parts.seed)),

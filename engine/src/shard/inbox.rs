@@ -10,7 +10,7 @@ use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
 use crate::pace::Wake;
 use crate::waiting::Holding;
-use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, Seq};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
@@ -56,6 +56,8 @@ pub type NewsNumber = u64;
 /// The news that a shard takes in one go. Ordered, so that the same history always leads to the same next step.
 #[derive(Debug, Default)]
 pub struct News {
+    /// Endpoints whose receivers must be asked for their proof, with the times: for start-up.
+    pub challenges: BTreeMap<EndpointRef, UnixMs>,
     /// In commit order.
     pub offers: VecDeque<Offer>,
     /// To be applied after the offers.
@@ -153,6 +155,12 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
+    /// The receiver of an endpoint must be asked for its proof at this time: for start-up.
+    pub fn challenge(&self, target: EndpointRef, at: UnixMs) {
+        self.lock().news.challenges.insert(target, at);
+        self.wake.notify_one();
+    }
+
     /// The number of the last changes that were told.
     ///
     /// Changes are durable before they are told, one commit at a time. So a row that is read between two equal answers
@@ -236,7 +244,8 @@ impl ShardInbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
-        let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
+        let nobody =
+            news.challenges.is_empty() && news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
         let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.paused.is_empty();
         let nobody = nobody && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
@@ -277,7 +286,7 @@ impl Wake for ShardInbox {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use model::{AppId, EndpointId, Event, UnixMs};
+    use model::{EndpointId, Event};
 
     fn target() -> EndpointRef {
         EndpointRef { app: AppId(1), endpoint: EndpointId(1) }

@@ -23,6 +23,9 @@ pub mod workers;
 
 mod shell;
 
+pub mod challenges;
+mod verify;
+
 pub mod reads;
 pub mod report;
 pub mod timers;

@@ -5,7 +5,7 @@
 use super::core::{ShardCore, ShardParts, Watch};
 use super::shell::Shell;
 use super::thread_shares::ThreadShares;
-use super::{housekeeping, report, seats, timers};
+use super::{housekeeping, report, seats, timers, verify};
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::gauges::Highest;
@@ -43,13 +43,14 @@ impl<D> Clone for Thread<D> {
 pub(super) async fn run<D: Dispatch + 'static>(parts: ShardParts, thread: Thread<D>) {
     let clock = thread.clock;
     let oldest = thread.oldest_seconds.of(parts.partition);
-    let shell = Rc::new(Shell::new(clock, thread.dispatcher));
+    let shell = Rc::new(Shell::new(clock, thread.dispatcher.clone()));
     let shard = Rc::new(ShardCore::new(parts, thread.shares, Box::new(shell.clone()), clock.now()));
     shard.thread.add(&shard);
     let tasks = [
         tokio::task::spawn_local(timers::run(shard.clone(), clock)),
         tokio::task::spawn_local(report::run(shard.clone())),
         tokio::task::spawn_local(housekeeping::run(shard.clone(), clock, oldest)),
+        tokio::task::spawn_local(verify::run(shard.clone(), thread.dispatcher, clock)),
     ];
     // A panic fails the partition and is no reason to leave its lanes where they are.
     drop(AssertUnwindSafe(serve(&shard, clock)).catch_unwind().await);

@@ -24,7 +24,15 @@ use storage::tables::{application, delivery, endpoint, endpoint_url};
 
 /// Takes the news that other threads left for the shard.
 pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
+    for (target, at) in std::mem::take(&mut news.challenges) {
+        shard.challenges.note(target, Some(at));
+    }
     for (target, (number, change)) in std::mem::take(&mut news.changed) {
+        let challenge_at = match &change {
+            EndpointChange::Put(row, _) => row.challenge_at(),
+            EndpointChange::Gone => None,
+        };
+        shard.challenges.note(target, challenge_at);
         changed(shard, target, number, change, now);
     }
     for (app, (number, settings)) in &news.apps_changed {
@@ -36,6 +44,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
         set_slots(shard, *app, None);
+        shard.challenges.forget(*app);
         // Not before: only now do its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }

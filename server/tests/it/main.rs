@@ -59,6 +59,7 @@ mod signature_format;
 mod standing;
 mod start_up;
 mod tls;
+mod verification;
 mod waiting;
 #[cfg(target_os = "linux")]
 mod wall_clock;

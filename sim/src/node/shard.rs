@@ -131,10 +131,17 @@ impl Shard {
                     }
                 }
             }
+            Some(Plant::SendsUnverified) => {
+                for (_, change) in news.changed.values_mut() {
+                    if let EndpointChange::Put(row, _) = change {
+                        row.verification = None;
+                    }
+                }
+            }
             Some(Plant::LostResume) => {
                 news.paused.retain(|_, (_, paused)| *paused);
                 news.changed.retain(|_, (_, change)| match change {
-                    EndpointChange::Put(row, _) => row.paused.is_some(),
+                    EndpointChange::Put(row, _) => row.is_held(),
                     EndpointChange::Gone => true,
                 });
             }

@@ -1,4 +1,4 @@
-//! Pauses: while an endpoint or its application is paused, no attempt of it starts, from the moment on that its shard took
+//! Pauses: while an endpoint or its application is paused, or its receiver has proved nothing yet, no attempt of it starts, from the moment on that its shard took
 //! the news.
 //!
 //! One turn of the shard may pass between the answer to the client and that moment.
@@ -30,7 +30,7 @@ impl Pauses {
 
     /// An endpoint's row is durable. Nothing waits for one that is disabled: it may be paused or not.
     pub(super) fn put_endpoint(&mut self, row: &Endpoint) {
-        if row.paused.is_some() && row.disabled.is_none() {
+        if row.is_held() && row.disabled.is_none() {
             self.endpoints.entry(row.target()).or_insert(self.last);
         } else {
             self.endpoints.remove(&row.target());
@@ -64,7 +64,7 @@ impl Pauses {
         let since = paused.min();
         ensure!(
             since.is_none_or(|since| *since > known),
-            "{} of {} is sent to while it is paused since commit {since:?}",
+            "{} of {} is sent to while it is paused or unverified since commit {since:?}",
             target.endpoint,
             target.app
         );

@@ -12,8 +12,8 @@ use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp, Order,
-    Paused, PausedReason, RetryPolicy, Seq, UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp,
+    Order, Paused, PausedReason, RetryPolicy, Seq, UnixMs, Verification,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};
@@ -146,6 +146,9 @@ impl World {
             }
         }
         if self.rng.random_ratio(1, 10) {
+            row.verification = Some(challenge(now));
+        }
+        if self.rng.random_ratio(1, 10) {
             row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });
         }
         row
@@ -181,12 +184,15 @@ impl World {
     pub(super) fn change_endpoint(&mut self) {
         let Some(mut row) = self.some_endpoint() else { return };
         self.vary(&mut row);
-        let now = self.node.clock.now();
+        let (now, is_asked) = (self.node.clock.now(), self.rng.random_ratio(1, 2));
         self.change(format!("{} changes", row.id), move |txn| {
             let stored = endpoint::get(txn, row.target())?.ok_or(Refusal::NotPossible)?;
             // Whatever disabled it meanwhile stays.
             let (disabled, paused) = (stored.disabled, stored.paused);
-            let row = Endpoint { disabled, paused, active_from: stored.active_from, updated_at: now, ..row };
+            let anew = stored.url != row.url && is_asked;
+            let verification = if anew { Some(challenge(now)) } else { stored.verification };
+            let row =
+                Endpoint { disabled, paused, verification, active_from: stored.active_from, updated_at: now, ..row };
             Ok(endpoint::put(txn, &row)?)
         });
     }
@@ -217,6 +223,12 @@ impl World {
         }
         let Some(row) = self.some_endpoint() else { return };
         let (target, pause) = (row.target(), row.paused.is_none());
+        if row.is_unverified() && self.rng.random_ratio(1, 2) {
+            return self.change(format!("the receiver of {} proves that it wants deliveries", row.id), move |txn| {
+                let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+                Ok(endpoint::put(txn, &proven(row, now))?)
+            });
+        }
         self.change(format!("{} {}", row.id, if pause { "pauses" } else { "goes on" }), move |txn| {
             let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
             let by_hand = Paused { at: now, reason: PausedReason::Operator };
@@ -230,16 +242,17 @@ impl World {
         let apps = application::list(&*self.node.disk, None, 1_000, Direction::Forward)?;
         let endpoints = endpoint::scan_all(&*self.node.disk, None, 1_000)?;
         let apps: Vec<Application> = apps.into_iter().filter(|row| row.paused_at.is_some()).collect();
-        let endpoints: Vec<Endpoint> = endpoints.into_iter().filter(|row| row.paused.is_some()).collect();
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().filter(Endpoint::is_held).collect();
         if apps.is_empty() && endpoints.is_empty() {
             return Ok(false);
         }
+        let now = self.node.clock.now();
         self.change("everything goes on".to_owned(), move |txn| {
             for row in apps {
                 application::put(txn, &Application { paused_at: None, ..row })?;
             }
             for row in endpoints {
-                endpoint::put(txn, &Endpoint { paused: None, ..row })?;
+                endpoint::put(txn, &Endpoint { paused: None, ..proven(row, now) })?;
             }
             Ok(())
         });
@@ -329,6 +342,17 @@ impl World {
         let seq = Seq(self.rng.random_range(1..=head.0.max(1)));
         log::get(&*self.node.disk, app, seq).ok().flatten()
     }
+}
+
+/// A challenge like any other. That it is sent is not simulated, only what follows from it.
+fn challenge(now: UnixMs) -> Verification {
+    Verification::new("c".repeat(64), now)
+}
+
+/// An endpoint whose receiver has proved what it had to.
+fn proven(row: Endpoint, now: UnixMs) -> Endpoint {
+    let proof = |verification| Verification { verified_at: Some(now), next_at: None, ..verification };
+    Endpoint { verification: row.verification.map(proof), ..row }
 }
 
 fn new_application(id: AppId, now: UnixMs) -> Application {

@@ -122,3 +122,8 @@ fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
     check(Plant::SendsWhilePaused, &["while it is paused"]);
     check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
 }
+
+#[test]
+fn an_attempt_before_the_receiver_has_proved_anything_is_seen() {
+    check(Plant::SendsUnverified, &["paused or unverified"]);
+}

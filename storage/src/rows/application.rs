@@ -19,6 +19,7 @@ fields!(Application {
     paused_at since 2,
     policy since 2,
     max_in_flight since 2,
+    verification since 2,
 });
 
 fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight, disable_after_failed_deliveries });

@@ -7,7 +7,7 @@ use super::value::{fields, value, variants};
 use model::endpoint::EndpointSecret;
 use model::{
     ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, OnGiveUp, Order, Paused, PausedReason,
-    PayloadMode, RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+    PayloadMode, RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat, Verification,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -47,6 +47,7 @@ fields!(Endpoint {
     payload_mode since 2,
     disable_after_failed_deliveries since 2,
     burst since 2,
+    verification since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -78,6 +79,7 @@ fields!(SignatureFormat {
 });
 variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
 variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
+fields!(Verification { challenge, attempts, next_at, asked_at, verified_at, problem });
 variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
 /// Bytes of a value at most.

@@ -156,12 +156,12 @@ fn is_released(txn: &Txn<'_>, before: &Endpoint, row: &Endpoint) -> Result<bool,
     if before.disabled.is_some() {
         return Ok(false);
     }
-    let resumed = before.paused.is_some() && row.paused.is_none();
+    let resumed = before.is_held() && !row.is_held();
     if resumed || row.disabled.is_none() {
         return Ok(resumed);
     }
     let app = application::get(txn, row.app)?;
-    Ok(before.paused.is_some() || app.is_some_and(|app| app.paused_at.is_some()))
+    Ok(before.is_held() || app.is_some_and(|app| app.paused_at.is_some()))
 }
 
 /// Pauses an endpoint. One that is gone or paused already is left as it is.

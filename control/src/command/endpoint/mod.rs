@@ -7,6 +7,7 @@ mod headers;
 mod secret;
 mod signature_format;
 mod user_info;
+mod verification;
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,13 @@ mod tests;
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
+pub use verification::VerifyEndpoint;
 
 use self::headers::{check_all, check_names, seal_headers};
 use self::secret::{first_secret, read_secret, seal_secret, set_secret};
 use self::signature_format::{Set, check_together};
 use self::user_info::seal_user_info;
+use self::verification::challenge;
 use super::job::purge;
 use super::{At, Changed, Command, Reach, Repeatable, Thing, check_quota, fits, named};
 use crate::checks::Checks;
@@ -110,6 +113,7 @@ impl Command for CreateEndpoint {
         let target = EndpointRef { app: self.app, endpoint: counter::next_endpoint_id(txn)? };
         let plain = Endpoint { salt: at.draw.salt, ..Endpoint::plain(target, at.now) };
         let mut row = self.fields.apply(plain, at.now)?;
+        challenge(at, txn, None, &mut row)?;
         seal_user_info(at.seals, &mut row, None)?;
         let secret = self.secret.unwrap_or_else(|| first_secret(&row, at.rules.secret_kind, at.draw));
         row.secrets = vec![seal_secret(at.seals, target, &secret)?];
@@ -173,10 +177,12 @@ impl Command for PutEndpoint {
             paused: old.paused,
             secrets: old.secrets.clone(),
             sealed_headers: old.sealed_headers.clone(),
+            verification: old.verification.clone(),
             ..Endpoint::plain(old.target(), old.created_at)
         };
         self.fields.disabled.get_or_insert(false);
         let mut row = self.fields.apply(whole, at.now)?;
+        challenge(at, txn, Some(&old), &mut row)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         if let Some(headers) = self.headers {
@@ -206,6 +212,7 @@ impl Command for PatchEndpoint {
         // A change that leaves the form alone can only break it by the secret.
         let set = if self.fields.signature_format.as_set().is_some() { Set::Format } else { Set::Secret("secret") };
         let mut row = self.fields.apply(old.clone(), at.now)?;
+        challenge(at, txn, Some(&old), &mut row)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         save_together(at, txn, old, row, &set)

@@ -268,7 +268,7 @@ mod tests {
     fn a_plain_text_stays_as_it_is_and_is_followed_by_one_of_its_kind() {
         let raw = "raw:It's a Secret to Everybody";
         assert_eq!(read(raw).unwrap().as_str(), raw);
-        let draw = Draw { salt: 0, secret: Zeroizing::new([0xab; 32]) };
+        let draw = Draw { salt: 0, secret: Zeroizing::new([0xab; 32]), challenge: [9; 32] };
         let next = new_secret_like(raw, &draw);
         assert_eq!(next.as_str(), format!("raw:{}", "ab".repeat(32)));
         assert!(read(&next).is_ok());
