@@ -33,6 +33,7 @@ impl Delivering {
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
             paused: false,
+            failover: None,
         };
         let bounds =
             LaneBounds { mailbox_capacity: config.mailbox_capacity, retries_in_memory: config.retries_in_memory };

@@ -21,6 +21,9 @@ pub(crate) async fn run(store: SharedStore) {
     for reason in [DisabledReason::Gone, DisabledReason::Failing] {
         metrics::counter!(metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(0);
     }
+    for to in ["primary", "backup"] {
+        metrics::counter!(metric::FAILOVERS, "to" => to).increment(0);
+    }
     for reason in [
         "busy",
         "stopping",

@@ -5,6 +5,7 @@
 
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
 use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth};
+use crate::failover::DecidedSwitch;
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
 
@@ -204,6 +205,8 @@ pub struct Settlement {
     pub health: Option<EndpointHealth>,
     /// Set when this outcome disables the endpoint.
     pub disable: Option<DisabledReason>,
+    /// Set when this outcome switches between the endpoint and its backup.
+    pub switch: Option<DecidedSwitch>,
 }
 
 #[cfg(test)]

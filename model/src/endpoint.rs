@@ -1,5 +1,6 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
+use crate::failover::Failover;
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
@@ -57,6 +58,10 @@ pub struct Endpoint {
     pub ca_pem: String,
     /// Set while deliveries to it wait on disk.
     pub paused: Option<Paused>,
+    /// The endpoint that gets its deliveries while it fails.
+    pub failover: Option<Failover>,
+    /// The endpoints that have this one as their backup; few.
+    pub backup_of: Vec<EndpointId>,
 }
 
 impl Endpoint {
@@ -88,6 +93,8 @@ impl Endpoint {
             sealed_user_info: None,
             ca_pem: String::new(),
             paused: None,
+            failover: None,
+            backup_of: Vec::new(),
         }
     }
 
@@ -187,4 +194,8 @@ pub struct EndpointHealth {
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,
+    /// Failures in a row, counted only with a failover, while the endpoint itself is active.
+    pub failures_in_row: u32,
+    /// The last probe of the endpoint itself while its backup was active.
+    pub probed_at: Option<UnixMs>,
 }

@@ -12,6 +12,7 @@ pub mod application;
 pub mod event_type;
 
 pub mod endpoint;
+pub mod failover;
 pub mod retry_policy;
 pub mod secret;
 
@@ -29,6 +30,7 @@ pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, 
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, Paused, PausedReason};
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
+pub use failover::{DecidedSwitch, Failover, Switch, SwitchedBy};
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
 pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};

@@ -50,11 +50,13 @@ pub enum Plant {
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
     LostResume,
+    /// An attempt for the backup goes to the endpoint itself.
+    WrongSide,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 22] = [
+    pub const ALL: [Plant; 23] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -77,5 +79,6 @@ impl Plant {
         Plant::PaceOfEachShard,
         Plant::SendsWhilePaused,
         Plant::LostResume,
+        Plant::WrongSide,
     ];
 }

@@ -4,6 +4,7 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours.
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
+use crate::dto::failover::FailoverBody;
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
 use crate::dto::timestamp::Timestamp;
@@ -66,6 +67,8 @@ pub(crate) struct EndpointIn {
     pub(crate) headers: Option<BTreeMap<String, String>>,
     /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
+    /// The endpoint that gets its deliveries while it fails.
+    failover: Option<FailoverBody>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -122,6 +125,9 @@ pub(crate) struct EndpointPatch {
     pub(crate) secret: Option<String>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<FailoverBody>)]
+    failover: Patch<FailoverBody>,
 }
 
 /// An endpoint.
@@ -157,6 +163,7 @@ pub(crate) struct EndpointOut {
     /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
     paused_reason: Option<&'static str>,
     paused_at: Option<Timestamp>,
+    failover: Option<FailoverBody>,
 }
 
 impl EndpointIn {
@@ -181,6 +188,7 @@ impl EndpointIn {
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
             paused: self.paused,
+            failover: self.failover.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -208,6 +216,7 @@ impl EndpointPatch {
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
             paused: self.paused,
+            failover: self.failover.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -261,6 +270,7 @@ impl From<&Endpoint> for EndpointOut {
             paused: endpoint.paused.is_some(),
             paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
+            failover: endpoint.failover.as_ref().map(Into::into),
         }
     }
 }

@@ -13,5 +13,6 @@ pub mod retries;
 
 pub mod auto_disable;
 pub mod breaker;
+pub mod failover;
 pub mod rate_limit;
 pub mod window;

@@ -1,13 +1,14 @@
 //! From an endpoint's row to its plan: secrets opened, headers checked, policies filled in with defaults.
 
+use super::failover::FailoverPolicy;
 use super::filter::Filter;
 use super::headers::fixed_headers;
-use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::plan::{BackupSending, LanePolicy, Plan, Sending, TimedKey, Unmakeable};
 use super::sign::SigningKey;
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{Endpoint, SealedBytes, SecretBytes, UnixMs};
+use model::{Endpoint, Failover, SealedBytes, SecretBytes, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +26,12 @@ impl Compiler {
     /// The plan of an endpoint's row whose URL has this number. Secrets that have expired by `now` are left out.
     #[must_use]
     pub fn plan(&self, row: &Endpoint, url_number: u32, now: UnixMs) -> Plan {
+        self.plan_with(row, url_number, None, now)
+    }
+
+    /// The same for an endpoint that may have a failover: `backup` is the row that it names, while there is one.
+    #[must_use]
+    pub fn plan_with(&self, row: &Endpoint, url_number: u32, backup: Option<&Endpoint>, now: UnixMs) -> Plan {
         let config = &self.config;
         Plan {
             filter: Filter::of(row),
@@ -36,10 +43,15 @@ impl Compiler {
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
                 paused: row.paused.is_some(),
+                failover: row.failover.as_ref().map(|failover| policy_of(failover, backup)),
             },
             url_number,
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
             sending: self.sending(row, now),
+            backup: row.failover.as_ref().zip(backup).map(|(failover, backup)| BackupSending {
+                sending: self.sending(backup, now),
+                url_number: failover.url_number,
+            }),
         }
     }
 
@@ -87,5 +99,18 @@ impl Compiler {
     fn open(&self, row: &Endpoint, purpose: SealPurpose, sealed: &SealedBytes) -> Result<SecretBytes, Unmakeable> {
         let context = SealContext { app: row.app, endpoint: row.id, purpose };
         self.master.open(sealed, context).map_err(Unmakeable::here)
+    }
+}
+
+fn policy_of(failover: &Failover, backup: Option<&Endpoint>) -> FailoverPolicy {
+    FailoverPolicy {
+        threshold: failover.threshold,
+        auto_switch: failover.auto_switch,
+        auto_return: failover.auto_return,
+        probe_interval_ms: u64::from(failover.probe_interval_minutes) * 60_000,
+        to_backup: failover.to_backup,
+        switches: failover.switches,
+        since: failover.since().unwrap_or_default(),
+        backup_ready: backup.is_some_and(|backup| backup.disabled.is_none() && backup.paused.is_none()),
     }
 }

@@ -7,7 +7,7 @@
 //! | step | done | today |
 //! |---|---|---|
 //! | filter | before a delivery is an endpoint's: by the router, or when its lane has read the log | types, channels |
-//! | target | for each attempt | the one URL |
+//! | target | for each attempt | the one URL, or that of the backup |
 //! | body | for each attempt | the event's bytes |
 //! | authorise | when the plan is compiled | user info of the URL, or a header of the tenant's own |
 //! | sign | for each attempt, last: over what is sent | Standard Webhooks |
@@ -18,12 +18,14 @@
 //! Pure: the time is an argument.
 
 pub mod compile;
+pub mod failover;
 pub mod filter;
 pub mod headers;
 pub mod plan;
 pub mod sign;
 
 pub use compile::Compiler;
+pub use failover::{FailoverPolicy, Side};
 pub use headers::{HeaderError, check_headers};
 pub use plan::{LanePolicy, Plan, Unmakeable};
 pub use sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_secret};

@@ -13,6 +13,7 @@ use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
+use crate::prepare::Plan;
 use model::{AppId, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
     match change {
         EndpointChange::Gone => leave(shard, &seat, true),
         EndpointChange::Put(row, url_number) => {
-            let plan = Arc::new(shard.compiler.plan(&row, url_number, now));
+            let plan = Arc::new(compile(shard, &row, url_number, now));
             seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
@@ -131,6 +132,17 @@ fn paused(shard: &ShardCore, app: AppId, number: NewsNumber, paused: bool) {
         seat.cell.app_paused.set(Some(paused));
         seat.mailbox.poke();
     }
+}
+
+/// The plan of a row. The backup of an endpoint that has one is read: a change of it comes as news of the endpoint, too.
+fn compile(shard: &ShardCore, row: &Endpoint, url_number: u32, now: UnixMs) -> Plan {
+    let Some(failover) = &row.failover else { return shard.compiler.plan(row, url_number, now) };
+    let backup = endpoint::get(&*shard.store, EndpointRef { app: row.app, endpoint: failover.backup });
+    let backup = backup.unwrap_or_else(|error| {
+        tracing::error!(%error, "the row of a backup cannot be read");
+        None
+    });
+    shard.compiler.plan_with(row, url_number, backup.as_ref(), now)
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
@@ -230,7 +242,7 @@ fn open(
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
     let Some(Opened { row, url_number, rate, app_paused, told }) = read(shard, target)? else { return Ok(None) };
-    let plan = shard.compiler.plan(&row, url_number, now);
+    let plan = compile(shard, &row, url_number, now);
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,

@@ -29,6 +29,7 @@ mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
 mod expunged;
+mod failover;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;

@@ -8,6 +8,7 @@ use engine::endpoint::backlog::{LogFound, LogRead};
 use engine::endpoint::lane::Fetch;
 use engine::endpoint::retries::{DueKey, DueLoad, Urgency};
 use engine::prepare::Plan;
+use engine::prepare::Side;
 use model::{Event, Pending, UnixMs};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,6 +82,10 @@ pub struct Flight {
     pub exchange: Exchange,
     /// The receiver has it.
     pub arrived: bool,
+    /// The side that it is for.
+    pub side: Side,
+    /// Where it goes to, if a request could be made.
+    pub url: Option<String>,
 }
 
 impl Errand {

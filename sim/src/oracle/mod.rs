@@ -3,6 +3,7 @@
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `failovers`: a request goes to the side that it is for, and to the active side.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
@@ -15,6 +16,7 @@
 
 mod bounds;
 mod deliveries;
+mod failovers;
 mod jobs;
 mod ledger;
 mod pace;
@@ -26,8 +28,12 @@ use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
+use engine::prepare::Side;
+use failovers::Failovers;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, OutcomeClass, Pending, Seq, Trigger, UnixMs,
+};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -74,6 +80,7 @@ pub struct Oracle {
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
     pauses: Pauses,
+    failovers: Failovers,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -91,6 +98,7 @@ impl Oracle {
             jobs: BTreeMap::new(),
             paces: Paces::default(),
             pauses: Pauses::default(),
+            failovers: Failovers::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -109,9 +117,13 @@ impl Oracle {
                 Write::Put(value) => {
                     let row = rows::endpoint::from_value(value)?;
                     self.pauses.put_endpoint(&row);
+                    self.failovers.put(&row, self.pauses.last());
                     self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
-                Write::Delete => self.deliveries.endpoint_deleted(target),
+                Write::Delete => {
+                    self.failovers.deleted(target);
+                    self.deliveries.endpoint_deleted(target);
+                }
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
@@ -192,8 +204,16 @@ impl Oracle {
     pub fn started(&mut self, shard: usize, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
         let target = flight.mailbox.cell.target;
         self.pauses.started(target, shard)?;
+        if let Some(url) = &flight.url {
+            self.failovers.started(target, flight.side, url, self.pauses.known(shard))?;
+        }
         self.ledger.check_sent(&flight.event)?;
         self.deliveries.started(target, flight, rows)
+    }
+
+    /// An attempt to one side ended.
+    pub fn side_ended(&mut self, target: EndpointRef, side: Side, outcome: OutcomeClass) {
+        self.failovers.ended(target, side, outcome);
     }
 
     /// An attempt ended and its lane will be told.
@@ -210,6 +230,7 @@ impl Oracle {
         self.probes.clear();
         self.paces.crashed();
         self.pauses.crashed();
+        self.failovers.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

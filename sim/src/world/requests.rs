@@ -81,7 +81,11 @@ impl World {
     }
 
     /// Makes a change as the API does.
-    fn change(&mut self, words: String, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
+    pub(super) fn change(
+        &mut self,
+        words: String,
+        change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static,
+    ) {
         self.ask(Asked { words, order: None }, change);
     }
 
@@ -157,7 +161,8 @@ impl World {
             let stored = endpoint::get(txn, row.target())?.ok_or(Refusal::NotPossible)?;
             // Whatever disabled it meanwhile stays.
             let (disabled, paused) = (stored.disabled, stored.paused);
-            let row = Endpoint { disabled, paused, active_from: stored.active_from, updated_at: now, ..row };
+            let (failover, backup_of, active_from) = (stored.failover, stored.backup_of, stored.active_from);
+            let row = Endpoint { disabled, paused, failover, backup_of, active_from, updated_at: now, ..row };
             Ok(endpoint::put(txn, &row)?)
         });
     }
@@ -317,7 +322,7 @@ impl World {
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).id)
     }
 
-    fn some_endpoint(&mut self) -> Option<Endpoint> {
+    pub(super) fn some_endpoint(&mut self) -> Option<Endpoint> {
         let rows = endpoint::scan_all(&*self.node.disk, None, 100).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).clone())
     }

@@ -91,3 +91,8 @@ fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
     check(Plant::SendsWhilePaused, &["while it is paused"]);
     check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
 }
+
+#[test]
+fn an_attempt_to_the_wrong_side_is_seen() {
+    check(Plant::WrongSide, &["which is not of the side"]);
+}

@@ -13,7 +13,10 @@ use super::value::{fields, value, variants};
 use crate::store::INLINE_MAX_BYTES;
 use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, RetryPolicy, Spacing};
+use model::{
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Failover, Jitter, Paused, PausedReason, RetryPolicy, Spacing,
+    Switch, SwitchedBy,
+};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
@@ -46,11 +49,26 @@ fields!(Endpoint {
     sealed_user_info,
     ca_pem,
     paused since 2,
+    failover since 2,
+    backup_of since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
 fields!(Paused { at, reason });
+fields!(Failover {
+    backup,
+    backup_id,
+    threshold,
+    auto_switch,
+    auto_return,
+    probe_interval_minutes,
+    url_number,
+    to_backup,
+    switches,
+    history,
+});
+fields!(Switch { at, to_backup, by });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -60,6 +78,7 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(SwitchedBy { 0 = Auto, 1 = Hand, 2 = Probe });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 

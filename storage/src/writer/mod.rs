@@ -297,20 +297,15 @@ impl<D: Downstream> Writer<D> {
         }
         settle::apply(txn, &mut self.last_runs, settlement)?;
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
+        let target = settlement.target;
         if let Some(reason) = settlement.disable {
-            let mut nested = txn.nested();
-            match crate::tables::endpoint::disable(&mut nested, settlement.target, reason, (self.now)()) {
-                Ok(()) => {
-                    let collected = nested.into_parts();
-                    txn.merge(collected);
-                }
-                // A row that was full to the brim. Nobody waits for an answer; stopping for all would help nobody.
-                Err(error) if error.is_refusal() => {
-                    tracing::error!(app = %settlement.target.app, endpoint = %settlement.target.endpoint, %error,
-                        "an endpoint could not be disabled");
-                }
-                Err(error) => return Err(error),
-            }
+            let now = (self.now)();
+            unless_refused(txn, target, |txn| crate::tables::endpoint::disable(txn, target, reason, now))?;
+        }
+        if let Some(decided) = settlement.switch {
+            unless_refused(txn, target, |txn| {
+                crate::tables::endpoint::failover::switch(txn, target, decided).map(drop)
+            })?;
         }
         Ok(())
     }
@@ -329,6 +324,28 @@ impl<D: Downstream> Writer<D> {
                 | Change::Expunged(..) => {}
             }
         }
+    }
+}
+
+/// Makes a change of an endpoint that a settlement asks for, unless the store refuses it: a row that was full to the brim.
+/// Nobody waits for an answer, and to stop for all would help nobody.
+fn unless_refused(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut nested = txn.nested();
+    match change(&mut nested) {
+        Ok(()) => {
+            let collected = nested.into_parts();
+            txn.merge(collected);
+            Ok(())
+        }
+        Err(error) if error.is_refusal() => {
+            tracing::error!(app = %target.app, endpoint = %target.endpoint, %error, "an endpoint could not be changed");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 

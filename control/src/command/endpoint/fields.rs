@@ -4,6 +4,7 @@
 //! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
 //! password of a URL are [`super::user_info`]'s.
 
+use super::failover::FailoverFields;
 use crate::checks::Checks;
 use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
@@ -47,6 +48,8 @@ pub struct EndpointFields {
     pub version: Option<u16>,
     /// True if deliveries to it wait.
     pub paused: Option<bool>,
+    /// The endpoint that gets its deliveries while it fails. Applied by [`super::failover`].
+    pub failover: Patch<FailoverFields>,
 }
 
 impl EndpointFields {
@@ -68,6 +71,7 @@ impl EndpointFields {
         self.timeout_ms.as_set().iter().for_each(|ms| checks.within("timeoutMs", **ms, &limits::TIMEOUT_MS));
         self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
         self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
+        self.failover.as_set().iter().for_each(|failover| failover.check(checks));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
     }
 

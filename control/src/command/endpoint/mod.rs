@@ -2,6 +2,7 @@
 //!
 //! A row is read once, and changed as it is by then.
 
+mod failover;
 mod fields;
 mod headers;
 mod secret;
@@ -10,10 +11,12 @@ mod user_info;
 #[cfg(test)]
 mod tests;
 
+pub use failover::{FailoverFields, SwitchFailover};
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
 
+use self::failover::set_failover;
 use self::headers::{check_all, check_names, seal_headers};
 use self::secret::{new_secret, read_secret, seal_secret, set_secret};
 use self::user_info::seal_user_info;
@@ -23,6 +26,7 @@ use crate::checks::Checks;
 use crate::error::Error;
 use crate::find::{EndpointName, find_endpoint};
 use crate::limits::Rules;
+use crate::patch::Patch;
 use model::id::IdKind;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind};
 use storage::Txn;
@@ -100,14 +104,16 @@ impl Command for CreateEndpoint {
         read_secret(checks, "secret", &mut self.secret);
     }
 
-    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         // Looked up in the transaction, where nothing can race: the application may be gone by now.
         application::get(txn, self.app)?.ok_or(Error::NotFound("application"))?;
         let (count, most) = (endpoint::count(txn, self.app)?, at.rules.quotas.endpoints);
         check_quota("endpoints", "endpoints of an application", count, most)?;
         let target = EndpointRef { app: self.app, endpoint: counter::next_endpoint_id(txn)? };
         let plain = Endpoint { salt: at.draw.salt, ..Endpoint::plain(target, at.now) };
+        let failover = std::mem::take(&mut self.fields.failover);
         let mut row = self.fields.apply(plain, at.now)?;
+        set_failover(txn, None, &mut row, failover)?;
         seal_user_info(at.seals, &mut row, None)?;
         let secret = self.secret.unwrap_or_else(|| new_secret(at.rules.secret_kind, at.draw));
         row.secrets = vec![seal_secret(at.seals, target, &secret)?];
@@ -168,12 +174,15 @@ impl Command for PutEndpoint {
             active_from: old.active_from,
             disabled: old.disabled,
             paused: old.paused,
+            backup_of: old.backup_of.clone(),
             secrets: old.secrets.clone(),
             sealed_headers: old.sealed_headers.clone(),
             ..Endpoint::plain(old.target(), old.created_at)
         };
         self.fields.disabled.get_or_insert(false);
+        let failover = std::mem::take(&mut self.fields.failover).or(Patch::Clear);
         let mut row = self.fields.apply(whole, at.now)?;
+        set_failover(txn, Some(&old), &mut row, failover)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         if let Some(headers) = self.headers {
@@ -198,9 +207,11 @@ impl Command for PatchEndpoint {
         read_secret(checks, "secret", &mut self.secret);
     }
 
-    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         let old = self.endpoint.find(txn)?;
+        let failover = std::mem::take(&mut self.fields.failover);
         let mut row = self.fields.apply(old.clone(), at.now)?;
+        set_failover(txn, Some(&old), &mut row, failover)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         save_endpoint(txn, Some(old), row)

@@ -25,17 +25,19 @@ use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
+use crate::endpoint::failover::Failover;
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
-use crate::prepare::LanePolicy;
+use crate::prepare::{LanePolicy, Side};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
-    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs,
+    AnswerNote, Cursor, DeadLetterReason, DecidedSwitch, DisabledReason, EndpointHealth, EndpointRef, Event, Expired,
+    Pending, Seq, Settled, Trigger, UnixMs,
 };
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
@@ -74,6 +76,9 @@ pub struct Lane {
     keeps_up: bool,
     /// Its application is paused, whatever its own settings say.
     app_paused: bool,
+    /// Set when it has a backup.
+    failover: Option<Failover>,
+    switch: Option<DecidedSwitch>,
 }
 
 impl Lane {
@@ -113,6 +118,8 @@ impl Lane {
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
             app_paused: false,
+            failover: policy.failover.map(|policy| Failover::new(policy, &start.health, now)),
+            switch: None,
             policy,
         }
     }
@@ -131,9 +138,24 @@ impl Lane {
             (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, now.0)),
         }
         let enabled = self.policy.disabled && !policy.disabled;
+        let used_backup = self.uses_backup();
+        match (&mut self.failover, policy.failover) {
+            (Some(failover), Some(policy)) => failover.configure(policy),
+            (failover, wanted) => {
+                *failover = wanted.map(|policy| Failover::new(policy, &EndpointHealth::default(), now));
+            }
+        }
         self.policy = policy;
         self.set_aside_if_paused();
+        if self.uses_backup() != used_backup {
+            return self.moved();
+        }
         if enabled { self.forget_failures() } else { None }
+    }
+
+    /// Deliveries go to the backup now.
+    fn uses_backup(&self) -> bool {
+        self.failover.as_ref().is_some_and(Failover::uses_backup)
     }
 
     /// Its application was paused, or is sent to again.
@@ -257,8 +279,16 @@ impl Lane {
         if let Some(row) = row {
             flight.attempts_before = row.attempts;
             flight.trigger = row.trigger;
+            if let Some(failover) = &self.failover {
+                flight.side = match row.trigger {
+                    Trigger::LastAtPrimary => Side::LastAtPrimary,
+                    Trigger::LastAtBackup if failover.has_other_side() => Side::LastAtBackup,
+                    _ => flight.side,
+                };
+            }
         }
-        Some(Attempt { event, number: flight.attempts_before + 1, due: asked.due })
+        let (number, side) = (flight.attempts_before + 1, flight.side);
+        Some(Attempt { event, number, due: asked.due, side })
     }
 
     /// The fetch failed: its delivery waits for another turn.
@@ -294,21 +324,34 @@ impl Lane {
             _ => Feedback::of(outcome),
         };
         self.keeps_up = feedback != Feedback::Congested;
-        self.window.release(flight.slot, feedback);
-        let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
+        // One that was under way to the other side when that changed says nothing about this one.
+        let is_active = flight.side.is_active() && flight.side.is_backup() == self.uses_backup();
+        let transition = if is_active {
+            self.window.release(flight.slot, feedback);
+            self.breaker.on_result(flight.ticket, health_of(outcome), now, rng)
+        } else {
+            self.give_back(flight.ticket, flight.slot);
+            None
+        };
         if transition == Some(Transition::Closed) {
             self.window.restart();
         }
-        let disabled = self.note_health(outcome, ruling.disable, transition, now);
-        self.pause(ruling.slow_down_until, outcome, now);
+        // A backup that is gone says nothing about the endpoint.
+        let disable = ruling.disable.filter(|_| !flight.side.is_backup());
+        let disabled = self.note_health(outcome, disable, transition, now);
+        if is_active {
+            self.pause(ruling.slow_down_until, outcome, now);
+        }
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {
             self.budget.give_back(now.0);
         }
-        let departed =
-            Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
-        let decision = in_its_own_place(ruling.decision, flight.was_due);
+        let (decision, next_trigger) = self.unless_other_side(ruling.decision, (flight.trigger, flight.side), now);
+        let transition = self.fail_over(flight.side, outcome, now).or(transition);
+        let (was_due, trigger) = (flight.was_due, flight.trigger);
+        let departed = Departed { was_due, attempts: attempts_made, trigger, next_trigger, accepted_at };
+        let decision = in_its_own_place(decision, flight.was_due);
         self.settle(finished, departed, &decision, now);
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }

@@ -60,6 +60,7 @@ fn settlement(was_due: Option<UnixMs>, verdict: Verdict, record: Option<AttemptR
         expired: None,
         health: None,
         disable: None,
+        switch: None,
     }
 }
 

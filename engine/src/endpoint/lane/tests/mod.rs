@@ -48,6 +48,7 @@ pub(super) fn policy() -> LanePolicy {
         max_in_flight: 8,
         disabled: false,
         paused: false,
+        failover: None,
     }
 }
 
