@@ -46,6 +46,8 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// An endpoint's order is not told to its lane.
+    Inversion,
     /// Shards are not told that an endpoint or an application is paused.
     SendsWhilePaused,
     /// Shards are not told that a pause is over.
@@ -56,7 +58,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 23] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -77,6 +79,7 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::Inversion,
         Plant::SendsWhilePaused,
         Plant::LostResume,
         Plant::WrongSide,

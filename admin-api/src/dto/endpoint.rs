@@ -6,7 +6,9 @@
 
 use crate::dto::failover::FailoverBody;
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::order::OrderKind;
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
+use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
@@ -65,8 +67,14 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// In which order messages are sent. Default: `none`.
+    order: Option<OrderKind>,
     /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
     paused: Option<bool>,
+    /// For a receiver that knows no Standard Webhooks.
+    signature_format: Option<SignatureFormatBody>,
+    /// The body of its requests. Default: `full`.
+    payload_mode: Option<PayloadModeName>,
     /// The endpoint that gets its deliveries while it fails.
     failover: Option<FailoverBody>,
 }
@@ -123,9 +131,17 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<OrderKind>)]
+    order: Patch<OrderKind>,
     #[serde(default, deserialize_with = "given")]
     paused: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<SignatureFormatBody>)]
+    signature_format: Patch<SignatureFormatBody>,
+    #[serde(default)]
+    #[schema(value_type = Option<PayloadModeName>)]
+    payload_mode: Patch<PayloadModeName>,
     #[schema(value_type = Option<FailoverBody>)]
     failover: Patch<FailoverBody>,
 }
@@ -158,11 +174,15 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    order: OrderKind,
     /// True if deliveries to it wait on disk, to be sent later.
     paused: bool,
     /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
     paused_reason: Option<&'static str>,
     paused_at: Option<Timestamp>,
+    /// Null for Standard Webhooks alone.
+    signature_format: Option<SignatureFormatBody>,
+    payload_mode: PayloadModeName,
     failover: Option<FailoverBody>,
 }
 
@@ -187,7 +207,10 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            order: self.order.map(Into::into).into(),
             paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
+            payload_mode: self.payload_mode.map(Into::into).into(),
             failover: self.failover.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
@@ -215,7 +238,10 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            order: self.order.map(Into::into),
             paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model),
+            payload_mode: self.payload_mode.map(Into::into),
             failover: self.failover.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
@@ -267,9 +293,12 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            order: endpoint.order.into(),
             paused: endpoint.paused.is_some(),
             paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
             paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
+            signature_format: endpoint.signature_format.as_ref().map(Into::into),
+            payload_mode: (&endpoint.payload_mode).into(),
             failover: endpoint.failover.as_ref().map(Into::into),
         }
     }

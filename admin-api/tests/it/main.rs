@@ -22,6 +22,7 @@ mod messages;
 mod once;
 mod paging;
 mod pause;
+mod signature_format;
 mod standing;
 mod unknown_fields;
 mod wire;

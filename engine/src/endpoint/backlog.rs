@@ -178,6 +178,40 @@ impl Backlog {
         }
     }
 
+    /// The earliest hole.
+    #[must_use]
+    pub fn first_hole(&self) -> Option<Seq> {
+        self.holes.iter().min().copied()
+    }
+
+    /// Takes one hole to fetch; it counts as in flight from here on. `false` when there is no such hole.
+    pub fn take_hole(&mut self, seq: Seq) -> bool {
+        let found = self.holes.iter().position(|hole| *hole == seq);
+        if let Some(index) = found {
+            self.holes.remove(index);
+            self.in_flight.insert(seq);
+        }
+        found.is_some()
+    }
+
+    /// A hole is settled by another attempt.
+    pub fn drop_hole(&mut self, seq: Seq) {
+        self.holes.retain(|hole| *hole != seq);
+    }
+
+    /// Passes the next event over: it becomes a hole, and is fetched when it may be tried.
+    pub fn pass_over(&mut self) {
+        if let Some(event) = self.pop() {
+            self.in_flight.remove(&event.seq);
+            self.holes.push_back(event.seq);
+        }
+    }
+
+    /// Holes that are not in flight.
+    pub fn holes(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.holes.iter().copied()
+    }
+
     /// The next event to try; it counts as in flight from here on.
     pub fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;

@@ -211,6 +211,17 @@ impl Retries {
         self.nearest.len()
     }
 
+    /// True when memory holds every retry that there is.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.loaded_upto.is_none() && self.loading.is_none()
+    }
+
+    /// Deliveries in memory that wait for a retry.
+    pub fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.nearest.keys().map(|(_, seq)| *seq)
+    }
+
     /// True if there is no retry, neither here nor on disk.
     #[must_use]
     pub fn is_clean(&self) -> bool {

@@ -2,11 +2,13 @@
 
 use super::failover::{FailoverPolicy, Side};
 use super::filter::Filter;
+use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
+use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, Order, OutcomeClass, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -39,6 +41,10 @@ pub(super) struct BackupSending {
 pub(super) struct Sending {
     pub(super) target: Arc<Target>,
     pub(super) keys: Vec<TimedKey>,
+    /// The form of the signatures, if it is not Standard Webhooks alone.
+    pub(super) form: Option<Box<Form>>,
+    /// Makes the body that stands for a payload, if payloads are not sent.
+    pub(super) reference: Option<Box<Reference>>,
 }
 
 /// A key, and the time from which on it is no longer used.
@@ -63,6 +69,8 @@ pub struct LanePolicy {
     pub max_in_flight: u16,
     /// Nothing is to be sent.
     pub disabled: bool,
+    /// In which order messages are tried for the first time.
+    pub order: Order,
     /// Its deliveries wait.
     pub paused: bool,
     /// Set when it has a backup.
@@ -107,12 +115,17 @@ impl Plan {
         };
         let sending = sending.as_ref().map_err(Unmakeable::clone)?;
         let target = sending.target.clone();
-        let (content_type, body) = body_of(&mut event);
+        let (content_type, body) = match &sending.reference {
+            None => body_of(&mut event),
+            Some(reference) => (None, reference.body(&event)),
+        };
         if sending.keys_at(now).next().is_none() {
             return Err(Unmakeable::unsigned());
         }
-        let id = |out: &mut String| event.append_message_id(out);
-        let stamp = stamp(sending.keys_at(now), id, wall.seconds(), &body);
+        let stamp = match &sending.form {
+            None => stamp(sending.keys_at(now), |out| event.append_message_id(out), wall.seconds(), &body),
+            Some(form) => form.stamp(sending.keys_at(now), &event, wall, &body).map_err(Unmakeable::here)?,
+        };
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
     }
 

@@ -53,6 +53,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
             }
             None => shard.free_places(cell.target.app, 1),
         },
+        Input::KeysRead(found) => cell.lane.borrow_mut().keys_read(found),
         Input::Poke | Input::Stop => {}
     }
     ask(shard, cell, now, asked);

@@ -39,6 +39,7 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod order;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
@@ -46,8 +47,10 @@ mod pause;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;
+mod reference;
 mod restart;
 mod retention_space;
+mod signature_format;
 mod standing;
 mod start_up;
 mod tls;

@@ -2,6 +2,7 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
+//! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `failovers`: a request goes to the side that it is for, and to the active side.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
@@ -19,6 +20,7 @@ mod deliveries;
 mod failovers;
 mod jobs;
 mod ledger;
+mod order;
 mod pace;
 mod pauses;
 mod quotas;
@@ -208,6 +210,7 @@ impl Oracle {
             self.failovers.started(target, flight.side, url, self.pauses.known(shard))?;
         }
         self.ledger.check_sent(&flight.event)?;
+        order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
     }
 

@@ -11,8 +11,8 @@ use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Paused,
-    PausedReason, Seq, Span, UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Order,
+    Paused, PausedReason, Seq, Span, UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
@@ -24,6 +24,9 @@ const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "d"];
 
 /// Types that endpoints name; empty means every type.
 const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
+
+/// Ordering keys that messages have.
+const ORDERING_KEYS: [Option<&str>; 4] = [None, Some("a"), Some("a"), Some("b")];
 
 /// A signing secret like any other.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -55,9 +58,10 @@ impl World {
             let event_type = *pick(&TYPES, &mut self.rng);
             let padding = *pick(&[0, 0, 10, 300, 9_000], &mut self.rng);
             let key = self.rng.random_ratio(1, 3).then(|| self.rng.random());
+            let ordering_key = *pick(&ORDERING_KEYS, &mut self.rng);
             messages.push(match only {
                 Some(ref row) if row.app == app => self.clients.example(row.id),
-                _ => self.clients.message(event_type, padding, key),
+                _ => self.clients.message(event_type, padding, key, ordering_key),
             });
             if self.rng.random_ratio(1, 10)
                 && let Some(last) = messages.last_mut()
@@ -149,6 +153,9 @@ impl World {
         }
         if rng.random_ratio(1, 2) {
             row.retry_policy = rng.random_ratio(2, 3).then(|| crate::plan::policy(rng));
+        }
+        if rng.random_ratio(1, 3) {
+            row.order = *pick(&[Order::None, Order::Endpoint, Order::Key], rng);
         }
     }
 

@@ -73,6 +73,11 @@ fn a_pace_for_each_shard_is_seen() {
 }
 
 #[test]
+fn an_inversion_is_seen() {
+    check(Plant::Inversion, &["starts out of order"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);

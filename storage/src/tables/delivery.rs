@@ -330,6 +330,10 @@ pub fn expire_pending(
         super::dead_letter::put(txn, target, seq, &letter)?;
         expired += 1;
     }
+    if expired > 0 {
+        // Its lane may hold up others for them until their retries would have been due.
+        txn.tell(Change::Requeued(target));
+    }
     Ok(expired)
 }
 

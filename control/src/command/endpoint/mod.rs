@@ -6,6 +6,7 @@ mod failover;
 mod fields;
 mod headers;
 mod secret;
+mod signature_format;
 mod user_info;
 
 #[cfg(test)]
@@ -18,7 +19,8 @@ pub use secret::{RotateSecret, SecretText, verification_key};
 
 use self::failover::set_failover;
 use self::headers::{check_all, check_names, seal_headers};
-use self::secret::{new_secret, read_secret, seal_secret, set_secret};
+use self::secret::{first_secret, read_secret, seal_secret, set_secret};
+use self::signature_format::{Set, check_together};
 use self::user_info::seal_user_info;
 use super::job::purge;
 use super::{At, Changed, Command, Reach, Repeatable, Thing, check_quota, fits, named};
@@ -28,7 +30,7 @@ use crate::find::{EndpointName, find_endpoint};
 use crate::limits::Rules;
 use crate::patch::Patch;
 use model::id::IdKind;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind};
+use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind, PayloadMode};
 use storage::Txn;
 use storage::tables::{application, counter, deleted_endpoint, endpoint};
 
@@ -115,9 +117,10 @@ impl Command for CreateEndpoint {
         let mut row = self.fields.apply(plain, at.now)?;
         set_failover(txn, None, &mut row, failover)?;
         seal_user_info(at.seals, &mut row, None)?;
-        let secret = self.secret.unwrap_or_else(|| new_secret(at.rules.secret_kind, at.draw));
+        let secret = self.secret.unwrap_or_else(|| first_secret(&row, at.rules.secret_kind, at.draw));
         row.secrets = vec![seal_secret(at.seals, target, &secret)?];
         row.sealed_headers = seal_headers(at.seals, target, &self.headers.unwrap_or_default())?;
+        check_together(at.seals, &row, &Set::Format)?;
         save_endpoint(txn, None, row)
     }
 }
@@ -188,7 +191,7 @@ impl Command for PutEndpoint {
         if let Some(headers) = self.headers {
             row.sealed_headers = seal_headers(at.seals, row.target(), &headers)?;
         }
-        save_endpoint(txn, Some(old), row)
+        save_together(at, txn, old, row, &Set::Format)
     }
 }
 
@@ -209,12 +212,14 @@ impl Command for PatchEndpoint {
 
     fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         let old = self.endpoint.find(txn)?;
+        // A change that leaves the form alone can only break it by the secret.
+        let set = if self.fields.signature_format.as_set().is_some() { Set::Format } else { Set::Secret("secret") };
         let failover = std::mem::take(&mut self.fields.failover);
         let mut row = self.fields.apply(old.clone(), at.now)?;
         set_failover(txn, Some(&old), &mut row, failover)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
-        save_endpoint(txn, Some(old), row)
+        save_together(at, txn, old, row, &set)
     }
 }
 
@@ -239,6 +244,21 @@ impl Command for DeleteEndpoint {
     }
 }
 
+/// Stores a change of an endpoint whose form of signatures must go with its headers and its secret, of which one was set.
+///
+/// # Errors
+/// As [`check_together`] and [`save_endpoint`].
+fn save_together(
+    at: &At<'_>,
+    txn: &mut Txn<'_>,
+    old: Endpoint,
+    row: Endpoint,
+    set: &Set<'_>,
+) -> Result<Changed<Endpoint>, Error> {
+    check_together(at.seals, &row, set)?;
+    save_endpoint(txn, Some(old), row)
+}
+
 /// Stores an endpoint, new or in place of `old`, if its uid is free in its application.
 ///
 /// # Errors
@@ -246,12 +266,17 @@ impl Command for DeleteEndpoint {
 pub(super) fn save_endpoint(
     txn: &mut Txn<'_>,
     old: Option<Endpoint>,
-    row: Endpoint,
+    mut row: Endpoint,
 ) -> Result<Changed<Endpoint>, Error> {
     if let Some(uid) = &row.uid
         && endpoint::by_uid(txn, row.app, uid)?.is_some_and(|holder| holder != row.id)
     {
         return Err(Error::Conflict("an endpoint with this uid exists".into()));
+    }
+    if let Some(PayloadMode::Reference { app }) = &mut row.payload_mode
+        && app.is_empty()
+    {
+        *app = application::get(txn, row.app)?.ok_or(Error::NotFound("application"))?.public_id();
     }
     let new = fits(endpoint::put_over(txn, old.as_ref(), row))?;
     Ok(match old {

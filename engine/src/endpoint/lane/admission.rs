@@ -8,6 +8,7 @@ use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Admission, State, Ticket};
+use crate::endpoint::order::key_of;
 use crate::endpoint::retries::DueKey;
 use crate::endpoint::window::{Feedback, Slot};
 use crate::prepare::Side;
@@ -27,6 +28,9 @@ impl Lane {
         let may_read = self.may_read(now);
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
+        }
+        if may_read && let Some(asked) = self.next_keys() {
+            return Some(Action::ReadKeys(asked));
         }
         if self.policy.disabled {
             self.drop_everything(now);
@@ -48,7 +52,11 @@ impl Lane {
     /// True if an attempt could be made now if there were room for one on the shard.
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
-        !self.is_paused() && (self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now))
+        if self.is_paused() {
+            return false;
+        }
+        let due = self.retries.next_due().is_some_and(|due| due <= now);
+        if self.turns.is_kept() { self.has_work_in_order(due) } else { due || self.backlog.has_ready() }
     }
 
     /// True if an attempt would start now if there were room on the shard, as far as this endpoint alone decides.
@@ -146,11 +154,11 @@ impl Lane {
             if let Some((due, seq)) = key {
                 return Some(Chosen::fetch(seq, Some(due)));
             }
-            if let Some(seq) = self.next_first_try(Backlog::next_hole, |seq| *seq) {
+            if let Some(seq) = self.next_hole() {
                 return Some(Chosen::fetch(seq, None));
             }
         }
-        let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
+        let event = self.next_event()?;
         if event.is_expunged() {
             // It came behind a first try that was in flight already. The next call goes on.
             self.end_untried(&event, now);
@@ -160,6 +168,7 @@ impl Lane {
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
         let (seq, accepted_at) = (event.seq, event.accepted_at);
+        self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
         let action = Action::Start(Attempt { event, number: 1, due: None, side: Side::Primary });
         Some(Chosen { action, seq, was_due: None, accepted_at })
     }
@@ -193,7 +202,11 @@ impl Lane {
     /// The next first try, past deliveries that are in flight already.
     ///
     /// Those were put in line by hand before their turn came and have a row of their own, so the log owes them no more.
-    fn next_first_try<T>(&mut self, next: fn(&mut Backlog) -> Option<T>, seq_of: fn(&T) -> Seq) -> Option<T> {
+    pub(super) fn next_first_try<T>(
+        &mut self,
+        next: fn(&mut Backlog) -> Option<T>,
+        seq_of: fn(&T) -> Seq,
+    ) -> Option<T> {
         loop {
             let first_try = next(&mut self.backlog)?;
             let seq = seq_of(&first_try);

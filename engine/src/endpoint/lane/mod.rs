@@ -15,6 +15,7 @@
 //! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
 
 mod admission;
+mod ordering;
 mod seen;
 mod settling;
 mod types;
@@ -26,6 +27,7 @@ use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::failover::Failover;
+use crate::endpoint::order::{HELD_MAX, Lines, Turns};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
@@ -71,6 +73,9 @@ pub struct Lane {
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
+    /// Decides which delivery may be tried for the first time.
+    turns: Turns,
+    held_max: usize,
     read_failed: bool,
     no_read_until: UnixMs,
     keeps_up: bool,
@@ -94,8 +99,11 @@ impl Lane {
     ) -> Lane {
         // Cut to the longest pause: the clock may have been set back since.
         let paused_until = start.health.paused_until.unwrap_or_default().min(now.plus_ms(MAX_RETRY_AFTER_MS));
+        let held_max = HELD_MAX.min(bounds.mailbox_capacity);
         Lane {
             target,
+            turns: Turns::new(policy.order, held_max, start.cursor.holes.iter().copied()),
+            held_max,
             backlog: Backlog::new(start.cursor.clone(), bounds.mailbox_capacity),
             retries: Retries::new(bounds.retries_in_memory, start.retries_on_disk),
             breaker: Breaker::restore(breaker, &start.health, now),
@@ -146,6 +154,7 @@ impl Lane {
             }
         }
         self.policy = policy;
+        self.keep_order();
         self.set_aside_if_paused();
         if self.uses_backup() != used_backup {
             return self.moved();
@@ -191,6 +200,7 @@ impl Lane {
     /// The endpoint wants other events now: its untried events are read again.
     pub fn filter_changed(&mut self) {
         self.backlog.read_again();
+        self.turns.lines().into_iter().for_each(Lines::unstick);
     }
 
     /// Events that match were offered. Answers the number of events that found no room.
@@ -235,7 +245,10 @@ impl Lane {
     /// The load that was asked for; none when it failed.
     pub fn due_loaded(&mut self, asked: DueLoad, rows: Option<Vec<(DueKey, Urgency)>>) {
         match rows {
-            Some(rows) => self.retries.loaded(asked, rows),
+            Some(rows) => {
+                self.retries.loaded(asked, rows);
+                self.reconcile_keys();
+            }
             None => {
                 self.retries.load_failed();
                 self.read_failed = true;
@@ -352,7 +365,9 @@ impl Lane {
         let (was_due, trigger) = (flight.was_due, flight.trigger);
         let departed = Departed { was_due, attempts: attempts_made, trigger, next_trigger, accepted_at };
         let decision = in_its_own_place(decision, flight.was_due);
+        let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
+        self.note_turn(seq, &decision);
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - *Bound:* [`BACKUP_OF_MAX`] endpoints name one backup; [`model::failover::SWITCHES_KEPT`] switches are remembered.
 
-use super::{get, pieces, put_over};
+use super::{get, put_over, store};
 use crate::store::StoreError;
 use crate::tables::endpoint_url;
 use crate::txn::{Change, Txn};
@@ -36,7 +36,7 @@ pub fn link(txn: &mut Txn<'_>, before: Option<&Endpoint>, row: &mut Endpoint) ->
     {
         failover.url_number = endpoint_url::keep(txn, target, &backup.url, IN_USE)?.saturating_sub(1);
         backup.backup_of.push(target.endpoint);
-        pieces::put(txn, &backup)?;
+        store(txn, &backup)?;
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ pub fn link(txn: &mut Txn<'_>, before: Option<&Endpoint>, row: &mut Endpoint) ->
 fn unlink(txn: &mut Txn<'_>, target: EndpointRef, backup: EndpointId) -> Result<(), StoreError> {
     if let Some(mut backup) = get(txn, EndpointRef { endpoint: backup, ..target })? {
         backup.backup_of.retain(|id| *id != target.endpoint);
-        pieces::put(txn, &backup)?;
+        store(txn, &backup)?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(super) fn tell_primaries(txn: &mut Txn<'_>, backup: &Endpoint, moved: bool) 
         let Some(mut primary) = get(txn, target)? else { continue };
         if let Some(failover) = primary.failover.as_mut().filter(|_| moved) {
             failover.url_number = endpoint_url::keep(txn, target, &backup.url, IN_USE)?.saturating_sub(1);
-            pieces::put(txn, &primary)?;
+            store(txn, &primary)?;
         }
         let url_number = endpoint_url::next_number(txn, target)?;
         txn.tell(Change::EndpointPut(Box::new(primary), url_number));
