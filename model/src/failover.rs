@@ -38,11 +38,11 @@ pub struct Switch {
     pub at: UnixMs,
     /// The side from then on.
     pub to_backup: bool,
-    /// Who or what decided it.
+    /// The decider.
     pub by: SwitchedBy,
 }
 
-/// Who or what decided a switch.
+/// The decider of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchedBy {
     /// Pinion, after failures in a row.

@@ -88,7 +88,7 @@ impl Failover {
         DecidedSwitch { switch: Switch { at: now, to_backup, by }, after }
     }
 
-    /// What a restart is to find: failures in a row, and the last probe.
+    /// The memory for a restart: failures in a row, and the last probe.
     pub(super) fn noted(&self) -> (u32, Option<UnixMs>) {
         (self.failures, Some(self.probed_at).filter(|at| *at != UnixMs::ZERO))
     }

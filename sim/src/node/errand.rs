@@ -94,7 +94,7 @@ pub struct Flight {
     pub arrived: bool,
     /// The side that it is for.
     pub side: Side,
-    /// Where it goes to, if a request could be made.
+    /// The URL that it goes to, if a request could be made.
     pub url: Option<String>,
 }
 
