@@ -37,6 +37,7 @@ impl Delivering {
             order: Order::None,
             on_give_up: OnGiveUp::Skip,
             paused: false,
+            failover: None,
         };
         let bounds =
             LaneBounds { mailbox_capacity: config.mailbox_capacity, retries_in_memory: config.retries_in_memory };

@@ -22,6 +22,9 @@ pub(crate) async fn run(store: SharedStore) {
         metrics::counter!(metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(0);
     }
     metrics::counter!(metric::ENDPOINT_WARNINGS).increment(0);
+    for to in ["primary", "backup"] {
+        metrics::counter!(metric::FAILOVERS, "to" => to).increment(0);
+    }
     for reason in [
         "busy",
         "stopping",

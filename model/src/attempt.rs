@@ -10,6 +10,10 @@ pub enum Trigger {
     Scheduled,
     /// Asked for: resend, recover or redrive.
     Manual,
+    /// Given up at the backup of its endpoint: once more at the endpoint itself.
+    LastAtPrimary,
+    /// Given up at its endpoint: once more at the backup.
+    LastAtBackup,
 }
 
 /// The result of an attempt, coarse enough for a metric label.

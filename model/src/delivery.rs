@@ -5,6 +5,7 @@
 
 use crate::attempt::{AttemptRecord, OutcomeClass, Trigger};
 use crate::endpoint::{DisabledReason, Endpoint, EndpointHealth, PausedReason};
+use crate::failover::DecidedSwitch;
 use crate::id::{EndpointRef, Seq};
 use crate::time::UnixMs;
 
@@ -210,6 +211,8 @@ pub struct Settlement {
     pub disable: Option<DisabledReason>,
     /// Set when this outcome pauses the endpoint.
     pub pause: Option<PausedReason>,
+    /// Set when this outcome switches between the endpoint and its backup.
+    pub switch: Option<DecidedSwitch>,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
+use crate::failover::Failover;
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::policy::Policy;
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
@@ -74,6 +75,10 @@ pub struct Endpoint {
     pub burst: Option<u32>,
     /// The proof of its receiver that it wants deliveries; none when nobody asks for one.
     pub verification: Option<Verification>,
+    /// The endpoint that gets its deliveries while it fails.
+    pub failover: Option<Failover>,
+    /// The endpoints that have this one as their backup; few.
+    pub backup_of: Vec<EndpointId>,
 }
 
 impl Endpoint {
@@ -112,6 +117,8 @@ impl Endpoint {
             disable_after_failed_deliveries: None,
             burst: None,
             verification: None,
+            failover: None,
+            backup_of: Vec::new(),
         }
     }
 
@@ -269,4 +276,8 @@ pub struct EndpointHealth {
     pub paused_until: Option<UnixMs>,
     /// Deliveries in a row that used up their attempts; counted for endpoints whose policy asks for it.
     pub failed_deliveries: u16,
+    /// Failures in a row, counted only with a failover, while the endpoint itself is active.
+    pub failures_in_row: u32,
+    /// The last probe of the endpoint itself while its backup was active.
+    pub probed_at: Option<UnixMs>,
 }

@@ -12,6 +12,7 @@ pub mod application;
 pub mod event_type;
 
 pub mod endpoint;
+pub mod failover;
 pub mod policy;
 pub mod retry_policy;
 pub mod secret;
@@ -32,6 +33,7 @@ pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, 
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, OnGiveUp, Order, Paused, PausedReason};
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
+pub use failover::{DecidedSwitch, Failover, Switch, SwitchedBy};
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{
     DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, SKIPS_SHOWN_MAX, Skip, SkipReason, Skipped, Span,

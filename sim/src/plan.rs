@@ -29,6 +29,8 @@ pub enum Surprise {
     Toggle,
     /// An endpoint or an application is paused or goes on.
     Pause,
+    /// An endpoint gets a backup or loses it, or is switched by hand.
+    Failover,
     /// An endpoint is deleted.
     DeleteEndpoint,
     /// An application is deleted, another one created.
@@ -70,13 +72,14 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 25] = [
+const WEIGHTS: [(Surprise, u32); 26] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
     (Surprise::ChangeEndpoint, 4),
     (Surprise::Toggle, 3),
     (Surprise::Pause, 4),
+    (Surprise::Failover, 4),
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
     (Surprise::Expunge, 4),

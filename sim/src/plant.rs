@@ -68,11 +68,13 @@ pub enum Plant {
     LateAttempt,
     /// Shards are not told that a receiver must prove something first.
     SendsUnverified,
+    /// An attempt for the backup goes to the endpoint itself.
+    WrongSide,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 31] = [
+    pub const ALL: [Plant; 32] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -104,5 +106,6 @@ impl Plant {
         Plant::EarlySchedule,
         Plant::LateAttempt,
         Plant::SendsUnverified,
+        Plant::WrongSide,
     ];
 }

@@ -4,6 +4,7 @@
 //! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours.
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
+use crate::dto::failover::FailoverBody;
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
 use crate::dto::order::{OnGiveUpKind, OrderKind};
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
@@ -83,6 +84,8 @@ pub(crate) struct EndpointIn {
     signature_format: Option<SignatureFormatBody>,
     /// The body of its requests. Default: `full`.
     payload_mode: Option<PayloadModeName>,
+    /// The endpoint that gets its deliveries while it fails.
+    failover: Option<FailoverBody>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -157,6 +160,8 @@ pub(crate) struct EndpointPatch {
     #[serde(default)]
     #[schema(value_type = Option<PayloadModeName>)]
     payload_mode: Patch<PayloadModeName>,
+    #[schema(value_type = Option<FailoverBody>)]
+    failover: Patch<FailoverBody>,
 }
 
 /// An endpoint.
@@ -202,6 +207,7 @@ pub(crate) struct EndpointOut {
     burst: Option<u32>,
     /// False while its messages wait for the proof that its receiver wants them: see its `state`.
     verified: bool,
+    failover: Option<FailoverBody>,
 }
 
 impl EndpointIn {
@@ -232,6 +238,7 @@ impl EndpointIn {
             payload_mode: self.payload_mode.map(Into::into).into(),
             disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
             burst: self.burst.into(),
+            failover: self.failover.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -265,6 +272,7 @@ impl EndpointPatch {
             payload_mode: self.payload_mode.map(Into::into),
             disable_after_failed_deliveries: self.disable_after_failed_deliveries,
             burst: self.burst,
+            failover: self.failover.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -325,6 +333,7 @@ impl From<&Endpoint> for EndpointOut {
             disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
             burst: endpoint.burst,
             verified: !endpoint.is_unverified(),
+            failover: endpoint.failover.as_ref().map(Into::into),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! taken under either. A field that is not known is refused by its path: no field of a caller is dropped in silence.
 //! No I/O: a value is validated and turned into words of `model` here, and stored by [`crate::routes`].
 
+pub(crate) mod failover;
 pub(crate) mod fields;
 pub(crate) mod timestamp;
 

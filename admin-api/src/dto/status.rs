@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for StatusCodeClass {
 /// Why an attempt was made: 0 by the schedule, 1 by hand.
 pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
     match trigger {
-        Trigger::Scheduled => 0,
+        Trigger::Scheduled | Trigger::LastAtPrimary | Trigger::LastAtBackup => 0,
         Trigger::Manual => 1,
     }
 }

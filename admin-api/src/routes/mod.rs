@@ -19,6 +19,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod failover;
 pub(crate) mod pause;
 pub(crate) mod policy;
 
@@ -90,6 +91,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(endpoint_secret::rotate))
         .routes(routes!(endpoint_state::stats))
         .routes(routes!(endpoint_state::state))
+        .routes(routes!(failover::get, failover::switch))
         .routes(routes!(pause::pause_endpoint))
         .routes(routes!(pause::resume_endpoint))
         .routes(routes!(policy::get))

@@ -16,6 +16,7 @@ mod dead_letters;
 mod documents;
 mod endpoints;
 mod event_types;
+mod failover;
 mod keys;
 mod messages;
 mod once;

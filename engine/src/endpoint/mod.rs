@@ -14,5 +14,6 @@ pub mod retries;
 
 pub mod auto_disable;
 pub mod breaker;
+pub mod failover;
 pub mod rate_limit;
 pub mod window;

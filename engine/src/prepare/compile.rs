@@ -1,16 +1,17 @@
 //! From an endpoint's row to its plan: secrets opened, headers checked, policies filled in with defaults.
 
 use super::effective::effective;
+use super::failover::FailoverPolicy;
 use super::filter::Filter;
 use super::headers::fixed_headers;
-use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::plan::{BackupSending, LanePolicy, Plan, Sending, TimedKey, Unmakeable};
 use super::reference::Reference;
 use super::sign::SigningKey;
 use super::signature_format::Form;
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{AppSettings, Endpoint, PayloadMode, Policy, SealedBytes, SecretBytes, UnixMs};
+use model::{AppSettings, Endpoint, Failover, PayloadMode, Policy, SealedBytes, SecretBytes, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +30,19 @@ impl Compiler {
     /// expired by `now` are left out.
     #[must_use]
     pub fn plan(&self, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
+        self.plan_with(row, app, url_number, None, now)
+    }
+
+    /// The same for an endpoint that may have a failover: `backup` is the row that it names, while there is one.
+    #[must_use]
+    pub fn plan_with(
+        &self,
+        row: &Endpoint,
+        app: Option<&AppSettings>,
+        url_number: u32,
+        backup: Option<&Endpoint>,
+        now: UnixMs,
+    ) -> Plan {
         let (config, own, nothing) = (&self.config, row.policy(), Policy::default());
         let found = effective(&own, app.map_or(&nothing, |app| &app.policy), config);
         Plan {
@@ -45,10 +59,14 @@ impl Compiler {
                 order: row.order,
                 on_give_up: row.on_give_up,
                 paused: row.is_held(),
+                failover: row.failover.as_ref().map(|failover| policy_of(failover, backup)),
             },
             url_number,
             timeout_ms: found.timeout_ms.value,
             sending: Arc::new(self.sending(row, now)),
+            backup: row.failover.as_ref().zip(backup).map(|(failover, backup)| {
+                Arc::new(BackupSending { sending: self.sending(backup, now), url_number: failover.url_number })
+            }),
             own: (own != nothing).then(|| Box::new(own)),
         }
     }
@@ -71,6 +89,7 @@ impl Compiler {
             url_number: plan.url_number,
             timeout_ms: found.timeout_ms.value,
             sending: plan.sending.clone(),
+            backup: plan.backup.clone(),
             own: plan.own.clone(),
         }
     }
@@ -131,5 +150,18 @@ impl Compiler {
     fn open(&self, row: &Endpoint, purpose: SealPurpose, sealed: &SealedBytes) -> Result<SecretBytes, Unmakeable> {
         let context = SealContext { app: row.app, endpoint: row.id, purpose };
         self.master.open(sealed, context).map_err(Unmakeable::here)
+    }
+}
+
+fn policy_of(failover: &Failover, backup: Option<&Endpoint>) -> FailoverPolicy {
+    FailoverPolicy {
+        threshold: failover.threshold,
+        auto_switch: failover.auto_switch,
+        auto_return: failover.auto_return,
+        probe_interval_ms: u64::from(failover.probe_interval_minutes) * 60_000,
+        to_backup: failover.to_backup,
+        switches: failover.switches,
+        since: failover.since().unwrap_or_default(),
+        backup_ready: backup.is_some_and(|backup| backup.disabled.is_none() && !backup.is_held()),
     }
 }

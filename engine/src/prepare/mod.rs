@@ -7,7 +7,7 @@
 //! | step | done | today |
 //! |---|---|---|
 //! | filter | before a delivery is an endpoint's: by the router, or when its lane has read the log | types, channels |
-//! | target | for each attempt | the one URL |
+//! | target | for each attempt | the one URL, or that of the backup |
 //! | body | for each attempt | the event's bytes, or a reference to it |
 //! | authorise | when the plan is compiled | user info of the URL, or a header of the tenant's own |
 //! | sign | for each attempt, last: over what is sent | Standard Webhooks, or a form of the endpoint's own |
@@ -19,6 +19,7 @@
 
 pub mod compile;
 pub mod effective;
+pub mod failover;
 pub mod filter;
 pub mod headers;
 pub mod plan;
@@ -28,6 +29,7 @@ pub mod signature_format;
 mod reference;
 
 pub use compile::Compiler;
+pub use failover::{FailoverPolicy, Side};
 pub use headers::{HeaderError, check_header_name, check_headers};
 pub use plan::{LanePolicy, Plan, Unmakeable};
 pub use sign::{SigningKey, SigningKeyError, generate_ed25519_secret, generate_raw_secret, generate_secret};

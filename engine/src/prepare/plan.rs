@@ -1,5 +1,6 @@
 //! The plan of attempts that one revision of an endpoint leads to.
 
+use super::failover::{FailoverPolicy, Side};
 use super::filter::Filter;
 use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
@@ -28,8 +29,18 @@ pub struct Plan {
     /// The target and the signing keys; or the reason why no request can be made, e.g. another master key. Plans of the same
     /// revision share it, when its application has other settings.
     pub(super) sending: Arc<Result<Sending, Unmakeable>>,
+    /// The same of its backup, if it has one. Shared likewise.
+    pub(super) backup: Option<Arc<BackupSending>>,
     /// The inherited settings that the endpoint sets itself; none when it sets nothing.
     pub(super) own: Option<Box<Policy>>,
+}
+
+/// How requests to a backup are made.
+#[derive(Debug)]
+pub(super) struct BackupSending {
+    pub(super) sending: Result<Sending, Unmakeable>,
+    /// The number of its URL among the endpoint's own.
+    pub(super) url_number: u32,
 }
 
 /// The target and the keys that requests are made with.
@@ -75,6 +86,8 @@ pub struct LanePolicy {
     pub on_give_up: OnGiveUp,
     /// Its deliveries wait.
     pub paused: bool,
+    /// Set when it has a backup.
+    pub failover: Option<FailoverPolicy>,
 }
 
 /// The reason why no request can be made.
@@ -93,8 +106,27 @@ impl Plan {
     ///
     /// # Errors
     /// When the endpoint's row allows no request, or no key is left to sign with.
-    pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
-        let sending = Result::as_ref(&self.sending).map_err(Unmakeable::clone)?;
+    pub fn prepare(&self, event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
+        self.prepare_for(Side::Primary, event, now, wall)
+    }
+
+    /// The same for one of the two sides: with the target, headers and keys of that side, and the same id.
+    ///
+    /// # Errors
+    /// As [`Plan::prepare`]; and when there is no backup any more.
+    pub fn prepare_for(
+        &self,
+        side: Side,
+        mut event: Event,
+        now: UnixMs,
+        wall: UnixMs,
+    ) -> Result<AttemptRequest, Unmakeable> {
+        let sending = match &self.backup {
+            _ if !side.is_backup() => &*self.sending,
+            Some(backup) => &backup.sending,
+            None => return Err(Unmakeable::here("the endpoint has no backup any more")),
+        };
+        let sending = sending.as_ref().map_err(Unmakeable::clone)?;
         let (content_type, body) = match &sending.reference {
             None => body_of(&mut event),
             Some(reference) => (None, reference.body(&event)),
@@ -151,7 +183,19 @@ impl Plan {
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms, kept_len_least: 0 })
     }
 
-    /// The URI that requests go to, if any can be made.
+    /// The target of requests to its backup, if it has one and any can be made.
+    #[must_use]
+    pub fn backup_uri(&self) -> Option<&Uri> {
+        self.backup.as_ref()?.sending.as_ref().ok().map(|sending| sending.target.uri())
+    }
+
+    /// The number of the URL of a side.
+    #[must_use]
+    pub fn url_number_of(&self, side: Side) -> u32 {
+        self.backup.as_ref().filter(|_| side.is_backup()).map_or(self.url_number, |backup| backup.url_number)
+    }
+
+    /// The target of requests to the endpoint itself, if any can be made.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
         Result::as_ref(&self.sending).ok().map(|sending| sending.target.uri())

@@ -14,6 +14,7 @@ use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
 use crate::pace::AppSlots;
+use crate::prepare::Plan;
 use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -126,7 +127,7 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
         EndpointChange::Gone => leave(shard, &seat, true),
         EndpointChange::Put(row, url_number) => {
             let app = seat.cell.app.borrow().clone();
-            let plan = Arc::new(shard.compiler.plan(&row, app.as_deref(), url_number, now));
+            let plan = Arc::new(compile(shard, &row, app.as_deref(), url_number, now));
             seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
@@ -174,6 +175,17 @@ fn set_slots(shard: &ShardCore, app: AppId, most: Option<u32>) -> Option<Arc<App
         slots.count_in(taken);
     }
     Some(slots)
+}
+
+/// The plan of a row. The backup of an endpoint that has one is read: a change of it comes as news of the endpoint, too.
+fn compile(shard: &ShardCore, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
+    let Some(failover) = &row.failover else { return shard.compiler.plan(row, app, url_number, now) };
+    let backup = endpoint::get(&*shard.store, EndpointRef { app: row.app, endpoint: failover.backup });
+    let backup = backup.unwrap_or_else(|error| {
+        tracing::error!(%error, "the row of a backup cannot be read");
+        None
+    });
+    shard.compiler.plan_with(row, app, url_number, backup.as_ref(), now)
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
@@ -273,7 +285,7 @@ fn open(
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
     let Some(Opened { row, url_number, app, app_paused, told }) = read(shard, target)? else { return Ok(None) };
-    let plan = shard.compiler.plan(&row, app.as_deref(), url_number, now);
+    let plan = compile(shard, &row, app.as_deref(), url_number, now);
     let rate = app.as_ref().and_then(|app| app.rate_limit);
     let slots =
         app.as_ref().and_then(|app| app.max_in_flight).and_then(|most| set_slots(shard, target.app, Some(most)));

@@ -113,7 +113,8 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     if let Some(plan) = cell.next_plan.take() {
         let before = cell.plan.replace(plan.clone());
         let enabled = lane.configure(plan.policy.clone(), now);
-        let transition = if before.uri() != plan.uri() { lane.moved().or(enabled) } else { enabled };
+        let elsewhere = before.uri() != plan.uri() || before.backup_uri() != plan.backup_uri();
+        let transition = if elsewhere { lane.moved().or(enabled) } else { enabled };
         if before.filter != plan.filter {
             lane.filter_changed();
         }

@@ -126,9 +126,10 @@ async fn work<D: Dispatch>(shared: Rc<Shared<D>>, shard: Rc<ShardCore>, number: 
 async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
     let Job { cell, attempt, started_at } = job;
     let (seq, number) = (attempt.event.seq, attempt.number);
-    let url_number = cell.plan.borrow().url_number;
+    let side = attempt.side;
+    let url_number = cell.plan.borrow().url_number_of(side);
     let made = async {
-        let prepared = cell.plan.borrow().prepare(attempt.event, started_at, wall_now());
+        let prepared = cell.plan.borrow().prepare_for(side, attempt.event, started_at, wall_now());
         match prepared {
             Ok(request) => dispatcher.attempt(request).await,
             Err(why) => AttemptResult::unmade(why.outcome, &why.words),

@@ -32,6 +32,7 @@ mod expiry;
 #[cfg(target_os = "linux")]
 mod expunged;
 mod failed;
+mod failover;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;

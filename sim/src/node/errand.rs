@@ -9,6 +9,7 @@ use engine::endpoint::lane::Fetch;
 use engine::endpoint::order::KeyHash;
 use engine::endpoint::retries::{DueKey, DueLoad, Urgency};
 use engine::prepare::Plan;
+use engine::prepare::Side;
 use model::{Event, Pending, Seq, UnixMs};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -94,6 +95,10 @@ pub struct Flight {
     pub exchange: Exchange,
     /// The receiver has it.
     pub arrived: bool,
+    /// The side that it is for.
+    pub side: Side,
+    /// The URL that it goes to, if a request could be made.
+    pub url: Option<String>,
 }
 
 impl Errand {

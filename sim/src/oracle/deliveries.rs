@@ -92,6 +92,8 @@ impl Deliveries {
     pub(super) fn endpoint_put(&mut self, row: Endpoint, ledger: &Ledger, rows: &MemoryStore) -> Result<(), Violation> {
         let target = row.target();
         let attempts = row.retry_policy.as_ref().map_or(self.default_attempts, |policy| policy.max_attempts);
+        // One more at the other side, after the last.
+        let attempts = attempts + u16::from(row.failover.is_some());
         let wants = Filter::ever(&row);
         for (_, facts) in self.facts.range_mut((target, Seq::ZERO)..=(target, Seq::MAX)) {
             facts.disabled_since |= facts.ended == 0 && row.disabled.is_some();

@@ -2,8 +2,8 @@
 //! they are as many as it says, after any number of restarts, and never before.
 //!
 //! Counted from what is durable: ends of attempts in the order in which the lane was told of them, each once its record is
-//! on disk. An endpoint that was enabled again or has another URL starts over at a moment that the disk does not show, so it
-//! is not looked at any more. The simulation leaves the policy of an endpoint as it was made, and gives it only where
+//! on disk. An endpoint that was enabled again, has another URL or gets a backup starts over at a moment that the disk does not
+//! show, so it is not looked at any more. The simulation leaves the policy of an endpoint as it was made, and gives it only where
 //! retention removes nothing.
 
 use super::deliveries::Ended;
@@ -34,7 +34,8 @@ impl Failed {
         let new = || Run { row: row.clone(), limit, ends: Vec::new(), count: Some(0) };
         let run = self.0.entry(row.target()).or_insert_with(new);
         let is_enabled = run.row.disabled.is_some() && row.disabled.is_none();
-        if is_enabled || run.row.url != row.url || run.limit != limit {
+        let may_switch = run.row.failover.is_some() || row.failover.is_some();
+        if is_enabled || may_switch || run.row.url != row.url || run.limit != limit {
             run.count = None;
         }
         run.row = row.clone();

@@ -4,6 +4,7 @@
 //! - `ledger`: an accepted message is durable, once, as it was sent.
 //! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
+//! - `failovers`: a request goes to the side that it is for, and to the active side.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `failed`: so many deliveries in a row that used up their attempts disable an endpoint, and no fewer.
@@ -19,6 +20,7 @@
 mod bounds;
 mod deliveries;
 mod failed;
+mod failovers;
 mod jobs;
 mod ledger;
 mod order;
@@ -32,9 +34,13 @@ use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
+use engine::prepare::Side;
 use failed::Failed;
+use failovers::Failovers;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, UnixMs};
+use model::{
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, OutcomeClass, Pending, Seq, UnixMs,
+};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -83,6 +89,7 @@ pub struct Oracle {
     must_pause: order::MustPause,
     pauses: Pauses,
     failed: Failed,
+    failovers: Failovers,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -102,6 +109,7 @@ impl Oracle {
             must_pause: order::MustPause::default(),
             pauses: Pauses::default(),
             failed: Failed::default(),
+            failovers: Failovers::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -121,10 +129,12 @@ impl Oracle {
                     let row = rows::endpoint::from_value(value)?;
                     self.pauses.put_endpoint(&row);
                     self.failed.put(&row);
+                    self.failovers.put(&row, self.pauses.last());
                     self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
                 Write::Delete => {
                     self.failed.deleted(target);
+                    self.failovers.deleted(target);
                     self.deliveries.endpoint_deleted(target);
                 }
             }
@@ -224,9 +234,17 @@ impl Oracle {
     pub fn started(&mut self, shard: usize, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
         let target = flight.mailbox.cell.target;
         self.pauses.started(target, shard)?;
+        if let Some(url) = &flight.url {
+            self.failovers.started(target, flight.side, url, self.pauses.known(shard))?;
+        }
         self.ledger.check_sent(&flight.event)?;
         order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
+    }
+
+    /// An attempt to one side ended.
+    pub fn side_ended(&mut self, target: EndpointRef, side: Side, outcome: OutcomeClass) {
+        self.failovers.ended(target, side, outcome);
     }
 
     /// An attempt ended and its lane will be told.
@@ -246,6 +264,7 @@ impl Oracle {
         self.must_pause.crashed();
         self.pauses.crashed();
         self.failed.crashed();
+        self.failovers.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

@@ -57,9 +57,19 @@ impl Pauses {
         self.read = self.last;
     }
 
+    /// The commit up to which a shard knows all.
+    pub(super) fn known(&self, shard: usize) -> Commit {
+        self.taken.get(&shard).copied().unwrap_or_default().max(self.read)
+    }
+
+    /// The commit that is looked at.
+    pub(super) fn last(&self) -> Commit {
+        self.last
+    }
+
     /// An attempt starts on a shard.
     pub(super) fn started(&self, target: EndpointRef, shard: usize) -> Result<(), Violation> {
-        let known = self.taken.get(&shard).copied().unwrap_or_default().max(self.read);
+        let known = self.known(shard);
         let paused = self.endpoints.get(&target).into_iter().chain(self.apps.get(&target.app));
         let since = paused.min();
         ensure!(

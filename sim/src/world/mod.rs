@@ -4,6 +4,7 @@
 //! run ─▶ steps: something of the process, or a surprise ─▶ finale: all is well, time passes ─▶ a restart finds nothing to do
 //! ```
 
+mod failover;
 mod finale;
 mod jobs;
 mod requests;

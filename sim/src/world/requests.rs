@@ -191,8 +191,9 @@ impl World {
             let (disabled, paused) = (stored.disabled, stored.paused);
             let anew = stored.url != row.url && is_asked;
             let verification = if anew { Some(challenge(now)) } else { stored.verification };
+            let (failover, backup_of, active_from) = (stored.failover, stored.backup_of, stored.active_from);
             let row =
-                Endpoint { disabled, paused, verification, active_from: stored.active_from, updated_at: now, ..row };
+                Endpoint { disabled, paused, verification, failover, backup_of, active_from, updated_at: now, ..row };
             Ok(endpoint::put(txn, &row)?)
         });
     }

@@ -9,6 +9,7 @@ use crate::plant::Plant;
 use engine::dispatch::Lack;
 use engine::endpoint::lane::{Action, Attempt, Finished};
 use engine::outcome::retry_after;
+use engine::prepare::Side;
 use model::OutcomeClass;
 use std::collections::BTreeMap;
 
@@ -113,7 +114,9 @@ impl World {
     fn start(&mut self, index: usize, mut flight: Flight) -> Result<(), Violation> {
         let (real, wall) = (self.time.real(), self.time.wall());
         let plan = flight.mailbox.cell.plan.borrow().clone();
-        let prepared = plan.prepare(flight.event.clone(), flight.started_at, wall);
+        let side = if self.strikes(Plant::WrongSide) { Side::Primary } else { flight.side };
+        let prepared = plan.prepare_for(side, flight.event.clone(), flight.started_at, wall);
+        flight.url = prepared.as_ref().ok().map(|request| request.target.uri().to_string());
         let lacking = self.node.lacking > 0;
         self.node.lacking = self.node.lacking.saturating_sub(1);
         flight.exchange = match prepared {
@@ -176,7 +179,7 @@ impl World {
         let wall = self.time.wall();
         let shard = &mut self.node.shards[index];
         let Some(Errand::Attempt(flight)) = shard.errands.get(number) else { return Ok(()) };
-        let (target, exchange) = (flight.mailbox.cell.target, &flight.exchange);
+        let (target, exchange, side) = (flight.mailbox.cell.target, &flight.exchange, flight.side);
         let finished = Finished {
             seq: flight.event.seq,
             started_at: flight.started_at,
@@ -199,6 +202,7 @@ impl World {
             return self.check_shards();
         }
         self.oracle.ended(target, seq, ended)?;
+        self.oracle.side_ended(target, side, ended.outcome);
         self.node.shards[index].land(number, finished);
         note!(self, "{} answered {seq}: {}", target.endpoint, ended.outcome.as_str());
         if let Some(again) = again
@@ -283,6 +287,8 @@ impl Flight {
             started_at: now,
             exchange: Exchange::unmade(now),
             arrived: false,
+            side: attempt.side,
+            url: None,
         }
     }
 
@@ -293,6 +299,7 @@ impl Flight {
             event: self.event.clone(),
             exchange: self.exchange.clone(),
             arrived: false,
+            url: self.url.clone(),
             ..*self
         }
     }

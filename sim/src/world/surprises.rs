@@ -36,6 +36,7 @@ impl World {
             Surprise::ChangeEndpoint => self.change_endpoint(),
             Surprise::Toggle => self.toggle(),
             Surprise::Pause => self.pause(),
+            Surprise::Failover => self.change_failover(),
             Surprise::DeleteEndpoint => self.delete_endpoint(),
             Surprise::DeleteApplication => {
                 self.delete_application();

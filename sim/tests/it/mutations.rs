@@ -127,3 +127,8 @@ fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
 fn an_attempt_before_the_receiver_has_proved_anything_is_seen() {
     check(Plant::SendsUnverified, &["paused or unverified"]);
 }
+
+#[test]
+fn an_attempt_to_the_wrong_side_is_seen() {
+    check(Plant::WrongSide, &["which is not of the side"]);
+}

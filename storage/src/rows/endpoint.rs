@@ -6,8 +6,9 @@ use super::key::key;
 use super::value::{fields, value, variants};
 use model::endpoint::EndpointSecret;
 use model::{
-    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, OnGiveUp, Order, Paused, PausedReason,
-    PayloadMode, RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat, Verification,
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Failover, Jitter, Multiplier, OnGiveUp, Order, Paused,
+    PausedReason, PayloadMode, RetryPolicy, SignatureFormat, SignatureScheme, Spacing, Switch, SwitchedBy,
+    TimestampFormat, Verification,
 };
 
 key!(Endpoint: (target: EndpointRef));
@@ -48,12 +49,27 @@ fields!(Endpoint {
     disable_after_failed_deliveries since 2,
     burst since 2,
     verification since 2,
+    failover since 2,
+    backup_of since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
 fields!(Paused { at, reason });
 fields!(Multiplier { hundredths });
+fields!(Failover {
+    backup,
+    backup_id,
+    threshold,
+    auto_switch,
+    auto_return,
+    probe_interval_minutes,
+    url_number,
+    to_backup,
+    switches,
+    history,
+});
+fields!(Switch { at, to_backup, by });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
@@ -63,6 +79,7 @@ variants!(Spacing {
     3 = Fixed { delay_ms },
 });
 variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full, 4 = Additive });
+variants!(SwitchedBy { 0 = Auto, 1 = Hand, 2 = Probe });
 variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
 variants!(OnGiveUp { 0 = Skip, 1 = Pause });

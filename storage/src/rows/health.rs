@@ -14,4 +14,6 @@ fields!(EndpointHealth {
     breaker_openings,
     paused_until,
     failed_deliveries since 2,
+    failures_in_row since 2,
+    probed_at since 2,
 });

@@ -4,6 +4,7 @@
 //! durable. Only these rows: a job removes an endpoint's cursor and waiting deliveries, and retention its history. A
 //! name that is taken moves to the endpoint put last; the caller asks [`by_uid`] first whether it may.
 
+pub mod failover;
 mod gaps;
 #[cfg(test)]
 mod tests;
@@ -106,8 +107,7 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
-    let value = endpoint::to_value(&row);
-    put_within(endpoint::VALUE_BYTES_MAX, txn, endpoint::encode(row.target()), value)?;
+    store(txn, &row)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -124,9 +124,9 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     let enabled = was_disabled == Some(true) && row.disabled.is_none();
     let moved = before.is_some_and(|before| before.url != row.url);
     let url_number = match before {
-        None => 0,
+        None if row.failover.is_none() => 0,
         Some(before) if moved => endpoint_url::keep(txn, row.target(), &before.url, row.updated_at)?,
-        Some(_) => endpoint_url::next_number(txn, row.target())?,
+        _ => endpoint_url::next_number(txn, row.target())?,
     };
     if enabled || moved {
         delivery::put_health(txn, row.target(), &EndpointHealth::default());
@@ -144,10 +144,18 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
         None => false,
     };
     txn.tell(Change::EndpointPut(Box::new(row.clone()), url_number));
+    if !row.backup_of.is_empty() {
+        failover::tell_primaries(txn, &row, moved)?;
+    }
     if released && !delivery::list_due(txn, row.target(), None, 1)?.is_empty() {
         txn.tell(Change::Requeued(row.target()));
     }
     Ok(row)
+}
+
+/// Writes the row alone.
+fn store(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
+    put_within(endpoint::VALUE_BYTES_MAX, txn, endpoint::encode(row.target()), endpoint::to_value(row))
 }
 
 /// True if deliveries that waited on disk are to be sent, or given up, from now on: the endpoint may have no lane, so the
@@ -205,6 +213,9 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if stored.is_some() {
         let count = count(txn, target.app)?;
         count::set_count(txn, Counted::Endpoints(target.app), count.saturating_sub(1))?;
+    }
+    if let Some(stored) = &stored {
+        failover::part(txn, stored)?;
     }
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;

@@ -316,10 +316,13 @@ impl<D: Downstream> Writer<D> {
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
         let (target, now) = (settlement.target, (self.now)());
         if let Some(reason) = settlement.disable {
-            change_row(txn, target, |txn| endpoint::disable(txn, target, reason, now))?;
+            unless_refused(txn, target, |txn| endpoint::disable(txn, target, reason, now))?;
         }
         if let Some(reason) = settlement.pause {
-            change_row(txn, target, |txn| endpoint::pause(txn, target, reason, now))?;
+            unless_refused(txn, target, |txn| endpoint::pause(txn, target, reason, now))?;
+        }
+        if let Some(decided) = settlement.switch {
+            unless_refused(txn, target, |txn| endpoint::failover::switch(txn, target, decided).map(drop))?;
         }
         Ok(())
     }
@@ -342,8 +345,9 @@ impl<D: Downstream> Writer<D> {
     }
 }
 
-/// Disables or pauses an endpoint, as its settlement says.
-fn change_row(
+/// Makes a change of an endpoint that a settlement asks for, unless the store refuses it: a row that was full to the brim.
+/// Nobody waits for an answer, and to stop for all would help nobody.
+fn unless_refused(
     txn: &mut Txn<'_>,
     target: EndpointRef,
     change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
@@ -355,10 +359,8 @@ fn change_row(
             txn.merge(collected);
             Ok(())
         }
-        // A row that was full to the brim. Nobody waits for an answer; stopping for all would help nobody.
         Err(error) if error.is_refusal() => {
-            tracing::error!(app = %target.app, endpoint = %target.endpoint, %error,
-                "an endpoint could not be disabled or paused");
+            tracing::error!(app = %target.app, endpoint = %target.endpoint, %error, "an endpoint could not be changed");
             Ok(())
         }
         Err(error) => Err(error),

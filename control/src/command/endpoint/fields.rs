@@ -4,6 +4,7 @@
 //! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
 //! password of a URL are [`super::user_info`]'s.
 
+use super::failover::FailoverFields;
 use super::signature_format::check_format;
 use crate::checks::Checks;
 use crate::command::pause::paused;
@@ -63,6 +64,8 @@ pub struct EndpointFields {
     pub disable_after_failed_deliveries: Patch<u16>,
     /// Deliveries that its rate may save up.
     pub burst: Patch<u32>,
+    /// The endpoint that gets its deliveries while it fails. Applied by [`super::failover`].
+    pub failover: Patch<FailoverFields>,
 }
 
 impl EndpointFields {
@@ -88,6 +91,7 @@ impl EndpointFields {
         let field = "disableAfterFailedDeliveries";
         failed.iter().for_each(|n| checks.within(field, **n, &limits::FAILED_DELIVERIES));
         self.burst.as_set().iter().for_each(|n| checks.within("burst", **n, &limits::BURST));
+        self.failover.as_set().iter().for_each(|failover| failover.check(checks));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
         self.signature_format.as_set().iter().for_each(|format| check_format(checks, format));
     }

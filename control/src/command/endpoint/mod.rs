@@ -2,6 +2,7 @@
 //!
 //! A row is read once, and changed as it is by then.
 
+mod failover;
 mod fields;
 mod headers;
 mod secret;
@@ -12,11 +13,13 @@ mod verification;
 #[cfg(test)]
 mod tests;
 
+pub use failover::{FailoverFields, SwitchFailover};
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
 pub use verification::VerifyEndpoint;
 
+use self::failover::set_failover;
 use self::headers::{check_all, check_names, seal_headers};
 use self::secret::{first_secret, read_secret, seal_secret, set_secret};
 use self::signature_format::{Set, check_together};
@@ -28,6 +31,7 @@ use crate::checks::Checks;
 use crate::error::Error;
 use crate::find::{EndpointName, find_endpoint};
 use crate::limits::Rules;
+use crate::patch::Patch;
 use model::id::IdKind;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind, PayloadMode};
 use storage::Txn;
@@ -105,15 +109,17 @@ impl Command for CreateEndpoint {
         read_secret(checks, "secret", &mut self.secret);
     }
 
-    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         // Looked up in the transaction, where nothing can race: the application may be gone by now.
         application::get(txn, self.app)?.ok_or(Error::NotFound("application"))?;
         let (count, most) = (endpoint::count(txn, self.app)?, at.rules.quotas.endpoints);
         check_quota("endpoints", "endpoints of an application", count, most)?;
         let target = EndpointRef { app: self.app, endpoint: counter::next_endpoint_id(txn)? };
         let plain = Endpoint { salt: at.draw.salt, ..Endpoint::plain(target, at.now) };
+        let failover = std::mem::take(&mut self.fields.failover);
         let mut row = self.fields.apply(plain, at.now)?;
         challenge(at, txn, None, &mut row)?;
+        set_failover(txn, None, &mut row, failover)?;
         seal_user_info(at.seals, &mut row, None)?;
         let secret = self.secret.unwrap_or_else(|| first_secret(&row, at.rules.secret_kind, at.draw));
         row.secrets = vec![seal_secret(at.seals, target, &secret)?];
@@ -175,14 +181,17 @@ impl Command for PutEndpoint {
             active_from: old.active_from,
             disabled: old.disabled,
             paused: old.paused,
+            backup_of: old.backup_of.clone(),
             secrets: old.secrets.clone(),
             sealed_headers: old.sealed_headers.clone(),
             verification: old.verification.clone(),
             ..Endpoint::plain(old.target(), old.created_at)
         };
         self.fields.disabled.get_or_insert(false);
+        let failover = std::mem::take(&mut self.fields.failover).or(Patch::Clear);
         let mut row = self.fields.apply(whole, at.now)?;
         challenge(at, txn, Some(&old), &mut row)?;
+        set_failover(txn, Some(&old), &mut row, failover)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         if let Some(headers) = self.headers {
@@ -207,12 +216,14 @@ impl Command for PatchEndpoint {
         read_secret(checks, "secret", &mut self.secret);
     }
 
-    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+    fn apply(mut self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         let old = self.endpoint.find(txn)?;
         // A change that leaves the form alone can only break it by the secret.
         let set = if self.fields.signature_format.as_set().is_some() { Set::Format } else { Set::Secret("secret") };
+        let failover = std::mem::take(&mut self.fields.failover);
         let mut row = self.fields.apply(old.clone(), at.now)?;
         challenge(at, txn, Some(&old), &mut row)?;
+        set_failover(txn, Some(&old), &mut row, failover)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
         save_together(at, txn, old, row, &set)

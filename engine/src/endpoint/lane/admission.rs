@@ -11,6 +11,7 @@ use crate::endpoint::breaker::{Admission, State, Ticket};
 use crate::endpoint::order::key_of;
 use crate::endpoint::retries::DueKey;
 use crate::endpoint::window::{Feedback, Slot};
+use crate::prepare::Side;
 use crate::retry::budget::{RetryBudget, withdraw_both};
 use model::{Seq, Trigger, UnixMs};
 
@@ -130,11 +131,22 @@ impl Lane {
             // There is one: it was looked at above.
             let _taken = rate.try_take(now.0);
         }
-        let Chosen { action, seq, was_due, accepted_at, expires_at } = chosen;
-        let trigger = Trigger::Scheduled;
-        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, expires_at, ticket, slot, since: now };
+        let Chosen { mut action, seq, was_due, accepted_at, expires_at } = chosen;
+        let (trigger, side) = (Trigger::Scheduled, self.next_side(now));
+        if let Action::Start(attempt) = &mut action {
+            attempt.side = side;
+        }
+        let since = now;
+        let flight =
+            Flight { was_due, attempts_before: 0, trigger, accepted_at, expires_at, ticket, slot, since, side };
         self.flights.insert(seq, flight);
         Some(action)
+    }
+
+    fn next_side(&self, now: UnixMs) -> Side {
+        let Some(failover) = &self.failover else { return Side::Primary };
+        // At most as many flights as the window's greatest size, and looked at only when a probe is due.
+        failover.next_side(now, || self.flights.values().any(|flight| flight.side == Side::Probe))
     }
 
     /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
@@ -159,7 +171,7 @@ impl Lane {
         shard_budget.deposit(now.0);
         let (seq, accepted_at, expires_at) = (event.seq, event.accepted_at, event.expires_at());
         self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
-        let action = Action::Start(Attempt { event, number: 1, due: None });
+        let action = Action::Start(Attempt { event, number: 1, due: None, side: Side::Primary });
         Some(Chosen { action, seq, was_due: None, accepted_at, expires_at })
     }
 

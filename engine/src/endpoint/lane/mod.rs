@@ -26,6 +26,7 @@ use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
+use crate::endpoint::failover::Failover;
 use crate::endpoint::order::{HELD_MAX, Lines, Turns};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
@@ -33,12 +34,12 @@ use crate::endpoint::window::{Feedback, Window};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
-use crate::prepare::LanePolicy;
+use crate::prepare::{LanePolicy, Side};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
-    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, PausedReason, Pending, Seq,
-    Settled, Trigger, UnixMs,
+    AnswerNote, Cursor, DeadLetterReason, DecidedSwitch, DisabledReason, EndpointRef, Event, Expired, PausedReason,
+    Pending, Seq, Settled, Trigger, UnixMs,
 };
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
@@ -83,6 +84,9 @@ pub struct Lane {
     keeps_up: bool,
     /// Its application is paused, whatever its own settings say.
     app_paused: bool,
+    /// Set when it has a backup.
+    failover: Option<Failover>,
+    switch: Option<DecidedSwitch>,
 }
 
 impl Lane {
@@ -127,6 +131,8 @@ impl Lane {
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
             app_paused: false,
+            failover: policy.failover.map(|policy| Failover::new(policy, &start.health, now)),
+            switch: None,
             policy,
         }
     }
@@ -146,9 +152,14 @@ impl Lane {
             (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, policy.burst, now.0)),
         }
         let enabled = self.policy.disabled && !policy.disabled;
+        let used_backup = self.uses_backup();
+        self.configure_failover(policy.failover, now);
         self.policy = policy;
         self.keep_order();
         self.set_aside_if_paused();
+        if self.uses_backup() != used_backup {
+            return self.moved();
+        }
         if enabled { self.forget_failures() } else { None }
     }
 
@@ -282,8 +293,16 @@ impl Lane {
                 // A message whose time has come: its first attempt earns what every first attempt does.
                 self.budget.deposit(now.0);
             }
+            if let Some(failover) = &self.failover {
+                flight.side = match row.trigger {
+                    Trigger::LastAtPrimary => Side::LastAtPrimary,
+                    Trigger::LastAtBackup if failover.has_other_side() => Side::LastAtBackup,
+                    _ => flight.side,
+                };
+            }
         }
-        Some(Attempt { event, number: flight.attempts_before + 1, due: asked.due })
+        let (number, side) = (flight.attempts_before + 1, flight.side);
+        Some(Attempt { event, number, due: asked.due, side })
     }
 
     /// The fetch failed: its delivery waits for another turn.
@@ -320,22 +339,38 @@ impl Lane {
             _ => Feedback::of(outcome),
         };
         self.keeps_up = feedback != Feedback::Congested;
-        self.window.release(flight.slot, feedback);
-        let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
+        // One that was under way to the other side when that changed says nothing about this one.
+        let is_active = flight.side.is_active() && flight.side.is_backup() == self.uses_backup();
+        let transition = if is_active {
+            self.window.release(flight.slot, feedback);
+            self.breaker.on_result(flight.ticket, health_of(outcome), now, rng)
+        } else {
+            self.give_back(flight.ticket, flight.slot);
+            None
+        };
         if transition == Some(Transition::Closed) {
             self.window.restart();
         }
-        let (exhausted, warns) = self.note_exhausted(outcome, ruling.decision);
-        let disabled = self.note_health(outcome, ruling.disable.or(exhausted), transition, now);
-        self.pause(ruling.slow_down_until, outcome, now);
+        // A delivery that still has its try at the other side has not used up its attempts.
+        let sent_by = (flight.trigger, flight.side);
+        let (so_far, _) = self.unless_other_side(ruling.decision, sent_by, flight.expires_at, now);
+        let (exhausted, warns) = self.note_exhausted(outcome, so_far);
+        // A backup that is gone says nothing about the endpoint.
+        let disable = ruling.disable.filter(|_| !flight.side.is_backup()).or(exhausted);
+        let disabled = self.note_health(outcome, disable, transition, now);
+        if is_active {
+            self.pause(ruling.slow_down_until, outcome, now);
+        }
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {
             self.budget.give_back(now.0);
         }
-        let departed =
-            Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
-        let decision = in_its_own_place(ruling.decision, flight.was_due);
+        let (decision, next_trigger) = self.unless_other_side(ruling.decision, sent_by, flight.expires_at, now);
+        let transition = self.fail_over(flight.side, outcome, now).or(transition);
+        let (was_due, trigger) = (flight.was_due, flight.trigger);
+        let departed = Departed { was_due, attempts: attempts_made, trigger, next_trigger, accepted_at };
+        let decision = in_its_own_place(decision, flight.was_due);
         let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
         self.note_turn(seq, &decision);

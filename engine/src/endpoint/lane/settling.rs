@@ -6,8 +6,10 @@ use super::Lane;
 use super::types::{Departed, Fetch, Finished};
 use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell, RunRuling};
 use crate::endpoint::breaker::Transition;
+use crate::endpoint::failover::Failover;
 use crate::endpoint::order::Lines;
 use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
+use crate::prepare::{FailoverPolicy, Side};
 use model::{
     AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass, Pending, Seq,
     Settled, Settlement, Trigger, UnixMs, Verdict,
@@ -19,7 +21,8 @@ impl Lane {
         let cursor = self.backlog.cursor();
         let moved = cursor != self.reported;
         let nothing_settled = self.settled.is_empty() && self.expired.is_none();
-        if nothing_settled && !moved && !self.health_changed && self.disable.is_none() && self.pause.is_none() {
+        let nothing_decided = self.disable.is_none() && self.pause.is_none() && self.switch.is_none();
+        if nothing_settled && !moved && !self.health_changed && nothing_decided {
             return None;
         }
         let health = std::mem::take(&mut self.health_changed).then(|| self.health());
@@ -32,11 +35,12 @@ impl Lane {
             health,
             disable: self.disable.take(),
             pause: self.pause.take(),
+            switch: self.switch.take(),
         })
     }
 
     pub(super) fn settle(&mut self, finished: Finished, flight: Departed, decision: &Decision, now: UnixMs) {
-        let Departed { was_due, attempts, trigger, accepted_at } = flight;
+        let Departed { was_due, attempts, trigger, next_trigger, accepted_at } = flight;
         let seq = finished.seq;
         let next_attempt_at = if let Decision::RetryAt { due } = decision { Some(*due) } else { None };
         let verdict = match decision {
@@ -46,7 +50,7 @@ impl Lane {
                 attempts,
                 due: *due,
                 last_outcome: Some(finished.outcome),
-                trigger: Trigger::Scheduled,
+                trigger: next_trigger,
             }),
             Decision::DeadLetter(reason) => Verdict::DeadLetter(DeadLetter {
                 at: now,
@@ -227,8 +231,68 @@ impl Lane {
         }
     }
 
+    /// Deliveries go to the backup now.
+    pub(super) fn uses_backup(&self) -> bool {
+        self.failover.as_ref().is_some_and(Failover::uses_backup)
+    }
+
+    /// Its failover has these settings now; none when it has no backup any more.
+    pub(super) fn configure_failover(&mut self, policy: Option<FailoverPolicy>, now: UnixMs) {
+        match (&mut self.failover, policy) {
+            (Some(failover), Some(policy)) => failover.configure(policy),
+            (failover, wanted) => {
+                *failover = wanted.map(|policy| Failover::new(policy, &EndpointHealth::default(), now));
+            }
+        }
+    }
+
+    /// A delivery is given up when both sides gave it up: after the last attempt at one of them, it gets one more at the
+    /// other. Answers the decision, and why its next attempt will be made.
+    pub(super) fn unless_other_side(
+        &self,
+        decision: Decision,
+        (trigger, side): (Trigger, Side),
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> (Decision, Trigger) {
+        let Some(failover) = &self.failover else { return (decision, Trigger::Scheduled) };
+        let gave_up = matches!(
+            decision,
+            Decision::DeadLetter(
+                DeadLetterReason::AttemptsExhausted | DeadLetterReason::Rejected | DeadLetterReason::Gone
+            )
+        );
+        let was_last = matches!(trigger, Trigger::LastAtPrimary | Trigger::LastAtBackup);
+        if was_last && matches!(decision, Decision::RetryAt { .. }) {
+            // The policy allows more attempts now than when it was given up.
+            return (decision, Trigger::Scheduled);
+        }
+        if !gave_up || was_last || self.policy.disabled || !failover.has_other_side() {
+            return (decision, Trigger::Scheduled);
+        }
+        let due = now.plus_ms(1);
+        if expires_at.is_some_and(|expires_at| expires_at <= due) {
+            return (decision, Trigger::Scheduled);
+        }
+        let trigger = if side.is_backup() { Trigger::LastAtPrimary } else { Trigger::LastAtBackup };
+        (Decision::RetryAt { due }, trigger)
+    }
+
+    /// Notes the result for the failover. Answers what the breaker did, when the side changed.
+    pub(super) fn fail_over(&mut self, side: Side, outcome: OutcomeClass, now: UnixMs) -> Option<Transition> {
+        let failover = self.failover.as_mut()?;
+        let before = failover.noted();
+        let decided = failover.ended(side, outcome, now);
+        self.health_changed |= failover.noted() != before;
+        self.switch = Some(decided?);
+        self.moved()
+    }
+
     fn health(&self) -> EndpointHealth {
+        let (failures_in_row, probed_at) = self.failover.as_ref().map(Failover::noted).unwrap_or_default();
         EndpointHealth {
+            failures_in_row,
+            probed_at,
             failing_since: self.failing.map(|spell| spell.since),
             failing_seen_at: self.failing.map(|spell| spell.seen_at),
             paused_until: Some(self.noted_pause).filter(|until| *until != UnixMs::ZERO),

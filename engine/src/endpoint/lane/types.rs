@@ -6,6 +6,7 @@ use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
+use crate::prepare::Side;
 use model::{
     AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, PausedReason, Seq, Trigger, UnixMs,
 };
@@ -65,6 +66,8 @@ pub struct Attempt {
     pub number: u16,
     /// The time at which it was due; none for a first try.
     pub due: Option<UnixMs>,
+    /// The side that it goes to.
+    pub side: Side,
 }
 
 /// One delivery whose rows are wanted: a retry with its due time, or a first try that a crash interrupted.
@@ -133,12 +136,14 @@ pub(super) struct Flight {
     pub(super) slot: Slot,
     /// The time at which admission let it through.
     pub(super) since: UnixMs,
+    /// The side that it goes to.
+    pub(super) side: Side,
 }
 
 impl Flight {
     /// True if it took from the retry budgets: a scheduled retry does, a retry by hand does not.
     pub(super) fn took_budget(&self) -> bool {
-        self.was_due.is_some() && self.trigger == Trigger::Scheduled && self.attempts_before > 0
+        self.was_due.is_some() && self.trigger != Trigger::Manual && self.attempts_before > 0
     }
 }
 
@@ -147,6 +152,8 @@ pub(super) struct Departed {
     pub(super) was_due: Option<UnixMs>,
     pub(super) attempts: u16,
     pub(super) trigger: Trigger,
+    /// Why the next attempt will be made, if one will.
+    pub(super) next_trigger: Trigger,
     pub(super) accepted_at: UnixMs,
 }
 

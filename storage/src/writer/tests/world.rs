@@ -245,5 +245,14 @@ pub(super) fn seq(outcome: &IngestOutcome) -> Seq {
 
 pub(super) fn report(target: EndpointRef, upto: u64) -> Settlement {
     let cursor = Cursor { upto: Seq(upto), holes: Vec::new() };
-    Settlement { target, cursor, settled: Vec::new(), expired: None, health: None, disable: None, pause: None }
+    Settlement {
+        target,
+        cursor,
+        settled: Vec::new(),
+        expired: None,
+        health: None,
+        disable: None,
+        pause: None,
+        switch: None,
+    }
 }

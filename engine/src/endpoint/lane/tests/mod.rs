@@ -56,6 +56,7 @@ pub(super) fn policy() -> LanePolicy {
         order: Order::None,
         on_give_up: OnGiveUp::Skip,
         paused: false,
+        failover: None,
     }
 }
 
