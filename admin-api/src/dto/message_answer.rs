@@ -21,6 +21,9 @@ pub(crate) struct MessageOut {
     #[schema(value_type = Object)]
     payload: JsonText,
     timestamp: Timestamp,
+    /// True for an example (`send-example`), which statistics, breaker and disabling leave out; left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
 }
 
 impl MessageOut {
@@ -35,6 +38,7 @@ impl MessageOut {
             tags: (!event.tags().is_empty()).then(|| event.tags().to_vec()),
             payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
+            test: event.is_test(),
         }
     }
 }
@@ -60,6 +64,8 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a [String]>,
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
 }
 
 /// Room for a head, so that an answer is built without growing: names and ids are short.
@@ -77,6 +83,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         channels: (!event.channels.is_empty()).then(|| event.channels.iter().map(AsRef::as_ref).collect()),
         tags: (!event.tags().is_empty()).then(|| event.tags()),
         timestamp: Timestamp(event.accepted_at),
+        test: event.is_test(),
     };
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
@@ -121,6 +128,7 @@ mod tests {
         event.payload = Bytes::new();
         event.event_id = Some("e-1".into());
         event.channels = vec!["x".into(), "y".into()];
+        event.only_for = Some(model::EndpointId(1));
         same(&event);
         let more =
             EventMore { tags: vec!["t".to_owned()], content_type: Some("text/plain".to_owned()), expunge_at: None };

@@ -2,6 +2,7 @@
 //!
 //! Pure. Nothing is signed here: a request comes signed from `prepare`, over the very bytes that are sent.
 
+use super::details::KeptDetails;
 use super::target::Target;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -34,6 +35,8 @@ pub struct AttemptRequest {
     pub body: Bytes,
     /// The deadline over everything: lookup, connecting, TLS, sending, and the whole answer.
     pub timeout_ms: u32,
+    /// When its details are wanted.
+    pub details: KeptDetails,
 }
 
 /// Id, time of signing and signature of one message, which identify and authenticate it; in one piece of memory.

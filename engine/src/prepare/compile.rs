@@ -38,6 +38,7 @@ impl Compiler {
             },
             url_number,
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
+            details: config.attempt_details,
             sending: self.sending(row, now),
         }
     }

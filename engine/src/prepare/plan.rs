@@ -2,9 +2,9 @@
 
 use super::filter::Filter;
 use super::sign::{SigningKey, stamp};
-use crate::dispatch::{AttemptRequest, Target, TargetError};
+use crate::dispatch::{AttemptRequest, KeptDetails, Target, TargetError};
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct Plan {
     pub url_number: u32,
     /// Deadline of one attempt.
     pub timeout_ms: u32,
+    /// The attempts that keep details.
+    pub details: KeptDetails,
     /// The target and the signing keys; or the reason why no request can be made, e.g. another master key.
     pub(super) sending: Result<Sending, Unmakeable>,
 }
@@ -72,6 +74,8 @@ impl Plan {
     /// When the endpoint's row allows no request, or no key is left to sign with.
     pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
         let sending = self.sending.as_ref().map_err(Unmakeable::clone)?;
+        // Whoever sends an example wants to see how it went.
+        let details = if event.is_test() { KeptDetails::All } else { self.details };
         let target = sending.target.clone();
         let (content_type, body) = body_of(&mut event);
         if sending.keys_at(now).next().is_none() {
@@ -79,7 +83,13 @@ impl Plan {
         }
         let id = |out: &mut String| event.append_message_id(out);
         let stamp = stamp(sending.keys_at(now), id, wall.seconds(), &body);
-        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
+        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms, details })
+    }
+
+    /// The headers of its requests, if any can be made. Those that a message adds have empty values.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.sending.as_ref().ok().map(|sending| sending.target.headers())
     }
 
     /// The URI that requests go to, if any can be made.

@@ -21,6 +21,7 @@ egress_proxy_except = ["10.0.0.0/8", "internal"]
 https_only = true
 signature_headers = "svix"
 secret_kind = "ed25519"
+attempt_details = "all"
 ca_files = ["/etc/pinion/ca.pem"]
 root_key_file = "/etc/pinion/root.key"
 master_key_file = "/etc/pinion/master.key"
@@ -265,6 +266,7 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "egress_proxy_except",
         "signature_headers",
         "secret_kind",
+        "attempt_details",
     ];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());

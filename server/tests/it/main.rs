@@ -19,6 +19,7 @@ mod preload;
 #[cfg(target_os = "linux")]
 mod wall;
 
+mod attempt_details;
 #[cfg(target_os = "linux")]
 mod bad_disk;
 mod bad_input;
@@ -48,6 +49,7 @@ mod restart;
 mod retention_space;
 mod standing;
 mod start_up;
+mod test_delivery;
 mod tls;
 mod waiting;
 #[cfg(target_os = "linux")]

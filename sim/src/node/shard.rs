@@ -9,11 +9,13 @@ use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
+use engine::endpoint::offer::Offer;
 use engine::shard::core::ShardCore;
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
-use model::{AppId, Seq, UnixMs};
+use model::{AppId, EndpointId, Event, Seq, UnixMs};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use storage::StoreError;
 use storage::writer::ChangeError;
 
@@ -158,8 +160,18 @@ impl Shard {
             words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
             ended.push(finished.seq);
         }
+        let input = match input {
+            Input::Offer { offer, range } if self.plant == Some(Plant::JudgedExample) => {
+                Input::Offer { offer: unmarked(&offer), range }
+            }
+            input => input,
+        };
         let mut asked = Vec::new();
         work::take_input(&self.core, &cell, input, now, &mut asked);
+        if self.plant == Some(Plant::JudgedExample) {
+            // Its receiver gets it as it is: only the lane does not know.
+            asked.iter_mut().for_each(|action| mark(action, cell.target.endpoint));
+        }
         // Nothing that a lane is asked for changes it again once it let one through.
         let breaker = cell.lane.borrow().breaker_state();
         let actions = asked.into_iter().map(|action| (action, breaker)).collect();
@@ -319,6 +331,22 @@ impl Shard {
         self.errands
             .iter()
             .filter_map(|errand| if let Errand::Attempt(flight) = errand { Some(&**flight) } else { None })
+    }
+}
+
+/// An offer whose examples look like any other message.
+fn unmarked(offer: &Offer) -> Arc<Offer> {
+    let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
+    Arc::new(Offer { events: events.collect(), targets: offer.targets.clone() })
+}
+
+/// Makes the example in an action one again.
+fn mark(action: &mut Action, endpoint: EndpointId) {
+    if let Action::Start(attempt) = action
+        && &*attempt.event.event_type == "example"
+    {
+        // One that was fetched says for which endpoint it is: it may be sent to another by hand.
+        attempt.event.only_for.get_or_insert(endpoint);
     }
 }
 

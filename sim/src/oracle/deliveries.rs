@@ -3,7 +3,7 @@
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{Cursor, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use model::{Cursor, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history};
@@ -47,6 +47,8 @@ pub struct Ended {
     pub started_at: UnixMs,
     /// The outcome that it showed.
     pub outcome: OutcomeClass,
+    /// Its message is an example, which says nothing about the endpoint.
+    pub is_test: bool,
 }
 
 /// The facts about one endpoint.
@@ -56,6 +58,8 @@ struct Known {
     /// Everything it ever wanted.
     filters: Vec<Filter>,
     max_attempts: u16,
+    /// It answered a message that is no example with 410.
+    is_gone: bool,
 }
 
 /// All deliveries.
@@ -106,10 +110,15 @@ impl Deliveries {
         match self.endpoints.get_mut(&target) {
             Some(known) => {
                 known.filters.push(filter);
+                let by_itself = row.disabled.as_ref().is_some_and(|disabled| disabled.reason == DisabledReason::Gone);
+                ensure!(!by_itself || known.is_gone, "{} was disabled by the answer to an example", target.endpoint);
                 known.max_attempts = known.max_attempts.max(attempts);
                 known.row = row;
             }
-            None => drop(self.endpoints.insert(target, Known { row, filters: vec![filter], max_attempts: attempts })),
+            None => drop(
+                self.endpoints
+                    .insert(target, Known { row, filters: vec![filter], max_attempts: attempts, is_gone: false }),
+            ),
         }
         Ok(())
     }
@@ -263,6 +272,12 @@ impl Deliveries {
         }
         let facts = self.facts.entry((target, seq)).or_default();
         facts.in_flight = facts.in_flight.saturating_sub(1);
+        if ended.outcome == OutcomeClass::Gone
+            && !ended.is_test
+            && let Some(known) = self.endpoints.get_mut(&target)
+        {
+            known.is_gone = true;
+        }
         self.unsettled.entry((target, seq)).or_default().push(ended);
         if ended.outcome == OutcomeClass::Success {
             facts.delivered += 1;

@@ -73,6 +73,11 @@ fn a_pace_for_each_shard_is_seen() {
 }
 
 #[test]
+fn an_example_that_is_judged_is_seen() {
+    check(Plant::JudgedExample, &["disabled by the answer to an example"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);

@@ -24,6 +24,7 @@ fn request(url: &str, custom: &[(&'static str, &'static str)], names: SignatureH
         content_type: None,
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout_ms: 1_000,
+        details: KeptDetails::None,
     }
 }
 

@@ -120,9 +120,9 @@ impl Lane {
             // There is one: it was looked at above.
             let _taken = rate.try_take(now.0);
         }
-        let Chosen { action, seq, was_due, accepted_at } = chosen;
+        let Chosen { action, seq, was_due, accepted_at, is_test } = chosen;
         let trigger = Trigger::Scheduled;
-        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, ticket, slot, since: now };
+        let flight = Flight { was_due, attempts_before: 0, trigger, accepted_at, is_test, ticket, slot, since: now };
         self.flights.insert(seq, flight);
         Some(action)
     }
@@ -147,9 +147,9 @@ impl Lane {
         }
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
-        let (seq, accepted_at) = (event.seq, event.accepted_at);
+        let (seq, accepted_at, is_test) = (event.seq, event.accepted_at, event.is_test());
         let action = Action::Start(Attempt { event, number: 1, due: None });
-        Some(Chosen { action, seq, was_due: None, accepted_at })
+        Some(Chosen { action, seq, was_due: None, accepted_at, is_test })
     }
 
     /// Ends the deliveries next in line whose events have no payload: they need neither a slot nor a token.

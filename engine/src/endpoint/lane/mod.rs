@@ -27,16 +27,13 @@ use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
-use crate::endpoint::window::{Feedback, Window};
-use crate::outcome::classify::health_of;
+use crate::endpoint::window::Window;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
 use crate::prepare::LanePolicy;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
-use model::{
-    AnswerNote, Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs,
-};
+use model::{Cursor, DeadLetterReason, DisabledReason, EndpointRef, Event, Expired, Pending, Seq, Settled, UnixMs};
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
 use types::{Departed, Flight};
@@ -226,7 +223,7 @@ impl Lane {
             return None;
         }
         let flight = self.flights.get_mut(&asked.seq)?;
-        flight.accepted_at = event.accepted_at;
+        (flight.accepted_at, flight.is_test) = (event.accepted_at, event.is_test());
         if let Some(row) = row {
             flight.attempts_before = row.attempts;
             flight.trigger = row.trigger;
@@ -261,19 +258,14 @@ impl Lane {
             },
             rng,
         );
-        let feedback = match finished.note {
-            // Its status counts, but it did not keep up.
-            Some(AnswerNote::TooLate) => Feedback::Congested,
-            _ => Feedback::of(outcome),
+        let (transition, disabled) = match flight.is_test {
+            // Whatever was answered, it says nothing about the endpoint.
+            true => {
+                self.give_back(flight.ticket, flight.slot);
+                (None, None)
+            }
+            false => self.judge(&finished, &ruling, (flight.ticket, flight.slot), now, rng),
         };
-        self.keeps_up = feedback != Feedback::Congested;
-        self.window.release(flight.slot, feedback);
-        let transition = self.breaker.on_result(flight.ticket, health_of(outcome), now, rng);
-        if transition == Some(Transition::Closed) {
-            self.window.restart();
-        }
-        let disabled = self.note_health(outcome, ruling.disable, transition, now);
-        self.pause(ruling.slow_down_until, outcome, now);
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {

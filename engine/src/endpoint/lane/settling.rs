@@ -5,12 +5,15 @@
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
 use crate::endpoint::auto_disable::FailingSpell;
-use crate::endpoint::breaker::Transition;
-use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
+use crate::endpoint::breaker::{Ticket, Transition};
+use crate::endpoint::window::{Feedback, Slot};
+use crate::outcome::classify::health_of;
+use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision, Ruling};
 use model::{
-    AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass, Pending, Seq,
-    Settled, Settlement, Trigger, UnixMs, Verdict,
+    AnswerNote, AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass,
+    Pending, Seq, Settled, Settlement, Trigger, UnixMs, Verdict,
 };
+use rand::Rng;
 
 impl Lane {
     /// Everything settled since the last report, and the endpoint's cursor; none when nothing changed.
@@ -66,6 +69,7 @@ impl Lane {
             next_attempt_at,
             note: finished.note,
             url_number: finished.url_number,
+            details: finished.details,
         };
         self.leave_line(seq, was_due);
         if let Some(due) = next_attempt_at {
@@ -142,7 +146,33 @@ impl Lane {
         }
     }
 
-    pub(super) fn note_health(
+    /// Takes from an attempt what it says about the endpoint: to the window, the breaker, and the failure memory.
+    pub(super) fn judge(
+        &mut self,
+        finished: &Finished,
+        ruling: &Ruling,
+        (ticket, slot): (Ticket, Slot),
+        now: UnixMs,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> (Option<Transition>, Option<DisabledReason>) {
+        let outcome = finished.outcome;
+        let feedback = match finished.note {
+            // Its status counts, but it did not keep up.
+            Some(AnswerNote::TooLate) => Feedback::Congested,
+            _ => Feedback::of(outcome),
+        };
+        self.keeps_up = feedback != Feedback::Congested;
+        self.window.release(slot, feedback);
+        let transition = self.breaker.on_result(ticket, health_of(outcome), now, rng);
+        if transition == Some(Transition::Closed) {
+            self.window.restart();
+        }
+        let disabled = self.note_health(outcome, ruling.disable, transition, now);
+        self.pause(ruling.slow_down_until, outcome, now);
+        (transition, disabled)
+    }
+
+    fn note_health(
         &mut self,
         outcome: OutcomeClass,
         disable: Option<DisabledReason>,
@@ -168,7 +198,7 @@ impl Lane {
     /// Makes no attempts until then. A pause that the endpoint asked for is noted in its health, for a restart.
     ///
     /// The second that any 503 leads to is not worth a row, nor is each second by which one pause is put off.
-    pub(super) fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
+    fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
         let until = until.unwrap_or_default();
         self.slow_down_until = self.slow_down_until.max(until);
         let is_over = self.noted_pause != UnixMs::ZERO && self.slow_down_until <= now;

@@ -6,7 +6,9 @@ use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::retries::DueLoad;
 use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
-use model::{AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{
+    AnswerNote, AttemptDetails, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, Seq, Trigger, UnixMs,
+};
 
 /// Bounds of a lane's memory.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +97,8 @@ pub struct Finished {
     pub note: Option<AnswerNote>,
     /// Set when there was no attempt, because this process lacked a resource.
     pub lack: Option<Lack>,
+    /// How it went, where that is kept.
+    pub details: Option<Box<AttemptDetails>>,
 }
 
 /// The ruling on a finished attempt: the part that the report does not have.
@@ -120,6 +124,8 @@ pub(super) struct Flight {
     pub(super) attempts_before: u16,
     pub(super) trigger: Trigger,
     pub(super) accepted_at: UnixMs,
+    /// Its attempt is not to be judged.
+    pub(super) is_test: bool,
     pub(super) ticket: Ticket,
     pub(super) slot: Slot,
     /// The time at which admission let it through.
@@ -147,10 +153,13 @@ pub(super) struct Chosen {
     pub(super) seq: Seq,
     pub(super) was_due: Option<UnixMs>,
     pub(super) accepted_at: UnixMs,
+    pub(super) is_test: bool,
 }
 
 impl Chosen {
     pub(super) fn fetch(seq: Seq, due: Option<UnixMs>) -> Chosen {
-        Chosen { action: Action::Fetch(Fetch { seq, due }), seq, was_due: due, accepted_at: UnixMs::ZERO }
+        // The event that is fetched says if it is a test.
+        let action = Action::Fetch(Fetch { seq, due });
+        Chosen { action, seq, was_due: due, accepted_at: UnixMs::ZERO, is_test: false }
     }
 }
