@@ -28,6 +28,7 @@ mod command_line;
 mod crash;
 mod delivery;
 mod demo;
+mod export;
 #[cfg(target_os = "linux")]
 mod expunged;
 #[cfg(target_os = "linux")]
