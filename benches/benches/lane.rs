@@ -8,7 +8,7 @@ use engine::endpoint::breaker::BreakerConfig;
 use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
 use engine::prepare::LanePolicy;
 use engine::retry::budget::{BudgetConfig, RetryBudget};
-use model::{EndpointId, EndpointRef, Event, OutcomeClass, Seq, Settlement, UnixMs};
+use model::{EndpointId, EndpointRef, Event, Order, OutcomeClass, Seq, Settlement, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::hint::black_box;
@@ -32,6 +32,8 @@ impl Delivering {
             rate_limit: None,
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
+            order: Order::None,
+            paused: false,
         };
         let bounds =
             LaneBounds { mailbox_capacity: config.mailbox_capacity, retries_in_memory: config.retries_in_memory };

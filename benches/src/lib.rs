@@ -59,6 +59,7 @@ pub fn application(id: AppId) -> Application {
         metadata: "{}".to_owned(),
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
+        paused_at: None,
     }
 }
 

@@ -71,6 +71,8 @@ pub const MESSAGE_CHANNELS_MAX: usize = 5;
 pub const MESSAGE_TAGS_MAX: usize = 10;
 /// Bytes of a tag.
 pub const TAG_BYTES_MAX: usize = 128;
+/// Bytes of an ordering key.
+pub const ORDERING_KEY_BYTES_MAX: usize = 256;
 /// Bytes of the content type of a raw payload.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Days that a message may ask its payload to be kept.
@@ -91,6 +93,8 @@ pub const METADATA_BYTES_MAX: usize = 2_048;
 pub const TARGET_HEADERS_MAX: usize = 32;
 /// Bytes of all custom headers of an endpoint, names and values.
 pub const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Characters of the name of a header that an endpoint chooses for Pinion's own values.
+pub const HEADER_NAME_MAX: usize = 64;
 /// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
 pub const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
 /// Bytes of an endpoint's own root certificates in PEM.

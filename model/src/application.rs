@@ -22,6 +22,8 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// Since when deliveries to its endpoints wait on disk; none if they do not.
+    pub paused_at: Option<UnixMs>,
 }
 
 impl Application {

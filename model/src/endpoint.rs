@@ -3,6 +3,7 @@
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
+use crate::signature_format::{PayloadMode, SignatureFormat};
 use crate::time::UnixMs;
 
 /// A URL of an application, with all settings of the sending to it.
@@ -55,6 +56,14 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// In which order its messages are sent.
+    pub order: Order,
+    /// Set while deliveries to it wait on disk.
+    pub paused: Option<Paused>,
+    /// The form of its signatures; none means Standard Webhooks.
+    pub signature_format: Option<SignatureFormat>,
+    /// The body of its requests; none means the payload.
+    pub payload_mode: Option<PayloadMode>,
 }
 
 impl Endpoint {
@@ -85,6 +94,10 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            order: Order::None,
+            paused: None,
+            signature_format: None,
+            payload_mode: None,
         }
     }
 
@@ -138,6 +151,47 @@ impl DisabledReason {
             DisabledReason::Operator => "operator",
             DisabledReason::Gone => "gone",
             DisabledReason::Failing => "failing",
+        }
+    }
+}
+
+/// In which order an endpoint's messages are tried for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// In that of the log as a rule, several at once; one that fails holds up nobody.
+    #[default]
+    None,
+    /// One after the other: the next one when the one before was delivered or given up.
+    Endpoint,
+    /// One after the other of each ordering key.
+    Key,
+}
+
+/// Why and since when deliveries to an endpoint wait on disk. Unlike a disabled endpoint, it gets all of them later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when.
+    pub at: UnixMs,
+    /// The one who paused it.
+    pub reason: PausedReason,
+}
+
+/// The one who paused an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedReason {
+    /// The caller, through the API.
+    Operator,
+    /// Pinion: it gave up a delivery that others must not overtake.
+    GaveUp,
+}
+
+impl PausedReason {
+    /// The word that the API and logs show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PausedReason::Operator => "operator",
+            PausedReason::GaveUp => "gave_up",
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Surprise {
     ChangeEndpoint,
     /// An endpoint is disabled or enabled by hand.
     Toggle,
+    /// An endpoint or an application is paused or goes on.
+    Pause,
     /// An endpoint is deleted.
     DeleteEndpoint,
     /// An application is deleted, another one created.
@@ -64,12 +66,13 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 22] = [
+const WEIGHTS: [(Surprise, u32); 23] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
     (Surprise::ChangeEndpoint, 4),
     (Surprise::Toggle, 3),
+    (Surprise::Pause, 4),
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
     (Surprise::Expunge, 4),

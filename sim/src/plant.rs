@@ -48,11 +48,17 @@ pub enum Plant {
     PaceOfEachShard,
     /// A lane is not told that a message is an example.
     JudgedExample,
+    /// An endpoint's order is not told to its lane.
+    Inversion,
+    /// Shards are not told that an endpoint or an application is paused.
+    SendsWhilePaused,
+    /// Shards are not told that a pause is over.
+    LostResume,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 21] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -74,5 +80,8 @@ impl Plant {
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::JudgedExample,
+        Plant::Inversion,
+        Plant::SendsWhilePaused,
+        Plant::LostResume,
     ];
 }

@@ -23,6 +23,8 @@ pub enum Change {
     ApplicationPut(AppId),
     /// An application may be sent so many deliveries a second now, all its endpoints together; none for no bound.
     ApplicationPaced(AppId, Option<u32>),
+    /// An application was paused, or is sent to again.
+    ApplicationPaused(AppId, bool),
     /// An application was deleted, its endpoints with it.
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.

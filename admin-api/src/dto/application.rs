@@ -30,6 +30,8 @@ pub(crate) struct ApplicationIn {
     /// The same as `throttleRate`.
     #[schema(minimum = 1)]
     rate_limit: Option<u32>,
+    /// True if deliveries to its endpoints wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -49,6 +51,8 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
     rate_limit: Patch<u32>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
 }
 
 /// An application.
@@ -63,13 +67,22 @@ pub(crate) struct ApplicationOut {
     rate_limit: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// True if deliveries to its endpoints wait.
+    paused: bool,
+    paused_at: Option<Timestamp>,
 }
 
 impl ApplicationIn {
     /// The fields of a command, each value under one name. Notes the names that do not agree.
     pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        ApplicationFields { name: Some(self.name), uid: self.uid, metadata: self.metadata, rate_limit: rate.into() }
+        ApplicationFields {
+            name: Some(self.name),
+            uid: self.uid,
+            metadata: self.metadata,
+            rate_limit: rate.into(),
+            paused: self.paused,
+        }
     }
 }
 
@@ -83,6 +96,7 @@ impl ApplicationPatch {
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
+            paused: self.paused,
         }
     }
 }
@@ -98,6 +112,8 @@ impl From<&Application> for ApplicationOut {
             rate_limit: application.rate_limit,
             created_at: Timestamp(application.created_at),
             updated_at: Timestamp(application.updated_at),
+            paused: application.paused_at.is_some(),
+            paused_at: application.paused_at.map(Timestamp),
         }
     }
 }
@@ -118,6 +134,7 @@ mod tests {
             metadata: "{}".to_owned(),
             created_at: UnixMs(5),
             updated_at: UnixMs(5),
+            paused_at: None,
         };
         let out = serde_json::to_value(ApplicationOut::from(&row)).unwrap();
         assert_eq!((&out["rateLimit"], &out["throttleRate"]), (&7.into(), &7.into()));

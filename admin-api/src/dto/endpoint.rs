@@ -5,7 +5,9 @@
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::order::OrderKind;
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
+use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
@@ -64,6 +66,14 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// In which order messages are sent. Default: `none`.
+    order: Option<OrderKind>,
+    /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
+    /// For a receiver that knows no Standard Webhooks.
+    signature_format: Option<SignatureFormatBody>,
+    /// The body of its requests. Default: `full`.
+    payload_mode: Option<PayloadModeName>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -118,6 +128,17 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<OrderKind>)]
+    order: Patch<OrderKind>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<SignatureFormatBody>)]
+    signature_format: Patch<SignatureFormatBody>,
+    #[serde(default)]
+    #[schema(value_type = Option<PayloadModeName>)]
+    payload_mode: Patch<PayloadModeName>,
 }
 
 /// An endpoint.
@@ -148,6 +169,15 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    order: OrderKind,
+    /// True if deliveries to it wait on disk, to be sent later.
+    paused: bool,
+    /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
+    paused_reason: Option<&'static str>,
+    paused_at: Option<Timestamp>,
+    /// Null for Standard Webhooks alone.
+    signature_format: Option<SignatureFormatBody>,
+    payload_mode: PayloadModeName,
 }
 
 impl EndpointIn {
@@ -171,6 +201,10 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            order: self.order.map(Into::into).into(),
+            paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
+            payload_mode: self.payload_mode.map(Into::into).into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +231,10 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            order: self.order.map(Into::into),
+            paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model),
+            payload_mode: self.payload_mode.map(Into::into),
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +285,12 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            order: endpoint.order.into(),
+            paused: endpoint.paused.is_some(),
+            paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
+            paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
+            signature_format: endpoint.signature_format.as_ref().map(Into::into),
+            payload_mode: (&endpoint.payload_mode).into(),
         }
     }
 }

@@ -9,6 +9,9 @@ use model::{Endpoint, UnixMs};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// Its deliveries wait for the end of a pause.
+const PAUSE: &str = "pause";
+
 /// The state of an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -29,8 +32,8 @@ pub(crate) struct EndpointStateOut {
     /// Dead letters, counted up to 10,000.
     dead_letters: u64,
     /// Something of Pinion's own that this endpoint waits for before it can be sent to: `connections`, `lookups`,
-    /// `system` (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`. Null when it
-    /// waits for nothing of the kind.
+    /// `system` (descriptors, ports, memory), the egress `proxy`, `places` for attempts, or the `writer`. Or `pause`: it or
+    /// its application is paused. Null when it waits for nothing of the kind.
     waiting_for: Option<&'static str>,
     /// Since when it has waited for that.
     waiting_since: Option<Timestamp>,
@@ -69,7 +72,9 @@ pub(crate) struct ExpiredOut {
 impl EndpointStateOut {
     /// As of `now`.
     pub(crate) fn of(endpoint: &Endpoint, state: EndpointState, waiting: Option<Waiting>, now: UnixMs) -> Self {
-        let EndpointState { health, dead_letters, backlog, expired } = state;
+        let EndpointState { health, dead_letters, backlog, expired, paused_since } = state;
+        let waits = waiting.map(|waiting| (waiting.wanted.as_str(), waiting.since));
+        let waits = paused_since.map(|since| (PAUSE, since)).or(waits);
         let breaker = match health.breaker_open_until {
             None => "closed",
             Some(until) if until > now => "open",
@@ -85,8 +90,8 @@ impl EndpointStateOut {
             disabled_reason: endpoint.disabled.map(|disabled| disabled.reason.as_str()),
             disabled_at: endpoint.disabled.map(|disabled| Timestamp(disabled.at)),
             dead_letters,
-            waiting_for: waiting.map(|waiting| waiting.wanted.as_str()),
-            waiting_since: waiting.map(|waiting| Timestamp(waiting.since)),
+            waiting_for: waits.map(|(wanted, _)| wanted),
+            waiting_since: waits.map(|(_, since)| Timestamp(since)),
             backlog: BacklogOut {
                 messages: backlog.messages,
                 oldest_at: backlog.oldest_at.map(Timestamp),

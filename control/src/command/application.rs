@@ -30,6 +30,8 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// True if deliveries to its endpoints wait.
+    pub paused: Option<bool>,
 }
 
 /// Creates an application.
@@ -100,6 +102,7 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
             updated_at: now,
             ..before
         })
@@ -128,6 +131,7 @@ fn plain(id: AppId, salt: u64, created_at: UnixMs) -> Application {
         metadata: "{}".to_owned(),
         created_at,
         updated_at: created_at,
+        paused_at: None,
     }
 }
 
@@ -211,6 +215,7 @@ impl Command for PutApplication {
             return self.fields.insert_named(self.text, at, txn);
         };
         let mut whole = plain(old.id, old.salt, old.created_at);
+        whole.paused_at = old.paused_at;
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
         }
@@ -300,7 +305,7 @@ fn check_may_create(by: Scope) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
-fn save_application(
+pub(super) fn save_application(
     txn: &mut Txn<'_>,
     old: Option<Application>,
     new: Application,

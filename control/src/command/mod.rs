@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod event_type;
 pub mod job;
 pub mod message;
+pub mod pause;
 
 pub mod once;
 

@@ -33,6 +33,7 @@ pub(crate) fn put_app(txn: &mut Txn<'_>, id: u32, uid: &str) -> Result<(), Store
         metadata: "{}".to_owned(),
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
+        paused_at: None,
     };
     application::put(txn, &row)
 }

@@ -1,8 +1,9 @@
 //! An endpoint's rate limit: so many deliveries a second, paced rather than bundled.
 //!
 //! A token bucket that saves up one delivery and a tenth of a second. In any span of `t` ms there are at most
-//! `1 + rate x (t + 100) / 1000` deliveries: after a pause a burst of `1 + rate / 10`, then evenly. The tenth of a
-//! second is there for timers: a timer that wakes a few ms late loses no delivery, so the rate is exact on average.
+//! `1 + rate x (t + 100) / 1000` deliveries. After a pause there is a burst of `1 + rate / 10`, then an even pace. The
+//! tenth of a second is there for timers. A timer that wakes a few ms late loses no delivery, so the rate is exact on
+//! average.
 //!
 //! The caller asks again at the time that it is told.
 

@@ -3,11 +3,13 @@
 use super::filter::Filter;
 use super::headers::fixed_headers;
 use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::reference::Reference;
 use super::sign::SigningKey;
+use super::signature_format::Form;
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{Endpoint, SealedBytes, SecretBytes, UnixMs};
+use model::{Endpoint, PayloadMode, SealedBytes, SecretBytes, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ impl Compiler {
                 rate_limit: row.rate_limit,
                 max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
                 disabled: row.disabled.is_some(),
+                order: row.order,
+                paused: row.paused.is_some(),
             },
             url_number,
             timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
@@ -53,8 +57,20 @@ impl Compiler {
             "" => None,
             pem => Some(OwnRoots::new(pem, &self.config.extra_roots).map_err(Unmakeable::here)?),
         };
-        let target = Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
-        Ok(Sending { target: Arc::new(target), keys })
+        let form = match &row.signature_format {
+            None => None,
+            Some(format) => Some(Box::new(Form::of(format, &headers).map_err(Unmakeable::here)?)),
+        };
+        let mut target =
+            Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
+        if form.as_ref().is_some_and(|form| !form.is_standard()) {
+            target = target.without_signature();
+        }
+        let reference = match &row.payload_mode {
+            None | Some(PayloadMode::Full) => None,
+            Some(PayloadMode::Reference { app }) => Some(Box::new(Reference::new(&self.config.public_url, app))),
+        };
+        Ok(Sending { target: Arc::new(target), keys, form, reference })
     }
 
     /// The URL with its user name and password, if it has some.

@@ -1,11 +1,13 @@
 //! The plan of attempts that one revision of an endpoint leads to.
 
 use super::filter::Filter;
+use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
+use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, KeptDetails, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, Order, OutcomeClass, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -30,6 +32,10 @@ pub struct Plan {
 pub(super) struct Sending {
     pub(super) target: Arc<Target>,
     pub(super) keys: Vec<TimedKey>,
+    /// The form of the signatures, if it is not Standard Webhooks alone.
+    pub(super) form: Option<Box<Form>>,
+    /// Makes the body that stands for a payload, if payloads are not sent.
+    pub(super) reference: Option<Box<Reference>>,
 }
 
 /// A key, and the time from which on it is no longer used.
@@ -54,6 +60,10 @@ pub struct LanePolicy {
     pub max_in_flight: u16,
     /// Nothing is to be sent.
     pub disabled: bool,
+    /// In which order messages are tried for the first time.
+    pub order: Order,
+    /// Its deliveries wait.
+    pub paused: bool,
 }
 
 /// The reason why no request can be made.
@@ -77,12 +87,17 @@ impl Plan {
         // Whoever sends an example wants to see how it went.
         let details = if event.is_test() { KeptDetails::All } else { self.details };
         let target = sending.target.clone();
-        let (content_type, body) = body_of(&mut event);
+        let (content_type, body) = match &sending.reference {
+            None => body_of(&mut event),
+            Some(reference) => (None, reference.body(&event)),
+        };
         if sending.keys_at(now).next().is_none() {
             return Err(Unmakeable::unsigned());
         }
-        let id = |out: &mut String| event.append_message_id(out);
-        let stamp = stamp(sending.keys_at(now), id, wall.seconds(), &body);
+        let stamp = match &sending.form {
+            None => stamp(sending.keys_at(now), |out| event.append_message_id(out), wall.seconds(), &body),
+            Some(form) => form.stamp(sending.keys_at(now), &event, wall, &body).map_err(Unmakeable::here)?,
+        };
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms, details })
     }
 

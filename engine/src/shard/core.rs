@@ -144,6 +144,8 @@ pub struct LaneCell {
     pub(super) requeued: Cell<bool>,
     /// The plan of a later revision, which its lane has not been told of.
     pub(super) next_plan: RefCell<Option<Arc<Plan>>>,
+    /// Its application was paused or resumed, and its lane has not been told.
+    pub(super) app_paused: Cell<Option<bool>>,
     /// Results of attempts that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Set when it waits for a time.

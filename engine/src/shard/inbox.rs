@@ -63,6 +63,8 @@ pub struct News {
     pub changed: BTreeMap<EndpointRef, (NewsNumber, EndpointChange)>,
     /// Applications whose pace changed, to be applied after the endpoints.
     pub paced: BTreeMap<AppId, (NewsNumber, Option<u32>)>,
+    /// Applications that were paused, or resumed, to be applied after the endpoints.
+    pub paused: BTreeMap<AppId, (NewsNumber, bool)>,
     /// Applications that are gone, with all their endpoints.
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
@@ -129,14 +131,20 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// Tells the changes of endpoints and the paces of one commit. The shard takes them together.
-    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, paced: &[(AppId, Option<u32>)]) {
+    /// Tells the changes of endpoints, the paces and the pauses of applications of one commit. The shard takes them together.
+    pub fn changed(
+        &self,
+        endpoints: Vec<(EndpointRef, EndpointChange)>,
+        paced: &[(AppId, Option<u32>)],
+        paused: &[(AppId, bool)],
+    ) {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.number += 1;
         let number = state.number;
         state.news.changed.extend(endpoints.into_iter().map(|(target, change)| (target, (number, change))));
         state.news.paced.extend(paced.iter().map(|(app, rate)| (*app, (number, *rate))));
+        state.news.paused.extend(paused.iter().map(|(app, paused)| (*app, (number, *paused))));
         drop(guard);
         self.wake.notify_one();
     }
@@ -225,7 +233,7 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.paced.is_empty() && news.apps_gone.is_empty();
+        let nobody = nobody && news.paced.is_empty() && news.paused.is_empty() && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 

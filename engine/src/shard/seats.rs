@@ -29,6 +29,9 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for (app, (number, rate)) in &news.paced {
         paced(shard, *app, *number, *rate, now);
     }
+    for (app, (number, is_paused)) in &news.paused {
+        paused(shard, *app, *number, *is_paused);
+    }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
         // Not before: only now do its actors start nothing any more.
@@ -122,6 +125,14 @@ fn paced(shard: &ShardCore, app: AppId, number: NewsNumber, rate: Option<u32>, n
     }
 }
 
+/// An application was paused, or is sent to again.
+fn paused(shard: &ShardCore, app: AppId, number: NewsNumber, paused: bool) {
+    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
+        seat.cell.app_paused.set(Some(paused));
+        seat.mailbox.poke();
+    }
+}
+
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
 fn seats_of(shard: &ShardCore, app: AppId) -> Vec<Seat> {
     let endpoints = shard.endpoints.borrow();
@@ -189,6 +200,8 @@ struct Opened {
     url_number: u32,
     /// The pace of its application.
     rate: Option<u32>,
+    /// Its application is paused.
+    app_paused: bool,
     /// Changes up to this one are in it.
     told: NewsNumber,
 }
@@ -199,10 +212,12 @@ fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreE
     loop {
         let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
         let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
-        let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
+        let app = application::get(store, target.app)?;
+        let rate = app.as_ref().and_then(|app| app.rate_limit);
+        let app_paused = app.is_some_and(|app| app.paused_at.is_some());
         // No change came between the reads, and no later news tell of a change that is older than the row.
         if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
-            return Ok(Some(Opened { row, url_number, rate, told }));
+            return Ok(Some(Opened { row, url_number, rate, app_paused, told }));
         }
     }
 }
@@ -214,7 +229,7 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(Opened { row, url_number, rate, told }) = read(shard, target)? else { return Ok(None) };
+    let Some(Opened { row, url_number, rate, app_paused, told }) = read(shard, target)? else { return Ok(None) };
     let plan = shard.compiler.plan(&row, url_number, now);
     let start = LaneStart {
         cursor: from(),
@@ -226,7 +241,8 @@ fn open(
         retries_in_memory: shard.config.retries_in_memory,
     };
     let offered = start.cursor.upto;
-    let lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    let mut lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    lane.pause_with_application(app_paused);
     Ok(Some(LaneCell {
         target,
         lane: RefCell::new(lane),
@@ -236,6 +252,7 @@ fn open(
         offered: Offered::at(offered),
         requeued: Cell::new(false),
         next_plan: RefCell::default(),
+        app_paused: Cell::default(),
         ended: RefCell::default(),
         timer: LaneTimer::default(),
         in_reports: InReports::default(),

@@ -192,13 +192,13 @@ fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
 fn a_change_brings_the_plan_of_its_row_and_the_pace_of_its_application() {
     let (shard, cells) = two_with_a_retry(2);
     let row = Endpoint { timeout_ms: Some(7), ..Endpoint::plain(target(1), NOW) };
-    shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), Some(5))]);
+    shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), Some(5))], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_some()), "it is of all its endpoints");
     give(&shard, &cells[0], Input::Poke);
     let plan = cells[0].plan.borrow().clone();
     assert_eq!((plan.url_number, plan.timeout_ms), (4, 7));
-    shard.inbox.changed(Vec::new(), &[(AppId(1), None)]);
+    shard.inbox.changed(Vec::new(), &[(AppId(1), None)], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_none()));
 }
@@ -208,7 +208,7 @@ fn an_actor_does_not_fall_back_to_what_was_told_before_its_rows_were_read() {
     let (shard, _) = shard(2, News::default());
     let put = |timeout_ms| {
         let row = Endpoint { timeout_ms: Some(timeout_ms), ..Endpoint::plain(target(1), NOW) };
-        shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[]);
+        shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[], &[]);
     };
     put(7);
     seats::take(&shard, News { requeued: BTreeSet::from([target(1)]), ..News::default() }, NOW);
@@ -401,7 +401,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_e
     endpoint::remove(&mut txn, &row).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
     // The writer is done with the deletion, and the shard has not taken the news.
-    shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[]);
+    shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[], &[]);
     shard.inbox.app_gone(AppId(1));
     let found = || LogFound { events: vec![event_of(1, b"{}")], upto: Seq(1), removed: None };
     let asked = give(&shard, &cell, Input::LogRead(Some(found())));

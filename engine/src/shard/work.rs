@@ -53,6 +53,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
             }
             None => shard.free_places(cell.target.app, 1),
         },
+        Input::KeysRead(found) => cell.lane.borrow_mut().keys_read(found),
         Input::Poke | Input::Stop => {}
     }
     ask(shard, cell, now, asked);
@@ -105,6 +106,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     cell.offered.tell(&mut lane);
     if cell.requeued.replace(false) {
         lane.requeued();
+    }
+    if let Some(paused) = cell.app_paused.take() {
+        lane.pause_with_application(paused);
     }
     if let Some(plan) = cell.next_plan.take() {
         let before = cell.plan.replace(plan.clone());

@@ -106,8 +106,9 @@ async fn answering(answer: &'static str) -> Receiver {
     .await
 }
 
-/// A receiver that reads one request, sends `head`, then `piece` again and again with a pause, or without one as
-/// fast as it is taken, until the connection is closed.
+/// A receiver that reads one request, sends `head`, then `piece` again and again until the connection is closed.
+///
+/// It pauses between the pieces. Without a pause it sends as fast as the client takes them.
 async fn repeating(head: &'static str, piece: &'static [u8], pause: Duration) -> Receiver {
     Receiver::start(move |mut stream, _| async move {
         let _ = read_request(&mut stream).await;

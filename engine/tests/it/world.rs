@@ -228,6 +228,7 @@ pub(crate) fn app(id: AppId) -> Application {
         metadata: "{}".to_owned(),
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
+        paused_at: None,
     }
 }
 

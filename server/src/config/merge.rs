@@ -226,6 +226,7 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
     set(&mut engine.https_only, settings.https_only);
     set(&mut engine.signature_headers, settings.signature_headers.map(signature_headers));
+    set(&mut engine.public_url, settings.public_url.map(|url| url.trim_end_matches('/').to_owned()));
     set(&mut engine.secret_kind, settings.secret_kind.map(secret_kind));
     if let Some(Schedule(gaps)) = settings.retry_schedule {
         let delays_ms = gaps.into_iter().map(|Span(ms)| ms).collect();
@@ -328,6 +329,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
             SignatureHeaders::Svix => Names::Svix,
             SignatureHeaders::Both => Names::Both,
         }),
+        public_url: (!engine.public_url.is_empty()).then(|| engine.public_url.clone()),
         secret_kind: Some(match engine.secret_kind {
             SecretKind::Hmac => Kind::Hmac,
             SecretKind::Ed25519 => Kind::Ed25519,

@@ -65,6 +65,7 @@ mod tests {
             metadata: "{}".to_owned(),
             created_at: UnixMs(1),
             updated_at: UnixMs(1),
+            paused_at: None,
         };
         let mut txn = Txn::new(&store);
         application::put(&mut txn, &app).unwrap();

@@ -40,14 +40,18 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod order;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
+mod pause;
 #[cfg(target_os = "linux")]
 mod power_cut;
 mod receivers;
+mod reference;
 mod restart;
 mod retention_space;
+mod signature_format;
 mod standing;
 mod start_up;
 mod test_delivery;

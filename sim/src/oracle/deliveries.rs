@@ -3,10 +3,10 @@
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{Cursor, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use model::{Cursor, DisabledReason, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
-use storage::tables::{delivery, history};
+use storage::tables::{delivery, history, log};
 
 /// The facts about one delivery.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,8 @@ struct Known {
     max_attempts: u16,
     /// It answered a message that is no example with 410.
     is_gone: bool,
+    /// The head of its application's log when its order was last changed.
+    order_since: Seq,
 }
 
 /// All deliveries.
@@ -107,18 +109,28 @@ impl Deliveries {
             }
         }
         let filter = Filter::of(&row);
+        let head = log::head(rows, target.app)?;
         match self.endpoints.get_mut(&target) {
             Some(known) => {
                 known.filters.push(filter);
                 let by_itself = row.disabled.as_ref().is_some_and(|disabled| disabled.reason == DisabledReason::Gone);
                 ensure!(!by_itself || known.is_gone, "{} was disabled by the answer to an example", target.endpoint);
                 known.max_attempts = known.max_attempts.max(attempts);
+                if known.row.order != row.order {
+                    known.order_since = head;
+                }
                 known.row = row;
             }
-            None => drop(
-                self.endpoints
-                    .insert(target, Known { row, filters: vec![filter], max_attempts: attempts, is_gone: false }),
-            ),
+            None => {
+                let known = Known {
+                    row,
+                    filters: vec![filter],
+                    max_attempts: attempts,
+                    order_since: Seq::ZERO,
+                    is_gone: false,
+                };
+                self.endpoints.insert(target, known);
+            }
         }
         Ok(())
     }
@@ -352,6 +364,18 @@ impl Deliveries {
     #[must_use]
     pub fn facts(&self, target: EndpointRef, seq: Seq) -> Option<&Facts> {
         self.facts.get(&(target, seq))
+    }
+
+    /// The order that an endpoint keeps, and the position from which on it does.
+    #[must_use]
+    pub fn order_of(&self, target: EndpointRef) -> Option<(Order, Seq)> {
+        self.endpoints.get(&target).map(|known| (known.row.order, known.order_since))
+    }
+
+    /// Deliveries between two positions, both excluded.
+    pub fn between(&self, target: EndpointRef, after: Seq, before: Seq) -> impl Iterator<Item = (Seq, &Facts)> {
+        let of_target = self.facts.range((target, Seq::ZERO)..(target, before));
+        of_target.filter(move |((_, seq), _)| *seq > after).map(|((_, seq), facts)| (*seq, facts))
     }
 
     /// Attempts started so far.

@@ -2,10 +2,12 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
+//! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
+//! - `pauses`: nothing is sent to what is paused.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
@@ -16,7 +18,9 @@ mod bounds;
 mod deliveries;
 mod jobs;
 mod ledger;
+mod order;
 mod pace;
+mod pauses;
 mod quotas;
 mod rest;
 
@@ -27,6 +31,7 @@ use engine::EngineConfig;
 use ledger::Ledger;
 use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
+use pauses::Pauses;
 use quotas::Quotas;
 use std::collections::{BTreeMap, BTreeSet};
 use storage::rows::{self, KeyKind};
@@ -70,6 +75,7 @@ pub struct Oracle {
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
+    pauses: Pauses,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -86,6 +92,7 @@ impl Oracle {
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
             paces: Paces::default(),
+            pauses: Pauses::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -96,19 +103,26 @@ impl Oracle {
     /// # Errors
     /// A promise broken.
     pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
+        self.pauses.commit();
         // Endpoints first: one created in a commit gets that commit's events.
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = rows::endpoint::decode(key)?;
             match write {
                 Write::Put(value) => {
-                    self.deliveries.endpoint_put(rows::endpoint::from_value(value)?, &self.ledger, rows)?;
+                    let row = rows::endpoint::from_value(value)?;
+                    self.pauses.put_endpoint(&row);
+                    self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
                 Write::Delete => self.deliveries.endpoint_deleted(target),
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
             match write {
-                Write::Put(value) => self.paces.put(&rows::application::from_value(value)?),
+                Write::Put(value) => {
+                    let row = rows::application::from_value(value)?;
+                    self.pauses.put_application(&row);
+                    self.paces.put(&row);
+                }
                 Write::Delete => self.ledger.app_deleted(rows::application::decode(key)?),
             }
         }
@@ -168,13 +182,20 @@ impl Oracle {
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
+    /// A shard takes all its news.
+    pub fn taken(&mut self, shard: usize) {
+        self.pauses.taken(shard);
+    }
+
     /// An attempt starts.
     ///
     /// # Errors
     /// A promise broken.
-    pub fn started(&mut self, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
+    pub fn started(&mut self, shard: usize, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
         let target = flight.mailbox.cell.target;
+        self.pauses.started(target, shard)?;
         self.ledger.check_sent(&flight.event)?;
+        order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
     }
 
@@ -191,6 +212,7 @@ impl Oracle {
         self.tried_upto.clear();
         self.probes.clear();
         self.paces.crashed();
+        self.pauses.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

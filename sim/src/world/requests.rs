@@ -6,12 +6,13 @@ use super::{World, note};
 use crate::client::{Asked, Parcel, Refusal, Request, Taken};
 use crate::network::pick;
 use crate::node::Reply;
+use crate::oracle::Violation;
 use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Seq, Span,
-    UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Order,
+    Paused, PausedReason, Seq, Span, UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
@@ -23,6 +24,9 @@ const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "d"];
 
 /// Types that endpoints name; empty means every type.
 const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
+
+/// Ordering keys that messages have.
+const ORDERING_KEYS: [Option<&str>; 4] = [None, Some("a"), Some("a"), Some("b")];
 
 /// A signing secret like any other.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -54,9 +58,10 @@ impl World {
             let event_type = *pick(&TYPES, &mut self.rng);
             let padding = *pick(&[0, 0, 10, 300, 9_000], &mut self.rng);
             let key = self.rng.random_ratio(1, 3).then(|| self.rng.random());
+            let ordering_key = *pick(&ORDERING_KEYS, &mut self.rng);
             messages.push(match only {
                 Some(ref row) if row.app == app => self.clients.example(row.id),
-                _ => self.clients.message(event_type, padding, key),
+                _ => self.clients.message(event_type, padding, key, ordering_key),
             });
             if self.rng.random_ratio(1, 10)
                 && let Some(last) = messages.last_mut()
@@ -145,6 +150,9 @@ impl World {
         if rng.random_ratio(1, 2) {
             row.retry_policy = rng.random_ratio(2, 3).then(|| crate::plan::policy(rng));
         }
+        if rng.random_ratio(1, 3) {
+            row.order = *pick(&[Order::None, Order::Endpoint, Order::Key], rng);
+        }
     }
 
     /// Changes an endpoint.
@@ -155,7 +163,8 @@ impl World {
         self.change(format!("{} changes", row.id), move |txn| {
             let stored = endpoint::get(txn, row.target())?.ok_or(Refusal::NotPossible)?;
             // Whatever disabled it meanwhile stays.
-            let row = Endpoint { disabled: stored.disabled, active_from: stored.active_from, updated_at: now, ..row };
+            let (disabled, paused) = (stored.disabled, stored.paused);
+            let row = Endpoint { disabled, paused, active_from: stored.active_from, updated_at: now, ..row };
             Ok(endpoint::put(txn, &row)?)
         });
     }
@@ -171,6 +180,48 @@ impl World {
             row.disabled = disable.then(|| row.disabled.unwrap_or(by_hand));
             Ok(endpoint::put(txn, &row)?)
         });
+    }
+
+    /// Pauses an endpoint or a whole application, or ends a pause.
+    pub(super) fn pause(&mut self) {
+        let now = self.node.clock.now();
+        if self.rng.random_ratio(1, 4) {
+            let Some(app) = self.some_app() else { return };
+            return self.change(format!("{app} pauses or goes on"), move |txn| {
+                let row = application::get(txn, app)?.ok_or(Refusal::NotPossible)?;
+                let paused_at = if row.paused_at.is_some() { None } else { Some(now) };
+                Ok(application::put(txn, &Application { paused_at, ..row })?)
+            });
+        }
+        let Some(row) = self.some_endpoint() else { return };
+        let (target, pause) = (row.target(), row.paused.is_none());
+        self.change(format!("{} {}", row.id, if pause { "pauses" } else { "goes on" }), move |txn| {
+            let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            let by_hand = Paused { at: now, reason: PausedReason::Operator };
+            let paused = pause.then(|| row.paused.unwrap_or(by_hand));
+            Ok(endpoint::put(txn, &Endpoint { paused, ..row })?)
+        });
+    }
+
+    /// Ends every pause. Answers `false` when there is none.
+    pub(super) fn resume_all(&mut self) -> Result<bool, Violation> {
+        let apps = application::list(&*self.node.disk, None, 1_000, Direction::Forward)?;
+        let endpoints = endpoint::scan_all(&*self.node.disk, None, 1_000)?;
+        let apps: Vec<Application> = apps.into_iter().filter(|row| row.paused_at.is_some()).collect();
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().filter(|row| row.paused.is_some()).collect();
+        if apps.is_empty() && endpoints.is_empty() {
+            return Ok(false);
+        }
+        self.change("everything goes on".to_owned(), move |txn| {
+            for row in apps {
+                application::put(txn, &Application { paused_at: None, ..row })?;
+            }
+            for row in endpoints {
+                endpoint::put(txn, &Endpoint { paused: None, ..row })?;
+            }
+            Ok(())
+        });
+        Ok(true)
     }
 
     /// Deletes an endpoint, and leaves a job that removes its rows.
@@ -301,6 +352,7 @@ fn new_application(id: AppId, now: UnixMs) -> Application {
         metadata: "{}".to_owned(),
         created_at: now,
         updated_at: now,
+        paused_at: None,
     }
 }
 

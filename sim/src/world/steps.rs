@@ -23,6 +23,7 @@ impl World {
             Task::Take(shard) => {
                 note!(self, "shard {shard} takes its news");
                 self.node.shards[shard].take(now);
+                self.oracle.taken(shard);
             }
             Task::Report(shard) => {
                 note!(self, "shard {shard} reports");
@@ -130,14 +131,14 @@ impl World {
         );
         self.attempts += 1;
         let rows = self.node.disk.durable();
-        self.oracle.started(&flight, &rows)?;
+        self.oracle.started(index, &flight, &rows)?;
         let twice = self.strikes(Plant::TwiceInFlight).then(|| flight.again());
         self.node.shards[index].errands.push(Errand::Attempt(Box::new(flight)));
         match twice {
             Some(second) => {
                 let core = &self.node.shards[index].core;
                 core.places.borrow_mut().take(second.mailbox.cell.target.app);
-                self.oracle.started(&second, &rows)
+                self.oracle.started(index, &second, &rows)
             }
             None => Ok(()),
         }

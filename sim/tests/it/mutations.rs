@@ -78,6 +78,11 @@ fn an_example_that_is_judged_is_seen() {
 }
 
 #[test]
+fn an_inversion_is_seen() {
+    check(Plant::Inversion, &["starts out of order"]);
+}
+
+#[test]
 fn an_attempt_too_early_or_as_another_is_seen() {
     check(Plant::EarlyRetry, &["before it is due"]);
     check(Plant::WrongId, &["changed its id"]);
@@ -89,4 +94,10 @@ fn a_standing_that_is_not_what_happens_is_seen() {
     // Before a restart it shows; at one, everything is offered again.
     check(Plant::LostRouted, &["shows as queued", "after its settlement is durable", "a restart made"]);
     check(Plant::LostCount, &["do not add up"]);
+}
+
+#[test]
+fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
+    check(Plant::SendsWhilePaused, &["while it is paused"]);
+    check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
 }

@@ -5,6 +5,6 @@ use super::value::{fields, value};
 use model::{AppId, Application};
 
 key!(Application: (app: AppId));
-value!(Application: Application, version 1);
+value!(Application: Application, version 2);
 
-fields!(Application { id, salt, uid, name, rate_limit, metadata, created_at, updated_at });
+fields!(Application { id, salt, uid, name, rate_limit, metadata, created_at, updated_at, paused_at since 2 });

@@ -6,7 +6,7 @@
 use crate::read::Read;
 use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_value, scan_rows};
+use crate::tables::{delivery, get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
 
@@ -47,7 +47,9 @@ pub fn list(
 
 /// Creates or replaces an application and keeps the index right, also when its name changed.
 ///
-/// It tells the engine of the application, and of its pace when that changed.
+/// It tells the engine of the application, and of its pace and its pause when they changed. When a pause ends, the
+/// endpoints with deliveries that wait are told too, as they may have no lane: a short read for each, at most as many as
+/// the application may have endpoints.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -57,6 +59,13 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     txn.tell(Change::ApplicationPut(row.id));
     if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
         txn.tell(Change::ApplicationPaced(row.id, row.rate_limit));
+    }
+    let was_paused = before.as_ref().is_some_and(|before| before.paused_at.is_some());
+    if was_paused != row.paused_at.is_some() {
+        txn.tell(Change::ApplicationPaused(row.id, !was_paused));
+        if was_paused {
+            delivery::requeue_waiting(txn, row.id)?;
+        }
     }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
@@ -107,6 +116,7 @@ mod tests {
             metadata: "{}".to_owned(),
             created_at: UnixMs(1),
             updated_at: UnixMs(2),
+            paused_at: None,
         }
     }
 

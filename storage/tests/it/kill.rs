@@ -120,6 +120,7 @@ fn app() -> Application {
         metadata: "{}".to_owned(),
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
+        paused_at: None,
     }
 }
 

@@ -4,14 +4,18 @@
 //! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
 //! password of a URL are [`super::user_info`]'s.
 
+use super::signature_format::check_format;
 use crate::checks::Checks;
+use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
 use crate::error::Error;
 use crate::limits::{self, Rules};
 use crate::patch::Patch;
 use engine::dispatch::{check_url, read_roots};
 use model::id::IdKind;
-use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, RetryPolicy, UnixMs};
+use model::{
+    ClientErrorPolicy, Disabled, DisabledReason, Endpoint, Order, PayloadMode, RetryPolicy, SignatureFormat, UnixMs,
+};
 
 /// Settings; one that is left alone keeps the value that the row has before.
 #[derive(Clone, Default)]
@@ -44,6 +48,14 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// In which order its messages are sent.
+    pub order: Patch<Order>,
+    /// True if deliveries to it wait.
+    pub paused: Option<bool>,
+    /// The form of its signatures.
+    pub signature_format: Patch<SignatureFormat>,
+    /// The body of its requests; of a reference, the application is filled in when the row is written.
+    pub payload_mode: Patch<PayloadMode>,
 }
 
 impl EndpointFields {
@@ -66,6 +78,7 @@ impl EndpointFields {
         self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
         self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
+        self.signature_format.as_set().iter().for_each(|format| check_format(checks, format));
     }
 
     /// The row that `before` becomes. Disabled by hand, it notes the time; the table handles the messages that pass it
@@ -89,6 +102,10 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            order: self.order.apply(Some(before.order)).unwrap_or_default(),
+            paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
+            signature_format: self.signature_format.apply(before.signature_format),
+            payload_mode: self.payload_mode.apply(before.payload_mode),
             updated_at: now,
             ..before
         })

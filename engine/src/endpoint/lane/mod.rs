@@ -15,6 +15,7 @@
 //! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
 
 mod admission;
+mod ordering;
 mod seen;
 mod settling;
 mod types;
@@ -25,6 +26,7 @@ use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
+use crate::endpoint::order::{HELD_MAX, Lines, Turns};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::Window;
@@ -66,9 +68,14 @@ pub struct Lane {
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
+    /// Decides which delivery may be tried for the first time.
+    turns: Turns,
+    held_max: usize,
     read_failed: bool,
     no_read_until: UnixMs,
     keeps_up: bool,
+    /// Its application is paused, whatever its own settings say.
+    app_paused: bool,
 }
 
 impl Lane {
@@ -84,8 +91,11 @@ impl Lane {
     ) -> Lane {
         // Cut to the longest pause: the clock may have been set back since.
         let paused_until = start.health.paused_until.unwrap_or_default().min(now.plus_ms(MAX_RETRY_AFTER_MS));
+        let held_max = HELD_MAX.min(bounds.mailbox_capacity);
         Lane {
             target,
+            turns: Turns::new(policy.order, held_max, start.cursor.holes.iter().copied()),
+            held_max,
             backlog: Backlog::new(start.cursor.clone(), bounds.mailbox_capacity),
             retries: Retries::new(bounds.retries_in_memory, start.retries_on_disk),
             breaker: Breaker::restore(breaker, &start.health, now),
@@ -107,6 +117,7 @@ impl Lane {
             read_failed: false,
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
+            app_paused: false,
             policy,
         }
     }
@@ -126,7 +137,22 @@ impl Lane {
         }
         let enabled = self.policy.disabled && !policy.disabled;
         self.policy = policy;
+        self.keep_order();
+        self.set_aside_if_paused();
         if enabled { self.forget_failures() } else { None }
+    }
+
+    /// Its application was paused, or is sent to again.
+    pub fn pause_with_application(&mut self, paused: bool) {
+        self.app_paused = paused;
+        self.set_aside_if_paused();
+    }
+
+    /// Deliveries that were not tried leave memory when a pause begins: they are read from the log when the pause ends.
+    fn set_aside_if_paused(&mut self) {
+        if self.is_paused() {
+            self.backlog.read_again();
+        }
     }
 
     /// The endpoint has another URL now: a tenant who mends an endpoint does not wait for the end of a hold.
@@ -149,10 +175,15 @@ impl Lane {
     /// The endpoint wants other events now: its untried events are read again.
     pub fn filter_changed(&mut self) {
         self.backlog.read_again();
+        self.turns.lines().into_iter().for_each(Lines::unstick);
     }
 
     /// Events that match were offered. Answers the number of events that found no room.
     pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+        if self.is_paused() {
+            events.last().into_iter().for_each(|last| self.backlog.missed(last.seq));
+            return 0;
+        }
         self.backlog.offer(events, room_bytes)
     }
 
@@ -189,7 +220,10 @@ impl Lane {
     /// The load that was asked for; none when it failed.
     pub fn due_loaded(&mut self, asked: DueLoad, rows: Option<Vec<(DueKey, Urgency)>>) {
         match rows {
-            Some(rows) => self.retries.loaded(asked, rows),
+            Some(rows) => {
+                self.retries.loaded(asked, rows);
+                self.reconcile_keys();
+            }
             None => {
                 self.retries.load_failed();
                 self.read_failed = true;
@@ -212,6 +246,12 @@ impl Lane {
         }
         if self.policy.disabled {
             self.end_unmade(asked, give_up(DeadLetterReason::EndpointDisabled, now));
+            return None;
+        }
+        if self.is_paused() {
+            // Paused while its rows were read.
+            self.land(asked.seq);
+            self.back_in_line(asked.seq, asked.due);
             return None;
         }
         let Some(event) = event else {
@@ -274,7 +314,9 @@ impl Lane {
         let departed =
             Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
         let decision = in_its_own_place(ruling.decision, flight.was_due);
+        let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
+        self.note_turn(seq, &decision);
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
     }
 

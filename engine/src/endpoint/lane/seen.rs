@@ -12,16 +12,28 @@ impl Lane {
     /// True if nothing is left to do or to remember: its actor may go.
     #[must_use]
     pub fn is_idle(&self, now: UnixMs) -> bool {
-        self.backlog.is_clean()
-            && self.retries.is_clean()
-            && self.flights.is_empty()
+        let all_durable = self.flights.is_empty()
             && self.settled.is_empty()
             && self.expired.is_none()
             && !self.health_changed
             && self.disable.is_none()
-            && self.reported == self.backlog.cursor()
+            && self.reported == self.backlog.cursor();
+        if self.is_paused() {
+            // Its deliveries are on disk, and the end of the pause is told to an endpoint without an actor too.
+            return all_durable && !self.backlog.is_reading() && !self.retries.is_loading();
+        }
+        all_durable
+            && self.backlog.is_clean()
+            && self.retries.is_clean()
             && (self.policy.disabled || self.breaker_may_be_forgotten(now))
             && self.slow_down_until <= now
+    }
+
+    /// True if its deliveries wait on disk, because it or its application is paused. An endpoint that is disabled gets
+    /// nothing, so nothing waits.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        (self.policy.paused || self.app_paused) && !self.policy.disabled
     }
 
     /// True if the stored health says all that the breaker knows: it is closed, or its hold is over.

@@ -6,6 +6,7 @@ use super::Lane;
 use super::types::{Departed, Fetch, Finished};
 use crate::endpoint::auto_disable::FailingSpell;
 use crate::endpoint::breaker::{Ticket, Transition};
+use crate::endpoint::order::Lines;
 use crate::endpoint::window::{Feedback, Slot};
 use crate::outcome::classify::health_of;
 use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision, Ruling};
@@ -89,6 +90,7 @@ impl Lane {
             record: None,
             verdict,
         });
+        self.await_durable_end();
     }
 
     /// A delivery that was not tried ends because its event has no payload.
@@ -116,6 +118,7 @@ impl Lane {
         } else {
             self.land(asked.seq);
             self.leave_line(asked.seq, None);
+            self.await_durable_end();
         }
     }
 
@@ -132,6 +135,7 @@ impl Lane {
             None => {
                 self.backlog.hole_returned(seq);
                 self.retries.landed(seq);
+                self.turns.lines().into_iter().for_each(|lines| lines.back(seq));
             }
         }
     }
@@ -212,6 +216,8 @@ impl Lane {
     /// Disabled: untried deliveries are skipped (a gap tells which), and retries are given up.
     pub(super) fn drop_everything(&mut self, now: UnixMs) {
         self.backlog.skip_all();
+        self.turns.lines().into_iter().for_each(Lines::drop_held);
+        let before = self.settled.len();
         let in_flight = |seq| self.flights.contains_key(&seq);
         while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), false, in_flight) {
             self.retries.take((due, seq));
@@ -223,6 +229,9 @@ impl Lane {
                 record: None,
                 verdict: give_up(DeadLetterReason::EndpointDisabled, now),
             });
+        }
+        if self.settled.len() > before {
+            self.await_durable_end();
         }
     }
 

@@ -52,6 +52,8 @@ pub enum Action {
     /// Read one delivery's event and row and tell [`super::Lane::fetched`]. The shell waits for nothing first: the load
     /// that follows finds a row that is not there yet.
     Fetch(Fetch),
+    /// Read the ordering keys of these deliveries and tell [`super::Lane::keys_read`].
+    ReadKeys(Vec<Seq>),
 }
 
 /// One attempt to make.

@@ -54,6 +54,9 @@ const VERSION_WITH_DETAILS: u8 = 2;
 const CRC_BYTES: usize = 4;
 const HEADER_BYTES: usize = CRC_BYTES + 3;
 
+/// Room for a few records more in the buffer of a run that is gone on with.
+const ROOM_BYTES: usize = 64;
+
 const FLAG_MANUAL: u8 = 1;
 const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
@@ -94,6 +97,27 @@ impl RunBuilder {
         RunBuilder { bytes, first, previous: Previous::NONE, count: 0, has_details: false }
     }
 
+    /// Goes on with a run that begins at the position `first`, behind its last record. `None` when it is damaged or empty.
+    pub(crate) fn resume(first: Seq, run: &[u8]) -> Option<RunBuilder> {
+        let (version, count, mut rest) = check(run).ok()?;
+        let mut previous = Previous::NONE;
+        for _ in 0..count {
+            previous = Previous::of(&read_record(&mut rest, previous, version)?.0);
+        }
+        if count == 0 || !rest.is_empty() {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(run.len() + ROOM_BYTES);
+        bytes.extend_from_slice(run);
+        let has_details = version >= VERSION_WITH_DETAILS;
+        Some(RunBuilder { bytes, first, previous, count, has_details })
+    }
+
+    /// The position of the last record; 0 before the first.
+    pub(crate) fn last(&self) -> Seq {
+        self.previous.seq
+    }
+
     /// Adds a record, or says `false` and is as before. Positions ascend; a response is already cut, so that the first
     /// record of a run always fits.
     pub(crate) fn push(&mut self, record: &AttemptRecord) -> bool {
@@ -127,25 +151,31 @@ impl RunBuilder {
 
 /// Takes a run apart: its records by ascending position.
 pub(crate) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
+    let (version, count, mut rest) = check(value)?;
+    let mut records: Vec<AttemptRecord> = Vec::new();
+    let mut previous = Previous::NONE;
+    for _ in 0..count {
+        let (record, response) =
+            read_record(&mut rest, previous, version).ok_or_else(|| corrupt("a record does not decode"))?;
+        previous = Previous::of(&record);
+        records.push(AttemptRecord { response: response.to_vec(), ..record });
+    }
+    if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
+}
+
+/// Checks the sum and the version of a run. Gives the version, how many records it says that it has, and their bytes.
+fn check(value: &[u8]) -> Result<(u8, u16, &[u8]), StoreError> {
     let (crc, covered) = value.split_first_chunk::<CRC_BYTES>().ok_or_else(|| corrupt("cut short"))?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(corrupt("checksum does not match"));
     }
-    let Some((&[version, low, high], mut rest)) = covered.split_first_chunk::<3>() else {
-        return Err(corrupt("cut short"));
-    };
-    if !(VERSION..=VERSION_WITH_DETAILS).contains(&version) {
-        return Err(corrupt("unknown layout version"));
+    match covered.split_first_chunk::<3>() {
+        None => Err(corrupt("cut short")),
+        Some((&[version @ VERSION..=VERSION_WITH_DETAILS, low, high], records)) => {
+            Ok((version, u16::from_le_bytes([low, high]), records))
+        }
+        Some(_) => Err(corrupt("unknown layout version")),
     }
-    let count = u16::from_le_bytes([low, high]);
-    let mut records: Vec<AttemptRecord> = Vec::new();
-    let mut previous = Previous::NONE;
-    for _ in 0..count {
-        let record = read_record(&mut rest, previous, version).ok_or_else(|| corrupt("a record does not decode"))?;
-        previous = Previous::of(&record);
-        records.push(record);
-    }
-    if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
 }
 
 /// Cuts a response so that the record fits a value. Callers have cut it by their own, lower bound before.
@@ -196,7 +226,8 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     }
 }
 
-fn read_record(rest: &mut &[u8], previous: Previous, version: u8) -> Option<AttemptRecord> {
+/// A record without its response, which stands beside it: who needs none allocates nothing.
+fn read_record<'a>(rest: &mut &'a [u8], previous: Previous, version: u8) -> Option<(AttemptRecord, &'a [u8])> {
     let flags = read_byte(rest)?;
     let since_2 = if version >= VERSION_WITH_DETAILS { FLAG_DETAILS } else { 0 };
     if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL | since_2) != 0 {
@@ -221,20 +252,22 @@ fn read_record(rest: &mut &[u8], previous: Previous, version: u8) -> Option<Atte
         0 => None,
         _ => Some(read_word::<Box<AttemptDetails>>(rest)?),
     };
-    Some(AttemptRecord {
+    let trigger = if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled };
+    let record = AttemptRecord {
         seq,
         started_at,
         duration_ms,
         attempt,
-        trigger: if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled },
+        trigger,
         outcome,
         status,
-        response: response.to_vec(),
+        response: Vec::new(),
         next_attempt_at,
         note,
         url_number,
         details,
-    })
+    };
+    Some((record, response))
 }
 
 /// A word that rows of several kinds hold.

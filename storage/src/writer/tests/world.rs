@@ -214,6 +214,7 @@ pub(super) fn app(id: AppId) -> Application {
         metadata: "{}".to_owned(),
         created_at: UnixMs(1),
         updated_at: UnixMs(1),
+        paused_at: None,
     }
 }
 

@@ -2,15 +2,18 @@
 
 mod any_history;
 mod examples;
+mod in_order;
+mod pauses;
 mod stories;
 mod world;
 
 use super::*;
 use crate::endpoint::backlog::LogRead;
+use crate::endpoint::order::key_of;
 use bytes::Bytes;
 use model::{
-    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, Jitter, OutcomeClass, RetryPolicy, Settlement,
-    Spacing, Trigger,
+    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, EventMore, Jitter, Order, OutcomeClass,
+    RetryPolicy, Settlement, Spacing, Trigger,
 };
 use std::sync::Arc;
 
@@ -47,6 +50,8 @@ pub(super) fn policy() -> LanePolicy {
         rate_limit: None,
         max_in_flight: 8,
         disabled: false,
+        order: Order::None,
+        paused: false,
     }
 }
 
