@@ -3,6 +3,11 @@
 //! All of them sit in this crate: in the disk under the engine, or in the redone shells around its cores. Deliberately
 //! none in the product.
 
+use engine::endpoint::lane::Action;
+use engine::endpoint::offer::Offer;
+use model::{EndpointId, Event};
+use std::sync::Arc;
+
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -84,4 +89,20 @@ impl Plant {
         Plant::SendsWhilePaused,
         Plant::LostResume,
     ];
+}
+
+/// An offer whose examples look like any other message.
+pub(crate) fn unmarked(offer: &Offer) -> Arc<Offer> {
+    let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
+    Arc::new(Offer { events: events.collect(), targets: offer.targets.clone() })
+}
+
+/// Makes the example in an action one again.
+pub(crate) fn mark(action: &mut Action, endpoint: EndpointId) {
+    if let Action::Start(attempt) = action
+        && &*attempt.event.event_type == "example"
+    {
+        // One that was fetched says for which endpoint it is: it may be sent to another by hand.
+        attempt.event.only_for.get_or_insert(endpoint);
+    }
 }

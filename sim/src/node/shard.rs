@@ -4,20 +4,18 @@ use super::errand::{Due, Errand};
 use super::futures::{Reply, Wakeup};
 use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
 use super::{Flight, Task};
-use crate::plant::Plant;
+use crate::plant::{Plant, mark, unmarked};
 use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
-use engine::endpoint::offer::Offer;
 use engine::prepare::LanePolicy;
 use engine::shard::core::ShardCore;
 use engine::shard::inbox::{EndpointChange, News};
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
-use model::{AppId, EndpointId, Event, Order, Seq, UnixMs};
+use model::{AppId, Order, Seq, UnixMs};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use storage::StoreError;
 use storage::writer::ChangeError;
 
@@ -372,22 +370,6 @@ impl Shard {
         self.errands
             .iter()
             .filter_map(|errand| if let Errand::Attempt(flight) = errand { Some(&**flight) } else { None })
-    }
-}
-
-/// An offer whose examples look like any other message.
-fn unmarked(offer: &Offer) -> Arc<Offer> {
-    let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
-    Arc::new(Offer { events: events.collect(), targets: offer.targets.clone() })
-}
-
-/// Makes the example in an action one again.
-fn mark(action: &mut Action, endpoint: EndpointId) {
-    if let Action::Start(attempt) = action
-        && &*attempt.event.event_type == "example"
-    {
-        // One that was fetched says for which endpoint it is: it may be sent to another by hand.
-        attempt.event.only_for.get_or_insert(endpoint);
     }
 }
 
