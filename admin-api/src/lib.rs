@@ -19,6 +19,7 @@ mod service;
 
 mod auth;
 mod body_room;
+mod export;
 mod extract;
 mod json;
 mod paging;
@@ -42,31 +43,35 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use cors::Cors;
 use error::NO_CONTENT;
+use export::Lists;
 use std::sync::Arc;
+use utoipa::openapi::OpenApi;
 
 /// The API over this state. Pages of `cors_origins` may call it from a browser; usually there are none.
 #[must_use]
 pub fn service(state: ApiState, cors_origins: Vec<Origin>) -> ApiService {
     meters::register("GET", "/api/v1/health", NO_CONTENT);
-    let router = router(state.clone());
-    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router, Some(state)) };
+    let (router, document) = router(state.clone());
+    let lists = Arc::new(Lists::of(&document));
+    let Some(cors) = Cors::new(cors_origins) else { return ApiService::new(router, lists, Some(state)) };
     // With CORS its layer has a part in every answer, so all go through the router.
-    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)), None)
+    ApiService::new(router.layer(from_fn_with_state(Arc::new(cors), cors::around)), lists, None)
 }
 
-/// Every route.
-fn router(state: ApiState) -> Router {
-    let (guarded, open, _) = routes::all();
+/// Every route, and their description.
+fn router(state: ApiState) -> (Router, OpenApi) {
+    let (guarded, open, document) = routes::all();
     // Health answers however busy the rest is, so it stays outside the bounds. One layer does it all: each one more
     // allocates for every request.
     let guarded = guarded.route_layer(from_fn_with_state(state.clone(), edge::guarded));
     let open = open.route_layer(from_fn(edge::open));
-    Router::new()
+    let router = Router::new()
         .merge(guarded)
         .merge(open)
         .fallback(edge::no_route)
         .method_not_allowed_fallback(edge::no_method)
-        .with_state(state)
+        .with_state(state);
+    (router, document)
 }
 
 /// The OpenAPI 3.1 document of [`service`], as JSON.

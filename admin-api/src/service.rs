@@ -2,6 +2,7 @@
 //!
 //! Before routing, the path is brought into its normal form, and pushes take a shorter way ([`crate::push`]).
 
+use crate::export::{self, Lists};
 use crate::state::ApiState;
 use crate::{path, push};
 use axum::Router;
@@ -13,6 +14,7 @@ use futures_util::future::Either;
 use http::Request;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -20,19 +22,21 @@ use tower_service::Service;
 #[derive(Clone)]
 pub struct ApiService {
     router: Router,
+    /// The lists that can be exported.
+    lists: Arc<Lists>,
     /// For pushes; none if they go through the router as well.
     short_way: Option<ApiState>,
 }
 
-/// The answer of a push, on its way.
+/// The answer of a push or an export, on its way.
 type Pushed = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 // === impl ApiService ===
 
 impl ApiService {
     /// Over all routes; with a state, pushes do not go through the router.
-    pub(crate) fn new(router: Router, short_way: Option<ApiState>) -> ApiService {
-        ApiService { router, short_way }
+    pub(crate) fn new(router: Router, lists: Arc<Lists>, short_way: Option<ApiState>) -> ApiService {
+        ApiService { router, lists, short_way }
     }
 }
 
@@ -56,7 +60,12 @@ where
                 let pushed = push::answer(state.clone(), request.map(Body::new));
                 Either::Right(Box::pin(async { Ok(pushed.await) }))
             }
-            _ => Either::Left(self.router.call(request)),
+            _ => match self.lists.asked(&request) {
+                None => Either::Left(self.router.call(request)),
+                Some(asked) => {
+                    Either::Right(Box::pin(export::answer(self.router.clone(), asked, request.map(Body::new))))
+                }
+            },
         }
     }
 }

@@ -11,11 +11,13 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
+use engine::prepare::Plan;
 use engine::{EngineConfig, Holding, Partition};
 use model::metric;
-use model::{EndpointRef, UnixMs};
+use model::{Endpoint, EndpointRef, UnixMs};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The state of the API; cheap to clone.
 #[derive(Clone)]
@@ -80,6 +82,17 @@ impl ApiState {
     /// The settings of endpoints where neither they nor their application have any.
     pub(crate) fn defaults(&self) -> &EngineConfig {
         self.engine.config()
+    }
+
+    /// The plan that an endpoint's row, as it is now, leads to.
+    pub(crate) fn plan_of(&self, row: &Endpoint) -> Plan {
+        self.engine.plan_of(row)
+    }
+
+    /// The longest that an attempt at an endpoint takes.
+    pub(crate) fn attempt_timeout(&self, row: &Endpoint) -> Duration {
+        let timeout_ms = row.timeout_ms.unwrap_or(self.engine.config().attempt_timeout_ms);
+        Duration::from_millis(timeout_ms.into())
     }
 
     /// The time of rows that are written now.

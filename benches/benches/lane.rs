@@ -74,6 +74,7 @@ impl Delivering {
                 note: None,
                 url_number: 0,
                 lack: None,
+                details: None,
             };
             black_box(self.lane.finished(finished, self.now, &mut self.rng));
         }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
 
-use crate::dispatch::{Egress, RootCertificate, SignatureHeaders};
+use crate::dispatch::{Egress, KeptDetails, RootCertificate, SignatureHeaders};
 use crate::retention::Limits;
 use ipnet::IpNet;
 use model::{ClientErrorPolicy, RetryPolicy};
@@ -53,6 +53,8 @@ pub struct EngineConfig {
     pub disable_after_failing_ms: u64,
     /// An endpoint without work for this long gives up its actor.
     pub retire_after_idle_ms: u64,
+    /// The attempts that keep details in the history. Default: those that did not succeed.
+    pub attempt_details: KeptDetails,
     /// Bytes of a response body kept in the attempt history; at most 4,096.
     pub response_kept_bytes: usize,
     /// Bytes of a response body read before the connection is dropped.
@@ -102,6 +104,7 @@ impl Default for EngineConfig {
             retries_in_memory: 256,
             disable_after_failing_ms: 120 * HOUR_MS,
             retire_after_idle_ms: 30_000,
+            attempt_details: KeptDetails::default(),
             response_kept_bytes: 1_024,
             response_read_bytes: 64 * 1024,
             disk_reserve_bytes: 256 * MIB as u64,

@@ -1,5 +1,6 @@
 //! An attempt: one HTTP request for a delivery, and its result.
 
+use crate::attempt_details::AttemptDetails;
 use crate::id::Seq;
 use crate::time::UnixMs;
 
@@ -161,4 +162,6 @@ pub struct AttemptRecord {
     pub note: Option<AnswerNote>,
     /// Which of the endpoint's URLs was called, from 0: see `storage::tables::endpoint_url`.
     pub url_number: u32,
+    /// How it went; none where the server does not keep that.
+    pub details: Option<Box<AttemptDetails>>,
 }

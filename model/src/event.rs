@@ -65,6 +65,13 @@ impl Event {
         self.payload.is_empty()
     }
 
+    /// True if it is an example that was sent on request. Only these go to one endpoint whatever its filter says. What an
+    /// endpoint answers to one says nothing about the endpoint: breaker, statistics and disabling leave it out.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.only_for.is_some()
+    }
+
     /// Its tags.
     #[must_use]
     pub fn tags(&self) -> &[String] {

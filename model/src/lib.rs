@@ -22,6 +22,7 @@ pub mod verification;
 pub mod event;
 
 pub mod attempt;
+pub mod attempt_details;
 pub mod delivery;
 pub mod job;
 pub mod metric;
@@ -29,6 +30,7 @@ pub mod metric;
 pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
+pub use attempt_details::{AttemptDetails, HeaderLine, Protocol};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict, Wanted};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, OnGiveUp, Order, Paused, PausedReason};
 pub use event::{Event, EventMore};

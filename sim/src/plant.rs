@@ -3,6 +3,12 @@
 //! All of them sit in this crate: in the disk under the engine, or in the redone shells around its cores. Deliberately
 //! none in the product.
 
+use engine::endpoint::lane::Action;
+use engine::endpoint::mailbox::Input;
+use engine::endpoint::offer::Offer;
+use model::{EndpointId, Event};
+use std::sync::Arc;
+
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -50,6 +56,8 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// A lane is not told that a message is an example.
+    JudgedExample,
     /// An endpoint's order is not told to its lane.
     Inversion,
     /// That an endpoint pauses when it gives a delivery up is not told to its lane.
@@ -74,7 +82,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 32] = [
+    pub const ALL: [Plant; 33] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -97,6 +105,7 @@ impl Plant {
         Plant::IgnoredRate,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::JudgedExample,
         Plant::Inversion,
         Plant::ForgottenPause,
         Plant::SendsWhilePaused,
@@ -108,4 +117,21 @@ impl Plant {
         Plant::SendsUnverified,
         Plant::WrongSide,
     ];
+}
+
+/// An offer whose examples look like any other message; any other input as it is.
+pub(crate) fn unmarked(input: Input) -> Input {
+    let Input::Offer { offer, range } = input else { return input };
+    let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
+    Input::Offer { offer: Arc::new(Offer { events: events.collect(), targets: offer.targets.clone() }), range }
+}
+
+/// Makes the example in an action one again.
+pub(crate) fn mark(action: &mut Action, endpoint: EndpointId) {
+    if let Action::Start(attempt) = action
+        && &*attempt.event.event_type == "example"
+    {
+        // One that was fetched says for which endpoint it is: it may be sent to another by hand.
+        attempt.event.only_for.get_or_insert(endpoint);
+    }
 }

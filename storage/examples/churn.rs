@@ -103,6 +103,7 @@ fn record(seq: Seq) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! `MessageAttemptOut`, `EndpointMessageOut` (messages of an endpoint), `MessageEndpointOut` (endpoints of a message),
 //! `EndpointStats`.
 
+use crate::dto::attempt_details::AttemptDetailsOut;
 use crate::dto::endpoint::EndpointOut;
 use crate::dto::message_answer::MessageOut;
 use crate::dto::status::{MessageStatus, trigger_number};
@@ -47,6 +48,9 @@ pub(crate) struct MessageAttemptOut {
     next_attempt: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     msg: Option<MessageOut>,
+    /// How it went; left out where the server does not keep that (`--attempt-details`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<AttemptDetailsOut>,
 }
 
 impl MessageAttemptOut {
@@ -73,6 +77,7 @@ impl MessageAttemptOut {
             note: record.note.map(AnswerNote::as_str),
             next_attempt: record.next_attempt_at.map(Timestamp),
             msg: None,
+            details: record.details.as_ref().map(|details| AttemptDetailsOut::of(details, with_content)),
         }
     }
 
@@ -80,6 +85,17 @@ impl MessageAttemptOut {
     pub(crate) fn with_message(self, message: MessageOut) -> MessageAttemptOut {
         MessageAttemptOut { msg: Some(message), ..self }
     }
+}
+
+/// An example that was sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExampleOut {
+    #[serde(flatten)]
+    pub(crate) message: MessageOut,
+    /// Its first attempt, where it was waited for and has ended; left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<MessageAttemptOut>,
 }
 
 /// A message and how its delivery to one endpoint stands.

@@ -6,14 +6,10 @@
 use control::Patch;
 use control::command::endpoint::{Headers, PatchHeaders, PutHeaders};
 use control::find::EndpointName;
+use engine::dispatch::is_sensitive_header;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// Names that carry credentials by their nature.
-const SENSITIVE_NAMES: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-/// Parts of a name which show that its value is a credential.
-const SENSITIVE_PARTS: [&str; 7] = ["auth", "token", "secret", "password", "credential", "api-key", "apikey"];
 
 /// All custom headers anew: one that is not named is removed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -68,14 +64,10 @@ impl EndpointHeadersPatchIn {
 
 impl From<Headers> for EndpointHeadersOut {
     fn from(headers: Headers) -> EndpointHeadersOut {
-        let (sensitive, shown): (Headers, Headers) = headers.into_iter().partition(|(name, _)| is_sensitive(name));
+        let (sensitive, shown): (Headers, Headers) =
+            headers.into_iter().partition(|(name, _)| is_sensitive_header(name));
         EndpointHeadersOut { headers: shown, sensitive: sensitive.into_keys().collect() }
     }
-}
-
-fn is_sensitive(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SENSITIVE_NAMES.contains(&name.as_str()) || SENSITIVE_PARTS.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

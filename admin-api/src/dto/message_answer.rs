@@ -31,6 +31,9 @@ pub(crate) struct MessageOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(inline)]
     expires_at: Option<Timestamp>,
+    /// True for an example (`send-example`), which statistics, breaker and disabling leave out; left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
 }
 
 impl MessageOut {
@@ -48,6 +51,7 @@ impl MessageOut {
             timestamp: Timestamp(event.accepted_at),
             deliver_at: event.deliver_at().map(Timestamp),
             expires_at: event.expires_at().map(Timestamp),
+            test: event.is_test(),
         }
     }
 }
@@ -79,6 +83,8 @@ struct Head<'a> {
     deliver_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
 }
 
 /// Room for a head, so that an answer is built without growing: names and ids are short.
@@ -99,6 +105,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         timestamp: Timestamp(event.accepted_at),
         deliver_at: event.deliver_at().map(Timestamp),
         expires_at: event.expires_at().map(Timestamp),
+        test: event.is_test(),
     };
     serde_json::to_writer(&mut text, &head)?;
     text.pop();
@@ -143,6 +150,7 @@ mod tests {
         event.payload = Bytes::new();
         event.event_id = Some("e-1".into());
         event.channels = vec!["x".into(), "y".into()];
+        event.only_for = Some(model::EndpointId(1));
         same(&event);
         let more = EventMore {
             tags: vec!["t".to_owned()],

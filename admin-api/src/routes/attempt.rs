@@ -21,6 +21,7 @@ use axum::Json;
 use axum::extract::State;
 use control::command::attempt::ExpungeResponse;
 use control::query::attempt::{self, Attempt, AttemptFilter};
+use control::query::log::MessageFilter;
 use http::StatusCode;
 use model::Event;
 use serde::Deserialize;
@@ -47,6 +48,8 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only of messages with this channel.
     channel: Option<String>,
+    /// Only of the message with this id of your own.
+    event_id: Option<String>,
     /// Only of messages with this tag.
     tag: Option<String>,
     /// Only started before this.
@@ -82,8 +85,9 @@ pub(crate) struct GetQuery {
 impl ListQuery {
     fn filter(&self) -> AttemptFilter {
         let times = (self.after, self.before);
+        let messages = message_filter(self.event_types.as_deref(), self.channel.clone(), self.tag.clone(), times);
         AttemptFilter {
-            messages: message_filter(self.event_types.as_deref(), self.channel.clone(), self.tag.clone(), times),
+            messages: MessageFilter { event_id: self.event_id.clone(), ..messages },
             statuses: status_filter(self.status, self.expanded_statuses),
             status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
             with_payloads: self.with_msg && self.with_content,

@@ -13,6 +13,7 @@ use crate::extract::{InEndpoint, InMessage, QueryParams};
 use crate::json::JsonBytes;
 use crate::paging::{AskedPage, Ordering, PageQuery, place_of, text_of};
 use crate::reader::Reader;
+use control::query::log::MessageFilter;
 use control::query::message;
 use control::query::status::Standing;
 use model::id::IdKind;
@@ -36,6 +37,8 @@ pub(crate) struct MessagesQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
+    /// Only the one with this id of your own.
+    event_id: Option<String>,
     /// Only with this tag.
     tag: Option<String>,
     /// Only taken before this.
@@ -65,6 +68,7 @@ pub(crate) async fn messages(
     let (limit, iterator) = (query.limit, query.iterator.as_deref());
     let asked = AskedPage::new(limit, iterator, Ordering::Descending, message_of(row.app))?;
     let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
+    let filter = MessageFilter { event_id: query.event_id, ..filter };
     let statuses = status_filter(query.status, query.expanded_statuses);
     let list = state.answer(move |state| {
         let listed = message::list_of_endpoint(state.view(), &row, &filter, statuses, &asked.page)?;

@@ -15,6 +15,7 @@ pub(super) fn message_filter(
         event_types: names.map(str::to_owned).collect(),
         channel,
         tag,
+        event_id: None,
         before: before.map(|Timestamp(at)| at),
         after: after.map(|Timestamp(at)| at),
     }

@@ -22,6 +22,7 @@ use axum::extract::State;
 use bytes::Bytes;
 use control::command::application::EnsureApplication;
 use control::command::message::{ExpungePayload, PushMessages, accepted};
+use control::query::log::MessageFilter;
 use control::query::message;
 use control::{Checks, Scope};
 use http::StatusCode;
@@ -54,6 +55,8 @@ pub(crate) struct ListQuery {
     event_types: Option<String>,
     /// Only with this channel.
     channel: Option<String>,
+    /// Only the one with this id of your own.
+    event_id: Option<String>,
     /// Only with this tag.
     tag: Option<String>,
     /// Only taken before this.
@@ -130,6 +133,7 @@ pub(crate) async fn list(
     let (limit, iterator) = (query.limit, query.iterator.as_deref());
     let asked = AskedPage::new(limit, iterator, Ordering::Descending, message_of(app.id))?;
     let filter = message_filter(query.event_types.as_deref(), query.channel, query.tag, (query.after, query.before));
+    let filter = MessageFilter { event_id: query.event_id, ..filter };
     let list = state.answer(move |state| {
         let listed = message::list(state.view(), app.id, &filter, &asked.page)?;
         Ok(asked.respond(listed, text_of_message, |event| MessageOut::of(event, query.with_content)))

@@ -29,6 +29,7 @@ pub(crate) mod scheduled;
 pub(crate) mod send_example;
 
 pub(crate) mod attempt;
+pub(crate) mod attempt_headers;
 pub(crate) mod attempt_lists;
 pub(crate) mod attempted;
 pub(crate) mod dead_letter;
@@ -118,6 +119,7 @@ fn deliveries() -> OpenApiRouter<ApiState> {
         .routes(routes!(attempt_lists::by_endpoint))
         .routes(routes!(attempt::get))
         .routes(routes!(attempt::expunge))
+        .routes(routes!(attempt_headers::get))
         .routes(routes!(attempted::messages))
         .routes(routes!(attempted::destinations))
         .routes(routes!(resend::resend))

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use std::sync::OnceLock;
 use utoipa::OpenApi as _;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Components, Content, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 /// The name of the bearer scheme in the document.
 const BEARER: &str = "bearer";
@@ -40,6 +41,7 @@ pub(crate) fn secure(document: &mut OpenApi) {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
         operations.into_iter().flatten().for_each(complete);
+        item.get.iter_mut().filter(|operation| is_list(operation)).for_each(offer_formats);
     }
 }
 
@@ -58,6 +60,28 @@ fn complete(operation: &mut Operation) {
         let response = error_response(error.code(), schema);
         operation.responses.responses.entry(error.status().as_str().to_owned()).or_insert(RefOr::T(response));
     }
+}
+
+/// True if it answers pages.
+fn is_list(operation: &Operation) -> bool {
+    let Some(RefOr::T(answer)) = operation.responses.responses.get("200") else { return false };
+    let Some(RefOr::T(content)) = answer.content.get("application/json") else { return false };
+    matches!(&content.schema, Some(RefOr::Ref(name)) if name.ref_location.contains("/ListResponse_"))
+}
+
+/// A list can be had in other forms: see [`crate::export`].
+fn offer_formats(operation: &mut Operation) {
+    let formats = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ndjson", "csv"])).build();
+    let parameter = ParameterBuilder::new()
+        .name("format")
+        .parameter_in(ParameterIn::Query)
+        .description(Some(
+            "Streams the list, up to `limit` (100,000) items from `iterator` on, an item a line. When more follow, the last line has \
+             the iterator to go on from.",
+        ))
+        .schema(Some(formats))
+        .build();
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }
 
 fn error_response(code: &str, schema: &str) -> Response {

@@ -20,6 +20,7 @@ pub(crate) fn record(seq: Seq, at: UnixMs, attempt: u16, status: u16) -> Attempt
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

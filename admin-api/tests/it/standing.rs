@@ -173,6 +173,7 @@ fn attempt(seq: Seq, at: UnixMs, attempt: u16, url_number: u32) -> AttemptRecord
         next_attempt_at: None,
         note: None,
         url_number,
+        details: None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use model::id::IdParts;
 use model::{AppId, Event, Seq, UnixMs};
 use std::collections::HashSet;
-use storage::tables::log;
+use storage::tables::{event_uid, log};
 use storage::{Direction, Read};
 
 /// Messages read in one step at most.
@@ -29,6 +29,8 @@ pub struct MessageFilter {
     pub channel: Option<String>,
     /// With this tag.
     pub tag: Option<String>,
+    /// With this id of the tenant's own.
+    pub event_id: Option<String>,
     /// Taken before this.
     pub before: Option<UnixMs>,
     /// Taken then or after.
@@ -41,7 +43,8 @@ impl MessageFilter {
         let is_type = self.event_types.is_empty() || self.event_types.contains(&*event.event_type);
         let is_channel = self.channel.as_ref().is_none_or(|name| event.channels.iter().any(|other| **other == **name));
         let is_tag = self.tag.as_ref().is_none_or(|name| event.tags().contains(name));
-        is_type && is_channel && is_tag
+        let is_id = self.event_id.as_deref().is_none_or(|id| event.event_id.as_deref() == Some(id));
+        is_type && is_channel && is_tag && is_id
     }
 
     /// True if a time lies between the bounds: `after` itself is within, `before` is not.
@@ -49,8 +52,13 @@ impl MessageFilter {
         self.before.is_none_or(|before| at < before) && self.after.is_none_or(|after| at >= after)
     }
 
-    /// The positions that the bounds of time leave.
+    /// The positions that the bounds of time leave, or the one that an id leads to.
     pub(super) fn span(&self, read: &(impl Read + ?Sized), app: AppId) -> Result<Span, Error> {
+        if let Some(id) = &self.event_id {
+            // Nothing else is looked at. Without a message of this id, nothing is.
+            let at = event_uid::get(read, app, id)?;
+            return Ok(at.map_or(Span::NONE, |seq| Span { floor: seq.previous(), ceiling: seq.next() }));
+        }
         Ok(Span {
             floor: match self.after {
                 Some(after) => log::before_time(read, app, after)?,
@@ -71,6 +79,11 @@ pub(super) struct Span {
     floor: Seq,
     /// Exclusive.
     ceiling: Seq,
+}
+
+impl Span {
+    /// No position.
+    const NONE: Span = Span { floor: Seq::ZERO, ceiling: Seq::ZERO };
 }
 
 /// Tells whether to look at the next message.

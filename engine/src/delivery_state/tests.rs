@@ -141,6 +141,7 @@ impl World {
             next_attempt_at: None,
             note: None,
             url_number: 0,
+            details: None,
         };
         self.write(|txn| history::put_first(txn, &mut LastRuns::default(), TARGET, vec![record]));
     }

@@ -4,6 +4,7 @@
 //! bytes of an answer are not read here.
 
 use super::connect::DialError;
+use super::details::Trace;
 use super::lack::Lack;
 use bytes::Bytes;
 use model::{AnswerNote, OutcomeClass};
@@ -24,15 +25,17 @@ pub(super) struct Answer {
     pub(super) kept: Vec<u8>,
     /// Its first defect.
     pub(super) note: Option<AnswerNote>,
+    /// How the attempt went.
+    pub(super) trace: Trace,
     kept_len_max: usize,
     read_len_left: usize,
 }
 
 impl Answer {
     /// Nothing yet. Of the body so much is kept, and so much is read before the connection is closed instead.
-    pub(super) fn new(kept_len_max: usize, read_len_max: usize) -> Answer {
+    pub(super) fn new(kept_len_max: usize, read_len_max: usize, trace: Trace) -> Answer {
         let (kept, read_len_left) = (Vec::new(), read_len_max);
-        Answer { status: 0, retry_after: None, kept, note: None, kept_len_max, read_len_left }
+        Answer { status: 0, retry_after: None, kept, note: None, trace, kept_len_max, read_len_left }
     }
 
     /// Something is wrong with it.

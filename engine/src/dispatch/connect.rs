@@ -22,6 +22,7 @@ mod stream;
 
 pub(super) use stream::VettedStream;
 
+use super::details::{Dialling, Making};
 use super::guard::{Guard, GuardError, PortRefused};
 use super::http2::{self, Http2, Shunned};
 use super::proxy::{Destination, Egress, EgressProxy, ProxyError};
@@ -118,42 +119,75 @@ impl Dialler {
         timeout(time, self.slots.clone().acquire_owned()).await.ok()?.ok()
     }
 
-    /// Opens a connection to where `target` is, within the time limit for connecting.
-    pub(super) async fn dial(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
-        match timeout(self.connect_timeout, self.dial_untimed(target, slot, caller)).await {
+    /// Opens a connection to where `target` is, within the time limit for connecting. Notes in `making` how far it came.
+    pub(super) async fn dial(
+        &self,
+        target: &Target,
+        slot: Slot,
+        caller: Caller,
+        making: Arc<Making>,
+    ) -> Result<Dialled, DialError> {
+        match timeout(self.connect_timeout, self.dial_untimed(target, slot, caller, making)).await {
             Ok(dialled) => dialled,
             Err(_) => Err(DialError::Timeout),
         }
     }
 
-    async fn dial_untimed(&self, target: &Target, slot: Slot, caller: Caller) -> Result<Dialled, DialError> {
+    async fn dial_untimed(
+        &self,
+        target: &Target,
+        slot: Slot,
+        caller: Caller,
+        making: Arc<Making>,
+    ) -> Result<Dialled, DialError> {
         let uri = target.uri();
         let host = uri.host().ok_or(DialError::NoHost)?;
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         self.guard.check_port(port)?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let tcp = match self.egress.as_ref().and_then(|egress| egress.proxy_for(host)) {
-            Some(proxy) => self.dial_through(proxy, host, port, caller).await?,
-            None => self.dial_in_order(&self.vetted(host, port, caller).await?, port).await?,
-        };
+        let tcp = self.dial_tcp(host, port, caller, &making).await?;
         tcp.set_nodelay(true).map_err(DialError::Connect)?;
         if !secure {
-            return Ok(Dialled::Http1(VettedStream::plain(tcp, slot)));
+            return Ok(Dialled::Http1(VettedStream::plain(tcp, making, slot)));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoHost)?;
         let is_shunned = self.shunned.contains(target.identity(), Instant::now());
         let connectors = target.own_roots().map_or(&self.tls, |own| &own.connectors);
         let connector = if is_shunned { &connectors.http1 } else { &connectors.all };
-        let mut secured = connector.connect(name, Wire::new(tcp)).await.map_err(DialError::Tls)?;
+        let since = Instant::now();
+        let secured = connector.connect(name, Wire::new(tcp)).await;
+        making.ended(Dialling::Tls, since);
+        let mut secured = secured.map_err(DialError::Tls)?;
         secured.get_mut().0.secured();
         let chosen_http2 = secured.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2);
-        let stream = VettedStream::secured(secured, slot);
+        let stream = VettedStream::secured(secured, making, slot);
         if chosen_http2 {
             let started = http2::start(stream, &self.http2, target.identity(), &self.shunned).await;
             return started.map(Dialled::Http2).map_err(DialError::Http2);
         }
         Ok(Dialled::Http1(stream))
+    }
+
+    /// TCP to a host, or through the egress proxy.
+    async fn dial_tcp(&self, host: &str, port: u16, caller: Caller, making: &Making) -> Result<TcpStream, DialError> {
+        let mut since = Instant::now();
+        if let Some(proxy) = self.egress.as_ref().and_then(|egress| egress.proxy_for(host)) {
+            let tcp = self.dial_through(proxy, host, port, caller).await;
+            making.ended(Dialling::Connect, since);
+            return tcp;
+        }
+        let addresses = self.vetted(host, port, caller).await;
+        if host.parse::<IpAddr>().is_err() {
+            making.ended(Dialling::Lookup, since);
+            since = Instant::now();
+        }
+        let tcp = self.dial_in_order(&addresses?, port).await;
+        making.ended(Dialling::Connect, since);
+        if let Ok(Ok(peer)) = tcp.as_ref().map(TcpStream::peer_addr) {
+            making.reached(peer);
+        }
+        tcp
     }
 
     /// The addresses of a host that the guard lets pass, at least one.

@@ -20,6 +20,7 @@
 use super::answer::{Answer, Failure};
 use super::connect::Dialler;
 use super::deadline::Deadlines;
+use super::details::Trace;
 use super::guard::Guard;
 use super::pool::{Lease, Pool};
 use super::proxy::Egress;
@@ -27,6 +28,7 @@ use super::resolve::{Caller, LookupFn, Resolver, system_lookup};
 use super::tls::RootCertificate;
 use super::{AttemptRequest, AttemptResult, Dispatch, http1, http2, request, tls, wire};
 use crate::outcome::classify::outcome_of_status;
+use model::Protocol;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,10 +177,10 @@ impl HttpDispatcher {
         let patience = LOOKUP_TURN_MAX.min(Duration::from_millis(u64::from(request.timeout_ms) / 2));
         let caller = Caller { app: request.app, until: now + patience };
         loop {
-            let lease =
-                self.pool.lease(&request.target, caller, now).await.map_err(|error| Failure::of_dial(&error))?;
-            match lease {
+            let leased = self.pool.lease(&request.target, caller, now, &mut answer.trace).await;
+            match leased.map_err(|error| Failure::of_dial(&error))? {
                 Lease::Http1 { mut stream, reused } => {
+                    answer.trace.goes_over(stream.making(), Protocol::Http1, reused);
                     let mut head = self.buffers.take_head();
                     request::write_head(request, &mut head);
                     let head_len_max = self.config.response_head_len_max.max(8192);
@@ -201,6 +203,7 @@ impl HttpDispatcher {
                     }
                 }
                 Lease::Http2 { mut connection, reused } => {
+                    answer.trace.goes_over(connection.making(), Protocol::Http2, reused);
                     let built = request::build(request);
                     match http2::exchange(&mut connection, built, answer).await {
                         Ok(()) => return Ok(()),
@@ -221,7 +224,8 @@ impl Dispatch for HttpDispatcher {
     async fn attempt(&self, request: AttemptRequest) -> AttemptResult {
         let started = Instant::now();
         let kept_len_max = self.config.response_kept_len_max.max(request.kept_len_least);
-        let mut answer = Answer::new(kept_len_max, self.config.response_read_len_max);
+        let trace = Trace::new(request.details, started);
+        let mut answer = Answer::new(kept_len_max, self.config.response_read_len_max, trace);
         let deadline = started + Duration::from_millis(request.timeout_ms.into());
         let exchanged = {
             // Made where it stays: it is some KiB.
@@ -239,7 +243,8 @@ impl Dispatch for HttpDispatcher {
             Some(failure) => (failure.outcome, failure.words(request.target.host_and_port())),
         };
         let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
-        let Answer { status, retry_after, note, .. } = answer;
-        AttemptResult { outcome, status, retry_after, response, note, duration_ms, lack }
+        let Answer { status, retry_after, note, trace, .. } = answer;
+        let details = trace.into_details(outcome);
+        AttemptResult { outcome, status, retry_after, response, note, duration_ms, lack, details }
     }
 }

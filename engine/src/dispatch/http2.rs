@@ -14,6 +14,7 @@ pub(super) use shunned::Shunned;
 
 use super::answer::{Answer, Failure};
 use super::connect::VettedStream;
+use super::details::Making;
 use super::identity::Identity;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
@@ -44,6 +45,7 @@ const STREAM_ERRORS_MAX: usize = 64;
 pub(super) struct Http2 {
     sender: SendRequest<Full<Bytes>>,
     meter: Arc<Meter>,
+    making: Arc<Making>,
     /// Dropped with the last clone, which the connection sees.
     _last_handle: Arc<oneshot::Sender<()>>,
 }
@@ -69,6 +71,11 @@ impl Http2 {
     pub(super) fn is_busy(&self) -> bool {
         self.meter.is_busy()
     }
+
+    /// How the connection was made.
+    pub(super) fn making(&self) -> &Arc<Making> {
+        &self.making
+    }
 }
 
 /// Shows the counter of floods at zero, so that a scrape has it before the first one.
@@ -88,6 +95,7 @@ pub(super) async fn start(
 ) -> hyper::Result<Http2> {
     // The bytes that are read, and those that can be on their way when we stop reading.
     let data_per_request = bounds.body_len_max.saturating_add(2 * STREAM_WINDOW as usize);
+    let making = stream.making().clone();
     let meter = Arc::new(Meter::new(data_per_request, CONNECTION_WINDOW as usize));
     let (last_handle, gone) = oneshot::channel();
     let metered = Metered::new(stream, meter.clone(), gone, receiver.clone(), shunned.clone());
@@ -105,7 +113,7 @@ pub(super) async fn start(
         .await?;
     // Every attempt with a request on it is told why it ended.
     tokio::spawn(async move { connection.await.ok() });
-    Ok(Http2 { sender, meter, _last_handle: Arc::new(last_handle) })
+    Ok(Http2 { sender, meter, making, _last_handle: Arc::new(last_handle) })
 }
 
 /// An attempt on a connection that ended without an answer.
@@ -144,5 +152,9 @@ pub(super) async fn exchange(
 
 fn take_head(response: &Response<Incoming>, answer: &mut Answer) {
     let retry_after = response.headers().get(RETRY_AFTER);
-    answer.take_head(response.status().as_u16(), retry_after.map(|value| value.as_bytes()));
+    let status = response.status().as_u16();
+    answer.take_head(status, retry_after.map(|value| value.as_bytes()));
+    if answer.trace.has_status(status) {
+        response.headers().iter().for_each(|(name, value)| answer.trace.header(name.as_str(), value.as_bytes()));
+    }
 }

@@ -20,6 +20,7 @@ mod deadline;
 mod pool;
 
 mod answer;
+mod details;
 mod http1;
 mod http2;
 
@@ -32,6 +33,7 @@ pub mod resolve;
 mod tls;
 mod wire;
 
+pub use self::details::{KeptDetails, is_sensitive_header};
 pub use self::guard::{Guard, GuardError, PortRefused};
 pub use self::http::{DispatchConfig, DispatchGauges, DispatchSetupError, HttpDispatcher};
 pub use self::lack::Lack;
@@ -43,7 +45,7 @@ pub use self::url::{CheckedUrl, MASK, TargetError, UserInfo, check_url, join_use
 
 use crate::outcome::classify::outcome_of_status;
 use bytes::Bytes;
-use model::{AnswerNote, OutcomeClass};
+use model::{AnswerNote, AttemptDetails, OutcomeClass};
 use std::future::Future;
 
 /// The maker of attempts. One per shard, on the shard's own thread: its futures need not be `Send`. HTTP in production
@@ -73,6 +75,8 @@ pub struct AttemptResult {
     pub duration_ms: u32,
     /// Set when no attempt was made for want of something of ours: then nothing of the rest says anything.
     pub lack: Option<Lack>,
+    /// How it went, where the request asks for that.
+    pub details: Option<Box<AttemptDetails>>,
 }
 
 impl AttemptResult {
@@ -93,6 +97,7 @@ impl AttemptResult {
             note: None,
             duration_ms: 0,
             lack: None,
+            details: None,
         }
     }
 }

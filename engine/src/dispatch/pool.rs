@@ -20,6 +20,7 @@
 mod hosts;
 
 use super::connect::{DialError, Dialled, Dialler, VettedStream};
+use super::details::{Making, Trace};
 use super::http2::Http2;
 use super::identity::Identity;
 use super::resolve::Caller;
@@ -69,7 +70,13 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Dropped, its dial is given up; a connection that was on its way to it is closed.
-    pub(super) async fn lease(&self, target: &Arc<Target>, caller: Caller, now: Instant) -> Result<Lease, DialError> {
+    pub(super) async fn lease(
+        &self,
+        target: &Arc<Target>,
+        caller: Caller,
+        now: Instant,
+        trace: &mut Trace,
+    ) -> Result<Lease, DialError> {
         let identity = target.identity();
         // A statement of its own: the lock is given back before anything is waited for.
         let ready = self.0.lock().take(identity, now);
@@ -77,8 +84,9 @@ impl Pool {
             return Ok(lease);
         }
         let given = self.0.wait(identity);
-        let (shared, dialled) = (self.0.clone(), target.clone());
-        let dial: Dial = Box::pin(async move { shared.dial(&dialled, caller).await });
+        let (shared, dialled, making) = (self.0.clone(), target.clone(), Making::new());
+        trace.dials(&making);
+        let dial: Dial = Box::pin(async move { shared.dial(&dialled, caller, making).await });
         match select(dial, given).await {
             Either::Left((dialled, _)) => Ok(self.0.admit(identity, dialled?)),
             Either::Right((Ok(lease), dial)) => {
@@ -105,7 +113,7 @@ impl Pool {
 // === impl Shared ===
 
 impl Shared {
-    async fn dial(&self, target: &Target, caller: Caller) -> Result<Dialled, DialError> {
+    async fn dial(&self, target: &Target, caller: Caller, making: Arc<Making>) -> Result<Dialled, DialError> {
         let slot = loop {
             if let Some(slot) = self.dialler.slot() {
                 break slot;
@@ -119,7 +127,7 @@ impl Shared {
                 }
             }
         };
-        self.dialler.dial(target, slot, caller).await
+        self.dialler.dial(target, slot, caller, making).await
     }
 
     fn wait(self: &Arc<Self>, identity: &Identity) -> oneshot::Receiver<Lease> {

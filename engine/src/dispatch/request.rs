@@ -2,6 +2,7 @@
 //!
 //! Pure. Nothing is signed here: a request comes signed from `prepare`, over the very bytes that are sent.
 
+use super::details::KeptDetails;
 use super::target::Target;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -36,6 +37,8 @@ pub struct AttemptRequest {
     pub timeout_ms: u32,
     /// Bytes of the answer's body that are kept, if that is more than the history keeps.
     pub kept_len_least: usize,
+    /// When its details are wanted.
+    pub details: KeptDetails,
 }
 
 /// Id, time of signing and signature of one message, which identify and authenticate it; in one piece of memory.

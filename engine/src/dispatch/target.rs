@@ -102,6 +102,11 @@ impl Target {
         &self.uri
     }
 
+    /// Every header of its requests; those that a message adds have empty values. May hold credentials.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Host and port, if not the default: what logs and errors show.
     #[must_use]
     pub fn host_and_port(&self) -> &str {

@@ -19,12 +19,13 @@ use crate::dispatch::Guard;
 use crate::node::{Node, Number};
 use crate::observe;
 use crate::partition_id::PartitionId;
+use crate::prepare::{Compiler, Plan};
 use crate::room::Room;
 use crate::router::shard_of;
 use crate::seal::MasterKey;
 use crate::shard::inbox::{Question, ShardInbox};
 use crate::waiting::Holding;
-use model::{AppId, EndpointRef, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -134,6 +135,14 @@ impl Partition {
     #[must_use]
     pub fn config(&self) -> &EngineConfig {
         self.inner.node.config()
+    }
+
+    /// The plan of an endpoint's row as it is now, compiled anew: for questions, as a shard has its own. Opens secrets.
+    #[must_use]
+    pub fn plan_of(&self, row: &Endpoint) -> Plan {
+        let node = &self.inner.node;
+        let (config, master, guard) = (node.config().clone(), node.master().clone(), node.guard().clone());
+        Compiler { config, master, guard }.plan(row, None, 0, self.now())
     }
 
     /// The node's time.

@@ -63,6 +63,7 @@ impl Compiler {
             },
             url_number,
             timeout_ms: found.timeout_ms.value,
+            details: config.attempt_details,
             sending: Arc::new(self.sending(row, now)),
             backup: row.failover.as_ref().zip(backup).map(|(failover, backup)| {
                 Arc::new(BackupSending { sending: self.sending(backup, now), url_number: failover.url_number })
@@ -88,6 +89,7 @@ impl Compiler {
             },
             url_number: plan.url_number,
             timeout_ms: found.timeout_ms.value,
+            details: plan.details,
             sending: plan.sending.clone(),
             backup: plan.backup.clone(),
             own: plan.own.clone(),

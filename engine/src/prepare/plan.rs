@@ -5,10 +5,10 @@ use super::filter::Filter;
 use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
 use super::signature_format::Form;
-use crate::dispatch::{AttemptRequest, Target, TargetError};
+use crate::dispatch::{AttemptRequest, KeptDetails, Target, TargetError};
 use crate::outcome::verification::ANSWER_LEN_MAX;
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use model::{AppId, ClientErrorPolicy, Event, OnGiveUp, Order, OutcomeClass, Policy, RetryPolicy, Seq, UnixMs};
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct Plan {
     pub url_number: u32,
     /// Deadline of one attempt.
     pub timeout_ms: u32,
+    /// The attempts that keep details.
+    pub details: KeptDetails,
     /// The target and the signing keys; or the reason why no request can be made, e.g. another master key. Plans of the same
     /// revision share it, when its application has other settings.
     pub(super) sending: Arc<Result<Sending, Unmakeable>>,
@@ -160,7 +162,8 @@ impl Plan {
             payload: Bytes::new(),
         };
         let request = self.signed(sending, &event, None, body, (now, wall))?;
-        Ok(AttemptRequest { timeout_ms: CHALLENGE_TIMEOUT_MS, kept_len_least: ANSWER_LEN_MAX, ..request })
+        let (timeout_ms, kept_len_least) = (CHALLENGE_TIMEOUT_MS, ANSWER_LEN_MAX);
+        Ok(AttemptRequest { timeout_ms, kept_len_least, details: KeptDetails::None, ..request })
     }
 
     /// Signs a body, last: over what is sent.
@@ -180,7 +183,15 @@ impl Plan {
             Some(form) => form.stamp(sending.keys_at(now), event, wall, &body).map_err(Unmakeable::here)?,
         };
         let (target, timeout_ms) = (sending.target.clone(), self.timeout_ms);
-        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms, kept_len_least: 0 })
+        // Whoever sends an example wants to see how it went.
+        let details = if event.is_test() { KeptDetails::All } else { self.details };
+        Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms, kept_len_least: 0, details })
+    }
+
+    /// The headers of its requests, if any can be made. Those that a message adds have empty values.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        Result::as_ref(&self.sending).ok().map(|sending| sending.target.headers())
     }
 
     /// The target of requests to its backup, if it has one and any can be made.

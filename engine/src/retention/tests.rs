@@ -137,6 +137,7 @@ fn attempt(seq: u64, at: u64) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

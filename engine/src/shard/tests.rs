@@ -356,6 +356,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
             note: None,
             url_number: 0,
             lack,
+            details: None,
         };
         cell.ended.borrow_mut().push(finished);
         let mut asked = Vec::new();

@@ -170,6 +170,7 @@ async fn perform(dispatcher: &impl Dispatch, shard: &ShardCore, job: Job) {
         note: result.note,
         url_number,
         lack: result.lack,
+        details: result.details,
     };
     shard.attempt_over(&cell, finished);
 }

@@ -4,7 +4,7 @@
 //! [`settings_of`], and a test fails when either is missing.
 
 use super::file::{self, FileSettings};
-use super::settings::{Kind, Names, OnClientError, RetryJitter, Settings};
+use super::settings::{Details, Kind, Names, OnClientError, RetryJitter, Settings};
 use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
@@ -206,6 +206,7 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.retries_in_memory, settings.retries_in_memory);
     set(&mut engine.disable_after_failing_ms, settings.disable_after_failing_hours.map(|Span(ms)| ms));
     set(&mut engine.retire_after_idle_ms, settings.retire_after_idle_ms.map(|Span(ms)| ms));
+    set(&mut engine.attempt_details, settings.attempt_details.map(Into::into));
     set(&mut engine.response_kept_bytes, bytes(settings.response_kept_bytes));
     set(&mut engine.response_read_bytes, bytes(settings.response_read_bytes));
     set(&mut engine.disk_reserve_bytes, settings.disk_reserve_bytes.map(|Size(bytes)| bytes));
@@ -357,6 +358,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
         queue_memory_bytes_per_shard: size(engine.queue_memory_bytes_per_shard),
         retries_in_memory: Some(engine.retries_in_memory),
         retire_after_idle_ms: Some(Span(engine.retire_after_idle_ms)),
+        attempt_details: Some(Details::from(engine.attempt_details)),
         response_kept_bytes: size(engine.response_kept_bytes),
         response_read_bytes: size(engine.response_read_bytes),
         retry_schedule: match &retry_policy.spacing {

@@ -3,6 +3,7 @@
 //! A setting that a layer does not name is `None` there. Defaults and bounds are in [`super::Config`] and in the engine.
 
 use super::units::{CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
+use engine::dispatch::KeptDetails;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,6 +67,38 @@ pub(crate) enum Kind {
     Hmac,
     /// ed25519, `whsk_…`.
     Ed25519,
+}
+
+/// The attempts that keep details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Details {
+    /// None.
+    None,
+    /// Those that did not succeed.
+    Failures,
+    /// All of them.
+    All,
+}
+
+impl From<Details> for KeptDetails {
+    fn from(setting: Details) -> KeptDetails {
+        match setting {
+            Details::None => KeptDetails::None,
+            Details::Failures => KeptDetails::Failures,
+            Details::All => KeptDetails::All,
+        }
+    }
+}
+
+impl From<KeptDetails> for Details {
+    fn from(kept: KeptDetails) -> Details {
+        match kept {
+            KeptDetails::None => Details::None,
+            KeptDetails::Failures => Details::Failures,
+            KeptDetails::All => Details::All,
+        }
+    }
 }
 
 /// One layer of configuration. Durations and sizes take a number in the unit of their name, or a text with a unit
@@ -258,6 +291,9 @@ pub(crate) struct Settings {
     /// An endpoint without work for this long gives up its memory.
     #[arg(long, env = "PINION_RETIRE_AFTER_IDLE_MS", value_name = "MS")]
     pub(crate) retire_after_idle_ms: Option<Millis>,
+    /// Attempts that keep details in the history: headers of the answer, address, protocol and the time of each step.
+    #[arg(long, env = "PINION_ATTEMPT_DETAILS", value_name = "ATTEMPTS")]
+    pub(crate) attempt_details: Option<Details>,
     /// Bytes of an answer kept in the attempt history.
     #[arg(long, env = "PINION_RESPONSE_KEPT_BYTES", value_name = "SIZE")]
     pub(crate) response_kept_bytes: Option<Size>,

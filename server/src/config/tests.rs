@@ -22,6 +22,7 @@ https_only = true
 public_url = "https://hooks.example.com/pinion"
 signature_headers = "svix"
 secret_kind = "ed25519"
+attempt_details = "all"
 ca_files = ["/etc/pinion/ca.pem"]
 root_key_file = "/etc/pinion/root.key"
 master_key_file = "/etc/pinion/master.key"
@@ -279,6 +280,7 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "egress_proxy_except",
         "signature_headers",
         "secret_kind",
+        "attempt_details",
         "public_url",
     ];
     for name in names(&parse(EVERYTHING).unwrap().settings) {

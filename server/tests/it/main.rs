@@ -19,6 +19,7 @@ mod preload;
 #[cfg(target_os = "linux")]
 mod wall;
 
+mod attempt_details;
 #[cfg(target_os = "linux")]
 mod bad_disk;
 mod bad_input;
@@ -29,6 +30,7 @@ mod dead_letters;
 mod delivery;
 mod demo;
 mod expiry;
+mod export;
 #[cfg(target_os = "linux")]
 mod expunged;
 mod failed;
@@ -59,6 +61,7 @@ mod scheduled;
 mod signature_format;
 mod standing;
 mod start_up;
+mod test_delivery;
 mod tls;
 mod verification;
 mod waiting;

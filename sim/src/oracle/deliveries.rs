@@ -3,7 +3,7 @@
 use super::{Ledger, Violation, at, ensure, named, schedule};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{AppId, Cursor, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DisabledReason, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, Trigger, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history, log};
@@ -49,6 +49,8 @@ pub struct Ended {
     pub started_at: UnixMs,
     /// The outcome that it showed.
     pub outcome: OutcomeClass,
+    /// Its message is an example, which says nothing about the endpoint.
+    pub is_test: bool,
 }
 
 /// The facts about one endpoint.
@@ -60,6 +62,8 @@ struct Known {
     /// When it was first on disk.
     since: UnixMs,
     max_attempts: u16,
+    /// It answered a message that is no example with 410.
+    is_gone: bool,
     /// The head of its application's log when its order was last changed.
     order_since: Seq,
 }
@@ -104,10 +108,8 @@ impl Deliveries {
         let cursor = delivery::cursor(rows, target)?.unwrap_or(Cursor { upto: routed, holes: Vec::new() });
         if self.endpoints.contains_key(&target) {
             let ahead = |seq: Seq| seq > cursor.upto || cursor.holes.contains(&seq);
-            for event in ledger.all().filter(|event| event.app == target.app && ahead(event.seq)) {
-                if event.deliver_at().is_some() {
-                    continue;
-                }
+            let is_ahead = |event: &Event| ahead(event.seq) && event.deliver_at().is_none();
+            for event in ledger.all().filter(|event| event.app == target.app && is_ahead(event)) {
                 let facts = self.facts.entry((target, event.seq)).or_default();
                 facts.unwanted_since |= !wants.matches(event);
                 facts.wanted_since |= wants.matches(event);
@@ -118,6 +120,8 @@ impl Deliveries {
         match self.endpoints.get_mut(&target) {
             Some(known) => {
                 known.filters.push(filter);
+                let by_itself = row.disabled.as_ref().is_some_and(|disabled| disabled.reason == DisabledReason::Gone);
+                ensure!(!by_itself || known.is_gone, "{} was disabled by the answer to an example", target.endpoint);
                 known.max_attempts = known.max_attempts.max(attempts);
                 if known.row.order != row.order {
                     known.order_since = head;
@@ -125,8 +129,8 @@ impl Deliveries {
                 known.row = row;
             }
             None => {
-                let (since, order_since) = (ledger.latest(), Seq::ZERO);
-                let known = Known { row, filters: vec![filter], max_attempts: attempts, order_since, since };
+                let (since, order_since, is_gone) = (ledger.latest(), Seq::ZERO, false);
+                let known = Known { row, filters: vec![filter], max_attempts: attempts, order_since, since, is_gone };
                 self.endpoints.insert(target, known);
             }
         }
@@ -298,6 +302,8 @@ impl Deliveries {
         }
         let facts = self.facts.entry((target, seq)).or_default();
         facts.in_flight = facts.in_flight.saturating_sub(1);
+        let is_gone = ended.outcome == OutcomeClass::Gone && !ended.is_test;
+        self.endpoints.get_mut(&target).into_iter().for_each(|known| known.is_gone |= is_gone);
         self.unsettled.entry((target, seq)).or_default().push(ended);
         if ended.outcome == OutcomeClass::Success {
             facts.delivered += 1;

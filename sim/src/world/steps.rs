@@ -191,8 +191,10 @@ impl World {
             note: None,
             url_number: 0,
             lack: exchange.lack,
+            details: None,
         };
-        let ended = Ended { started_at: flight.started_at, outcome: exchange.outcome };
+        let is_test = flight.event.is_test();
+        let ended = Ended { started_at: flight.started_at, outcome: exchange.outcome, is_test };
         let seq = finished.seq;
         let again = (exchange.outcome == OutcomeClass::Success).then(|| flight.again());
         if finished.lack.is_some() {

@@ -94,6 +94,11 @@ fn a_forgotten_run_of_failed_deliveries_is_seen() {
 }
 
 #[test]
+fn an_example_that_is_judged_is_seen() {
+    check(Plant::JudgedExample, &["disabled by the answer to an example"]);
+}
+
+#[test]
 fn an_inversion_is_seen() {
     check(Plant::Inversion, &["starts out of order"]);
 }

@@ -5,7 +5,7 @@ use super::value::{fields, value};
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
 
 key!(AttemptLater: (target: EndpointRef, started_at: UnixMs, seq: Seq));
-value!(AttemptLater: AttemptRecord, version 1);
+value!(AttemptLater: AttemptRecord, version 2);
 
 fields!(AttemptRecord {
     seq,
@@ -19,4 +19,5 @@ fields!(AttemptRecord {
     next_attempt_at,
     note,
     url_number,
+    details since 2,
 });

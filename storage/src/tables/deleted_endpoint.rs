@@ -135,6 +135,7 @@ mod tests {
             next_attempt_at: None,
             note: None,
             url_number: 0,
+            details: None,
         }
     }
 

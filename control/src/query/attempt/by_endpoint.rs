@@ -3,11 +3,12 @@
 use super::{Attempt, AttemptFilter, Cut, EndpointPlace, url_called};
 use crate::error::Error;
 use crate::query::bounds::{PAGE_PAYLOAD_BYTES, PAGE_SCAN_MAX, PAGE_SEARCH_MAX};
+use crate::query::log::MessageFilter;
 use crate::query::paging::{Listed, Page};
-use model::{AttemptRecord, Endpoint, Seq};
+use model::{AttemptRecord, Endpoint, Seq, UnixMs};
 use std::sync::Arc;
 use storage::Read;
-use storage::tables::{history, log};
+use storage::tables::{event_uid, history, log};
 
 /// First attempts are in order of their messages, not quite of their time. A list that is bounded by time goes on until
 /// they are beyond the bound by more than attempts in flight can overlap.
@@ -23,6 +24,14 @@ pub fn list_of_endpoint(
     filter: &AttemptFilter,
     page: &Page<EndpointPlace>,
 ) -> Result<Listed<Attempt, Cut>, Error> {
+    let narrowed = match &filter.messages.event_id {
+        None => filter.clone(),
+        Some(id) => match narrowed(read, &endpoint, id, filter)? {
+            Some(narrowed) => narrowed,
+            None => return Ok(Listed { items: Vec::new(), first: None, last: None, is_end: true }),
+        },
+    };
+    let filter = &narrowed;
     let endpoint = Arc::new(endpoint);
     let (mut items, mut seen, mut bytes, mut is_end) = (Vec::new(), 0, 0, false);
     let start = start_of(read, &endpoint, filter, page)?;
@@ -53,6 +62,21 @@ pub fn list_of_endpoint(
     }
     let some = |cut| (seen > 0).then_some(cut);
     Ok(Listed { items, first: some(newest), last: some(oldest), is_end })
+}
+
+/// The filter of the attempts of one message, by the tenant's id of it: the list ends where the message came in, less what a clock
+/// may have been set back by. None when there is no such message.
+fn narrowed(
+    read: &(impl Read + ?Sized),
+    endpoint: &Endpoint,
+    id: &str,
+    filter: &AttemptFilter,
+) -> Result<Option<AttemptFilter>, Error> {
+    let Some(seq) = event_uid::get(read, endpoint.app, id)? else { return Ok(None) };
+    let Some(event) = log::get(read, endpoint.app, seq)? else { return Ok(None) };
+    let began = UnixMs(event.accepted_at.0.saturating_sub(OVERLAP_MS));
+    let messages = MessageFilter { after: filter.messages.after.max(Some(began)), ..filter.messages.clone() };
+    Ok(Some(AttemptFilter { messages, ..filter.clone() }))
 }
 
 /// The cut that a page begins at; of the first page that above all attempts that there are, or that there were before

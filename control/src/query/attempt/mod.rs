@@ -89,6 +89,15 @@ pub fn find(read: &(impl Read + ?Sized), event: &Event, text: &str) -> Result<Op
     Ok(Some(Attempt { url: url_called(read, &row, &record)?, record, event: event.clone(), endpoint: Arc::new(row) }))
 }
 
+/// The first attempt of a message at an endpoint, once it has ended.
+///
+/// # Errors
+/// Damage, and whatever the store reports.
+pub fn first(read: &(impl Read + ?Sized), event: &Event, row: Endpoint) -> Result<Option<Attempt>, Error> {
+    let Some(record) = history::of_message(read, row.target(), event.seq)?.into_iter().next() else { return Ok(None) };
+    Ok(Some(Attempt { url: url_called(read, &row, &record)?, record, event: event.clone(), endpoint: Arc::new(row) }))
+}
+
 /// The endpoint of an id or a uid, or a deleted one that has attempts yet, of an id.
 ///
 /// # Errors

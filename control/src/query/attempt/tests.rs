@@ -24,6 +24,7 @@ fn record(seq: u64, at: u64, is_success: bool) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

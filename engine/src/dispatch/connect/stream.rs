@@ -1,9 +1,11 @@
 //! A connection to a receiver, with TLS or without, that holds its slot for as long as it is open.
 
 use super::Slot;
+use crate::dispatch::details::Making;
 use crate::dispatch::wire::Wire;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -12,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 /// A connection whose address the guard let pass. Holds its slot until it is closed.
 pub(in crate::dispatch) struct VettedStream {
     io: Io,
+    making: Arc<Making>,
     _slot: Slot,
 }
 
@@ -21,12 +24,17 @@ enum Io {
 }
 
 impl VettedStream {
-    pub(super) fn plain(tcp: TcpStream, slot: Slot) -> VettedStream {
-        VettedStream { io: Io::Plain(tcp), _slot: slot }
+    pub(super) fn plain(tcp: TcpStream, making: Arc<Making>, slot: Slot) -> VettedStream {
+        VettedStream { io: Io::Plain(tcp), making, _slot: slot }
     }
 
-    pub(super) fn secured(tls: TlsStream<Wire<TcpStream>>, slot: Slot) -> VettedStream {
-        VettedStream { io: Io::Tls(Box::new(tls)), _slot: slot }
+    pub(super) fn secured(tls: TlsStream<Wire<TcpStream>>, making: Arc<Making>, slot: Slot) -> VettedStream {
+        VettedStream { io: Io::Tls(Box::new(tls)), making, _slot: slot }
+    }
+
+    /// How it was made.
+    pub(in crate::dispatch) fn making(&self) -> &Arc<Making> {
+        &self.making
     }
 
     /// True if something came on a connection that is to be silent: its end, an error, or bytes that nobody asked for.

@@ -2,6 +2,7 @@
 
 use super::hosts::WAITING_LOOK_MIN;
 use super::*;
+use crate::dispatch::details::KeptDetails;
 use crate::dispatch::guard::Guard;
 use crate::dispatch::resolve::{Resolver, system_lookup};
 use crate::dispatch::target::SignatureHeaders;
@@ -33,6 +34,11 @@ fn caller() -> Caller {
     Caller { app: model::AppId(1), until: Instant::now() + Duration::from_secs(1) }
 }
 
+/// Nothing is noted.
+fn untraced() -> Trace {
+    Trace::new(KeptDetails::None, Instant::now())
+}
+
 #[tokio::test]
 async fn those_that_no_longer_wait_are_taken_out_in_the_end() {
     let (pool, identity) = (pool(), Identity::new(false, "there", None));
@@ -56,8 +62,10 @@ async fn a_host_is_forgotten_when_nobody_uses_it_whether_it_answered_or_not() {
     let nowhere = target(gone.local_addr().unwrap());
     drop(gone);
 
-    assert!(pool.lease(&nowhere, caller(), Instant::now()).await.is_err());
-    let Ok(Lease::Http1 { stream, reused: false }) = pool.lease(&there, caller(), Instant::now()).await else {
+    assert!(pool.lease(&nowhere, caller(), Instant::now(), &mut untraced()).await.is_err());
+    let Ok(Lease::Http1 { stream, reused: false }) =
+        pool.lease(&there, caller(), Instant::now(), &mut untraced()).await
+    else {
         panic!("no new connection");
     };
     pool.give_back(there.identity(), stream, Instant::now());

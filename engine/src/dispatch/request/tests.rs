@@ -25,6 +25,7 @@ fn request(url: &str, custom: &[(&'static str, &'static str)], names: SignatureH
         body: Bytes::from_static(b"{\"a\":1}"),
         timeout_ms: 1_000,
         kept_len_least: 0,
+        details: KeptDetails::None,
     }
 }
 

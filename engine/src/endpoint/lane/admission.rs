@@ -131,14 +131,23 @@ impl Lane {
             // There is one: it was looked at above.
             let _taken = rate.try_take(now.0);
         }
-        let Chosen { mut action, seq, was_due, accepted_at, expires_at } = chosen;
+        let Chosen { mut action, seq, was_due, accepted_at, expires_at, is_test } = chosen;
         let (trigger, side) = (Trigger::Scheduled, self.next_side(now));
         if let Action::Start(attempt) = &mut action {
             attempt.side = side;
         }
-        let since = now;
-        let flight =
-            Flight { was_due, attempts_before: 0, trigger, accepted_at, expires_at, ticket, slot, since, side };
+        let flight = Flight {
+            was_due,
+            attempts_before: 0,
+            trigger,
+            accepted_at,
+            expires_at,
+            is_test,
+            ticket,
+            slot,
+            since: now,
+            side,
+        };
         self.flights.insert(seq, flight);
         Some(action)
     }
@@ -169,10 +178,11 @@ impl Lane {
         }
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
-        let (seq, accepted_at, expires_at) = (event.seq, event.accepted_at, event.expires_at());
+        let (seq, accepted_at) = (event.seq, event.accepted_at);
+        let (expires_at, is_test) = (event.expires_at(), event.is_test());
         self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
         let action = Action::Start(Attempt { event, number: 1, due: None, side: Side::Primary });
-        Some(Chosen { action, seq, was_due: None, accepted_at, expires_at })
+        Some(Chosen { action, seq, was_due: None, accepted_at, expires_at, is_test })
     }
 
     /// Ends the deliveries next in line whose events have lost their payload or are past their expiry: they need neither

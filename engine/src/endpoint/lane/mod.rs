@@ -30,16 +30,15 @@ use crate::endpoint::failover::Failover;
 use crate::endpoint::order::{HELD_MAX, Lines, Turns};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
-use crate::endpoint::window::{Feedback, Window};
-use crate::outcome::classify::health_of;
+use crate::endpoint::window::Window;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
 use crate::prepare::{LanePolicy, Side};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
-    AnswerNote, Cursor, DeadLetterReason, DecidedSwitch, DisabledReason, EndpointRef, Event, Expired, PausedReason,
-    Pending, Seq, Settled, Trigger, UnixMs,
+    Cursor, DeadLetterReason, DecidedSwitch, DisabledReason, EndpointRef, Event, Expired, PausedReason, Pending, Seq,
+    Settled, Trigger, UnixMs,
 };
 use rand::Rng;
 use settling::{give_up, in_its_own_place};
@@ -286,6 +285,7 @@ impl Lane {
         }
         let flight = self.flights.get_mut(&asked.seq)?;
         (flight.accepted_at, flight.expires_at) = (event.ready_at(), event.expires_at());
+        flight.is_test = event.is_test();
         if let Some(row) = row {
             flight.attempts_before = row.attempts;
             flight.trigger = row.trigger;
@@ -333,41 +333,27 @@ impl Lane {
             },
             rng,
         );
-        let feedback = match finished.note {
-            // Its status counts, but it did not keep up.
-            Some(AnswerNote::TooLate) => Feedback::Congested,
-            _ => Feedback::of(outcome),
+        let (sent_by, expires_at) = ((flight.trigger, flight.side), flight.expires_at);
+        let (so_far, _) = self.unless_other_side(ruling.decision, sent_by, expires_at, now);
+        let (transition, disabled, warns) = match flight.is_test {
+            // Whatever was answered, it says nothing about the endpoint.
+            true => {
+                self.give_back(flight.ticket, flight.slot);
+                (None, None, None)
+            }
+            false => {
+                let held = (flight.ticket, flight.slot);
+                self.judge(&finished, &ruling, (flight.side, so_far), held, now, rng)
+            }
         };
-        self.keeps_up = feedback != Feedback::Congested;
-        // One that was under way to the other side when that changed says nothing about this one.
-        let is_active = flight.side.is_active() && flight.side.is_backup() == self.uses_backup();
-        let transition = if is_active {
-            self.window.release(flight.slot, feedback);
-            self.breaker.on_result(flight.ticket, health_of(outcome), now, rng)
-        } else {
-            self.give_back(flight.ticket, flight.slot);
-            None
-        };
-        if transition == Some(Transition::Closed) {
-            self.window.restart();
-        }
-        // A delivery that still has its try at the other side has not used up its attempts.
-        let sent_by = (flight.trigger, flight.side);
-        let (so_far, _) = self.unless_other_side(ruling.decision, sent_by, flight.expires_at, now);
-        let (exhausted, warns) = self.note_exhausted(outcome, so_far);
-        // A backup that is gone says nothing about the endpoint.
-        let disable = ruling.disable.filter(|_| !flight.side.is_backup()).or(exhausted);
-        let disabled = self.note_health(outcome, disable, transition, now);
-        if is_active {
-            self.pause(ruling.slow_down_until, outcome, now);
-        }
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
         if gives_back {
             self.budget.give_back(now.0);
         }
-        let (decision, next_trigger) = self.unless_other_side(ruling.decision, sent_by, flight.expires_at, now);
-        let transition = self.fail_over(flight.side, outcome, now).or(transition);
+        let (decision, next_trigger) = self.unless_other_side(ruling.decision, sent_by, expires_at, now);
+        let switched = if flight.is_test { None } else { self.fail_over(flight.side, outcome, now) };
+        let transition = switched.or(transition);
         let (was_due, trigger) = (flight.was_due, flight.trigger);
         let departed = Departed { was_due, attempts: attempts_made, trigger, next_trigger, accepted_at };
         let decision = in_its_own_place(decision, flight.was_due);

@@ -5,15 +5,18 @@
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
 use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell, RunRuling};
-use crate::endpoint::breaker::Transition;
+use crate::endpoint::breaker::{Ticket, Transition};
 use crate::endpoint::failover::Failover;
 use crate::endpoint::order::Lines;
-use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
+use crate::endpoint::window::{Feedback, Slot};
+use crate::outcome::classify::health_of;
+use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision, Ruling};
 use crate::prepare::{FailoverPolicy, Side};
 use model::{
-    AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass, Pending, Seq,
-    Settled, Settlement, Trigger, UnixMs, Verdict,
+    AnswerNote, AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass,
+    Pending, Seq, Settled, Settlement, Trigger, UnixMs, Verdict,
 };
+use rand::Rng;
 
 impl Lane {
     /// Everything settled since the last report, and the endpoint's cursor; none when nothing changed.
@@ -72,6 +75,7 @@ impl Lane {
             next_attempt_at,
             note: finished.note,
             url_number: finished.url_number,
+            details: finished.details,
         };
         self.leave_line(seq, was_due);
         if let Some(due) = next_attempt_at {
@@ -151,9 +155,51 @@ impl Lane {
         }
     }
 
+    /// Takes from an attempt what it says about the endpoint: to the window, the breaker, and the failure memory. Answers what
+    /// the breaker did, the reason to disable the endpoint, and the length of a run that is worth a warning.
+    ///
+    /// `so_far` is what comes of the delivery. One that still has its try at the other side has not used up its attempts.
+    pub(super) fn judge(
+        &mut self,
+        finished: &Finished,
+        ruling: &Ruling,
+        (side, so_far): (Side, Decision),
+        (ticket, slot): (Ticket, Slot),
+        now: UnixMs,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> (Option<Transition>, Option<DisabledReason>, Option<u16>) {
+        let outcome = finished.outcome;
+        let feedback = match finished.note {
+            // Its status counts, but it did not keep up.
+            Some(AnswerNote::TooLate) => Feedback::Congested,
+            _ => Feedback::of(outcome),
+        };
+        self.keeps_up = feedback != Feedback::Congested;
+        // One that was under way to the other side when that changed says nothing about this one.
+        let is_active = side.is_active() && side.is_backup() == self.uses_backup();
+        let transition = if is_active {
+            self.window.release(slot, feedback);
+            self.breaker.on_result(ticket, health_of(outcome), now, rng)
+        } else {
+            self.give_back(ticket, slot);
+            None
+        };
+        if transition == Some(Transition::Closed) {
+            self.window.restart();
+        }
+        let (exhausted, warns) = self.note_exhausted(outcome, so_far);
+        // A backup that is gone says nothing about the endpoint.
+        let disable = ruling.disable.filter(|_| !side.is_backup()).or(exhausted);
+        let disabled = self.note_health(outcome, disable, transition, now);
+        if is_active {
+            self.pause(ruling.slow_down_until, outcome, now);
+        }
+        (transition, disabled, warns)
+    }
+
     /// Counts deliveries in a row that used up their attempts, for an endpoint whose policy asks for it. Answers the reason
     /// to disable it, and the length of a run that is worth a warning.
-    pub(super) fn note_exhausted(
+    fn note_exhausted(
         &mut self,
         outcome: OutcomeClass,
         decision: Decision,
@@ -172,7 +218,7 @@ impl Lane {
         }
     }
 
-    pub(super) fn note_health(
+    fn note_health(
         &mut self,
         outcome: OutcomeClass,
         disable: Option<DisabledReason>,
@@ -198,7 +244,7 @@ impl Lane {
     /// Makes no attempts until then. A pause that the endpoint asked for is noted in its health, for a restart.
     ///
     /// The second that any 503 leads to is not worth a row, nor is each second by which one pause is put off.
-    pub(super) fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
+    fn pause(&mut self, until: Option<UnixMs>, outcome: OutcomeClass, now: UnixMs) {
         let until = until.unwrap_or_default();
         self.slow_down_until = self.slow_down_until.max(until);
         let is_over = self.noted_pause != UnixMs::ZERO && self.slow_down_until <= now;

@@ -8,7 +8,8 @@ use crate::endpoint::window::Slot;
 use crate::outcome::decide::Decision;
 use crate::prepare::Side;
 use model::{
-    AnswerNote, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, PausedReason, Seq, Trigger, UnixMs,
+    AnswerNote, AttemptDetails, Cursor, DisabledReason, EndpointHealth, Event, OutcomeClass, PausedReason, Seq,
+    Trigger, UnixMs,
 };
 
 /// Bounds of a lane's memory.
@@ -102,6 +103,8 @@ pub struct Finished {
     pub note: Option<AnswerNote>,
     /// Set when there was no attempt, because this process lacked a resource.
     pub lack: Option<Lack>,
+    /// How it went, where that is kept.
+    pub details: Option<Box<AttemptDetails>>,
 }
 
 /// The ruling on a finished attempt: the part that the report does not have.
@@ -132,6 +135,8 @@ pub(super) struct Flight {
     pub(super) trigger: Trigger,
     pub(super) accepted_at: UnixMs,
     pub(super) expires_at: Option<UnixMs>,
+    /// Its attempt is not to be judged.
+    pub(super) is_test: bool,
     pub(super) ticket: Ticket,
     pub(super) slot: Slot,
     /// The time at which admission let it through.
@@ -164,11 +169,13 @@ pub(super) struct Chosen {
     pub(super) was_due: Option<UnixMs>,
     pub(super) accepted_at: UnixMs,
     pub(super) expires_at: Option<UnixMs>,
+    pub(super) is_test: bool,
 }
 
 impl Chosen {
     pub(super) fn fetch(seq: Seq, due: Option<UnixMs>) -> Chosen {
+        // The event that is fetched says when it expires and if it is a test.
         let (action, accepted_at) = (Action::Fetch(Fetch { seq, due }), UnixMs::ZERO);
-        Chosen { action, seq, was_due: due, accepted_at, expires_at: None }
+        Chosen { action, seq, was_due: due, accepted_at, expires_at: None, is_test: false }
     }
 }

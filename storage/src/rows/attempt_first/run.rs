@@ -8,15 +8,15 @@
 //! ```text
 //! offset  bytes
 //! 0       4      CRC-32C of all bytes that follow, little-endian
-//! 4       1      layout version, 1
+//! 4       1      layout version: 2 when a record has details, else 1
 //! 5       2      number of records, little-endian
 //! 7       ...    records
 //!
-//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due, 4: a note, 8: another URL
+//! record: 1 byte flags (1: asked for by hand, 2: a next attempt is due, 4: a note, 16: details, 8: another URL
 //! of the endpoint than the record before, the first: than URL 0) · 1 byte outcome · varint position, less that of
 //! the record before (the first: from 0) · signed varint start, less that of the record before (the first: from 0) ·
 //! varint duration · varint attempt · varint status · [signed varint next attempt, less the start] · [1 byte note] ·
-//! [varint number of the URL] · varint length of the response · the response
+//! [varint number of the URL] · varint length of the response · the response · [details, as fields of a row]
 //! ```
 //!
 //! A varint has seven bits to a byte, lowest first, the top bit set on all but the last (LEB128). A signed one is
@@ -36,7 +36,7 @@ use crate::rows::KeyKind;
 use crate::rows::value::{Field, Reader};
 use crate::store::{INLINE_MAX_BYTES, StoreError};
 use bytes::Bytes;
-use model::{AnswerNote, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{AnswerNote, AttemptDetails, AttemptRecord, OutcomeClass, Seq, Trigger, UnixMs};
 
 /// The positions that one run may span. Large enough that runs of an endpoint that gets one event in a hundred still
 /// hold ten records, small enough that a lookup reads 1024 values at the very worst.
@@ -45,7 +45,12 @@ pub(crate) const MAX_SPAN: u64 = 1024;
 /// The longest response that a record keeps: with everything else it then fits a value of its own.
 pub(crate) const MAX_RESPONSE_BYTES: usize = INLINE_MAX_BYTES - 128;
 
+/// Details that are longer are left out. The engine keeps to less.
+const MAX_DETAILS_BYTES: usize = 3 * 1024;
+
 const VERSION: u8 = 1;
+/// Of a run with a record that has details.
+const VERSION_WITH_DETAILS: u8 = 2;
 const CRC_BYTES: usize = 4;
 const HEADER_BYTES: usize = CRC_BYTES + 3;
 
@@ -56,6 +61,7 @@ const FLAG_MANUAL: u8 = 1;
 const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
 const FLAG_URL: u8 = 8;
+const FLAG_DETAILS: u8 = 16;
 
 /// The values from which the next record is packed as differences.
 #[derive(Clone, Copy)]
@@ -80,6 +86,7 @@ pub(crate) struct RunBuilder {
     first: Seq,
     previous: Previous,
     count: u16,
+    has_details: bool,
 }
 
 impl RunBuilder {
@@ -87,22 +94,23 @@ impl RunBuilder {
     pub(crate) fn new(first: Seq) -> RunBuilder {
         let mut bytes = Vec::with_capacity(512);
         bytes.resize(HEADER_BYTES, 0);
-        RunBuilder { bytes, first, previous: Previous::NONE, count: 0 }
+        RunBuilder { bytes, first, previous: Previous::NONE, count: 0, has_details: false }
     }
 
     /// Goes on with a run that begins at the position `first`, behind its last record. `None` when it is damaged or empty.
     pub(crate) fn resume(first: Seq, run: &[u8]) -> Option<RunBuilder> {
-        let (count, mut rest) = check(run).ok()?;
+        let (version, count, mut rest) = check(run).ok()?;
         let mut previous = Previous::NONE;
         for _ in 0..count {
-            previous = Previous::of(&read_record(&mut rest, previous)?.0);
+            previous = Previous::of(&read_record(&mut rest, previous, version)?.0);
         }
         if count == 0 || !rest.is_empty() {
             return None;
         }
         let mut bytes = Vec::with_capacity(run.len() + ROOM_BYTES);
         bytes.extend_from_slice(run);
-        Some(RunBuilder { bytes, first, previous, count })
+        let has_details = version >= VERSION_WITH_DETAILS;
+        Some(RunBuilder { bytes, first, previous, count, has_details })
     }
 
     /// The position of the last record; 0 before the first.
@@ -127,12 +135,13 @@ impl RunBuilder {
         }
         self.previous = Previous::of(record);
         self.count += 1;
+        self.has_details |= record.details.is_some();
         true
     }
 
     /// The value.
     pub(crate) fn finish(mut self) -> Bytes {
-        self.bytes[CRC_BYTES] = VERSION;
+        self.bytes[CRC_BYTES] = if self.has_details { VERSION_WITH_DETAILS } else { VERSION };
         self.bytes[CRC_BYTES + 1..HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
         let crc = crc32c::crc32c(&self.bytes[CRC_BYTES..]);
         self.bytes[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
@@ -142,33 +151,45 @@ impl RunBuilder {
 
 /// Takes a run apart: its records by ascending position.
 pub(crate) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
-    let (count, mut rest) = check(value)?;
+    let (version, count, mut rest) = check(value)?;
     let mut records: Vec<AttemptRecord> = Vec::new();
     let mut previous = Previous::NONE;
     for _ in 0..count {
-        let (record, response) = read_record(&mut rest, previous).ok_or_else(|| corrupt("a record does not decode"))?;
+        let (record, response) =
+            read_record(&mut rest, previous, version).ok_or_else(|| corrupt("a record does not decode"))?;
         previous = Previous::of(&record);
         records.push(AttemptRecord { response: response.to_vec(), ..record });
     }
     if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
 }
 
-/// Checks the sum and the version of a run. Gives how many records it says that it has, and their bytes.
-fn check(value: &[u8]) -> Result<(u16, &[u8]), StoreError> {
+/// Checks the sum and the version of a run. Gives the version, how many records it says that it has, and their bytes.
+fn check(value: &[u8]) -> Result<(u8, u16, &[u8]), StoreError> {
     let (crc, covered) = value.split_first_chunk::<CRC_BYTES>().ok_or_else(|| corrupt("cut short"))?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(corrupt("checksum does not match"));
     }
     match covered.split_first_chunk::<3>() {
         None => Err(corrupt("cut short")),
-        Some((&[VERSION, low, high], records)) => Ok((u16::from_le_bytes([low, high]), records)),
+        Some((&[version @ VERSION..=VERSION_WITH_DETAILS, low, high], records)) => {
+            Ok((version, u16::from_le_bytes([low, high]), records))
+        }
         Some(_) => Err(corrupt("unknown layout version")),
     }
 }
 
 /// Cuts a response so that the record fits a value. Callers have cut it by their own, lower bound before.
 pub(crate) fn cut(mut record: AttemptRecord) -> AttemptRecord {
-    record.response.truncate(MAX_RESPONSE_BYTES);
+    let details_len = record.details.as_ref().map_or(0, |details| {
+        let mut bytes = Vec::new();
+        details.put(&mut bytes);
+        bytes.len()
+    });
+    if details_len > MAX_DETAILS_BYTES {
+        record.details = None;
+        return cut(record);
+    }
+    record.response.truncate(MAX_RESPONSE_BYTES - details_len);
     record
 }
 
@@ -181,7 +202,8 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     let next = if record.next_attempt_at.is_some() { FLAG_NEXT } else { 0 };
     let note = if record.note.is_some() { FLAG_NOTE } else { 0 };
     let url = if record.url_number == previous.url_number { 0 } else { FLAG_URL };
-    bytes.push(manual | next | note | url);
+    let details = if record.details.is_some() { FLAG_DETAILS } else { 0 };
+    bytes.push(manual | next | note | url | details);
     record.outcome.put(bytes);
     write_varint(bytes, record.seq.0.wrapping_sub(previous.seq.0));
     write_difference(bytes, record.started_at, previous.started_at);
@@ -199,12 +221,16 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     }
     write_varint(bytes, record.response.len() as u64);
     bytes.extend_from_slice(&record.response);
+    if let Some(details) = &record.details {
+        details.put(bytes);
+    }
 }
 
 /// A record without its response, which stands beside it: who needs none allocates nothing.
-fn read_record<'a>(rest: &mut &'a [u8], previous: Previous) -> Option<(AttemptRecord, &'a [u8])> {
+fn read_record<'a>(rest: &mut &'a [u8], previous: Previous, version: u8) -> Option<(AttemptRecord, &'a [u8])> {
     let flags = read_byte(rest)?;
-    if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL) != 0 {
+    let since_2 = if version >= VERSION_WITH_DETAILS { FLAG_DETAILS } else { 0 };
+    if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL | since_2) != 0 {
         return None;
     }
     let outcome = read_word::<OutcomeClass>(rest)?;
@@ -222,6 +248,10 @@ fn read_record<'a>(rest: &mut &'a [u8], previous: Previous) -> Option<(AttemptRe
     let length = read_varint(rest)?.try_into().ok()?;
     let (response, after) = rest.split_at_checked(length)?;
     *rest = after;
+    let details = match flags & FLAG_DETAILS {
+        0 => None,
+        _ => Some(read_word::<Box<AttemptDetails>>(rest)?),
+    };
     let trigger = if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled };
     let record = AttemptRecord {
         seq,
@@ -235,6 +265,7 @@ fn read_record<'a>(rest: &mut &'a [u8], previous: Previous) -> Option<(AttemptRe
         next_attempt_at,
         note,
         url_number,
+        details,
     };
     Some((record, response))
 }

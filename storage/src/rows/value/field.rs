@@ -254,6 +254,21 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
+impl<T: Field> Field for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Box<T>, Malformed> {
+        T::take(from).map(Box::new)
+    }
+
+    #[cfg(test)]
+    fn any(source: &mut Source) -> Box<T> {
+        Box::new(T::any(source))
+    }
+}
+
 /// Lists the fields of a struct in the order in which they are persisted:
 /// `fields!(Gap { last, reason, wanted since 2 });`. A field that was added later names the version of its row since
 /// which it is there; all others are there since version 1.

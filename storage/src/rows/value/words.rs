@@ -2,8 +2,10 @@
 
 use super::{Field, Malformed, Reader, fields, variants};
 use model::{
-    AnswerNote, AppId, DisabledReason, EndpointId, EndpointRef, OutcomeClass, SealedBytes, Seq, Trigger, UnixMs,
+    AnswerNote, AppId, AttemptDetails, DisabledReason, EndpointId, EndpointRef, HeaderLine, OutcomeClass, Protocol,
+    SealedBytes, Seq, Trigger, UnixMs,
 };
+use std::net::SocketAddr;
 
 /// Words that wrap one field.
 macro_rules! wrapped {
@@ -58,3 +60,40 @@ variants!(AnswerNote {
 });
 
 variants!(DisabledReason { 0 = Operator, 1 = Gone, 2 = Failing, 7 = Exhausted });
+
+variants!(Protocol { 0 = Http1, 1 = Http2 });
+
+fields!(HeaderLine { name, value });
+
+fields!(AttemptDetails {
+    response_headers,
+    headers_truncated,
+    peer,
+    protocol,
+    connection_reused,
+    lookup_us,
+    connect_us,
+    tls_us,
+    first_byte_us,
+});
+
+/// As text: it is the address and the port of either family.
+impl Field for SocketAddr {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.to_string().put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
+        String::take(from)?.parse().map_err(|_| Malformed("an address that is none"))
+    }
+
+    #[cfg(test)]
+    fn any(source: &mut super::testing::Source) -> SocketAddr {
+        let ip = source.number().to_be_bytes();
+        let port = u16::any(source);
+        match bool::any(source) {
+            true => ([ip[0], ip[1], ip[2], ip[3]], port).into(),
+            false => ([[ip; 2].concat(), Vec::new()].concat().try_into().unwrap_or([0_u8; 16]), port).into(),
+        }
+    }
+}

@@ -271,14 +271,15 @@ pub fn last_first(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Op
     Ok(Some(run::decode(value).ok().and_then(|records| records.last().map(|last| last.seq)).unwrap_or(begin)))
 }
 
-/// Puts [`EXPUNGED`] in place of the response of one attempt: the response may hold data that a tenant must not keep.
+/// Puts [`EXPUNGED`] in place of the response of one attempt and removes the answer's headers: both may hold data that a
+/// tenant must not keep.
 /// Answers `true` if there is such an attempt.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: UnixMs) -> Result<bool, StoreError> {
     if let Some(mut record) = later(txn, target, seq, started_at)? {
-        record.response = EXPUNGED.to_vec();
+        expunge_content(&mut record);
         let key = attempt_later::encode(target, started_at, seq);
         put_retained(txn, key, attempt_later::to_value(&record), Growth::attempts)?;
         return Ok(true);
@@ -290,11 +291,18 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     // The run as this transaction sees it: the transaction may have added to it. A damaged run is left as it is.
     let Some(value) = txn.get(&run_key)? else { return Ok(false) };
     run::decode(&value)?;
-    record.response = EXPUNGED.to_vec();
+    expunge_content(&mut record);
     let begin = attempt_first::decode(&run_key)?.1;
     // The text is longer than a very short response: records that no longer fit go on in a run of their own.
     pack(txn, target, vec![record], Some((begin, value)), |_, _| {})?;
     Ok(true)
+}
+
+fn expunge_content(record: &mut AttemptRecord) {
+    record.response = EXPUNGED.to_vec();
+    if let Some(details) = &mut record.details {
+        details.response_headers.clear();
+    }
 }
 
 /// The first attempt of a delivery, with the key of its run.

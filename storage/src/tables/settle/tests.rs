@@ -48,6 +48,7 @@ fn record(seq: Seq, trigger: Trigger) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

@@ -125,6 +125,7 @@ fn record(seq: u64, attempt: u16, outcome: OutcomeClass) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
 }
 

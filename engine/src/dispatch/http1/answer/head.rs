@@ -63,6 +63,7 @@ fn parse_head_into<'b>(
         unfinished => {
             if let Some(status) = status.filter(|status| *status >= 100 && !is_interim(*status)) {
                 answer.take_head(status, retry_after_in(bytes));
+                answer.trace.has_status(status);
             }
             return unfinished.map(|_| Beginning::Open { has_status_line: status.is_some() }).map_err(Into::into);
         }
@@ -88,6 +89,9 @@ fn parse_head_into<'b>(
     let keep_alive = found.keep_alive && !doubtful && !found.spaced && status != 101;
     if !is_interim(status) {
         answer.take_head(status, found.retry_after);
+        if answer.trace.has_status(status) {
+            parsed.headers.iter().for_each(|header| answer.trace.header(header.name, header.value));
+        }
         if doubtful {
             answer.note(AnswerNote::LengthContradicts);
         } else if found.spaced {

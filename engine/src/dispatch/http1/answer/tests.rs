@@ -1,6 +1,7 @@
 //! Tests of the decoder: what answers mean, that pieces do not matter, and that hyper reads the same.
 
 use super::*;
+use crate::dispatch::details::{KeptDetails, Trace};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -14,9 +15,14 @@ const READ_LEN_MAX: usize = 64 * 1024;
 /// Status, body and whether the connection can be used again, of an answer behind which the peer closes.
 type Read = Result<(u16, Vec<u8>, bool), MalformedAnswer>;
 
+/// Nothing is noted.
+fn untraced() -> Trace {
+    Trace::new(KeptDetails::None, tokio::time::Instant::now())
+}
+
 /// The answer, and whether the connection can be used again.
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(Answer, bool), MalformedAnswer> {
-    let mut answer = Answer::new(usize::MAX, READ_LEN_MAX);
+    let mut answer = Answer::new(usize::MAX, READ_LEN_MAX, untraced());
     let mut decoder = Decoder::new(HEAD_LEN_MAX);
     for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
         if let Step::Complete { reusable } = decoder.feed(piece, &mut answer)? {
@@ -154,7 +160,7 @@ fn a_head_is_bounded_in_bytes_whether_it_ends_or_not() {
 #[test]
 fn a_head_that_drips_in_is_not_parsed_at_every_drop() {
     let mut decoder = Decoder::new(1 << 20);
-    let mut answer = Answer::new(10, 10);
+    let mut answer = Answer::new(10, 10, untraced());
     assert_eq!(decoder.feed(b"HTTP/1.1 200 OK\r\n", &mut answer), Ok(Step::More));
     assert_eq!(answer.status, 200);
     let mut parses = 0;
@@ -175,7 +181,7 @@ fn no_more_of_a_body_is_read_than_its_bound_however_it_is_framed() {
         ("transfer-encoding: chunked", "0\r\nendless: trailer\r\ntrailer"),
         ("a: b", "xxxxxxxxxxxxxxxxx"),
     ] {
-        let mut answer = Answer::new(10, READ_LEN_MAX);
+        let mut answer = Answer::new(10, READ_LEN_MAX, untraced());
         let mut decoder = Decoder::new(HEAD_LEN_MAX);
         let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n");
         assert_eq!(decoder.feed(head.as_bytes(), &mut answer), Ok(Step::More));

@@ -1,6 +1,7 @@
 //! A lane by its stories, and a lane in a small world that does its worst.
 
 mod any_history;
+mod examples;
 mod expiry;
 mod held;
 mod in_order;
@@ -72,5 +73,6 @@ pub(super) fn answer(seq: Seq, at: UnixMs, outcome: OutcomeClass, status: u16) -
         note: None,
         url_number: 0,
         lack: None,
+        details: None,
     }
 }

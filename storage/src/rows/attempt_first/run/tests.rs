@@ -1,6 +1,7 @@
 //! The layout of a run, byte by byte, and the effect of damage on it.
 
 use super::*;
+use model::{HeaderLine, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -19,7 +20,20 @@ pub(crate) fn record(seq: u64, started_at: u64) -> AttemptRecord {
         next_attempt_at: None,
         note: None,
         url_number: 0,
+        details: None,
     }
+}
+
+/// With so many headers of the answer.
+pub(crate) fn details(headers: usize) -> Box<AttemptDetails> {
+    let line = |n: usize| HeaderLine { name: format!("x-{n}"), value: "v".repeat(n % 40) };
+    Box::new(AttemptDetails {
+        response_headers: (0..headers).map(line).collect(),
+        peer: Some(([127, 0, 0, 1], 8080).into()),
+        protocol: Some(Protocol::Http2),
+        first_byte_us: Some(u32::MAX),
+        ..AttemptDetails::default()
+    })
 }
 
 /// Mostly close together, sometimes further apart than a run spans.
@@ -45,6 +59,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = AttemptRecord> {
             response: vec![b'x'; response],
             next_attempt_at: next.map(UnixMs),
             note: AnswerNote::ALL.get(usize::from(attempt % 16)).copied(),
+            details: (duration_ms % 5 == 0).then(|| details(usize::from(attempt) % 80)),
             ..record(seq, started_at)
         })
 }
@@ -139,10 +154,34 @@ fn the_longest_record_fits_a_run_of_its_own() {
         next_attempt_at: Some(UnixMs(0)),
         note: Some(AnswerNote::TooLate),
         url_number: u32::MAX,
+        details: None,
     };
     let (value, fitting) = encode(std::slice::from_ref(&longest));
     assert_eq!(fitting, 1);
-    assert_eq!(decode(&value).unwrap(), [longest]);
+    assert_eq!(decode(&value).unwrap(), [longest.clone()]);
+
+    let with_details = cut(AttemptRecord { details: Some(details(64)), ..longest });
+    assert!(with_details.details.is_some() && with_details.response.len() < MAX_RESPONSE_BYTES);
+    let (value, fitting) = encode(std::slice::from_ref(&with_details));
+    assert_eq!(fitting, 1);
+    assert_eq!(decode(&value).unwrap(), [with_details]);
+}
+
+#[test]
+fn a_run_is_of_the_second_layout_only_when_a_record_has_details() {
+    let with_details = AttemptRecord { details: Some(details(1)), ..record(2, 1) };
+    for (records, version) in [(vec![record(1, 1)], 1), (vec![record(1, 1), with_details], 2)] {
+        let (value, _) = encode(&records);
+        assert_eq!(value[CRC_BYTES], version);
+        assert_eq!(decode(&value).unwrap(), records);
+    }
+}
+
+#[test]
+fn details_that_are_longer_than_the_engine_makes_them_are_left_out() {
+    let too_long = AttemptRecord { details: Some(details(1_000)), response: vec![b'x'; 9_000], ..record(1, 1) };
+    let kept = cut(too_long);
+    assert_eq!((kept.details, kept.response.len()), (None, MAX_RESPONSE_BYTES));
 }
 
 #[test]

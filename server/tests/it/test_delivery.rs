@@ -1,0 +1,70 @@
+//! An example that the caller waits for: the answer is the attempt, and it says nothing about the endpoint.
+
+use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
+use serde_json::{Value, json};
+
+const ENDPOINT: &str = "/api/v1/app/acme/endpoint/hook";
+const SEND: &str = "/api/v1/app/acme/endpoint/hook/send-example?wait=true";
+
+fn acme(server: &Server, url: &str) {
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Acme", "uid": "acme"}));
+    let policy = json!({"type": "fixed", "delayMs": 60_000, "maxAttempts": 2, "jitter": "none"});
+    let endpoint = json!({"url": url, "uid": "hook", "retryPolicy": policy, "timeoutMs": 1_000});
+    server.api_expect(201, "POST", "/api/v1/app/acme/endpoint", endpoint);
+}
+
+fn ping() -> Value {
+    json!({"eventType": "svix.ping"})
+}
+
+#[test]
+fn a_waiting_caller_gets_the_attempt_as_it_went_and_the_example_is_marked() {
+    let (mut server, receiver) = (Server::start(&[]), Receiver::start());
+    receiver.script("/hook", [Behaviour::with_body(418, "short and stout"), Behaviour::status(200)]);
+    acme(&server, &receiver.url("/hook"));
+    let refused = server.api_expect(200, "POST", SEND, ping());
+    assert_eq!(refused["test"], true);
+    let attempt = &refused["attempt"];
+    assert_eq!((&attempt["responseStatusCode"], &attempt["response"]), (&json!(418), &json!("short and stout")));
+    assert_eq!(attempt["msgId"], refused["id"]);
+    let taken = server.api_expect(200, "POST", SEND, ping());
+    assert_eq!((&taken["attempt"]["status"], &taken["attempt"]["responseStatusCode"]), (&json!(0), &json!(200)));
+    assert!(taken["attempt"]["details"]["peer"].is_string(), "details are kept of every example: {taken}");
+
+    let ordinary = json!({"eventType": "a", "payload": {}});
+    let pushed = server.api_expect(202, "POST", "/api/v1/app/acme/msg", ordinary);
+    assert!(pushed.get("test").is_none(), "{pushed}");
+    let stats = || server.api_expect(200, "GET", &format!("{ENDPOINT}/stats"), Value::Null);
+    poll_until("the message", seconds(20), || (stats()["success"] == 1).then_some(()));
+    let counted = stats();
+    assert_eq!((&counted["fail"], &counted["sending"]), (&json!(0), &json!(0)), "examples are left out: {counted}");
+
+    server.restart();
+    let path = format!("/api/v1/app/acme/msg/{}", refused["id"].as_str().unwrap());
+    assert_eq!(server.api_expect(200, "GET", &path, Value::Null)["test"], true);
+}
+
+#[test]
+fn examples_open_no_breaker_and_disable_nothing() {
+    let (server, receiver) = (Server::start(&[]), Receiver::start());
+    let failures = [503; 7].map(Behaviour::status);
+    receiver.script("/hook", failures.into_iter().chain([Behaviour::status(410), Behaviour::status(200)]));
+    acme(&server, &receiver.url("/hook"));
+    for expected in [503; 7].into_iter().chain([410, 200]) {
+        let sent = server.api_expect(200, "POST", SEND, ping());
+        assert_eq!(sent["attempt"]["responseStatusCode"], expected);
+        assert_eq!(server.api_expect(200, "GET", &format!("{ENDPOINT}/state"), Value::Null)["breaker"], "closed");
+    }
+    assert_eq!(server.api_expect(200, "GET", ENDPOINT, Value::Null)["disabled"], false);
+}
+
+#[test]
+fn an_attempt_that_does_not_end_in_time_is_answered_without_it() {
+    let (server, receiver) = (Server::start(&["--request-timeout-ms", "1500"]), Receiver::start());
+    receiver.script("/hook", [Behaviour::Stall]);
+    acme(&server, &receiver.url("/hook"));
+    let sent = server.api_expect(202, "POST", SEND, ping());
+    assert!(sent.get("attempt").is_none(), "{sent}");
+    let (status, refused) = server.api("POST", &format!("{ENDPOINT}/send-example?wait=maybe"), ping());
+    assert_eq!((status, &refused["detail"][0]["loc"]), (422, &json!(["query", "wait"])));
+}
