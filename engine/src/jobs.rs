@@ -34,6 +34,9 @@ const ROWS_PURGED: usize = 1_024;
 /// Payload bytes read for one chunk.
 const CHUNK_BYTES: usize = 4 << 20;
 
+/// Steps of content filters in one chunk, which is made on the writer's thread: some milliseconds at worst.
+const CHUNK_STEPS: u64 = 40_000;
+
 /// Pause of the runner before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -241,12 +244,15 @@ fn span_of_events(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: Un
         }
         let ruling = match cannot_be_sent(endpoint, Some(event)) {
             Some(reason) => Err(reason),
-            None => order.rule(&standings.of(txn, event)?, standings.wants(event)),
+            None => order.rule(&standings.of(txn, event)?, order.asks_filter() && standings.wants(event)),
         };
         if ruling.is_ok() {
             delivery::requeue(txn, row.target, event.seq, now)?;
         }
         note(row, event.seq, ruling);
+        if standings.steps() > CHUNK_STEPS {
+            return Ok(row.position >= row.last);
+        }
     }
     Ok(events.is_empty() || row.position >= row.last)
 }

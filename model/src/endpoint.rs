@@ -55,6 +55,8 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// An expression over messages, checked when it was set; none wants every message.
+    pub filter: Option<String>,
 }
 
 impl Endpoint {
@@ -85,6 +87,7 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            filter: None,
         }
     }
 

@@ -46,11 +46,15 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// A read of the log does not ask the content filter.
+    UnaskedFilter,
+    /// A read of the log takes what the content filter refuses for all, and drops what it agrees to.
+    FilterUpsideDown,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 20] = [
+    pub const ALL: [Plant; 22] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -71,5 +75,7 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::UnaskedFilter,
+        Plant::FilterUpsideDown,
     ];
 }

@@ -1,7 +1,7 @@
 //! Endpoints: `EndpointIn`, `EndpointPatch`, `EndpointOut`.
 //!
 //! `filterTypes`, `rateLimit` and `version` are the names of the first generation of clients for `eventTypes` and
-//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours.
+//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError`, `filter` and `disabledReason` are ours.
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
@@ -64,6 +64,10 @@ pub(crate) struct EndpointIn {
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// An expression in CEL over `payload`, `eventType`, `eventId`, `channels` and `tags`: the endpoint gets the
+    /// messages for which it is true. Left out: all. An error counts as false.
+    #[schema(min_length = 1, max_length = 4096, example = "payload.amount > 100")]
+    filter: Option<String>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -118,6 +122,9 @@ pub(crate) struct EndpointPatch {
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 4096)]
+    filter: Patch<String>,
 }
 
 /// An endpoint.
@@ -148,6 +155,7 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    filter: Option<String>,
 }
 
 impl EndpointIn {
@@ -171,6 +179,7 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            filter: self.filter.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -197,6 +206,7 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            filter: self.filter,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -247,6 +257,7 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            filter: endpoint.filter.clone(),
         }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod filter_try;
 
 pub(crate) mod batch;
 pub(crate) mod message;
@@ -82,6 +83,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(endpoint_secret::rotate))
         .routes(routes!(endpoint_state::stats))
         .routes(routes!(endpoint_state::state))
+        .routes(routes!(filter_try::filter_try))
         .routes(routes!(send_example::send))
 }
 

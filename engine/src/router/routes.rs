@@ -126,7 +126,7 @@ impl AppRoutes {
     /// Calls `found` once for each enabled endpoint that is to get this event.
     pub(super) fn each_match(&self, event: &Event, mut found: impl FnMut(EndpointId)) {
         if let Some(only) = event.only_for {
-            if self.endpoints.get(&only).is_some_and(|route| route.enabled && route.filter.matches(event)) {
+            if self.endpoints.get(&only).is_some_and(|route| route.enabled && route.filter.selects(event)) {
                 found(only);
             }
             return;

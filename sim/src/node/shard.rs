@@ -9,12 +9,15 @@ use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
+use engine::prepare::filter::Filter;
 use engine::shard::core::ShardCore;
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
-use model::{AppId, Seq, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, Seq, UnixMs};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use storage::StoreError;
+use storage::tables::endpoint;
 use storage::writer::ChangeError;
 
 /// One shard.
@@ -201,7 +204,8 @@ impl Shard {
                 None => {
                     let bytes_max = self.core.begin_log_read(&mailbox.cell);
                     let app = mailbox.cell.target.app;
-                    let caught = reads::catch_up(store, app, &plan.filter, *read, bytes_max).ok().filter(|_| !fails);
+                    let filter = self.filter_of(mailbox.cell.target, &plan.filter);
+                    let caught = reads::catch_up(store, app, &filter, *read, bytes_max).ok().filter(|_| !fails);
                     said = format!("reads the log after {}: {:?}", read.after, caught.as_ref().map(|f| f.upto.0));
                     *found = Some((caught, bytes_max));
                 }
@@ -243,6 +247,19 @@ impl Shard {
         }
         self.errands.push(errand);
         said
+    }
+
+    /// The filter that a read of the log asks; another one under a planted bug.
+    fn filter_of<'f>(&self, target: EndpointRef, filter: &'f Filter) -> Cow<'f, Filter> {
+        let planted = match self.plant {
+            Some(Plant::UnaskedFilter) => |_: String| None,
+            Some(Plant::FilterUpsideDown) => |text: String| Some(format!("!({text})")),
+            _ => return Cow::Borrowed(filter),
+        };
+        match endpoint::get(&*self.core.store, target) {
+            Ok(Some(row)) => Cow::Owned(Filter::of(&Endpoint { filter: row.filter.clone().and_then(planted), ..row })),
+            _ => Cow::Borrowed(filter),
+        }
     }
 
     /// Waits until all that was handed over is durable; a busy writer is asked again.

@@ -137,7 +137,8 @@ impl Deliveries {
     pub(super) fn event(&mut self, event: &Event) {
         let of_app = self.endpoints.iter().filter(|(target, _)| target.app == event.app);
         for (target, known) in of_app {
-            let matches = Filter::of(&known.row).matches(event);
+            // The present filter is the last one: it is compiled already.
+            let matches = known.filters.last().is_some_and(|filter| filter.matches(event));
             if matches {
                 let disabled = known.row.disabled.is_some();
                 let facts = Facts { owed: !disabled, passed_by: disabled, ..Facts::default() };

@@ -21,6 +21,15 @@ use storage::{Change, Direction, Txn};
 /// Types that messages have.
 const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "d"];
 
+/// Content filters that endpoints have: messages have a number `n`. The last one fails for every message.
+const FILTERS: [Option<&str>; 5] = [
+    None,
+    None,
+    Some("payload.n % 2 == 0"),
+    Some("payload.n % 3 == 1 || eventType == 'a.b'"),
+    Some("payload.missing == 1"),
+];
+
 /// Types that endpoints name; empty means every type.
 const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
 
@@ -144,6 +153,9 @@ impl World {
         }
         if rng.random_ratio(1, 2) {
             row.retry_policy = rng.random_ratio(2, 3).then(|| crate::plan::policy(rng));
+        }
+        if rng.random_ratio(1, 4) {
+            row.filter = pick(&FILTERS, rng).map(str::to_owned);
         }
     }
 

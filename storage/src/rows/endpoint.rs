@@ -19,7 +19,7 @@ key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 fields!(Endpoint {
     id,
@@ -45,6 +45,7 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    filter since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });

@@ -44,6 +44,8 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// An expression over messages.
+    pub filter: Patch<String>,
 }
 
 impl EndpointFields {
@@ -66,6 +68,7 @@ impl EndpointFields {
         self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
         self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
+        checks.content_filter_if_any("filter", self.filter.as_set().map(String::as_str));
     }
 
     /// The row that `before` becomes. Disabled by hand, it notes the time; the table handles the messages that pass it
@@ -89,6 +92,7 @@ impl EndpointFields {
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            filter: self.filter.apply(before.filter),
             updated_at: now,
             ..before
         })

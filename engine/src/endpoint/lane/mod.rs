@@ -23,7 +23,7 @@ pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, R
 
 use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::FailingSpell;
-use crate::endpoint::backlog::Backlog;
+use crate::endpoint::backlog::{Backlog, Wants};
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
@@ -154,9 +154,14 @@ impl Lane {
         self.backlog.read_again();
     }
 
-    /// Events that match were offered. Answers the number of events that found no room.
-    pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
-        self.backlog.offer(events, room_bytes)
+    /// Events were offered; `wants` says which of them match. Answers the number of events that found no room.
+    pub fn offer<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+        room_bytes: usize,
+        wants: impl FnMut(&Event) -> Wants,
+    ) -> usize {
+        self.backlog.offer(events, room_bytes, wants)
     }
 
     /// Events up to `upto` were offered and are to be read from the log.
