@@ -32,6 +32,7 @@ mod dto;
 mod routes;
 
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
+pub use dto::retry_policy::retry_policy_of;
 pub use edge::LogLine;
 pub use limits::ApiLimits;
 pub use service::ApiService;

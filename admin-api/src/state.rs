@@ -11,7 +11,7 @@ use control::Control;
 use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
-use engine::{Partition, Waiting};
+use engine::{EngineConfig, Holding, Partition};
 use model::metric;
 use model::{EndpointRef, UnixMs};
 use std::ops::Deref;
@@ -73,8 +73,13 @@ impl ApiState {
     }
 
     /// The thing of Pinion's own that an endpoint waits for.
-    pub(crate) async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
-        self.engine.waiting(target).await
+    pub(crate) async fn holding(&self, target: EndpointRef) -> Holding {
+        self.engine.holding(target).await
+    }
+
+    /// The settings of endpoints where neither they nor their application have any.
+    pub(crate) fn defaults(&self) -> &EngineConfig {
+        self.engine.config()
     }
 
     /// The time of rows that are written now.

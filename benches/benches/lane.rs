@@ -9,7 +9,7 @@ use engine::endpoint::breaker::BreakerConfig;
 use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
 use engine::prepare::LanePolicy;
 use engine::retry::budget::{BudgetConfig, RetryBudget};
-use model::{EndpointId, EndpointRef, Event, OutcomeClass, Seq, Settlement, UnixMs};
+use model::{EndpointId, EndpointRef, Event, Order, OutcomeClass, Seq, Settlement, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::hint::black_box;
@@ -31,8 +31,12 @@ impl Delivering {
             on_client_error: config.on_client_error,
             disable_after_failing_ms: config.disable_after_failing_ms,
             rate_limit: None,
+            burst: None,
+            disable_after_failed_deliveries: None,
             max_in_flight: config.max_in_flight_per_endpoint,
             disabled: false,
+            order: Order::None,
+            paused: false,
         };
         let bounds =
             LaneBounds { mailbox_capacity: config.mailbox_capacity, retries_in_memory: config.retries_in_memory };

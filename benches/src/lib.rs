@@ -50,16 +50,7 @@ pub fn payload(len: usize) -> Bytes {
 /// An application.
 #[must_use]
 pub fn application(id: AppId) -> Application {
-    Application {
-        id,
-        salt: 1,
-        uid: None,
-        name: "tenant".to_owned(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    Application { name: "tenant".to_owned(), ..Application::plain(id, UnixMs(1)) }
 }
 
 /// An endpoint of [`APP`] that wants these types and channels; none means all.

@@ -110,15 +110,18 @@ impl Checks {
     pub fn tags(&mut self, values: &[String]) {
         if self.count("tags", values.len(), 0, limits::MESSAGE_TAGS_MAX) {
             for (index, value) in values.iter().enumerate() {
-                let path = ["tags", &index.to_string()];
-                if value.is_empty() || value.len() > limits::TAG_BYTES_MAX {
-                    let msg = format!("must have 1 to {} bytes", limits::TAG_BYTES_MAX);
-                    self.wrong(&path, msg, "value_error.any_str.length");
-                } else if value.chars().any(char::is_control) {
-                    self.wrong(&path, "must not have control characters", "value_error.str.regex");
-                }
+                self.label(&["tags", &index.to_string()], value, limits::TAG_BYTES_MAX);
             }
             self.distinct("tags", values);
+        }
+    }
+
+    /// A text of 1 to `most` bytes without control characters.
+    pub fn label(&mut self, path: &[&str], value: &str, most: usize) {
+        if value.is_empty() || value.len() > most {
+            self.wrong(path, format!("must have 1 to {most} bytes"), "value_error.any_str.length");
+        } else if value.chars().any(char::is_control) {
+            self.wrong(path, "must not have control characters", "value_error.str.regex");
         }
     }
 
@@ -134,9 +137,17 @@ impl Checks {
     where
         N: PartialOrd + std::fmt::Display,
     {
+        self.within_at(&[field], value, bounds);
+    }
+
+    /// A number within bounds, of a field of an object.
+    pub fn within_at<N>(&mut self, path: &[&str], value: N, bounds: &std::ops::RangeInclusive<N>)
+    where
+        N: PartialOrd + std::fmt::Display,
+    {
         if !bounds.contains(&value) {
             let msg = format!("must be between {} and {}", bounds.start(), bounds.end());
-            self.wrong(&[field], msg, "value_error.number.range");
+            self.wrong(path, msg, "value_error.number.range");
         }
     }
 

@@ -71,6 +71,8 @@ pub const MESSAGE_CHANNELS_MAX: usize = 5;
 pub const MESSAGE_TAGS_MAX: usize = 10;
 /// Bytes of a tag.
 pub const TAG_BYTES_MAX: usize = 128;
+/// Bytes of an ordering key.
+pub const ORDERING_KEY_BYTES_MAX: usize = 256;
 /// Bytes of the content type of a raw payload.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Days that a message may ask its payload to be kept.
@@ -91,6 +93,8 @@ pub const METADATA_BYTES_MAX: usize = 2_048;
 pub const TARGET_HEADERS_MAX: usize = 32;
 /// Bytes of all custom headers of an endpoint, names and values.
 pub const TARGET_HEADERS_BYTES_MAX: usize = 4_096;
+/// Characters of the name of a header that an endpoint chooses for Pinion's own values.
+pub const HEADER_NAME_MAX: usize = 64;
 /// Custom headers that one patch may set, and that it may remove: all there can be, replaced by as many others.
 pub const HEADERS_PATCHED_MAX: usize = 2 * TARGET_HEADERS_MAX;
 /// Bytes of an endpoint's own root certificates in PEM.
@@ -111,6 +115,12 @@ pub const RETRY_GAPS_MAX: usize = schedule::MAX_SCHEDULE_ENTRIES;
 pub const RETRY_DELAY_MS: std::ops::RangeInclusive<u64> = 1..=schedule::MAX_DELAY_MS;
 /// The bounds of an attempt's deadline.
 pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
+/// Attempts at once over all endpoints of an application.
+pub const MAX_IN_FLIGHT_TOTAL: std::ops::RangeInclusive<u32> = 1..=100_000;
+/// Deliveries in a row that used up their attempts, after which an endpoint is disabled.
+pub const FAILED_DELIVERIES: std::ops::RangeInclusive<u16> = 1..=1_000;
+/// Deliveries that the rate of an endpoint may save up.
+pub const BURST: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Attempts at once that an endpoint may ask for. The engine's own default has the same bound: an endpoint's cursor
 /// names every delivery that is in flight, and must fit in one row.
 pub const MAX_IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=512;

@@ -20,6 +20,9 @@ pub struct EngineConfig {
     pub target_ports: Vec<RangeInclusive<u16>>,
     /// Under which names deliveries carry id, timestamp and signature. Default: both.
     pub signature_headers: SignatureHeaders,
+    /// The URL under which receivers reach this server's API, without a slash at its end; empty for none. It begins the
+    /// URL of a payload that is sent as a reference.
+    pub public_url: String,
     /// The kind of the signing secrets that are made for endpoints that bring none. Default: HMAC-SHA256.
     pub secret_kind: SecretKind,
     /// Targets must be `https`.
@@ -84,6 +87,7 @@ impl Default for EngineConfig {
             allow_targets: Vec::new(),
             target_ports: Vec::new(),
             signature_headers: SignatureHeaders::default(),
+            public_url: String::new(),
             secret_kind: SecretKind::default(),
             https_only: false,
             extra_roots: Vec::new(),

@@ -59,4 +59,4 @@ pub use node::{Node, StartError};
 pub use partition::{OpenError, Partition};
 pub use partition_id::PartitionId;
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
-pub use waiting::{Waiting, WaitingFor};
+pub use waiting::{Gate, Held, Holding, Waiting, WaitingFor};

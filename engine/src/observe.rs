@@ -18,9 +18,10 @@ pub(crate) async fn run(store: SharedStore) {
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
     metrics::counter!(metric::DAMAGED_READS).increment(0);
-    for reason in [DisabledReason::Gone, DisabledReason::Failing] {
+    for reason in [DisabledReason::Gone, DisabledReason::Failing, DisabledReason::Exhausted] {
         metrics::counter!(metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(0);
     }
+    metrics::counter!(metric::ENDPOINT_WARNINGS).increment(0);
     for reason in [
         "busy",
         "stopping",

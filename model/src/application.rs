@@ -1,6 +1,7 @@
 //! An application: one tenant, the owner of endpoints and of one log of events.
 
 use crate::id::{AppId, IdKind, IdParts};
+use crate::policy::{AppSettings, Policy};
 use crate::time::UnixMs;
 
 /// One tenant.
@@ -22,9 +23,39 @@ pub struct Application {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// Since when deliveries to its endpoints wait on disk; none if they do not.
+    pub paused_at: Option<UnixMs>,
+    /// The settings that its endpoints inherit.
+    pub policy: Policy,
+    /// Attempts at once over all its endpoints; none for no limit of its own.
+    pub max_in_flight: Option<u32>,
 }
 
 impl Application {
+    /// One without a name and settings: what others are made from.
+    #[must_use]
+    pub fn plain(id: AppId, created_at: UnixMs) -> Application {
+        Application {
+            id,
+            salt: 1,
+            uid: None,
+            name: String::new(),
+            rate_limit: None,
+            metadata: "{}".to_owned(),
+            created_at,
+            updated_at: created_at,
+            policy: Policy::default(),
+            max_in_flight: None,
+            paused_at: None,
+        }
+    }
+
+    /// The settings that the lanes of its endpoints keep to.
+    #[must_use]
+    pub fn settings(&self) -> AppSettings {
+        AppSettings { rate_limit: self.rate_limit, policy: self.policy.clone(), max_in_flight: self.max_in_flight }
+    }
+
     /// The text id, `app_…`.
     #[must_use]
     pub fn public_id(&self) -> String {

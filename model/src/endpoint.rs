@@ -1,8 +1,10 @@
 //! An endpoint: where an application's events go, with its filter, secrets and policies.
 
 use crate::id::{AppId, EndpointId, EndpointRef, IdKind, IdParts, Seq};
+use crate::policy::Policy;
 use crate::retry_policy::{ClientErrorPolicy, RetryPolicy};
 use crate::secret::SealedBytes;
+use crate::signature_format::{PayloadMode, SignatureFormat};
 use crate::time::UnixMs;
 
 /// A URL of an application, with all settings of the sending to it.
@@ -55,6 +57,18 @@ pub struct Endpoint {
     pub sealed_user_info: Option<SealedBytes>,
     /// Root certificates that its receiver's may lead to, besides everyone's, in PEM; empty for none.
     pub ca_pem: String,
+    /// In which order its messages are sent.
+    pub order: Order,
+    /// Set while deliveries to it wait on disk.
+    pub paused: Option<Paused>,
+    /// The form of its signatures; none means Standard Webhooks.
+    pub signature_format: Option<SignatureFormat>,
+    /// The body of its requests; none means the payload.
+    pub payload_mode: Option<PayloadMode>,
+    /// It is disabled when so many deliveries in a row used up their attempts; none for inherited.
+    pub disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that its rate may save up; none for what a tenth of a second brings.
+    pub burst: Option<u32>,
     /// An expression over messages, checked when it was set; none wants every message.
     pub filter: Option<String>,
 }
@@ -87,7 +101,25 @@ impl Endpoint {
             version: None,
             sealed_user_info: None,
             ca_pem: String::new(),
+            order: Order::None,
+            paused: None,
+            signature_format: None,
+            payload_mode: None,
+            disable_after_failed_deliveries: None,
+            burst: None,
             filter: None,
+        }
+    }
+
+    /// Its own values of the settings that are inherited.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            retry_policy: self.retry_policy.clone(),
+            on_client_error: self.on_client_error,
+            timeout_ms: self.timeout_ms,
+            max_in_flight: self.max_in_flight,
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
         }
     }
 
@@ -131,6 +163,8 @@ pub enum DisabledReason {
     Gone,
     /// It failed without a success for the configured period.
     Failing,
+    /// So many deliveries in a row used up their attempts as its policy allows.
+    Exhausted,
 }
 
 impl DisabledReason {
@@ -141,6 +175,48 @@ impl DisabledReason {
             DisabledReason::Operator => "operator",
             DisabledReason::Gone => "gone",
             DisabledReason::Failing => "failing",
+            DisabledReason::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// In which order an endpoint's messages are tried for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// In that of the log as a rule, several at once; one that fails holds up nobody.
+    #[default]
+    None,
+    /// One after the other: the next one when the one before was delivered or given up.
+    Endpoint,
+    /// One after the other of each ordering key.
+    Key,
+}
+
+/// Why and since when deliveries to an endpoint wait on disk. Unlike a disabled endpoint, it gets all of them later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when.
+    pub at: UnixMs,
+    /// The one who paused it.
+    pub reason: PausedReason,
+}
+
+/// The one who paused an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedReason {
+    /// The caller, through the API.
+    Operator,
+    /// Pinion: it gave up a delivery that others must not overtake.
+    GaveUp,
+}
+
+impl PausedReason {
+    /// The word that the API and logs show.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PausedReason::Operator => "operator",
+            PausedReason::GaveUp => "gave_up",
         }
     }
 }
@@ -158,4 +234,6 @@ pub struct EndpointHealth {
     pub breaker_openings: u32,
     /// Until when it asked to be left alone, by `Retry-After`; a short pause is not noted, and one that is over may be.
     pub paused_until: Option<UnixMs>,
+    /// Deliveries in a row that used up their attempts; counted for endpoints whose policy asks for it.
+    pub failed_deliveries: u16,
 }

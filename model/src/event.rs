@@ -14,6 +14,8 @@ pub struct EventMore {
     pub content_type: Option<String>,
     /// When the payload is to be expunged.
     pub expunge_at: Option<UnixMs>,
+    /// Messages with the same one keep their order at endpoints that want that.
+    pub ordering_key: Option<String>,
 }
 
 /// One accepted event. Cheap to clone: text and payload are shared.
@@ -74,6 +76,12 @@ impl Event {
     #[must_use]
     pub fn expunge_at(&self) -> Option<UnixMs> {
         self.more.as_ref()?.expunge_at
+    }
+
+    /// Its ordering key.
+    #[must_use]
+    pub fn ordering_key(&self) -> Option<&str> {
+        self.more.as_ref()?.ordering_key.as_deref()
     }
 
     /// Bytes this event holds in memory, near enough to budget by.

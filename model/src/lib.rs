@@ -12,8 +12,10 @@ pub mod application;
 pub mod event_type;
 
 pub mod endpoint;
+pub mod policy;
 pub mod retry_policy;
 pub mod secret;
+pub mod signature_format;
 
 pub mod event;
 
@@ -26,12 +28,14 @@ pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict, Wanted};
-pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth};
+pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, Order, Paused, PausedReason};
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
-pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+pub use policy::{AppSettings, Policy};
+pub use retry_policy::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
+pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};
 pub use time::UnixMs;
 pub use url::mask_user_info;

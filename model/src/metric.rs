@@ -63,6 +63,8 @@ pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
 pub const DEAD_LETTERS_DISPLACED: &str = "pinion_dead_letters_displaced_total";
 /// Counter, label `reason`: endpoints disabled by their answers.
 pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
+/// Warnings that half of the failed deliveries that disable an endpoint came in a row.
+pub const ENDPOINT_WARNINGS: &str = "pinion_endpoint_warnings_total";
 /// Gauge: bytes of payloads queued in memory.
 pub const QUEUED_BYTES: &str = "pinion_queued_payload_bytes";
 /// Gauge: the store on disk.

@@ -23,10 +23,12 @@ pub enum Spacing {
         /// One gap for each retry, in order; not empty.
         delays_ms: Vec<u64>,
     },
-    /// `initial_ms * 2^(n-1)`.
+    /// `initial_ms * multiplier^(n-1)`.
     Exponential {
         /// The first gap.
         initial_ms: u64,
+        /// By how much each gap is longer than the one before.
+        multiplier: Multiplier,
     },
     /// `step_ms * n`.
     Linear {
@@ -51,6 +53,22 @@ pub enum Jitter {
     Equal,
     /// Uniform in `[0, d]`.
     Full,
+    /// Uniform in `[d, 1.5 d)`: never earlier than planned.
+    Additive,
+}
+
+/// A factor in hundredths, so that gaps are whole numbers and the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Multiplier {
+    /// 100 for 1, 1,000 for 10.
+    pub hundredths: u16,
+}
+
+impl Default for Multiplier {
+    /// Each gap is twice the one before.
+    fn default() -> Multiplier {
+        Multiplier { hundredths: 200 }
+    }
 }
 
 /// The consequence of a 4xx that has no meaning of its own.

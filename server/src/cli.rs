@@ -1,4 +1,4 @@
-//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion repair`.
+//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion repair`, `pinion retry-preview`.
 //!
 //! Only its shape is here. Each command has a module of its own.
 
@@ -40,6 +40,12 @@ pub(crate) enum Command {
                             much room on the disk again. Interrupted, it is simply run again."
     )]
     Repair(RepairArgs),
+    /// Shows when a retry policy makes its attempts and when it gives up. Needs no server.
+    #[command(
+        after_help = "Without --policy and --type it shows the default policy. Attempts are taken to last no time: really they \
+                            come later by their own durations, by a Retry-After, and by whatever holds the endpoint back."
+    )]
+    RetryPreview(RetryPreviewArgs),
 }
 
 /// `pinion serve`.
@@ -62,6 +68,44 @@ pub(crate) struct DemoArgs {
     /// Events to push.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=10_000), value_name = "N")]
     pub(crate) events: u32,
+}
+
+/// `pinion retry-preview`: the fields of a `retryPolicy`, as the API takes them.
+#[derive(Debug, Args)]
+pub(crate) struct RetryPreviewArgs {
+    /// A file with a retry policy in JSON, as the API takes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "kind")]
+    pub(crate) policy: Option<PathBuf>,
+    /// `schedule`, `exponential`, `linear` or `fixed`.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// For `schedule`: the gap before each retry, e.g. 5000,300000.
+    #[arg(long, value_delimiter = ',', requires = "kind", value_name = "MS,…")]
+    pub(crate) delays_ms: Vec<u64>,
+    /// For `exponential`: the first gap.
+    #[arg(long, requires = "kind", value_name = "MS")]
+    pub(crate) initial_ms: Option<u64>,
+    /// For `exponential`: by how much each gap is longer than the one before, 1 to 10.
+    #[arg(long, requires = "kind", value_name = "FACTOR")]
+    pub(crate) multiplier: Option<f64>,
+    /// For `linear`: what each gap grows by.
+    #[arg(long, requires = "kind", value_name = "MS")]
+    pub(crate) step_ms: Option<u64>,
+    /// For `fixed`: every gap.
+    #[arg(long, requires = "kind", value_name = "MS")]
+    pub(crate) delay_ms: Option<u64>,
+    /// Attempts in all, the first included.
+    #[arg(long, requires = "kind", value_name = "N")]
+    pub(crate) max_attempts: Option<u32>,
+    /// No gap is longer.
+    #[arg(long, requires = "kind", value_name = "MS")]
+    pub(crate) max_delay_ms: Option<u64>,
+    /// `none`, `proportional`, `equal`, `full` or `additive`.
+    #[arg(long, requires = "kind", value_name = "JITTER")]
+    pub(crate) jitter: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `pinion repair`.

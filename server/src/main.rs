@@ -23,9 +23,11 @@ mod run;
 mod serve;
 
 mod api_client;
+mod api_threads;
 mod demo;
 mod key_command;
 mod repair_command;
+mod retry_preview;
 mod time_text;
 
 use crate::cli::{Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
@@ -58,6 +60,10 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
         Command::Repair(arguments) => repair(arguments, &matches),
+        Command::RetryPreview(arguments) => match retry_preview::run(&arguments) {
+            Ok(text) => show(&text),
+            Err(error) => refused(&error),
+        },
     }
 }
 

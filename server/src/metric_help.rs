@@ -46,6 +46,7 @@ const HELP: &[(Kind, &str, &str)] = &[
         metric::DEAD_LETTERS_DISPLACED,
         "Dead letters that made room for newer ones, at the quota of an application.",
     ),
+    (Counter, metric::ENDPOINT_WARNINGS, "Endpoints with half of the failed deliveries in a row that disable them."),
     (Counter, metric::ENDPOINTS_DISABLED, "Endpoints disabled by what they answered, by reason."),
     (Gauge, metric::ACTORS, "Endpoints that have something to do, or had a moment ago."),
     (Gauge, metric::BEHIND, "Endpoints that read their deliveries from disk."),

@@ -6,7 +6,7 @@ use crate::node::Reply;
 use bytes::Bytes;
 use model::{AppId, EndpointId, EndpointRef, Seq};
 use storage::StoreError;
-use storage::writer::{ChangeError, IngestError, IngestOutcome, NewMessage};
+use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 
 /// Requests repeated later at most.
 const UNANSWERED_MAX: usize = 8;
@@ -76,7 +76,13 @@ pub struct Clients {
 
 impl Clients {
     /// A message like no other.
-    pub fn message(&mut self, event_type: &str, padding: usize, key: Option<u64>) -> NewMessage {
+    pub fn message(
+        &mut self,
+        event_type: &str,
+        padding: usize,
+        key: Option<u64>,
+        ordering_key: Option<&str>,
+    ) -> NewMessage {
         self.sent += 1;
         NewMessage {
             event_type: event_type.to_owned(),
@@ -85,13 +91,14 @@ impl Clients {
             payload: Bytes::from(format!("{{\"n\":{},\"p\":\"{:padding$}\"}}", self.sent, "")),
             idempotency_key: key.map(|key| format!("key-{key}")),
             only_for: None,
-            more: None,
+            more: ordering_key
+                .map(|key| Box::new(MessageMore { ordering_key: Some(key.to_owned()), ..MessageMore::default() })),
         }
     }
 
     /// One for this endpoint only.
     pub fn example(&mut self, endpoint: EndpointId) -> NewMessage {
-        NewMessage { only_for: Some(endpoint), ..self.message("example", 0, None) }
+        NewMessage { only_for: Some(endpoint), ..self.message("example", 0, None, None) }
     }
 
     /// Waits for an answer.

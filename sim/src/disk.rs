@@ -4,7 +4,7 @@
 
 use crate::plant::Plant;
 use bytes::Bytes;
-use model::{Job, Skipped};
+use model::{EndpointHealth, Job, Skipped};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::rows::{self, KeyKind};
 use storage::store::memory::FaultOutcome;
@@ -102,6 +102,7 @@ impl State {
             // Each of them: the next one would make up for it.
             Some(Plant::LostRouted) => Some(without(&batch, &[KeyKind::Routed])),
             Some(Plant::LostCount) => Some(without_skipped(&batch)),
+            Some(Plant::LostRun) => Some(without_runs(&batch)),
             _ => Some(batch),
         }
     }
@@ -128,6 +129,22 @@ fn without_skipped(batch: &Batch) -> Batch {
             Write::Put(value) if key.first() == Some(&(KeyKind::Job as u8)) => {
                 let row = rows::job::from_value(value).map(|row| Job { skipped: Skipped::default(), ..row });
                 left.put(key.clone(), row.map_or(value.clone(), |row| rows::job::to_value(&row)));
+            }
+            Write::Put(value) => left.put(key.clone(), value.clone()),
+            Write::Delete => left.delete(key.clone()),
+        }
+    }
+    left
+}
+
+/// A batch in whose rows of health no delivery failed.
+fn without_runs(batch: &Batch) -> Batch {
+    let mut left = Batch::new();
+    for (key, write) in batch.iter() {
+        match write {
+            Write::Put(value) if key.first() == Some(&(KeyKind::Health as u8)) => {
+                let row = rows::health::from_value(value).map(|row| EndpointHealth { failed_deliveries: 0, ..row });
+                left.put(key.clone(), row.map_or(value.clone(), |row| rows::health::to_value(&row)));
             }
             Write::Put(value) => left.put(key.clone(), value.clone()),
             Write::Delete => left.delete(key.clone()),

@@ -6,7 +6,7 @@
 use crate::network::pick;
 use engine::EngineConfig;
 use engine::retention::Limits;
-use model::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
+use model::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use storage::writer::WriterQuotas;
@@ -27,6 +27,8 @@ pub enum Surprise {
     ChangeEndpoint,
     /// An endpoint is disabled or enabled by hand.
     Toggle,
+    /// An endpoint or an application is paused or goes on.
+    Pause,
     /// An endpoint is deleted.
     DeleteEndpoint,
     /// An application is deleted, another one created.
@@ -64,12 +66,13 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 22] = [
+const WEIGHTS: [(Surprise, u32); 23] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
     (Surprise::ChangeEndpoint, 4),
     (Surprise::Toggle, 3),
+    (Surprise::Pause, 4),
     (Surprise::DeleteEndpoint, 1),
     (Surprise::DeleteApplication, 1),
     (Surprise::Expunge, 4),
@@ -199,13 +202,16 @@ pub(crate) fn policy(rng: &mut StdRng) -> RetryPolicy {
     let spacing = match rng.random_range(0..4) {
         0 => return RetryPolicy::standard(),
         1 => Spacing::Fixed { delay_ms: *pick(&[1, 100, 5_000], rng) },
-        2 => Spacing::Exponential { initial_ms: *pick(&[10, 1_000], rng) },
+        2 => Spacing::Exponential {
+            initial_ms: *pick(&[10, 1_000], rng),
+            multiplier: Multiplier { hundredths: *pick(&[100, 150, 200, 1_000], rng) },
+        },
         _ => Spacing::Linear { step_ms: *pick(&[10, 3_000], rng) },
     };
     RetryPolicy {
         spacing,
         max_attempts: rng.random_range(1..=6),
         max_delay_ms: *pick(&[1_000, 3_600_000], rng),
-        jitter: *pick(&[Jitter::None, Jitter::Proportional, Jitter::Equal, Jitter::Full], rng),
+        jitter: *pick(&[Jitter::None, Jitter::Proportional, Jitter::Equal, Jitter::Full, Jitter::Additive], rng),
     }
 }

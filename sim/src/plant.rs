@@ -46,6 +46,14 @@ pub enum Plant {
     LostExpunge,
     /// Each shard paces an application for itself.
     PaceOfEachShard,
+    /// An endpoint's order is not told to its lane.
+    Inversion,
+    /// Shards are not told that an endpoint or an application is paused.
+    SendsWhilePaused,
+    /// Shards are not told that a pause is over.
+    LostResume,
+    /// The number of deliveries in a row that used up their attempts does not reach the disk.
+    LostRun,
     /// A read of the log does not ask the content filter.
     UnaskedFilter,
     /// A read of the log takes what the content filter refuses for all, and drops what it agrees to.
@@ -54,7 +62,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 22] = [
+    pub const ALL: [Plant; 26] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -75,6 +83,10 @@ impl Plant {
         Plant::LostCount,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
+        Plant::Inversion,
+        Plant::SendsWhilePaused,
+        Plant::LostResume,
+        Plant::LostRun,
         Plant::UnaskedFilter,
         Plant::FilterUpsideDown,
     ];

@@ -9,7 +9,8 @@ use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
-use model::{AppId, Endpoint, EndpointRef, Seq};
+use model::{AppId, AppSettings, Endpoint, EndpointRef, Seq};
+use std::sync::Arc;
 
 /// A change that the engine must be told of once a commit is durable.
 #[derive(Clone, Debug)]
@@ -21,8 +22,10 @@ pub enum Change {
     EndpointDeleted(EndpointRef),
     /// An application was created or changed.
     ApplicationPut(AppId),
-    /// An application may be sent so many deliveries a second now, all its endpoints together; none for no bound.
-    ApplicationPaced(AppId, Option<u32>),
+    /// An application has other settings that its endpoints' lanes keep to.
+    ApplicationChanged(AppId, Arc<AppSettings>),
+    /// An application was paused, or is sent to again.
+    ApplicationPaused(AppId, bool),
     /// An application was deleted, its endpoints with it.
     ApplicationDeleted(AppId),
     /// Deliveries of this endpoint were put back in line by hand.

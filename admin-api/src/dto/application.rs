@@ -1,10 +1,12 @@
 //! Applications: `ApplicationIn`, `ApplicationPatch`, `ApplicationOut`.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::policy::{PolicyIn, PolicyOut, PolicyPatch};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
 use control::command::application::ApplicationFields;
+use control::command::policy::PolicyFields;
 use control::{Checks, Patch};
 use model::Application;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,13 @@ pub(crate) struct ApplicationIn {
     /// The same as `throttleRate`.
     #[schema(minimum = 1)]
     rate_limit: Option<u32>,
+    /// True if deliveries to its endpoints wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
+    /// The settings that its endpoints inherit.
+    policy: Option<PolicyIn>,
+    /// Attempts at once over all its endpoints.
+    #[schema(minimum = 1, maximum = 100_000)]
+    max_in_flight_total: Option<u32>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -49,6 +58,14 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<u32>)]
     rate_limit: Patch<u32>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<PolicyPatch>)]
+    policy: Patch<PolicyPatch>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000)]
+    max_in_flight_total: Patch<u32>,
 }
 
 /// An application.
@@ -63,13 +80,26 @@ pub(crate) struct ApplicationOut {
     rate_limit: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// True if deliveries to its endpoints wait.
+    paused: bool,
+    paused_at: Option<Timestamp>,
+    policy: PolicyOut,
+    max_in_flight_total: Option<u32>,
 }
 
 impl ApplicationIn {
     /// The fields of a command, each value under one name. Notes the names that do not agree.
     pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        ApplicationFields { name: Some(self.name), uid: self.uid, metadata: self.metadata, rate_limit: rate.into() }
+        ApplicationFields {
+            name: Some(self.name),
+            uid: self.uid,
+            metadata: self.metadata,
+            rate_limit: rate.into(),
+            paused: self.paused,
+            policy: self.policy.unwrap_or_default().into_fields(checks),
+            max_in_flight: self.max_in_flight_total.into(),
+        }
     }
 }
 
@@ -78,11 +108,19 @@ impl ApplicationPatch {
     pub(crate) fn into_fields(self, checks: &mut Checks) -> ApplicationFields {
         let (new, old) = (self.throttle_rate.as_set(), self.rate_limit.as_set());
         either(checks, ("throttleRate", new), ("rateLimit", old));
+        let policy = match self.policy {
+            Patch::Keep => PolicyFields::default(),
+            Patch::Clear => PolicyFields::cleared(),
+            Patch::Set(policy) => policy.into_fields(checks),
+        };
         ApplicationFields {
             name: self.name,
             uid: self.uid,
             metadata: self.metadata,
             rate_limit: self.throttle_rate.or(self.rate_limit),
+            paused: self.paused,
+            policy,
+            max_in_flight: self.max_in_flight_total,
         }
     }
 }
@@ -98,6 +136,10 @@ impl From<&Application> for ApplicationOut {
             rate_limit: application.rate_limit,
             created_at: Timestamp(application.created_at),
             updated_at: Timestamp(application.updated_at),
+            paused: application.paused_at.is_some(),
+            paused_at: application.paused_at.map(Timestamp),
+            policy: (&application.policy).into(),
+            max_in_flight_total: application.max_in_flight,
         }
     }
 }
@@ -110,14 +152,10 @@ mod tests {
     #[test]
     fn both_generations_name_the_rate_and_find_it_under_their_name() {
         let row = Application {
-            id: AppId(1),
             salt: 9,
-            uid: None,
             name: "a".to_owned(),
             rate_limit: Some(7),
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(5),
-            updated_at: UnixMs(5),
+            ..Application::plain(AppId(1), UnixMs(5))
         };
         let out = serde_json::to_value(ApplicationOut::from(&row)).unwrap();
         assert_eq!((&out["rateLimit"], &out["throttleRate"]), (&7.into(), &7.into()));

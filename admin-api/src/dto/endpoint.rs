@@ -5,7 +5,9 @@
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::fields::{bounded_metadata, given, given_metadata, metadata_of};
+use crate::dto::order::OrderKind;
 use crate::dto::retry_policy::{OnClientError, RetryPolicyBody};
+use crate::dto::signature_format::{PayloadModeName, SignatureFormatBody};
 use crate::dto::timestamp::Timestamp;
 use control::checks::either;
 use control::command::Metadata;
@@ -59,11 +61,26 @@ pub(crate) struct EndpointIn {
     /// A number of your own, shown again and of no effect. Default: 1.
     #[schema(minimum = 1)]
     version: Option<u16>,
+    /// It is disabled when so many deliveries in a row used up their attempts. Left out: as its application's policy says.
+    #[schema(minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Option<u16>,
+    /// Deliveries that `throttleRate` may save up while nothing is sent, and that then go at once. Left out: one, and those of a
+    /// tenth of a second.
+    #[schema(minimum = 1, maximum = 10_000)]
+    burst: Option<u32>,
     /// The signing secret; one is made for a new endpoint when it is left out. In a PUT of another secret than the
     /// present one it takes over at once and without overlap.
     pub(crate) secret: Option<String>,
     /// Custom headers: all of them.
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// In which order messages are sent. Default: `none`.
+    order: Option<OrderKind>,
+    /// True if deliveries to it wait. Left out in a PUT, it stays as it is.
+    paused: Option<bool>,
+    /// For a receiver that knows no Standard Webhooks.
+    signature_format: Option<SignatureFormatBody>,
+    /// The body of its requests. Default: `full`.
+    payload_mode: Option<PayloadModeName>,
     /// An expression in CEL over `payload`, `eventType`, `eventId`, `channels` and `tags`: the endpoint gets the
     /// messages for which it is true. Left out: all. An error counts as false.
     #[schema(min_length = 1, max_length = 4096, example = "payload.amount > 100")]
@@ -119,10 +136,26 @@ pub(crate) struct EndpointPatch {
     on_client_error: Patch<OnClientError>,
     #[schema(minimum = 1)]
     version: Option<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
+    disable_after_failed_deliveries: Patch<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    burst: Patch<u32>,
     /// A new signing secret, at once and without overlap.
     #[serde(default, deserialize_with = "given")]
     pub(crate) secret: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<OrderKind>)]
+    order: Patch<OrderKind>,
+    #[serde(default, deserialize_with = "given")]
+    paused: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<SignatureFormatBody>)]
+    signature_format: Patch<SignatureFormatBody>,
+    #[serde(default)]
+    #[schema(value_type = Option<PayloadModeName>)]
+    payload_mode: Patch<PayloadModeName>,
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4096)]
     filter: Patch<String>,
 }
@@ -139,7 +172,8 @@ pub(crate) struct EndpointOut {
     description: String,
     uid: Option<String>,
     disabled: bool,
-    /// `operator`, `gone` (it answered 410) or `failing` (nothing but failures for too long).
+    /// `operator`, `gone` (it answered 410), `failing` (nothing but failures for too long) or `exhausted` (too many deliveries in a row
+    /// used up their attempts).
     disabled_reason: Option<&'static str>,
     disabled_at: Option<Timestamp>,
     event_types: Option<Vec<String>>,
@@ -155,6 +189,17 @@ pub(crate) struct EndpointOut {
     on_client_error: Option<OnClientError>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    order: OrderKind,
+    /// True if deliveries to it wait on disk, to be sent later.
+    paused: bool,
+    /// `operator`, or `gave_up` (a delivery that others must not overtake was given up).
+    paused_reason: Option<&'static str>,
+    paused_at: Option<Timestamp>,
+    /// Null for Standard Webhooks alone.
+    signature_format: Option<SignatureFormatBody>,
+    payload_mode: PayloadModeName,
+    disable_after_failed_deliveries: Option<u16>,
+    burst: Option<u32>,
     filter: Option<String>,
 }
 
@@ -163,7 +208,7 @@ impl EndpointIn {
     /// shape.
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>, Option<Headers>) {
         let rate = either(checks, ("throttleRate", self.throttle_rate), ("rateLimit", self.rate_limit));
-        self.retry_policy.iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: Some(self.url),
             description: self.description,
@@ -179,6 +224,12 @@ impl EndpointIn {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()).into(),
             on_client_error: self.on_client_error.map(Into::into).into(),
             version: self.version,
+            order: self.order.map(Into::into).into(),
+            paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
+            payload_mode: self.payload_mode.map(Into::into).into(),
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
+            burst: self.burst.into(),
             filter: self.filter.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
@@ -190,7 +241,7 @@ impl EndpointPatch {
     pub(crate) fn into_parts(self, checks: &mut Checks) -> (EndpointFields, Option<SecretText>) {
         let (new, old) = (self.throttle_rate.as_set(), self.rate_limit.as_set());
         either(checks, ("throttleRate", new), ("rateLimit", old));
-        self.retry_policy.as_set().iter().for_each(|policy| policy.check(checks));
+        self.retry_policy.as_set().iter().for_each(|policy| policy.check(&["retryPolicy"], checks));
         let fields = EndpointFields {
             url: self.url,
             description: self.description,
@@ -206,6 +257,12 @@ impl EndpointPatch {
             retry_policy: self.retry_policy.map(|policy| policy.to_model()),
             on_client_error: self.on_client_error.map(Into::into),
             version: self.version,
+            order: self.order.map(Into::into),
+            paused: self.paused,
+            signature_format: self.signature_format.map(SignatureFormatBody::into_model),
+            payload_mode: self.payload_mode.map(Into::into),
+            disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            burst: self.burst,
             filter: self.filter,
         };
         (fields, self.secret.map(Zeroizing::new))
@@ -257,6 +314,14 @@ impl From<&Endpoint> for EndpointOut {
             on_client_error: endpoint.on_client_error.map(Into::into),
             created_at: Timestamp(endpoint.created_at),
             updated_at: Timestamp(endpoint.updated_at),
+            order: endpoint.order.into(),
+            paused: endpoint.paused.is_some(),
+            paused_reason: endpoint.paused.map(|paused| paused.reason.as_str()),
+            paused_at: endpoint.paused.map(|paused| Timestamp(paused.at)),
+            signature_format: endpoint.signature_format.as_ref().map(Into::into),
+            payload_mode: (&endpoint.payload_mode).into(),
+            disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
+            burst: endpoint.burst,
             filter: endpoint.filter.clone(),
         }
     }

@@ -46,6 +46,10 @@ pub(crate) struct MessageIn<'a> {
     /// Hours after which the payload is expunged.
     #[schema(minimum = 1, maximum = 2160)]
     payload_retention_hours: Option<i64>,
+    /// Messages with the same one, of 1 to 256 bytes, keep their order at endpoints with `order: key`.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256)]
+    ordering_key: Option<Cow<'a, str>>,
     #[serde(borrow)]
     transformations_params: Option<TransformationsParams<'a>>,
     /// Not supported: a message goes out at once.
@@ -87,7 +91,8 @@ impl MessageIn<'_> {
                 body.slice_ref(self.payload.get().as_bytes())
             }
         };
-        let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms };
+        let ordering_key = self.ordering_key.map(Cow::into_owned);
+        let more = MessageMore { tags: self.tags.unwrap_or_default(), content_type, payload_kept_ms, ordering_key };
         let message = NewMessage {
             event_type: self.event_type.into_owned(),
             event_id: self.event_id.map(Cow::into_owned),
@@ -292,8 +297,12 @@ mod tests {
             wrong(&format!(r#""tags":["{}"]"#, (0..11).map(|n| n.to_string()).collect::<Vec<_>>().join("\",\""))),
             ["tags"]
         );
+        assert_eq!(of(r#""orderingKey":"order 7""#).unwrap().more.unwrap().ordering_key.as_deref(), Some("order 7"));
+        for key in [String::new(), "x".repeat(257), "a\\u0000".to_owned()] {
+            assert_eq!(wrong(&format!(r#""orderingKey":"{key}""#)), ["orderingKey"]);
+        }
         assert_eq!(wrong(r#""colour":"red""#), ["colour"]);
-        for nothing in [r#""tags":null"#, r#""tags":[]"#, r#""payloadRetentionPeriod":null"#] {
+        for nothing in [r#""orderingKey":null"#, r#""tags":null"#, r#""tags":[]"#, r#""payloadRetentionPeriod":null"#] {
             assert_eq!(of(nothing).unwrap().more, None, "{nothing}");
         }
     }

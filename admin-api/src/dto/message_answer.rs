@@ -17,6 +17,8 @@ pub(crate) struct MessageOut {
     channels: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<String>,
     /// `{}` when it was not asked for or is no JSON object, `{"expired": true}` when it was expunged.
     #[schema(value_type = Object)]
     payload: JsonText,
@@ -33,6 +35,7 @@ impl MessageOut {
             event_id: event.event_id.as_deref().map(str::to_owned),
             channels: (!channels.is_empty()).then_some(channels),
             tags: (!event.tags().is_empty()).then(|| event.tags().to_vec()),
+            ordering_key: event.ordering_key().map(str::to_owned),
             payload: shown_payload(event, with_content),
             timestamp: Timestamp(event.accepted_at),
         }
@@ -59,6 +62,8 @@ struct Head<'a> {
     channels: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<&'a str>,
     timestamp: Timestamp,
 }
 
@@ -76,6 +81,7 @@ pub(crate) fn answer_of(event: &Event, with_content: bool) -> Result<Vec<u8>, se
         event_id: event.event_id.as_deref(),
         channels: (!event.channels.is_empty()).then(|| event.channels.iter().map(AsRef::as_ref).collect()),
         tags: (!event.tags().is_empty()).then(|| event.tags()),
+        ordering_key: event.ordering_key(),
         timestamp: Timestamp(event.accepted_at),
     };
     serde_json::to_writer(&mut text, &head)?;
@@ -122,8 +128,12 @@ mod tests {
         event.event_id = Some("e-1".into());
         event.channels = vec!["x".into(), "y".into()];
         same(&event);
-        let more =
-            EventMore { tags: vec!["t".to_owned()], content_type: Some("text/plain".to_owned()), expunge_at: None };
+        let more = EventMore {
+            tags: vec!["t".to_owned()],
+            content_type: Some("text/plain".to_owned()),
+            ordering_key: Some("k".to_owned()),
+            ..EventMore::default()
+        };
         (event.more, event.payload) = (Some(more.into()), Bytes::from_static(b"[1]"));
         same(&event);
         assert_eq!(value(&answer_of(&event, true).unwrap())["payload"], serde_json::json!({}));

@@ -17,7 +17,10 @@ pub(crate) mod endpoint_header;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
 pub(crate) mod filter;
+pub(crate) mod order;
+pub(crate) mod policy;
 pub(crate) mod retry_policy;
+pub(crate) mod signature_format;
 
 pub(crate) mod batch;
 pub(crate) mod message;

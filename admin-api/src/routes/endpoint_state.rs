@@ -40,15 +40,15 @@ pub(crate) async fn stats(
     Ok(Json(stats.await?.into()))
 }
 
-/// Gets the state of an endpoint: breaker, failures, dead letters, and the thing of Pinion's own that it waits for.
+/// Gets the state of an endpoint: breaker, failures, dead letters, and what holds it back now.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/state", tag = "Endpoint",
     operation_id = "v1.endpoint.get-state", params(EndpointPath),
     responses((status = 200, body = EndpointStateOut)))]
 pub(crate) async fn state(state: Reader, InEndpoint(row): InEndpoint) -> Result<Json<EndpointStateOut>, ApiError> {
-    let waiting = state.waiting(row.target()).await;
+    let holding = state.holding(row.target()).await;
     let shown = state.read(move |state| {
         let now = state.now();
-        Ok(EndpointStateOut::of(&row, state_of(state.view(), &row, now)?, waiting, now))
+        Ok(EndpointStateOut::of(&row, state_of(state.view(), &row, now)?, holding, now))
     });
     Ok(Json(shown.await?))
 }

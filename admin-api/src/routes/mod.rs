@@ -19,6 +19,8 @@ pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
 pub(crate) mod filter_try;
+pub(crate) mod pause;
+pub(crate) mod policy;
 
 pub(crate) mod batch;
 pub(crate) mod message;
@@ -62,6 +64,8 @@ fn guarded() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(application::list, application::create))
         .routes(routes!(application::get, application::update, application::patch, application::delete))
+        .routes(routes!(pause::pause_application))
+        .routes(routes!(pause::resume_application))
         .routes(routes!(usage::get))
         .routes(routes!(event_type::list, event_type::create))
         .routes(routes!(event_type::get, event_type::update, event_type::patch, event_type::delete))
@@ -83,6 +87,10 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(endpoint_secret::rotate))
         .routes(routes!(endpoint_state::stats))
         .routes(routes!(endpoint_state::state))
+        .routes(routes!(pause::pause_endpoint))
+        .routes(routes!(pause::resume_endpoint))
+        .routes(routes!(policy::get))
+        .routes(routes!(policy::preview))
         .routes(routes!(filter_try::filter_try))
         .routes(routes!(send_example::send))
 }

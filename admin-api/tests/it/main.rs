@@ -20,6 +20,8 @@ mod keys;
 mod messages;
 mod once;
 mod paging;
+mod pause;
+mod signature_format;
 mod standing;
 mod unknown_fields;
 mod wire;

@@ -123,6 +123,10 @@ async fn jobs_resends_examples_and_redrives_are_made_once() {
         twice(&api, &format!("/app/acme/endpoint/one/{word}"), since.clone(), later.clone()).await;
     }
     twice(&api, "/app/acme/endpoint/one/dead-letter/redrive", json!({}), Value::Null).await;
+    for path in ["/app/acme/endpoint/one/pause", "/app/acme/endpoint/one/resume", "/app/acme/pause", "/app/acme/resume"]
+    {
+        twice(&api, path, json!({}), Value::Null).await;
+    }
     assert_eq!(api.all("/background-task").await.0.len(), 4);
     // One key for another endpoint is another request.
     keyed(&api, "/app/acme/endpoint/two/recover", &since).await.expect(202);

@@ -4,6 +4,7 @@
 
 use super::job::purge;
 use super::once::ALL_APPLICATIONS;
+use super::policy::PolicyFields;
 use super::{At, Changed, Command, Metadata, Reach, Repeatable, Thing, api_key, fits, metadata_text, named};
 use crate::checks::Checks;
 use crate::error::Error;
@@ -30,6 +31,12 @@ pub struct ApplicationFields {
     pub metadata: Option<Metadata>,
     /// Messages per second that are sent to all its endpoints together.
     pub rate_limit: Patch<u32>,
+    /// True if deliveries to its endpoints wait.
+    pub paused: Option<bool>,
+    /// The settings that its endpoints inherit.
+    pub policy: PolicyFields,
+    /// Attempts at once over all its endpoints.
+    pub max_in_flight: Patch<u32>,
 }
 
 /// Creates an application.
@@ -91,6 +98,9 @@ impl ApplicationFields {
         checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
         self.rate_limit.as_set().iter().for_each(|rate| checks.within("throttleRate", **rate, &(1..=limits::RATE_MAX)));
+        self.policy.check(checks);
+        let total = self.max_in_flight.as_set();
+        total.iter().for_each(|n| checks.within("maxInFlightTotal", **n, &limits::MAX_IN_FLIGHT_TOTAL));
     }
 
     fn apply(self, before: Application, now: UnixMs) -> Result<Application, Error> {
@@ -100,6 +110,9 @@ impl ApplicationFields {
             uid: self.uid.apply(before.uid),
             metadata: metadata.unwrap_or(before.metadata),
             rate_limit: self.rate_limit.apply(before.rate_limit),
+            paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
+            policy: self.policy.apply(before.policy),
+            max_in_flight: self.max_in_flight.apply(before.max_in_flight),
             updated_at: now,
             ..before
         })
@@ -119,16 +132,7 @@ impl ApplicationFields {
 
 /// One without settings.
 fn plain(id: AppId, salt: u64, created_at: UnixMs) -> Application {
-    Application {
-        id,
-        salt,
-        uid: None,
-        name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at,
-        updated_at: created_at,
-    }
+    Application { salt, ..Application::plain(id, created_at) }
 }
 
 // === impl commands ===
@@ -211,8 +215,10 @@ impl Command for PutApplication {
             return self.fields.insert_named(self.text, at, txn);
         };
         let mut whole = plain(old.id, old.salt, old.created_at);
+        whole.paused_at = old.paused_at;
         if at.by != Scope::All {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
+            whole.max_in_flight = old.max_in_flight;
         }
         let row = self.fields.apply(whole, at.now)?;
         check_scope(at.by, &old, &row)?;
@@ -287,6 +293,9 @@ fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Er
         if old.rate_limit != new.rate_limit {
             return Err(Error::Forbidden("a key for one application may not change its rateLimit or throttleRate"));
         }
+        if old.max_in_flight != new.max_in_flight {
+            return Err(Error::Forbidden("a key for one application may not change its maxInFlightTotal"));
+        }
     }
     Ok(())
 }
@@ -300,7 +309,7 @@ fn check_may_create(by: Scope) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
-fn save_application(
+pub(super) fn save_application(
     txn: &mut Txn<'_>,
     old: Option<Application>,
     new: Application,

@@ -34,7 +34,10 @@ pub fn check_message(message: &NewMessage, checks: &mut Checks) {
     if !message.channels.is_empty() {
         checks.channels(&message.channels, limits::MESSAGE_CHANNELS_MAX, true);
     }
-    message.more.iter().for_each(|more| checks.tags(&more.tags));
+    message.more.iter().for_each(|more| {
+        checks.tags(&more.tags);
+        more.ordering_key.iter().for_each(|key| checks.label(&["orderingKey"], key, limits::ORDERING_KEY_BYTES_MAX));
+    });
 }
 
 /// The event of a message that was taken, by this push or by an earlier one with its idempotency key.

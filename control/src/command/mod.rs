@@ -12,6 +12,8 @@ pub mod endpoint;
 pub mod event_type;
 pub mod job;
 pub mod message;
+pub mod pause;
+pub mod policy;
 
 pub mod once;
 

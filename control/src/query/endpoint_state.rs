@@ -12,7 +12,7 @@ use engine::prepare::filter::Filter;
 use engine::{DeliveryState, Standings};
 use model::{Cursor, Endpoint, EndpointHealth, Event, Expired, UnixMs};
 use std::cell::Cell;
-use storage::tables::{dead_letter, delivery, log};
+use storage::tables::{application, dead_letter, delivery, log};
 use storage::{Direction, Read};
 
 /// The state of an endpoint, as far as it is durable.
@@ -26,6 +26,8 @@ pub struct EndpointState {
     pub backlog: Backlog,
     /// The messages that retention removed before the endpoint came to them, and will have.
     pub expired: Option<Expired>,
+    /// Since when its deliveries wait because it or its application is paused.
+    pub paused_since: Option<UnixMs>,
 }
 
 /// The messages that an endpoint has not come to: between its cursor, or the first hole of it, and the end of the log.
@@ -66,6 +68,7 @@ pub fn state_of(read: &(impl Read + ?Sized), endpoint: &Endpoint, now: UnixMs) -
         dead_letters: dead_letter::count_upto(read, endpoint.target(), DEAD_LETTERS_COUNTED_MAX)?,
         expired: expired_so_far(read, endpoint, now)?,
         backlog: backlog_of(read, endpoint)?,
+        paused_since: paused_since(read, endpoint)?,
     })
 }
 
@@ -107,6 +110,15 @@ impl Stats {
             None => self.history_gone += u64::from(*state == DeliveryState::HistoryGone),
         }
     }
+}
+
+/// The earlier of both pauses. Nothing waits for an endpoint that is disabled.
+fn paused_since(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Option<UnixMs>, Error> {
+    if endpoint.disabled.is_some() {
+        return Ok(None);
+    }
+    let with_application = application::get(read, endpoint.app)?.and_then(|app| app.paused_at);
+    Ok(endpoint.paused.map(|paused| paused.at).into_iter().chain(with_application).min())
 }
 
 fn backlog_of(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Backlog, Error> {

@@ -25,14 +25,10 @@ pub(crate) fn write(store: &MemoryStore, change: impl FnOnce(&mut Txn<'_>) -> Re
 /// An application with a uid.
 pub(crate) fn put_app(txn: &mut Txn<'_>, id: u32, uid: &str) -> Result<(), StoreError> {
     let row = Application {
-        id: AppId(id),
         salt: 7,
         uid: Some(uid.to_owned()),
         name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
+        ..Application::plain(AppId(id), UnixMs(1))
     };
     application::put(txn, &row)
 }

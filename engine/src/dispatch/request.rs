@@ -5,7 +5,7 @@
 use super::target::Target;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use model::AppId;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Stamp {
     text: String,
     timestamp_at: usize,
     signature_at: usize,
+    /// Further headers of this message alone; none for most endpoints.
+    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Stamp {
@@ -50,7 +52,19 @@ impl Stamp {
     #[must_use]
     pub fn new(text: String, timestamp_at: usize, signature_at: usize) -> Stamp {
         debug_assert!(timestamp_at <= signature_at && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
-        Stamp { text, timestamp_at, signature_at }
+        Stamp { text, timestamp_at, signature_at, more: Vec::new() }
+    }
+
+    /// The same with a header more, if there is a name for one. The target must have no header of this name.
+    #[must_use]
+    pub fn with_header(mut self, name: Option<&HeaderName>, value: &str) -> Stamp {
+        self.more.extend(name.map(|name| (name.clone(), header_value(value))));
+        self
+    }
+
+    /// The headers that were added, in that order.
+    pub fn more(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.more.iter().map(|(name, value)| (name, value))
     }
 
     /// The message's id.
@@ -83,15 +97,19 @@ pub(super) fn build(request: &AttemptRequest) -> Request<Full<Bytes>> {
     if let Some(content_type) = &request.content_type {
         built.headers_mut().insert(CONTENT_TYPE, content_type.clone());
     }
-    // ASCII by construction; a stand-in would fail verification, not slip through.
-    let text = |text: &str| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-    let values = [text(stamp.id()), text(stamp.timestamp()), text(stamp.signature())];
+    let values = [header_value(stamp.id()), header_value(stamp.timestamp()), header_value(stamp.signature())];
     for family in target.families {
-        for (name, value) in family.iter().zip(&values) {
+        for (name, value) in family.iter().zip(&values).take(target.names_sent) {
             built.headers_mut().insert(*name, value.clone());
         }
     }
+    built.headers_mut().extend(stamp.more.iter().cloned());
     built
+}
+
+/// The value of a header. ASCII by construction; a stand-in would fail verification, not slip through.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The head of the same request over HTTP/1.1, as it is written, appended to `out`.
@@ -107,9 +125,12 @@ pub(super) fn write_head(request: &AttemptRequest, out: &mut String) {
     // The target's head ends with the first name.
     out.push_str(stamp.id());
     let values = [stamp.id(), stamp.timestamp(), stamp.signature()];
-    let all = target.families.iter().flat_map(|family| family.iter().zip(values));
+    let all = target.families.iter().flat_map(|family| family.iter().zip(values).take(target.names_sent));
     for (name, value) in all.skip(1) {
         push_header(name, value, out);
+    }
+    for (name, value) in &stamp.more {
+        push_header(name.as_str(), value.to_str().unwrap_or_default(), out);
     }
     push_header(CONTENT_LENGTH.as_str(), itoa::Buffer::new().format(request.body.len()), out);
     out.push_str("\r\n\r\n");

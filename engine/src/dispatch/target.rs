@@ -48,6 +48,8 @@ pub struct Target {
     pub(super) head: String,
     /// The names of id, timestamp and signature; at least one of each.
     pub(super) families: &'static [[&'static str; 3]],
+    /// The count of names of a family that are sent: all three, or id and timestamp alone.
+    pub(super) names_sent: usize,
     own_roots: Option<OwnRoots>,
 }
 
@@ -77,7 +79,17 @@ impl Target {
         for name in families.iter().flatten() {
             headers.insert(*name, HeaderValue::from_static(""));
         }
-        Ok(Target { uri, identity, headers, head, families, own_roots })
+        Ok(Target { uri, identity, headers, head, families, names_sent: 3, own_roots })
+    }
+
+    /// The same without the headers of a signature, which its messages carry under a name of the endpoint's own.
+    #[must_use]
+    pub fn without_signature(mut self) -> Target {
+        self.names_sent = 2;
+        for [.., signature] in self.families {
+            self.headers.remove(*signature);
+        }
+        self
     }
 
     pub(super) fn own_roots(&self) -> Option<&OwnRoots> {

@@ -7,7 +7,8 @@
 //! Deliberately about deliveries, not about health: a server that answers 404 for five days is alive, and still nobody
 //! wants its messages. The caller does the disabling.
 
-use model::{EndpointHealth, OutcomeClass, UnixMs};
+use crate::outcome::decide::Decision;
+use model::{DeadLetterReason, EndpointHealth, OutcomeClass, UnixMs};
 
 /// The time for which an endpoint may fail without one success: 5 days.
 pub const DEFAULT_PERIOD_MS: u64 = 5 * 24 * 60 * 60 * 1_000;
@@ -65,6 +66,46 @@ impl FailingSpell {
     #[must_use]
     pub fn should_disable(self, now: UnixMs, period_ms: u64) -> bool {
         period_ms > 0 && now.since_ms(self.since) >= period_ms
+    }
+}
+
+/// Deliveries in a row that used up their attempts, for endpoints that ask to be disabled for it.
+///
+/// Deliveries are counted and not attempts: at 10,000 events a second a restart of the receiver makes thousands of failed
+/// attempts, and each of their deliveries has most of its schedule before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExhaustedRun(pub u16);
+
+/// The consequence of the length of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunRuling {
+    /// Nothing.
+    Nothing,
+    /// Half of the limit is reached: somebody should be told.
+    Warn,
+    /// The limit is reached.
+    Disable,
+}
+
+impl ExhaustedRun {
+    /// The run after one more attempt, and what follows. A failure on this side changes nothing; without a limit none is
+    /// counted.
+    #[must_use]
+    pub fn after(self, limit: Option<u16>, outcome: OutcomeClass, decision: Decision) -> (ExhaustedRun, RunRuling) {
+        let Some(limit) = limit else { return (ExhaustedRun(0), RunRuling::Nothing) };
+        let run = match decision {
+            Decision::Done => return (ExhaustedRun(0), RunRuling::Nothing),
+            Decision::DeadLetter(DeadLetterReason::AttemptsExhausted) if outcome != OutcomeClass::InternalError => {
+                self.0.saturating_add(1)
+            }
+            Decision::DeadLetter(_) | Decision::RetryAt { .. } => return (self, RunRuling::Nothing),
+        };
+        let ruling = match run {
+            run if run >= limit => RunRuling::Disable,
+            run if run == limit.div_ceil(2) => RunRuling::Warn,
+            _ => RunRuling::Nothing,
+        };
+        (ExhaustedRun(run), ruling)
     }
 }
 
@@ -131,5 +172,42 @@ mod tests {
         assert!(spell.should_disable(UnixMs(1_000 + DEFAULT_PERIOD_MS), DEFAULT_PERIOD_MS));
         assert!(!spell.should_disable(UnixMs(u64::MAX), 0), "0 means never");
         assert!(!spell.should_disable(UnixMs(0), 1), "the clock went backwards");
+    }
+
+    #[test]
+    fn a_run_of_used_up_deliveries_warns_at_half_once_and_disables_at_the_limit() {
+        let used_up = Decision::DeadLetter(DeadLetterReason::AttemptsExhausted);
+        let rulings = |limit: u16, count: usize| {
+            let mut run = ExhaustedRun::default();
+            let each = (0..count).map(|_| {
+                let (after, ruling) = run.after(Some(limit), OutcomeClass::Timeout, used_up);
+                run = after;
+                ruling
+            });
+            each.collect::<Vec<_>>()
+        };
+        use RunRuling::{Disable, Nothing, Warn};
+        assert_eq!(rulings(5, 6), [Nothing, Nothing, Warn, Nothing, Disable, Disable]);
+        assert_eq!(rulings(2, 2), [Warn, Disable]);
+        assert_eq!(rulings(1, 1), [Disable]);
+    }
+
+    #[test]
+    fn only_a_success_ends_a_run_and_only_a_delivery_that_used_up_its_attempts_lengthens_it() {
+        let run = ExhaustedRun(3);
+        let after = |outcome, decision| run.after(Some(10), outcome, decision).0.0;
+        assert_eq!(after(OutcomeClass::Success, Decision::Done), 0);
+        assert_eq!(after(OutcomeClass::Timeout, Decision::RetryAt { due: UnixMs(1) }), 3, "an attempt is no delivery");
+        for reason in DeadLetterReason::ALL {
+            let lengthens = reason == DeadLetterReason::AttemptsExhausted;
+            assert_eq!(
+                after(OutcomeClass::Timeout, Decision::DeadLetter(reason)),
+                3 + u16::from(lengthens),
+                "{reason:?}"
+            );
+        }
+        let used_up = Decision::DeadLetter(DeadLetterReason::AttemptsExhausted);
+        assert_eq!(after(OutcomeClass::InternalError, used_up), 3, "a failure on this side");
+        assert_eq!(run.after(None, OutcomeClass::Timeout, used_up).0.0, 0, "nobody asked");
     }
 }

@@ -145,6 +145,12 @@ impl Backlog {
         self.stale = self.reading;
     }
 
+    /// True if a read of the log is under way.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading
+    }
+
     /// True if the read under way will be made again.
     #[must_use]
     pub fn read_is_stale(&self) -> bool {
@@ -173,8 +179,9 @@ impl Backlog {
 
     /// The read to make now, if one is due.
     ///
-    /// One is due when the endpoint is behind, no read is under way, and the queue is at most half full, counted in the
-    /// deliveries that a read may leave in it. When memory has no room for more, only an empty queue is refilled.
+    /// One is due when the endpoint is behind, no read is under way, and the queue is at most half full. A full queue
+    /// counts here as the deliveries that a read may leave in it. When memory has no room for more, only an empty queue
+    /// is refilled.
     pub fn next_read(&mut self, room_bytes: usize) -> Option<LogRead> {
         let ahead_max = self.capacity.min(READ_AHEAD_MAX);
         let wants_more = self.queue.is_empty() || (room_bytes > 0 && self.queue.len() <= ahead_max / 2);
@@ -198,6 +205,40 @@ impl Backlog {
         if self.in_flight.remove(&seq) {
             self.holes.push_back(seq);
         }
+    }
+
+    /// The earliest hole.
+    #[must_use]
+    pub fn first_hole(&self) -> Option<Seq> {
+        self.holes.iter().min().copied()
+    }
+
+    /// Takes one hole to fetch; it counts as in flight from here on. `false` when there is no such hole.
+    pub fn take_hole(&mut self, seq: Seq) -> bool {
+        let found = self.holes.iter().position(|hole| *hole == seq);
+        if let Some(index) = found {
+            self.holes.remove(index);
+            self.in_flight.insert(seq);
+        }
+        found.is_some()
+    }
+
+    /// A hole is settled by another attempt.
+    pub fn drop_hole(&mut self, seq: Seq) {
+        self.holes.retain(|hole| *hole != seq);
+    }
+
+    /// Passes the next event over: it becomes a hole, and is fetched when it may be tried.
+    pub fn pass_over(&mut self) {
+        if let Some(event) = self.pop() {
+            self.in_flight.remove(&event.seq);
+            self.holes.push_back(event.seq);
+        }
+    }
+
+    /// Holes that are not in flight.
+    pub fn holes(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.holes.iter().copied()
     }
 
     /// The next event to try; it counts as in flight from here on.

@@ -5,8 +5,9 @@
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::offer::Offer;
+use crate::endpoint::order::KeyHash;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
-use model::{Event, Pending};
+use model::{Event, Pending, Seq};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub enum Input {
     DueLoaded(DueLoad, Option<Vec<(DueKey, Urgency)>>),
     /// A delivery's rows were read; none when that failed.
     Fetched(Fetch, Option<(Option<Event>, Option<Pending>)>),
+    /// Ordering keys were read; none when that failed.
+    KeysRead(Option<Vec<(Seq, Option<KeyHash>)>>),
     /// The endpoint is gone or idle.
     Stop,
 }

@@ -9,6 +9,7 @@ pub mod offer;
 pub mod lane;
 
 pub mod backlog;
+pub mod order;
 pub mod retries;
 
 pub mod auto_disable;

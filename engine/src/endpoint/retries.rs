@@ -102,7 +102,7 @@ impl Retries {
 
     /// The load to make now, if one is due: none under way, more on disk, and memory running low.
     ///
-    /// A load from the beginning does not wait until memory runs low: a retry that was asked for by hand may be due
+    /// A load from the beginning does not wait until memory runs low. A retry that was asked for by hand may be due
     /// before all that is in memory.
     pub fn next_load(&mut self) -> Option<DueLoad> {
         let after = self.loaded_upto?;
@@ -199,10 +199,27 @@ impl Retries {
         self.reload();
     }
 
+    /// True if a load of the due index is under way.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.loading.is_some()
+    }
+
     /// Retries in memory that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.nearest.len()
+    }
+
+    /// True when memory holds every retry that there is.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.loaded_upto.is_none() && self.loading.is_none()
+    }
+
+    /// Deliveries in memory that wait for a retry.
+    pub fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.nearest.keys().map(|(_, seq)| *seq)
     }
 
     /// True if there is no retry, neither here nor on disk.

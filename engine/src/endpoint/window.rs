@@ -1,7 +1,7 @@
 //! The in-flight window: the attempts that an endpoint may have at once, found as TCP finds its congestion window.
 //!
 //! Slow start (RFC 5681): from 16, one more per success, so the window doubles each round trip. The first sign of
-//! congestion halves it, at most once per round trip: attempts that were already in flight then say nothing new (the
+//! congestion halves it, at most once per round trip. Attempts that were already in flight then say nothing new (the
 //! «recover» mark of RFC 6582). From there it grows by one per window of successes. Never below 1, never above the
 //! endpoint's maximum.
 //!

@@ -13,6 +13,7 @@
 //! Pure: the time is an argument. No queue: an endpoint that waits keeps its own turn.
 
 use crate::retry::token_bucket::{NextAt, TOKEN, TokenBucket, paced_capacity};
+use model::UnixMs;
 
 /// An endpoint that waits asks again after this long at the latest, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -33,6 +34,15 @@ pub struct Turn {
     at_us: u64,
     /// The [`Pace::epoch`] that it belongs to; 0 for no turn.
     epoch: u32,
+}
+
+impl Turn {
+    /// When it comes; none for no turn, or one that has come.
+    #[must_use]
+    pub fn waits_until(self, now: UnixMs) -> Option<UnixMs> {
+        let at = UnixMs(self.at_us.div_ceil(1_000));
+        (self.epoch != 0 && at > now).then_some(at)
+    }
 }
 
 /// The pace of one application.

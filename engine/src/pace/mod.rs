@@ -8,18 +8,22 @@
 //!   application's. An application without a rate has none, and its endpoints ask nobody.
 //! - *Bound:* one entry for each application with a rate and an endpoint at work. Others are removed once they are
 //!   full again, when a new one is.
+//! [`slots`] bound the attempts that an application has in flight at once, in the same manner.
+//!
 //! - *When the process dies here:* all begin full, so the first second may have a burst more.
 //!
 //! A lock is held for a look at one bucket, never across an await.
 
 mod lease;
+mod slots;
 
 pub use lease::{Pace, Turn};
+pub use slots::{AppSlots, LOOK_AGAIN_MS, Wake};
 
 use crate::retry::token_bucket::NextAt;
 use foldhash::HashMap;
 use model::{AppId, UnixMs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Entries before unused ones are looked for.
 const SWEPT_MIN: usize = 64;
@@ -28,7 +32,7 @@ const SWEPT_MIN: usize = 64;
 #[derive(Debug)]
 pub struct AppPace(Mutex<Pace>);
 
-/// The paces of all applications that have one.
+/// The paces and slots of all applications that have some.
 #[derive(Debug, Default)]
 pub struct Paces(Mutex<Entries>);
 
@@ -37,6 +41,8 @@ struct Entries {
     by_app: HashMap<AppId, Arc<AppPace>>,
     /// Unused ones are looked for when there are as many as this.
     sweep_at: usize,
+    /// Slots of applications with a bound on attempts at once; gone when no shard holds them any more.
+    slots: HashMap<AppId, Weak<AppSlots>>,
 }
 
 // === impl AppPace ===
@@ -79,6 +85,24 @@ impl Paces {
         let pace = Arc::new(AppPace(Mutex::new(Pace::new(rate_per_s, now.0))));
         entries.by_app.insert(app, Arc::clone(&pace));
         pace
+    }
+
+    /// The slots of an application whose row says so many attempts at once; a row that was read later wins.
+    #[must_use]
+    pub fn slots(&self, app: AppId, most: u32) -> Arc<AppSlots> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = match entries.slots.get(&app).and_then(Weak::upgrade) {
+            Some(slots) => slots,
+            None => {
+                entries.slots.retain(|_, slots| slots.strong_count() > 0);
+                let slots = Arc::new(AppSlots::default());
+                entries.slots.insert(app, Arc::downgrade(&slots));
+                slots
+            }
+        };
+        drop(entries);
+        slots.set_most(most);
+        slots
     }
 }
 

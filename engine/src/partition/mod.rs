@@ -23,7 +23,7 @@ use crate::room::Room;
 use crate::router::shard_of;
 use crate::seal::MasterKey;
 use crate::shard::inbox::{Question, ShardInbox};
-use crate::waiting::Waiting;
+use crate::waiting::Holding;
 use model::{AppId, EndpointRef, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -148,13 +148,14 @@ impl Partition {
         self.inner.node.master()
     }
 
-    /// The thing of Pinion's own that an endpoint waits for. None when there is none, or when its shard does not answer
-    /// within a second.
-    pub async fn waiting(&self, target: EndpointRef) -> Option<Waiting> {
-        let inbox = self.inner.inboxes.get(shard_of(target, self.inner.inboxes.len()))?;
+    /// The reason for which an endpoint sends nothing now. Empty when there is none, or when its shard does not answer within
+    /// a second.
+    pub async fn holding(&self, target: EndpointRef) -> Holding {
+        let inbox = &self.inner.inboxes[shard_of(target, self.inner.inboxes.len())];
         let (reply, answer) = oneshot::channel();
         inbox.ask(Question { target, reply });
-        tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?
+        let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+        answered.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// True while it takes messages: false once it failed or was stopped.

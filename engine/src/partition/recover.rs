@@ -7,10 +7,10 @@ use crate::router::Router;
 use model::{AppId, EndpointRef};
 use std::collections::HashMap;
 use storage::tables::progress::Progress;
-use storage::tables::{delivery, endpoint, log};
-use storage::{SharedStore, StoreError};
+use storage::tables::{application, delivery, endpoint, log};
+use storage::{Direction, SharedStore, StoreError};
 
-/// Endpoints read in one step.
+/// Endpoints, or applications, read in one step.
 const ENDPOINTS_PER_SCAN: usize = 1_024;
 
 /// Events routed again in one step.
@@ -32,6 +32,13 @@ pub fn recover(store: &SharedStore, router: &mut Router) -> Result<Progress, Sto
         let Some(last) = rows.last() else { break };
         after = Some(last.target());
         rows.iter().for_each(|row| router.put(row));
+    }
+    let mut after = None;
+    loop {
+        let rows = application::list(read, after, ENDPOINTS_PER_SCAN, Direction::Forward)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id);
+        rows.iter().filter(|row| row.paused_at.is_some()).for_each(|row| router.pause_app(row.id, true));
     }
     // Endpoints with a mark of their own stand there; the head may be beyond what they were offered.
     let mut owing: HashMap<AppId, Vec<EndpointRef>> = HashMap::new();

@@ -1,13 +1,16 @@
 //! From an endpoint's row to its plan: secrets opened, headers checked, policies filled in with defaults.
 
+use super::effective::effective;
 use super::filter::Filter;
 use super::headers::fixed_headers;
 use super::plan::{LanePolicy, Plan, Sending, TimedKey, Unmakeable};
+use super::reference::Reference;
 use super::sign::SigningKey;
+use super::signature_format::Form;
 use crate::config::EngineConfig;
 use crate::dispatch::{CheckedUrl, Guard, OwnRoots, Target, check_url, join_user_info};
 use crate::seal::{MasterKey, SealContext, SealPurpose};
-use model::{Endpoint, SealedBytes, SecretBytes, UnixMs};
+use model::{AppSettings, Endpoint, PayloadMode, Policy, SealedBytes, SecretBytes, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,23 +25,51 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The plan of an endpoint's row whose URL has this number. Secrets that have expired by `now` are left out.
+    /// The plan of an endpoint's row whose URL has this number, in an application with these settings. Secrets that have expired by `now` are left out.
     #[must_use]
-    pub fn plan(&self, row: &Endpoint, url_number: u32, now: UnixMs) -> Plan {
-        let config = &self.config;
+    pub fn plan(&self, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
+        let (config, own, nothing) = (&self.config, row.policy(), Policy::default());
+        let found = effective(&own, app.map_or(&nothing, |app| &app.policy), config);
         Plan {
             filter: Filter::of(row),
             policy: LanePolicy {
-                retry: row.retry_policy.clone().unwrap_or_else(|| config.retry_policy.clone()),
-                on_client_error: row.on_client_error.unwrap_or(config.on_client_error),
+                retry: found.retry_policy.value.clone(),
+                on_client_error: found.on_client_error.value,
                 disable_after_failing_ms: config.disable_after_failing_ms,
                 rate_limit: row.rate_limit,
-                max_in_flight: row.max_in_flight.unwrap_or(config.max_in_flight_per_endpoint),
+                burst: row.burst,
+                disable_after_failed_deliveries: found.disable_after_failed_deliveries.value,
+                max_in_flight: found.max_in_flight.value,
                 disabled: row.disabled.is_some(),
+                order: row.order,
+                paused: row.paused.is_some(),
             },
             url_number,
-            timeout_ms: row.timeout_ms.unwrap_or(config.attempt_timeout_ms),
-            sending: self.sending(row, now),
+            timeout_ms: found.timeout_ms.value,
+            sending: Arc::new(self.sending(row, now)),
+            own: (own != nothing).then(|| Box::new(own)),
+        }
+    }
+
+    /// The same revision of an endpoint in an application whose policy is this now. Opens no secret: what is inherited lies
+    /// in none.
+    #[must_use]
+    pub fn inherited(&self, plan: &Plan, app: &Policy) -> Plan {
+        let nothing = Policy::default();
+        let found = effective(plan.own.as_deref().unwrap_or(&nothing), app, &self.config);
+        Plan {
+            filter: plan.filter.clone(),
+            policy: LanePolicy {
+                retry: found.retry_policy.value.clone(),
+                on_client_error: found.on_client_error.value,
+                max_in_flight: found.max_in_flight.value,
+                disable_after_failed_deliveries: found.disable_after_failed_deliveries.value,
+                ..plan.policy.clone()
+            },
+            url_number: plan.url_number,
+            timeout_ms: found.timeout_ms.value,
+            sending: plan.sending.clone(),
+            own: plan.own.clone(),
         }
     }
 
@@ -52,8 +83,20 @@ impl Compiler {
             "" => None,
             pem => Some(OwnRoots::new(pem, &self.config.extra_roots).map_err(Unmakeable::here)?),
         };
-        let target = Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
-        Ok(Sending { target: Arc::new(target), keys })
+        let form = match &row.signature_format {
+            None => None,
+            Some(format) => Some(Box::new(Form::of(format, &headers).map_err(Unmakeable::here)?)),
+        };
+        let mut target =
+            Target::new(&url, headers, self.config.signature_headers, own_roots).map_err(Unmakeable::here)?;
+        if form.as_ref().is_some_and(|form| !form.is_standard()) {
+            target = target.without_signature();
+        }
+        let reference = match &row.payload_mode {
+            None | Some(PayloadMode::Full) => None,
+            Some(PayloadMode::Reference { app }) => Some(Box::new(Reference::new(&self.config.public_url, app))),
+        };
+        Ok(Sending { target: Arc::new(target), keys, form, reference })
     }
 
     /// The URL with its user name and password, if it has some.

@@ -4,7 +4,7 @@
 //! A tenant can add to a request but never replace, repeat or split a header of Pinion's. Such names are refused when
 //! headers are configured, and once more when a plan is compiled from the stored headers. Pure.
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 #[cfg(test)]
@@ -111,6 +111,21 @@ pub fn check_headers<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) 
         }
     }
     Ok(checked)
+}
+
+/// Checks the name of a header that Pinion sets under a name of the endpoint's choice. Everything that a custom header may
+/// not be called is refused, and the names that authorise or that the tenant may set for the request as a whole.
+///
+/// # Errors
+/// When it is no name of a header, or reserved.
+pub fn check_header_name(name: &str) -> Result<HeaderName, HeaderError> {
+    let shown = || name.chars().take(64).collect::<String>();
+    let parsed: HeaderName = name.parse().map_err(|_| HeaderError::Name { name: shown() })?;
+    let of_request = [ACCEPT, AUTHORIZATION, COOKIE].contains(&parsed);
+    if of_request || is_reserved(parsed.as_str()) {
+        return Err(HeaderError::Reserved { name: shown() });
+    }
+    Ok(parsed)
 }
 
 /// True if a name is Pinion's, or reads as one of Pinion's to a receiver behind CGI.

@@ -1,11 +1,13 @@
 //! The plan of attempts that one revision of an endpoint leads to.
 
 use super::filter::Filter;
+use super::reference::Reference;
 use super::sign::{SigningKey, stamp};
+use super::signature_format::Form;
 use crate::dispatch::{AttemptRequest, Target, TargetError};
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use model::{ClientErrorPolicy, Event, OutcomeClass, RetryPolicy, UnixMs};
+use model::{ClientErrorPolicy, Event, Order, OutcomeClass, Policy, RetryPolicy, UnixMs};
 use std::sync::Arc;
 
 /// A plan. Replaced as a whole by that of the next revision, never changed.
@@ -19,8 +21,11 @@ pub struct Plan {
     pub url_number: u32,
     /// Deadline of one attempt.
     pub timeout_ms: u32,
-    /// The target and the signing keys; or the reason why no request can be made, e.g. another master key.
-    pub(super) sending: Result<Sending, Unmakeable>,
+    /// The target and the signing keys; or the reason why no request can be made, e.g. another master key. Plans of the same
+    /// revision share it, when its application has other settings.
+    pub(super) sending: Arc<Result<Sending, Unmakeable>>,
+    /// The inherited settings that the endpoint sets itself; none when it sets nothing.
+    pub(super) own: Option<Box<Policy>>,
 }
 
 /// The target and the keys that requests are made with.
@@ -28,6 +33,10 @@ pub struct Plan {
 pub(super) struct Sending {
     pub(super) target: Arc<Target>,
     pub(super) keys: Vec<TimedKey>,
+    /// The form of the signatures, if it is not Standard Webhooks alone.
+    pub(super) form: Option<Box<Form>>,
+    /// Makes the body that stands for a payload, if payloads are not sent.
+    pub(super) reference: Option<Box<Reference>>,
 }
 
 /// A key, and the time from which on it is no longer used.
@@ -48,10 +57,18 @@ pub struct LanePolicy {
     pub disable_after_failing_ms: u64,
     /// Deliveries per second.
     pub rate_limit: Option<u32>,
+    /// Deliveries that this rate may save up; none for what a tenth of a second brings.
+    pub burst: Option<u32>,
+    /// So many deliveries in a row that used up their attempts disable it; none for never.
+    pub disable_after_failed_deliveries: Option<u16>,
     /// Attempts at once.
     pub max_in_flight: u16,
     /// Nothing is to be sent.
     pub disabled: bool,
+    /// In which order messages are tried for the first time.
+    pub order: Order,
+    /// Its deliveries wait.
+    pub paused: bool,
 }
 
 /// The reason why no request can be made.
@@ -71,21 +88,26 @@ impl Plan {
     /// # Errors
     /// When the endpoint's row allows no request, or no key is left to sign with.
     pub fn prepare(&self, mut event: Event, now: UnixMs, wall: UnixMs) -> Result<AttemptRequest, Unmakeable> {
-        let sending = self.sending.as_ref().map_err(Unmakeable::clone)?;
+        let sending = Result::as_ref(&self.sending).map_err(Unmakeable::clone)?;
         let target = sending.target.clone();
-        let (content_type, body) = body_of(&mut event);
+        let (content_type, body) = match &sending.reference {
+            None => body_of(&mut event),
+            Some(reference) => (None, reference.body(&event)),
+        };
         if sending.keys_at(now).next().is_none() {
             return Err(Unmakeable::unsigned());
         }
-        let id = |out: &mut String| event.append_message_id(out);
-        let stamp = stamp(sending.keys_at(now), id, wall.seconds(), &body);
+        let stamp = match &sending.form {
+            None => stamp(sending.keys_at(now), |out| event.append_message_id(out), wall.seconds(), &body),
+            Some(form) => form.stamp(sending.keys_at(now), &event, wall, &body).map_err(Unmakeable::here)?,
+        };
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms: self.timeout_ms })
     }
 
     /// The URI that requests go to, if any can be made.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
-        self.sending.as_ref().ok().map(|sending| sending.target.uri())
+        Result::as_ref(&self.sending).ok().map(|sending| sending.target.uri())
     }
 }
 

@@ -4,6 +4,7 @@
 //! signed text   id "." timestamp in seconds "." body
 //! header        "v1," base64(HMAC-SHA256(key, text))   or   "v1a," base64(ed25519(key, text))
 //! secrets       whsec_<base64 key>    whsk_<base64 ed25519 seed or seed + public key>    whpk_<base64 public key>
+//!               raw:<text whose bytes are the key>, for receivers that know a plain text
 //! ```
 //! Several keys, as during a rotation, give several signatures in one header, separated by spaces.
 //!
@@ -25,10 +26,14 @@ mod tests;
 
 /// Bytes of a symmetric key: the specification says 24 to 64; Svix, whose users move here, takes up to 75.
 const SYMMETRIC_KEY_LEN: std::ops::RangeInclusive<usize> = 24..=75;
+/// Bytes of a key that is a plain text: long enough that nobody finds it by trying texts against one signature.
+const RAW_KEY_LEN: std::ops::RangeInclusive<usize> = 16..=120;
 /// The longest text that is looked at: longer than any valid secret.
 const SECRET_TEXT_LEN_MAX: usize = 128;
 /// Bytes of a stamp with one signature, or with two symmetric ones as during a rotation; more of them make it grow.
 const STAMP_LEN: usize = 160;
+/// The prefix of a secret whose text is the key.
+pub const RAW_PREFIX: &str = "raw:";
 /// Random bytes of a secret that we generate: 192 bits, which base64 shows without padding.
 pub const GENERATED_SECRET_LEN: usize = 24;
 
@@ -42,7 +47,7 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyError {
     /// The text after the prefix is not standard base64, or far too long.
-    #[error("a signing secret is `whsec_` or `whsk_` followed by base64")]
+    #[error("a signing secret is `whsec_` or `whsk_` followed by base64, or `raw:` followed by a text")]
     NotBase64,
     /// A symmetric key of a forbidden length.
     #[error("a `whsec_` secret holds 24 to 75 bytes, this one {len}")]
@@ -50,6 +55,9 @@ pub enum SigningKeyError {
         /// Its length in bytes.
         len: usize,
     },
+    /// A text that is too short, too long, or not printable ASCII.
+    #[error("a `raw:` secret is 16 to 120 characters of printable ASCII, without a space at either end")]
+    RawText,
     /// An ed25519 key that is neither a seed nor a key pair.
     #[error("a `whsk_` secret holds a 32-byte seed or a 64-byte key pair, this one {len} bytes")]
     AsymmetricLength {
@@ -81,7 +89,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Reads a secret: `whsec_<base64>`, `whsk_<base64>`, or bare base64, which means the same as `whsec_`.
+    /// Reads a secret: `whsec_<base64>`, `whsk_<base64>`, `raw:<text>`, or bare base64, which means the same as `whsec_`.
     ///
     /// # Errors
     /// When it is none of these, or its key has a forbidden length.
@@ -89,12 +97,26 @@ impl SigningKey {
         if text.len() > SECRET_TEXT_LEN_MAX {
             return Err(SigningKeyError::NotBase64);
         }
+        if let Some(raw) = text.strip_prefix(RAW_PREFIX) {
+            return SigningKey::raw(raw);
+        }
         let decode =
             |base64: &str| FORGIVING.decode(base64).map(Zeroizing::new).map_err(|_| SigningKeyError::NotBase64);
         match text.strip_prefix("whsk_") {
             Some(base64) => SigningKey::ed25519(&decode(base64)?),
             None => SigningKey::hmac_sha256(&decode(text.strip_prefix("whsec_").unwrap_or(text))?),
         }
+    }
+
+    /// A key whose bytes are those of a text.
+    fn raw(text: &str) -> Result<SigningKey, SigningKeyError> {
+        let printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !RAW_KEY_LEN.contains(&text.len()) || !printable || text.trim() != text {
+            return Err(SigningKeyError::RawText);
+        }
+        // HMAC takes a key of any length.
+        let state = Hmac::new_from_slice(text.as_bytes()).map_err(|_| SigningKeyError::RawText)?;
+        Ok(SigningKey(Kind::HmacSha256(state)))
     }
 
     fn hmac_sha256(key: &[u8]) -> Result<SigningKey, SigningKeyError> {
@@ -123,6 +145,20 @@ impl SigningKey {
             Kind::HmacSha256(_) => None,
             Kind::Ed25519(key) => Some(format!("whpk_{}", STANDARD.encode(key.verifying_key().as_bytes()))),
         }
+    }
+
+    /// Appends the HMAC-SHA256 of `parts`, one behind the other, in lower-case hex. `false`, with nothing appended, for an
+    /// ed25519 key.
+    pub(super) fn append_hmac_hex(&self, parts: &[&[u8]], out: &mut String) -> bool {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let Kind::HmacSha256(state) = &self.0 else { return false };
+        let mut mac = state.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        for byte in mac.finalize().into_bytes() {
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        true
     }
 
     /// Signs one message. The body is read once (twice for ed25519) and never copied.
@@ -186,6 +222,20 @@ pub fn generate_secret(random: &[u8; GENERATED_SECRET_LEN]) -> Zeroizing<String>
     let mut text = Zeroizing::new(String::with_capacity(6 + 32));
     text.push_str("whsec_");
     STANDARD.encode_string(random, &mut text);
+    text
+}
+
+/// The text form of a new secret for a receiver that knows a plain text: `raw:` and 64 hex digits, from 32 fresh random
+/// bytes. The digits themselves are the key.
+#[must_use]
+pub fn generate_raw_secret(random: &[u8; 32]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(RAW_PREFIX.len() + 64));
+    text.push_str(RAW_PREFIX);
+    for byte in random {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+        }
+    }
     text
 }
 

@@ -29,7 +29,7 @@ fn row(url: &str, secrets: Vec<EndpointSecret>) -> Endpoint {
 
 fn plan(row: &Endpoint) -> Plan {
     let (config, master) = (Arc::new(EngineConfig::default()), Arc::new(MasterKey::new([1; 32])));
-    Compiler { config, master, guard: Arc::new(Guard::default()) }.plan(row, 3, NOW)
+    Compiler { config, master, guard: Arc::new(Guard::default()) }.plan(row, None, 3, NOW)
 }
 
 fn event() -> Event {

@@ -6,13 +6,14 @@
 //! Deliberately no delivery state: [`Progress`] knows the endpoints' debts, and the lane sends.
 
 mod names;
+mod pause;
 mod routes;
 
 use crate::endpoint::offer::Offer;
 use crate::prepare::filter::Filter;
 use crate::shard::inbox::{Behind, EndpointChange, ShardInbox};
 use foldhash::HashMap;
-use model::{AppId, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use routes::AppRoutes;
 use std::sync::Arc;
 use storage::Change;
@@ -51,7 +52,8 @@ pub struct Router {
 struct Told {
     /// In the order of the commit: the last change of an endpoint is its state.
     endpoints: Vec<(EndpointRef, EndpointChange)>,
-    paced: Vec<(AppId, Option<u32>)>,
+    apps: Vec<(AppId, Arc<AppSettings>)>,
+    paused: Vec<(AppId, bool)>,
 }
 
 /// The shard that an endpoint lives on.
@@ -77,6 +79,7 @@ impl Router {
     /// The same. Answers `true` if an endpoint that was and is enabled wants other events now.
     fn replace(&mut self, endpoint: &Endpoint) -> bool {
         let routes = self.apps.entry(endpoint.app).or_default();
+        routes.pause(endpoint.id, endpoint.paused.is_some());
         routes.put(endpoint.id, Filter::of(endpoint), endpoint.disabled.is_none())
     }
 
@@ -85,7 +88,7 @@ impl Router {
     /// If it has not come to all that was offered, it reads the rest of the log with its new filter, whatever was
     /// offered before. As after a restart, the filter at a delivery's turn decides.
     fn wants_others(&self, target: EndpointRef, progress: &mut Progress) {
-        if progress.owes(target) {
+        if progress.owes(target) && !self.is_held(target) {
             let (from, upto) = (progress.position(target), progress.routed(target.app));
             progress.offered(target, from.upto.next(), upto);
             self.shard(target).behind(target, Behind { from, upto });
@@ -95,7 +98,9 @@ impl Router {
     /// Finds the endpoints that get durable events of one application, ascending, and tells `progress`.
     fn match_run(&mut self, app: AppId, events: &[Event], from: u32, progress: &mut Progress) {
         let (start, unheld_start) = (self.matched.len(), self.unheld.len());
+        let mut any_waits = false;
         if let Some(routes) = self.apps.get(&app) {
+            any_waits = routes.any_held();
             let mut held = 0;
             // An event is offered whole: its matches may go beyond the bound by one event.
             while held < events.len() && self.matched.len() - start < OFFERED_PER_COMMIT {
@@ -116,6 +121,9 @@ impl Router {
         }
         if let Some(last) = events.last() {
             progress.set_routed(app, last.seq);
+        }
+        if any_waits {
+            self.withhold(app, start, unheld_start);
         }
     }
 
@@ -142,11 +150,17 @@ impl Router {
 
     /// An endpoint is known to owe something up to `upto`: for start-up.
     pub fn resume(&self, target: EndpointRef, from: Cursor, upto: Seq) {
+        if self.is_held(target) {
+            return;
+        }
         self.shard(target).behind(target, Behind { from, upto });
     }
 
     /// An endpoint has rows that wait for an attempt: for start-up and after changes by hand.
     pub fn requeued(&self, target: EndpointRef) {
+        if self.is_held(target) {
+            return;
+        }
         self.shard(target).requeued(target);
     }
 
@@ -159,8 +173,9 @@ impl Router {
         match change {
             Change::EndpointPut(endpoint, url_number) => {
                 let target = endpoint.target();
+                let was_held = self.is_held(target);
                 // The mark is told first: then the lane takes nothing of the offers before it hears of the change.
-                if self.replace(&endpoint) {
+                if self.replace(&endpoint) || was_held {
                     self.wants_others(target, progress);
                 }
                 told.endpoints.push((target, EndpointChange::Put(endpoint, url_number)));
@@ -168,10 +183,15 @@ impl Router {
             Change::EndpointDeleted(target) => {
                 if let Some(routes) = self.apps.get_mut(&target.app) {
                     routes.remove(target.endpoint);
+                    routes.pause(target.endpoint, false);
                 }
                 told.endpoints.push((target, EndpointChange::Gone));
             }
-            Change::ApplicationPaced(app, rate) => told.paced.push((app, rate)),
+            Change::ApplicationChanged(app, settings) => told.apps.push((app, settings)),
+            Change::ApplicationPaused(app, paused) => {
+                self.pause_all(app, paused, progress);
+                told.paused.push((app, paused));
+            }
             Change::ApplicationDeleted(app) => {
                 self.apps.remove(&app);
                 self.shards.iter().for_each(|shard| shard.app_gone(app));
@@ -193,15 +213,15 @@ impl Router {
             by_shard[shard_of(target, self.shards.len())].push((target, change));
         }
         for (inbox, endpoints) in self.shards.iter().zip(by_shard) {
-            if !endpoints.is_empty() || !told.paced.is_empty() {
-                inbox.changed(endpoints, &told.paced);
+            if !endpoints.is_empty() || !told.apps.is_empty() || !told.paused.is_empty() {
+                inbox.changed(endpoints, &told.apps, &told.paused);
             }
         }
     }
 
     /// One message per shard with everything this commit has for it.
     fn hand_out(&self, events: Vec<Event>) {
-        if self.matched.is_empty() {
+        if self.matched.is_empty() && self.unheld.is_empty() {
             return;
         }
         let events: Arc<[Event]> = events.into();
@@ -258,7 +278,7 @@ impl Downstream for Router {
         for change in changes {
             self.apply(change, &mut told, progress);
         }
-        if !told.endpoints.is_empty() || !told.paced.is_empty() {
+        if !told.endpoints.is_empty() || !told.apps.is_empty() || !told.paused.is_empty() {
             self.tell(told);
         }
         self.clear_scratch();

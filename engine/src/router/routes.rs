@@ -26,6 +26,10 @@ pub(super) struct AppRoutes {
     channels: Names,
     /// Enabled endpoints by (pattern, channel, endpoint).
     index: BTreeSet<Entry>,
+    /// Endpoints that are paused by themselves.
+    paused: BTreeSet<EndpointId>,
+    /// The application is paused, and so are all of them.
+    all_paused: bool,
 }
 
 /// A pattern, the number of a channel or [`EVERY`], and an endpoint.
@@ -68,7 +72,32 @@ impl AppRoutes {
         wants_others
     }
 
-    /// Forgets an endpoint, if it is known.
+    /// Notes whether an endpoint is paused.
+    pub(super) fn pause(&mut self, id: EndpointId, paused: bool) {
+        if paused {
+            self.paused.insert(id);
+        } else {
+            self.paused.remove(&id);
+        }
+    }
+
+    /// Notes whether the application is paused.
+    pub(super) fn pause_all(&mut self, paused: bool) {
+        self.all_paused = paused;
+    }
+
+    /// True if any endpoint may be held.
+    pub(super) fn any_held(&self) -> bool {
+        self.all_paused || !self.paused.is_empty()
+    }
+
+    /// True if the deliveries of an endpoint wait on disk: it or its application is paused. Nothing waits for an endpoint that
+    /// is disabled.
+    pub(super) fn is_held(&self, id: EndpointId) -> bool {
+        (self.all_paused || self.paused.contains(&id)) && self.endpoints.get(&id).is_some_and(|route| route.enabled)
+    }
+
+    /// Forgets an endpoint, if it is known, but for whether it is paused.
     pub(super) fn remove(&mut self, id: EndpointId) {
         let Some(Route { filter, enabled: true }) = self.endpoints.remove(&id) else { return };
         let patterns: Vec<Pattern> = match filter.types() {

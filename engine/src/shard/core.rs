@@ -16,15 +16,14 @@ use crate::config::EngineConfig;
 use crate::dispatch::Guard;
 use crate::endpoint::lane::{Finished, Lane};
 use crate::endpoint::mailbox::Mailbox;
-use crate::pace::{AppPace, Paces, Turn};
+use crate::pace::{AppPace, AppSlots, Paces, Turn};
 use crate::partition_id::PartitionId;
 use crate::prepare::{Compiler, Plan};
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use crate::seal::MasterKey;
 use crate::shard::inbox::{NewsNumber, ShardInbox};
-use crate::waiting::{Waiting, WaitingFor};
 use foldhash::HashMap;
-use model::{AppId, EndpointRef, Seq, UnixMs};
+use model::{AppId, AppSettings, EndpointRef, Seq, UnixMs};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::cell::{Cell, RefCell};
@@ -57,6 +56,8 @@ pub struct ShardCore {
     pub(super) compiler: Compiler,
     /// The paces of applications.
     pub(super) paces: Arc<Paces>,
+    /// The slots of applications that have some and an actor here. An attempt takes one with its place.
+    pub(super) slots: RefCell<HashMap<AppId, Arc<AppSlots>>>,
     /// Takes on actors.
     pub(super) actors: Box<dyn Actors>,
     /// Endpoints with an actor.
@@ -134,8 +135,12 @@ pub struct LaneCell {
     pub lane: RefCell<Lane>,
     /// The plan that attempts are prepared with.
     pub plan: RefCell<Arc<Plan>>,
+    /// The settings of its application; none when that never set any. Shared with those who compile its plan.
+    pub(super) app: RefCell<Option<Arc<AppSettings>>>,
     /// The pace of its application as a whole, if that has one.
     pub(super) pace: RefCell<Option<Arc<AppPace>>>,
+    /// The slots of its application, if attempts of that are bounded.
+    pub(super) slots: RefCell<Option<Arc<AppSlots>>>,
     /// Its rows were read when the shard had been told of the changes up to this one.
     pub(super) opened_at: NewsNumber,
     /// The mark up to which it was offered the log.
@@ -144,6 +149,8 @@ pub struct LaneCell {
     pub(super) requeued: Cell<bool>,
     /// The plan of a later revision, which its lane has not been told of.
     pub(super) next_plan: RefCell<Option<Arc<Plan>>>,
+    /// Its application was paused or resumed, and its lane has not been told.
+    pub(super) app_paused: Cell<Option<bool>>,
     /// Results of attempts that the lane has not been told; at most its attempts in flight.
     pub ended: RefCell<Vec<Finished>>,
     /// Set when it waits for a time.
@@ -182,6 +189,7 @@ impl ShardCore {
             writer: parts.writer,
             compiler: Compiler { config, master: parts.master, guard: parts.guard },
             paces: parts.paces,
+            slots: RefCell::new(HashMap::default()),
             actors,
             endpoints: RefCell::new(HashMap::default()),
             timers: Timers::new(now),
@@ -249,6 +257,16 @@ impl ShardCore {
         debug_assert!(taken, "a lane started what it had no place for");
     }
 
+    /// The same by a lane that has not heard of its application's slots: it takes one all the same, as one is given back.
+    pub(super) fn take_slot_late(&self, app: AppId) {
+        let slots = self.slots.borrow();
+        if !slots.is_empty()
+            && let Some(slots) = slots.get(&app)
+        {
+            slots.count_in(1);
+        }
+    }
+
     /// An attempt ended: its result is left with its lane.
     ///
     /// The actor is told for the first result only: all attempts that end in one turn of the thread are one input.
@@ -269,6 +287,13 @@ impl ShardCore {
     /// Attempts of this application ended and their lanes know, or a fetch led to none: the next in line may go.
     pub fn free_places(&self, app: AppId, count: usize) {
         self.places.borrow_mut().give_back(app, count);
+        let slots = self.slots.borrow();
+        if !slots.is_empty()
+            && let Some(slots) = slots.get(&app)
+        {
+            slots.free(count as u32);
+        }
+        drop(slots);
         self.attempt_ended.notify_one();
         // The gauge of attempts in flight must follow, even when nothing is left to report.
         self.reports.want();
@@ -294,20 +319,6 @@ impl ShardCore {
             }
         }
         false
-    }
-
-    /// The resource of this process that an endpoint waits for, and since when.
-    #[must_use]
-    pub fn waiting(&self, target: EndpointRef, now: UnixMs) -> Option<Waiting> {
-        let endpoints = self.endpoints.borrow();
-        let cell = &endpoints.get(&target)?.cell;
-        // A lane whose work has gone meanwhile (to a purge, say) still stands in line.
-        if cell.waiting.get() && cell.lane.borrow().has_work(now) {
-            let wanted = if self.holding.get() { WaitingFor::Writer } else { WaitingFor::Places };
-            return Some(Waiting { wanted, since: cell.waiting_since.get() });
-        }
-        let (lack, since) = cell.lane.borrow().lacking(now)?;
-        Some(Waiting { wanted: WaitingFor::Lack(lack), since })
     }
 
     /// Makes an actor look at its lane; `false` when there is none. A full mailbox does so anyway.

@@ -38,8 +38,10 @@ pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
         let oldest = lane.oldest_accepted_at().into_iter().chain(on_disk).min();
         oldest_ms = oldest_ms.max(oldest.map_or(0, |at| now.since_ms(at)));
         let long_ago = now.since_ms(seat.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
-        let nothing_noted =
-            !seat.cell.requeued.get() && seat.cell.next_plan.borrow().is_none() && !seat.cell.in_reports.get();
+        let nothing_noted = !seat.cell.requeued.get()
+            && seat.cell.next_plan.borrow().is_none()
+            && seat.cell.app_paused.get().is_none()
+            && !seat.cell.in_reports.get();
         let all_arrived = seat.cell.offered.is_known_to(&lane);
         if long_ago && nothing_noted && all_arrived && lane.is_idle(now) {
             idle.push(seat.clone());

@@ -8,10 +8,11 @@
 
 use super::expunged::Expunged;
 use crate::endpoint::offer::Offer;
-use crate::waiting::Waiting;
-use model::{AppId, Cursor, Endpoint, EndpointRef, Seq};
+use crate::pace::Wake;
+use crate::waiting::Holding;
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 /// Deliveries that may wait in one shard's inbox.
@@ -26,7 +27,7 @@ pub struct Question {
     /// Which endpoint.
     pub target: EndpointRef,
     /// The caller's channel for the answer.
-    pub reply: oneshot::Sender<Option<Waiting>>,
+    pub reply: oneshot::Sender<Holding>,
 }
 
 /// An endpoint that is to read the log.
@@ -61,12 +62,16 @@ pub struct News {
     pub behind: BTreeMap<EndpointRef, Behind>,
     /// Endpoints that changed or are gone, each with the number of its news.
     pub changed: BTreeMap<EndpointRef, (NewsNumber, EndpointChange)>,
-    /// Applications whose pace changed, to be applied after the endpoints.
-    pub paced: BTreeMap<AppId, (NewsNumber, Option<u32>)>,
+    /// Applications with other settings, to be applied after the endpoints.
+    pub apps_changed: BTreeMap<AppId, (NewsNumber, Arc<AppSettings>)>,
+    /// Applications that were paused, or resumed, to be applied after the endpoints.
+    pub paused: BTreeMap<AppId, (NewsNumber, bool)>,
     /// Applications that are gone, with all their endpoints.
     pub apps_gone: BTreeSet<AppId>,
     /// Endpoints with rows put back in line.
     pub requeued: BTreeSet<EndpointRef>,
+    /// Endpoints that are to look for work again.
+    pub woken: BTreeSet<EndpointRef>,
     /// To be answered after the rest.
     pub questions: Vec<Question>,
     /// The writer has taken settlements: work that was held back may go on.
@@ -129,14 +134,21 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
-    /// Tells the changes of endpoints and the paces of one commit. The shard takes them together.
-    pub fn changed(&self, endpoints: Vec<(EndpointRef, EndpointChange)>, paced: &[(AppId, Option<u32>)]) {
+    /// Tells the changes of endpoints, the settings and the pauses of applications of one commit. The shard takes them
+    /// together.
+    pub fn changed(
+        &self,
+        endpoints: Vec<(EndpointRef, EndpointChange)>,
+        apps: &[(AppId, Arc<AppSettings>)],
+        paused: &[(AppId, bool)],
+    ) {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.number += 1;
         let number = state.number;
         state.news.changed.extend(endpoints.into_iter().map(|(target, change)| (target, (number, change))));
-        state.news.paced.extend(paced.iter().map(|(app, rate)| (*app, (number, *rate))));
+        state.news.apps_changed.extend(apps.iter().map(|(app, settings)| (*app, (number, settings.clone()))));
+        state.news.paused.extend(paused.iter().map(|(app, paused)| (*app, (number, *paused))));
         drop(guard);
         self.wake.notify_one();
     }
@@ -225,7 +237,8 @@ impl ShardInbox {
     pub fn is_empty(&self) -> bool {
         let news = &self.lock().news;
         let nobody = news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
-        let nobody = nobody && news.paced.is_empty() && news.apps_gone.is_empty();
+        let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.paused.is_empty();
+        let nobody = nobody && news.apps_gone.is_empty();
         nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
     }
 
@@ -253,12 +266,18 @@ fn mark(all: &mut BTreeMap<EndpointRef, Behind>, target: EndpointRef, behind: Be
     }
 }
 
+impl Wake for ShardInbox {
+    fn wake(&self, target: EndpointRef) {
+        self.lock().news.woken.insert(target);
+        self.wake.notify_one();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
     use model::{AppId, EndpointId, Event, UnixMs};
-    use std::sync::Arc;
 
     fn target() -> EndpointRef {
         EndpointRef { app: AppId(1), endpoint: EndpointId(1) }

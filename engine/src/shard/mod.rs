@@ -15,6 +15,7 @@ pub mod seats;
 
 pub mod core;
 mod filtering;
+mod held;
 mod offered;
 mod pacing;
 pub mod places;

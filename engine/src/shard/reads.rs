@@ -5,6 +5,7 @@
 use super::filtering::Filtering;
 use crate::endpoint::backlog::{LogFound, LogRead, Wants};
 use crate::endpoint::lane::Fetch;
+use crate::endpoint::order::{KeyHash, key_of};
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
 use crate::prepare::filter::Filter;
 use model::{AppId, EndpointRef, Event, Pending, Seq, Trigger};
@@ -43,6 +44,15 @@ pub fn rows(
         None => None,
     };
     Ok((log::get_undamaged(&**store, target.app, fetch.seq)?, row))
+}
+
+/// The ordering keys of these events. One that is damaged or gone has none.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn keys(store: &SharedStore, app: AppId, seqs: Vec<Seq>) -> Result<Vec<(Seq, Option<KeyHash>)>, StoreError> {
+    let key = |seq| Ok((seq, log::get_undamaged(&**store, app, seq)?.as_ref().and_then(key_of)));
+    seqs.into_iter().map(key).collect()
 }
 
 /// Events after `read.after` that match, and the last position that was looked at.

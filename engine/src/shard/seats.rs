@@ -13,7 +13,8 @@ use crate::endpoint::breaker::BreakerConfig;
 use crate::endpoint::lane::{Lane, LaneBounds, LaneStart};
 use crate::endpoint::mailbox::Input;
 use crate::endpoint::offer::Offer;
-use model::{AppId, Cursor, Endpoint, EndpointRef, UnixMs};
+use crate::pace::AppSlots;
+use model::{AppId, AppSettings, Cursor, Endpoint, EndpointRef, UnixMs};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,11 +27,15 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for (target, (number, change)) in std::mem::take(&mut news.changed) {
         changed(shard, target, number, change, now);
     }
-    for (app, (number, rate)) in &news.paced {
-        paced(shard, *app, *number, *rate, now);
+    for (app, (number, settings)) in &news.apps_changed {
+        app_changed(shard, *app, *number, settings, now);
+    }
+    for (app, (number, is_paused)) in &news.paused {
+        paused(shard, *app, *number, *is_paused);
     }
     for app in &news.apps_gone {
         seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
+        set_slots(shard, *app, None);
         // Not before: only now do its actors start nothing any more.
         shard.inbox.forget_expunged(*app);
     }
@@ -43,9 +48,13 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
     for target in news.requeued {
         requeued(shard, target, now);
     }
+    for target in news.woken {
+        // One that is gone leaves the slot to those in line, which look again.
+        shard.poke(target);
+    }
     for Question { target, reply } in news.questions {
         // The caller may have given up waiting.
-        let _left = reply.send(shard.waiting(target, now));
+        let _left = reply.send(shard.holding_of(target, now));
     }
     if news.resume && shard.holding.replace(false) {
         shard.poke_all();
@@ -107,19 +116,55 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
     match change {
         EndpointChange::Gone => leave(shard, &seat, true),
         EndpointChange::Put(row, url_number) => {
-            let plan = Arc::new(shard.compiler.plan(&row, url_number, now));
+            let app = seat.cell.app.borrow().clone();
+            let plan = Arc::new(shard.compiler.plan(&row, app.as_deref(), url_number, now));
             seat.cell.next_plan.replace(Some(plan));
             seat.mailbox.poke();
         }
     }
 }
 
-/// An application has another pace, or none any more.
-fn paced(shard: &ShardCore, app: AppId, number: NewsNumber, rate: Option<u32>, now: UnixMs) {
+/// An application has other settings: its rate, or what its endpoints inherit. No row is read and no secret opened for it,
+/// so an application with many endpoints costs its shard little.
+fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc<AppSettings>, now: UnixMs) {
+    let pace = settings.rate_limit.map(|rate| shard.paces.of(app, rate, now));
+    let slots = set_slots(shard, app, settings.max_in_flight);
     for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
-        seat.cell.pace.replace(rate.map(|rate| shard.paces.of(app, rate, now)));
+        seat.cell.pace.replace(pace.clone());
+        seat.cell.slots.replace(slots.clone());
+        seat.cell.app.replace(Some(settings.clone()));
+        // A plan that its lane has not been told of is the later one.
+        let waiting = seat.cell.next_plan.borrow().clone();
+        let plan = waiting.unwrap_or_else(|| seat.cell.plan.borrow().clone());
+        seat.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
         seat.mailbox.poke();
     }
+}
+
+/// An application was paused, or is sent to again.
+fn paused(shard: &ShardCore, app: AppId, number: NewsNumber, paused: bool) {
+    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
+        seat.cell.app_paused.set(Some(paused));
+        seat.mailbox.poke();
+    }
+}
+
+/// The slots of an application that may have so many attempts at once. Those in flight here are among them from now on, and
+/// no longer when there is no such bound any more.
+fn set_slots(shard: &ShardCore, app: AppId, most: Option<u32>) -> Option<Arc<AppSlots>> {
+    let taken = shard.places.borrow().taken_by(app) as u32;
+    let mut known = shard.slots.borrow_mut();
+    let Some(most) = most else {
+        if let Some(slots) = known.remove(&app) {
+            slots.free(taken);
+        }
+        return None;
+    };
+    let slots = shard.paces.slots(app, most);
+    if known.insert(app, slots.clone()).is_none() {
+        slots.count_in(taken);
+    }
+    Some(slots)
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
@@ -187,8 +232,10 @@ fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Curso
 struct Opened {
     row: Endpoint,
     url_number: u32,
-    /// The pace of its application.
-    rate: Option<u32>,
+    /// The settings of its application, if it has some.
+    app: Option<Arc<AppSettings>>,
+    /// Its application is paused.
+    app_paused: bool,
     /// Changes up to this one are in it.
     told: NewsNumber,
 }
@@ -199,10 +246,12 @@ fn read(shard: &ShardCore, target: EndpointRef) -> Result<Option<Opened>, StoreE
     loop {
         let (told, url_number) = (shard.inbox.told(), endpoint_url::number(store, target)?);
         let Some(row) = endpoint::get(store, target)? else { return Ok(None) };
-        let rate = application::get(store, target.app)?.and_then(|app| app.rate_limit);
+        let app = application::get(store, target.app)?;
+        let app_paused = app.as_ref().is_some_and(|app| app.paused_at.is_some());
+        let app = app.map(|app| app.settings()).filter(|settings| !settings.is_plain()).map(Arc::new);
         // No change came between the reads, and no later news tell of a change that is older than the row.
         if endpoint_url::number(store, target)? == url_number && shard.inbox.told() == told {
-            return Ok(Some(Opened { row, url_number, rate, told }));
+            return Ok(Some(Opened { row, url_number, app, app_paused, told }));
         }
     }
 }
@@ -214,8 +263,11 @@ fn open(
     now: UnixMs,
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
-    let Some(Opened { row, url_number, rate, told }) = read(shard, target)? else { return Ok(None) };
-    let plan = shard.compiler.plan(&row, url_number, now);
+    let Some(Opened { row, url_number, app, app_paused, told }) = read(shard, target)? else { return Ok(None) };
+    let plan = shard.compiler.plan(&row, app.as_deref(), url_number, now);
+    let rate = app.as_ref().and_then(|app| app.rate_limit);
+    let slots =
+        app.as_ref().and_then(|app| app.max_in_flight).and_then(|most| set_slots(shard, target.app, Some(most)));
     let start = LaneStart {
         cursor: from(),
         health: delivery::health(store, target)?,
@@ -226,16 +278,20 @@ fn open(
         retries_in_memory: shard.config.retries_in_memory,
     };
     let offered = start.cursor.upto;
-    let lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    let mut lane = Lane::new(target, plan.policy.clone(), bounds, BreakerConfig::default(), start, now);
+    lane.pause_with_application(app_paused);
     Ok(Some(LaneCell {
         target,
         lane: RefCell::new(lane),
         plan: RefCell::new(Arc::new(plan)),
+        app: RefCell::new(app),
+        slots: RefCell::new(slots),
         pace: RefCell::new(rate.map(|rate| shard.paces.of(target.app, rate, now))),
         opened_at: told,
         offered: Offered::at(offered),
         requeued: Cell::new(false),
         next_plan: RefCell::default(),
+        app_paused: Cell::default(),
         ended: RefCell::default(),
         timer: LaneTimer::default(),
         in_reports: InReports::default(),

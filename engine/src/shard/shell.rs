@@ -19,6 +19,7 @@ use crate::endpoint::backlog::LogRead;
 use crate::endpoint::lane::{Action, Fetch};
 use crate::endpoint::mailbox::{Input, Mailbox};
 use crate::endpoint::retries::DueLoad;
+use model::Seq;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -84,6 +85,7 @@ impl<D: Dispatch + 'static> Shell<D> {
                 Action::ReadLog(read) => drop(tokio::task::spawn_local(reading().log(read))),
                 Action::LoadDue(load) => drop(tokio::task::spawn_local(reading().due(load))),
                 Action::Fetch(fetch) => drop(tokio::task::spawn_local(reading().rows(fetch))),
+                Action::ReadKeys(seqs) => drop(tokio::task::spawn_local(reading().keys(seqs))),
             }
         }
         self.asked.set(asked);
@@ -132,6 +134,14 @@ impl Reading {
         if !self.addr.tell(Input::Fetched(fetch, found)).await {
             self.shard.free_places(target.app, 1);
         }
+    }
+
+    /// Of ordering keys.
+    async fn keys(self, seqs: Vec<Seq>) {
+        let app = self.cell.target.app;
+        let turn = self.turn().await;
+        let found = blocking(&self.shard, turn, move |store: &SharedStore| reads::keys(store, app, seqs)).await;
+        self.addr.tell(Input::KeysRead(found)).await;
     }
 
     /// The right to one of the reads under way. None only if the semaphore were closed, which nobody does.

@@ -16,8 +16,8 @@ use crate::seal::MasterKey;
 use crate::waiting::{Waiting, WaitingFor};
 use bytes::Bytes;
 use model::{
-    AppId, Cursor, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, OutcomeClass, Seq, Settled, UnixMs,
-    Verdict,
+    AppId, AppSettings, Cursor, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, OutcomeClass, Policy, Seq,
+    Settled, UnixMs, Verdict,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -192,15 +192,47 @@ fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
 fn a_change_brings_the_plan_of_its_row_and_the_pace_of_its_application() {
     let (shard, cells) = two_with_a_retry(2);
     let row = Endpoint { timeout_ms: Some(7), ..Endpoint::plain(target(1), NOW) };
-    shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), Some(5))]);
+    shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), paced(Some(5)))], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_some()), "it is of all its endpoints");
     give(&shard, &cells[0], Input::Poke);
     let plan = cells[0].plan.borrow().clone();
     assert_eq!((plan.url_number, plan.timeout_ms), (4, 7));
-    shard.inbox.changed(Vec::new(), &[(AppId(1), None)]);
+    shard.inbox.changed(Vec::new(), &[(AppId(1), paced(None))], &[]);
     seats::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_none()));
+}
+
+/// Settings with nothing but this rate.
+fn paced(rate_limit: Option<u32>) -> Arc<AppSettings> {
+    Arc::new(AppSettings { rate_limit, ..AppSettings::default() })
+}
+
+#[test]
+fn endpoints_take_what_they_do_not_set_from_their_application_before_and_after_their_own_change() {
+    let (shard, cells) = two_with_a_retry(2);
+    let row = Endpoint { timeout_ms: Some(7), ..Endpoint::plain(target(1), NOW) };
+    let put = |row: &Endpoint| vec![(target(1), EndpointChange::Put(Box::new(row.clone()), 0))];
+    let settings = |timeout_ms, max_in_flight| {
+        let policy = Policy { timeout_ms, max_in_flight, ..Policy::default() };
+        Arc::new(AppSettings { policy, ..AppSettings::default() })
+    };
+    let now_in_force = |cell: &Rc<LaneCell>| {
+        give(&shard, cell, Input::Poke);
+        let plan = cell.plan.borrow().clone();
+        (plan.timeout_ms, plan.policy.max_in_flight)
+    };
+    let default = (shard.config.attempt_timeout_ms, shard.config.max_in_flight_per_endpoint);
+    // Both in one commit: the later plan is of both.
+    shard.inbox.changed(put(&row), &[(AppId(1), settings(Some(300), Some(3)))]);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [(7, 3), (300, 3)]);
+    shard.inbox.changed(put(&Endpoint { timeout_ms: None, ..row.clone() }), &[]);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert_eq!(now_in_force(&cells[0]), (300, 3), "its application's settings are known without a read");
+    shard.inbox.changed(Vec::new(), &[(AppId(1), settings(None, None))]);
+    seats::take(&shard, shard.inbox.take(), NOW);
+    assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [default, default]);
 }
 
 #[test]
@@ -208,7 +240,7 @@ fn an_actor_does_not_fall_back_to_what_was_told_before_its_rows_were_read() {
     let (shard, _) = shard(2, News::default());
     let put = |timeout_ms| {
         let row = Endpoint { timeout_ms: Some(timeout_ms), ..Endpoint::plain(target(1), NOW) };
-        shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[]);
+        shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[], &[]);
     };
     put(7);
     seats::take(&shard, News { requeued: BTreeSet::from([target(1)]), ..News::default() }, NOW);
@@ -288,7 +320,7 @@ fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
     let (reply, mut answer) = oneshot::channel();
     let questions = vec![Question { target: target(2), reply }];
     seats::take(&shard, News { questions, ..News::default() }, later);
-    assert_eq!(answer.try_recv(), Ok(Some(for_a_place)));
+    assert_eq!(answer.try_recv().map(|holding| holding.waiting), Ok(Some(for_a_place)));
     shard.free_places(AppId(1), 1);
     give(&shard, &cells[1], Input::Poke);
     assert_eq!(shard.waiting(target(2), later), None);
@@ -400,7 +432,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_e
     endpoint::remove(&mut txn, &row).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
     // The writer is done with the deletion, and the shard has not taken the news.
-    shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[]);
+    shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[], &[]);
     shard.inbox.app_gone(AppId(1));
     let found = || LogFound { events: vec![event_of(1, b"{}")], upto: Seq(1), removed: None };
     let asked = give(&shard, &cell, Input::LogRead(Some(found())));

@@ -51,6 +51,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
             }
             None => shard.free_places(cell.target.app, 1),
         },
+        Input::KeysRead(found) => cell.lane.borrow_mut().keys_read(found),
         Input::Poke | Input::Stop => {}
     }
     ask(shard, cell, now, asked);
@@ -127,6 +128,9 @@ fn notice(shard: &ShardCore, cell: &LaneCell, now: UnixMs) {
     if cell.requeued.replace(false) {
         lane.requeued();
     }
+    if let Some(paused) = cell.app_paused.take() {
+        lane.pause_with_application(paused);
+    }
     if let Some(plan) = cell.next_plan.take() {
         let before = cell.plan.replace(plan.clone());
         let enabled = lane.configure(plan.policy.clone(), now);
@@ -145,7 +149,7 @@ fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Acti
         let mut lane = cell.lane.borrow_mut();
         let left = shard.thread.room_bytes(lane.queued_bytes());
         let bytes = if left >= READ_AHEAD_MIN_BYTES { left } else { 0 };
-        let attempt = shard.has_place_for(cell.target.app, &lane, now) && pacing.allows(&mut lane, now);
+        let attempt = shard.has_place_for(cell.target.app, &lane, now) && pacing.allows(shard, &mut lane, now);
         let room = Room { attempt, bytes };
         let action = lane.next_action(now, room, &mut shard.budget.borrow_mut());
         drop(lane);
@@ -153,7 +157,7 @@ fn ask(shard: &ShardCore, cell: &Rc<LaneCell>, now: UnixMs, asked: &mut Vec<Acti
         let action = unless_expunged(shard, cell, action);
         if matches!(action, Action::Start(_) | Action::Fetch(_)) {
             shard.take_place(cell.target.app);
-            pacing.take();
+            pacing.take(shard);
         }
         if let Action::Start(attempt) = &action {
             count_start(shard, attempt, now);
@@ -223,7 +227,7 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         return;
     }
     let ruled = cell.lane.borrow_mut().finished(finished, now, &mut *shard.rng.borrow_mut());
-    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, .. }) = ruled else { return };
+    let Some(Ruled { decision, accepted_at, gives_back, transition, disabled, warns, .. }) = ruled else { return };
     if gives_back {
         shard.budget.borrow_mut().give_back(now.0);
     }
@@ -233,6 +237,15 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         Decision::DeadLetter(reason) => shard.metrics.dead_letter(reason),
     }
     transition.iter().for_each(|transition| tell(shard, cell, *transition));
+    if let Some(failed) = warns {
+        metrics::counter!(model::metric::ENDPOINT_WARNINGS).increment(1);
+        tracing::warn!(
+            app = cell.target.app.0,
+            endpoint = cell.target.endpoint.0,
+            failed_deliveries = failed,
+            "half of the failed deliveries in a row that disable this endpoint"
+        );
+    }
     if let Some(reason) = disabled {
         metrics::counter!(model::metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(1);
         tracing::warn!(

@@ -75,7 +75,7 @@ fn prepared(url: &str, own_roots: &str, guard: Arc<Guard>, timeout_ms: u32, payl
         ..Endpoint::plain(target, UnixMs(0))
     };
     let compiler = Compiler { config: Arc::new(EngineConfig::default()), master: Arc::new(master), guard };
-    let plan = compiler.plan(&row, 0, UnixMs(0));
+    let plan = compiler.plan(&row, None, 0, UnixMs(0));
     plan.prepare(event(payload), UnixMs(0), UnixMs(1_700_000_123_000)).unwrap()
 }
 
@@ -106,8 +106,9 @@ async fn answering(answer: &'static str) -> Receiver {
     .await
 }
 
-/// A receiver that reads one request, sends `head`, then `piece` again and again with a pause, or without one as
-/// fast as it is taken, until the connection is closed.
+/// A receiver that reads one request, sends `head`, then `piece` again and again until the connection is closed.
+///
+/// It pauses between the pieces. Without a pause it sends as fast as the client takes them.
 async fn repeating(head: &'static str, piece: &'static [u8], pause: Duration) -> Receiver {
     Receiver::start(move |mut stream, _| async move {
         let _ = read_request(&mut stream).await;

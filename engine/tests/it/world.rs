@@ -219,16 +219,7 @@ fn start_engine(store: Arc<MemoryStore>, retention: Limits) -> Partition {
 }
 
 pub(crate) fn app(id: AppId) -> Application {
-    Application {
-        id,
-        salt: 1,
-        uid: None,
-        name: "tenant".to_owned(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    Application { name: "tenant".to_owned(), ..Application::plain(id, UnixMs(1)) }
 }
 
 /// A signing secret, sealed for its endpoint.

@@ -23,6 +23,20 @@ fn setting_of_engine_field(field: &'static str) -> &'static str {
     }
 }
 
+/// Bytes of the public URL at most: it is in every body that is a reference.
+const PUBLIC_URL_LEN_MAX: usize = 512;
+/// The same in words, with the rest.
+const PUBLIC_URL_RULE: &str =
+    "must be http:// or https:// with a host, at most 512 bytes, without a user name or query";
+
+/// True for none, and for one that a path may be put behind.
+fn is_public_url(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else { return text.is_empty() };
+    let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    has_scheme && has_host && uri.query().is_none() && !text.contains('#') && text.len() <= PUBLIC_URL_LEN_MAX
+}
+
 /// Checks every bound.
 ///
 /// # Errors
@@ -65,6 +79,9 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     }
     if let Some(Err(error)) = config.egress_proxy.as_ref().map(ProxyUrl::read) {
         return Err(out_of_bounds("egress_proxy", format!("is no proxy: {error}")));
+    }
+    if !is_public_url(&config.engine.public_url) {
+        return Err(out_of_bounds("public_url", PUBLIC_URL_RULE.to_owned()));
     }
     match (&config.tls_cert, &config.tls_key) {
         (Some(_), None) => return Err(out_of_bounds("tls_cert", "needs tls_key beside it".to_owned())),

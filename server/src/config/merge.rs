@@ -225,6 +225,7 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
     set(&mut engine.https_only, settings.https_only);
     set(&mut engine.signature_headers, settings.signature_headers.map(signature_headers));
+    set(&mut engine.public_url, settings.public_url.map(|url| url.trim_end_matches('/').to_owned()));
     set(&mut engine.secret_kind, settings.secret_kind.map(secret_kind));
     if let Some(Schedule(gaps)) = settings.retry_schedule {
         let delays_ms = gaps.into_iter().map(|Span(ms)| ms).collect();
@@ -270,6 +271,7 @@ fn jitter(setting: RetryJitter) -> Jitter {
         RetryJitter::Proportional => Jitter::Proportional,
         RetryJitter::Equal => Jitter::Equal,
         RetryJitter::Full => Jitter::Full,
+        RetryJitter::Additive => Jitter::Additive,
     }
 }
 
@@ -327,6 +329,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
             SignatureHeaders::Svix => Names::Svix,
             SignatureHeaders::Both => Names::Both,
         }),
+        public_url: (!engine.public_url.is_empty()).then(|| engine.public_url.clone()),
         secret_kind: Some(match engine.secret_kind {
             SecretKind::Hmac => Kind::Hmac,
             SecretKind::Ed25519 => Kind::Ed25519,
@@ -363,6 +366,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
             Jitter::Proportional => RetryJitter::Proportional,
             Jitter::Equal => RetryJitter::Equal,
             Jitter::Full => RetryJitter::Full,
+            Jitter::Additive => RetryJitter::Additive,
         }),
         on_client_error: Some(match engine.on_client_error {
             ClientErrorPolicy::Retry => OnClientError::Retry,

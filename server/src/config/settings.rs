@@ -31,6 +31,8 @@ pub(crate) enum RetryJitter {
     Equal,
     /// Between nothing and the gap.
     Full,
+    /// Between the gap and one and a half of it.
+    Additive,
 }
 
 /// The effect of a 4xx that has no meaning of its own.
@@ -85,6 +87,10 @@ pub(crate) struct Settings {
     /// for any. Never with cookies. Default: none.
     #[arg(long = "cors-origin", env = "PINION_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) cors_origins: Option<Vec<CorsOrigin>>,
+    /// URL under which receivers reach this API, such as `https://hooks.example.com`: begins the URL of messages that are
+    /// sent as a reference. Default: none, and they name a path.
+    #[arg(long, env = "PINION_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
     /// Address of /metrics, /livez and /readyz; always without TLS.
     #[arg(long, env = "PINION_METRICS_LISTEN", value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,

@@ -19,6 +19,7 @@ target_ports = ["443", "8000-8999"]
 egress_proxy = "socks5://proxy.internal:1080"
 egress_proxy_except = ["10.0.0.0/8", "internal"]
 https_only = true
+public_url = "https://hooks.example.com/pinion"
 signature_headers = "svix"
 secret_kind = "ed25519"
 ca_files = ["/etc/pinion/ca.pem"]
@@ -194,6 +195,18 @@ fn the_password_of_a_proxy_is_in_no_text() {
 }
 
 #[test]
+fn a_public_url_has_a_host_and_nothing_that_a_path_cannot_follow() {
+    let good = load("", &["--public-url", "https://hooks.example.com:8443/p/"]).unwrap();
+    assert_eq!(good.config.engine.public_url, "https://hooks.example.com:8443/p");
+    for wrong in ["hooks.example.com", "ftp://a.b", "https://", "https://u:p@a.b", "https://a.b/?x=1", "https://a.b/#x"]
+    {
+        let text = message(load("", &["--public-url", wrong]));
+        assert!(text.starts_with("--public-url: public_url must be http:// or https://"), "{wrong}: {text}");
+    }
+    assert!(load("", &["--public-url", &format!("https://a.b/{}", "x".repeat(512))]).is_err());
+}
+
+#[test]
 fn a_certificate_and_its_key_are_set_together() {
     assert_eq!(message(load("tls_cert = \"a.pem\"", &[])), "pinion.toml:1: tls_cert needs tls_key beside it");
     assert_eq!(message(load("", &["--tls-key", "a.key"])), "--tls-key: tls_key needs tls_cert beside it");
@@ -265,6 +278,7 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "egress_proxy_except",
         "signature_headers",
         "secret_kind",
+        "public_url",
     ];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());

@@ -57,14 +57,10 @@ mod tests {
     fn an_application_has_no_more_keys_than_its_quota_without_a_server_either() {
         let store = MemoryStore::default();
         let app = Application {
-            id: AppId(1),
             salt: 7,
             uid: Some("acme".to_owned()),
             name: String::new(),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(1),
-            updated_at: UnixMs(1),
+            ..Application::plain(AppId(1), UnixMs(1))
         };
         let mut txn = Txn::new(&store);
         application::put(&mut txn, &app).unwrap();

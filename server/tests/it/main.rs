@@ -30,6 +30,7 @@ mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]
 mod expunged;
+mod failed;
 #[cfg(target_os = "linux")]
 mod fixture;
 mod given_up;
@@ -39,14 +40,20 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod order;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod overload;
+mod pause;
+mod policy;
 #[cfg(target_os = "linux")]
 mod power_cut;
+mod rate;
 mod receivers;
+mod reference;
 mod restart;
 mod retention_space;
+mod signature_format;
 mod standing;
 mod start_up;
 mod tls;

@@ -6,9 +6,10 @@ use super::mailbox::SimMailbox;
 use crate::network::Exchange;
 use engine::endpoint::backlog::{LogFound, LogRead};
 use engine::endpoint::lane::Fetch;
+use engine::endpoint::order::KeyHash;
 use engine::endpoint::retries::{DueKey, DueLoad, Urgency};
 use engine::prepare::Plan;
-use model::{Event, Pending, UnixMs};
+use model::{Event, Pending, Seq, UnixMs};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,6 +42,15 @@ pub enum Errand {
         load: DueLoad,
         /// Progress of the load.
         state: Due,
+    },
+    /// A read of ordering keys.
+    Keys {
+        /// The mailbox of the lane that asked.
+        mailbox: Rc<SimMailbox>,
+        /// The deliveries that it asked about.
+        seqs: Vec<Seq>,
+        /// The result; none inside when the read failed.
+        found: Option<Option<Vec<(Seq, Option<KeyHash>)>>>,
     },
     /// A fetch of one delivery's rows.
     Fetch {
@@ -89,7 +99,10 @@ impl Errand {
     pub fn mailbox(&self) -> &Rc<SimMailbox> {
         match self {
             Errand::Attempt(flight) => &flight.mailbox,
-            Errand::Log { mailbox, .. } | Errand::Due { mailbox, .. } | Errand::Fetch { mailbox, .. } => mailbox,
+            Errand::Log { mailbox, .. }
+            | Errand::Due { mailbox, .. }
+            | Errand::Keys { mailbox, .. }
+            | Errand::Fetch { mailbox, .. } => mailbox,
         }
     }
 
@@ -97,8 +110,12 @@ impl Errand {
     pub fn is_ready(&mut self, real: UnixMs) -> bool {
         match self {
             Errand::Attempt(flight) => flight.is_ready(real),
-            Errand::Log { found: None, .. } | Errand::Fetch { rows: None, .. } => true,
-            Errand::Log { mailbox, .. } | Errand::Fetch { mailbox, .. } => mailbox.takes_more(),
+            Errand::Log { found: None, .. } | Errand::Keys { found: None, .. } | Errand::Fetch { rows: None, .. } => {
+                true
+            }
+            Errand::Log { mailbox, .. } | Errand::Keys { mailbox, .. } | Errand::Fetch { mailbox, .. } => {
+                mailbox.takes_more()
+            }
             Errand::Due { state, mailbox, .. } => match state {
                 Due::Begin | Due::Read => true,
                 Due::Found(_) => mailbox.takes_more(),

@@ -9,10 +9,12 @@ use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
 use engine::endpoint::mailbox::Input;
+use engine::prepare::LanePolicy;
 use engine::prepare::filter::Filter;
 use engine::shard::core::ShardCore;
+use engine::shard::inbox::{EndpointChange, News};
 use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
-use model::{AppId, Endpoint, EndpointRef, Seq, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, Order, Seq, UnixMs};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -117,7 +119,30 @@ impl Shard {
         if self.plant == Some(Plant::LostRequeue) {
             news.requeued.clear();
         }
+        self.sabotage_pauses(&mut news);
         seats::take(&self.core, news, now);
+    }
+
+    /// Loses the beginning of a pause, or its end: what is told of a resumed endpoint that has an actor already.
+    fn sabotage_pauses(&self, news: &mut News) {
+        match self.plant {
+            Some(Plant::SendsWhilePaused) => {
+                news.paused.retain(|_, (_, paused)| !*paused);
+                for (_, change) in news.changed.values_mut() {
+                    if let EndpointChange::Put(row, _) = change {
+                        row.paused = None;
+                    }
+                }
+            }
+            Some(Plant::LostResume) => {
+                news.paused.retain(|_, (_, paused)| *paused);
+                news.changed.retain(|_, (_, change)| match change {
+                    EndpointChange::Put(row, _) => row.paused.is_some(),
+                    EndpointChange::Gone => true,
+                });
+            }
+            _ => {}
+        }
     }
 
     /// Hands its reports over.
@@ -161,6 +186,10 @@ impl Shard {
             words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
             ended.push(finished.seq);
         }
+        if self.plant == Some(Plant::Inversion) {
+            let policy = cell.plan.borrow().policy.clone();
+            cell.lane.borrow_mut().configure(LanePolicy { order: Order::None, ..policy }, now);
+        }
         let mut asked = Vec::new();
         work::take_input(&self.core, &cell, input, now, &mut asked);
         // Nothing that a lane is asked for changes it again once it let one through.
@@ -189,6 +218,7 @@ impl Shard {
             }
             Action::LoadDue(load) => Errand::Due { mailbox, load, state: Due::Begin },
             Action::Fetch(fetch) => Errand::Fetch { mailbox, fetch, rows: None },
+            Action::ReadKeys(seqs) => Errand::Keys { mailbox, seqs, found: None },
         };
         self.errands.push(errand);
     }
@@ -215,6 +245,17 @@ impl Shard {
                     }
                     self.tell(mailbox, Input::LogRead(caught), After::LogReadOver(bytes_max));
                     return "has read the log".to_owned();
+                }
+            },
+            Errand::Keys { mailbox, seqs, found } => match found.take() {
+                None => {
+                    let keys = reads::keys(store, mailbox.cell.target.app, std::mem::take(seqs));
+                    *found = Some(keys.ok().filter(|_| !fails));
+                    said = "reads ordering keys".to_owned();
+                }
+                Some(found) => {
+                    self.tell(mailbox, Input::KeysRead(found), After::Nothing);
+                    return "has read ordering keys".to_owned();
                 }
             },
             Errand::Fetch { mailbox, fetch, rows } => match rows.take() {
@@ -350,6 +391,7 @@ fn describe(input: &Input) -> (String, Option<Seq>) {
             let words = format!("rows of {}: {}", fetch.seq, if rows.is_some() { "found" } else { "failed" });
             (words, Some(fetch.seq))
         }
+        Input::KeysRead(found) => (format!("ordering keys: {:?}", found.as_ref().map(Vec::len)), None),
         Input::Stop => ("stop".to_owned(), None),
     }
 }

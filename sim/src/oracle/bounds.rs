@@ -4,7 +4,7 @@ use super::{Violation, ensure};
 use crate::node::{Errand, Seen, Shard};
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::Action;
-use model::Seq;
+use model::{Order, Seq};
 use std::collections::BTreeMap;
 
 /// Retries that a lane may hold, by its configured bound: see `endpoint::retries`.
@@ -58,7 +58,10 @@ pub(super) fn check_actions(
         probes.remove(&actor);
     }
     let mut in_flight = in_flight(shard, seen);
-    let window = usize::from(seen.mailbox.cell.plan.borrow().policy.max_in_flight);
+    let window = match &seen.mailbox.cell.plan.borrow().policy {
+        policy if policy.order == Order::Endpoint => 1,
+        policy => usize::from(policy.max_in_flight),
+    };
     for (action, breaker) in &seen.actions {
         let Some(seq) = taken_on(action) else { continue };
         in_flight += 1;
@@ -129,6 +132,6 @@ fn taken_on(action: &Action) -> Option<Seq> {
     match action {
         Action::Start(attempt) => Some(attempt.event.seq),
         Action::Fetch(fetch) => Some(fetch.seq),
-        Action::ReadLog(_) | Action::LoadDue(_) => None,
+        Action::ReadLog(_) | Action::LoadDue(_) | Action::ReadKeys(_) => None,
     }
 }

@@ -3,10 +3,10 @@
 use super::{Ledger, Violation, at, ensure, named};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{Cursor, Endpoint, EndpointRef, Event, OutcomeClass, Seq, UnixMs};
+use model::{Cursor, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
-use storage::tables::{delivery, history};
+use storage::tables::{delivery, history, log};
 
 /// The facts about one delivery.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +56,8 @@ struct Known {
     /// Everything it ever wanted.
     filters: Vec<Filter>,
     max_attempts: u16,
+    /// The head of its application's log when its order was last changed.
+    order_since: Seq,
 }
 
 /// All deliveries.
@@ -103,13 +105,20 @@ impl Deliveries {
             }
         }
         let filter = Filter::of(&row);
+        let head = log::head(rows, target.app)?;
         match self.endpoints.get_mut(&target) {
             Some(known) => {
                 known.filters.push(filter);
                 known.max_attempts = known.max_attempts.max(attempts);
+                if known.row.order != row.order {
+                    known.order_since = head;
+                }
                 known.row = row;
             }
-            None => drop(self.endpoints.insert(target, Known { row, filters: vec![filter], max_attempts: attempts })),
+            None => {
+                let known = Known { row, filters: vec![filter], max_attempts: attempts, order_since: Seq::ZERO };
+                self.endpoints.insert(target, known);
+            }
         }
         Ok(())
     }
@@ -338,6 +347,18 @@ impl Deliveries {
     #[must_use]
     pub fn facts(&self, target: EndpointRef, seq: Seq) -> Option<&Facts> {
         self.facts.get(&(target, seq))
+    }
+
+    /// The order that an endpoint keeps, and the position from which on it does.
+    #[must_use]
+    pub fn order_of(&self, target: EndpointRef) -> Option<(Order, Seq)> {
+        self.endpoints.get(&target).map(|known| (known.row.order, known.order_since))
+    }
+
+    /// Deliveries between two positions, both excluded.
+    pub fn between(&self, target: EndpointRef, after: Seq, before: Seq) -> impl Iterator<Item = (Seq, &Facts)> {
+        let of_target = self.facts.range((target, Seq::ZERO)..(target, before));
+        of_target.filter(move |((_, seq), _)| *seq > after).map(|((_, seq), facts)| (*seq, facts))
     }
 
     /// Attempts started so far.

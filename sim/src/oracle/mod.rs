@@ -2,10 +2,13 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
+//! - `order`: no first try starts before what it has to wait for is over.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
 //! - `bounds`: queues, places, windows, breakers.
+//! - `failed`: so many deliveries in a row that used up their attempts disable an endpoint, and no fewer.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
+//! - `pauses`: nothing is sent to what is paused.
 //! - `quotas`: never more than a quota, right counts, and no dead letter lost but to a newer one.
 //! - `rest`: when everything has settled, nothing is lost and nothing is held.
 //!
@@ -14,9 +17,12 @@
 
 mod bounds;
 mod deliveries;
+mod failed;
 mod jobs;
 mod ledger;
+mod order;
 mod pace;
+mod pauses;
 mod quotas;
 mod rest;
 
@@ -24,9 +30,11 @@ use crate::client::{Parcel, Taken};
 use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
+use failed::Failed;
 use ledger::Ledger;
 use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
+use pauses::Pauses;
 use quotas::Quotas;
 use std::collections::{BTreeMap, BTreeSet};
 use storage::rows::{self, KeyKind};
@@ -70,6 +78,8 @@ pub struct Oracle {
     /// Jobs as they were last seen.
     jobs: BTreeMap<u32, Job>,
     paces: Paces,
+    pauses: Pauses,
+    failed: Failed,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -86,6 +96,8 @@ impl Oracle {
             quotas: Quotas::new(config.quotas),
             jobs: BTreeMap::new(),
             paces: Paces::default(),
+            pauses: Pauses::default(),
+            failed: Failed::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -96,19 +108,30 @@ impl Oracle {
     /// # Errors
     /// A promise broken.
     pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
+        self.pauses.commit();
         // Endpoints first: one created in a commit gets that commit's events.
         for (key, write) in of_kind(batch, KeyKind::Endpoint) {
             let target = rows::endpoint::decode(key)?;
             match write {
                 Write::Put(value) => {
-                    self.deliveries.endpoint_put(rows::endpoint::from_value(value)?, &self.ledger, rows)?;
+                    let row = rows::endpoint::from_value(value)?;
+                    self.pauses.put_endpoint(&row);
+                    self.failed.put(&row);
+                    self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }
-                Write::Delete => self.deliveries.endpoint_deleted(target),
+                Write::Delete => {
+                    self.failed.deleted(target);
+                    self.deliveries.endpoint_deleted(target);
+                }
             }
         }
         for (key, write) in of_kind(batch, KeyKind::Application) {
             match write {
-                Write::Put(value) => self.paces.put(&rows::application::from_value(value)?),
+                Write::Put(value) => {
+                    let row = rows::application::from_value(value)?;
+                    self.pauses.put_application(&row);
+                    self.paces.put(&row);
+                }
                 Write::Delete => self.ledger.app_deleted(rows::application::decode(key)?),
             }
         }
@@ -135,6 +158,7 @@ impl Oracle {
                 }
             }
         }
+        self.failed.durable(rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -168,13 +192,28 @@ impl Oracle {
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 
+    /// A shard takes all its news.
+    pub fn taken(&mut self, shard: usize) {
+        self.pauses.taken(shard);
+    }
+
+    /// So many attempts of each application are in flight at once.
+    ///
+    /// # Errors
+    /// A promise broken.
+    pub fn check_slots(&self, taken: &BTreeMap<AppId, usize>) -> Result<(), Violation> {
+        self.paces.check_slots(taken)
+    }
+
     /// An attempt starts.
     ///
     /// # Errors
     /// A promise broken.
-    pub fn started(&mut self, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
+    pub fn started(&mut self, shard: usize, flight: &Flight, rows: &MemoryStore) -> Result<(), Violation> {
         let target = flight.mailbox.cell.target;
+        self.pauses.started(target, shard)?;
         self.ledger.check_sent(&flight.event)?;
+        order::check(&self.deliveries, &self.ledger, flight)?;
         self.deliveries.started(target, flight, rows)
     }
 
@@ -183,6 +222,7 @@ impl Oracle {
     /// # Errors
     /// A promise broken.
     pub fn ended(&mut self, target: EndpointRef, seq: Seq, ended: Ended) -> Result<(), Violation> {
+        self.failed.ended(target, seq, ended);
         self.deliveries.ended(target, seq, ended)
     }
 
@@ -191,6 +231,8 @@ impl Oracle {
         self.tried_upto.clear();
         self.probes.clear();
         self.paces.crashed();
+        self.pauses.crashed();
+        self.failed.crashed();
         flights.for_each(|flight| self.deliveries.lost(flight.mailbox.cell.target, flight.event.seq));
         self.deliveries.forget_unsettled();
     }

@@ -1,5 +1,5 @@
-//! The pace of an application as a whole: whatever its endpoints do, on whatever shards, all of them together start no
-//! more than its rate allows.
+//! The bounds of an application as a whole: whatever its endpoints do, on whatever shards, all of them together start no
+//! more than its rate allows, and have no more in flight at once than it may.
 //!
 //! The simulation gives an application its rate when it is created, and keeps it. A process begins with full buckets,
 //! so a crash does too.
@@ -18,6 +18,8 @@ const ATTEMPT: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Paces {
     rates: BTreeMap<AppId, u64>,
+    /// Attempts at once of applications that bound them.
+    slots: BTreeMap<AppId, usize>,
     left: BTreeMap<AppId, Left>,
 }
 
@@ -31,9 +33,21 @@ struct Left {
 impl Paces {
     /// An application's row is durable.
     pub(super) fn put(&mut self, row: &Application) {
+        if let Some(most) = row.max_in_flight {
+            self.slots.insert(row.id, most as usize);
+        }
         if let Some(rate) = row.rate_limit {
             self.rates.insert(row.id, rate.into());
         }
+    }
+
+    /// So many attempts of each application are in flight, or fetched for, on all shards together.
+    pub(super) fn check_slots(&self, taken: &BTreeMap<AppId, usize>) -> Result<(), Violation> {
+        taken.iter().try_for_each(|(app, taken)| {
+            let most = self.slots.get(app).copied().unwrap_or(usize::MAX);
+            ensure!(*taken <= most, "{app} has {taken} attempts in flight at once and may have {most}");
+            Ok(())
+        })
     }
 
     /// The process died: the next one knows nothing of what was started.

@@ -20,12 +20,44 @@ impl World {
         self.network.heal();
         self.node.failing_reads = 0;
         self.node.lacking = 0;
+        self.end_pauses()?;
         self.settle_down()?;
         let attempts = self.attempts;
         self.crash()?;
         self.settle_down()?;
         ensure!(self.attempts == attempts, "a restart made {} attempts more", self.attempts - attempts);
         self.retire()
+    }
+
+    /// Endpoints that are paused keep no actor; then every pause ends.
+    fn end_pauses(&mut self) -> Result<(), Violation> {
+        for wait in 0..WAITS_MAX {
+            self.work_off_all(STEPS_MAX)?;
+            if wait == 0 {
+                // Attempts in flight end in the first of the two pauses; after the second nobody has had anything to do.
+                self.time.pass(LONG_IDLE_MS);
+                self.work_off_all(STEPS_MAX)?;
+                self.time.pass(LONG_IDLE_MS);
+                self.node.clock.set(&self.time);
+                self.look_after();
+                self.check_paused_keep_no_actor()?;
+            }
+            if !self.resume_all()? {
+                return Ok(());
+            }
+        }
+        Err(Violation("a pause never ends".to_owned()))
+    }
+
+    fn check_paused_keep_no_actor(&self) -> Result<(), Violation> {
+        for shard in &self.node.shards {
+            for (target, seat) in shard.core.endpoints.borrow().iter() {
+                let lane = seat.cell.lane.borrow();
+                let is_kept = lane.is_paused() && lane.in_flight() == 0;
+                ensure!(!is_kept, "{} is paused, and has an actor for nothing", target.endpoint);
+            }
+        }
+        Ok(())
     }
 
     /// Actors of endpoints without work are given up, all of them.

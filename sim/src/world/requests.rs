@@ -6,12 +6,13 @@ use super::{World, note};
 use crate::client::{Asked, Parcel, Refusal, Request, Taken};
 use crate::network::pick;
 use crate::node::Reply;
+use crate::oracle::Violation;
 use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Seq, Span,
-    UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Order,
+    Paused, PausedReason, Seq, Span, UnixMs,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
@@ -32,6 +33,9 @@ const FILTERS: [Option<&str>; 5] = [
 
 /// Types that endpoints name; empty means every type.
 const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
+
+/// Ordering keys that messages have.
+const ORDERING_KEYS: [Option<&str>; 4] = [None, Some("a"), Some("a"), Some("b")];
 
 /// A signing secret like any other.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -63,9 +67,10 @@ impl World {
             let event_type = *pick(&TYPES, &mut self.rng);
             let padding = *pick(&[0, 0, 10, 300, 9_000], &mut self.rng);
             let key = self.rng.random_ratio(1, 3).then(|| self.rng.random());
+            let ordering_key = *pick(&ORDERING_KEYS, &mut self.rng);
             messages.push(match only {
                 Some(ref row) if row.app == app => self.clients.example(row.id),
-                _ => self.clients.message(event_type, padding, key),
+                _ => self.clients.message(event_type, padding, key, ordering_key),
             });
             if self.rng.random_ratio(1, 10)
                 && let Some(last) = messages.last_mut()
@@ -109,9 +114,10 @@ impl World {
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
         let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
+        let max_in_flight = *pick(&[None, None, None, Some(1), Some(3)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &Application { rate_limit, ..new_application(id, now) })?;
+            application::put(txn, &Application { rate_limit, max_in_flight, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }
@@ -130,6 +136,11 @@ impl World {
         let now = self.node.clock.now();
         let mut row = Endpoint::plain(EndpointRef { app: AppId(0), endpoint: EndpointId(0) }, now);
         self.vary(&mut row);
+        let config = &self.plan.config;
+        // The oracle can count dead letters when each of them stays.
+        if config.quotas.dead_letters >= 100_000 && config.retention.events_ms == 0 && config.retention.bytes == 0 {
+            row.disable_after_failed_deliveries = *pick(&[None, Some(1), Some(2), Some(4)], &mut self.rng);
+        }
         if self.rng.random_ratio(1, 10) {
             row.disabled = Some(Disabled { at: now, reason: DisabledReason::Operator });
         }
@@ -154,6 +165,9 @@ impl World {
         if rng.random_ratio(1, 2) {
             row.retry_policy = rng.random_ratio(2, 3).then(|| crate::plan::policy(rng));
         }
+        if rng.random_ratio(1, 3) {
+            row.order = *pick(&[Order::None, Order::Endpoint, Order::Key], rng);
+        }
         if rng.random_ratio(1, 4) {
             row.filter = pick(&FILTERS, rng).map(str::to_owned);
         }
@@ -167,7 +181,8 @@ impl World {
         self.change(format!("{} changes", row.id), move |txn| {
             let stored = endpoint::get(txn, row.target())?.ok_or(Refusal::NotPossible)?;
             // Whatever disabled it meanwhile stays.
-            let row = Endpoint { disabled: stored.disabled, active_from: stored.active_from, updated_at: now, ..row };
+            let (disabled, paused) = (stored.disabled, stored.paused);
+            let row = Endpoint { disabled, paused, active_from: stored.active_from, updated_at: now, ..row };
             Ok(endpoint::put(txn, &row)?)
         });
     }
@@ -183,6 +198,48 @@ impl World {
             row.disabled = disable.then(|| row.disabled.unwrap_or(by_hand));
             Ok(endpoint::put(txn, &row)?)
         });
+    }
+
+    /// Pauses an endpoint or a whole application, or ends a pause.
+    pub(super) fn pause(&mut self) {
+        let now = self.node.clock.now();
+        if self.rng.random_ratio(1, 4) {
+            let Some(app) = self.some_app() else { return };
+            return self.change(format!("{app} pauses or goes on"), move |txn| {
+                let row = application::get(txn, app)?.ok_or(Refusal::NotPossible)?;
+                let paused_at = if row.paused_at.is_some() { None } else { Some(now) };
+                Ok(application::put(txn, &Application { paused_at, ..row })?)
+            });
+        }
+        let Some(row) = self.some_endpoint() else { return };
+        let (target, pause) = (row.target(), row.paused.is_none());
+        self.change(format!("{} {}", row.id, if pause { "pauses" } else { "goes on" }), move |txn| {
+            let row = endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
+            let by_hand = Paused { at: now, reason: PausedReason::Operator };
+            let paused = pause.then(|| row.paused.unwrap_or(by_hand));
+            Ok(endpoint::put(txn, &Endpoint { paused, ..row })?)
+        });
+    }
+
+    /// Ends every pause. Answers `false` when there is none.
+    pub(super) fn resume_all(&mut self) -> Result<bool, Violation> {
+        let apps = application::list(&*self.node.disk, None, 1_000, Direction::Forward)?;
+        let endpoints = endpoint::scan_all(&*self.node.disk, None, 1_000)?;
+        let apps: Vec<Application> = apps.into_iter().filter(|row| row.paused_at.is_some()).collect();
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().filter(|row| row.paused.is_some()).collect();
+        if apps.is_empty() && endpoints.is_empty() {
+            return Ok(false);
+        }
+        self.change("everything goes on".to_owned(), move |txn| {
+            for row in apps {
+                application::put(txn, &Application { paused_at: None, ..row })?;
+            }
+            for row in endpoints {
+                endpoint::put(txn, &Endpoint { paused: None, ..row })?;
+            }
+            Ok(())
+        });
+        Ok(true)
     }
 
     /// Deletes an endpoint, and leaves a job that removes its rows.
@@ -304,16 +361,7 @@ impl World {
 }
 
 fn new_application(id: AppId, now: UnixMs) -> Application {
-    Application {
-        id,
-        salt: 1,
-        uid: None,
-        name: String::new(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: now,
-        updated_at: now,
-    }
+    Application { name: String::new(), ..Application::plain(id, now) }
 }
 
 fn insert(txn: &mut Txn<'_>, master: &engine::seal::MasterKey, app: AppId, row: Endpoint) -> Result<(), Refusal> {

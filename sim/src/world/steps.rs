@@ -10,6 +10,7 @@ use engine::dispatch::Lack;
 use engine::endpoint::lane::{Action, Attempt, Finished};
 use engine::outcome::retry_after;
 use model::OutcomeClass;
+use std::collections::BTreeMap;
 
 /// A planted bug of the shells strikes one time in so many.
 const STRUCK_EVERY: u32 = 4;
@@ -23,6 +24,7 @@ impl World {
             Task::Take(shard) => {
                 note!(self, "shard {shard} takes its news");
                 self.node.shards[shard].take(now);
+                self.oracle.taken(shard);
             }
             Task::Report(shard) => {
                 note!(self, "shard {shard} reports");
@@ -130,14 +132,14 @@ impl World {
         );
         self.attempts += 1;
         let rows = self.node.disk.durable();
-        self.oracle.started(&flight, &rows)?;
+        self.oracle.started(index, &flight, &rows)?;
         let twice = self.strikes(Plant::TwiceInFlight).then(|| flight.again());
         self.node.shards[index].errands.push(Errand::Attempt(Box::new(flight)));
         match twice {
             Some(second) => {
                 let core = &self.node.shards[index].core;
                 core.places.borrow_mut().take(second.mailbox.cell.target.app);
-                self.oracle.started(&second, &rows)
+                self.oracle.started(index, &second, &rows)
             }
             None => Ok(()),
         }
@@ -234,7 +236,12 @@ impl World {
     }
 
     pub(super) fn check_shards(&self) -> Result<(), Violation> {
-        self.node.shards.iter().try_for_each(check_shard)
+        self.node.shards.iter().try_for_each(check_shard)?;
+        let mut taken = BTreeMap::new();
+        for (app, count) in self.node.shards.iter().flat_map(|shard| shard.places_taken()) {
+            *taken.entry(app).or_default() += count;
+        }
+        self.oracle.check_slots(&taken)
     }
 
     /// True if a planted bug strikes now.

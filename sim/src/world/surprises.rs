@@ -35,6 +35,7 @@ impl World {
             }
             Surprise::ChangeEndpoint => self.change_endpoint(),
             Surprise::Toggle => self.toggle(),
+            Surprise::Pause => self.pause(),
             Surprise::DeleteEndpoint => self.delete_endpoint(),
             Surprise::DeleteApplication => {
                 self.delete_application();

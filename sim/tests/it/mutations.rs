@@ -75,7 +75,17 @@ fn a_lost_requeue_is_seen() {
 
 #[test]
 fn a_pace_for_each_shard_is_seen() {
-    check(Plant::PaceOfEachShard, &["its pace is"]);
+    check(Plant::PaceOfEachShard, &["its pace is", "in flight at once"]);
+}
+
+#[test]
+fn a_forgotten_run_of_failed_deliveries_is_seen() {
+    check(Plant::LostRun, &["it is not disabled at"]);
+}
+
+#[test]
+fn an_inversion_is_seen() {
+    check(Plant::Inversion, &["starts out of order"]);
 }
 
 #[test]
@@ -90,4 +100,10 @@ fn a_standing_that_is_not_what_happens_is_seen() {
     // Before a restart it shows; at one, everything is offered again.
     check(Plant::LostRouted, &["shows as queued", "after its settlement is durable", "a restart made"]);
     check(Plant::LostCount, &["do not add up"]);
+}
+
+#[test]
+fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
+    check(Plant::SendsWhilePaused, &["while it is paused"]);
+    check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
 }

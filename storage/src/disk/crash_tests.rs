@@ -40,7 +40,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 /// The folder that a process started now would find, were this one gone.
 pub(crate) fn crashed(subject: &OnDisk) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    copy_folder(subject.dir.path(), dir.path());
+    subject.store.shared.checkpoints.at_an_instant(|| copy_folder(subject.dir.path(), dir.path()));
     dir
 }
 

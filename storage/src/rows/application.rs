@@ -2,9 +2,23 @@
 
 use super::key::key;
 use super::value::{fields, value};
-use model::{AppId, Application};
+use model::{AppId, Application, Policy};
 
 key!(Application: (app: AppId));
-value!(Application: Application, version 1);
+value!(Application: Application, version 2);
 
-fields!(Application { id, salt, uid, name, rate_limit, metadata, created_at, updated_at });
+fields!(Application {
+    id,
+    salt,
+    uid,
+    name,
+    rate_limit,
+    metadata,
+    created_at,
+    updated_at,
+    paused_at since 2,
+    policy since 2,
+    max_in_flight since 2,
+});
+
+fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight, disable_after_failed_deliveries });

@@ -1,19 +1,14 @@
 //! Endpoints: `application number, endpoint number`, in the order of creation within an application.
 //!
-//! ```text
-//! short   the value                                                                     at `endpoint`
-//! long    255 · number of further pieces (1 byte) · the beginning of the value           at `endpoint`
-//!         the rest of it, 8 KiB a piece                                                 at `endpoint_part`
-//! ```
-//! A long URL, long filters and certificates of its own can take more than one row has room for. No value begins with
-//! 255: that is no version.
+//! A long URL, long filters and certificates of its own can make a value longer than those of other kinds.
 
 use super::key::key;
 use super::value::{fields, value, variants};
-use crate::store::INLINE_MAX_BYTES;
-use bytes::Bytes;
 use model::endpoint::EndpointSecret;
-use model::{ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, RetryPolicy, Spacing};
+use model::{
+    ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Multiplier, Order, Paused, PausedReason, PayloadMode,
+    RetryPolicy, SignatureFormat, SignatureScheme, Spacing, TimestampFormat,
+};
 
 key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
@@ -45,54 +40,62 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
+    order since 2,
+    paused since 2,
+    signature_format since 2,
+    payload_mode since 2,
+    disable_after_failed_deliveries since 2,
+    burst since 2,
     filter since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
 fields!(Disabled { at, reason });
+fields!(Paused { at, reason });
+fields!(Multiplier { hundredths });
 fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
     0 = Schedule { delays_ms },
-    1 = Exponential { initial_ms },
+    1 = Exponential { initial_ms, multiplier since 2 },
     2 = Linear { step_ms },
     3 = Fixed { delay_ms },
 });
-variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full });
+variants!(Jitter { 0 = None, 1 = Proportional, 2 = Equal, 3 = Full, 4 = Additive });
+variants!(PausedReason { 0 = Operator, 1 = GaveUp });
 variants!(ClientErrorPolicy { 0 = Retry, 1 = DeadLetter });
+variants!(Order { 0 = None, 1 = Endpoint, 2 = Key });
 
-/// Bytes of a value at most, over all its pieces.
+fields!(SignatureFormat {
+    scheme,
+    signature_header,
+    timestamp_header,
+    timestamp_format,
+    prefix,
+    event_type_header,
+    delivery_id_header,
+});
+variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
+variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
+variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
+
+/// Bytes of a value at most.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;
 
-/// The first byte of a value in pieces. Persisted.
-const IN_PIECES: u8 = u8::MAX;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AppId, EndpointId, UnixMs};
 
-/// Bytes of [`IN_PIECES`] and of the number of further pieces.
-const LEAD_BYTES: usize = 2;
-
-/// A value as the rows that it takes: the first piece, and the rest for further ones of [`INLINE_MAX_BYTES`] each.
-#[must_use]
-pub fn in_pieces(value: Bytes) -> (Bytes, Bytes) {
-    debug_assert!(value.len() <= VALUE_BYTES_MAX, "the number of pieces fits a byte");
-    if value.len() <= INLINE_MAX_BYTES {
-        return (value, Bytes::new());
+    #[test]
+    fn an_exponential_policy_of_version_1_doubles_its_gaps() {
+        let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
+        let spacing = Spacing::Exponential { initial_ms: 7, multiplier: Multiplier::default() };
+        let policy = RetryPolicy { spacing, ..RetryPolicy::standard() };
+        let row = Endpoint { retry_policy: Some(policy), ..Endpoint::plain(target, UnixMs(1)) };
+        let value = to_value(&row);
+        let at = value.windows(4).position(|bytes| bytes == [1, 7, 200, 8]).expect("gap, multiplier, attempts");
+        let of_one = [&[1], &value[1..at + 2], &value[at + 3..]].concat();
+        assert_eq!(from_value(&of_one).unwrap(), row);
     }
-    let rest = value.slice(INLINE_MAX_BYTES - LEAD_BYTES..);
-    let pieces = rest.len().div_ceil(INLINE_MAX_BYTES) as u8;
-    (Bytes::from([&[IN_PIECES, pieces][..], &value[..INLINE_MAX_BYTES - LEAD_BYTES]].concat()), rest)
-}
-
-/// The number of further pieces that a first piece names.
-#[must_use]
-pub fn further_pieces(first: &[u8]) -> u16 {
-    match first {
-        [IN_PIECES, pieces, ..] => (*pieces).into(),
-        _ => 0,
-    }
-}
-
-/// The beginning of the value, from a first piece that has further pieces.
-#[must_use]
-pub fn beginning_of(first: &[u8]) -> &[u8] {
-    first.get(LEAD_BYTES..).unwrap_or_default()
 }

@@ -5,6 +5,13 @@ use super::value::{fields, value};
 use model::{EndpointHealth, EndpointRef};
 
 key!(Health: (target: EndpointRef));
-value!(Health: EndpointHealth, version 1);
+value!(Health: EndpointHealth, version 2);
 
-fields!(EndpointHealth { failing_since, failing_seen_at, breaker_open_until, breaker_openings, paused_until });
+fields!(EndpointHealth {
+    failing_since,
+    failing_seen_at,
+    breaker_open_until,
+    breaker_openings,
+    paused_until,
+    failed_deliveries since 2,
+});

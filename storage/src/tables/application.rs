@@ -6,9 +6,10 @@
 use crate::read::Read;
 use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
-use crate::tables::{get_row, put_value, scan_rows};
+use crate::tables::{delivery, get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
+use std::sync::Arc;
 
 /// The row that [`get`] reads.
 pub(crate) fn want(id: AppId, wanted: &mut Wanted) {
@@ -47,7 +48,9 @@ pub fn list(
 
 /// Creates or replaces an application and keeps the index right, also when its name changed.
 ///
-/// It tells the engine of the application, and of its pace when that changed.
+/// It tells the engine of the application, of the settings that lanes keep to when one of those changed, and of its pause.
+/// When a pause ends, the endpoints with deliveries that wait are told too, as they may have no lane: a short read for
+/// each, at most as many as the application may have endpoints.
 ///
 /// # Errors
 /// Whatever the store reports; a refusal when the row is too large, with nothing written.
@@ -55,8 +58,16 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
     put_value(txn, application::encode(row.id), application::to_value(row))?;
     txn.tell(Change::ApplicationPut(row.id));
-    if before.as_ref().is_some_and(|before| before.rate_limit != row.rate_limit) {
-        txn.tell(Change::ApplicationPaced(row.id, row.rate_limit));
+    let settings = row.settings();
+    if before.as_ref().is_some_and(|before| before.settings() != settings) {
+        txn.tell(Change::ApplicationChanged(row.id, Arc::new(settings)));
+    }
+    let was_paused = before.as_ref().is_some_and(|before| before.paused_at.is_some());
+    if was_paused != row.paused_at.is_some() {
+        txn.tell(Change::ApplicationPaused(row.id, !was_paused));
+        if was_paused {
+            delivery::requeue_waiting(txn, row.id)?;
+        }
     }
     if let Some(old) = before.and_then(|before| before.uid)
         && row.uid.as_ref() != Some(&old)
@@ -99,14 +110,11 @@ mod tests {
 
     fn app(id: u32, uid: Option<&str>) -> Application {
         Application {
-            id: AppId(id),
             salt: 7,
             uid: uid.map(str::to_owned),
             name: format!("application {id}"),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: UnixMs(1),
             updated_at: UnixMs(2),
+            ..Application::plain(AppId(id), UnixMs(1))
         }
     }
 

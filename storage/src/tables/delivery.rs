@@ -18,10 +18,10 @@ use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, log};
-use crate::txn::{Txn, Wanted};
+use crate::txn::{Change, Txn, Wanted};
 use model::{
-    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointRef, Expired, Gap, Pending, Seq, Trigger,
-    UnixMs,
+    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointId, EndpointRef, Expired, Gap, Pending, Seq,
+    Trigger, UnixMs,
 };
 
 /// The position up to which an application's events were offered to all their endpoints.
@@ -176,6 +176,20 @@ pub fn next_with_due(
     rows.first().map(|(key, _)| rows::due::decode(key).map(|(target, _, _)| target)).transpose()
 }
 
+/// Tells the engine of every endpoint of an application with deliveries that wait for an attempt.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn requeue_waiting(txn: &mut Txn<'_>, app: AppId) -> Result<(), StoreError> {
+    let before_all = EndpointRef { app, endpoint: EndpointId(0) };
+    let mut after = before_all;
+    while let Some(next) = next_with_due(txn, Some(after))?.filter(|next| next.app == app) {
+        txn.tell(Change::Requeued(next));
+        after = next;
+    }
+    Ok(())
+}
+
 /// An endpoint's failure memory; healthy when there is none.
 ///
 /// # Errors
@@ -316,6 +330,10 @@ pub fn expire_pending(
         super::dead_letter::put(txn, target, seq, &letter)?;
         expired += 1;
     }
+    if expired > 0 {
+        // Its lane may hold up others for them until their retries would have been due.
+        txn.tell(Change::Requeued(target));
+    }
     Ok(expired)
 }
 
@@ -332,7 +350,7 @@ pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) ->
     let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Manual };
     put_pending(txn, target, seq, was, &row);
     super::dead_letter::remove(txn, target, seq)?;
-    txn.tell(crate::txn::Change::Requeued(target));
+    txn.tell(Change::Requeued(target));
     Ok(())
 }
 

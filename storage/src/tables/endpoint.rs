@@ -1,30 +1,30 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is
+//! Every change is told to the engine once it is
 //! durable. Only these rows: a job removes an endpoint's cursor and waiting deliveries, and retention its history. A
 //! name that is taken moves to the endpoint put last; the caller asks [`by_uid`] first whether it may.
 
 mod gaps;
-mod pieces;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use pieces::of_scan;
 
 use crate::read::Read;
 use crate::rows::{KeyRange, endpoint, endpoint_uid};
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{count_rows, delivery, endpoint_url, get_row, log, put_value, scan};
+use crate::tables::{application, count_rows, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows};
 use crate::txn::{Change, Txn};
-use model::{AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, UnixMs, Wanted};
+use model::{
+    AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Paused, PausedReason, UnixMs,
+    Wanted,
+};
 
 /// One endpoint.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
-    pieces::get(read, target)
+    get_row(read, &endpoint::encode(target), endpoint::from_value)
 }
 
 /// The number of the endpoint that the tenant calls `uid`.
@@ -80,8 +80,7 @@ fn scan_endpoints(
     limit: usize,
     direction: Direction,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let rows = scan(read, range, limit, direction)?;
-    rows.iter().filter_map(|(key, value)| of_scan(read, key, value).transpose()).collect()
+    scan_rows(read, range, limit, direction, endpoint::from_value)
 }
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
@@ -107,7 +106,8 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
-    pieces::put(txn, &row)?;
+    let value = endpoint::to_value(&row);
+    put_within(endpoint::VALUE_BYTES_MAX, txn, endpoint::encode(row.target()), value)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -139,8 +139,44 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if let Some(uid) = &row.uid {
         put_value(txn, endpoint_uid::encode(row.app, uid), endpoint_uid::to_value(&row.id))?;
     }
+    let released = match before {
+        Some(before) => is_released(txn, before, &row)?,
+        None => false,
+    };
     txn.tell(Change::EndpointPut(Box::new(row.clone()), url_number));
+    if released && !delivery::list_due(txn, row.target(), None, 1)?.is_empty() {
+        txn.tell(Change::Requeued(row.target()));
+    }
     Ok(row)
+}
+
+/// True if deliveries that waited on disk are to be sent, or given up, from now on: the endpoint may have no lane, so the
+/// engine is told.
+fn is_released(txn: &Txn<'_>, before: &Endpoint, row: &Endpoint) -> Result<bool, StoreError> {
+    if before.disabled.is_some() {
+        return Ok(false);
+    }
+    let resumed = before.paused.is_some() && row.paused.is_none();
+    if resumed || row.disabled.is_none() {
+        return Ok(resumed);
+    }
+    let app = application::get(txn, row.app)?;
+    Ok(before.paused.is_some() || app.is_some_and(|app| app.paused_at.is_some()))
+}
+
+/// Pauses an endpoint. One that is gone or paused already is left as it is.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn pause(txn: &mut Txn<'_>, target: EndpointRef, reason: PausedReason, now: UnixMs) -> Result<(), StoreError> {
+    match get(txn, target)? {
+        Some(mut row) if row.paused.is_none() => {
+            row.paused = Some(Paused { at: now, reason });
+            row.updated_at = now;
+            put(txn, &row)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Disables an endpoint because of its answer. An endpoint that is gone or disabled already is left as it is.
@@ -173,7 +209,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
     }
-    pieces::remove(txn, target)?;
+    txn.delete(endpoint::encode(target));
     txn.tell(Change::EndpointDeleted(target));
     Ok(())
 }

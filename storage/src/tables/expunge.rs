@@ -67,6 +67,8 @@ fn end_retries(txn: &mut Txn<'_>, app: AppId, seq: Seq, now: UnixMs) -> Result<(
         if let Some(row) = delivery::pending(txn, target, seq)? {
             delivery::remove_pending(txn, target, seq, row.due);
             dead_letter::put(txn, target, seq, &given_up(row.attempts, row.last_outcome, now))?;
+            // Its lane may hold up others for it until its retry would have been due.
+            txn.tell(Change::Requeued(target));
         }
     }
     Ok(())
@@ -152,7 +154,7 @@ mod tests {
             more: Some(Arc::new(EventMore {
                 tags: vec!["t".to_owned()],
                 expunge_at: Some(UnixMs(at)),
-                content_type: None,
+                ..EventMore::default()
             })),
             ..event(1, seq)
         };
@@ -202,16 +204,7 @@ mod tests {
     #[test]
     fn of_a_message_that_retention_has_taken_copies_in_memory_are_void_too() {
         let store = world();
-        let app = Application {
-            id: AppId(1),
-            salt: 1,
-            uid: None,
-            name: "a".to_owned(),
-            rate_limit: None,
-            metadata: "{}".to_owned(),
-            created_at: NOW,
-            updated_at: NOW,
-        };
+        let app = Application { name: "a".to_owned(), ..Application::plain(AppId(1), NOW) };
         store.write(|txn| application::put(txn, &app));
         let changes = store.write(|txn| message(txn, AppId(1), Seq(7), NOW).map(drop));
         assert!(matches!(changes[..], [Change::Expunged(AppId(1), Seq(7))]), "{changes:?}");

@@ -272,8 +272,9 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
 
 /// The part of `more` that stays when the payload is gone.
 fn without_payload(more: Option<Arc<EventMore>>) -> Option<Arc<EventMore>> {
-    let tags = more.filter(|more| !more.tags.is_empty())?.tags.clone();
-    Some(Arc::new(EventMore { tags, ..EventMore::default() }))
+    let more = more.filter(|more| !more.tags.is_empty() || more.ordering_key.is_some())?;
+    let (tags, ordering_key) = (more.tags.clone(), more.ordering_key.clone());
+    Some(Arc::new(EventMore { tags, ordering_key, ..EventMore::default() }))
 }
 
 /// The first application after `after` that has events: one seek, however many it has.

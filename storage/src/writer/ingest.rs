@@ -43,6 +43,8 @@ pub struct MessageMore {
     pub content_type: Option<String>,
     /// Milliseconds for which the payload is kept after it was taken; without limit if none.
     pub payload_kept_ms: Option<u64>,
+    /// Messages with the same one keep their order at endpoints that want that.
+    pub ordering_key: Option<String>,
 }
 
 /// Bytes that a message takes beyond its texts, near enough to budget by: a header and its index rows.
@@ -54,16 +56,17 @@ impl NewMessage {
         let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let texts = optional(&self.event_id) + optional(&self.idempotency_key) + self.event_type.len();
         let channels: usize = self.channels.iter().map(String::len).sum();
-        let more = self
-            .more
-            .as_ref()
-            .map_or(0, |more| optional(&more.content_type) + more.tags.iter().map(String::len).sum::<usize>());
+        let more = self.more.as_ref().map_or(0, |more| {
+            let texts = optional(&more.content_type) + optional(&more.ordering_key);
+            texts + more.tags.iter().map(String::len).sum::<usize>()
+        });
         MESSAGE_OVERHEAD_BYTES + texts + channels + more + self.payload.len()
     }
 
     /// True if a block can hold its type, id and channels. They are never apart.
     pub(super) fn fits_a_block(&self) -> bool {
-        let more = self.more.as_ref().map(|more| (&more.tags[..], more.content_type.as_deref()));
+        let more = self.more.as_ref();
+        let more = more.map(|more| (&more.tags[..], more.content_type.as_deref(), more.ordering_key.as_deref()));
         block::header_bytes_max(&self.event_type, self.event_id.as_deref(), &self.channels, more) <= INLINE_MAX_BYTES
     }
 }
@@ -281,9 +284,9 @@ fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Even
         channels: message.channels.into_iter().map(Arc::from).collect(),
         only_for: message.only_for,
         more: message.more.map(|more| {
-            let MessageMore { tags, content_type, payload_kept_ms } = *more;
+            let MessageMore { tags, content_type, payload_kept_ms, ordering_key } = *more;
             let expunge_at = payload_kept_ms.map(|kept_ms| accepted_at.plus_ms(kept_ms));
-            Arc::new(EventMore { tags, content_type, expunge_at })
+            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key })
         }),
         payload: message.payload,
     }
@@ -321,6 +324,11 @@ fn with_more(without: [u8; 16], more: &MessageMore) -> [u8; 16] {
         hash.update(text);
     }
     hash.update((more.tags.len() as u64).to_le_bytes());
+    // Only where there is one: keys of messages from before there were any mean what they meant.
+    if let Some(key) = &more.ordering_key {
+        hash.update((key.len() as u64).to_le_bytes());
+        hash.update(key);
+    }
     let mut short = [0; 16];
     short.copy_from_slice(&hash.finalize()[..16]);
     short

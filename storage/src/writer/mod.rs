@@ -14,8 +14,10 @@
 //!
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
+mod answer;
 mod busy;
 mod change;
+pub mod desk;
 mod displaced;
 mod failure;
 mod handle;
@@ -37,7 +39,7 @@ use crate::tables::retained;
 use crate::tables::{dead_letter, settle};
 use crate::txn::{Change, Growth, Txn, Wanted};
 use displaced::DisplacedLog;
-use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
+use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken};
 use ingest::Ingest;
 use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
 use std::time::Instant;
@@ -208,7 +210,7 @@ impl<D: Downstream> Writer<D> {
     fn commit(&mut self, taken: Taken) -> Result<(), StoreError> {
         let store = self.store.clone();
         let mut txn = Txn::new(&*store);
-        let mut waiting: Vec<Waiting> = Vec::with_capacity(taken.requests.len());
+        let mut waiting: Vec<desk::Addressed> = Vec::with_capacity(taken.requests.len());
         txn.fetch(self.wanted(&taken))?;
         let now = (self.now)();
         let mut events: Vec<Event> = Vec::new();
@@ -217,7 +219,8 @@ impl<D: Downstream> Writer<D> {
         }
         let (mut requests, settled_bytes) = (taken.requests, txn.bytes());
         while let Some(request) = requests.pop_front() {
-            waiting.push(request.run(&mut txn, &mut self.ingest, now, &mut events)?);
+            let desk = request.desk();
+            waiting.push((desk, request.run(&mut txn, &mut self.ingest, now, &mut events)?));
             if txn.bytes().saturating_sub(settled_bytes) > COMMIT_MAX_CHANGED_BYTES {
                 self.handle.put_back(std::mem::take(&mut requests));
             }
@@ -227,7 +230,7 @@ impl<D: Downstream> Writer<D> {
         for run in events.chunk_by(|one, other| one.app == other.app) {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
-        self.progress.write(&mut txn);
+        self.write_marks(&mut txn);
         let displaced = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
@@ -250,15 +253,27 @@ impl<D: Downstream> Writer<D> {
                 self.downstream.expunged(*app, *seq);
             }
         }
-        for waiting in waiting {
-            waiting.answer();
-        }
+        desk::hand_out(waiting.into_iter());
         self.displaced.note(&displaced);
         self.forget_deleted(&changes);
         if !events.is_empty() || !changes.is_empty() {
             self.downstream.committed(events, changes, &mut self.progress);
         }
         Ok(())
+    }
+
+    /// Collects the marks that are to be durable with this commit.
+    fn write_marks(&mut self, txn: &mut Txn<'_>) {
+        for change in txn.changes() {
+            // Its endpoints were offered what came before by how they were: a start is not to offer it anew by how they
+            // are now.
+            match change {
+                Change::EndpointPut(row, _) => self.progress.write_next(row.app),
+                Change::EndpointDeleted(target) => self.progress.write_next(target.app),
+                _ => {}
+            }
+        }
+        self.progress.write(txn);
     }
 
     /// The rows that this commit reads, as far as its requests can tell: so the store is asked once, and not for each.
@@ -322,7 +337,8 @@ impl<D: Downstream> Writer<D> {
                 Change::ApplicationDeleted(app) => self.progress.forget_app(*app),
                 Change::EndpointPut(..)
                 | Change::ApplicationPut(_)
-                | Change::ApplicationPaced(..)
+                | Change::ApplicationChanged(..)
+                | Change::ApplicationPaused(..)
                 | Change::Requeued(_)
                 | Change::JobStarted
                 | Change::Expunged(..) => {}

@@ -111,16 +111,7 @@ async fn push(writer: WriterHandle, task: u64) {
 }
 
 fn app() -> Application {
-    Application {
-        id: APP,
-        salt: 1,
-        uid: None,
-        name: "killed".to_owned(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    Application { name: "killed".to_owned(), ..Application::plain(APP, UnixMs(1)) }
 }
 
 /// An acknowledgement as the child printed it: position, number, event id.

@@ -280,6 +280,21 @@ def a_time_to_keep_a_payload_is_bounded(world):
         raises(422, lambda: world.sdk.message.create(world.stream_app, refused), f"{days} days")
 
 
+def a_signature_in_hex_verifies_with_the_standard_library(world):
+    app = world.new_application("hex")
+    endpoint, inbox = world.new_endpoint(app.id, f"{world.run}-hex")
+    secret = "raw:It's a Secret to Everybody"
+    form = {"scheme": "hexBody", "signatureHeader": "X-Hub-Signature-256", "eventTypeHeader": "X-Event"}
+    path = f"/app/{app.id}/endpoint/{endpoint.id}"
+    world.extended("PATCH", path, {"signatureFormat": form, "secret": secret})
+    inbox.secrets[:] = [secret]
+    message = world.send(app.id, world.invoice_paid, {"text": "ünïcode €\n"})
+    (delivery,) = inbox.wait_for([message.id])
+    check_that(verifies(delivery, secret), f"{delivery.message_id}: bad signature in hex")
+    check_equal(delivery.headers.get("x-event"), world.invoice_paid, "the header with the type")
+    check_that("webhook-signature" not in delivery.headers, "two signatures")
+
+
 def content_can_be_expunged(world):
     seen = world.some_attempt
     world.sdk.message_attempt.expunge_content(world.stream_app, seen.msg_id, seen.id)
@@ -305,6 +320,7 @@ CHECKS = [
     an_example_can_be_sent,
     a_raw_payload_arrives_byte_for_byte,
     a_raw_payload_of_another_type_arrives_as_that,
+    a_signature_in_hex_verifies_with_the_standard_library,
     tags_filter_lists,
     a_time_to_keep_a_payload_is_bounded,
     content_can_be_expunged,

@@ -4,14 +4,18 @@
 //! Secrets and custom headers, which lie sealed, are [`super::secret`]'s and [`super::headers`]'; the user name and
 //! password of a URL are [`super::user_info`]'s.
 
+use super::signature_format::check_format;
 use crate::checks::Checks;
+use crate::command::pause::paused;
 use crate::command::{Metadata, metadata_text};
 use crate::error::Error;
 use crate::limits::{self, Rules};
 use crate::patch::Patch;
 use engine::dispatch::{check_url, read_roots};
 use model::id::IdKind;
-use model::{ClientErrorPolicy, Disabled, DisabledReason, Endpoint, RetryPolicy, UnixMs};
+use model::{
+    ClientErrorPolicy, Disabled, DisabledReason, Endpoint, Order, PayloadMode, RetryPolicy, SignatureFormat, UnixMs,
+};
 
 /// Settings; one that is left alone keeps the value that the row has before.
 #[derive(Clone, Default)]
@@ -44,6 +48,18 @@ pub struct EndpointFields {
     pub on_client_error: Patch<ClientErrorPolicy>,
     /// The number that clients of the first generation give their endpoints.
     pub version: Option<u16>,
+    /// In which order its messages are sent.
+    pub order: Patch<Order>,
+    /// True if deliveries to it wait.
+    pub paused: Option<bool>,
+    /// The form of its signatures.
+    pub signature_format: Patch<SignatureFormat>,
+    /// The body of its requests; of a reference, the application is filled in when the row is written.
+    pub payload_mode: Patch<PayloadMode>,
+    /// Deliveries in a row that used up their attempts, after which it is disabled.
+    pub disable_after_failed_deliveries: Patch<u16>,
+    /// Deliveries that its rate may save up.
+    pub burst: Patch<u32>,
     /// An expression over messages.
     pub filter: Patch<String>,
 }
@@ -67,7 +83,12 @@ impl EndpointFields {
         self.timeout_ms.as_set().iter().for_each(|ms| checks.within("timeoutMs", **ms, &limits::TIMEOUT_MS));
         self.max_in_flight.as_set().iter().for_each(|n| checks.within("maxInFlight", **n, &limits::MAX_IN_FLIGHT));
         self.version.iter().for_each(|version| checks.within("version", *version, &(1..=u16::MAX)));
+        let failed = self.disable_after_failed_deliveries.as_set();
+        let field = "disableAfterFailedDeliveries";
+        failed.iter().for_each(|n| checks.within(field, **n, &limits::FAILED_DELIVERIES));
+        self.burst.as_set().iter().for_each(|n| checks.within("burst", **n, &limits::BURST));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
+        self.signature_format.as_set().iter().for_each(|format| check_format(checks, format));
         checks.content_filter_if_any("filter", self.filter.as_set().map(String::as_str));
     }
 
@@ -76,6 +97,10 @@ impl EndpointFields {
     pub(super) fn apply(self, before: Endpoint, now: UnixMs) -> Result<Endpoint, Error> {
         let metadata = self.metadata.as_ref().map(metadata_text).transpose()?;
         let by_hand = Disabled { at: now, reason: DisabledReason::Operator };
+        let (rate_limit, burst) = (self.rate_limit.apply(before.rate_limit), self.burst.apply(before.burst));
+        if burst.is_some() && rate_limit.is_none() {
+            return Err(Error::invalid(&["burst"], "needs a throttleRate", "value_error.conflict"));
+        }
         let is_disabled = self.disabled.unwrap_or(before.disabled.is_some());
         Ok(Endpoint {
             url: self.url.unwrap_or(before.url),
@@ -85,13 +110,21 @@ impl EndpointFields {
             event_types: self.event_types.apply(Some(before.event_types)).unwrap_or_default(),
             channels: self.channels.apply(Some(before.channels)).unwrap_or_default(),
             metadata: metadata.unwrap_or(before.metadata),
-            rate_limit: self.rate_limit.apply(before.rate_limit),
+            rate_limit,
             timeout_ms: self.timeout_ms.apply(before.timeout_ms),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
             ca_pem: self.ca_pem.apply(Some(before.ca_pem)).unwrap_or_default(),
             retry_policy: self.retry_policy.apply(before.retry_policy),
             on_client_error: self.on_client_error.apply(before.on_client_error),
             version: self.version.or(before.version),
+            order: self.order.apply(Some(before.order)).unwrap_or_default(),
+            paused: paused(self.paused.unwrap_or(before.paused.is_some()), before.paused, now),
+            signature_format: self.signature_format.apply(before.signature_format),
+            payload_mode: self.payload_mode.apply(before.payload_mode),
+            disable_after_failed_deliveries: self
+                .disable_after_failed_deliveries
+                .apply(before.disable_after_failed_deliveries),
+            burst,
             filter: self.filter.apply(before.filter),
             updated_at: now,
             ..before

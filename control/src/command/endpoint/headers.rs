@@ -3,7 +3,7 @@
 //! The engine that sends them has the rules on names and values. A caller may send the headers as it read them, with
 //! the names of the values that were kept back: those values stay.
 
-use super::save_endpoint;
+use super::{Set, save_together};
 use crate::checks::Checks;
 use crate::command::{At, Changed, Command, Reach};
 use crate::error::Error;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 /// Families of names that nobody may set: proxies and clouds read them as their own. One that an endpoint has from
 /// before this rule goes on being sent.
-const RESERVED_PREFIXES: [&str; 4] = ["x-svix-", "x-amzn-", "x-amz-", "x-google-"];
+pub(super) const RESERVED_PREFIXES: [&str; 4] = ["x-svix-", "x-amzn-", "x-amz-", "x-google-"];
 
 /// Name by value.
 pub type Headers = BTreeMap<String, String>;
@@ -103,7 +103,8 @@ fn change(
     check_all(&mut checks, &headers);
     checks.finish()?;
     let sealed_headers = seal_headers(at.seals, old.target(), &headers)?;
-    save_endpoint(txn, Some(old.clone()), Endpoint { sealed_headers, updated_at: at.now, ..old })
+    let row = Endpoint { sealed_headers, updated_at: at.now, ..old.clone() };
+    save_together(at, txn, old, row, &Set::Headers)
 }
 
 /// The headers that replace `current`.

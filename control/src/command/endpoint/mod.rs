@@ -5,6 +5,7 @@
 mod fields;
 mod headers;
 mod secret;
+mod signature_format;
 mod user_info;
 
 #[cfg(test)]
@@ -15,7 +16,8 @@ pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
 
 use self::headers::{check_all, check_names, seal_headers};
-use self::secret::{new_secret, read_secret, seal_secret, set_secret};
+use self::secret::{first_secret, read_secret, seal_secret, set_secret};
+use self::signature_format::{Set, check_together};
 use self::user_info::seal_user_info;
 use super::job::purge;
 use super::{At, Changed, Command, Reach, Repeatable, Thing, check_quota, fits, named};
@@ -24,7 +26,7 @@ use crate::error::Error;
 use crate::find::{EndpointName, find_endpoint};
 use crate::limits::Rules;
 use model::id::IdKind;
-use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind};
+use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind, PayloadMode};
 use storage::Txn;
 use storage::tables::{application, counter, deleted_endpoint, endpoint};
 
@@ -41,7 +43,7 @@ pub struct CreateEndpoint {
 }
 
 /// Replaces an endpoint, or creates it under the uid that it is named by. Settings that are left alone are cleared; its
-/// secret and headers stay unless they are given.
+/// secret and headers, and whether it is paused, stay unless they are given.
 pub struct PutEndpoint {
     /// Which one.
     pub endpoint: EndpointName,
@@ -109,9 +111,10 @@ impl Command for CreateEndpoint {
         let plain = Endpoint { salt: at.draw.salt, ..Endpoint::plain(target, at.now) };
         let mut row = self.fields.apply(plain, at.now)?;
         seal_user_info(at.seals, &mut row, None)?;
-        let secret = self.secret.unwrap_or_else(|| new_secret(at.rules.secret_kind, at.draw));
+        let secret = self.secret.unwrap_or_else(|| first_secret(&row, at.rules.secret_kind, at.draw));
         row.secrets = vec![seal_secret(at.seals, target, &secret)?];
         row.sealed_headers = seal_headers(at.seals, target, &self.headers.unwrap_or_default())?;
+        check_together(at.seals, &row, &Set::Format)?;
         save_endpoint(txn, None, row)
     }
 }
@@ -167,6 +170,7 @@ impl Command for PutEndpoint {
             salt: old.salt,
             active_from: old.active_from,
             disabled: old.disabled,
+            paused: old.paused,
             secrets: old.secrets.clone(),
             sealed_headers: old.sealed_headers.clone(),
             ..Endpoint::plain(old.target(), old.created_at)
@@ -178,7 +182,7 @@ impl Command for PutEndpoint {
         if let Some(headers) = self.headers {
             row.sealed_headers = seal_headers(at.seals, row.target(), &headers)?;
         }
-        save_endpoint(txn, Some(old), row)
+        save_together(at, txn, old, row, &Set::Format)
     }
 }
 
@@ -199,10 +203,12 @@ impl Command for PatchEndpoint {
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
         let old = self.endpoint.find(txn)?;
+        // A change that leaves the form alone can only break it by the secret.
+        let set = if self.fields.signature_format.as_set().is_some() { Set::Format } else { Set::Secret("secret") };
         let mut row = self.fields.apply(old.clone(), at.now)?;
         seal_user_info(at.seals, &mut row, Some(&old))?;
         set_secret(at.seals, &mut row, self.secret.as_ref())?;
-        save_endpoint(txn, Some(old), row)
+        save_together(at, txn, old, row, &set)
     }
 }
 
@@ -227,15 +233,39 @@ impl Command for DeleteEndpoint {
     }
 }
 
+/// Stores a change of an endpoint whose form of signatures must go with its headers and its secret, of which one was set.
+///
+/// # Errors
+/// As [`check_together`] and [`save_endpoint`].
+fn save_together(
+    at: &At<'_>,
+    txn: &mut Txn<'_>,
+    old: Endpoint,
+    row: Endpoint,
+    set: &Set<'_>,
+) -> Result<Changed<Endpoint>, Error> {
+    check_together(at.seals, &row, set)?;
+    save_endpoint(txn, Some(old), row)
+}
+
 /// Stores an endpoint, new or in place of `old`, if its uid is free in its application.
 ///
 /// # Errors
 /// [`Error::Conflict`] for a uid that is taken, [`Error::Invalid`] for a row that does not fit.
-fn save_endpoint(txn: &mut Txn<'_>, old: Option<Endpoint>, row: Endpoint) -> Result<Changed<Endpoint>, Error> {
+pub(super) fn save_endpoint(
+    txn: &mut Txn<'_>,
+    old: Option<Endpoint>,
+    mut row: Endpoint,
+) -> Result<Changed<Endpoint>, Error> {
     if let Some(uid) = &row.uid
         && endpoint::by_uid(txn, row.app, uid)?.is_some_and(|holder| holder != row.id)
     {
         return Err(Error::Conflict("an endpoint with this uid exists".into()));
+    }
+    if let Some(PayloadMode::Reference { app }) = &mut row.payload_mode
+        && app.is_empty()
+    {
+        *app = application::get(txn, row.app)?.ok_or(Error::NotFound("application"))?.public_id();
     }
     let new = fits(endpoint::put_over(txn, old.as_ref(), row))?;
     Ok(match old {

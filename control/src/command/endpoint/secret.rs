@@ -3,7 +3,7 @@
 //! The secret that is shown is the one that a receiver verifies with: of an ed25519 secret, the public key only. Old
 //! secrets are never listed: they sign until they end.
 
-use super::save_endpoint;
+use super::{Set, save_together};
 use crate::checks::Checks;
 use crate::command::{At, Changed, Command, Draw, Reach, Repeatable};
 use crate::error::Error;
@@ -13,8 +13,8 @@ use crate::seals::Seals;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use engine::config::SecretKind;
-use engine::prepare::sign::GENERATED_SECRET_LEN;
-use engine::prepare::{SigningKey, generate_ed25519_secret, generate_secret};
+use engine::prepare::sign::{GENERATED_SECRET_LEN, RAW_PREFIX};
+use engine::prepare::{SigningKey, generate_ed25519_secret, generate_raw_secret, generate_secret};
 use engine::seal::SealPurpose;
 use model::endpoint::EndpointSecret;
 use model::{AppId, Endpoint, EndpointRef, SecretBytes, UnixMs};
@@ -57,13 +57,14 @@ impl Command for RotateSecret {
         let old = self.endpoint.find(txn)?;
         let secret = match (self.secret, current(at.seals, &old)?) {
             (Some(given), _) => given,
-            (None, Some(present)) => new_secret(SecretKind::of(text_of(&present)?), at.draw),
+            (None, Some(present)) => new_secret_like(text_of(&present)?, at.draw),
             (None, None) => new_secret(at.rules.secret_kind, at.draw),
         };
         let grace_period_ms = self.grace_period_s.unwrap_or(GRACE_PERIOD_DEFAULT_S) * 1_000;
         let new = seal_secret(at.seals, old.target(), &secret)?;
         let secrets = rotated(&old.secrets, new, grace_period_ms, at.now)?;
-        save_endpoint(txn, Some(old.clone()), Endpoint { secrets, updated_at: at.now, ..old })
+        let row = Endpoint { secrets, updated_at: at.now, ..old.clone() };
+        save_together(at, txn, old, row, &Set::Secret("key"))
     }
 }
 
@@ -113,8 +114,25 @@ fn reference(secret: &EndpointSecret) -> u64 {
     Sha256::digest(&secret.sealed.0).iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// A new secret of the kind of another.
+fn new_secret_like(present: &str, draw: &Draw) -> SecretText {
+    if present.starts_with(RAW_PREFIX) {
+        generate_raw_secret(&draw.secret)
+    } else {
+        new_secret(SecretKind::of(present), draw)
+    }
+}
+
+/// The secret of a new endpoint that brings none. One that signs in hex has a receiver that knows a plain text.
+pub(super) fn first_secret(row: &Endpoint, kind: SecretKind, draw: &Draw) -> SecretText {
+    match &row.signature_format {
+        Some(format) if format.scheme.is_hex() => generate_raw_secret(&draw.secret),
+        _ => new_secret(kind, draw),
+    }
+}
+
 /// A new secret.
-pub(super) fn new_secret(kind: SecretKind, draw: &Draw) -> SecretText {
+fn new_secret(kind: SecretKind, draw: &Draw) -> SecretText {
     match kind {
         SecretKind::Hmac => {
             let mut random = Zeroizing::new([0; GENERATED_SECRET_LEN]);
@@ -153,6 +171,9 @@ pub(super) fn read_secret(checks: &mut Checks, field: &str, text: &mut Option<Se
 
 fn canonical(given: &str) -> Result<SecretText, String> {
     SigningKey::parse(given).map_err(|error| error.to_string())?;
+    if given.starts_with(RAW_PREFIX) {
+        return Ok(Zeroizing::new(given.to_owned()));
+    }
     let (prefix, digits) = match given.strip_prefix(ED25519_PREFIX) {
         Some(digits) => (ED25519_PREFIX, digits),
         None => ("whsec_", given.strip_prefix("whsec_").unwrap_or(given)),
@@ -168,6 +189,12 @@ fn canonical(given: &str) -> Result<SecretText, String> {
 fn current(seals: &Seals, row: &Endpoint) -> Result<Option<SecretBytes>, Error> {
     let current = row.secrets.first();
     current.map(|current| seals.open(row.target(), SealPurpose::SigningSecret, &current.sealed)).transpose()
+}
+
+/// True if the current secret is one of ed25519.
+pub(super) fn has_ed25519(seals: &Seals, row: &Endpoint) -> Result<bool, Error> {
+    let Some(plain) = current(seals, row)? else { return Ok(false) };
+    Ok(text_of(&plain)?.starts_with(ED25519_PREFIX))
 }
 
 fn text_of(plain: &SecretBytes) -> Result<&str, Error> {
@@ -238,7 +265,21 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_text_stays_as_it_is_and_is_followed_by_one_of_its_kind() {
+        let raw = "raw:It's a Secret to Everybody";
+        assert_eq!(read(raw).unwrap().as_str(), raw);
+        let draw = Draw { salt: 0, secret: Zeroizing::new([0xab; 32]) };
+        let next = new_secret_like(raw, &draw);
+        assert_eq!(next.as_str(), format!("raw:{}", "ab".repeat(32)));
+        assert!(read(&next).is_ok());
+    }
+
+    #[test]
     fn what_is_no_secret_is_refused_at_its_field() {
+        let long = format!("raw:{}", "a".repeat(121));
+        for text in ["raw:short", "raw: a text with space in front", "raw:äääääääääääääää", &long] {
+            assert!(matches!(read(text), Err(Error::Invalid(_))), "{text}");
+        }
         for text in ["", "whsec_", "short", "whsec_!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!"] {
             let Err(Error::Invalid(wrong)) = read(text) else { panic!("{text} was taken") };
             assert_eq!(wrong[0].at, ["key"], "{text}");

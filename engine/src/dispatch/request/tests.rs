@@ -66,6 +66,40 @@ fn id_timestamp_and_signature_come_under_the_names_that_were_asked_for() {
     }
 }
 
+/// An endpoint with a form of its own: the same over either version of HTTP, and one signature.
+#[test]
+fn headers_of_a_form_come_beside_id_and_time_and_without_a_signature_of_ours() {
+    let plain = request("https://example.com/", &[("x-tenant", "42")], SignatureHeaders::Both);
+    let url = check_url("https://example.com/", &Guard::default()).unwrap();
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let target = Target::new(&url, headers, SignatureHeaders::Both, None).unwrap().without_signature();
+    let (signature, event) = (HeaderName::from_static("x-sig"), HeaderName::from_static("x-event"));
+    let stamp = Stamp::new("msg_11700000123".to_owned(), 5, 15)
+        .with_header(Some(&signature), "sha256=00ff")
+        .with_header(None, "nowhere")
+        .with_header(Some(&event), "a.b");
+    let own = AttemptRequest { target: Arc::new(target), stamp, ..plain };
+    let expected = [
+        ("svix-id", "msg_1"),
+        ("svix-timestamp", "1700000123"),
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "1700000123"),
+        ("x-event", "a.b"),
+        ("x-sig", "sha256=00ff"),
+    ];
+    let is_of_it = |name: &str| ["svix-", "webhook-", "x-"].iter().any(|prefix| name.starts_with(prefix));
+    let head = head(&own);
+    let mut written: Vec<_> = lines(&head).into_iter().filter(|(name, _)| is_of_it(name)).collect();
+    written.sort_unstable();
+    assert_eq!(written, expected);
+    let built = build(&own);
+    let mut headers: Vec<_> =
+        built.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    headers.retain(|(name, _)| is_of_it(name));
+    headers.sort_unstable();
+    assert_eq!(headers, expected);
+}
+
 #[test]
 fn a_payload_of_another_type_goes_out_as_that_and_the_rest_is_as_ever() {
     let plain = request("https://example.com/hook", &[("x-tenant", LINE)], SignatureHeaders::Both);

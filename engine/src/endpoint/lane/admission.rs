@@ -1,13 +1,14 @@
 //! The next action of a lane: it chooses the delivery, and decides if it may go now.
 //!
-//! Five gates in a row: window, pauses (asked for by the receiver, or for a resource that this process lacks), rate,
-//! breaker, and for retries the budgets. A delivery that a gate turns away gives back its ticket and its slot.
+//! Five gates in a row: window, pauses, rate, breaker, and for retries the budgets. The receiver asks for a pause, or
+//! this process lacks a resource. A delivery that a gate turns away gives back its ticket and its slot.
 //! Deliberately not the gates themselves.
 
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Flight, Room};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Admission, State, Ticket};
+use crate::endpoint::order::key_of;
 use crate::endpoint::retries::DueKey;
 use crate::endpoint::window::{Feedback, Slot};
 use crate::retry::budget::{RetryBudget, withdraw_both};
@@ -20,9 +21,15 @@ impl Lane {
     /// The next thing to do, if there is one now.
     pub fn next_action(&mut self, now: UnixMs, room: Room, shard_budget: &mut RetryBudget) -> Option<Action> {
         self.wake_at = None;
+        if self.is_paused() {
+            return None;
+        }
         let may_read = self.may_read(now);
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
+        }
+        if may_read && let Some(asked) = self.next_keys() {
+            return Some(Action::ReadKeys(asked));
         }
         if self.policy.disabled {
             self.drop_everything(now);
@@ -44,7 +51,11 @@ impl Lane {
     /// True if an attempt could be made now if there were room for one on the shard.
     #[must_use]
     pub fn has_work(&self, now: UnixMs) -> bool {
-        self.backlog.has_ready() || self.retries.next_due().is_some_and(|due| due <= now)
+        if self.is_paused() {
+            return false;
+        }
+        let due = self.retries.next_due().is_some_and(|due| due <= now);
+        if self.turns.is_kept() { self.has_work_in_order(due) } else { due || self.backlog.has_ready() }
     }
 
     /// True if an attempt would start now if there were room on the shard, as far as this endpoint alone decides.
@@ -73,8 +84,7 @@ impl Lane {
 
     /// True if the store may be read.
     ///
-    /// After a failed read it may not be read for [`READ_PAUSE_MS`], so that a row that cannot be read (a corrupt one)
-    /// is not asked for without end.
+    /// After a failed read it may not be read for [`READ_PAUSE_MS`]. So a corrupt row is not asked for without end.
     fn may_read(&mut self, now: UnixMs) -> bool {
         if std::mem::take(&mut self.read_failed) {
             self.no_read_until = now.plus_ms(READ_PAUSE_MS);
@@ -134,11 +144,11 @@ impl Lane {
             if let Some((due, seq)) = key {
                 return Some(Chosen::fetch(seq, Some(due)));
             }
-            if let Some(seq) = self.next_first_try(Backlog::next_hole, |seq| *seq) {
+            if let Some(seq) = self.next_hole() {
                 return Some(Chosen::fetch(seq, None));
             }
         }
-        let event = self.next_first_try(Backlog::pop, |event| event.seq)?;
+        let event = self.next_event()?;
         if event.is_expunged() {
             // It came behind a first try that was in flight already. The next call goes on.
             self.end_untried(&event, now);
@@ -148,6 +158,7 @@ impl Lane {
         self.budget.deposit(now.0);
         shard_budget.deposit(now.0);
         let (seq, accepted_at) = (event.seq, event.accepted_at);
+        self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
         let action = Action::Start(Attempt { event, number: 1, due: None });
         Some(Chosen { action, seq, was_due: None, accepted_at })
     }
@@ -181,7 +192,11 @@ impl Lane {
     /// The next first try, past deliveries that are in flight already.
     ///
     /// Those were put in line by hand before their turn came and have a row of their own, so the log owes them no more.
-    fn next_first_try<T>(&mut self, next: fn(&mut Backlog) -> Option<T>, seq_of: fn(&T) -> Seq) -> Option<T> {
+    pub(super) fn next_first_try<T>(
+        &mut self,
+        next: fn(&mut Backlog) -> Option<T>,
+        seq_of: fn(&T) -> Seq,
+    ) -> Option<T> {
         loop {
             let first_try = next(&mut self.backlog)?;
             let seq = seq_of(&first_try);

@@ -15,6 +15,7 @@
 //! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
 
 mod admission;
+mod ordering;
 mod seen;
 mod settling;
 mod types;
@@ -22,9 +23,10 @@ mod types;
 pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, Ruled};
 
 use crate::dispatch::Lack;
-use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell};
 use crate::endpoint::backlog::{Backlog, Wants};
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
+use crate::endpoint::order::{HELD_MAX, Lines, Turns};
 use crate::endpoint::rate_limit::RateLimit;
 use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::{Feedback, Window};
@@ -62,6 +64,7 @@ pub struct Lane {
     /// The resource for want of which the last attempt was not made, and since when it has been short.
     lacking: Option<(Lack, UnixMs)>,
     failing: Option<FailingSpell>,
+    exhausted: ExhaustedRun,
     flights: HashMap<Seq, Flight>,
     wake_at: Option<UnixMs>,
     settled: Vec<Settled>,
@@ -69,9 +72,14 @@ pub struct Lane {
     reported: Cursor,
     health_changed: bool,
     disable: Option<DisabledReason>,
+    /// Decides which delivery may be tried for the first time.
+    turns: Turns,
+    held_max: usize,
     read_failed: bool,
     no_read_until: UnixMs,
     keeps_up: bool,
+    /// Its application is paused, whatever its own settings say.
+    app_paused: bool,
 }
 
 impl Lane {
@@ -87,19 +95,23 @@ impl Lane {
     ) -> Lane {
         // Cut to the longest pause: the clock may have been set back since.
         let paused_until = start.health.paused_until.unwrap_or_default().min(now.plus_ms(MAX_RETRY_AFTER_MS));
+        let held_max = HELD_MAX.min(bounds.mailbox_capacity);
         Lane {
             target,
+            turns: Turns::new(policy.order, held_max, start.cursor.holes.iter().copied()),
+            held_max,
             backlog: Backlog::new(start.cursor.clone(), bounds.mailbox_capacity),
             retries: Retries::new(bounds.retries_in_memory, start.retries_on_disk),
             breaker: Breaker::restore(breaker, &start.health, now),
             window: Window::new(policy.max_in_flight),
-            rate: policy.rate_limit.map(|rate| RateLimit::new(rate, now.0)),
+            rate: policy.rate_limit.map(|rate| RateLimit::new(rate, policy.burst, now.0)),
             budget: RetryBudget::new(BudgetConfig::default(), now.0),
             slow_down_until: paused_until,
             noted_pause: paused_until,
             lacking_until: UnixMs::ZERO,
             lacking: None,
             failing: FailingSpell::restore(&start.health),
+            exhausted: ExhaustedRun(start.health.failed_deliveries),
             flights: HashMap::default(),
             wake_at: None,
             settled: Vec::new(),
@@ -110,6 +122,7 @@ impl Lane {
             read_failed: false,
             no_read_until: UnixMs::ZERO,
             keeps_up: false,
+            app_paused: false,
             policy,
         }
     }
@@ -124,12 +137,27 @@ impl Lane {
         policy.disabled |= self.disable.is_some();
         self.window.set_max(policy.max_in_flight);
         match (&mut self.rate, policy.rate_limit) {
-            (Some(limit), Some(rate)) => limit.set_rate(rate, now.0),
-            (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, now.0)),
+            (Some(limit), Some(rate)) => limit.set_rate(rate, policy.burst, now.0),
+            (rate, wanted) => *rate = wanted.map(|per_s| RateLimit::new(per_s, policy.burst, now.0)),
         }
         let enabled = self.policy.disabled && !policy.disabled;
         self.policy = policy;
+        self.keep_order();
+        self.set_aside_if_paused();
         if enabled { self.forget_failures() } else { None }
+    }
+
+    /// Its application was paused, or is sent to again.
+    pub fn pause_with_application(&mut self, paused: bool) {
+        self.app_paused = paused;
+        self.set_aside_if_paused();
+    }
+
+    /// Deliveries that were not tried leave memory when a pause begins: they are read from the log when the pause ends.
+    fn set_aside_if_paused(&mut self) {
+        if self.is_paused() {
+            self.backlog.read_again();
+        }
     }
 
     /// The endpoint has another URL now: a tenant who mends an endpoint does not wait for the end of a hold.
@@ -141,6 +169,7 @@ impl Lane {
     /// Forgets failures, which say nothing about the endpoint any more. A pause that it asked for itself still stands.
     fn forget_failures(&mut self) -> Option<Transition> {
         self.failing = None;
+        self.exhausted = ExhaustedRun::default();
         self.health_changed = true;
         let transition = self.breaker.reset();
         if transition.is_some() {
@@ -152,6 +181,7 @@ impl Lane {
     /// The endpoint wants other events now: its untried events are read again.
     pub fn filter_changed(&mut self) {
         self.backlog.read_again();
+        self.turns.lines().into_iter().for_each(Lines::unstick);
     }
 
     /// Events were offered; `wants` says which of them match. Answers the number of events that found no room.
@@ -161,6 +191,10 @@ impl Lane {
         room_bytes: usize,
         wants: impl FnMut(&Event) -> Wants,
     ) -> usize {
+        if self.is_paused() {
+            events.last().into_iter().for_each(|last| self.backlog.missed(last.seq));
+            return 0;
+        }
         self.backlog.offer(events, room_bytes, wants)
     }
 
@@ -197,7 +231,10 @@ impl Lane {
     /// The load that was asked for; none when it failed.
     pub fn due_loaded(&mut self, asked: DueLoad, rows: Option<Vec<(DueKey, Urgency)>>) {
         match rows {
-            Some(rows) => self.retries.loaded(asked, rows),
+            Some(rows) => {
+                self.retries.loaded(asked, rows);
+                self.reconcile_keys();
+            }
             None => {
                 self.retries.load_failed();
                 self.read_failed = true;
@@ -220,6 +257,12 @@ impl Lane {
         }
         if self.policy.disabled {
             self.end_unmade(asked, give_up(DeadLetterReason::EndpointDisabled, now));
+            return None;
+        }
+        if self.is_paused() {
+            // Paused while its rows were read.
+            self.land(asked.seq);
+            self.back_in_line(asked.seq, asked.due);
             return None;
         }
         let Some(event) = event else {
@@ -277,7 +320,8 @@ impl Lane {
         if transition == Some(Transition::Closed) {
             self.window.restart();
         }
-        let disabled = self.note_health(outcome, ruling.disable, transition, now);
+        let (exhausted, warns) = self.note_exhausted(outcome, ruling.decision);
+        let disabled = self.note_health(outcome, ruling.disable.or(exhausted), transition, now);
         self.pause(ruling.slow_down_until, outcome, now);
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;
@@ -287,8 +331,10 @@ impl Lane {
         let departed =
             Departed { was_due: flight.was_due, attempts: attempts_made, trigger: flight.trigger, accepted_at };
         let decision = in_its_own_place(ruling.decision, flight.was_due);
+        let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
-        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled })
+        self.note_turn(seq, &decision);
+        Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled, warns })
     }
 
     /// An attempt was not made, because this process lacked a resource: a connection, a lookup, a descriptor.

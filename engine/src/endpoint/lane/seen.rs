@@ -3,6 +3,8 @@
 use super::Lane;
 use crate::dispatch::Lack;
 use crate::endpoint::breaker::State;
+use crate::retry::budget::RetryBudget;
+use crate::waiting::{Gate, Held};
 use model::{Seq, UnixMs};
 
 /// An endpoint whose oldest attempt has been in flight for longer does not keep up.
@@ -12,16 +14,28 @@ impl Lane {
     /// True if nothing is left to do or to remember: its actor may go.
     #[must_use]
     pub fn is_idle(&self, now: UnixMs) -> bool {
-        self.backlog.is_clean()
-            && self.retries.is_clean()
-            && self.flights.is_empty()
+        let all_durable = self.flights.is_empty()
             && self.settled.is_empty()
             && self.expired.is_none()
             && !self.health_changed
             && self.disable.is_none()
-            && self.reported == self.backlog.cursor()
+            && self.reported == self.backlog.cursor();
+        if self.is_paused() {
+            // Its deliveries are on disk, and the end of the pause is told to an endpoint without an actor too.
+            return all_durable && !self.backlog.is_reading() && !self.retries.is_loading();
+        }
+        all_durable
+            && self.backlog.is_clean()
+            && self.retries.is_clean()
             && (self.policy.disabled || self.breaker_may_be_forgotten(now))
             && self.slow_down_until <= now
+    }
+
+    /// True if its deliveries wait on disk, because it or its application is paused. An endpoint that is disabled gets
+    /// nothing, so nothing waits.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        (self.policy.paused || self.app_paused) && !self.policy.disabled
     }
 
     /// True if the stored health says all that the breaker knows: it is closed, or its hold is over.
@@ -37,6 +51,37 @@ impl Lane {
     #[must_use]
     pub fn lacking(&self, now: UnixMs) -> Option<(Lack, UnixMs)> {
         self.lacking.filter(|_| self.has_work(now))
+    }
+
+    /// The first closed gate, in the order in which admission asks them. None when a delivery could go, or there is none.
+    pub fn held(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Held> {
+        let until = |by, at: UnixMs| Some(Held { by, until: Some(at) });
+        if self.policy.disabled {
+            return None;
+        }
+        if !self.has_work(now) {
+            return self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
+        }
+        if self.window.room() == 0 {
+            return Some(Held { by: Gate::Window, until: None });
+        }
+        if self.slow_down_until > now {
+            return until(Gate::RetryAfter, self.slow_down_until);
+        }
+        if let Some(Err(next)) = self.rate.as_mut().map(|rate| rate.check(now.0)) {
+            return until(Gate::Rate, UnixMs(next.0));
+        }
+        match self.breaker.state() {
+            State::Open { until: at } if at > now => return until(Gate::Breaker, at),
+            State::HalfOpen => return Some(Held { by: Gate::Breaker, until: None }),
+            State::Open { .. } | State::Closed => {}
+        }
+        let in_flight = |seq| self.flights.contains_key(&seq);
+        if self.backlog.has_ready() || self.retries.first_due(now, true, in_flight).is_some() {
+            return None;
+        }
+        let next = self.budget.check(now.0).err().max(shard_budget.check(now.0).err())?;
+        until(Gate::RetryBudget, UnixMs(next.0))
     }
 
     /// Attempts in flight, with deliveries whose rows are being fetched. The end of each leads to the next question.

@@ -4,8 +4,9 @@
 
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};
-use crate::endpoint::auto_disable::FailingSpell;
+use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell, RunRuling};
 use crate::endpoint::breaker::Transition;
+use crate::endpoint::order::Lines;
 use crate::outcome::decide::{DEFAULT_SLOW_DOWN_MS, Decision};
 use model::{
     AttemptRecord, DeadLetter, DeadLetterReason, DisabledReason, EndpointHealth, Event, OutcomeClass, Pending, Seq,
@@ -85,6 +86,7 @@ impl Lane {
             record: None,
             verdict,
         });
+        self.await_durable_end();
     }
 
     /// A delivery that was not tried ends because its event has no payload.
@@ -112,6 +114,7 @@ impl Lane {
         } else {
             self.land(asked.seq);
             self.leave_line(asked.seq, None);
+            self.await_durable_end();
         }
     }
 
@@ -128,6 +131,7 @@ impl Lane {
             None => {
                 self.backlog.hole_returned(seq);
                 self.retries.landed(seq);
+                self.turns.lines().into_iter().for_each(|lines| lines.back(seq));
             }
         }
     }
@@ -139,6 +143,27 @@ impl Lane {
                 self.backlog.settled(seq);
                 self.retries.landed(seq);
             }
+        }
+    }
+
+    /// Counts deliveries in a row that used up their attempts, for an endpoint whose policy asks for it. Answers the reason
+    /// to disable it, and the length of a run that is worth a warning.
+    pub(super) fn note_exhausted(
+        &mut self,
+        outcome: OutcomeClass,
+        decision: Decision,
+    ) -> (Option<DisabledReason>, Option<u16>) {
+        let limit = self.policy.disable_after_failed_deliveries;
+        if limit.is_none() && self.exhausted == ExhaustedRun::default() {
+            return (None, None);
+        }
+        let (run, ruling) = self.exhausted.after(limit, outcome, decision);
+        self.health_changed |= run != self.exhausted;
+        self.exhausted = run;
+        match ruling {
+            RunRuling::Nothing => (None, None),
+            RunRuling::Warn => (None, Some(run.0)),
+            RunRuling::Disable => (Some(DisabledReason::Exhausted), None),
         }
     }
 
@@ -182,6 +207,8 @@ impl Lane {
     /// Disabled: untried deliveries are skipped (a gap tells which), and retries are given up.
     pub(super) fn drop_everything(&mut self, now: UnixMs) {
         self.backlog.skip_all();
+        self.turns.lines().into_iter().for_each(Lines::drop_held);
+        let before = self.settled.len();
         let in_flight = |seq| self.flights.contains_key(&seq);
         while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), false, in_flight) {
             self.retries.take((due, seq));
@@ -194,6 +221,9 @@ impl Lane {
                 verdict: give_up(DeadLetterReason::EndpointDisabled, now),
             });
         }
+        if self.settled.len() > before {
+            self.await_durable_end();
+        }
     }
 
     fn health(&self) -> EndpointHealth {
@@ -201,6 +231,7 @@ impl Lane {
             failing_since: self.failing.map(|spell| spell.since),
             failing_seen_at: self.failing.map(|spell| spell.seen_at),
             paused_until: Some(self.noted_pause).filter(|until| *until != UnixMs::ZERO),
+            failed_deliveries: self.exhausted.0,
             ..self.breaker.snapshot()
         }
     }

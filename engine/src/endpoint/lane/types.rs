@@ -50,6 +50,8 @@ pub enum Action {
     /// Read one delivery's event and row and tell [`super::Lane::fetched`]. The shell waits for nothing first: the load
     /// that follows finds a row that is not there yet.
     Fetch(Fetch),
+    /// Read the ordering keys of these deliveries and tell [`super::Lane::keys_read`].
+    ReadKeys(Vec<Seq>),
 }
 
 /// One attempt to make.
@@ -112,6 +114,8 @@ pub struct Ruled {
     pub transition: Option<Transition>,
     /// Set when the endpoint was disabled by this.
     pub disabled: Option<DisabledReason>,
+    /// Set when half of the deliveries that disable the endpoint failed in a row: how many.
+    pub warns: Option<u16>,
 }
 
 /// A delivery that holds a ticket and a slot: its rows are being fetched or its attempt is under way.

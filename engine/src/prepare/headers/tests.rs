@@ -1,4 +1,4 @@
-//! Tests of what a tenant cannot put into a request.
+//! Tests of the headers that a tenant cannot put into a request.
 
 use super::*;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn a_stored_header_that_folds_into_ours_is_left_out_and_the_rest_is_sent() {
     assert!(headers.get("webhook_id").is_none() && headers["x-a"] == "1");
 }
 
-/// Names near ours and plain noise.
+/// Names near Pinion's own, and plain noise.
 fn any_name() -> impl Strategy<Value = String> {
     let ours = prop::sample::select(
         [RESERVED_NAMES.as_slice(), &["webhook-id", "webhook-signature", "webhook-timestamp", "svix-id"]].concat(),

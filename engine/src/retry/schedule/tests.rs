@@ -11,6 +11,10 @@ fn policy(spacing: Spacing, jitter: Jitter) -> RetryPolicy {
     RetryPolicy { spacing, max_attempts: 6, max_delay_ms: 60_000, jitter }
 }
 
+fn exponential(initial_ms: u64, hundredths: u16) -> Spacing {
+    Spacing::Exponential { initial_ms, multiplier: Multiplier { hundredths } }
+}
+
 fn gaps(policy: &RetryPolicy) -> Vec<u64> {
     let mut rng = StdRng::seed_from_u64(1);
     (1..).map_while(|made| next_delay_ms(policy, made, &mut rng)).collect()
@@ -20,7 +24,10 @@ fn gaps(policy: &RetryPolicy) -> Vec<u64> {
 fn each_spacing_gives_its_gaps_and_then_none() {
     let check = |spacing, expected: &[u64]| assert_eq!(gaps(&policy(spacing, Jitter::None)), expected);
     check(Spacing::Schedule { delays_ms: vec![5, 70, 900] }, &[5, 70, 900, 900, 900]);
-    check(Spacing::Exponential { initial_ms: 10_000 }, &[10_000, 20_000, 40_000, 60_000, 60_000]);
+    check(exponential(10_000, 200), &[10_000, 20_000, 40_000, 60_000, 60_000]);
+    check(exponential(1_000, 150), &[1_000, 1_500, 2_250, 3_375, 5_062]);
+    check(exponential(7, 100), &[7; 5]);
+    check(exponential(3, 1_000), &[3, 30, 300, 3_000, 30_000]);
     check(Spacing::Linear { step_ms: 20_000 }, &[20_000, 40_000, 60_000, 60_000, 60_000]);
     check(Spacing::Fixed { delay_ms: 7 }, &[7; 5]);
 }
@@ -77,10 +84,20 @@ fn validation_names_the_field() {
         "delays_ms",
         "delays_ms[1] must be from 1 to 604800000, not 0",
     );
+    check(|p| p.spacing = exponential(0, 200), "initial_ms", "initial_ms must be from 1 to 604800000, not 0");
+    check(|p| p.spacing = exponential(1, 99), "multiplier", "multiplier must be from 1 to 10");
+    check(|p| p.spacing = exponential(1, 1_001), "multiplier", "multiplier must be from 1 to 10");
+    assert_eq!(validate(&policy(exponential(60_001, 200), Jitter::None)).unwrap_err().field(), "initial_ms");
+    assert_eq!(validate(&policy(Spacing::Linear { step_ms: 60_001 }, Jitter::None)).unwrap_err().field(), "step_ms");
     check(
-        |p| p.spacing = Spacing::Exponential { initial_ms: 0 },
-        "initial_ms",
-        "initial_ms must be from 1 to 604800000, not 0",
+        |p| p.spacing = Spacing::Fixed { delay_ms: MAX_DELAY_MS },
+        "delay_ms",
+        "delay_ms must not be above max_delay_ms",
+    );
+    check(
+        |p| p.spacing = Spacing::Schedule { delays_ms: vec![1, MAX_DELAY_MS] },
+        "delays_ms",
+        "delays_ms must not be above max_delay_ms",
     );
     check(|p| p.spacing = Spacing::Linear { step_ms: 0 }, "step_ms", "step_ms must be from 1 to 604800000, not 0");
     check(|p| p.spacing = Spacing::Fixed { delay_ms: 0 }, "delay_ms", "delay_ms must be from 1 to 604800000, not 0");
@@ -138,17 +155,27 @@ fn a_gap_at_the_cap_is_still_spread() {
     assert!(at_cap < 10, "{at_cap} of 1000 gaps are exactly the cap");
 }
 
+#[test]
+fn a_millisecond_grows_by_a_hundredth_too() {
+    let policy = RetryPolicy { max_attempts: 1_000, ..policy(exponential(1, 101), Jitter::None) };
+    let gaps = gaps(&policy);
+    let exact = |nth: i32| 1.01_f64.powi(nth) as u64;
+    assert_eq!((gaps[0], gaps[69], gaps[70], gaps[500]), (1, exact(69), exact(70), exact(500)));
+    assert_eq!(gaps[998], exact(998));
+}
+
 fn spacings() -> impl Strategy<Value = Spacing> {
     prop_oneof![
         prop::collection::vec(any::<u64>(), 0..5).prop_map(|delays_ms| Spacing::Schedule { delays_ms }),
-        any::<u64>().prop_map(|initial_ms| Spacing::Exponential { initial_ms }),
+        (any::<u64>(), any::<u16>()).prop_map(|(initial_ms, hundredths)| exponential(initial_ms, hundredths)),
         any::<u64>().prop_map(|step_ms| Spacing::Linear { step_ms }),
         any::<u64>().prop_map(|delay_ms| Spacing::Fixed { delay_ms }),
     ]
 }
 
 fn jitters() -> impl Strategy<Value = Jitter> {
-    prop_oneof![Just(Jitter::None), Just(Jitter::Proportional), Just(Jitter::Equal), Just(Jitter::Full)]
+    use Jitter::{Additive, Equal, Full, None, Proportional};
+    prop_oneof![Just(None), Just(Proportional), Just(Equal), Just(Full), Just(Additive)]
 }
 
 proptest! {
@@ -172,5 +199,7 @@ proptest! {
         prop_assert!(draw(Jitter::Proportional).abs_diff(gap_ms) <= gap_ms / 5);
         prop_assert!((gap_ms / 2..=gap_ms).contains(&draw(Jitter::Equal)));
         prop_assert!(draw(Jitter::Full) <= gap_ms);
+        let added = draw(Jitter::Additive);
+        prop_assert!(added >= gap_ms && 2 * added < 3 * gap_ms);
     }
 }

@@ -39,6 +39,10 @@ struct Test {
     pieces: Option<usize>,
     panics: bool,
     waiting: bool,
+    /// The thread is to stand still between two steps, while a test copies the files.
+    held: bool,
+    /// It stands still.
+    still: bool,
 }
 
 /// The next work of the thread.
@@ -129,8 +133,16 @@ impl Checkpoints {
 
     pub(crate) fn next(&self) -> Option<Work> {
         let mut state = self.lock();
+        #[cfg(test)]
+        {
+            state = self.stand_while_held(state);
+        }
         while state.frozen.is_none() && state.wipe.is_none() && !state.stopping {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            #[cfg(test)]
+            {
+                state = self.stand_while_held(state);
+            }
         }
         if state.stopping {
             return None;
@@ -159,6 +171,8 @@ impl Checkpoints {
     /// True if the thread is to sweep: if it must, or if nothing was handed over.
     pub(crate) fn may_sweep(&self, must: bool) -> bool {
         let state = self.lock();
+        #[cfg(test)]
+        let state = self.stand_while_held(state);
         !state.stopping && (must || state.frozen.is_none())
     }
 
@@ -224,11 +238,38 @@ impl Checkpoints {
         self.lock().test.waiting
     }
 
-    fn stand_still(&self) {
+    /// Runs `look` while the thread stands between two steps: so a copy of the files shows them at one instant, as a crash
+    /// leaves them. A copy beside a running checkpoint could have an old part of a file and a later part of another.
+    pub(crate) fn at_an_instant<T>(&self, look: impl FnOnce() -> T) -> T {
         let mut state = self.lock();
+        state.test.held = true;
+        self.changed.notify_all();
+        while !state.test.still && !state.ended {
+            state = self.wait(state);
+        }
+        drop(state);
+        let seen = look();
+        self.lock().test.held = false;
+        self.changed.notify_all();
+        seen
+    }
+
+    fn stand_while_held<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while state.test.held && !state.stopping {
+            state.test.still = true;
+            self.changed.notify_all();
+            state = self.wait(state);
+        }
+        state.test.still = false;
+        state
+    }
+
+    fn stand_still(&self) {
+        let mut state = self.stand_while_held(self.lock());
         assert!(!state.test.panics, "as the test asked for");
         while state.test.pieces == Some(0) && !state.stopping {
             state = self.wait(state);
+            state = self.stand_while_held(state);
         }
         state.test.pieces = state.test.pieces.map(|pieces| pieces.saturating_sub(1));
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 /// Layout of a block of events that have nothing more than others. Persisted: never reuse a number.
 const VERSION: u8 = 1;
 
-/// Layout of a block in which an event has more: see [`MORE`].
-const VERSION_WITH_MORE: u8 = 2;
+/// Layout of a block in which an event has more: see [`MORE`]. Of version 2 are those in which fewer fields are more.
+const VERSION_WITH_MORE: u8 = 3;
 
 /// Checksum and version.
 const LEAD_BYTES: usize = 5;
@@ -50,7 +50,12 @@ variants!(PayloadAt { 0 = Inline { length }, 1 = Apart { length } });
 /// byte more. Persisted: no variant of `PayloadAt` has this number.
 const MORE: u8 = 2;
 
-fields!(EventMore { tags, content_type, expunge_at });
+fields!(EventMore {
+    tags,
+    content_type,
+    expunge_at,
+    ordering_key since 3,
+});
 
 /// A record read from a block; its payload is empty when it is apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -179,15 +184,15 @@ pub fn header_bytes_max(
     event_type: &str,
     event_id: Option<&str>,
     channels: &[String],
-    more: Option<(&[String], Option<&str>)>,
+    more: Option<(&[String], Option<&str>, Option<&str>)>,
 ) -> usize {
     // The longest length prefix or number takes 9 bytes; there are 8 of fixed place, and a tag here and there.
     const FIXED: usize = LEAD_BYTES + 8 * 9 + 3;
     let channels: usize = channels.iter().map(|channel| channel.len() + 9).sum();
-    // Beside the texts: a tag, the time of the expunge and two lengths.
-    let more = more.map_or(0, |(tags, content_type)| {
+    // Beside the texts: a tag, the time of the expunge and three lengths.
+    let more = more.map_or(0, |(tags, content_type, ordering_key)| {
         let tags: usize = tags.iter().map(|tag| tag.len() + 9).sum();
-        4 * 9 + tags + content_type.unwrap_or_default().len()
+        5 * 9 + tags + content_type.unwrap_or_default().len() + ordering_key.unwrap_or_default().len()
     });
     FIXED + event_type.len() + event_id.unwrap_or_default().len() + channels + more
 }
@@ -198,9 +203,9 @@ pub fn header_bytes_max(
 /// [`StoreError::CorruptRow`] when the checksum does not match or a record does not decode.
 pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     let mut records = Vec::new();
-    let mut at = check(block)?;
+    let (version, mut at) = check(block)?;
     while at < block.len() {
-        let mut reader = Reader::new(VERSION, &block[at..]);
+        let mut reader = Reader::new(version, &block[at..]);
         let mut record = take_header(app, &mut reader).map_err(|error| corrupt(error.to_string()))?;
         at = block.len() - reader.rest().len();
         if let PayloadAt::Inline { length } = record.payload_at {
@@ -216,8 +221,8 @@ pub fn read(app: AppId, block: &Bytes) -> Result<Vec<BlockRecord>, StoreError> {
     Ok(records)
 }
 
-/// Checks checksum and version; answers the offset at which the records start.
-fn check(block: &[u8]) -> Result<usize, StoreError> {
+/// Checks checksum and version; answers the version, and the offset at which the records start.
+fn check(block: &[u8]) -> Result<(u8, usize), StoreError> {
     if block.len() < LEAD_BYTES {
         return Err(corrupt(format!("{} bytes are no block", block.len())));
     }
@@ -228,7 +233,7 @@ fn check(block: &[u8]) -> Result<usize, StoreError> {
     if !(VERSION..=VERSION_WITH_MORE).contains(&rest[0]) {
         return Err(corrupt(format!("written by block version {}, this is {VERSION_WITH_MORE}", rest[0])));
     }
-    Ok(LEAD_BYTES)
+    Ok((rest[0], LEAD_BYTES))
 }
 
 /// A payload in a row of its own: checksum, then bytes.

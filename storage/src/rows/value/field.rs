@@ -288,8 +288,9 @@ pub(crate) use fields;
 
 /// Lists the variants of an enum with their persisted numbers, and their fields:
 /// `variants!(Trigger { 0 = Scheduled, 1 = Manual });`. A number is never used again for another variant.
+/// A field that was added later names its version, as with [`fields!`].
 macro_rules! variants {
-    ($type:ident { $($number:literal = $variant:ident $(($inner:ident))? $({ $($field:ident),+ })?),+ $(,)? }) => {
+    ($type:ident { $($number:literal = $variant:ident $(($inner:ident))? $({ $($field:ident $(since $version:literal)?),+ })?),+ $(,)? }) => {
         impl $crate::rows::value::Field for $type {
             fn put(&self, out: &mut Vec<u8>) {
                 match self {
@@ -305,7 +306,7 @@ macro_rules! variants {
                 Ok(match from.byte()? {
                     $($number => {
                         $(let $inner = $crate::rows::value::Field::take(from)?;)?
-                        $($(let $field = $crate::rows::value::Field::take(from)?;)+)?
+                        $($(let $field = $crate::rows::value::fields!(@take from $($version)?);)+)?
                         $type::$variant $(($inner))? $({ $($field),+ })?
                     })+
                     _ => return Err($crate::rows::value::Malformed("an unknown variant")),

@@ -57,4 +57,4 @@ variants!(AnswerNote {
     6 = TooLate,
 });
 
-variants!(DisabledReason { 0 = Operator, 1 = Gone, 2 = Failing });
+variants!(DisabledReason { 0 = Operator, 1 = Gone, 2 = Failing, 7 = Exhausted });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tables::testing::{TestStore, plain_endpoint, target};
+use model::Seq;
 
 fn endpoint(app: u32, id: u32, uid: Option<&str>) -> Endpoint {
     Endpoint {
@@ -117,4 +118,53 @@ fn lists_stay_within_the_application_and_a_scan_does_not() {
     assert_eq!(list(Some(3), 9, Direction::Reverse), [1]);
     assert_eq!(ids(scan_all(&store, None, 9).unwrap()), [1, 3, 4, 2, 5]);
     assert_eq!(ids(scan_all(&store, Some(target(1, 3)), 2).unwrap()), [4, 2]);
+}
+
+/// The endpoints that a transaction says have deliveries that wait.
+fn requeued(changes: &[Change]) -> Vec<EndpointRef> {
+    let told = |change: &Change| if let Change::Requeued(target) = change { Some(*target) } else { None };
+    changes.iter().filter_map(told).collect()
+}
+
+#[test]
+fn the_end_of_a_pause_is_told_of_endpoints_with_deliveries_that_wait_and_of_no_others() {
+    let store = TestStore::default();
+    let paused = |id| Endpoint {
+        paused: Some(Paused { at: UnixMs(1), reason: PausedReason::Operator }),
+        ..endpoint(1, id, None)
+    };
+    let changes = store.write(|txn| {
+        [1, 2].into_iter().try_for_each(|id| put(txn, &paused(id)))?;
+        put(txn, &endpoint(2, 3, None))?;
+        delivery::requeue(txn, target(1, 1), Seq(4), UnixMs(5))?;
+        delivery::requeue(txn, target(2, 3), Seq(4), UnixMs(5))
+    });
+    assert_eq!(requeued(&changes), [target(1, 1), target(2, 3)], "both were put in line by hand");
+    assert!(requeued(&store.write(|txn| put(txn, &paused(1)))).is_empty());
+    let changes = store.write(|txn| [1, 2].into_iter().try_for_each(|id| put(txn, &endpoint(1, id, None))));
+    assert_eq!(requeued(&changes), [target(1, 1)]);
+    let off = Some(Disabled { at: UnixMs(2), reason: DisabledReason::Operator });
+    store.write(|txn| put(txn, &paused(1)));
+    let changes = store.write(|txn| put(txn, &Endpoint { disabled: off, ..paused(1) }));
+    assert_eq!(requeued(&changes), [target(1, 1)], "what waited is to be ended");
+    let changes = store.write(|txn| delivery::requeue_waiting(txn, AppId(1)));
+    assert_eq!(requeued(&changes), [target(1, 1)]);
+}
+
+#[test]
+fn a_long_row_is_one_row_and_one_that_is_too_long_is_refused() {
+    let store = TestStore::default();
+    let with_text = |len| Endpoint { description: "u".repeat(len), ..plain_endpoint(target(1, 1)) };
+    for len in [10, 9_000, 100_000, 0] {
+        let row = with_text(len);
+        store.write(|txn| put(txn, &row));
+        assert_eq!(get(&store, row.target()).unwrap(), Some(row.clone()));
+        assert_eq!(list(&store, AppId(1), None, 9, Direction::Forward).unwrap(), [row]);
+        assert_eq!(store.row_count(), 2, "the row and the count of endpoints");
+    }
+    store.write(|txn| {
+        assert!(put(txn, &with_text(endpoint::VALUE_BYTES_MAX)).unwrap_err().is_refusal());
+        Ok(())
+    });
+    assert_eq!(get(&store, target(1, 1)).unwrap(), Some(with_text(0)), "a refusal writes nothing");
 }

@@ -205,16 +205,7 @@ pub(super) fn stepped(
 }
 
 pub(super) fn app(id: AppId) -> Application {
-    Application {
-        id,
-        salt: 7,
-        uid: None,
-        name: "a".to_owned(),
-        rate_limit: None,
-        metadata: "{}".to_owned(),
-        created_at: UnixMs(1),
-        updated_at: UnixMs(1),
-    }
+    Application { salt: 7, name: "a".to_owned(), ..Application::plain(id, UnixMs(1)) }
 }
 
 pub(super) fn message(payload: &str) -> NewMessage {

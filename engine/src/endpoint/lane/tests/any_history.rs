@@ -14,6 +14,8 @@ fn config() -> ProptestConfig {
     ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::with_cases(cases.unwrap_or(CASES)) }
 }
 
+const ORDERS: [Order; 3] = [Order::None, Order::Endpoint, Order::Key];
+
 /// Makes one step of a history: `kind` chooses the step, `arg` its details.
 fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
     let pick = usize::from(arg / 16);
@@ -21,7 +23,10 @@ fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
     match kind {
         0..=3 => world.ingest(1 + u64::from(arg % 3), true, arg.is_multiple_of(7)),
         4 => world.ingest(1, false, false),
-        5..=8 => world.go_on_reading(rarely),
+        5..=8 => {
+            world.go_on_reading(rarely);
+            world.go_on_reading_keys(rarely);
+        }
         9..=12 => world.go_on_loading(rarely),
         13..=17 => world.go_on_fetching(pick, rarely),
         18..=25 => world.finish(pick, answer_of(arg, health)),
@@ -40,6 +45,7 @@ fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
             world.lane.configure(world.policy.clone(), world.now);
         }
         50 if rarely => world.expire_one(),
+        51 if rarely => world.set_order(ORDERS[pick % 3]),
         _ => {}
     }
     // Now and then the shard has no room.
@@ -70,14 +76,15 @@ proptest! {
 
     #[test]
     fn every_event_ends_once_and_every_rule_holds(
-        steps in proptest::collection::vec((0u8..=50, any::<u16>()), 1..300),
+        steps in proptest::collection::vec((0u8..=51, any::<u16>()), 1..300),
         seed in any::<u64>(),
         health in 0u16..16,
         rejects in proptest::bool::weighted(0.2),
         jitter in any::<bool>(),
         max_attempts in 1u16..7,
+        order in 0usize..3,
     ) {
-        let mut policy = policy();
+        let mut policy = LanePolicy { order: ORDERS[order], ..policy() };
         policy.retry.max_attempts = max_attempts;
         if rejects { policy.on_client_error = ClientErrorPolicy::DeadLetter; }
         if jitter { policy.retry.jitter = Jitter::Full; }

@@ -1,15 +1,19 @@
 //! A lane by its stories, and a lane in a small world that does its worst.
 
 mod any_history;
+mod held;
+mod in_order;
+mod pauses;
 mod stories;
 mod world;
 
 use super::*;
 use crate::endpoint::backlog::LogRead;
+use crate::endpoint::order::key_of;
 use bytes::Bytes;
 use model::{
-    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, Jitter, OutcomeClass, RetryPolicy, Settlement,
-    Spacing, Trigger,
+    AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, EventMore, Jitter, Order, OutcomeClass,
+    RetryPolicy, Settlement, Spacing, Trigger,
 };
 use std::sync::Arc;
 
@@ -44,8 +48,12 @@ pub(super) fn policy() -> LanePolicy {
         on_client_error: ClientErrorPolicy::Retry,
         disable_after_failing_ms: 10_000,
         rate_limit: None,
+        burst: None,
+        disable_after_failed_deliveries: None,
         max_in_flight: 8,
         disabled: false,
+        order: Order::None,
+        paused: false,
     }
 }
 

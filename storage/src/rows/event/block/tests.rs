@@ -19,7 +19,13 @@ fn event(seq: u64, payload: Vec<u8>) -> Event {
 }
 
 fn more(seq: u64) -> EventMore {
-    EventMore { tags: vec!["t".repeat(seq as usize % 50)], content_type: None, expunge_at: Some(UnixMs(seq)) }
+    let ordering_key = seq.is_multiple_of(2).then(|| "order-7".to_owned());
+    EventMore {
+        tags: vec!["t".repeat(seq as usize % 50)],
+        content_type: None,
+        expunge_at: Some(UnixMs(seq)),
+        ordering_key,
+    }
 }
 
 #[test]
@@ -34,6 +40,22 @@ fn an_event_that_has_nothing_more_is_written_as_by_version_1() {
     assert_eq!(builder.finish().unwrap().1[4], VERSION_WITH_MORE);
     builder.push(&event(1, b"{}".to_vec())).unwrap();
     assert_eq!(builder.finish().unwrap().1, block, "the next block is of version 1 again");
+}
+
+#[test]
+fn a_block_of_version_2_is_read_and_its_events_have_no_ordering_key() {
+    let mut builder = BlockBuilder::new();
+    builder.push(&event(3, b"{}".to_vec())).unwrap();
+    let block = builder.finish().unwrap().1;
+    // Version 3 says in one byte before the payload that an event has no key.
+    let mut of_two = block[..block.len() - 3].to_vec();
+    of_two.extend_from_slice(b"{}");
+    of_two[4] = 2;
+    let crc = crc32c::crc32c(&of_two[4..]);
+    of_two[..4].copy_from_slice(&crc.to_le_bytes());
+    let records = read(AppId(1), &Bytes::from(of_two)).unwrap();
+    assert_eq!(records, read(AppId(1), &block).unwrap());
+    assert_eq!((records.len(), records[0].event.ordering_key()), (1, None));
 }
 
 #[test]
@@ -66,6 +88,7 @@ proptest! {
         payload in 0usize..40_000,
         tags in proptest::option::of(proptest::collection::vec("[a-z]{0,300}", 0..6)),
         content_type in proptest::option::of("[a-z/]{0,300}"),
+        ordering_key in proptest::option::of("[a-z/]{0,300}"),
     ) {
         let mut event = Event { accepted_at: UnixMs(u64::MAX), ..event(1, vec![7; payload]) };
         event.seq = Seq(seq);
@@ -75,7 +98,8 @@ proptest! {
         event.only_for = Some(EndpointId(u32::MAX));
         let expunge_at = Some(UnixMs(u64::MAX));
         event.more = tags.clone().map(|tags| {
-            Arc::new(EventMore { tags, content_type: content_type.clone(), expunge_at })
+            let (content_type, ordering_key) = (content_type.clone(), ordering_key.clone());
+            Arc::new(EventMore { tags, content_type, expunge_at, ordering_key })
         });
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
@@ -87,7 +111,7 @@ proptest! {
             &event_type,
             event_id.as_deref(),
             &channels,
-            tags.as_deref().map(|tags| (tags, content_type.as_deref())),
+            tags.as_deref().map(|tags| (tags, content_type.as_deref(), ordering_key.as_deref())),
         ));
     }
 

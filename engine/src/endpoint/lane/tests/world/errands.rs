@@ -1,6 +1,6 @@
 //! Errands: the actions that the shell of the small world has been asked for.
 //!
-//! Each errand is read from the store at one step and handed to the lane at a later one, so that anything may happen in
+//! Each errand is read from the store at one step and handed to the lane at a later one. So anything may happen in
 //! between.
 
 use super::*;
@@ -17,6 +17,8 @@ pub(in super::super) struct Errands {
     pub(super) fetches: Vec<(Fetch, Option<Rows>)>,
     pub(super) read: Option<(LogRead, Option<Found>)>,
     pub(super) load: Option<Load>,
+    /// Ordering keys to read.
+    pub(super) keys: Option<Vec<Seq>>,
 }
 
 pub(in super::super) struct Load {
@@ -32,7 +34,7 @@ impl Errands {
     }
 
     pub(super) fn any(&self) -> bool {
-        self.in_flight() > 0 || self.read.is_some() || self.load.is_some()
+        self.in_flight() > 0 || self.read.is_some() || self.load.is_some() || self.keys.is_some()
     }
 }
 
@@ -46,6 +48,9 @@ impl World {
             }
             Action::ReadLog(read) => {
                 assert!(self.errands.read.replace((read, None)).is_none(), "two reads at once");
+            }
+            Action::ReadKeys(asked) => {
+                assert!(self.errands.keys.replace(asked).is_none(), "two reads of keys at once");
             }
             Action::LoadDue(asked) => {
                 self.report();
@@ -62,13 +67,17 @@ impl World {
             self.tell_requeued();
             self.pump(true);
             self.go_on_reading(false);
+            self.go_on_reading_keys(false);
             self.go_on_loading(false);
             self.go_on_fetching(0, false);
             self.report();
             self.apply_report();
         }
         let errands = &self.errands;
-        assert!(errands.fetches.is_empty() && errands.read.is_none() && errands.load.is_none(), "it goes on and on");
+        assert!(
+            errands.fetches.is_empty() && errands.read.is_none() && errands.load.is_none() && errands.keys.is_none(),
+            "it goes on and on"
+        );
     }
 
     /// Deliveries under way, in the order they were started.
@@ -84,6 +93,14 @@ impl World {
             Some((_, found)) => self.lane.log_read(found),
             None => {}
         }
+    }
+
+    /// Ends a read of ordering keys, or lets it fail.
+    pub(in super::super) fn go_on_reading_keys(&mut self, fails: bool) {
+        let Some(asked) = self.errands.keys.take() else { return };
+        let key = |seq: Seq| (seq, self.row(seq).0.as_ref().and_then(key_of));
+        let found = asked.into_iter().map(key).collect();
+        self.lane.keys_read((!fails).then_some(found));
     }
 
     /// Moves a load of the due index on by one step, or lets it fail.

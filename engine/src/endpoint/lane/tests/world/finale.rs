@@ -9,6 +9,7 @@ impl World {
             self.tell_requeued();
             self.pump(true);
             self.go_on_reading(false);
+            self.go_on_reading_keys(false);
             self.go_on_loading(false);
             (0..8).for_each(|pick| self.go_on_fetching(pick, false));
             (0..8).for_each(|pick| self.finish(pick, Answer::OK));

@@ -1,8 +1,8 @@
 //! Everything around a lane, small enough to be checked at each step.
 //!
-//! It has the real tables on a store in memory, a writer that applies reports when it is told to, a shell whose errands
-//! take as long as a test wants, and a receiver. It knows at all times the events that an endpoint may still be sent
-//! and why, and fails at the first attempt that breaks a rule.
+//! It has the real tables on a store in memory and a receiver. Its writer applies reports when it is told to, and the
+//! errands of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
+//! still be sent, and why. It fails at the first attempt that breaks a rule.
 //! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
 mod errands;
@@ -36,6 +36,10 @@ pub(super) struct Facts {
     pub(super) crashes: u32,
     /// The endpoint was disabled while it was not settled.
     pub(super) may_be_skipped: bool,
+    /// An attempt of it was started.
+    pub(super) started: bool,
+    /// Retention removed its event.
+    pub(super) expired: bool,
 }
 
 pub(super) struct World {
@@ -54,6 +58,10 @@ pub(super) struct World {
     /// A change by hand that the lane has not been told of.
     pub(super) untold_requeue: bool,
     pub(super) slow_until: UnixMs,
+    /// The ordering key of each event that comes in.
+    pub(super) key_of: fn(u64) -> Option<&'static str>,
+    /// The last position when the order was last changed.
+    pub(super) order_since: Seq,
     pub(super) shard_budget: RetryBudget,
 }
 
@@ -75,14 +83,20 @@ impl World {
             errands: Errands::default(),
             untold_requeue: false,
             slow_until: UnixMs::ZERO,
+            key_of: |seq| [None, Some("a"), None, Some("b"), Some("a")][seq as usize % 5],
+            order_since: Seq::ZERO,
             shard_budget: RetryBudget::new(BudgetConfig::default(), now.0),
         }
     }
 
     /// A commit with `count` events; `lost` are offers that do not reach the lane, which hears of their position only.
     pub(super) fn ingest(&mut self, count: u64, matching: bool, lost: bool) {
-        let events: Vec<Event> =
-            (1..=count).map(|n| event(self.head.0 + n, if matching { MATCHING } else { "b" }, self.now)).collect();
+        let event = |seq: u64| {
+            let ordering_key = (self.key_of)(seq).map(str::to_owned);
+            let more = Some(Arc::new(EventMore { ordering_key, ..EventMore::default() }));
+            Event { more, ..event(seq, if matching { MATCHING } else { "b" }, self.now) }
+        };
+        let events: Vec<Event> = (1..=count).map(|n| event(self.head.0 + n)).collect();
         self.append(&events);
         self.head = Seq(self.head.0 + count);
         if matching && !self.policy.disabled {
@@ -115,6 +129,7 @@ impl World {
                 assert!(open_slots < usize::from(limit), "{open_slots} are in flight");
                 assert!(self.slow_until <= self.now, "it asked for less");
                 assert!(open_slots < usize::from(self.policy.max_in_flight), "{open_slots} are in flight");
+                assert!(self.policy.order != Order::Endpoint || open_slots == 0, "{open_slots} are in flight");
                 match state {
                     State::Closed => {}
                     State::Open { until } => assert!(until <= self.now, "its breaker is open"),
@@ -135,7 +150,23 @@ impl World {
         assert!(attempt.due.is_none_or(|due| due <= self.now), "{attempt:?} is early");
         assert!((1..=self.policy.retry.max_attempts).contains(&attempt.number), "{attempt:?}");
         assert!(self.errands.attempts.iter().all(|other| other.event.seq != seq), "{seq:?} is in flight twice");
+        self.check_order(&attempt);
+        self.facts.entry(seq).or_default().started = true;
         self.errands.attempts.push(attempt);
+    }
+
+    /// A first try that nobody asked for by hand: is everything over that it has to wait for?
+    fn check_order(&self, attempt: &Attempt) {
+        let (seq, facts) = (attempt.event.seq, &self.facts[&attempt.event.seq]);
+        if facts.started || facts.requeued > 0 || self.policy.order == Order::None {
+            return;
+        }
+        let key = |seq: Seq| (self.key_of)(seq.0);
+        for (earlier, facts) in self.facts.range(..seq).filter(|(seq, _)| **seq > self.order_since) {
+            let is_over = facts.delivered > 0 || facts.ended > 0 || facts.may_be_skipped || facts.expired;
+            let is_before = self.policy.order == Order::Endpoint || (key(seq).is_some() && key(seq) == key(*earlier));
+            assert!(is_over || !is_before, "{seq:?} starts before {earlier:?} is over: {facts:?}");
+        }
     }
 
     fn check_at_rest(&self, may_start: bool) {
@@ -143,7 +174,7 @@ impl World {
         assert!(lane.backlog.queued() <= BOUNDS.mailbox_capacity);
         assert!(lane.retries.waiting() <= BOUNDS.retries_in_memory * 6, "{:?}", lane.retries);
         assert!(lane.flights.len() == self.errands.in_flight(), "a flight is lost");
-        if !may_start {
+        if !may_start || lane.is_paused() {
             return;
         }
         if let Some(at) = lane.wake_at() {

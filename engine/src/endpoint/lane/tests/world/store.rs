@@ -85,6 +85,13 @@ impl World {
         self.note_skips();
     }
 
+    /// Durable and told.
+    pub(in super::super) fn set_order(&mut self, order: Order) {
+        self.policy.order = order;
+        self.order_since = self.head;
+        self.lane.configure(self.policy.clone(), self.now);
+    }
+
     /// While the endpoint is disabled, unsettled deliveries may end without an attempt.
     pub(super) fn note_skips(&mut self) {
         if self.lane.policy.disabled {
@@ -98,6 +105,7 @@ impl World {
         let due = delivery::list_due(&self.store, TARGET, None, 1).unwrap();
         if let Some((_, seq, _)) = due.first() {
             self.commit(|txn| txn.delete(storage::rows::event::encode(TARGET.app, *seq)));
+            self.facts.entry(*seq).or_default().expired = true;
         }
     }
 
