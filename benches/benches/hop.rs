@@ -52,7 +52,7 @@ fn across_threads(count: u64) -> Duration {
     let (there, back) = (Arc::new(ShardInbox::default()), Arc::new(ShardInbox::default()));
     let target = EndpointRef { app: APP, endpoint: EndpointId(1) };
     let events: Arc<[_]> = vec![event(1, "invoice.paid", &[], payload(1024))].into();
-    let offer = move || Offer { events: events.clone(), targets: vec![(target, 0)] };
+    let offer = move || Offer::new(events.clone(), vec![(target, 0)]);
     let on = |from: Arc<ShardInbox>| async move {
         loop {
             from.woken().await;

@@ -4,6 +4,7 @@
 use benches::{APP, event, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::EngineConfig;
+use engine::endpoint::backlog::Wants;
 use engine::endpoint::breaker::BreakerConfig;
 use engine::endpoint::lane::{Action, Finished, Lane, LaneBounds, LaneStart, Room};
 use engine::prepare::LanePolicy;
@@ -59,7 +60,7 @@ impl Delivering {
             event.seq = self.offered;
         }
         self.now = self.now.plus_ms(1);
-        self.lane.offer(events.iter(), usize::MAX);
+        self.lane.offer(events.iter(), usize::MAX, |_| Wants::Yes);
         let room = Room { attempt: true, bytes: usize::MAX };
         while let Some(action) = self.lane.next_action(self.now, room, &mut self.budget) {
             let Action::Start(attempt) = action else { panic!("nothing else is to be done: {action:?}") };

@@ -1,6 +1,6 @@
 //! The cost of finding the endpoints of an event: nanoseconds per event when an application has 1, 100 and 10,000
 //! endpoints. `filter` asks one endpoint; `router` asks the index over all of them, as the writer does after each
-//! commit, and notes each offer.
+//! commit, and notes each offer. `content` asks the content filters of a thousand endpoints about one event.
 //!
 //! The cost of the index should grow with the matches and not with the endpoints: `one_wants_it` should hardly grow
 //! with the endpoints, `by_channel` (all want the type, one the channel) and `all_want_it` grow with the endpoints to
@@ -10,6 +10,7 @@
 
 use benches::{APP, application, endpoint, event, payload};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use engine::prepare::content::{ContentFilter, Verdict, content_of};
 use engine::prepare::filter::Filter;
 use engine::router::Router;
 use engine::shard::inbox::ShardInbox;
@@ -111,5 +112,30 @@ fn router(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, filter, router);
+/// Endpoints of one shard with a content filter each, asked about one event of 1 KiB that is converted once.
+fn content(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("matcher/content");
+    let items = r#"{"sku":"B1","n":1},{"sku":"A3","n":2}"#;
+    let text =
+        format!(r#"{{"amount":150,"customer":{{"country":"DE"}},"items":[{items}],"note":"{}"}}"#, "x".repeat(900));
+    let paid = event(1, "invoice.paid", &["eu", "vip"], text.into());
+    let cases: [(&str, fn(usize) -> String); 3] = [
+        ("one_field", |id| format!("payload.amount > {id}")),
+        ("three_fields", |id| format!("payload.amount > {id} && payload.customer.country == 'DE' && 'eu' in channels")),
+        ("a_loop", |id| format!("payload.items.exists(i, i.sku.startsWith('A') && i.n < {id})")),
+    ];
+    group.bench_function("convert_1_kib", |bencher| bencher.iter(|| black_box(content_of(black_box(&paid)))));
+    for (name, text) in cases {
+        let filters: Vec<ContentFilter> = (1..=1_000).map(|id| ContentFilter::new(&text(id))).collect();
+        let ask = || {
+            let content = content_of(&paid);
+            filters.iter().filter(|filter| filter.judge(&content) == Verdict::Matches).count()
+        };
+        assert!(ask() > 0, "some of them match");
+        group.bench_function(BenchmarkId::new(name, filters.len()), |bencher| bencher.iter(|| black_box(ask())));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, filter, router, content);
 criterion_main!(benches);

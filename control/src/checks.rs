@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Wrong};
 use crate::limits;
+use engine::prepare::content::check_filter;
 use model::id::IdKind;
 use std::collections::{BTreeMap, HashSet};
 
@@ -83,6 +84,15 @@ impl Checks {
                 self.name_at(&[field, &index.to_string()], exact, limits::NAME_MAX);
             }
             self.distinct(field, values);
+        }
+    }
+
+    /// A content filter, when there is one.
+    pub fn content_filter_if_any(&mut self, field: &str, text: Option<&str>) {
+        if let Some(text) = text
+            && let Err(fault) = check_filter(text)
+        {
+            self.wrong(&[field], fault.to_string(), "value_error.filter");
         }
     }
 

@@ -11,6 +11,7 @@ use model::{
     Cursor, DeadLetter, DeadLetterReason, DeliveryStatus, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass,
     Pending, Seq, Trigger, UnixMs,
 };
+use std::cell::Cell;
 use storage::tables::schedule::{self, Stage};
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
@@ -152,6 +153,9 @@ fn expunged(at: UnixMs, attempts: u16) -> DeliveryState {
     DeliveryState::DeadLettered(DeadLetter { at, attempts, reason, last_outcome: None, last_status: 0 })
 }
 
+/// Steps of content filters in the standings of one answer: about half a second.
+const STEPS_PER_ANSWER: u64 = 10_000_000;
+
 /// Reads where deliveries of one endpoint stand. Made anew for each page: it holds where the endpoint stood then.
 #[derive(Clone, Debug)]
 pub struct Standings<'a> {
@@ -162,6 +166,8 @@ pub struct Standings<'a> {
     ever: Filter,
     cursor: Cursor,
     forgotten_before: UnixMs,
+    /// Steps that content filters have taken so far.
+    steps: Cell<u64>,
 }
 
 impl<'a> Standings<'a> {
@@ -180,13 +186,20 @@ impl<'a> Standings<'a> {
             ever: Filter::ever(endpoint),
             cursor,
             forgotten_before: retained::attempts_forgotten_before(read)?,
+            steps: Cell::new(0),
         })
     }
 
     /// True if the endpoint's filter lets an event pass now, however old it is.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
-        self.ever.matches_when_due(event)
+        self.ever.matches_when_due_in(event, &self.steps)
+    }
+
+    /// Steps that content filters have taken so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
     }
 
     /// The state of the delivery of `event`.
@@ -203,6 +216,13 @@ impl<'a> Standings<'a> {
             return Ok(if pending.is_some() { decide(Facts { pending, ..facts }) } else { state });
         }
         Ok(state)
+    }
+
+    /// True if the present filter lets an event ahead pass. Once content filters have taken as much time as one answer
+    /// may cost, they are not asked: the event is queued, as its endpoint has not come to it.
+    fn may_want(&self, event: &Event) -> bool {
+        let is_spent = self.steps.get() > STEPS_PER_ANSWER;
+        self.filter.selects(event) && (is_spent || self.filter.matches_in(event, &self.steps))
     }
 
     fn facts(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<Facts, StoreError> {
@@ -235,22 +255,29 @@ impl<'a> Standings<'a> {
             return Ok(facts);
         }
         if facts.tried == Tried::No && facts.letter.is_none() {
-            facts.will_be_sent = self.endpoint.disabled.is_none() && self.filter.matches(event);
-            facts.gap = self.gap(read, event)?;
+            // A content filter is asked only where its answer counts: for events ahead.
+            facts.will_be_sent = !facts.passed && self.endpoint.disabled.is_none() && self.may_want(event);
+            let gap = self.gap(read, event)?;
+            facts.gap = gap.map(|(reason, wanted)| (reason, wanted == Some(true)));
+            facts.forgotten |= gap.is_some_and(|(_, wanted)| wanted.is_none());
         }
         Ok(facts)
     }
 
-    /// The gap that an event lies in. In one of a version that did not keep the filter, the present one stands in.
-    fn gap(&self, read: &(impl Read + ?Sized), event: &Event) -> Result<Option<(DisabledReason, bool)>, StoreError> {
+    /// The gap that an event lies in, and if the endpoint wanted it then. That is not known of an expunged event and a
+    /// content filter. In a gap of a version that did not keep the filter, the present one stands in.
+    fn gap(
+        &self,
+        read: &(impl Read + ?Sized),
+        event: &Event,
+    ) -> Result<Option<(DisabledReason, Option<bool>)>, StoreError> {
         let Some((_, gap)) = delivery::gap_before(read, self.endpoint.target(), event.seq)? else { return Ok(None) };
         if gap.last.is_some_and(|last| event.seq > last) {
             return Ok(None);
         }
-        let wanted = match gap.wanted {
-            Some(wanted) => Filter::then(self.endpoint.id, &wanted).matches(event),
-            None => self.ever.matches(event),
-        };
+        let then = gap.wanted.map(|wanted| Filter::then(self.endpoint.id, &wanted));
+        let filter = then.as_ref().unwrap_or(&self.ever);
+        let wanted = (!filter.cannot_judge(event)).then(|| filter.matches_in(event, &self.steps));
         Ok(Some((gap.reason, wanted)))
     }
 }

@@ -53,6 +53,12 @@ impl Order {
         }
     }
 
+    /// True if the endpoint's present filter matters.
+    #[must_use]
+    pub fn asks_filter(self) -> bool {
+        matches!(self, Order::ReplayMissing | Order::Replay)
+    }
+
     /// Tells if a delivery in this state is put back in line; else the reason. `wanted` is true when the endpoint's
     /// filter lets its event pass now, whatever its age.
     ///

@@ -115,13 +115,19 @@ pub struct Wanted {
     pub event_types: Vec<String>,
     /// Empty means every channel.
     pub channels: Vec<String>,
+    /// The content filter; none means every content.
+    pub filter: Option<String>,
 }
 
 impl Wanted {
     /// The filter that an endpoint has.
     #[must_use]
     pub fn by(endpoint: &Endpoint) -> Wanted {
-        Wanted { event_types: endpoint.event_types.clone(), channels: endpoint.channels.clone() }
+        Wanted {
+            event_types: endpoint.event_types.clone(),
+            channels: endpoint.channels.clone(),
+            filter: endpoint.filter.clone(),
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Endpoint {
     pub failover: Option<Failover>,
     /// The endpoints that have this one as their backup; few.
     pub backup_of: Vec<EndpointId>,
+    /// An expression over messages, checked when it was set; none wants every message.
+    pub filter: Option<String>,
 }
 
 impl Endpoint {
@@ -119,6 +121,7 @@ impl Endpoint {
             verification: None,
             failover: None,
             backup_of: Vec::new(),
+            filter: None,
         }
     }
 

@@ -39,6 +39,8 @@ pub const SCHEDULE_LAG_SECONDS: &str = "pinion_schedule_lag_seconds";
 pub const IN_FLIGHT: &str = "pinion_attempts_in_flight";
 /// Counter: offers that found a mailbox full.
 pub const MAILBOX_FULL: &str = "pinion_mailbox_full_total";
+/// Counter: messages that a content filter could not judge.
+pub const FILTER_ERRORS: &str = "pinion_filter_errors_total";
 /// Gauge: endpoints that read their deliveries from disk.
 pub const BEHIND: &str = "pinion_endpoints_behind";
 /// Gauge, label `shard`: the age of the oldest delivery that waits for its first try, in memory or on disk.

@@ -52,6 +52,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::ACTORS, "Endpoints that have something to do, or had a moment ago."),
     (Gauge, metric::BEHIND, "Endpoints that read their deliveries from disk."),
     (Counter, metric::MAILBOX_FULL, "Deliveries that found no room in memory and wait on disk."),
+    (Counter, metric::FILTER_ERRORS, "Messages that a content filter could not judge: they do not match."),
     (Gauge, metric::QUEUED_BYTES, "Payloads that wait in memory."),
     (Gauge, metric::OLDEST_SECONDS, "Age of the oldest delivery that waits for its first try, in memory or on disk."),
     (Gauge, metric::BREAKERS, "Endpoints that have something to do, by the state of their breaker."),

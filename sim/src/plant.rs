@@ -6,8 +6,12 @@
 use engine::endpoint::lane::Action;
 use engine::endpoint::mailbox::Input;
 use engine::endpoint::offer::Offer;
-use model::{EndpointId, Event};
+use engine::prepare::filter::Filter;
+use model::{Endpoint, EndpointId, EndpointRef, Event};
+use std::borrow::Cow;
 use std::sync::Arc;
+use storage::Read;
+use storage::tables::endpoint;
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +82,15 @@ pub enum Plant {
     SendsUnverified,
     /// An attempt for the backup goes to the endpoint itself.
     WrongSide,
+    /// A read of the log does not ask the content filter.
+    UnaskedFilter,
+    /// A read of the log takes what the content filter refuses for all, and drops what it agrees to.
+    FilterUpsideDown,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 33] = [
+    pub const ALL: [Plant; 35] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -116,6 +124,8 @@ impl Plant {
         Plant::LateAttempt,
         Plant::SendsUnverified,
         Plant::WrongSide,
+        Plant::UnaskedFilter,
+        Plant::FilterUpsideDown,
     ];
 }
 
@@ -123,15 +133,35 @@ impl Plant {
 pub(crate) fn unmarked(input: Input) -> Input {
     let Input::Offer { offer, range } = input else { return input };
     let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
-    Input::Offer { offer: Arc::new(Offer { events: events.collect(), targets: offer.targets.clone() }), range }
+    Input::Offer { offer: Arc::new(Offer::new(events.collect(), offer.targets.clone())), range }
 }
 
-/// Makes the example in an action one again.
-pub(crate) fn mark(action: &mut Action, endpoint: EndpointId) {
-    if let Action::Start(attempt) = action
-        && &*attempt.event.event_type == "example"
-    {
-        // One that was fetched says for which endpoint it is: it may be sent to another by hand.
-        attempt.event.only_for.get_or_insert(endpoint);
+/// Makes the examples in actions such again: their receiver gets them as they are, only the lane does not know.
+pub(crate) fn mark(actions: &mut [Action], endpoint: EndpointId) {
+    for action in actions {
+        if let Action::Start(attempt) = action
+            && &*attempt.event.event_type == "example"
+        {
+            // One that was fetched says for which endpoint it is: it may be sent to another by hand.
+            attempt.event.only_for.get_or_insert(endpoint);
+        }
+    }
+}
+
+/// The filter that a read of the log asks; another one under a planted bug.
+pub(crate) fn filter_under<'f>(
+    plant: Option<Plant>,
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    filter: &'f Filter,
+) -> Cow<'f, Filter> {
+    let planted = match plant {
+        Some(Plant::UnaskedFilter) => |_: String| None,
+        Some(Plant::FilterUpsideDown) => |text: String| Some(format!("!({text})")),
+        _ => return Cow::Borrowed(filter),
+    };
+    match endpoint::get(read, target) {
+        Ok(Some(row)) => Cow::Owned(Filter::of(&Endpoint { filter: row.filter.clone().and_then(planted), ..row })),
+        _ => Cow::Borrowed(filter),
     }
 }

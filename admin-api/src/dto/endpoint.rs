@@ -1,7 +1,7 @@
 //! Endpoints: `EndpointIn`, `EndpointPatch`, `EndpointOut`.
 //!
 //! `filterTypes`, `rateLimit` and `version` are the names of the first generation of clients for `eventTypes` and
-//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError` and `disabledReason` are ours.
+//! `throttleRate`; `timeoutMs`, `maxInFlight`, `caPem`, `retryPolicy`, `onClientError`, `filter` and `disabledReason` are ours.
 //! Secrets and custom headers come with an endpoint but never go out with one. Checks of values are the command's.
 
 use crate::dto::failover::FailoverBody;
@@ -86,6 +86,10 @@ pub(crate) struct EndpointIn {
     payload_mode: Option<PayloadModeName>,
     /// The endpoint that gets its deliveries while it fails.
     failover: Option<FailoverBody>,
+    /// An expression in CEL over `payload`, `eventType`, `eventId`, `channels` and `tags`: the endpoint gets the
+    /// messages for which it is true. Left out: all. An error counts as false.
+    #[schema(min_length = 1, max_length = 4096, example = "payload.amount > 100")]
+    filter: Option<String>,
 }
 
 /// Changes to an endpoint: a field that is left out stays.
@@ -162,6 +166,8 @@ pub(crate) struct EndpointPatch {
     payload_mode: Patch<PayloadModeName>,
     #[schema(value_type = Option<FailoverBody>)]
     failover: Patch<FailoverBody>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 4096)]
+    filter: Patch<String>,
 }
 
 /// An endpoint.
@@ -208,6 +214,7 @@ pub(crate) struct EndpointOut {
     /// False while its messages wait for the proof that its receiver wants them: see its `state`.
     verified: bool,
     failover: Option<FailoverBody>,
+    filter: Option<String>,
 }
 
 impl EndpointIn {
@@ -239,6 +246,7 @@ impl EndpointIn {
             disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
             burst: self.burst.into(),
             failover: self.failover.map(Into::into).into(),
+            filter: self.filter.into(),
         };
         (fields, self.secret.map(Zeroizing::new), self.headers)
     }
@@ -273,6 +281,7 @@ impl EndpointPatch {
             disable_after_failed_deliveries: self.disable_after_failed_deliveries,
             burst: self.burst,
             failover: self.failover.map(Into::into),
+            filter: self.filter,
         };
         (fields, self.secret.map(Zeroizing::new))
     }
@@ -334,6 +343,7 @@ impl From<&Endpoint> for EndpointOut {
             burst: endpoint.burst,
             verified: !endpoint.is_unverified(),
             failover: endpoint.failover.as_ref().map(Into::into),
+            filter: endpoint.filter.clone(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
 pub(crate) mod failover;
+pub(crate) mod filter_try;
 pub(crate) mod pause;
 pub(crate) mod policy;
 
@@ -97,6 +98,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause::resume_endpoint))
         .routes(routes!(policy::get))
         .routes(routes!(policy::preview))
+        .routes(routes!(filter_try::filter_try))
         .routes(routes!(send_example::send))
         .routes(routes!(verify::verify))
 }

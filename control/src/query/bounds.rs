@@ -19,3 +19,6 @@ pub const STATS_EVENTS_MAX: usize = 10_000;
 pub const DEAD_LETTERS_COUNTED_MAX: u64 = 10_000;
 /// Messages looked at to find the oldest of a backlog.
 pub const BACKLOG_EVENTS_MAX: usize = 256;
+
+/// Steps of a content filter in one look for the oldest message that an endpoint is to get.
+pub const BACKLOG_STEPS_MAX: u64 = 1_000_000;

@@ -2,13 +2,16 @@
 //!
 //! Statistics are counted from the newest messages when they are asked for; nothing is kept for them.
 
-use super::bounds::{BACKLOG_EVENTS_MAX, DEAD_LETTERS_COUNTED_MAX, PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX};
+use super::bounds::{
+    BACKLOG_EVENTS_MAX, BACKLOG_STEPS_MAX, DEAD_LETTERS_COUNTED_MAX, PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX,
+};
 use super::log::{MessageFilter, Step, each};
 use super::status::Standing;
 use crate::error::Error;
 use engine::prepare::filter::Filter;
 use engine::{DeliveryState, Standings};
 use model::{Cursor, DeliveryStatus, Endpoint, EndpointHealth, Event, Expired, UnixMs};
+use std::cell::Cell;
 use storage::tables::{application, dead_letter, delivery, log};
 use storage::{Direction, Read};
 
@@ -135,9 +138,11 @@ fn backlog_of(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Backlo
     let first = cursor.holes.first().copied().unwrap_or(cursor.upto.next());
     let next = log::read_after(read, endpoint.app, first.previous(), BACKLOG_EVENTS_MAX, PAGE_PAYLOAD_BYTES)?;
     let filter = Filter::of(endpoint);
+    let steps = Cell::new(0);
     let is_owed = |event: &&Event| {
         let not_tried = event.seq > cursor.upto || cursor.holes.contains(&event.seq);
-        not_tried && filter.matches(event)
+        // Once a content filter has taken as many steps as an answer may cost, the rest counts as owed: it waits.
+        not_tried && filter.selects(event) && (steps.get() > BACKLOG_STEPS_MAX || filter.matches_in(event, &steps))
     };
     let oldest_at = next.iter().find(is_owed).map(|event| event.accepted_at);
     if noted.is_none() && oldest_at.is_none() {

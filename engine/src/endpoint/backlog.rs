@@ -34,6 +34,17 @@ pub struct Backlog {
     stale: bool,
 }
 
+/// The answer of an endpoint's content filter about an event that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// It is for the endpoint.
+    Yes,
+    /// It is not.
+    No,
+    /// The answer would take too long here.
+    Undecided,
+}
+
 /// The next read of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRead {
@@ -73,11 +84,17 @@ impl Backlog {
         }
     }
 
-    /// Takes events that match, ascending. Answers the number of events that found no room.
+    /// Takes events that were offered, ascending. Answers the number of events that found no room.
     ///
     /// Events that were offered before and did not arrive are told first, by [`Backlog::missed`]. Memory may still take
-    /// `room_bytes`; an empty queue takes one event whatever its size.
-    pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+    /// `room_bytes`; an empty queue takes one event whatever its size. `wants` is asked about each event that would be
+    /// taken; one that the endpoint does not want is passed.
+    pub fn offer<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+        room_bytes: usize,
+        mut wants: impl FnMut(&Event) -> Wants,
+    ) -> usize {
         let mut refused = 0;
         let mut room_bytes = room_bytes;
         for event in events {
@@ -91,6 +108,18 @@ impl Backlog {
             if behind || self.reading || !room {
                 refused += 1;
                 continue;
+            }
+            match wants(event) {
+                Wants::Yes => {}
+                Wants::No => {
+                    self.position = event.seq;
+                    continue;
+                }
+                // The read of the log decides, on another thread.
+                Wants::Undecided => {
+                    refused += 1;
+                    continue;
+                }
             }
             room_bytes = room_bytes.saturating_sub(bytes);
             self.push(event.clone());

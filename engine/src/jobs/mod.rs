@@ -41,6 +41,9 @@ const ROWS_PURGED: usize = 1_024;
 /// Payload bytes read for one chunk.
 const CHUNK_BYTES: usize = 4 << 20;
 
+/// Steps of content filters in one chunk, which is made on the writer's thread: some milliseconds at worst.
+const CHUNK_STEPS: u64 = 40_000;
+
 /// Pause of the runner before it asks a busy writer again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 

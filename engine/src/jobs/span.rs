@@ -1,7 +1,7 @@
 //! Jobs over the messages that were taken in a span of time: recover, replay.
 
 use super::filter::{class_of, names_message, names_state};
-use super::{CHUNK, CHUNK_BYTES, cannot_be_sent, pace};
+use super::{CHUNK, CHUNK_BYTES, CHUNK_STEPS, cannot_be_sent, pace};
 use crate::delivery_state::Standings;
 use crate::orders::Order;
 use model::{Endpoint, Event, Job, JobFilter, JobKind, Seq, SkipReason, Span, UnixMs};
@@ -40,6 +40,9 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
             delivery::requeue(txn, row.target, event.seq, now)?;
         }
         row.note(row.target.endpoint, event.seq, ruling);
+        if standings.steps() > CHUNK_STEPS {
+            return Ok(row.position >= row.last);
+        }
     }
     Ok(events.is_empty() || row.position >= row.last)
 }
@@ -65,7 +68,10 @@ fn rule(
         Some(filter) => names_state(filter, &state) && names_last_answer(txn, filter, endpoint, event.seq)?,
         None => true,
     };
-    Ok(if is_named { order.rule(&state, standings.wants(event)) } else { Err(SkipReason::NotNamed) })
+    if !is_named {
+        return Ok(Err(SkipReason::NotNamed));
+    }
+    Ok(order.rule(&state, order.asks_filter() && standings.wants(event)))
 }
 
 /// True if the last attempt of a delivery was answered as the filter says. One without attempts has no answer.

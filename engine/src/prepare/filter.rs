@@ -1,8 +1,11 @@
-//! The test if an endpoint wants an event: by type, by channel, and by position.
+//! The test if an endpoint wants an event: by type, by channel, by position, and by its content.
 //!
 //! Pure. One endpoint at a time; the index over all endpoints of an application is the router's (`router::routes`).
 
+use super::content::{ContentFilter, STEPS_MAX, Verdict, content_of, steps_to_convert};
 use model::{Endpoint, EndpointId, Event, Seq, Wanted};
+use std::cell::Cell;
+use std::sync::Arc;
 
 /// The events that an endpoint wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub struct Filter {
     types: Box<[TypePattern]>,
     /// Empty means every channel. In order, each once.
     channels: Box<[Box<str>]>,
+    /// None wants every content. Not asked by the router: see [`Filter::selects`].
+    content: Option<Arc<ContentFilter>>,
 }
 
 /// One entry of an endpoint's list of event types.
@@ -87,7 +92,8 @@ impl Filter {
     /// Reads it off an endpoint.
     #[must_use]
     pub fn of(endpoint: &Endpoint) -> Filter {
-        Filter::new(endpoint.id, endpoint.active_from, &endpoint.event_types, &endpoint.channels)
+        let content = endpoint.filter.as_deref();
+        Filter::new(endpoint.id, endpoint.active_from, &endpoint.event_types, &endpoint.channels, content)
     }
 
     /// The same for events of any age.
@@ -99,10 +105,16 @@ impl Filter {
     /// The filter that an endpoint had at some time, for events of any age.
     #[must_use]
     pub fn then(endpoint: EndpointId, wanted: &Wanted) -> Filter {
-        Filter::new(endpoint, Seq::ZERO, &wanted.event_types, &wanted.channels)
+        Filter::new(endpoint, Seq::ZERO, &wanted.event_types, &wanted.channels, wanted.filter.as_deref())
     }
 
-    fn new(endpoint: EndpointId, active_from: Seq, event_types: &[String], channels: &[String]) -> Filter {
+    fn new(
+        endpoint: EndpointId,
+        active_from: Seq,
+        event_types: &[String],
+        channels: &[String],
+        content: Option<&str>,
+    ) -> Filter {
         Filter {
             endpoint,
             active_from,
@@ -113,22 +125,69 @@ impl Filter {
                 channels.dedup();
                 channels.into_boxed_slice()
             },
+            content: content.map(|text| Arc::new(ContentFilter::new(text))),
         }
     }
 
-    /// True if the endpoint is to get this event.
+    /// True if the endpoint is to get this event. Converts its payload if there is a content filter.
     ///
     /// Nobody gets a scheduled message where it stands in the log: see [`Filter::matches_when_due`].
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        event.deliver_at().is_none() && self.lets_pass(event)
+        self.matches_in(event, &Cell::new(0))
+    }
+
+    /// The same. Adds the steps that a content filter takes to `steps`, of which [`STEPS_MAX`] take some milliseconds.
+    #[must_use]
+    pub fn matches_in(&self, event: &Event, steps: &Cell<u64>) -> bool {
+        event.deliver_at().is_none() && self.matches_when_due_in(event, steps)
     }
 
     /// True if the endpoint is to get this event when its time comes, which need not be a time of its own. To be asked
     /// of [`Filter::ever`]: a scheduled message is for those that are there at its time, and not when it was taken.
     #[must_use]
     pub fn matches_when_due(&self, event: &Event) -> bool {
-        self.lets_pass(event)
+        self.matches_when_due_in(event, &Cell::new(0))
+    }
+
+    /// The same, with the steps that a content filter takes.
+    #[must_use]
+    pub fn matches_when_due_in(&self, event: &Event, steps: &Cell<u64>) -> bool {
+        if !self.lets_pass(event) {
+            return false;
+        }
+        let Some(filter) = self.content_for(event) else { return true };
+        let content = content_of(event);
+        let taken = filter.steps(&content).min(STEPS_MAX) + steps_to_convert(event.payload.len());
+        steps.set(steps.get().saturating_add(taken));
+        filter.judge(&content) == Verdict::Matches
+    }
+
+    /// The content filter that has to agree to this event too; none if it goes to the endpoint without being asked.
+    ///
+    /// An example sent on request passes every filter. An expunged event has nothing to be asked about: it passes, so
+    /// that the endpoint's dead letter tells of it.
+    #[must_use]
+    pub fn content_for(&self, event: &Event) -> Option<&ContentFilter> {
+        self.content.as_deref().filter(|_| event.only_for.is_none() && !event.is_expunged())
+    }
+
+    /// True if a content filter would have to be asked about an event that was expunged: nobody knows its answer.
+    #[must_use]
+    pub fn cannot_judge(&self, event: &Event) -> bool {
+        event.is_expunged() && event.only_for.is_none() && self.content.is_some() && self.selects(event)
+    }
+
+    /// True if there is a content filter.
+    #[must_use]
+    pub fn asks_for_content(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// True if the endpoint is to get this event where it stands in the log, as far as type, channel and position tell.
+    #[must_use]
+    pub fn selects(&self, event: &Event) -> bool {
+        event.deliver_at().is_none() && self.lets_pass(event)
     }
 
     fn lets_pass(&self, event: &Event) -> bool {

@@ -7,6 +7,7 @@
 //! | step | done | today |
 //! |---|---|---|
 //! | filter | before a delivery is an endpoint's: by the router, or when its lane has read the log | types, channels |
+//! | content filter | on the shard, when an offer arrives, or when the log is read | an expression over the message |
 //! | target | for each attempt | the one URL, or that of the backup |
 //! | body | for each attempt | the event's bytes, or a reference to it |
 //! | authorise | when the plan is compiled | user info of the URL, or a header of the tenant's own |
@@ -18,6 +19,7 @@
 //! Pure: the time is an argument.
 
 pub mod compile;
+pub mod content;
 pub mod effective;
 pub mod failover;
 pub mod filter;

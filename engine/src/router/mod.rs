@@ -247,7 +247,7 @@ impl Router {
         }
         for (inbox, targets) in self.shards.iter().zip(targets) {
             if !targets.is_empty() {
-                inbox.offer(Offer { events: events.clone(), targets });
+                inbox.offer(Offer::new(events.clone(), targets));
             }
         }
         // After the offers: unheld events come behind the held ones.

@@ -159,7 +159,7 @@ impl AppRoutes {
             return;
         }
         if let Some(only) = event.only_for {
-            if self.endpoints.get(&only).is_some_and(|route| route.enabled && route.filter.matches(event)) {
+            if self.endpoints.get(&only).is_some_and(|route| route.enabled && route.filter.selects(event)) {
                 found(only);
             }
             return;

@@ -3,11 +3,13 @@
 //! [`find`] reads and matches, on any thread; [`Batch::apply`] writes, in one change. What changed between the two is
 //! found by `apply`: a message that was called off stays so, and an endpoint that was deleted gets nothing.
 //!
-//! *What bounds it:* [`MESSAGES`] messages, one page of [`ENDPOINTS`] endpoints, and about [`DELIVERIES`] deliveries. A
+//! *What bounds it:* [`MESSAGES`] messages, one page of [`ENDPOINTS`] endpoints, and about [`DELIVERIES`] deliveries,
+//! and about [`STEPS`] steps of content filters. A
 //! message for more endpoints than a page has is put in line page by page, and its row says how far that has come.
 
 use crate::prepare::filter::Filter;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, Expired, UnixMs};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use storage::tables::schedule::{self, Scheduled};
 use storage::tables::{delivery, endpoint, log};
@@ -21,6 +23,9 @@ const ENDPOINTS: usize = if cfg!(test) { 3 } else { 256 };
 
 /// Deliveries of one batch; one message more may go beyond it.
 const DELIVERIES: usize = 2_048;
+
+/// Steps of content filters in one batch; one message more may go beyond it.
+const STEPS: u64 = 1_000_000;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -53,15 +58,15 @@ pub fn find(read: &(impl Read + ?Sized), app: AppId, until: UnixMs) -> Result<Op
     let page = endpoint::list(read, app, Some(reached), ENDPOINTS, Direction::Forward)?;
     let more_endpoints = if page.len() == ENDPOINTS { page.last().map(|row| row.id) } else { None };
     let filters: Vec<(&Endpoint, Filter)> = page.iter().map(|row| (row, Filter::ever(row))).collect();
-    let (mut moves, mut deliveries) = (Vec::new(), 0);
+    let (mut moves, mut deliveries, steps) = (Vec::new(), 0, Cell::new(0));
     for row in rows.iter().take(MESSAGES).take_while(|row| row.at <= until && row.reached == reached) {
-        if deliveries > DELIVERIES {
+        if deliveries > DELIVERIES || steps.get() > STEPS {
             break;
         }
         // Its payload is not kept: that may be a megabyte.
         let event = log::get_undamaged(read, app, row.seq)?;
         let is_for = |(row, filter): &&(&Endpoint, Filter)| match &event {
-            Some(event) => filter.matches_when_due(event),
+            Some(event) => filter.matches_when_due_in(event, &steps),
             None => row.disabled.is_none(),
         };
         let targets: Vec<EndpointId> = filters.iter().filter(is_for).map(|(row, _)| row.id).collect();

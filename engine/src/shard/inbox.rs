@@ -305,7 +305,7 @@ mod tests {
             payload: Bytes::new(),
         };
         let events: Vec<Event> = (first..first + count as u64).map(event).collect();
-        Offer { events: events.into(), targets: (0..count as u32).map(|index| (target(), index)).collect() }
+        Offer::new(events.into(), (0..count as u32).map(|index| (target(), index)).collect())
     }
 
     #[test]

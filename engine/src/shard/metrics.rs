@@ -33,6 +33,8 @@ pub struct ShardMetrics {
     in_flight: Gauge,
     /// See [`metric::MAILBOX_FULL`].
     pub mailbox_full: Counter,
+    /// See [`metric::FILTER_ERRORS`].
+    pub filter_errors: Counter,
     /// See [`metric::RETRIES`].
     pub retries: Counter,
     /// See [`metric::ACTORS`].
@@ -71,6 +73,7 @@ impl ShardMetrics {
             schedule_lag: metrics::histogram!(metric::SCHEDULE_LAG_SECONDS),
             in_flight: metrics::gauge!(metric::IN_FLIGHT),
             mailbox_full: metrics::counter!(metric::MAILBOX_FULL),
+            filter_errors: metrics::counter!(metric::FILTER_ERRORS),
             retries: metrics::counter!(metric::RETRIES),
             actors: metrics::gauge!(metric::ACTORS),
         }

@@ -14,6 +14,7 @@ pub mod thread_shares;
 pub mod seats;
 
 pub mod core;
+mod filtering;
 mod held;
 mod offered;
 mod pacing;

@@ -2,7 +2,8 @@
 //!
 //! Plain functions over a store. Deliberately no caching (the store has one) and no waiting: see [`super::shell`].
 
-use crate::endpoint::backlog::{LogFound, LogRead};
+use super::filtering::Filtering;
+use crate::endpoint::backlog::{LogFound, LogRead, Wants};
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::order::{KeyHash, key_of};
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
@@ -72,12 +73,13 @@ pub fn catch_up(
     let store: &dyn storage::Store = &**store;
     let mut found = LogFound { events: Vec::new(), upto: read.after, removed: None };
     let (mut bytes, mut looked_at) = (0, 0);
-    while looked_at < LOOKED_AT_MAX && found.upto < read.upto {
+    let mut filtering = Filtering::of_read(filter);
+    'steps: while looked_at < LOOKED_AT_MAX && found.upto < read.upto {
         let events = read_step(store, app, found.upto, bytes_max)?;
         let next = events.first().map_or(read.upto.next(), |event| event.seq).min(read.upto.next());
         if next > found.upto.next() {
             if found.upto > read.after {
-                return Ok(found);
+                break;
             }
             found.removed = Some((found.upto.next(), next.previous()));
             found.upto = next.previous();
@@ -85,18 +87,23 @@ pub fn catch_up(
         looked_at += events.len();
         for event in events {
             if event.seq > read.upto || event.seq != found.upto.next() {
-                return Ok(found);
+                break 'steps;
+            }
+            let wants = filtering.wants_read(&event, found.upto == read.after);
+            if wants == Wants::Undecided {
+                break 'steps;
             }
             found.upto = event.seq;
-            if filter.matches(&event) {
+            if wants == Wants::Yes {
                 bytes += event.memory_bytes();
                 found.events.push(event);
                 if found.events.len() >= read.max_events || bytes >= bytes_max {
-                    return Ok(found);
+                    break 'steps;
                 }
             }
         }
     }
+    metrics::counter!(model::metric::FILTER_ERRORS).increment(filtering.errors);
     Ok(found)
 }
 

@@ -270,7 +270,7 @@ fn one_that_goes_leaves_the_room_it_was_woken_for_to_the_next() {
 #[test]
 fn what_was_in_flight_at_a_crash_is_fetched_though_new_events_come_first() {
     let event = event_of(3, b"{}");
-    let offer = Offer { events: Arc::from([event]), targets: vec![(target(1), 0)] };
+    let offer = Offer::new(Arc::from([event]), vec![(target(1), 0)]);
     let mark = Behind { from: Cursor { upto: Seq(2), holes: vec![Seq(1)] }, upto: Seq(2) };
     let behind = BTreeMap::from([(target(1), mark)]);
     let (shard, cells) = shard(9, News { offers: VecDeque::from([offer]), behind, ..News::default() });
@@ -329,7 +329,7 @@ fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
 
 #[test]
 fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
-    let offer = Offer { events: Arc::from([event_of(1, b"{}")]), targets: vec![(target(4), 0)] };
+    let offer = Offer::new(Arc::from([event_of(1, b"{}")]), vec![(target(4), 0)]);
     let (shard, _) = shard(9, News::default());
     let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
     let mut txn = Txn::new(&*shard.store);
@@ -390,7 +390,7 @@ fn store_both(shard: &ShardCore, event: &Event) -> Endpoint {
 
 /// Offers the event to that endpoint, whose lane missed it: it reads the log.
 fn offer_missed(shard: &Rc<ShardCore>, event: Event) -> Rc<LaneCell> {
-    let offer = Offer { events: Arc::from([event]), targets: vec![(target(4), 0)] };
+    let offer = Offer::new(Arc::from([event]), vec![(target(4), 0)]);
     seats::take(shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
     let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
     cell.lane.borrow_mut().missed(Seq(1));

@@ -12,6 +12,8 @@ use super::core::ShardCore;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Shared by the cores on one thread.
 pub struct ThreadShares {
@@ -22,6 +24,8 @@ pub struct ThreadShares {
     pub queued_bytes: Cell<usize>,
     /// Bytes of payloads that reads under way may bring.
     pub reading_bytes: Cell<usize>,
+    /// Bytes of payloads that are converted for content filters; see [`crate::endpoint::offer`].
+    pub(super) converted: Arc<AtomicUsize>,
     /// Endpoints with an actor.
     pub endpoints: Cell<usize>,
     /// Lanes in line for a place.
@@ -39,6 +43,7 @@ impl ThreadShares {
             queue_bytes_max,
             queued_bytes: Cell::new(0),
             reading_bytes: Cell::new(0),
+            converted: Arc::default(),
             endpoints: Cell::new(0),
             in_line: Cell::new(0),
             cores: RefCell::default(),

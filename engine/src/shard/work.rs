@@ -4,13 +4,17 @@
 //! handed out here; [`super::shell`] begins them.
 
 use super::core::{LaneCell, ShardCore, Watch};
+use super::filtering::Filtering;
 use super::pacing::Pacing;
-use crate::endpoint::backlog::LogFound;
+use crate::endpoint::backlog::{LogFound, Wants};
 use crate::endpoint::breaker::Transition;
 use crate::endpoint::lane::{Action, Attempt, Fetch, Finished, Room, Ruled};
 use crate::endpoint::mailbox::Input;
+use crate::endpoint::offer::Offer;
 use crate::outcome::decide::Decision;
 use model::{Event, Expired, Pending, UnixMs};
+use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
 use storage::StoreError;
 use storage::tables::log;
@@ -37,13 +41,7 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
     notice(shard, cell, now);
     let ended = finish_all(shard, cell, now);
     match input {
-        Input::Offer { offer, range } => {
-            let events = offer.targets[range].iter().map(|(_, index)| &offer.events[*index as usize]);
-            let mut lane = cell.lane.borrow_mut();
-            let room_bytes = shard.thread.room_bytes(lane.queued_bytes());
-            let refused = lane.offer(events, room_bytes);
-            shard.metrics.mailbox_full.increment(refused as u64);
-        }
+        Input::Offer { offer, range } => take_offer(shard, cell, &offer, range),
         Input::LogRead(found) => log_read(cell, found, now),
         Input::DueLoaded(load, rows) => cell.lane.borrow_mut().due_loaded(load, rows),
         Input::Fetched(fetch, rows) => match fetched(shard, cell, fetch, rows, now) {
@@ -62,6 +60,29 @@ pub fn take_input(shard: &ShardCore, cell: &Rc<LaneCell>, input: Input, now: Uni
     if ended > 0 {
         shard.free_places(cell.target.app, ended);
     }
+}
+
+/// Gives the lane its part of an offer, or of that part what its content filter agrees to.
+fn take_offer(shard: &ShardCore, cell: &LaneCell, offer: &Offer, range: Range<usize>) {
+    let plan = cell.plan.borrow();
+    let mut lane = cell.lane.borrow_mut();
+    let room_bytes = shard.thread.room_bytes(lane.queued_bytes());
+    let targets = offer.targets[range].iter();
+    let refused = if plan.filter.asks_for_content() {
+        let mut filtering = Filtering::of_offer(&plan.filter, &shard.thread.converted);
+        // The place in the offer of the event that the lane looks at: it asks about that one, if about any.
+        let place = Cell::new(0);
+        let events = targets.map(|(_, index)| {
+            place.set(*index);
+            &offer.events[*index as usize]
+        });
+        let refused = lane.offer(events, room_bytes, |event| filtering.wants_offered(offer, place.get(), event));
+        shard.metrics.filter_errors.increment(filtering.errors);
+        refused
+    } else {
+        lane.offer(targets.map(|(_, index)| &offer.events[*index as usize]), room_bytes, |_| Wants::Yes)
+    };
+    shard.metrics.mailbox_full.increment(refused as u64);
 }
 
 /// The attempt that a fetch leads to; none when there is nothing to send, or the rows could not be read.

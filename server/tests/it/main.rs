@@ -25,6 +25,7 @@ mod bad_disk;
 mod bad_input;
 mod breaker;
 mod command_line;
+mod content_filter;
 mod crash;
 mod dead_letters;
 mod delivery;

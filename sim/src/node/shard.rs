@@ -4,7 +4,7 @@ use super::errand::{Due, Errand};
 use super::futures::{Reply, Wakeup};
 use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
 use super::{Flight, Task};
-use crate::plant::{Plant, mark, unmarked};
+use crate::plant::{Plant, filter_under, mark, unmarked};
 use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
@@ -195,8 +195,7 @@ impl Shard {
         let mut asked = Vec::new();
         work::take_input(&self.core, &cell, input, now, &mut asked);
         if self.plant == Some(Plant::JudgedExample) {
-            // Its receiver gets it as it is: only the lane does not know.
-            asked.iter_mut().for_each(|action| mark(action, cell.target.endpoint));
+            mark(&mut asked, cell.target.endpoint);
         }
         // Nothing that a lane is asked for changes it again once it let one through.
         let breaker = cell.lane.borrow().breaker_state();
@@ -250,8 +249,9 @@ impl Shard {
             Errand::Log { mailbox, read, plan, found } => match found.take() {
                 None => {
                     let bytes_max = self.core.begin_log_read(&mailbox.cell);
-                    let app = mailbox.cell.target.app;
-                    let caught = reads::catch_up(store, app, &plan.filter, *read, bytes_max).ok().filter(|_| !fails);
+                    let target = mailbox.cell.target;
+                    let filter = filter_under(self.plant, &*self.core.store, target, &plan.filter);
+                    let caught = reads::catch_up(store, target.app, &filter, *read, bytes_max).ok().filter(|_| !fails);
                     said = format!("reads the log after {}: {:?}", read.after, caught.as_ref().map(|f| f.upto.0));
                     *found = Some((caught, bytes_max));
                 }

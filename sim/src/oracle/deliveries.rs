@@ -115,8 +115,7 @@ impl Deliveries {
                 facts.wanted_since |= wants.matches(event);
             }
         }
-        let filter = Filter::of(&row);
-        let head = log::head(rows, target.app)?;
+        let (filter, head) = (Filter::of(&row), log::head(rows, target.app)?);
         match self.endpoints.get_mut(&target) {
             Some(known) => {
                 known.filters.push(filter);
@@ -160,7 +159,8 @@ impl Deliveries {
     pub(super) fn event(&mut self, event: &Event) {
         let of_app = self.endpoints.iter().filter(|(target, _)| target.app == event.app);
         for (target, known) in of_app {
-            let matches = Filter::of(&known.row).matches(event);
+            // The present filter is the last one: it is compiled already.
+            let matches = known.filters.last().is_some_and(|filter| filter.matches(event));
             if matches {
                 let disabled = known.row.disabled.is_some();
                 let facts = Facts { owed: !disabled, passed_by: disabled, ..Facts::default() };

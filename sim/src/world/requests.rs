@@ -23,6 +23,15 @@ use storage::{Change, Direction, Txn};
 /// Types that messages have.
 const TYPES: [&str; 4] = ["a", "a.b", "a.b.c", "d"];
 
+/// Content filters that endpoints have: messages have a number `n`. The last one fails for every message.
+const FILTERS: [Option<&str>; 5] = [
+    None,
+    None,
+    Some("payload.n % 2 == 0"),
+    Some("payload.n % 3 == 1 || eventType == 'a.b'"),
+    Some("payload.missing == 1"),
+];
+
 /// Types that endpoints name; empty means every type.
 const WANTED: [&[&str]; 6] = [&[], &[], &["a"], &["a.*"], &["a.b.*", "d"], &["d"]];
 
@@ -177,6 +186,9 @@ impl World {
         }
         if rng.random_ratio(1, 4) {
             row.on_give_up = *pick(&[OnGiveUp::Skip, OnGiveUp::Skip, OnGiveUp::Pause], rng);
+        }
+        if rng.random_ratio(1, 4) {
+            row.filter = pick(&FILTERS, rng).map(str::to_owned);
         }
     }
 

@@ -73,6 +73,12 @@ fn a_skipped_event_is_seen() {
 }
 
 #[test]
+fn a_content_filter_that_is_not_kept_to_is_seen() {
+    check(Plant::UnaskedFilter, &["the endpoint never wanted it"]);
+    check(Plant::FilterUpsideDown, &["the endpoint never wanted it", "is lost", "never ended", "is forgotten"]);
+}
+
+#[test]
 fn a_lost_requeue_is_seen() {
     check(Plant::LostRequeue, &["waits for ever", "still owes", "a restart made"]);
 }

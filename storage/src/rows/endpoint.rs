@@ -51,6 +51,7 @@ fields!(Endpoint {
     verification since 2,
     failover since 2,
     backup_of since 2,
+    filter since 2,
 });
 
 fields!(EndpointSecret { sealed, expires_at });

@@ -5,7 +5,7 @@ use super::value::{fields, value};
 use model::{EndpointRef, Gap, Seq, Wanted};
 
 key!(Gap: (target: EndpointRef, first: Seq));
-value!(Gap: Gap, version 1);
+value!(Gap: Gap, version 2);
 
 fields!(Gap { last, reason, wanted });
-fields!(Wanted { event_types, channels });
+fields!(Wanted { event_types, channels, filter since 2 });

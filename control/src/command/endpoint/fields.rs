@@ -66,6 +66,8 @@ pub struct EndpointFields {
     pub burst: Patch<u32>,
     /// The endpoint that gets its deliveries while it fails. Applied by [`super::failover`].
     pub failover: Patch<FailoverFields>,
+    /// An expression over messages.
+    pub filter: Patch<String>,
 }
 
 impl EndpointFields {
@@ -94,6 +96,7 @@ impl EndpointFields {
         self.failover.as_set().iter().for_each(|failover| failover.check(checks));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
         self.signature_format.as_set().iter().for_each(|format| check_format(checks, format));
+        checks.content_filter_if_any("filter", self.filter.as_set().map(String::as_str));
     }
 
     /// The row that `before` becomes. Disabled by hand, it notes the time; the table handles the messages that pass it
@@ -130,6 +133,7 @@ impl EndpointFields {
                 .disable_after_failed_deliveries
                 .apply(before.disable_after_failed_deliveries),
             burst,
+            filter: self.filter.apply(before.filter),
             updated_at: now,
             ..before
         })

@@ -22,7 +22,7 @@ fn event(seq: u64) -> Event {
 
 fn offer(backlog: &mut Backlog, seqs: &[u64]) -> usize {
     let events: Vec<Event> = seqs.iter().map(|seq| event(*seq)).collect();
-    backlog.offer(events.iter(), usize::MAX)
+    backlog.offer(events.iter(), usize::MAX, |_| Wants::Yes)
 }
 
 fn fresh(capacity: usize) -> Backlog {
@@ -139,7 +139,7 @@ fn stored_holes_are_fetched_first_and_stay_holes_until_settled() {
 fn an_event_larger_than_all_room_still_gets_through_an_empty_queue() {
     let mut backlog = fresh(10);
     let events = [event(1), event(2)];
-    assert_eq!(backlog.offer(events.iter(), 0), 1);
+    assert_eq!(backlog.offer(events.iter(), 0, |_| Wants::Yes), 1);
 }
 
 proptest! {
@@ -189,4 +189,21 @@ proptest! {
         }
         prop_assert_eq!(&tried[..], &log[..tried.len()]);
     }
+}
+
+#[test]
+fn an_event_that_is_not_wanted_is_passed_and_one_that_is_undecided_is_read_from_the_log() {
+    let mut backlog = Backlog::new(Cursor { upto: Seq(0), holes: Vec::new() }, 8);
+    let events: Vec<Event> = (1..=5).map(event).collect();
+    let wants = |event: &Event| match event.seq.0 {
+        1 | 3 => Wants::No,
+        4 => Wants::Undecided,
+        _ => Wants::Yes,
+    };
+    assert_eq!(backlog.offer(events.iter(), usize::MAX, wants), 2, "4, and 5 behind it");
+    assert_eq!(backlog.cursor().upto, Seq(1));
+    assert_eq!(backlog.pop().map(|event| event.seq), Some(Seq(2)));
+    assert_eq!(backlog.next_read(usize::MAX).map(|read| (read.after, read.upto)), Some((Seq(3), Seq(5))));
+    backlog.settled(Seq(2));
+    assert_eq!(backlog.cursor(), Cursor { upto: Seq(3), holes: Vec::new() });
 }

@@ -24,7 +24,7 @@ pub use types::{Action, Attempt, Fetch, Finished, LaneBounds, LaneStart, Room, R
 
 use crate::dispatch::Lack;
 use crate::endpoint::auto_disable::{ExhaustedRun, FailingSpell};
-use crate::endpoint::backlog::Backlog;
+use crate::endpoint::backlog::{Backlog, Wants};
 use crate::endpoint::breaker::{Breaker, BreakerConfig, Transition};
 use crate::endpoint::failover::Failover;
 use crate::endpoint::order::{HELD_MAX, Lines, Turns};
@@ -199,13 +199,18 @@ impl Lane {
         self.turns.lines().into_iter().for_each(Lines::unstick);
     }
 
-    /// Events that match were offered. Answers the number of events that found no room.
-    pub fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>, room_bytes: usize) -> usize {
+    /// Events were offered; `wants` says which of them match. Answers the number of events that found no room.
+    pub fn offer<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+        room_bytes: usize,
+        wants: impl FnMut(&Event) -> Wants,
+    ) -> usize {
         if self.is_paused() {
             events.last().into_iter().for_each(|last| self.backlog.missed(last.seq));
             return 0;
         }
-        self.backlog.offer(events, room_bytes)
+        self.backlog.offer(events, room_bytes, wants)
     }
 
     /// Events up to `upto` were offered and are to be read from the log.

@@ -24,7 +24,7 @@ fn lane() -> Lane {
 /// Offers a message, has it tried, and the endpoint answers so.
 fn answered(lane: &mut Lane, event: Event, (outcome, status): (OutcomeClass, u16), now: UnixMs) -> Ruled {
     let (seq, mut rng) = (event.seq, StdRng::seed_from_u64(1));
-    lane.offer([event].iter(), usize::MAX);
+    lane.offer([event].iter(), usize::MAX, |_| Wants::Yes);
     let action = lane.next_action(now, ROOM, &mut RetryBudget::new(BudgetConfig::default(), now.0));
     assert!(matches!(&action, Some(Action::Start(attempt)) if attempt.event.seq == seq), "{action:?}");
     lane.finished(answer(seq, now, outcome, status), now, &mut rng).unwrap()
@@ -35,7 +35,7 @@ fn failed_examples_open_no_breaker_and_slow_nothing_down() {
     for (is_example, expected) in [(true, true), (false, false)] {
         let mut lane = lane();
         let failed = |lane: &mut Lane, seq| {
-            lane.offer([example(seq, is_example)].iter(), usize::MAX);
+            lane.offer([example(seq, is_example)].iter(), usize::MAX, |_| Wants::Yes);
             lane.next_action(NOW, ROOM, &mut RetryBudget::new(BudgetConfig::default(), NOW.0)).is_some_and(|_| {
                 let finished = answer(Seq(seq), NOW, OutcomeClass::ServerError, 503);
                 lane.finished(finished, NOW, &mut StdRng::seed_from_u64(1)).is_some()

@@ -388,7 +388,7 @@ fn events_without_a_payload_end_without_an_attempt_and_hold_nothing_up() {
     let mut lane = Lane::new(TARGET, one_at_once, bounds, BreakerConfig::default(), LaneStart::default(), now);
     let gone = |seq| Event { payload: Bytes::new(), ..event(seq, MATCHING, now) };
     let events = [gone(1), gone(2), event(3, MATCHING, now), gone(4)];
-    assert_eq!(lane.offer(events.iter(), usize::MAX), 0);
+    assert_eq!(lane.offer(events.iter(), usize::MAX, |_| Wants::Yes), 0);
     let mut budget = RetryBudget::new(BudgetConfig::default(), now.0);
     let room = Room { attempt: true, bytes: usize::MAX };
     let asked = lane.next_action(now, room, &mut budget);

@@ -107,7 +107,7 @@ impl World {
             if lost {
                 self.lane.missed(self.head);
             } else {
-                self.lane.offer(events.iter(), usize::MAX);
+                self.lane.offer(events.iter(), usize::MAX, |_| Wants::Yes);
             }
         }
         self.progress.set_routed(TARGET.app, self.head);
