@@ -16,8 +16,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 const REST_FACTOR: u32 = 20;
 
 /// The quotas that refuse; beyond the one of dead letters the oldest make room.
-pub(crate) const REFUSING: [&str; 6] =
-    ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys"];
+pub(crate) const REFUSING: [&str; 7] =
+    ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys", "endpoint_tests"];
 
 /// Sets the gauges of the fullest application now and then. Never ends.
 pub async fn watch(state: ApiState) {

@@ -16,6 +16,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_header;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod endpoint_test;
 pub(crate) mod order;
 pub(crate) mod retry_policy;
 pub(crate) mod signature_format;

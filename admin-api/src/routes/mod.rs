@@ -18,6 +18,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod endpoint_test;
 pub(crate) mod pause;
 
 pub(crate) mod batch;
@@ -89,6 +90,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause::pause_endpoint))
         .routes(routes!(pause::resume_endpoint))
         .routes(routes!(send_example::send))
+        .routes(routes!(endpoint_test::run))
 }
 
 fn messages() -> OpenApiRouter<ApiState> {

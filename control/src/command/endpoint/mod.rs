@@ -6,6 +6,7 @@ mod fields;
 mod headers;
 mod secret;
 mod signature_format;
+mod trial;
 mod user_info;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
+pub use trial::TryUrl;
 
 use self::headers::{check_all, check_names, seal_headers};
 use self::secret::{first_secret, read_secret, seal_secret, set_secret};
