@@ -16,8 +16,17 @@ const PERIOD: Duration = Duration::from_secs(10);
 const REST_FACTOR: u32 = 20;
 
 /// The quotas that refuse; beyond the one of dead letters the oldest make room.
-pub(crate) const REFUSING: [&str; 8] =
-    ["endpoints", "api_keys", "event_types", "running_jobs", "jobs", "idempotency_keys", "scheduled_messages", "verifications"];
+pub(crate) const REFUSING: [&str; 9] = [
+    "endpoints",
+    "api_keys",
+    "event_types",
+    "running_jobs",
+    "jobs",
+    "idempotency_keys",
+    "scheduled_messages",
+    "verifications",
+    "endpoint_tests",
+];
 
 /// Sets the gauges of the fullest application now and then. Never ends.
 pub async fn watch(state: ApiState) {

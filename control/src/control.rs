@@ -11,6 +11,7 @@ use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
 use crate::scope::Scope;
 use crate::seals::Seals;
+use crate::trials::Trials;
 use engine::{IngestOutcome, Partition};
 use model::{AppId, UnixMs};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ struct Parts {
     rules: Rules,
     seals: Seals,
     app_names: AppNames,
+    trials: Trials,
 }
 
 impl Control {
@@ -33,7 +35,7 @@ impl Control {
     #[must_use]
     pub fn new(engine: Partition, quotas: Quotas) -> Control {
         let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
-        Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default() }))
+        Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default(), trials: Trials::default() }))
     }
 
     /// Carries out `command`, as far as the key of `by` reaches; durable when this returns `Ok`.
@@ -122,6 +124,11 @@ impl Control {
     #[must_use]
     pub fn seals(&self) -> &Seals {
         &self.0.seals
+    }
+
+    /// How often URLs are tried.
+    pub(crate) fn trials(&self) -> &Trials {
+        &self.0.trials
     }
 
     /// The engine underneath, for queries.

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod patch;
 pub mod scope;
 pub mod seals;
+mod trials;
 
 pub use checks::Checks;
 pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};

@@ -17,6 +17,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_header;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod endpoint_test;
 pub(crate) mod filter;
 pub(crate) mod order;
 pub(crate) mod policy;

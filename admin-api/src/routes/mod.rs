@@ -19,6 +19,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
+pub(crate) mod endpoint_test;
 pub(crate) mod failover;
 pub(crate) mod filter_try;
 pub(crate) mod pause;
@@ -101,6 +102,7 @@ fn endpoints() -> OpenApiRouter<ApiState> {
         .routes(routes!(filter_try::filter_try))
         .routes(routes!(send_example::send))
         .routes(routes!(verify::verify))
+        .routes(routes!(endpoint_test::run))
 }
 
 fn messages() -> OpenApiRouter<ApiState> {

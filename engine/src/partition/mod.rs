@@ -14,8 +14,9 @@ mod upkeep;
 pub use open::OpenError;
 pub use recover::recover;
 
+use crate::clock::wall_now;
 use crate::config::EngineConfig;
-use crate::dispatch::Guard;
+use crate::dispatch::{AttemptResult, Guard};
 use crate::node::{Node, Number};
 use crate::observe;
 use crate::partition_id::PartitionId;
@@ -23,9 +24,9 @@ use crate::prepare::{Compiler, Plan};
 use crate::room::Room;
 use crate::router::shard_of;
 use crate::seal::MasterKey;
-use crate::shard::inbox::{Question, ShardInbox};
+use crate::shard::inbox::{Question, ShardInbox, Trial};
 use crate::waiting::Holding;
-use model::{AppId, Endpoint, EndpointRef, UnixMs};
+use model::{AppId, Endpoint, EndpointRef, Event, UnixMs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -165,6 +166,23 @@ impl Partition {
         inbox.ask(Question { target, reply });
         let answered = tokio::time::timeout(ANSWER_WITHIN, answer).await;
         answered.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Makes one attempt for a row that need not be stored, on a shard's connections and behind its guard. Nothing of it is
+    /// kept. None when too many of them wait, or the shard does not answer within the timeout and a second.
+    ///
+    /// # Cancel safety
+    /// Dropped, the attempt is given up; the receiver may have got it.
+    pub async fn try_out(&self, row: &Endpoint, event: Event) -> Option<AttemptResult> {
+        let request = match self.plan_of(row).prepare(event, self.now(), wall_now()) {
+            Ok(request) => request,
+            Err(why) => return Some(AttemptResult::unmade(why.outcome, &why.words)),
+        };
+        let inbox = self.inner.inboxes.get(row.app.0 as usize % self.inner.inboxes.len().max(1))?;
+        let patience = Duration::from_millis(request.timeout_ms.into()) + ANSWER_WITHIN;
+        let (reply, result) = oneshot::channel();
+        inbox.try_out(Trial { request, reply });
+        tokio::time::timeout(patience, result).await.ok()?.ok()
     }
 
     /// True while it takes messages: false once it failed or was stopped.

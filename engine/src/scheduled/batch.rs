@@ -3,9 +3,9 @@
 //! [`find`] reads and matches, on any thread; [`Batch::apply`] writes, in one change. What changed between the two is
 //! found by `apply`: a message that was called off stays so, and an endpoint that was deleted gets nothing.
 //!
-//! *What bounds it:* [`MESSAGES`] messages, one page of [`ENDPOINTS`] endpoints, and about [`DELIVERIES`] deliveries,
-//! and about [`STEPS`] steps of content filters. A
-//! message for more endpoints than a page has is put in line page by page, and its row says how far that has come.
+//! *What bounds it:* [`MESSAGES`] messages, one page of [`ENDPOINTS`] endpoints, about [`DELIVERIES`] deliveries, and about
+//! [`STEPS`] steps of content filters. A message for more endpoints than a page has is put in line page by page, and its
+//! row says how far that has come.
 
 use crate::prepare::filter::Filter;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, Expired, UnixMs};

@@ -7,6 +7,7 @@
 //! Deliberately no payloads of its own: an offer shares the commit's events.
 
 use super::expunged::Expunged;
+use crate::dispatch::{AttemptRequest, AttemptResult};
 use crate::endpoint::offer::Offer;
 use crate::pace::Wake;
 use crate::waiting::Holding;
@@ -20,6 +21,18 @@ const OFFERED_MAX: usize = 16 * 1024;
 
 /// Questions that may wait in one shard's inbox.
 const QUESTIONS_MAX: usize = 1_024;
+
+/// Trials that may wait in one shard's inbox.
+const TRIALS_MAX: usize = 32;
+
+/// An attempt that belongs to no endpoint: a caller tries a URL. Nothing of it is kept.
+#[derive(Debug)]
+pub struct Trial {
+    /// The attempt.
+    pub request: AttemptRequest,
+    /// The caller's channel for the result.
+    pub reply: oneshot::Sender<AttemptResult>,
+}
 
 /// A caller's question: the thing that an endpoint waits for.
 #[derive(Debug)]
@@ -76,6 +89,8 @@ pub struct News {
     pub woken: BTreeSet<EndpointRef>,
     /// To be answered after the rest.
     pub questions: Vec<Question>,
+    /// To be made beside the attempts of endpoints.
+    pub trials: Vec<Trial>,
     /// The writer has taken settlements: work that was held back may go on.
     pub resume: bool,
     /// No new attempts; attempts in flight end.
@@ -208,6 +223,16 @@ impl ShardInbox {
         self.wake.notify_one();
     }
 
+    /// Asks for a trial. A full inbox drops it, and with it the caller's sender.
+    pub fn try_out(&self, trial: Trial) {
+        let mut state = self.lock();
+        if state.news.trials.len() < TRIALS_MAX {
+            state.news.trials.push(trial);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// Work that was held back may go on.
     pub fn resume(&self) {
         self.lock().news.resume = true;
@@ -248,7 +273,8 @@ impl ShardInbox {
             news.challenges.is_empty() && news.behind.is_empty() && news.changed.is_empty() && news.requeued.is_empty();
         let nobody = nobody && news.woken.is_empty() && news.apps_changed.is_empty() && news.paused.is_empty();
         let nobody = nobody && news.apps_gone.is_empty();
-        nobody && news.offers.is_empty() && news.questions.is_empty() && !news.resume && !news.stop
+        let nobody = nobody && news.offers.is_empty() && news.questions.is_empty() && news.trials.is_empty();
+        nobody && !news.resume && !news.stop
     }
 
     /// Waits until there may be something to take.

@@ -53,17 +53,19 @@ pub(super) async fn run<D: Dispatch + 'static>(parts: ShardParts, thread: Thread
         tokio::task::spawn_local(verify::run(shard.clone(), thread.dispatcher, clock)),
     ];
     // A panic fails the partition and is no reason to leave its lanes where they are.
-    drop(AssertUnwindSafe(serve(&shard, clock)).catch_unwind().await);
+    drop(AssertUnwindSafe(serve(&shard, &shell, clock)).catch_unwind().await);
     shell.end();
     seats::end(&shard);
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-async fn serve(shard: &Rc<ShardCore>, clock: Clock) {
+async fn serve<D: Dispatch + 'static>(shard: &Rc<ShardCore>, shell: &Shell<D>, clock: Clock) {
     let _watch = Watch(shard);
     while !shard.stopping.get() {
         shard.inbox.woken().await;
-        seats::take(shard, shard.inbox.take(), clock.now());
+        let mut news = shard.inbox.take();
+        shell.try_out(std::mem::take(&mut news.trials));
+        seats::take(shard, news, clock.now());
     }
     drain(shard).await;
 }

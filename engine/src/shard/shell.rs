@@ -10,6 +10,7 @@
 //! Deliberately no decision: those are [`super::work`]'s and the lane's.
 
 use super::core::{Actors, LaneCell, ShardCore};
+use super::inbox::Trial;
 use super::workers::{Job, Workers};
 use super::{reads, work};
 use crate::clock::Clock;
@@ -51,6 +52,21 @@ impl<D: Dispatch + 'static> Shell<D> {
             workers: Workers::new(dispatcher),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             asked: Cell::default(),
+        }
+    }
+
+    /// Makes attempts that belong to no endpoint. Each ends at its deadline, or when its caller has left.
+    pub(super) fn try_out(&self, trials: Vec<Trial>) {
+        for Trial { request, mut reply } in trials {
+            let dispatcher = self.workers.dispatcher();
+            tokio::task::spawn_local(async move {
+                let result = tokio::select! {
+                    result = dispatcher.attempt(request) => result,
+                    () = reply.closed() => return,
+                };
+                // A caller that leaves in this moment needs no result.
+                drop(reply.send(result));
+            });
         }
     }
 

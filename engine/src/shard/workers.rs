@@ -98,6 +98,11 @@ impl<D: Dispatch + 'static> Workers<D> {
         }
     }
 
+    /// The thread's, for attempts of no endpoint.
+    pub(super) fn dispatcher(&self) -> Rc<D> {
+        self.0.dispatcher.clone()
+    }
+
     /// Gives up every attempt in flight: the receiver may have got it.
     pub(super) fn end(&self) {
         self.0.idle.take();

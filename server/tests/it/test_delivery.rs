@@ -68,3 +68,59 @@ fn an_attempt_that_does_not_end_in_time_is_answered_without_it() {
     let (status, refused) = server.api("POST", &format!("{ENDPOINT}/send-example?wait=maybe"), ping());
     assert_eq!((status, &refused["detail"][0]["loc"]), (422, &json!(["query", "wait"])));
 }
+
+const TEST: &str = "/api/v1/app/acme/endpoint-test";
+
+#[test]
+fn a_url_is_tried_before_it_is_saved_and_nothing_of_it_is_kept() {
+    let (server, receiver) = (Server::start(&[]), Receiver::start());
+    receiver.script("/new", [Behaviour::with_body(202, "hello")]);
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Acme", "uid": "acme"}));
+    let asked =
+        json!({"url": receiver.url("/new"), "headers": {"x-tenant": "7"}, "eventType": "a.b", "payload": {"n": 1}});
+    let answer = server.api_expect(200, "POST", TEST, asked);
+    assert_eq!(
+        (&answer["status"], &answer["response"], &answer["error"]),
+        (&json!(202), &json!("hello"), &Value::Null)
+    );
+    assert_eq!(answer["details"]["peer"], receiver.address().to_string());
+    let request = &receiver.requests_to("/new")[0];
+    assert_eq!((request.json(), request.header("x-tenant")), (json!({"n": 1}), Some("7")));
+    assert!(request.header("webhook-signature").is_some_and(|signature| signature.starts_with("v1,")));
+    for list in ["endpoint", "msg"] {
+        let list = server.api_expect(200, "GET", &format!("/api/v1/app/acme/{list}"), Value::Null);
+        assert_eq!(list["data"], json!([]));
+    }
+    // Nobody listens there any more.
+    let gone = receiver.url("/new");
+    drop(receiver);
+    let answer = server.api_expect(200, "POST", TEST, json!({"url": gone}));
+    assert_eq!((&answer["status"], &answer["outcome"]), (&json!(0), &json!("connect_error")));
+    assert!(answer["error"].as_str().unwrap().contains("no connection"), "{answer}");
+}
+
+#[test]
+fn a_trial_is_behind_the_guard_checked_limited_and_for_its_application() {
+    let (server, receiver) = (Server::start(&[]), Receiver::start());
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Acme", "uid": "acme"}));
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "Other", "uid": "other"}));
+    for (body, field) in [
+        (json!({"url": "http://10.0.0.1/"}), "url"),
+        (json!({"url": "ftp://a.example/"}), "url"),
+        (json!({"url": receiver.url("/"), "timeoutMs": 1}), "timeoutMs"),
+        (json!({"url": receiver.url("/"), "eventType": "a b"}), "eventType"),
+        (json!({"url": receiver.url("/"), "headers": {"host": "a"}}), "headers"),
+        (json!({"url": receiver.url("/"), "more": 1}), "more"),
+    ] {
+        let (status, refused) = server.api("POST", TEST, body.clone());
+        assert_eq!((status, &refused["detail"][0]["loc"][1]), (422, &json!(field)), "{body}: {refused}");
+    }
+    let key = server.api_expect(201, "POST", "/api/v1/api-key", json!({"name": "o", "appId": "other"}));
+    let other = server.anonymous().with_bearer(key["key"].as_str().unwrap());
+    let asked = json!({"url": receiver.url("/")});
+    assert_eq!(other.json("POST", TEST, asked.clone()).0, 403);
+    let statuses: Vec<u16> = (0..12).map(|_| server.api("POST", TEST, asked.clone()).0).collect();
+    assert!(statuses[..5].iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(other.json("POST", "/api/v1/app/other/endpoint-test", asked).0, 200, "others have their own");
+}

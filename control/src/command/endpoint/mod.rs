@@ -7,6 +7,7 @@ mod fields;
 mod headers;
 mod secret;
 mod signature_format;
+mod trial;
 mod user_info;
 mod verification;
 
@@ -17,6 +18,7 @@ pub use failover::{FailoverFields, SwitchFailover};
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
 pub use secret::{RotateSecret, SecretText, verification_key};
+pub use trial::TryUrl;
 pub use verification::VerifyEndpoint;
 
 use self::failover::set_failover;
