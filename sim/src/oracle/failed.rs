@@ -2,9 +2,9 @@
 //! they are as many as it says, after any number of restarts, and never before.
 //!
 //! Counted from what is durable: ends of attempts in the order in which the lane was told of them, each once its record is
-//! on disk. An endpoint that was enabled again, has another URL or gets a backup starts over at a moment that the disk does not
-//! show, so it is not looked at any more. The simulation leaves the policy of an endpoint as it was made, and gives it only where
-//! retention removes nothing.
+//! on disk. An endpoint that was enabled again, has another URL or gets a backup starts over at a moment that the disk does
+//! not show, so it is not looked at any more. The simulation leaves the policy of an endpoint as it was made, and gives it
+//! only where retention removes nothing. Examples count for nothing.
 
 use super::deliveries::Ended;
 use super::{Violation, ensure};

@@ -79,7 +79,7 @@ impl MustPause {
                 continue;
             }
             let row = endpoint::get(rows, target)?;
-            let stands = row.is_none_or(|row| row.is_held() || row.disabled.is_some());
+            let stands = row.is_none_or(|row| row.paused.is_some() || row.disabled.is_some());
             ensure!(stands, "{} was given up and its endpoint is not paused", named(target, seq));
         }
         Ok(())

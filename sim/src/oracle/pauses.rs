@@ -1,5 +1,5 @@
-//! Pauses: while an endpoint or its application is paused, or its receiver has proved nothing yet, no attempt of it starts, from the moment on that its shard took
-//! the news.
+//! Pauses: while an endpoint or its application is paused, or its receiver has proved nothing yet, no attempt of it starts,
+//! from the moment on that its shard took the news.
 //!
 //! One turn of the shard may pass between the answer to the client and that moment.
 
