@@ -311,7 +311,8 @@ fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Even
         channels: message.channels.into_iter().map(Arc::from).collect(),
         only_for: message.only_for,
         more: message.more.and_then(|more| {
-            let MessageMore { tags, content_type, payload_kept_ms, ordering_key, deliver_at, expires_at, ttl_ms } = *more;
+            let MessageMore { tags, content_type, payload_kept_ms, ordering_key, deliver_at, expires_at, ttl_ms } =
+                *more;
             let expunge_at = payload_kept_ms.map(|kept_ms| accepted_at.plus_ms(kept_ms));
             let deliver_at = deliver_at.filter(|at| *at > accepted_at);
             let ready_at = deliver_at.unwrap_or(accepted_at);
