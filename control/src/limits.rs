@@ -29,6 +29,9 @@ impl Default for Quotas {
     }
 }
 
+/// Deliveries per second that a job may be held to.
+pub const JOB_RATE_MAX: u32 = 10_000;
+
 /// The operator's bounds and defaults, by which commands are judged.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {

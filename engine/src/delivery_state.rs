@@ -8,8 +8,8 @@
 
 use crate::prepare::filter::Filter;
 use model::{
-    Cursor, DeadLetter, DeadLetterReason, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Pending, Seq,
-    UnixMs,
+    Cursor, DeadLetter, DeadLetterReason, DeliveryStatus, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass,
+    Pending, Seq, UnixMs,
 };
 use storage::tables::{dead_letter, delivery, history, retained};
 use storage::{Read, StoreError};
@@ -35,6 +35,21 @@ pub enum DeliveryState {
     /// The endpoint has passed it, and attempts of that time are forgotten, or its message was expunged and it may have
     /// been given up for that: its outcome is not known any more.
     HistoryGone,
+}
+
+impl DeliveryState {
+    /// The status that the delivery shows among the messages of its endpoint; none when the message was not for it, or
+    /// when that is not known any more.
+    #[must_use]
+    pub fn status(&self) -> Option<DeliveryStatus> {
+        match self {
+            DeliveryState::Delivered => Some(DeliveryStatus::Success),
+            DeliveryState::Waiting(_) | DeliveryState::Queued => Some(DeliveryStatus::Sending),
+            DeliveryState::DeadLettered(_) | DeliveryState::Discarded => Some(DeliveryStatus::Fail),
+            DeliveryState::Cancelled(_) => Some(DeliveryStatus::Canceled),
+            DeliveryState::NotMatched | DeliveryState::HistoryGone => None,
+        }
+    }
 }
 
 /// The outcome of a delivery as its attempts tell it.

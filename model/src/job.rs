@@ -1,7 +1,11 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
-use crate::id::{EndpointRef, IdKind, IdParts, Seq};
+use crate::delivery::DeadLetterReason;
+use crate::id::{EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
+
+/// Deliveries that a job names of those that it left as they are: the first ones.
+pub const SKIPS_SHOWN_MAX: usize = 20;
 
 /// One job. It continues after a restart from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,82 @@ pub struct Job {
     pub looked_at: u64,
     /// Deliveries it left as they are, by reason.
     pub skipped: Skipped,
+    /// The deliveries that it is about, of those in its positions; none for all of them.
+    pub filter: Option<JobFilter>,
+    /// Deliveries put in line per second, at most; none for as many as a chunk after the other has.
+    pub rate_per_s: Option<u32>,
+    /// It counts what it would do, and changes nothing.
+    pub dry_run: bool,
+    /// Its next chunk is not made before: it keeps to its rate.
+    pub resume_at: UnixMs,
+    /// The last dead letter looked at by a job over all endpoints of an application.
+    pub letter: Option<LetterPlace>,
+    /// The first deliveries that it left as they are; [`SKIPS_SHOWN_MAX`] at most.
+    pub skips: Vec<Skip>,
+}
+
+/// The deliveries that a job is about: those that pass every part that is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Exact names and `prefix.*`; empty for every type.
+    pub event_types: Vec<String>,
+    /// The message has one of these channels; empty for every message.
+    pub channels: Vec<String>,
+    /// The message has one of these tags; empty for every message.
+    pub tags: Vec<String>,
+    /// Reasons of dead letters; empty for every reason.
+    pub reasons: Vec<DeadLetterReason>,
+    /// The time at which a delivery was given up.
+    pub given_up: Option<Span>,
+    /// The status that the delivery shows among the messages of its endpoint.
+    pub status: Option<DeliveryStatus>,
+    /// The status of the last answer in hundreds; 0 for an attempt without an answer.
+    pub status_class: Option<u16>,
+}
+
+/// The status of a delivery or an attempt, in the five words of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryStatus {
+    /// Delivered; an attempt: succeeded.
+    Success,
+    /// Among the endpoints of a message: no attempt yet, or one that was asked for by hand is to come.
+    Pending,
+    /// Given up; an attempt: failed; among the endpoints of a message: the last attempt failed.
+    Fail,
+    /// Among the messages of an endpoint: on its way, with the time of the next attempt once there was one.
+    Sending,
+    /// Not sent, because the endpoint was disabled. Only for callers that ask for expanded statuses.
+    Canceled,
+}
+
+impl DeliveryStatus {
+    /// As a caller sees it that does not know [`DeliveryStatus::Canceled`].
+    #[must_use]
+    pub fn plain(self) -> DeliveryStatus {
+        if self == DeliveryStatus::Canceled { DeliveryStatus::Fail } else { self }
+    }
+}
+
+/// The place of a dead letter among those of its application, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetterPlace {
+    /// When the delivery was given up.
+    pub at: UnixMs,
+    /// The endpoint of the delivery.
+    pub endpoint: EndpointId,
+    /// The event of the delivery.
+    pub seq: Seq,
+}
+
+/// A delivery that a job left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The endpoint of the delivery.
+    pub endpoint: EndpointId,
+    /// The event of the delivery.
+    pub seq: Seq,
+    /// Why.
+    pub reason: SkipReason,
 }
 
 impl Job {
@@ -46,6 +126,33 @@ impl Job {
             updated_at: now,
             looked_at: 0,
             skipped: Skipped::default(),
+            filter: None,
+            rate_per_s: None,
+            dry_run: false,
+            resume_at: UnixMs::ZERO,
+            letter: None,
+            skips: Vec::new(),
+        }
+    }
+
+    /// True if it is about all endpoints of its application.
+    #[must_use]
+    pub fn is_of_application(&self) -> bool {
+        self.target.endpoint == EndpointId(0)
+    }
+
+    /// Counts a delivery that it looked at: put in line, or left as it is.
+    pub fn note(&mut self, endpoint: EndpointId, seq: Seq, ruling: Result<(), SkipReason>) {
+        self.looked_at += 1;
+        match ruling {
+            Ok(()) => self.affected += 1,
+            Err(reason) => {
+                self.skipped.count(reason);
+                // Those that nobody asked for explain nothing.
+                if reason != SkipReason::NotNamed && self.skips.len() < SKIPS_SHOWN_MAX {
+                    self.skips.push(Skip { endpoint, seq, reason });
+                }
+            }
         }
     }
 
@@ -77,11 +184,13 @@ pub enum SkipReason {
     PayloadGone,
     /// The endpoint was disabled while the job ran.
     EndpointDisabled,
+    /// The filter of the job does not name it.
+    NotNamed,
 }
 
 impl SkipReason {
     /// Every reason.
-    pub const ALL: [SkipReason; 9] = [
+    pub const ALL: [SkipReason; 10] = [
         SkipReason::Delivered,
         SkipReason::OnItsWay,
         SkipReason::GivenUp,
@@ -91,7 +200,25 @@ impl SkipReason {
         SkipReason::MessageGone,
         SkipReason::PayloadGone,
         SkipReason::EndpointDisabled,
+        SkipReason::NotNamed,
     ];
+
+    /// The word that the API shows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SkipReason::Delivered => "delivered",
+            SkipReason::OnItsWay => "on_its_way",
+            SkipReason::GivenUp => "given_up",
+            SkipReason::NotMatched => "not_matched",
+            SkipReason::NeverForIt => "never_for_it",
+            SkipReason::HistoryGone => "history_gone",
+            SkipReason::MessageGone => "message_gone",
+            SkipReason::PayloadGone => "payload_gone",
+            SkipReason::EndpointDisabled => "endpoint_disabled",
+            SkipReason::NotNamed => "not_named",
+        }
+    }
 }
 
 /// Numbers of deliveries that a job left as they are, by [`SkipReason`].
@@ -133,9 +260,9 @@ pub enum JobKind {
     ReplayMissing(Span),
     /// Sends again all that was accepted in a span of time and matches, delivered or not.
     Replay(Span),
-    /// Sends again every dead letter of the endpoint.
+    /// Sends again the dead letters of the endpoint, or of the whole application.
     RedriveDeadLetters,
-    /// Forgets every dead letter of the endpoint.
+    /// Forgets the dead letters of the endpoint, or of the whole application.
     PurgeDeadLetters,
     /// Removes the rows of a deleted endpoint, but for its attempts: retention takes those.
     PurgeEndpoint,
@@ -152,6 +279,8 @@ pub enum JobStatus {
     Finished,
     /// Ended early: e.g. its endpoint was deleted.
     Failed,
+    /// Ended early by a caller.
+    Cancelled,
 }
 
 /// A span of time.

@@ -31,7 +31,9 @@ pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, Paused, P
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
-pub use job::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
+pub use job::{
+    DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, SKIPS_SHOWN_MAX, Skip, SkipReason, Skipped, Span,
+};
 pub use retry_policy::{ClientErrorPolicy, Jitter, RetryPolicy, Spacing};
 pub use secret::{SealedBytes, SecretBytes};
 pub use signature_format::{PayloadMode, SignatureFormat, SignatureScheme, TimestampFormat};

@@ -39,6 +39,8 @@ pub enum Surprise {
     Resend,
     /// A job over many deliveries begins.
     StartJob,
+    /// A job is cancelled.
+    CancelJob,
     /// A receiver changes.
     Network,
     /// Every receiver of one application falls silent at once.
@@ -66,7 +68,7 @@ pub enum Surprise {
 }
 
 /// Every kind with how often it happens when it does at all.
-const WEIGHTS: [(Surprise, u32); 23] = [
+const WEIGHTS: [(Surprise, u32); 24] = [
     (Surprise::Send, 40),
     (Surprise::SendAgain, 4),
     (Surprise::CreateEndpoint, 2),
@@ -78,6 +80,7 @@ const WEIGHTS: [(Surprise, u32); 23] = [
     (Surprise::Expunge, 4),
     (Surprise::Resend, 6),
     (Surprise::StartJob, 3),
+    (Surprise::CancelJob, 1),
     (Surprise::Network, 8),
     (Surprise::FallSilent, 1),
     (Surprise::Lack, 2),

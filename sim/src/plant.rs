@@ -42,6 +42,10 @@ pub enum Plant {
     LostRouted,
     /// A job does not count deliveries that it leaves as they are.
     LostCount,
+    /// A job looks past its filter.
+    IgnoredFilter,
+    /// A job goes on without waiting for its rate.
+    IgnoredRate,
     /// Shards are not told that an event was expunged.
     LostExpunge,
     /// Each shard paces an application for itself.
@@ -54,7 +58,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 22] = [
+    pub const ALL: [Plant; 24] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -73,6 +77,8 @@ impl Plant {
         Plant::ForgottenOrder,
         Plant::LostRouted,
         Plant::LostCount,
+        Plant::IgnoredFilter,
+        Plant::IgnoredRate,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::SendsWhilePaused,

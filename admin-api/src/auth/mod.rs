@@ -35,6 +35,9 @@ const READ_BY_ALL: [&str; 4] = [
     "/api/v1/background-task/{task_id}",
 ];
 
+/// The route outside an application on which a key for one may change something: the handler finds its own tasks only.
+const CANCEL: &str = "/api/v1/background-task/{task_id}/cancel";
+
 /// The answer to a key for one application about all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
@@ -106,7 +109,7 @@ fn bearer(header: &str) -> Option<&str> {
 /// Refuses every path that is not below the key's own application, but for reads that are open to all keys. Other
 /// applications are refused alike, whether they exist or not.
 async fn check_path(state: &ApiState, parts: &mut Parts, own: AppId) -> Result<(), ApiError> {
-    if is_read_by_all(&parts.method, parts.extensions.get()) {
+    if is_open_to_all(&parts.method, parts.extensions.get()) {
         return Ok(());
     }
     let params =
@@ -119,8 +122,13 @@ fn check_application(state: &ApiState, named: &str, own: AppId) -> Result<(), Ap
     if state.control.app_id(named)? == Some(own) { Ok(()) } else { Err(ApiError::Forbidden(OTHER_APPLICATION)) }
 }
 
-fn is_read_by_all(method: &Method, route: Option<&MatchedPath>) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && route.is_some_and(|route| READ_BY_ALL.contains(&route.as_str()))
+fn is_open_to_all(method: &Method, route: Option<&MatchedPath>) -> bool {
+    let Some(route) = route.map(MatchedPath::as_str) else { return false };
+    match *method {
+        Method::GET | Method::HEAD => READ_BY_ALL.contains(&route),
+        Method::POST => route == CANCEL,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::dto::timestamp::Timestamp;
 use control::query::attempt::Attempt;
 use control::query::endpoint_state::Stats;
 use control::query::message::Destination;
-use control::query::status::{Standing, Status};
+use control::query::status::{Standing, of_attempt};
 use model::AnswerNote;
 use model::id::attempt_id;
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl MessageAttemptOut {
     /// One attempt, with its response or without.
     pub(crate) fn of(attempt: &Attempt, with_content: bool) -> Self {
         let Attempt { record, event, endpoint, url } = attempt;
-        let status = MessageStatus(Status::of_attempt(record));
+        let status = MessageStatus(of_attempt(record));
         let response =
             if with_content { String::from_utf8_lossy(&record.response).into_owned() } else { String::new() };
         MessageAttemptOut {

@@ -1,66 +1,135 @@
 //! Jobs: work over many deliveries that outlives its request. Clients call them background tasks.
-//!
-//! Deliberately no way to cancel one yet.
 
-use crate::dto::status::{BackgroundTaskStatus, job_word, puts_in_line, task_name};
+use crate::dto::status::{BackgroundTaskStatus, MessageStatus, StatusCodeClass, job_word, puts_in_line, task_name};
 use crate::dto::timestamp::Timestamp;
-use crate::error::ApiError;
 use control::checks::Checks;
-use model::{Job, SkipReason, Skipped};
-use serde::{Deserialize, Serialize};
+use control::command::job::Manner;
+use model::{DeadLetterReason, Job, JobFilter, Skip, SkipReason, Skipped, Span, UnixMs};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// A span of time to recover or replay.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecoverIn {
     /// From when on messages were taken.
     pub(crate) since: Timestamp,
     /// Until when. Default: now.
     pub(crate) until: Option<Timestamp>,
-}
-
-/// A span of time to replay, delivered or not.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BulkReplayIn {
-    /// From when on messages were taken.
-    since: Timestamp,
-    /// Until when. Default: now.
-    until: Option<Timestamp>,
-    // Filters of clients that Pinion does not have: refused rather than ignored.
-    /// Not supported.
+    /// Only messages of these types, exact names or `prefix.*`.
     event_types: Option<Vec<String>>,
-    /// Not supported.
+    /// Only messages with this channel.
     channel: Option<String>,
-    /// Not supported.
+    /// Only messages with one of these channels.
+    channels: Option<Vec<String>>,
+    /// Only messages with this tag.
     tag: Option<String>,
-    /// Not supported.
-    status: Option<u8>,
-    /// Not supported.
-    status_code_class: Option<u16>,
+    /// Only messages with one of these tags.
+    tags: Option<Vec<String>>,
+    /// Only deliveries that show this status among the messages of their endpoint.
+    status: Option<MessageStatus>,
+    /// Only deliveries whose last attempt was answered with a status of this class; 0 for one without an answer.
+    status_code_class: Option<StatusCodeClass>,
+    /// Deliveries put in line per second, at most. Default: as many as there are.
+    #[schema(minimum = 1, maximum = 10000)]
+    rate_per_second: Option<u32>,
+    /// True: the task counts what it would do, and changes nothing.
+    #[serde(default)]
+    dry_run: bool,
 }
 
-impl BulkReplayIn {
-    /// The span of time.
-    ///
-    /// # Errors
-    /// 422 for filters: a replay of more than was asked for cannot be taken back.
-    pub(crate) fn into_span(self) -> Result<RecoverIn, ApiError> {
-        let mut checks = Checks::default();
-        let filters = [
-            ("eventTypes", self.event_types.is_some()),
-            ("channel", self.channel.is_some()),
-            ("tag", self.tag.is_some()),
-            ("status", self.status.is_some()),
-            ("statusCodeClass", self.status_code_class.is_some()),
-        ];
-        for (field, _) in filters.into_iter().filter(|(_, is_given)| *is_given) {
-            checks.wrong(&[field], "is not supported: a replay is of all that matches", "value_error.unsupported");
-        }
-        checks.finish()?;
-        Ok(RecoverIn { since: self.since, until: self.until })
+impl RecoverIn {
+    /// How the job goes about it.
+    pub(crate) fn into_manner(self, checks: &mut Checks) -> Manner {
+        let filter = JobFilter {
+            event_types: self.event_types.unwrap_or_default(),
+            channels: one_or_many(checks, ("channel", self.channel), ("channels", self.channels)),
+            tags: one_or_many(checks, ("tag", self.tag), ("tags", self.tags)),
+            status: self.status.map(|MessageStatus(status)| status),
+            status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
+            ..JobFilter::default()
+        };
+        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run }
     }
+}
+
+/// The dead letters of an application, or of one endpoint, that a task is about. Those that pass every field.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeadLettersIn {
+    /// Id or uid of the one endpoint that is meant. Default: all.
+    pub(crate) endpoint_id: Option<String>,
+    /// Only those given up for one of these reasons.
+    #[schema(value_type = Option<Vec<String>>)]
+    reasons: Option<Vec<Reason>>,
+    /// Only messages of these types, exact names or `prefix.*`.
+    event_types: Option<Vec<String>>,
+    /// Only messages with one of these channels.
+    channels: Option<Vec<String>>,
+    /// Only messages with one of these tags.
+    tags: Option<Vec<String>>,
+    /// Only those given up from then on.
+    since: Option<Timestamp>,
+    /// Only those given up until then.
+    until: Option<Timestamp>,
+    /// Only those whose last attempt was answered with a status of this class; 0 for one without an answer.
+    status_code_class: Option<StatusCodeClass>,
+    /// Deliveries put in line (or dead letters removed) per second, at most. Default: as many as there are.
+    #[schema(minimum = 1, maximum = 10000)]
+    rate_per_second: Option<u32>,
+    /// True: the task counts what it would do, and changes nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl DeadLettersIn {
+    /// How the job goes about it.
+    pub(crate) fn into_manner(self) -> Manner {
+        let is_timed = self.since.is_some() || self.until.is_some();
+        let span = Span {
+            since: self.since.map_or(UnixMs::ZERO, |at| at.0),
+            until: self.until.map_or(UnixMs(u64::MAX), |at| at.0),
+        };
+        let filter = JobFilter {
+            event_types: self.event_types.unwrap_or_default(),
+            channels: self.channels.unwrap_or_default(),
+            tags: self.tags.unwrap_or_default(),
+            reasons: self.reasons.unwrap_or_default().into_iter().map(|Reason(reason)| reason).collect(),
+            given_up: is_timed.then_some(span),
+            status: None,
+            status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
+        };
+        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run }
+    }
+}
+
+/// The reason of a dead letter, by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason(pub(crate) DeadLetterReason);
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let found = DeadLetterReason::ALL.into_iter().find(|reason| reason.as_str() == text);
+        found.map(Reason).ok_or_else(|| {
+            let words = DeadLetterReason::ALL.map(DeadLetterReason::as_str).join(", ");
+            D::Error::custom(format!("must be one of {words}"))
+        })
+    }
+}
+
+/// One value under a name of its own, or a list of them.
+fn one_or_many(
+    checks: &mut Checks,
+    (one_name, one): (&str, Option<String>),
+    (many_name, many): (&str, Option<Vec<String>>),
+) -> Vec<String> {
+    if one.is_some() && many.is_some() {
+        checks.wrong(&[one_name], format!("cannot be given beside {many_name}"), "value_error.conflict");
+    }
+    many.unwrap_or_else(|| one.into_iter().collect())
 }
 
 /// A job, with its progress.
@@ -90,10 +159,33 @@ pub(crate) struct JobProgress {
     affected: u64,
     /// Deliveries looked at: those in `affected` and those in `skipped`.
     looked_at: u64,
-    /// Deliveries put back in line; 0 for a task that removes.
+    /// Deliveries put back in line; 0 for a task that removes, and for a dry run.
     queued: u64,
     skipped: SkippedOut,
+    /// The first deliveries that it left as they are, 20 at most.
+    skips: Vec<SkipOut>,
+    /// It changes nothing: `affected` is what it would do.
+    dry_run: bool,
+    rate_per_second: Option<u32>,
     created_at: Timestamp,
+}
+
+/// A delivery that a task left as it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SkipOut {
+    /// The place of the message in the log.
+    position: u64,
+    /// The number of the endpoint within its ids.
+    endpoint: u32,
+    /// `delivered`, `on_its_way`, `given_up` and so on, as in `skipped`.
+    reason: &'static str,
+}
+
+impl From<&Skip> for SkipOut {
+    fn from(skip: &Skip) -> SkipOut {
+        SkipOut { position: skip.seq.0, endpoint: skip.endpoint.0, reason: skip.reason.as_str() }
+    }
 }
 
 /// Deliveries that a task left as they are, by reason.
@@ -119,6 +211,8 @@ pub(crate) struct SkippedOut {
     payload_gone: u64,
     /// The endpoint was disabled while the task ran.
     endpoint_disabled: u64,
+    /// The filter of the task does not name them.
+    not_named: u64,
 }
 
 impl From<&Skipped> for SkippedOut {
@@ -134,6 +228,7 @@ impl From<&Skipped> for SkippedOut {
             message_gone: skipped.of(SkipReason::MessageGone),
             payload_gone: skipped.of(SkipReason::PayloadGone),
             endpoint_disabled: skipped.of(SkipReason::EndpointDisabled),
+            not_named: skipped.of(SkipReason::NotNamed),
         }
     }
 }
@@ -151,8 +246,11 @@ impl From<&Job> for BackgroundTaskOut {
                 last: job.last.0,
                 affected: job.affected,
                 looked_at: job.looked_at,
-                queued: if puts_in_line(job.kind) { job.affected } else { 0 },
+                queued: if puts_in_line(job.kind) && !job.dry_run { job.affected } else { 0 },
                 skipped: (&job.skipped).into(),
+                skips: job.skips.iter().map(SkipOut::from).collect(),
+                dry_run: job.dry_run,
+                rate_per_second: job.rate_per_s,
                 created_at: Timestamp(job.created_at),
             },
         }

@@ -2,8 +2,8 @@
 //!
 //! Deliberately no word of our own: an unknown one makes strict clients fail.
 
-use control::query::status::{Status, StatusFilter};
-use model::{JobKind, JobStatus, Trigger};
+use control::query::status::StatusFilter;
+use model::{DeliveryStatus, JobKind, JobStatus, Trigger};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::RefOr;
@@ -12,30 +12,36 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// The status of a delivery or an attempt: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MessageStatus(pub(crate) Status);
+pub(crate) struct MessageStatus(pub(crate) DeliveryStatus);
 
 impl MessageStatus {
     /// By number.
-    const ALL: [Status; 5] = [Status::Success, Status::Pending, Status::Fail, Status::Sending, Status::Canceled];
+    const ALL: [DeliveryStatus; 5] = [
+        DeliveryStatus::Success,
+        DeliveryStatus::Pending,
+        DeliveryStatus::Fail,
+        DeliveryStatus::Sending,
+        DeliveryStatus::Canceled,
+    ];
 
     fn number(self) -> u8 {
         match self.0 {
-            Status::Success => 0,
-            Status::Pending => 1,
-            Status::Fail => 2,
-            Status::Sending => 3,
-            Status::Canceled => 4,
+            DeliveryStatus::Success => 0,
+            DeliveryStatus::Pending => 1,
+            DeliveryStatus::Fail => 2,
+            DeliveryStatus::Sending => 3,
+            DeliveryStatus::Canceled => 4,
         }
     }
 
     /// The word.
     pub(crate) fn text(self) -> &'static str {
         match self.0 {
-            Status::Success => "success",
-            Status::Pending => "pending",
-            Status::Fail => "fail",
-            Status::Sending => "sending",
-            Status::Canceled => "canceled",
+            DeliveryStatus::Success => "success",
+            DeliveryStatus::Pending => "pending",
+            DeliveryStatus::Fail => "fail",
+            DeliveryStatus::Sending => "sending",
+            DeliveryStatus::Canceled => "canceled",
         }
     }
 }
@@ -104,6 +110,8 @@ pub(crate) enum BackgroundTaskStatus {
     Finished,
     /// Ended early.
     Failed,
+    /// Ended early by a caller.
+    Cancelled,
 }
 
 impl From<JobStatus> for BackgroundTaskStatus {
@@ -112,6 +120,7 @@ impl From<JobStatus> for BackgroundTaskStatus {
             JobStatus::Running => BackgroundTaskStatus::Running,
             JobStatus::Finished => BackgroundTaskStatus::Finished,
             JobStatus::Failed => BackgroundTaskStatus::Failed,
+            JobStatus::Cancelled => BackgroundTaskStatus::Cancelled,
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Not below an application, as clients ask without naming one. A key for one application is shown the tasks of its
 //! own; another's are not found.
 
+use super::once::Keyed;
 use super::params::TaskPath;
 use crate::auth::By;
-use crate::dto::fields::ListResponse;
+use crate::dto::fields::{EmptyIn, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
 use crate::error::ApiError;
@@ -16,6 +17,8 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
+use control::Checks;
+use control::command::job::CancelJob;
 use control::query::job;
 use model::Job;
 use model::id::IdKind;
@@ -75,4 +78,22 @@ pub(crate) async fn get(
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
     let found = job::get(state.view(), scope, path.get("task_id")?)?;
     Ok(Json((&found.ok_or(ApiError::NotFound("background task"))?).into()))
+}
+
+/// Cancels a job: what it has put in line stays there. One that has ended stays as it is.
+#[utoipa::path(post, path = "/api/v1/background-task/{task_id}/cancel", tag = "Background Task",
+    operation_id = "v1.background-task.cancel", params(TaskPath,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
+    responses((status = 200, body = BackgroundTaskOut)))]
+pub(crate) async fn cancel(
+    State(state): State<ApiState>,
+    By(scope): By,
+    path: PathTexts,
+    request: Keyed<Option<EmptyIn>>,
+) -> Result<Json<BackgroundTaskOut>, ApiError> {
+    let found = job::get(state.view(), scope, path.get("task_id")?)?;
+    let found = found.ok_or(ApiError::NotFound("background task"))?;
+    let command = CancelJob { app: found.target.app, number: found.number };
+    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    Ok(Json((&changed.into_thing()).into()))
 }

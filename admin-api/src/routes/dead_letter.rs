@@ -1,7 +1,6 @@
 //! Dead letters of an endpoint: list, redrive one or all, forget one or all.
 //!
-//! A redriven delivery gets a fresh round of attempts. Deliberately no dead letters across endpoints: an operator who
-//! mends an endpoint redrives that endpoint.
+//! A redriven delivery gets a fresh round of attempts. Those of a whole application are [`super::dead_letters`]'.
 
 use super::message::{message_of, text_of_message};
 use super::once::Keyed;
@@ -22,7 +21,7 @@ use axum::Json;
 use axum::extract::State;
 use control::Checks;
 use control::command::delivery::{ForgetDeadLetter, Redrive};
-use control::command::job::StartJob;
+use control::command::job::{Manner, StartJob};
 use control::query::dead_letter;
 use http::StatusCode;
 use model::JobKind;
@@ -72,7 +71,7 @@ pub(crate) async fn redrive_all(
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None };
+    let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None, manner: Manner::default() };
     let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }
@@ -100,7 +99,7 @@ pub(crate) async fn purge(
     By(scope): By,
     NamedEndpoint(endpoint): NamedEndpoint,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let command = StartJob { endpoint, kind: JobKind::PurgeDeadLetters, positions: None };
+    let command = StartJob { endpoint, kind: JobKind::PurgeDeadLetters, positions: None, manner: Manner::default() };
     let changed = state.control.submit(scope, command).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

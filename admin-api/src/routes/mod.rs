@@ -28,6 +28,7 @@ pub(crate) mod attempt;
 pub(crate) mod attempt_lists;
 pub(crate) mod attempted;
 pub(crate) mod dead_letter;
+pub(crate) mod dead_letters;
 pub(crate) mod recover;
 pub(crate) mod resend;
 
@@ -72,6 +73,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .merge(deliveries())
         .routes(routes!(background_task::list))
         .routes(routes!(background_task::get))
+        .routes(routes!(background_task::cancel))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::delete))
 }
@@ -116,4 +118,8 @@ fn deliveries() -> OpenApiRouter<ApiState> {
         .routes(routes!(dead_letter::redrive_all))
         .routes(routes!(dead_letter::redrive))
         .routes(routes!(dead_letter::delete))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::count))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::purge))
 }

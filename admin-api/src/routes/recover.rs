@@ -1,10 +1,10 @@
-//! Recover and replay: send again the messages that were taken in a span of time. A job does it, from the log, without
-//! a cap.
+//! Recover and replay: send again the messages that were taken in a span of time, all of them or those that a filter
+//! names. A job does it, from the log, without a cap, and as fast as it is allowed to.
 
 use super::once::Keyed;
 use super::params::EndpointPath;
 use crate::auth::By;
-use crate::dto::job::{BackgroundTaskOut, BulkReplayIn, RecoverIn};
+use crate::dto::job::{BackgroundTaskOut, RecoverIn};
 use crate::error::{ACCEPTED, ApiError};
 use crate::extract::NamedEndpoint;
 use crate::reader::Reader;
@@ -26,7 +26,7 @@ pub(crate) async fn recover(
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, &request.body, JobKind::Recover, request.once).await
+    over_span(&state, scope, endpoint, request.body, JobKind::Recover, request.once).await
 }
 
 /// Sends the messages that were taken in a span of time and never tried.
@@ -40,35 +40,37 @@ pub(crate) async fn replay_missing(
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, &request.body, JobKind::ReplayMissing, request.once).await
+    over_span(&state, scope, endpoint, request.body, JobKind::ReplayMissing, request.once).await
 }
 
 /// Sends again all that was taken in a span of time, delivered or not.
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", tag = "Endpoint",
     operation_id = "v1.endpoint.bulk-replay", params(EndpointPath,
-        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")), request_body = BulkReplayIn,
+        ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")), request_body = RecoverIn,
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn bulk_replay(
     state: Reader,
     By(scope): By,
     NamedEndpoint(endpoint): NamedEndpoint,
-    request: Keyed<BulkReplayIn>,
+    request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, &request.body.into_span()?, JobKind::Replay, request.once).await
+    over_span(&state, scope, endpoint, request.body, JobKind::Replay, request.once).await
 }
 
 async fn over_span(
     state: &Reader,
     scope: Scope,
     endpoint: EndpointName,
-    body: &RecoverIn,
+    body: RecoverIn,
     kind: impl FnOnce(Span) -> JobKind,
     once: Option<Once>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let span = Span { since: body.since.0, until: body.until.map_or(state.now(), |until| until.0) };
     let app = endpoint.app;
     let positions = state.read(move |state| Ok(positions(state.view(), app, span)?)).await?;
-    let command = StartJob { endpoint, kind: kind(span), positions: Some(positions) };
-    let changed = state.control.submit_once(scope, command, Checks::default(), once).await?;
+    let mut checks = Checks::default();
+    let manner = body.into_manner(&mut checks);
+    let command = StartJob { endpoint, kind: kind(span), positions: Some(positions), manner };
+    let changed = state.control.submit_once(scope, command, checks, once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

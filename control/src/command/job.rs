@@ -4,9 +4,9 @@ use super::{At, Changed, Command, Reach, Repeatable, Thing, check_quota};
 use crate::checks::Checks;
 use crate::error::Error;
 use crate::find::EndpointName;
-use crate::limits::{Quotas, Rules};
-use model::{AppId, EndpointRef, Job, JobKind, Seq, Span, UnixMs};
-use storage::tables::{counter, job, log};
+use crate::limits::{self, Quotas, Rules};
+use model::{AppId, EndpointId, EndpointRef, Job, JobFilter, JobKind, JobStatus, Seq, Span, UnixMs};
+use storage::tables::{application, counter, job, log};
 use storage::{Change, Read, Txn};
 
 /// Starts a job for an endpoint, which does one thing to some of its deliveries.
@@ -17,6 +17,58 @@ pub struct StartJob {
     pub kind: JobKind,
     /// The positions of the log that it looks at, as [`positions`] gives them; none for all that there are by then.
     pub positions: Option<(Seq, Seq)>,
+    /// How it goes about it.
+    pub manner: Manner,
+}
+
+/// Starts a job over the dead letters of all endpoints of an application.
+pub struct StartAppJob {
+    /// The application.
+    pub app: AppId,
+    /// [`JobKind::RedriveDeadLetters`] or [`JobKind::PurgeDeadLetters`].
+    pub kind: JobKind,
+    /// The endpoint of the dead letters, if only one is meant.
+    pub endpoint: Option<EndpointName>,
+    /// How it goes about it.
+    pub manner: Manner,
+}
+
+/// Ends a job early. Deliveries that it has put in line stay there.
+pub struct CancelJob {
+    /// The application that the job belongs to.
+    pub app: AppId,
+    /// Its number.
+    pub number: u32,
+}
+
+/// How a job goes about its work.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// The deliveries that it is about; none for all.
+    pub filter: Option<JobFilter>,
+    /// Deliveries put in line per second, at most.
+    pub rate_per_s: Option<u32>,
+    /// It counts what it would do, and changes nothing.
+    pub dry_run: bool,
+}
+
+impl Manner {
+    fn check(&self, checks: &mut Checks) {
+        self.rate_per_s.iter().for_each(|rate| checks.within("ratePerSecond", *rate, &(1..=limits::JOB_RATE_MAX)));
+        let Some(filter) = &self.filter else { return };
+        checks.event_type_filter("eventTypes", &filter.event_types, true);
+        checks.channels(&filter.channels, limits::ENDPOINT_CHANNELS_MAX, true);
+        checks.tags(&filter.tags);
+        if filter.given_up.is_some_and(|span| span.until < span.since) {
+            checks.wrong(&["until"], "is before since", "value_error.date");
+        }
+    }
+
+    /// The job that goes about it so. A filter that names everything is none.
+    fn of(self, job: Job) -> Job {
+        let filter = self.filter.filter(|filter| *filter != JobFilter::default());
+        Job { filter, rate_per_s: self.rate_per_s, dry_run: self.dry_run, ..job }
+    }
 }
 
 /// The span of time that a job looks at, if it has one.
@@ -65,6 +117,7 @@ impl Command for StartJob {
         if span_of(self.kind).is_some_and(|span| span.until < span.since) {
             checks.wrong(&["until"], "is before since", "value_error.date");
         }
+        self.manner.check(checks);
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Job>, Error> {
@@ -79,6 +132,7 @@ impl Command for StartJob {
             None => (Seq::ZERO, log::head(txn, row.app)?),
         };
         let job = Job::new(counter::next_job_number(txn)?, row.target(), self.kind, positions, at.now);
+        let job = self.manner.of(job);
         start(txn, &job)?;
         Ok(Changed::Created(job))
     }
@@ -103,9 +157,93 @@ impl Repeatable for StartJob {
     }
 
     fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Job>, Error> {
-        let Ok(number) = u32::try_from(number) else { return Ok(None) };
-        Ok(job::get(txn, number)?)
+        again(number, txn)
     }
+}
+
+impl Command for StartAppJob {
+    const NAME: &'static str = "job.start-in-app";
+    type Thing = Job;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.app)
+    }
+
+    fn check(&mut self, _: &Rules, checks: &mut Checks) {
+        self.manner.check(checks);
+    }
+
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Job>, Error> {
+        application::get(txn, self.app)?.ok_or(Error::NotFound("application"))?;
+        check_jobs(txn, self.app, &at.rules.quotas)?;
+        let endpoint = match self.endpoint {
+            Some(named) => named.find(txn)?.id,
+            None => EndpointId(0),
+        };
+        let target = EndpointRef { app: self.app, endpoint };
+        let positions = (Seq::ZERO, log::head(txn, self.app)?);
+        let job = self.manner.of(Job::new(counter::next_job_number(txn)?, target, self.kind, positions, at.now));
+        start(txn, &job)?;
+        Ok(Changed::Created(job))
+    }
+}
+
+impl Repeatable for StartAppJob {
+    fn place(&self, _: &Txn<'_>) -> Result<(AppId, String), Error> {
+        let word = if self.kind == JobKind::PurgeDeadLetters { "purge" } else { "redrive" };
+        Ok((self.app, format!("dead-letter/{word}")))
+    }
+
+    fn number(changed: &Job) -> u64 {
+        changed.number.into()
+    }
+
+    fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Job>, Error> {
+        again(number, txn)
+    }
+}
+
+impl Command for CancelJob {
+    const NAME: &'static str = "job.cancel";
+    type Thing = Job;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.app)
+    }
+
+    fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Job>, Error> {
+        let found = job::get(txn, self.number)?.filter(|job| job.target.app == self.app);
+        let old = found.ok_or(Error::NotFound("background task"))?;
+        if matches!(old.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication) {
+            return Err(Error::Conflict("the removal of what is deleted cannot be cancelled".into()));
+        }
+        if old.status != JobStatus::Running {
+            return Ok(Changed::Nothing(old));
+        }
+        let new = Job { status: JobStatus::Cancelled, updated_at: at.now, ..old.clone() };
+        job::put(txn, &new)?;
+        Ok(Changed::Updated { old, new })
+    }
+}
+
+impl Repeatable for CancelJob {
+    fn place(&self, _: &Txn<'_>) -> Result<(AppId, String), Error> {
+        Ok((self.app, format!("cancel/{}", self.number)))
+    }
+
+    fn number(changed: &Job) -> u64 {
+        changed.number.into()
+    }
+
+    fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Job>, Error> {
+        again(number, txn)
+    }
+}
+
+/// The job that an earlier request with the same idempotency key started or ended.
+fn again(number: u64, txn: &Txn<'_>) -> Result<Option<Job>, Error> {
+    let Ok(number) = u32::try_from(number) else { return Ok(None) };
+    Ok(job::get(txn, number)?)
 }
 
 /// Starts the job that removes the rows of an endpoint or application that is gone. No quota holds it up.

@@ -4,11 +4,11 @@
 
 use super::bounds::{BACKLOG_EVENTS_MAX, DEAD_LETTERS_COUNTED_MAX, PAGE_PAYLOAD_BYTES, STATS_EVENTS_MAX};
 use super::log::{MessageFilter, Step, each};
-use super::status::{Standing, Status};
+use super::status::Standing;
 use crate::error::Error;
 use engine::prepare::filter::Filter;
 use engine::{DeliveryState, Standings};
-use model::{Cursor, Endpoint, EndpointHealth, Event, Expired, UnixMs};
+use model::{Cursor, DeliveryStatus, Endpoint, EndpointHealth, Event, Expired, UnixMs};
 use storage::tables::{application, dead_letter, delivery, log};
 use storage::{Direction, Read};
 
@@ -99,11 +99,11 @@ pub fn stats_of(
 impl Stats {
     fn count(&mut self, state: &DeliveryState) {
         match Standing::of_delivery(state).map(|standing| standing.status) {
-            Some(Status::Success) => self.success += 1,
+            Some(DeliveryStatus::Success) => self.success += 1,
             // No delivery is pending among the messages of its endpoint.
-            Some(Status::Sending | Status::Pending) => self.sending += 1,
-            Some(Status::Fail) => self.fail += 1,
-            Some(Status::Canceled) => self.canceled += 1,
+            Some(DeliveryStatus::Sending | DeliveryStatus::Pending) => self.sending += 1,
+            Some(DeliveryStatus::Fail) => self.fail += 1,
+            Some(DeliveryStatus::Canceled) => self.canceled += 1,
             None => self.history_gone += u64::from(*state == DeliveryState::HistoryGone),
         }
     }

@@ -158,7 +158,7 @@ mod tests {
         let page = Page { limit: 9, order: Order::Descending, start: Start::First };
         let statuses = StatusFilter::default();
         let listed = list_of_endpoint(&store, &plain_endpoint(1), &MessageFilter::default(), statuses, &page).unwrap();
-        let standing = Standing { status: super::super::status::Status::Sending, next_attempt: None };
+        let standing = Standing { status: model::DeliveryStatus::Sending, next_attempt: None };
         assert!(listed.items.iter().all(|(_, found)| *found == standing) && listed.items.len() == 2);
         let event = &listed.items[0].0;
         let of_message = destinations(&store, event, &Page { order: Order::Ascending, ..page }).unwrap();

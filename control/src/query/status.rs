@@ -1,28 +1,13 @@
 //! The status of deliveries and attempts, in the five words of the API.
 
 use engine::DeliveryState;
-use model::{AttemptRecord, OutcomeClass, UnixMs};
-
-/// The status of a delivery or an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Delivered; an attempt: succeeded.
-    Success,
-    /// Among the endpoints of a message: no attempt yet, or one that was asked for by hand is to come.
-    Pending,
-    /// Given up; an attempt: failed; among the endpoints of a message: the last attempt failed.
-    Fail,
-    /// Among the messages of an endpoint: on its way, with the time of the next attempt once there was one.
-    Sending,
-    /// Not sent, because the endpoint was disabled. Only for callers that ask for expanded statuses.
-    Canceled,
-}
+use model::{AttemptRecord, DeliveryStatus, OutcomeClass, UnixMs};
 
 /// A delivery that is known to stand somehow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its status.
-    pub status: Status,
+    pub status: DeliveryStatus,
     /// When its next attempt is due, if one is.
     pub next_attempt: Option<UnixMs>,
 }
@@ -31,23 +16,15 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusFilter {
     /// Only this one; all when none.
-    pub wanted: Option<Status>,
+    pub wanted: Option<DeliveryStatus>,
     /// The caller tells canceled from given up.
     pub is_expanded: bool,
 }
 
-impl Status {
-    /// As a caller sees it that does not know [`Status::Canceled`].
-    #[must_use]
-    pub fn plain(self) -> Status {
-        if self == Status::Canceled { Status::Fail } else { self }
-    }
-
-    /// As an attempt stands.
-    #[must_use]
-    pub fn of_attempt(record: &AttemptRecord) -> Status {
-        if record.outcome == OutcomeClass::Success { Status::Success } else { Status::Fail }
-    }
+/// The status of an attempt.
+#[must_use]
+pub fn of_attempt(record: &AttemptRecord) -> DeliveryStatus {
+    if record.outcome == OutcomeClass::Success { DeliveryStatus::Success } else { DeliveryStatus::Fail }
 }
 
 impl Standing {
@@ -55,14 +32,8 @@ impl Standing {
     /// or when that is not known any more.
     #[must_use]
     pub fn of_delivery(state: &DeliveryState) -> Option<Standing> {
-        let (status, next_attempt) = match state {
-            DeliveryState::Delivered => (Status::Success, None),
-            DeliveryState::Waiting(pending) => (Status::Sending, Some(pending.due)),
-            DeliveryState::Queued => (Status::Sending, None),
-            DeliveryState::DeadLettered(_) | DeliveryState::Discarded => (Status::Fail, None),
-            DeliveryState::Cancelled(_) => (Status::Canceled, None),
-            DeliveryState::NotMatched | DeliveryState::HistoryGone => return None,
-        };
+        let status = state.status()?;
+        let next_attempt = if let DeliveryState::Waiting(pending) = state { Some(pending.due) } else { None };
         Some(Standing { status, next_attempt })
     }
 
@@ -71,8 +42,8 @@ impl Standing {
     pub fn of_destination(state: &DeliveryState) -> Option<Standing> {
         let standing = Standing::of_delivery(state)?;
         let status = match state {
-            DeliveryState::Waiting(pending) if pending.last_outcome.is_some() => Status::Fail,
-            DeliveryState::Waiting(_) | DeliveryState::Queued => Status::Pending,
+            DeliveryState::Waiting(pending) if pending.last_outcome.is_some() => DeliveryStatus::Fail,
+            DeliveryState::Waiting(_) | DeliveryState::Queued => DeliveryStatus::Pending,
             _ => standing.status.plain(),
         };
         Some(Standing { status, ..standing })
@@ -82,13 +53,13 @@ impl Standing {
 impl StatusFilter {
     /// A status as this caller sees it.
     #[must_use]
-    pub fn shown(self, status: Status) -> Status {
+    pub fn shown(self, status: DeliveryStatus) -> DeliveryStatus {
         if self.is_expanded { status } else { status.plain() }
     }
 
     /// True if the caller wants to see this status.
     #[must_use]
-    pub fn passes(self, status: Status) -> bool {
+    pub fn passes(self, status: DeliveryStatus) -> bool {
         self.wanted.is_none_or(|wanted| self.shown(status) == self.shown(wanted))
     }
 }
@@ -98,7 +69,13 @@ mod tests {
     use super::*;
     use model::{Pending, Trigger};
 
-    const ALL: [Status; 5] = [Status::Success, Status::Pending, Status::Fail, Status::Sending, Status::Canceled];
+    const ALL: [DeliveryStatus; 5] = [
+        DeliveryStatus::Success,
+        DeliveryStatus::Pending,
+        DeliveryStatus::Fail,
+        DeliveryStatus::Sending,
+        DeliveryStatus::Canceled,
+    ];
 
     #[test]
     fn a_delivery_between_two_attempts_is_sending_from_one_side_and_failed_from_the_other() {
@@ -107,9 +84,13 @@ mod tests {
         };
         let due = Some(UnixMs(5));
         for (state, of_endpoint, of_message) in [
-            (waits(Some(OutcomeClass::Timeout)), Some((Status::Sending, due)), Some((Status::Fail, due))),
-            (waits(None), Some((Status::Sending, due)), Some((Status::Pending, due))),
-            (DeliveryState::Queued, Some((Status::Sending, None)), Some((Status::Pending, None))),
+            (
+                waits(Some(OutcomeClass::Timeout)),
+                Some((DeliveryStatus::Sending, due)),
+                Some((DeliveryStatus::Fail, due)),
+            ),
+            (waits(None), Some((DeliveryStatus::Sending, due)), Some((DeliveryStatus::Pending, due))),
+            (DeliveryState::Queued, Some((DeliveryStatus::Sending, None)), Some((DeliveryStatus::Pending, None))),
             (DeliveryState::NotMatched, None, None),
             (DeliveryState::HistoryGone, None, None),
         ] {
@@ -122,10 +103,10 @@ mod tests {
     #[test]
     fn canceled_is_told_from_failed_to_callers_that_ask_for_it() {
         let filter = |wanted, is_expanded| StatusFilter { wanted: Some(wanted), is_expanded };
-        assert_eq!(filter(Status::Fail, false).shown(Status::Canceled), Status::Fail);
-        assert_eq!(filter(Status::Fail, true).shown(Status::Canceled), Status::Canceled);
-        assert!(filter(Status::Fail, false).passes(Status::Canceled));
-        assert!(!filter(Status::Fail, true).passes(Status::Canceled));
+        assert_eq!(filter(DeliveryStatus::Fail, false).shown(DeliveryStatus::Canceled), DeliveryStatus::Fail);
+        assert_eq!(filter(DeliveryStatus::Fail, true).shown(DeliveryStatus::Canceled), DeliveryStatus::Canceled);
+        assert!(filter(DeliveryStatus::Fail, false).passes(DeliveryStatus::Canceled));
+        assert!(!filter(DeliveryStatus::Fail, true).passes(DeliveryStatus::Canceled));
         // A filter finds the status that is shown and nothing else.
         for (wanted, status) in ALL.iter().flat_map(|wanted| ALL.map(|status| (*wanted, status))) {
             assert_eq!(filter(wanted, true).passes(status), wanted == status);

@@ -25,14 +25,16 @@ pub(crate) enum TypePattern {
 }
 
 impl TypePattern {
-    fn of(text: &str) -> TypePattern {
+    /// Reads an entry.
+    pub(crate) fn of(text: &str) -> TypePattern {
         match text.strip_suffix('*') {
             Some(prefix) if prefix.ends_with('.') => TypePattern::Prefix(prefix.into()),
             _ => TypePattern::Exact(text.into()),
         }
     }
 
-    fn matches(&self, event_type: &str) -> bool {
+    /// True if it lets this type pass.
+    pub(crate) fn matches(&self, event_type: &str) -> bool {
         match self {
             TypePattern::Exact(exact) => event_type == &**exact,
             TypePattern::Prefix(prefix) => event_type.len() > prefix.len() && event_type.starts_with(&**prefix),

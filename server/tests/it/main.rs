@@ -25,6 +25,7 @@ mod bad_input;
 mod breaker;
 mod command_line;
 mod crash;
+mod dead_letters;
 mod delivery;
 mod demo;
 #[cfg(target_os = "linux")]

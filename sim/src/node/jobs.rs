@@ -1,13 +1,14 @@
 //! The tasks beside the shards, as steps: jobs and retention.
 
 use super::futures::{Reply, Wakeup};
-use engine::jobs::Line;
+use crate::plant::Plant;
+use engine::jobs::{Line, Next};
 use engine::retention::{Cutoffs, Found, Limits, RetentionClock, Round, Step, Tally};
-use model::{AppId, UnixMs};
+use model::{AppId, Job, UnixMs};
 use std::sync::Arc;
-use storage::tables::retained;
+use storage::tables::{job, retained};
 use storage::writer::{ChangeError, WriterHandle};
-use storage::{SharedStore, StoreError};
+use storage::{SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
 
 /// Things looked at in one go.
@@ -23,14 +24,16 @@ pub(super) struct Jobs {
     line: Line,
     /// The job that `running` or `answer` is of.
     current: Option<(AppId, u32)>,
-    running: Option<Reply<Answer<bool>>>,
-    answer: Option<Answer<bool>>,
+    running: Option<Reply<Answer<Next>>>,
+    answer: Option<Answer<Next>>,
     over: bool,
+    plant: Option<Plant>,
 }
 
 impl Jobs {
-    pub(super) fn new(started: Arc<Notify>) -> Jobs {
+    pub(super) fn new(started: Arc<Notify>, plant: Option<Plant>) -> Jobs {
         Jobs {
+            plant,
             started,
             wakeup: Wakeup::default(),
             asleep: false,
@@ -42,11 +45,14 @@ impl Jobs {
         }
     }
 
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(super) fn is_ready(&mut self, now: UnixMs) -> bool {
         if self.over {
             return false;
         }
         if self.asleep {
+            if self.line.wake_at().is_some_and(|at| at <= now) {
+                return true;
+            }
             let started = self.started.clone();
             return self.wakeup.is_woken(|| async move { started.notified().await });
         }
@@ -64,18 +70,24 @@ impl Jobs {
         self.over || (self.asleep && self.running.is_none())
     }
 
+    /// The time at which a job goes on that keeps to a rate.
+    pub(super) fn next_deadline(&self) -> Option<UnixMs> {
+        self.line.wake_at().filter(|_| !self.over)
+    }
+
     pub(super) fn go_on(&mut self, store: &SharedStore, writer: &WriterHandle, now: UnixMs) -> Result<(), StoreError> {
         if std::mem::take(&mut self.asleep) {
             self.wakeup.run();
         }
         let (current, answer) = (self.current.take(), self.answer.take());
         match answer {
-            Some(Ok(true) | Err(ChangeError::Busy)) => {
-                current.into_iter().for_each(|(app, number)| self.line.again(app, number));
+            Some(Ok(next)) => current.into_iter().for_each(|(app, number)| self.line.again(app, number, next)),
+            Some(Err(ChangeError::Busy)) => {
+                current.into_iter().for_each(|(app, number)| self.line.again(app, number, Next::Chunk));
             }
-            Some(Ok(false)) | None => {}
+            None => {}
             Some(Err(ChangeError::Rejected(error) | ChangeError::Refused(error))) => {
-                current.into_iter().for_each(|(app, number)| self.line.again(app, number));
+                current.into_iter().for_each(|(app, number)| self.line.again(app, number, Next::Chunk));
                 return Err(error);
             }
             Some(Err(ChangeError::Unavailable(_))) => {
@@ -84,17 +96,35 @@ impl Jobs {
             }
         }
         self.line.look(&**store)?;
-        self.current = self.line.next_chunk();
+        self.current = self.line.next_chunk(now);
         self.asleep = self.current.is_none();
         if let Some((_, number)) = self.current {
-            let writer = writer.clone();
-            let change = async move { writer.change(move |txn| engine::jobs::step(txn, number, now)).await };
+            let (writer, plant) = (writer.clone(), self.plant);
+            let change = async move { writer.change(move |txn| step(txn, number, now, plant)).await };
             let (reply, answer) = Reply::ask(change);
             self.running = answer.is_none().then_some(reply);
             self.answer = answer;
         }
         Ok(())
     }
+}
+
+/// A chunk of a job, with the bug that is planted.
+fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs, plant: Option<Plant>) -> Result<Next, StoreError> {
+    let before = job::get(txn, number)?;
+    let (Some(before), Some(Plant::IgnoredFilter | Plant::IgnoredRate)) = (before, plant) else {
+        return engine::jobs::step(txn, number, now);
+    };
+    let without = match plant {
+        Some(Plant::IgnoredFilter) => Job { filter: None, ..before.clone() },
+        _ => Job { rate_per_s: None, ..before.clone() },
+    };
+    job::put(txn, &without)?;
+    let next = engine::jobs::step(txn, number, now)?;
+    if let Some(after) = job::get(txn, number)? {
+        job::put(txn, &Job { filter: before.filter, rate_per_s: before.rate_per_s, ..after })?;
+    }
+    Ok(next)
 }
 
 /// Retention, one step at a time.

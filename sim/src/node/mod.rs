@@ -141,7 +141,7 @@ impl Node {
         };
         let shards = inboxes.into_iter().enumerate().map(shard).collect();
         let janitor = Janitor::new(&store, clock.now());
-        let jobs = Jobs::new(job_started);
+        let jobs = Jobs::new(job_started, plant);
         let config = plan.config.clone();
         Ok(Node {
             disk,
@@ -169,7 +169,7 @@ impl Node {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             shard.tasks(index, self.clock.now(), real, into);
         }
-        if self.jobs.is_ready() {
+        if self.jobs.is_ready(self.clock.now()) {
             into.push(Task::Job);
         }
         if self.janitor.is_ready() {
@@ -203,7 +203,8 @@ impl Node {
     /// When something will happen by itself, in real time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<model::UnixMs> {
-        self.shards.iter().filter_map(|shard| shard.next_deadline(&self.clock)).min()
+        let job = self.jobs.next_deadline().map(|at| self.clock.to_real(at));
+        self.shards.iter().filter_map(|shard| shard.next_deadline(&self.clock)).chain(job).min()
     }
 
     /// Nothing is under way but work that waits for a time.

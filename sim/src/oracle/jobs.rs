@@ -1,18 +1,21 @@
 //! Jobs: the deliveries that a job says it looked at are those that it put in line and those that it left as they are.
-//! Those that it put in line are there.
+//! Those that it put in line are there, and its filter names them. It keeps to its rate, and does nothing once it is
+//! cancelled.
 
 use super::{Violation, ensure, of_kind};
-use model::{EndpointRef, Job, JobKind, Pending, Seq, Trigger};
+use model::{AppId, EndpointRef, Event, Job, JobKind, JobStatus, Pending, Seq, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::Batch;
 use storage::rows::{self, KeyKind};
-use storage::store::Write;
+use storage::store::{MemoryStore, Write};
+use storage::tables::log;
 
-/// Checks the jobs that a batch moves; `known` is how they were before, `expunged` what the batch took out of line
-/// again.
+/// Checks the jobs that a batch moves; `known` is how they were before, `rows` the store, `expunged` what the batch took
+/// out of line again.
 pub(super) fn check(
     batch: &Batch,
     known: &mut BTreeMap<u32, Job>,
+    rows: &MemoryStore,
     expunged: &BTreeSet<(EndpointRef, Seq)>,
 ) -> Result<(), Violation> {
     for (key, write) in of_kind(batch, KeyKind::Job) {
@@ -24,12 +27,15 @@ pub(super) fn check(
         let row: Job = rows::job::from_value(value)?;
         let skipped = row.skipped.total();
         ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
-        let before = known.get(&number).map_or(0, |before| before.affected);
-        if puts_in_line(row.kind) {
+        let before = known.get(&number);
+        let moved = row.affected - before.map_or(0, |before| before.affected);
+        let was_cancelled = before.is_some_and(|before| before.status == JobStatus::Cancelled);
+        ensure!(!was_cancelled || moved == 0, "job {number} went on after it was cancelled");
+        check_rate(&row)?;
+        if puts_in_line(row.kind) && !row.dry_run {
             // One chunk of one job in a commit; what clients order besides can only make it more.
-            let expunged = expunged.iter().filter(|(target, _)| *target == row.target).count() as u64;
-            let put = put_by_hand(batch, row.target)? + expunged;
-            let moved = row.affected - before;
+            let expunged = expunged.iter().filter(|(target, _)| is_of(&row, *target)).count() as u64;
+            let put = put_by_hand(batch, &row, rows)? + expunged;
             ensure!(moved <= put, "job {number} says that it put {moved} in line, and {put} are there");
         }
         known.insert(number, row);
@@ -37,18 +43,53 @@ pub(super) fn check(
     Ok(())
 }
 
+/// No more than its rate since it began, and one chunk of a quarter of a second. The clock may have been set back.
+fn check_rate(row: &Job) -> Result<(), Violation> {
+    let Some(rate) = row.rate_per_s else { return Ok(()) };
+    let ms = row.updated_at.since_ms(row.created_at);
+    let most = u64::from(rate) * ms / 1_000 + u64::from(rate) / 4 + 2;
+    let is_known = row.updated_at >= row.created_at;
+    let (number, affected) = (row.number, row.affected);
+    ensure!(!is_known || affected <= most, "job {number} is faster than {rate}/s: {affected} after {ms} ms");
+    Ok(())
+}
+
 fn puts_in_line(kind: JobKind) -> bool {
     matches!(kind, JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_) | JobKind::RedriveDeadLetters)
 }
 
-/// Deliveries to an endpoint that a batch puts in line by hand.
-fn put_by_hand(batch: &Batch, target: EndpointRef) -> Result<u64, Violation> {
+fn is_of(row: &Job, target: EndpointRef) -> bool {
+    if row.is_of_application() { row.target.app == target.app } else { row.target == target }
+}
+
+/// Deliveries that a batch puts in line by hand, of those that a job may have put there.
+fn put_by_hand(batch: &Batch, job: &Job, rows: &MemoryStore) -> Result<u64, Violation> {
     let mut count = 0;
     for (key, write) in of_kind(batch, KeyKind::Pending) {
         let Write::Put(value) = write else { continue };
         let row: Pending = rows::pending::from_value(value)?;
         let by_hand = row.attempts == 0 && row.trigger == Trigger::Manual;
-        count += u64::from(by_hand && rows::pending::decode(key)?.0 == target);
+        let (target, seq) = rows::pending::decode(key)?;
+        count += u64::from(by_hand && is_of(job, target) && is_named(job, rows, target.app, seq)?);
     }
     Ok(count)
+}
+
+/// True if the types of the job's filter name an event. They are read in another way than the product reads them.
+fn is_named(job: &Job, rows: &MemoryStore, app: AppId, seq: Seq) -> Result<bool, Violation> {
+    let types = job.filter.as_ref().map_or(&[][..], |filter| &filter.event_types);
+    if types.is_empty() {
+        return Ok(true);
+    }
+    let event: Option<Event> = log::get(rows, app, seq)?;
+    Ok(event.is_some_and(|event| {
+        let parts: Vec<&str> = event.event_type.split('.').collect();
+        types.iter().any(|named| match named.strip_suffix(".*") {
+            Some(prefix) => {
+                let prefix: Vec<&str> = prefix.split('.').collect();
+                parts.len() > prefix.len() && parts.starts_with(&prefix)
+            }
+            None => **named == *event.event_type,
+        })
+    }))
 }

@@ -148,7 +148,7 @@ impl Oracle {
             }
         }
         let expunged = expunged_in_line(batch)?;
-        jobs::check(batch, &mut self.jobs, &expunged)?;
+        jobs::check(batch, &mut self.jobs, rows, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);

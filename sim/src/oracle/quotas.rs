@@ -2,7 +2,7 @@
 //! remove goes only where a newer one needs its room.
 
 use super::{Violation, ensure, is_put, named, of_kind};
-use model::{AppId, DeadLetter, DeadLetterReason, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
+use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
@@ -56,7 +56,8 @@ impl Quotas {
                     let requeued = is_put(batch, &rows::pending::encode(target, seq));
                     // An attempt was in flight when its event was expunged, and succeeded.
                     let delivered = self.expunged.remove(&(target, seq)) && was_delivered(rows, target, seq)?;
-                    let asked_for = purged.contains(&target) || requeued || delivered;
+                    let of_app = EndpointRef { endpoint: EndpointId(0), ..target };
+                    let asked_for = purged.contains(&target) || purged.contains(&of_app) || requeued || delivered;
                     if !asked_for {
                         displaced.push((target, seq, at));
                     }
@@ -101,7 +102,7 @@ impl Quotas {
             *removed += u32::from(*write == Write::Delete);
         }
         for (app, removed) in apps {
-            if is_gone(EndpointRef { app, endpoint: model::EndpointId(0) }) {
+            if is_gone(EndpointRef { app, endpoint: EndpointId(0) }) {
                 continue;
             }
             let (there, counted) = (count(rows, KeyKind::Idempotency, app)?, idempotency::count(rows, app)?);

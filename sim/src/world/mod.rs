@@ -5,6 +5,7 @@
 //! ```
 
 mod finale;
+mod jobs;
 mod requests;
 mod steps;
 mod surprises;

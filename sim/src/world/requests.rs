@@ -2,6 +2,7 @@
 //!
 //! Nothing is validated here: only requests that the API would let through come here.
 
+use super::jobs::start_job;
 use super::{World, note};
 use crate::client::{Asked, Parcel, Refusal, Request, Taken};
 use crate::network::pick;
@@ -11,11 +12,11 @@ use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind, Paused,
-    PausedReason, Seq, Span, UnixMs,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, Paused,
+    PausedReason, Seq, UnixMs,
 };
 use rand::RngExt;
-use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, job, log};
+use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};
 use storage::writer::IngestOutcome;
 use storage::{Change, Direction, Txn};
 
@@ -81,7 +82,11 @@ impl World {
     }
 
     /// Makes a change as the API does.
-    fn change(&mut self, words: String, change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static) {
+    pub(super) fn change(
+        &mut self,
+        words: String,
+        change: impl FnOnce(&mut Txn<'_>) -> Result<(), Refusal> + Send + 'static,
+    ) {
         self.ask(Asked { words, order: None }, change);
     }
 
@@ -279,45 +284,12 @@ impl World {
         });
     }
 
-    /// Starts a job over many deliveries.
-    pub(super) fn start_job(&mut self) {
-        let (Some(row), now) = (self.some_endpoint(), self.node.clock.now()) else { return };
-        let since = UnixMs(now.0.saturating_sub(*pick(&[1_000, 60_000, 86_400_000], &mut self.rng)));
-        let span = Span { since, until: now };
-        let kind = *pick(
-            &[
-                JobKind::Recover(span),
-                JobKind::ReplayMissing(span),
-                JobKind::Replay(span),
-                JobKind::RedriveDeadLetters,
-                JobKind::PurgeDeadLetters,
-            ],
-            &mut self.rng,
-        );
-        let read = &*self.node.disk;
-        let over_span = matches!(kind, JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_));
-        if over_span && row.disabled.is_some() {
-            return;
-        }
-        let found = (log::before_time(read, row.app, since), log::before_time(read, row.app, now.plus_ms(1)));
-        let positions = if let (true, (Ok(first), Ok(last))) = (over_span, found) { Some((first, last)) } else { None };
-        let target = row.target();
-        self.change(format!("{kind:?} of {}", row.id), move |txn| {
-            endpoint::get(txn, target)?.ok_or(Refusal::NotPossible)?;
-            let positions = match positions {
-                Some(positions) => positions,
-                None => (Seq::ZERO, log::head(txn, target.app)?),
-            };
-            start_job(txn, target, kind, positions, now)
-        });
-    }
-
     fn some_app(&mut self) -> Option<AppId> {
         let rows = application::list(&*self.node.disk, None, 100, Direction::Forward).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).id)
     }
 
-    fn some_endpoint(&mut self) -> Option<Endpoint> {
+    pub(super) fn some_endpoint(&mut self) -> Option<Endpoint> {
         let rows = endpoint::scan_all(&*self.node.disk, None, 100).ok()?;
         (!rows.is_empty()).then(|| pick(&rows, &mut self.rng).clone())
     }
@@ -355,17 +327,4 @@ fn insert(txn: &mut Txn<'_>, master: &engine::seal::MasterKey, app: AppId, row: 
     let sealed = master.seal(SECRET.as_bytes(), context).map_err(|_| Refusal::NotPossible)?;
     let secrets = vec![EndpointSecret { sealed, expires_at: None }];
     Ok(endpoint::put(txn, &Endpoint { id, app, secrets, ..row })?)
-}
-
-fn start_job(
-    txn: &mut Txn<'_>,
-    target: EndpointRef,
-    kind: JobKind,
-    positions: (Seq, Seq),
-    now: UnixMs,
-) -> Result<(), Refusal> {
-    let number = counter::next_job_number(txn)?;
-    job::put(txn, &Job::new(number, target, kind, positions, now))?;
-    txn.tell(Change::JobStarted);
-    Ok(())
 }

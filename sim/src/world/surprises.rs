@@ -44,6 +44,7 @@ impl World {
             Surprise::Expunge => self.expunge(),
             Surprise::Resend => self.resend(),
             Surprise::StartJob => self.start_job(),
+            Surprise::CancelJob => self.cancel_job(),
             Surprise::Network => self.change_network(),
             Surprise::FallSilent => self.fall_silent(),
             Surprise::Lack => {

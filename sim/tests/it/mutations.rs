@@ -68,6 +68,12 @@ fn a_lost_requeue_is_seen() {
 }
 
 #[test]
+fn a_job_that_looks_past_its_filter_or_its_rate_is_seen() {
+    check(Plant::IgnoredFilter, &["says that it put"]);
+    check(Plant::IgnoredRate, &["faster than"]);
+}
+
+#[test]
 fn a_pace_for_each_shard_is_seen() {
     check(Plant::PaceOfEachShard, &["its pace is"]);
 }

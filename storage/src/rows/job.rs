@@ -2,12 +2,47 @@
 
 use super::key::key;
 use super::value::{Field, Malformed, Reader, fields, value, variants};
-use model::{Job, JobKind, JobStatus, SkipReason, Skipped, Span};
+use model::{DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, Skip, SkipReason, Skipped, Span};
 
 key!(Job: (number: u32));
-value!(Job: Job, version 1);
+value!(Job: Job, version 2);
 
-fields!(Job { number, target, kind, status, position, last, affected, created_at, updated_at, looked_at, skipped });
+fields!(Job {
+    number,
+    target,
+    kind,
+    status,
+    position,
+    last,
+    affected,
+    created_at,
+    updated_at,
+    looked_at,
+    skipped,
+    filter since 2,
+    rate_per_s since 2,
+    dry_run since 2,
+    resume_at since 2,
+    letter since 2,
+    skips since 2,
+});
+
+fields!(JobFilter { event_types, channels, tags, reasons, given_up, status, status_class });
+fields!(LetterPlace { at, endpoint, seq });
+fields!(Skip { endpoint, seq, reason });
+variants!(DeliveryStatus { 0 = Success, 1 = Pending, 2 = Fail, 3 = Sending, 4 = Canceled });
+variants!(SkipReason {
+    0 = Delivered,
+    1 = OnItsWay,
+    2 = GivenUp,
+    3 = NotMatched,
+    4 = NeverForIt,
+    5 = HistoryGone,
+    6 = MessageGone,
+    7 = PayloadGone,
+    8 = EndpointDisabled,
+    9 = NotNamed,
+});
 
 fields!(Span { since, until });
 
@@ -20,10 +55,10 @@ variants!(JobKind {
     5 = PurgeEndpoint,
     6 = PurgeApplication,
 });
-variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed });
+variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed, 3 = Cancelled });
 
 /// The reasons in the order in which a row counts them. Persisted: a new one goes to the end.
-const SKIP_REASONS: [SkipReason; 9] = [
+const SKIP_REASONS: [SkipReason; 10] = [
     SkipReason::Delivered,
     SkipReason::OnItsWay,
     SkipReason::GivenUp,
@@ -33,6 +68,7 @@ const SKIP_REASONS: [SkipReason; 9] = [
     SkipReason::MessageGone,
     SkipReason::PayloadGone,
     SkipReason::EndpointDisabled,
+    SkipReason::NotNamed,
 ];
 
 /// A list of counts by reason; reasons at the end that count nothing are left out.

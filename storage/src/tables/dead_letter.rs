@@ -14,7 +14,7 @@ use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value, scan};
 use crate::txn::{Txn, Wanted};
 use bytes::Bytes;
-use model::{AppId, DeadLetter, EndpointRef, Seq, UnixMs};
+use model::{AppId, DeadLetter, EndpointRef, LetterPlace, Seq, UnixMs};
 
 pub use room::{Displaced, make_room};
 
@@ -48,6 +48,26 @@ pub fn list(
             Ok((seq, dead_letter::from_value(value)?))
         })
         .collect()
+}
+
+/// Places of the dead letters of an application, oldest first or newest first, at most `limit`, those beyond `after`.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn list_of_app(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    after: Option<LetterPlace>,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<LetterPlace>, StoreError> {
+    let after = after.map(|LetterPlace { at, endpoint, seq }| dead_letter_by_time::encode(app, at, endpoint, seq));
+    let rows = scan(read, &dead_letter_by_time::of_app(app).beyond(after, direction), limit, direction)?;
+    let place = |key: &[u8]| {
+        let (_, at, endpoint, seq) = dead_letter_by_time::decode(key)?;
+        Ok(LetterPlace { at, endpoint, seq })
+    };
+    rows.iter().map(|(key, _)| place(key)).collect()
 }
 
 /// The number of dead letters of an endpoint, but never more than `max`: counting reads them.

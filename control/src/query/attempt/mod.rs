@@ -16,7 +16,7 @@ pub use place::{Cut, EndpointPlace, MessagePlace};
 
 use super::bounds::PAGE_PAYLOAD_BYTES;
 use super::log::MessageFilter;
-use super::status::{Status, StatusFilter};
+use super::status::{StatusFilter, of_attempt};
 use crate::error::Error;
 use crate::find::find_endpoint;
 use model::id::{IdKind, IdParts, attempt_id};
@@ -53,7 +53,7 @@ pub struct AttemptFilter {
 
 impl AttemptFilter {
     fn keeps(&self, record: &AttemptRecord) -> bool {
-        self.statuses.passes(Status::of_attempt(record))
+        self.statuses.passes(of_attempt(record))
             && self.status_class.is_none_or(|class| record.status / 100 * 100 == class)
             && self.messages.is_within(record.started_at)
     }

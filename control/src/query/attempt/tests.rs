@@ -109,7 +109,7 @@ proptest! {
 fn a_filter_keeps_what_it_names_and_payloads_come_where_they_are_asked_for() {
     let store = store(&[(2, 3, true)]);
     let page = Page { limit: 50, order: Order::Descending, start: Start::First };
-    let successes = StatusFilter { wanted: Some(Status::Success), is_expanded: false };
+    let successes = StatusFilter { wanted: Some(model::DeliveryStatus::Success), is_expanded: false };
     for (filter, count) in [
         (AttemptFilter { statuses: successes, ..AttemptFilter::default() }, 1),
         (AttemptFilter { status_class: Some(500), ..AttemptFilter::default() }, MESSAGES as usize),

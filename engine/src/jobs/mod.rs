@@ -1,0 +1,203 @@
+//! Jobs: recover, replay, redrive, purge. Each chunk is one change, with the job's own progress. So a restart goes on
+//! where the last chunk ended and nothing is done twice.
+//!
+//! One runner makes one chunk at a time. Applications take turns, and so do the jobs of each application. So a job over
+//! a hundred million events delays ingest, or another job, by no more than a chunk. A thousand jobs of one application
+//! delay another's job by no more than one chunk either.
+//!
+//! - *Who owns the state:* the runner owns [`Line`], a cache of the rows.
+//! - *What bounds it:* jobs that run, which the API bounds for each application.
+//! - *When the process dies here:* the line is read again at the start; each chunk was one commit. A job that keeps to a
+//!   rate notes in the same commit when it may go on.
+//!
+//! Every delivery that a job looks at is counted: as put in line, or as left as it is, with the reason
+//! ([`crate::orders`] decides). A dry run decides the same and changes nothing but its own counts. Jobs make no attempts:
+//! lanes take them from the line.
+
+mod filter;
+mod letters;
+mod line;
+mod pace;
+mod span;
+
+pub use line::Line;
+
+use crate::clock::Clock;
+use letters::Deed;
+use model::{Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, UnixMs};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::tables::{dead_letter, deleted_endpoint, delivery, endpoint, history, job, purge};
+use storage::writer::{ChangeError, WriterHandle};
+use storage::{Direction, SharedStore, StoreError, Txn};
+use tokio::sync::Notify;
+
+/// Deliveries looked at in one chunk.
+const CHUNK: usize = 256;
+
+/// Rows of a deleted application removed in one chunk.
+const ROWS_PURGED: usize = 1_024;
+
+/// Payload bytes read for one chunk.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// Pause of the runner before it asks a busy writer again.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The next turn of a job after a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It has more to do.
+    Chunk,
+    /// It has more to do, and not before this time: it keeps to its rate.
+    At(UnixMs),
+    /// It ended.
+    Never,
+}
+
+/// Runs jobs until the store is gone. Woken by `started`; looks for unfinished ones first.
+pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, started: Arc<Notify>) {
+    let mut line = Line::default();
+    loop {
+        let reader = store.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let result = line.look(&*reader);
+            (line, result)
+        });
+        match looked.await {
+            Ok((looked, Ok(()))) => line = looked,
+            _ => {
+                tracing::error!("jobs cannot be read");
+                return;
+            }
+        }
+        let now = clock.now();
+        let Some((app, number)) = line.next_chunk(now) else {
+            wait(&started, line.wake_at(), now).await;
+            continue;
+        };
+        match writer.change(move |txn| step(txn, number, clock.now())).await {
+            Ok(next) => line.again(app, number, next),
+            Err(ChangeError::Busy) => {
+                line.again(app, number, Next::Chunk);
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
+                tracing::error!(%error, job = number, "a job failed");
+                // An error that one job alone meets ends that job.
+                match writer.change(move |txn| end(txn, number, JobStatus::Failed, clock.now())).await {
+                    Ok(()) => {}
+                    Err(ChangeError::Busy) => line.again(app, number, Next::Chunk),
+                    Err(_) => return,
+                }
+            }
+            Err(ChangeError::Unavailable(_)) => return,
+        }
+    }
+}
+
+/// Waits for a new job, or for the time at which one goes on.
+async fn wait(started: &Notify, wake_at: Option<UnixMs>, now: UnixMs) {
+    match wake_at {
+        None => started.notified().await,
+        Some(at) => {
+            let timeout = Duration::from_millis(at.since_ms(now));
+            // Either way there may be something to do.
+            let _either = tokio::time::timeout(timeout, started.notified()).await;
+        }
+    }
+}
+
+fn end(txn: &mut Txn<'_>, number: u32, status: JobStatus, now: UnixMs) -> Result<(), StoreError> {
+    if let Some(mut row) = job::get(txn, number)? {
+        row.status = status;
+        row.updated_at = now;
+        job::put(txn, &row)?;
+    }
+    Ok(())
+}
+
+/// One chunk of one job, in one change.
+///
+/// # Errors
+/// Whatever the store reports, or a corrupt row.
+pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreError> {
+    let Some(mut row) = job::get(txn, number)? else { return Ok(Next::Never) };
+    // A caller may have cancelled it.
+    if row.status != JobStatus::Running {
+        return Ok(Next::Never);
+    }
+    if pace::is_to_wait(row.resume_at, now) {
+        return Ok(Next::At(row.resume_at));
+    }
+    let (before, target) = (row.affected, row.target);
+    let finished = match row.kind {
+        JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
+        JobKind::PurgeApplication => purge_application(txn, &mut row)?,
+        JobKind::PurgeDeadLetters => letters::chunk(txn, &mut row, Deed::Purge, now)?,
+        JobKind::RedriveDeadLetters if row.is_of_application() => letters::chunk(txn, &mut row, Deed::Redrive, now)?,
+        kind => match endpoint::get(txn, target)? {
+            None => {
+                row.status = JobStatus::Failed;
+                row.updated_at = now;
+                job::put(txn, &row)?;
+                return Ok(Next::Never);
+            }
+            Some(_) if kind == JobKind::RedriveDeadLetters => letters::chunk(txn, &mut row, Deed::Redrive, now)?,
+            Some(endpoint) => span::chunk(txn, &mut row, &endpoint, now)?,
+        },
+    };
+    if finished {
+        row.status = JobStatus::Finished;
+    } else if let Some(rate) = row.rate_per_s {
+        row.resume_at = pace::resume_at(rate, row.affected - before, now);
+    }
+    row.updated_at = now;
+    job::put(txn, &row)?;
+    Ok(match finished {
+        true => Next::Never,
+        false if row.resume_at > now => Next::At(row.resume_at),
+        false => Next::Chunk,
+    })
+}
+
+/// The reason why a delivery put in line now could not be sent: it would only become a dead letter.
+fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>) -> Option<SkipReason> {
+    if endpoint.disabled.is_some() {
+        return Some(SkipReason::EndpointDisabled);
+    }
+    match event {
+        None => Some(SkipReason::MessageGone),
+        Some(event) => event.is_expunged().then_some(SkipReason::PayloadGone),
+    }
+}
+
+/// A chunk of a deleted endpoint's rows. Its attempts stay for as long as it is kept what it was.
+fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
+    let target: EndpointRef = row.target;
+    let removed = delivery::purge(txn, target, CHUNK)?;
+    let letters = dead_letter::list(txn, target, None, CHUNK, Direction::Forward)?;
+    for (seq, _) in &letters {
+        dead_letter::remove(txn, target, *seq)?;
+    }
+    let more = match deleted_endpoint::get(txn, target) {
+        Ok(Some(_)) => false,
+        // Deleted by a version that kept nothing of it, or never tried.
+        Ok(None) | Err(StoreError::CorruptRow { .. }) => {
+            history::trim(txn, target, Seq(u64::MAX), UnixMs(u64::MAX), CHUNK)?
+        }
+        Err(error) => return Err(error),
+    };
+    row.affected += (removed + letters.len()) as u64;
+    row.looked_at = row.affected;
+    Ok(removed == 0 && letters.is_empty() && !more)
+}
+
+/// A chunk of a deleted application's rows. Done when there was none: what the commit of the deletion itself still
+/// wrote is found by the next chunk.
+fn purge_application(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
+    let removed = purge::application(txn, row.target.app, ROWS_PURGED)?;
+    row.affected += removed as u64;
+    row.looked_at = row.affected;
+    Ok(removed == 0)
+}
