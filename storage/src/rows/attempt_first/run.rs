@@ -49,6 +49,9 @@ const VERSION: u8 = 1;
 const CRC_BYTES: usize = 4;
 const HEADER_BYTES: usize = CRC_BYTES + 3;
 
+/// Room for a few records more in the buffer of a run that is gone on with.
+const ROOM_BYTES: usize = 64;
+
 const FLAG_MANUAL: u8 = 1;
 const FLAG_NEXT: u8 = 2;
 const FLAG_NOTE: u8 = 4;
@@ -87,6 +90,26 @@ impl RunBuilder {
         RunBuilder { bytes, first, previous: Previous::NONE, count: 0 }
     }
 
+    /// Goes on with a run that begins at the position `first`, behind its last record. `None` when it is damaged or empty.
+    pub(crate) fn resume(first: Seq, run: &[u8]) -> Option<RunBuilder> {
+        let (count, mut rest) = check(run).ok()?;
+        let mut previous = Previous::NONE;
+        for _ in 0..count {
+            previous = Previous::of(&read_record(&mut rest, previous)?.0);
+        }
+        if count == 0 || !rest.is_empty() {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(run.len() + ROOM_BYTES);
+        bytes.extend_from_slice(run);
+        Some(RunBuilder { bytes, first, previous, count })
+    }
+
+    /// The position of the last record; 0 before the first.
+    pub(crate) fn last(&self) -> Seq {
+        self.previous.seq
+    }
+
     /// Adds a record, or says `false` and is as before. Positions ascend; a response is already cut, so that the first
     /// record of a run always fits.
     pub(crate) fn push(&mut self, record: &AttemptRecord) -> bool {
@@ -119,25 +142,28 @@ impl RunBuilder {
 
 /// Takes a run apart: its records by ascending position.
 pub(crate) fn decode(value: &[u8]) -> Result<Vec<AttemptRecord>, StoreError> {
+    let (count, mut rest) = check(value)?;
+    let mut records: Vec<AttemptRecord> = Vec::new();
+    let mut previous = Previous::NONE;
+    for _ in 0..count {
+        let (record, response) = read_record(&mut rest, previous).ok_or_else(|| corrupt("a record does not decode"))?;
+        previous = Previous::of(&record);
+        records.push(AttemptRecord { response: response.to_vec(), ..record });
+    }
+    if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
+}
+
+/// Checks the sum and the version of a run. Gives how many records it says that it has, and their bytes.
+fn check(value: &[u8]) -> Result<(u16, &[u8]), StoreError> {
     let (crc, covered) = value.split_first_chunk::<CRC_BYTES>().ok_or_else(|| corrupt("cut short"))?;
     if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(corrupt("checksum does not match"));
     }
-    let Some((&[version, low, high], mut rest)) = covered.split_first_chunk::<3>() else {
-        return Err(corrupt("cut short"));
-    };
-    if version != VERSION {
-        return Err(corrupt("unknown layout version"));
+    match covered.split_first_chunk::<3>() {
+        None => Err(corrupt("cut short")),
+        Some((&[VERSION, low, high], records)) => Ok((u16::from_le_bytes([low, high]), records)),
+        Some(_) => Err(corrupt("unknown layout version")),
     }
-    let count = u16::from_le_bytes([low, high]);
-    let mut records: Vec<AttemptRecord> = Vec::new();
-    let mut previous = Previous::NONE;
-    for _ in 0..count {
-        let record = read_record(&mut rest, previous).ok_or_else(|| corrupt("a record does not decode"))?;
-        previous = Previous::of(&record);
-        records.push(record);
-    }
-    if rest.is_empty() { Ok(records) } else { Err(corrupt("bytes left over")) }
 }
 
 /// Cuts a response so that the record fits a value. Callers have cut it by their own, lower bound before.
@@ -175,7 +201,8 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     bytes.extend_from_slice(&record.response);
 }
 
-fn read_record(rest: &mut &[u8], previous: Previous) -> Option<AttemptRecord> {
+/// A record without its response, which stands beside it: who needs none allocates nothing.
+fn read_record<'a>(rest: &mut &'a [u8], previous: Previous) -> Option<(AttemptRecord, &'a [u8])> {
     let flags = read_byte(rest)?;
     if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL) != 0 {
         return None;
@@ -195,19 +222,21 @@ fn read_record(rest: &mut &[u8], previous: Previous) -> Option<AttemptRecord> {
     let length = read_varint(rest)?.try_into().ok()?;
     let (response, after) = rest.split_at_checked(length)?;
     *rest = after;
-    Some(AttemptRecord {
+    let trigger = if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled };
+    let record = AttemptRecord {
         seq,
         started_at,
         duration_ms,
         attempt,
-        trigger: if flags & FLAG_MANUAL != 0 { Trigger::Manual } else { Trigger::Scheduled },
+        trigger,
         outcome,
         status,
-        response: response.to_vec(),
+        response: Vec::new(),
         next_attempt_at,
         note,
         url_number,
-    })
+    };
+    Some((record, response))
 }
 
 /// A word that rows of several kinds hold.

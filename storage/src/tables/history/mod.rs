@@ -26,7 +26,7 @@ use crate::tables::{get_row, put_retained, replace_retained, scan};
 use crate::txn::{Growth, Txn, Wanted};
 use bytes::Bytes;
 use model::{AttemptRecord, EndpointRef, Seq, UnixMs};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use streams::{Firsts, Laters};
 
 pub use forget::{Forgotten, forget, trim};
@@ -57,9 +57,9 @@ pub fn put_first(
     target: EndpointRef,
     records: Vec<AttemptRecord>,
 ) -> Result<(), StoreError> {
-    let records: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, cut(record))).collect();
-    let open = match (records.first_key_value(), last_runs.of(target)) {
-        (Some((&first, _)), Some(begin)) => open_run(txn, target, begin, first)?,
+    let records = in_order(records.into_iter().map(cut).collect());
+    let open = match (records.first(), last_runs.of(target)) {
+        (Some(first), Some(begin)) => open_run(txn, target, begin, first.seq)?,
         _ => None,
     };
     pack(txn, target, records, open, |begin, bytes| last_runs.note(target, begin, bytes))
@@ -77,31 +77,45 @@ pub(super) fn want_later(target: EndpointRef, record: &AttemptRecord, wanted: &m
     wanted.add(attempt_later_by_seq::encode(target, record.seq, record.started_at));
 }
 
-/// Packs records into runs, into `open` first if there is one: a run with its beginning. A record that a run has
-/// already is replaced. `begun` gets the first position of each run and its length in bytes.
+/// By position, each once: of two, the later one.
+fn in_order(records: Vec<AttemptRecord>) -> Vec<AttemptRecord> {
+    if records.is_sorted_by(|one, next| one.seq < next.seq) {
+        return records;
+    }
+    let by_seq: BTreeMap<Seq, AttemptRecord> = records.into_iter().map(|record| (record.seq, record)).collect();
+    by_seq.into_values().collect()
+}
+
+/// Packs records, which are in order, into runs, into `open` first if there is one: a run with its beginning. A record
+/// that a run has already is replaced. `begun` gets the first position of each run and its length in bytes.
 fn pack(
     txn: &mut Txn<'_>,
     target: EndpointRef,
-    mut rest: BTreeMap<Seq, AttemptRecord>,
+    records: Vec<AttemptRecord>,
     mut open: Option<(Seq, Bytes)>,
     mut begun: impl FnMut(Seq, usize),
 ) -> Result<(), StoreError> {
-    while let Some((&first, _)) = rest.first_key_value() {
+    let mut rest = VecDeque::from(records);
+    while let Some(first) = rest.front().map(|record| record.seq) {
         // A run that begins here already is packed again together with the new records. Records that then do not fit go
         // on in a run of their own, which may meet another run in turn.
         let (begin, existing) = match open.take() {
             Some((begin, run)) => (begin, Some(run)),
             None => (first, txn.get(&attempt_first::encode(target, first))?),
         };
-        for record in existing.as_deref().map_or_else(Vec::new, undamaged) {
-            rest.entry(record.seq).or_insert(record);
-        }
-        let mut builder = RunBuilder::new(begin);
-        while let Some(entry) = rest.first_entry()
-            && builder.push(entry.get())
-        {
-            entry.remove();
-        }
+        // Nearly always all new records lie behind those of the run: then it is not taken apart.
+        let resumed = existing.as_deref().and_then(|run| RunBuilder::resume(begin, run));
+        let mut builder = match resumed.filter(|builder| builder.last() < first) {
+            Some(builder) => builder,
+            None => {
+                if let Some(run) = existing.as_deref() {
+                    rest = undamaged(run).into_iter().chain(rest).collect();
+                    rest = in_order(rest.into()).into();
+                }
+                RunBuilder::new(begin)
+            }
+        };
+        while rest.pop_front_if(|record| builder.push(record)).is_some() {}
         let run = builder.finish();
         begun(begin, run.len());
         replace_retained(txn, attempt_first::encode(target, begin), existing, run, Growth::attempts)?;
@@ -279,7 +293,7 @@ pub fn expunge(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, started_at: Uni
     record.response = EXPUNGED.to_vec();
     let begin = attempt_first::decode(&run_key)?.1;
     // The text is longer than a very short response: records that no longer fit go on in a run of their own.
-    pack(txn, target, BTreeMap::from([(seq, record)]), Some((begin, value)), |_, _| {})?;
+    pack(txn, target, vec![record], Some((begin, value)), |_, _| {})?;
     Ok(true)
 }
 

@@ -160,12 +160,23 @@ proptest! {
     }
 
     #[test]
+    fn a_run_that_is_gone_on_with_is_the_one_that_is_written_at_once(records in records(1..60), at: prop::sample::Index) {
+        let (whole, fitting) = encode(&records);
+        let (first, _) = encode(&records[..=at.index(fitting)]);
+        let mut builder = RunBuilder::resume(records[0].seq, &first).unwrap();
+        prop_assert_eq!(builder.last(), records[at.index(fitting)].seq);
+        let taken = records[at.index(fitting) + 1..].iter().take_while(|record| builder.push(record)).count();
+        prop_assert_eq!((at.index(fitting) + 1 + taken, builder.finish()), (fitting, whole));
+    }
+
+    #[test]
     fn damage_is_noticed(records in records(1..9), at: prop::sample::Index, flip in 1u8..) {
         let mut value = encode(&records).0.to_vec();
         let at = at.index(value.len());
         prop_assert!(decode(&value[..at]).is_err());
         value[at] ^= flip;
         prop_assert!(decode(&value).is_err());
+        prop_assert!(RunBuilder::resume(records[0].seq, &value).is_none());
     }
 
     #[test]
