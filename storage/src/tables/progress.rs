@@ -7,6 +7,11 @@
 //! **Invariant:** whenever `routed(app) = R` is durable, every endpoint that was offered an event at or below `R` and
 //! has not settled it has a durable cursor row below that event. [`Progress::write`] puts both in one commit.
 //!
+//! Marks of an application are not written with every event. While none of its endpoints has settled anything, a start
+//! offers its latest events again and nothing is sent twice; by the time that one settles, most owe nothing any more and
+//! never get a row. So its marks wait until an endpoint settles, the application or an endpoint of it changes, or
+//! [`WAITS_MOST`] commits have passed.
+//!
 //! Deliberately not the settlement of single deliveries (that is [`super::settle`]).
 
 use crate::read::Read;
@@ -15,6 +20,7 @@ use crate::tables::delivery;
 use crate::txn::Txn;
 use foldhash::HashMap;
 use model::{AppId, Cursor, EndpointId, EndpointRef, Seq};
+use std::collections::VecDeque;
 
 /// Rows read in one step at start-up.
 const ROWS_PER_SCAN: usize = 1_024;
@@ -22,11 +28,33 @@ const ROWS_PER_SCAN: usize = 1_024;
 /// Holes in one row at most: 9 bytes each, far below the largest value. More than attempts in flight to one endpoint.
 const MAX_HOLES: usize = 800;
 
+/// Commits for which the marks of an application may wait. A start reads so much of the log again at most, and retention
+/// may keep so much of it longer.
+const WAITS_MOST: u64 = 8;
+
 /// The marks of every application and of every endpoint that owes something.
 #[derive(Debug, Default)]
 pub struct Progress {
     apps: HashMap<AppId, AppProgress>,
-    dirty_apps: Vec<AppId>,
+    /// Those whose marks the next commit writes.
+    due: Vec<AppId>,
+    /// Those whose marks may wait, with the commit that they began to wait at. One whose marks were written since stands here
+    /// until its time has come: at most one entry for each application that a commit touches, of the last few commits.
+    waiting: VecDeque<(AppId, u64)>,
+    /// Commits so far.
+    commits: u64,
+}
+
+/// When the marks of an application are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Marks {
+    /// They are as they should be.
+    #[default]
+    Written,
+    /// Since this commit they are not.
+    Wait(u64),
+    /// With the next commit.
+    Due,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +62,7 @@ struct AppProgress {
     routed: Seq,
     /// The position in the stored row.
     routed_written: Seq,
-    /// True if the next commit must look at this application.
-    dirty: bool,
+    marks: Marks,
     owing: HashMap<EndpointId, Owing>,
     dirty_endpoints: Vec<EndpointId>,
 }
@@ -52,17 +79,6 @@ struct Owing {
 impl Owing {
     fn is_settled(&self) -> bool {
         self.cursor.holes.is_empty() && self.cursor.upto >= self.last_offered
-    }
-}
-
-impl AppProgress {
-    /// Has the next commit look at one endpoint, or at the application only.
-    fn touch(&mut self, app: AppId, endpoint: Option<EndpointId>, dirty_apps: &mut Vec<AppId>) {
-        self.dirty_endpoints.extend(endpoint);
-        if !self.dirty {
-            self.dirty = true;
-            dirty_apps.push(app);
-        }
     }
 }
 
@@ -138,7 +154,8 @@ impl Progress {
         let cursor = Cursor { upto: first.previous(), holes: Vec::new() };
         let owing = Owing { cursor, last_offered: last, row_written: false, dirty: true };
         app.owing.insert(target.endpoint, owing);
-        app.touch(target.app, Some(target.endpoint), &mut self.dirty_apps);
+        app.dirty_endpoints.push(target.endpoint);
+        self.may_wait(target.app);
     }
 
     /// Notes that every event of this application up to `upto` has been offered to the endpoints that it matches.
@@ -146,7 +163,28 @@ impl Progress {
         let progress = self.apps.entry(app).or_default();
         if upto > progress.routed {
             progress.routed = upto;
-            progress.touch(app, None, &mut self.dirty_apps);
+            // Nobody owes anything, so nobody's settlement would bring the mark along.
+            if progress.owing.is_empty() { self.write_next(app) } else { self.may_wait(app) }
+        }
+    }
+
+    /// Has the next commit write the marks of this application: one that settles, or changes who gets what of its events.
+    pub fn write_next(&mut self, app: AppId) {
+        if let Some(progress) = self.apps.get_mut(&app)
+            && progress.marks != Marks::Due
+        {
+            progress.marks = Marks::Due;
+            self.due.push(app);
+        }
+    }
+
+    /// The marks of this application are to be written, and not at once.
+    fn may_wait(&mut self, app: AppId) {
+        if let Some(progress) = self.apps.get_mut(&app)
+            && progress.marks == Marks::Written
+        {
+            progress.marks = Marks::Wait(self.commits);
+            self.waiting.push_back((app, self.commits));
         }
     }
 
@@ -161,7 +199,11 @@ impl Progress {
             app.owing.remove(&target.endpoint);
         } else if (moved || settled) && !owing.dirty {
             owing.dirty = true;
-            app.touch(target.app, Some(target.endpoint), &mut self.dirty_apps);
+            app.dirty_endpoints.push(target.endpoint);
+        }
+        if moved || settled {
+            // Else a start would offer again what is settled here.
+            self.write_next(target.app);
         }
     }
 
@@ -177,27 +219,41 @@ impl Progress {
         self.apps.remove(&app);
     }
 
-    /// Collects the marks that changed since the last commit.
+    /// Collects the marks that are to be written with this commit.
     pub fn write(&mut self, txn: &mut Txn<'_>) {
-        for app_id in self.dirty_apps.drain(..) {
-            let Some(app) = self.apps.get_mut(&app_id) else { continue };
-            app.dirty = false;
-            if app.routed != app.routed_written {
-                delivery::put_routed(txn, app_id, app.routed);
-                app.routed_written = app.routed;
+        while let Some((app, since)) = self.waiting.pop_front_if(|(_, since)| *since + WAITS_MOST <= self.commits) {
+            if self.apps.get(&app).is_some_and(|progress| progress.marks == Marks::Wait(since)) {
+                self.write_next(app);
             }
-            for endpoint in app.dirty_endpoints.drain(..) {
-                let target = EndpointRef { app: app_id, endpoint };
-                // An endpoint is listed twice when it had settled and was offered something anew.
-                let Some(owing) = app.owing.get_mut(&endpoint).filter(|owing| owing.dirty) else { continue };
-                owing.dirty = false;
-                if owing.is_settled() {
-                    delivery::remove_cursor(txn, target);
-                    app.owing.remove(&endpoint);
-                } else {
-                    delivery::put_cursor(txn, target, &bounded(&owing.cursor));
-                    owing.row_written = true;
-                }
+        }
+        self.commits += 1;
+        for app_id in self.due.drain(..) {
+            if let Some(app) = self.apps.get_mut(&app_id) {
+                app.write(txn, app_id);
+            }
+        }
+    }
+}
+
+impl AppProgress {
+    /// Collects the marks of this application, whose number is `id`.
+    fn write(&mut self, txn: &mut Txn<'_>, id: AppId) {
+        self.marks = Marks::Written;
+        if self.routed != self.routed_written {
+            delivery::put_routed(txn, id, self.routed);
+            self.routed_written = self.routed;
+        }
+        for endpoint in self.dirty_endpoints.drain(..) {
+            let target = EndpointRef { app: id, endpoint };
+            // An endpoint is listed twice when it had settled and was offered something anew.
+            let Some(owing) = self.owing.get_mut(&endpoint).filter(|owing| owing.dirty) else { continue };
+            owing.dirty = false;
+            if owing.is_settled() {
+                delivery::remove_cursor(txn, target);
+                self.owing.remove(&endpoint);
+            } else {
+                delivery::put_cursor(txn, target, &bounded(&owing.cursor));
+                owing.row_written = true;
             }
         }
     }

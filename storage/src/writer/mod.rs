@@ -227,7 +227,7 @@ impl<D: Downstream> Writer<D> {
         for run in events.chunk_by(|one, other| one.app == other.app) {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
-        self.progress.write(&mut txn);
+        self.write_marks(&mut txn);
         let displaced = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
@@ -259,6 +259,20 @@ impl<D: Downstream> Writer<D> {
             self.downstream.committed(events, changes, &mut self.progress);
         }
         Ok(())
+    }
+
+    /// Collects the marks that are to be durable with this commit.
+    fn write_marks(&mut self, txn: &mut Txn<'_>) {
+        for change in txn.changes() {
+            // Its endpoints were offered what came before by how they were: a start is not to offer it anew by how they
+            // are now.
+            match change {
+                Change::EndpointPut(row, _) => self.progress.write_next(row.app),
+                Change::EndpointDeleted(target) => self.progress.write_next(target.app),
+                _ => {}
+            }
+        }
+        self.progress.write(txn);
     }
 
     /// The rows that this commit reads, as far as its requests can tell: so the store is asked once, and not for each.
