@@ -270,7 +270,7 @@ async fn the_state_shows_breaker_and_failures() {
 }
 
 #[tokio::test]
-async fn many_fields_at_their_bounds_make_a_row_in_pieces() {
+async fn many_fields_at_their_bounds_make_a_long_row() {
     let api = Api::start();
     api.app("acme").await;
     let types: Vec<String> = (0..100).map(|number| format!("{number:03}{}", "x".repeat(200))).collect();

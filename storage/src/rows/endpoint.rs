@@ -1,17 +1,9 @@
 //! Endpoints: `application number, endpoint number`, in the order of creation within an application.
 //!
-//! ```text
-//! short   the value                                                                     at `endpoint`
-//! long    255 · number of further pieces (1 byte) · the beginning of the value           at `endpoint`
-//!         the rest of it, 8 KiB a piece                                                 at `endpoint_part`
-//! ```
-//! A long URL, long filters and certificates of its own can take more than one row has room for. No value begins with
-//! 255: that is no version.
+//! A long URL, long filters and certificates of its own can make a value longer than those of other kinds.
 
 use super::key::key;
 use super::value::{fields, value, variants};
-use crate::store::INLINE_MAX_BYTES;
-use bytes::Bytes;
 use model::endpoint::EndpointSecret;
 use model::{
     ClientErrorPolicy, Disabled, Endpoint, EndpointRef, Jitter, Paused, PausedReason, PayloadMode, RetryPolicy,
@@ -81,38 +73,5 @@ variants!(SignatureScheme { 0 = Standard, 1 = HexBody, 2 = HexTimeBody });
 variants!(TimestampFormat { 0 = UnixSeconds, 1 = Iso8601 });
 variants!(PayloadMode { 0 = Full, 1 = Reference { app } });
 
-/// Bytes of a value at most, over all its pieces.
+/// Bytes of a value at most.
 pub const VALUE_BYTES_MAX: usize = 128 * 1024;
-
-/// The first byte of a value in pieces. Persisted.
-const IN_PIECES: u8 = u8::MAX;
-
-/// Bytes of [`IN_PIECES`] and of the number of further pieces.
-const LEAD_BYTES: usize = 2;
-
-/// A value as the rows that it takes: the first piece, and the rest for further ones of [`INLINE_MAX_BYTES`] each.
-#[must_use]
-pub fn in_pieces(value: Bytes) -> (Bytes, Bytes) {
-    debug_assert!(value.len() <= VALUE_BYTES_MAX, "the number of pieces fits a byte");
-    if value.len() <= INLINE_MAX_BYTES {
-        return (value, Bytes::new());
-    }
-    let rest = value.slice(INLINE_MAX_BYTES - LEAD_BYTES..);
-    let pieces = rest.len().div_ceil(INLINE_MAX_BYTES) as u8;
-    (Bytes::from([&[IN_PIECES, pieces][..], &value[..INLINE_MAX_BYTES - LEAD_BYTES]].concat()), rest)
-}
-
-/// The number of further pieces that a first piece names.
-#[must_use]
-pub fn further_pieces(first: &[u8]) -> u16 {
-    match first {
-        [IN_PIECES, pieces, ..] => (*pieces).into(),
-        _ => 0,
-    }
-}
-
-/// The beginning of the value, from a first piece that has further pieces.
-#[must_use]
-pub fn beginning_of(first: &[u8]) -> &[u8] {
-    first.get(LEAD_BYTES..).unwrap_or_default()
-}

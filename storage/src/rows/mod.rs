@@ -15,7 +15,6 @@ pub mod application;
 pub mod application_uid;
 pub mod deleted_endpoint;
 pub mod endpoint;
-pub mod endpoint_part;
 pub mod endpoint_uid;
 pub mod endpoint_url;
 pub mod event_type;

@@ -1,21 +1,18 @@
 //! Endpoints, with an index of the tenants' own names for them within an application.
 //!
-//! A row that is longer than one value lies in pieces ([`pieces`]). Every change is told to the engine once it is
+//! Every change is told to the engine once it is
 //! durable. Only these rows: a job removes an endpoint's cursor and waiting deliveries, and retention its history. A
 //! name that is taken moves to the endpoint put last; the caller asks [`by_uid`] first whether it may.
 
 mod gaps;
-mod pieces;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use pieces::of_scan;
 
 use crate::read::Read;
 use crate::rows::{KeyRange, endpoint, endpoint_uid};
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{application, count_rows, delivery, endpoint_url, get_row, log, put_value, scan};
+use crate::tables::{application, count_rows, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows};
 use crate::txn::{Change, Txn};
 use model::{
     AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Paused, PausedReason, UnixMs,
@@ -27,7 +24,7 @@ use model::{
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn get(read: &(impl Read + ?Sized), target: EndpointRef) -> Result<Option<Endpoint>, StoreError> {
-    pieces::get(read, target)
+    get_row(read, &endpoint::encode(target), endpoint::from_value)
 }
 
 /// The number of the endpoint that the tenant calls `uid`.
@@ -83,8 +80,7 @@ fn scan_endpoints(
     limit: usize,
     direction: Direction,
 ) -> Result<Vec<Endpoint>, StoreError> {
-    let rows = scan(read, range, limit, direction)?;
-    rows.iter().filter_map(|(key, value)| of_scan(read, key, value).transpose()).collect()
+    scan_rows(read, range, limit, direction, endpoint::from_value)
 }
 
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
@@ -110,7 +106,8 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
     if was_disabled != Some(false) && row.disabled.is_none() {
         row.active_from = log::head(txn, row.app)?;
     }
-    pieces::put(txn, &row)?;
+    let value = endpoint::to_value(&row);
+    put_within(endpoint::VALUE_BYTES_MAX, txn, endpoint::encode(row.target()), value)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -212,7 +209,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;
     }
-    pieces::remove(txn, target)?;
+    txn.delete(endpoint::encode(target));
     txn.tell(Change::EndpointDeleted(target));
     Ok(())
 }

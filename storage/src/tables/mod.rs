@@ -4,8 +4,8 @@
 //! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
-//! Every write of a row that could grow passes `put_value`, so that no value but a payload is longer than
-//! [`INLINE_MAX_BYTES`].
+//! Every write of a row that could grow passes `put_value`, so that no value but a payload and an
+//! endpoint is longer than [`INLINE_MAX_BYTES`].
 
 pub mod census;
 pub mod count;

@@ -68,8 +68,6 @@ kinds! {
     EventUid = 18, "event_uid", App;
     /// Endpoints by application and number.
     Endpoint = 4, "endpoint", Endpoint;
-    /// Pieces of an endpoint's row beyond the first.
-    EndpointPart = 36, "endpoint_part", Endpoint;
     /// The number of an endpoint by application and the tenant's own name for it.
     EndpointUid = 5, "endpoint_uid", App;
     /// The positions that endpoints have reached.

@@ -1,6 +1,6 @@
 //! Stretches of the log that an endpoint does not get while it is disabled: see [`super::put`].
 
-use super::pieces;
+use super::get;
 use crate::read::Read;
 use crate::store::StoreError;
 use crate::tables::{delivery, log};
@@ -39,7 +39,7 @@ pub(super) fn close(txn: &mut Txn<'_>, target: EndpointRef, last: Seq) -> Result
 
 /// Opens a gap. The committed filter has judged the events that were accepted up to here and are not settled.
 pub(super) fn open(txn: &mut Txn<'_>, row: &Endpoint, reason: DisabledReason) -> Result<(), StoreError> {
-    let (first, wanted) = match pieces::get(txn.before(), row.target())? {
+    let (first, wanted) = match get(txn.before(), row.target())? {
         Some(before) => {
             let cursor = stands_at(txn, row.target())?;
             cancel_holes(txn, row.target(), &cursor.holes, reason)?;

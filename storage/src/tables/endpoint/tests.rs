@@ -150,3 +150,21 @@ fn the_end_of_a_pause_is_told_of_endpoints_with_deliveries_that_wait_and_of_no_o
     let changes = store.write(|txn| delivery::requeue_waiting(txn, AppId(1)));
     assert_eq!(requeued(&changes), [target(1, 1)]);
 }
+
+#[test]
+fn a_long_row_is_one_row_and_one_that_is_too_long_is_refused() {
+    let store = TestStore::default();
+    let with_text = |len| Endpoint { description: "u".repeat(len), ..plain_endpoint(target(1, 1)) };
+    for len in [10, 9_000, 100_000, 0] {
+        let row = with_text(len);
+        store.write(|txn| put(txn, &row));
+        assert_eq!(get(&store, row.target()).unwrap(), Some(row.clone()));
+        assert_eq!(list(&store, AppId(1), None, 9, Direction::Forward).unwrap(), [row]);
+        assert_eq!(store.row_count(), 2, "the row and the count of endpoints");
+    }
+    store.write(|txn| {
+        assert!(put(txn, &with_text(endpoint::VALUE_BYTES_MAX)).unwrap_err().is_refusal());
+        Ok(())
+    });
+    assert_eq!(get(&store, target(1, 1)).unwrap(), Some(with_text(0)), "a refusal writes nothing");
+}

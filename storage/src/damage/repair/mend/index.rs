@@ -29,8 +29,8 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
         Ok(())
     })?;
     pages(store, KeyRange::prefix(vec![KeyKind::Endpoint as u8]), |rows| {
-        for (key, value) in rows {
-            let Ok(Some(row)) = endpoint::of_scan(store, key, value) else { continue };
+        for (_, value) in rows {
+            let Ok(row) = rows::endpoint::from_value(value) else { continue };
             let Some(uid) = &row.uid else { continue };
             if endpoint::by_uid(store, row.app, uid)?.is_none() {
                 named += 1;
