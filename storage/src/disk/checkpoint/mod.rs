@@ -15,12 +15,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use self::hand_over::Work;
 use super::commit::log;
-use super::commit::table::{Frozen, RowMap};
+use super::commit::table::Frozen;
 use super::map::Map;
 use super::shared::Shared;
-use crate::store::StoreError;
+use crate::store::{StoreError, Write};
 
 pub(crate) use self::hand_over::Checkpoints;
 
@@ -94,8 +96,12 @@ fn checkpoint(shared: &Shared, frozen: Frozen) -> Result<(), StoreError> {
         Ok(shared.checkpoints.goes_on())
     };
     // Held throughout: no thread writes to a frozen table, and readers share it.
-    if !write_all(&shared.map, &frozen.table.rows(), go_on)? || !go_on()? {
-        return Ok(());
+    {
+        let table = frozen.table.rows();
+        let rows = table.iter().map(|(key, write)| (key.bytes(), write));
+        if !write_all(&shared.map, rows, go_on)? || !go_on()? {
+            return Ok(());
+        }
     }
     let freed = shared.checkpoints.freed();
     if freed.is_some() {
@@ -133,12 +139,12 @@ fn sweep(shared: &Shared) -> Result<(), StoreError> {
 
 /// Writes `rows` to the map, a piece at a time, as long as `go_on` says so. True if all are written; none of them
 /// is durable yet.
-pub(crate) fn write_all(
+pub(crate) fn write_all<'a>(
     map: &Map,
-    rows: &RowMap,
+    rows: impl Iterator<Item = (&'a Bytes, &'a Write)>,
     mut go_on: impl FnMut() -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    let mut rows = rows.iter().peekable();
+    let mut rows = rows.peekable();
     while rows.peek().is_some() {
         if !go_on()? {
             return Ok(false);

@@ -11,6 +11,7 @@ pub(crate) mod record;
 pub(crate) mod recover;
 #[cfg(test)]
 mod recover_tests;
+pub(crate) mod row_key;
 pub(crate) mod table;
 pub(crate) mod watermark;
 

@@ -16,11 +16,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 
 use super::record::Rows;
+use super::row_key::{Asked, Keyed, RowKey};
 use crate::store::{Direction, Write};
 
-/// Memory of a row beside its bytes, which are the record's: two handles of 32 bytes in a tree whose nodes are at least
-/// half full.
-pub(crate) const ROW_BYTES: usize = 128;
+/// Memory of a row beside its bytes, which are the record's: two handles of 32 bytes and the beginning of the key, in a
+/// tree whose nodes are at least half full.
+pub(crate) const ROW_BYTES: usize = 160;
 
 /// Rows written, or read, under one hold of a table's lock.
 const ROWS_AT_ONCE: usize = 128;
@@ -31,7 +32,7 @@ pub(crate) type RowMap = BTreeMap<Bytes, Write>;
 /// The rows of one lap.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    rows: RwLock<RowMap>,
+    rows: RwLock<BTreeMap<RowKey, Write>>,
 }
 
 /// A table that is on its way to the disk.
@@ -63,7 +64,7 @@ impl Table {
         let mut rows = rows.into_iter();
         loop {
             let mut table = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-            table.extend(rows.by_ref().take(ROWS_AT_ONCE));
+            table.extend(rows.by_ref().take(ROWS_AT_ONCE).map(|(key, write)| (RowKey::from(key), write)));
             if rows.len() == 0 {
                 return table.len();
             }
@@ -72,11 +73,11 @@ impl Table {
 
     /// The last write to `key`, if it was in this table's lap.
     fn get(&self, key: &[u8]) -> Option<Write> {
-        self.rows().get(key).map(copy)
+        self.rows().get::<dyn Keyed>(&Asked::new(key)).map(copy)
     }
 
     /// All rows, held still.
-    pub(crate) fn rows(&self) -> RwLockReadGuard<'_, RowMap> {
+    pub(crate) fn rows(&self) -> RwLockReadGuard<'_, BTreeMap<RowKey, Write>> {
         // A panic of a writer cannot leave the map in disorder: BTreeMap is safe, and the store stops then.
         self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,14 +139,14 @@ pub(crate) struct Range<'a> {
     from: Bound<Edge<'a>>,
     to: Bound<Edge<'a>>,
     direction: Direction,
-    read: std::vec::IntoIter<(Bytes, Write)>,
+    read: std::vec::IntoIter<(RowKey, Write)>,
     rows_at_once: usize,
     ended: bool,
 }
 
 enum Edge<'a> {
-    Asked(&'a [u8]),
-    Reached(Bytes),
+    Asked(Asked<'a>),
+    Reached(RowKey),
 }
 
 impl<'a> Range<'a> {
@@ -159,8 +160,8 @@ impl<'a> Range<'a> {
     ) -> Self {
         Self {
             table,
-            from: Bound::Included(Edge::Asked(start)),
-            to: Bound::Excluded(Edge::Asked(end)),
+            from: Bound::Included(Edge::Asked(Asked::new(start))),
+            to: Bound::Excluded(Edge::Asked(Asked::new(end))),
             direction,
             read: Vec::new().into_iter(),
             rows_at_once: expected.clamp(1, ROWS_AT_ONCE),
@@ -171,8 +172,8 @@ impl<'a> Range<'a> {
     fn read_on(&mut self) {
         let rows: Vec<_> = {
             let table = self.table.rows();
-            let range = table.range::<[u8], _>((edge(&self.from), edge(&self.to)));
-            let handles = |(key, write): (&Bytes, &Write)| (key.clone(), write.clone());
+            let range = table.range::<dyn Keyed, _>((edge(&self.from), edge(&self.to)));
+            let handles = |(key, write): (&RowKey, &Write)| (key.clone(), write.clone());
             match self.direction {
                 Direction::Forward => range.take(self.rows_at_once).map(handles).collect(),
                 Direction::Reverse => range.rev().take(self.rows_at_once).map(handles).collect(),
@@ -191,10 +192,10 @@ impl<'a> Range<'a> {
     }
 }
 
-fn edge<'a>(bound: &'a Bound<Edge<'_>>) -> Bound<&'a [u8]> {
+fn edge<'a>(bound: &'a Bound<Edge<'_>>) -> Bound<&'a (dyn Keyed + 'a)> {
     bound.as_ref().map(|edge| match edge {
-        Edge::Asked(key) => *key,
-        Edge::Reached(key) => key.as_ref(),
+        Edge::Asked(key) => key as &dyn Keyed,
+        Edge::Reached(key) => key,
     })
 }
 
@@ -205,7 +206,7 @@ impl Iterator for Range<'_> {
         if self.read.len() == 0 && !self.ended {
             self.read_on();
         }
-        self.read.next().map(|(key, write)| (Bytes::copy_from_slice(&key), copy(&write)))
+        self.read.next().map(|(key, write)| (Bytes::copy_from_slice(key.bytes()), copy(&write)))
     }
 }
 

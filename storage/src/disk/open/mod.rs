@@ -88,7 +88,7 @@ impl OpenOptions {
         // it counts as durable, so it must be. The rows found in the log go to sled first: then both log files are
         // free.
         let unsealed = |error| open_error(&data_file, error);
-        checkpoint::write_all(&map, &recovered.rows, || Ok(true)).map_err(unsealed)?;
+        checkpoint::write_all(&map, recovered.rows.iter(), || Ok(true)).map_err(unsealed)?;
         map.wipe_unsealed().map_err(unsealed)?;
         map.finish_sweeps().map_err(unsealed)?;
         map.seal(recovered.last_commit).map_err(unsealed)?;

@@ -1,0 +1,157 @@
+//! The key of a row in memory, with its beginning beside it.
+//!
+//! A tree compares keys a dozen times for each row. The bytes of a key lie in the record of its commit, so that each look at
+//! them is likely to wait for memory. Most keys differ within their first bytes, and these stand in the tree itself.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+
+/// Bytes of a key that stand in the tree: the kind, two numbers of four bytes, and most of one of eight.
+const BEGINNING_BYTES: usize = 16;
+
+/// The beginning of a key, followed by zeros if the key is shorter: in the order of keys, as far as it tells.
+type Beginning = u128;
+
+/// A key in a tree. Ordered as its bytes are.
+#[derive(Clone, Debug)]
+pub(crate) struct RowKey {
+    beginning: Beginning,
+    key: Bytes,
+}
+
+/// A key that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    beginning: Beginning,
+    key: &'a [u8],
+}
+
+/// Either of them, for lookups that need no copy of the key.
+pub(crate) trait Keyed {
+    /// The beginning and all of the key.
+    fn parts(&self) -> (Beginning, &[u8]);
+}
+
+fn beginning_of(key: &[u8]) -> Beginning {
+    let mut bytes = [0; BEGINNING_BYTES];
+    let length = key.len().min(BEGINNING_BYTES);
+    bytes[..length].copy_from_slice(&key[..length]);
+    Beginning::from_be_bytes(bytes)
+}
+
+fn compare((one, one_key): (Beginning, &[u8]), (other, other_key): (Beginning, &[u8])) -> Ordering {
+    // Where one key ends within the beginning, the zeros behind it are below what the other has there, or equal to it. Of
+    // equal beginnings, all bytes tell.
+    one.cmp(&other).then_with(|| one_key.cmp(other_key))
+}
+
+// === impl RowKey ===
+
+impl RowKey {
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.key
+    }
+}
+
+impl From<Bytes> for RowKey {
+    fn from(key: Bytes) -> Self {
+        Self { beginning: beginning_of(&key), key }
+    }
+}
+
+impl Keyed for RowKey {
+    fn parts(&self) -> (Beginning, &[u8]) {
+        (self.beginning, &self.key)
+    }
+}
+
+impl Ord for RowKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.parts(), other.parts())
+    }
+}
+
+impl PartialOrd for RowKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for RowKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for RowKey {}
+
+impl<'a> Borrow<dyn Keyed + 'a> for RowKey {
+    fn borrow(&self) -> &(dyn Keyed + 'a) {
+        self
+    }
+}
+
+// === impl Asked ===
+
+impl<'a> Asked<'a> {
+    /// To look for `key`.
+    pub(crate) fn new(key: &'a [u8]) -> Self {
+        Self { beginning: beginning_of(key), key }
+    }
+}
+
+impl Keyed for Asked<'_> {
+    fn parts(&self) -> (Beginning, &[u8]) {
+        (self.beginning, self.key)
+    }
+}
+
+// === impl Keyed ===
+
+impl Ord for dyn Keyed + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.parts(), other.parts())
+    }
+}
+
+impl PartialOrd for dyn Keyed + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Keyed + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Keyed + '_ {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => any::<u8>()];
+        (proptest::collection::vec(byte.clone(), 0..4), 0usize..20, proptest::collection::vec(byte, 0..4))
+            .prop_map(|(first, zeros, last)| [first, vec![0; zeros], last].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_ordered_as_their_bytes_are(one in key(), other in key()) {
+            let expected = one.cmp(&other);
+            let (left, right) = (RowKey::from(Bytes::from(one.clone())), RowKey::from(Bytes::from(other.clone())));
+            prop_assert_eq!(left.cmp(&right), expected);
+            prop_assert_eq!(left == right, expected.is_eq());
+            let (left, right): (&dyn Keyed, &dyn Keyed) = (&left, &Asked::new(&other));
+            prop_assert_eq!(left.cmp(right), expected);
+        }
+    }
+}
