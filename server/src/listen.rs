@@ -31,6 +31,7 @@ use self::admission::{Admission, Permit};
 use self::request_id::X_REQUEST_ID;
 use self::timed_io::TimedIo;
 use self::unread::{Unread, Watched};
+use crate::api_threads::ApiThreads;
 use crate::config::HttpBounds;
 use admin_api::LogLine;
 use axum::body::Body;
@@ -69,6 +70,7 @@ pub(crate) struct Listener {
     address: SocketAddr,
     bounds: HttpBounds,
     certificate: Option<Certificate>,
+    threads: Option<ApiThreads>,
 }
 
 /// A connection that has a place.
@@ -116,12 +118,17 @@ impl Listener {
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         metrics::gauge!(metric::CONNECTIONS_LIMIT, "listener" => name).set(bounds.max_connections as f64);
-        Ok(Listener { name, socket, address, bounds, certificate: None })
+        Ok(Listener { name, socket, address, bounds, certificate: None, threads: None })
     }
 
     /// Speaks TLS only, if there is a certificate.
     pub(crate) fn with_certificate(self, certificate: Option<Certificate>) -> Listener {
         Listener { certificate, ..self }
+    }
+
+    /// Serves connections on these threads, and not on those of the runtime that accepts them.
+    pub(crate) fn on_threads(self, threads: ApiThreads) -> Listener {
+        Listener { threads: Some(threads), ..self }
     }
 
     /// The address that was taken.
@@ -188,35 +195,43 @@ impl Listener {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        let connection = Arc::clone(permit.connection());
         let limit = Duration::from_millis(self.bounds.header_read_timeout_ms);
-        let (name, connection) = (self.name, Arc::clone(permit.connection()));
-        let task = match &self.certificate {
+        let (name, builder, certificate) = (self.name, builder.clone(), self.certificate.clone());
+        let serve = async move |stream, mut stopping| match certificate.map(|certificate| certificate.acceptor()) {
             None => {
                 let io = TimedIo::new(TokioIo::new(stream), limit);
                 let protocol = builder.serve_connection(io, service).into_owned();
-                tokio::spawn(run(name, protocol, permit, stopping, limit))
+                run(name, protocol, permit, stopping, limit).await;
             }
-            Some(certificate) => {
-                let (acceptor, builder) = (certificate.acceptor(), builder.clone());
-                tokio::spawn(async move {
-                    let mut stopping = stopping;
-                    match handshake::accept(acceptor, stream, &mut stopping, limit).await {
-                        Ok(stream) => {
-                            let io = TimedIo::new(TokioIo::new(stream), limit);
-                            let protocol = builder.serve_connection(io, service).into_owned();
-                            run(name, protocol, permit, stopping, limit).await;
-                        }
-                        Err(ended) => {
-                            if ended.is_late() {
-                                permit.count_idle();
-                            }
-                            tracing::debug!(listener = name, error = %ended, "a handshake failed");
-                        }
+            Some(acceptor) => match handshake::accept(acceptor, stream, &mut stopping, limit).await {
+                Ok(stream) => {
+                    let io = TimedIo::new(TokioIo::new(stream), limit);
+                    let protocol = builder.serve_connection(io, service).into_owned();
+                    run(name, protocol, permit, stopping, limit).await;
+                }
+                Err(ended) => {
+                    if ended.is_late() {
+                        permit.count_idle();
+                    }
+                    tracing::debug!(listener = name, error = %ended, "a handshake failed");
+                }
+            },
+        };
+        let task = match &self.threads {
+            None => Some(tokio::spawn(serve(stream, stopping)).abort_handle()),
+            // Each runtime watches its own sockets.
+            Some(threads) => stream.into_std().ok().and_then(|stream| {
+                threads.spawn(async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        serve(stream, stopping).await;
                     }
                 })
-            }
+            }),
         };
-        connection.is_run_by(task.abort_handle());
+        if let Some(task) = task {
+            connection.is_run_by(task);
+        }
     }
 }
 

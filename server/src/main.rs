@@ -23,6 +23,7 @@ mod run;
 mod serve;
 
 mod api_client;
+mod api_threads;
 mod demo;
 mod key_command;
 mod repair_command;

@@ -57,7 +57,7 @@ impl RunError {
 /// # Errors
 /// See [`RunError`].
 pub(crate) fn until_stopped(loaded: Loaded) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("api").enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("upkeep").enable_all().build()?;
     let result = runtime.block_on(serve_until_stopped(Arc::new(loaded)));
     runtime.shutdown_timeout(RUNTIME_END);
     result

@@ -9,6 +9,7 @@
 //! stop can be watched. This process has one partition, and ends when that fails. Its supervisor starts it anew, and
 //! starting is recovery.
 
+use crate::api_threads::ApiThreads;
 use crate::ca_files::{self, CaFileError};
 use crate::config::{Config, Loaded};
 use crate::data_dir::{self, DataDirError};
@@ -44,6 +45,9 @@ pub(crate) enum StartError {
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Threads.
+    #[error("cannot start the threads of the API: {0}")]
+    Threads(std::io::Error),
     /// Metrics.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
@@ -102,6 +106,7 @@ pub(crate) async fn start(
     let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
     let (certificate, reloader) = tls.unzip();
     let api_listener = Listener::bind("api", config.listen, config.http).await?.with_certificate(certificate);
+    let api_listener = api_listener.on_threads(ApiThreads::start().map_err(StartError::Threads)?);
     let (api, metrics) = (api_listener.address(), metrics_listener.address());
     // Not before both ports are ours: a start that fails for want of one leaves no keys that nobody was told of.
     let keys = blocking({

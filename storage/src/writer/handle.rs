@@ -4,6 +4,7 @@
 
 use super::busy::Busy;
 use super::change::{ChangeError, ChangeRequest};
+use super::desk;
 use super::inbox::{Inbox, Refused, Request, Taken};
 use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
 use super::{Failure, REQUEST_MAX_BYTES, WriterConfig};
@@ -68,10 +69,12 @@ impl WriterHandle {
         }
         let (reply, answer) = oneshot::channel();
         let messages = messages.into_iter().map(|message| Marked::new(app, message)).collect();
-        self.push(Request::Ingest { app, messages, bytes, reply }).map_err(|refused| match refused {
-            Refused::Busy => IngestError::Busy { retry_after_s: 1 },
-            Refused::Closing => IngestError::ShuttingDown,
-        })?;
+        self.push(Request::Ingest { app, messages, bytes, reply, desk: desk::here() }).map_err(
+            |refused| match refused {
+                Refused::Busy => IngestError::Busy { retry_after_s: 1 },
+                Refused::Closing => IngestError::ShuttingDown,
+            },
+        )?;
         match self.unless_failed(answer).await {
             Ok(outcome) => outcome,
             Err(reason) => Err(IngestError::Store(reason)),

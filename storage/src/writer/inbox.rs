@@ -9,12 +9,15 @@
 //! all there is, up to its bound, in order of arrival.
 
 use super::WriterConfig;
+use super::answer::Waiting;
 use super::change::RunChange;
+use super::desk::Desk;
 use super::ingest::{Ingest, IngestError, IngestOutcome, Marked};
 use crate::store::StoreError;
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Event, Settlement, UnixMs};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Bytes of payloads in one commit, beyond its first request: below the size of a segment of the store underneath.
@@ -176,6 +179,8 @@ pub(super) enum Request {
         messages: Vec<Marked>,
         bytes: usize,
         reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
+        /// Of the thread that asked.
+        desk: Option<Arc<Desk>>,
     },
     Change {
         wanted: Wanted,
@@ -183,25 +188,14 @@ pub(super) enum Request {
     },
 }
 
-/// An answer that is sent once the commit is durable. Dropped unsent when it fails: the waiter sees that.
-pub(super) enum Waiting {
-    Ingest(oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>, Result<Vec<IngestOutcome>, IngestError>),
-    Change(Box<dyn FnOnce() + Send>),
-}
-
-impl Waiting {
-    pub(super) fn answer(self) {
-        match self {
-            // A requester that went away does not undo its request.
-            Waiting::Ingest(reply, outcome) => drop(reply.send(outcome)),
-            Waiting::Change(answer) => answer(),
-        }
-    }
-}
-
 impl Request {
     fn bytes(&self) -> usize {
         if let Request::Ingest { bytes, .. } = self { *bytes } else { 0 }
+    }
+
+    /// The desk where the answer is left, if there is one.
+    pub(super) fn desk(&self) -> Option<Arc<Desk>> {
+        if let Request::Ingest { desk, .. } = self { desk.clone() } else { None }
     }
 
     fn events(&self) -> usize {

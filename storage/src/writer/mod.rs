@@ -14,8 +14,10 @@
 //!
 //! Deliberately not the meaning of rows: that is [`crate::tables`].
 
+mod answer;
 mod busy;
 mod change;
+pub mod desk;
 mod displaced;
 mod failure;
 mod handle;
@@ -37,7 +39,7 @@ use crate::tables::retained;
 use crate::tables::{dead_letter, settle};
 use crate::txn::{Change, Growth, Txn, Wanted};
 use displaced::DisplacedLog;
-use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken, Waiting};
+use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken};
 use ingest::Ingest;
 use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
 use std::time::Instant;
@@ -208,7 +210,7 @@ impl<D: Downstream> Writer<D> {
     fn commit(&mut self, taken: Taken) -> Result<(), StoreError> {
         let store = self.store.clone();
         let mut txn = Txn::new(&*store);
-        let mut waiting: Vec<Waiting> = Vec::with_capacity(taken.requests.len());
+        let mut waiting: Vec<desk::Addressed> = Vec::with_capacity(taken.requests.len());
         txn.fetch(self.wanted(&taken))?;
         let now = (self.now)();
         let mut events: Vec<Event> = Vec::new();
@@ -217,7 +219,8 @@ impl<D: Downstream> Writer<D> {
         }
         let (mut requests, settled_bytes) = (taken.requests, txn.bytes());
         while let Some(request) = requests.pop_front() {
-            waiting.push(request.run(&mut txn, &mut self.ingest, now, &mut events)?);
+            let desk = request.desk();
+            waiting.push((desk, request.run(&mut txn, &mut self.ingest, now, &mut events)?));
             if txn.bytes().saturating_sub(settled_bytes) > COMMIT_MAX_CHANGED_BYTES {
                 self.handle.put_back(std::mem::take(&mut requests));
             }
@@ -250,9 +253,7 @@ impl<D: Downstream> Writer<D> {
                 self.downstream.expunged(*app, *seq);
             }
         }
-        for waiting in waiting {
-            waiting.answer();
-        }
+        desk::hand_out(waiting.into_iter());
         self.displaced.note(&displaced);
         self.forget_deleted(&changes);
         if !events.is_empty() || !changes.is_empty() {

@@ -42,8 +42,8 @@ fn beginning_of(key: &[u8]) -> Beginning {
 }
 
 fn compare((one, one_key): (Beginning, &[u8]), (other, other_key): (Beginning, &[u8])) -> Ordering {
-    // Where one key ends within the beginning, the zeros behind it are below what the other has there, or equal to it. Of
-    // equal beginnings, all bytes tell.
+    // A key that ends within the beginning is followed by zeros there, which are at most what the other key has. Of equal
+    // beginnings, all bytes tell.
     one.cmp(&other).then_with(|| one_key.cmp(other_key))
 }
 
