@@ -3,7 +3,6 @@
 //! A tree compares keys a dozen times for each row. The bytes of a key lie in the record of its commit, so that each look at
 //! them is likely to wait for memory. Most keys differ within their first bytes, and these stand in the tree itself.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 
 use bytes::Bytes;
@@ -21,30 +20,11 @@ pub(crate) struct RowKey {
     key: Bytes,
 }
 
-/// A key that is looked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
-    beginning: Beginning,
-    key: &'a [u8],
-}
-
-/// Either of them, for lookups that need no copy of the key.
-pub(crate) trait Keyed {
-    /// The beginning and all of the key.
-    fn parts(&self) -> (Beginning, &[u8]);
-}
-
 fn beginning_of(key: &[u8]) -> Beginning {
     let mut bytes = [0; BEGINNING_BYTES];
     let length = key.len().min(BEGINNING_BYTES);
     bytes[..length].copy_from_slice(&key[..length]);
     Beginning::from_be_bytes(bytes)
-}
-
-fn compare((one, one_key): (Beginning, &[u8]), (other, other_key): (Beginning, &[u8])) -> Ordering {
-    // A key that ends within the beginning is followed by zeros there, which are at most what the other key has. Of equal
-    // beginnings, all bytes tell.
-    one.cmp(&other).then_with(|| one_key.cmp(other_key))
 }
 
 // === impl RowKey ===
@@ -56,21 +36,24 @@ impl RowKey {
     }
 }
 
+impl From<&[u8]> for RowKey {
+    /// Copies it: cheaper than a tree that compares keys of two kinds.
+    fn from(key: &[u8]) -> Self {
+        Self::from(Bytes::copy_from_slice(key))
+    }
+}
+
 impl From<Bytes> for RowKey {
     fn from(key: Bytes) -> Self {
         Self { beginning: beginning_of(&key), key }
     }
 }
 
-impl Keyed for RowKey {
-    fn parts(&self) -> (Beginning, &[u8]) {
-        (self.beginning, &self.key)
-    }
-}
-
 impl Ord for RowKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.parts(), other.parts())
+        // A key that ends within the beginning is followed by zeros there, which are at most what the other key has. Of
+        // equal beginnings, all bytes tell.
+        self.beginning.cmp(&other.beginning).then_with(|| self.key.cmp(&other.key))
     }
 }
 
@@ -88,49 +71,6 @@ impl PartialEq for RowKey {
 
 impl Eq for RowKey {}
 
-impl<'a> Borrow<dyn Keyed + 'a> for RowKey {
-    fn borrow(&self) -> &(dyn Keyed + 'a) {
-        self
-    }
-}
-
-// === impl Asked ===
-
-impl<'a> Asked<'a> {
-    /// To look for `key`.
-    pub(crate) fn new(key: &'a [u8]) -> Self {
-        Self { beginning: beginning_of(key), key }
-    }
-}
-
-impl Keyed for Asked<'_> {
-    fn parts(&self) -> (Beginning, &[u8]) {
-        (self.beginning, self.key)
-    }
-}
-
-// === impl Keyed ===
-
-impl Ord for dyn Keyed + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.parts(), other.parts())
-    }
-}
-
-impl PartialOrd for dyn Keyed + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Keyed + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for dyn Keyed + '_ {}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -147,11 +87,9 @@ mod tests {
         #[test]
         fn keys_are_ordered_as_their_bytes_are(one in key(), other in key()) {
             let expected = one.cmp(&other);
-            let (left, right) = (RowKey::from(Bytes::from(one.clone())), RowKey::from(Bytes::from(other.clone())));
+            let (left, right) = (RowKey::from(&one[..]), RowKey::from(&other[..]));
             prop_assert_eq!(left.cmp(&right), expected);
             prop_assert_eq!(left == right, expected.is_eq());
-            let (left, right): (&dyn Keyed, &dyn Keyed) = (&left, &Asked::new(&other));
-            prop_assert_eq!(left.cmp(right), expected);
         }
     }
 }

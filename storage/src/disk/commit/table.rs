@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 
 use super::record::Rows;
-use super::row_key::{Asked, Keyed, RowKey};
+use super::row_key::RowKey;
 use crate::store::{Direction, Write};
 
 /// Memory of a row beside its bytes, which are the record's: two handles of 32 bytes and the beginning of the key, in a
@@ -72,8 +72,8 @@ impl Table {
     }
 
     /// The last write to `key`, if it was in this table's lap.
-    fn get(&self, key: &[u8]) -> Option<Write> {
-        self.rows().get::<dyn Keyed>(&Asked::new(key)).map(copy)
+    fn get(&self, key: &RowKey) -> Option<Write> {
+        self.rows().get(key).map(copy)
     }
 
     /// All rows, held still.
@@ -95,8 +95,9 @@ fn copy(write: &Write) -> Write {
 impl Layers {
     /// The answer of the two tables for `key`; `None`: ask the disk.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Write> {
+        let key = RowKey::from(key);
         let both = self.read();
-        both.active.get(key).or_else(|| both.frozen.as_ref()?.table.get(key))
+        both.active.get(&key).or_else(|| both.frozen.as_ref()?.table.get(&key))
     }
 
     /// The active table and the frozen one, as they are at one moment. Take them before reading the disk: a table that
@@ -134,34 +135,23 @@ impl Layers {
 }
 
 /// The rows of a table with keys in `[start, end)`, read a few at a time, so that the writer gets in between.
-pub(crate) struct Range<'a> {
+pub(crate) struct Range {
     table: Arc<Table>,
-    from: Bound<Edge<'a>>,
-    to: Bound<Edge<'a>>,
+    from: Bound<RowKey>,
+    to: Bound<RowKey>,
     direction: Direction,
     read: std::vec::IntoIter<(RowKey, Write)>,
     rows_at_once: usize,
     ended: bool,
 }
 
-enum Edge<'a> {
-    Asked(Asked<'a>),
-    Reached(RowKey),
-}
-
-impl<'a> Range<'a> {
+impl Range {
     /// `start` must be below `end`. `expected` is how many rows are likely to be taken.
-    pub(crate) fn new(
-        table: Arc<Table>,
-        start: &'a [u8],
-        end: &'a [u8],
-        expected: usize,
-        direction: Direction,
-    ) -> Self {
+    pub(crate) fn new(table: Arc<Table>, start: &[u8], end: &[u8], expected: usize, direction: Direction) -> Self {
         Self {
             table,
-            from: Bound::Included(Edge::Asked(Asked::new(start))),
-            to: Bound::Excluded(Edge::Asked(Asked::new(end))),
+            from: Bound::Included(RowKey::from(start)),
+            to: Bound::Excluded(RowKey::from(end)),
             direction,
             read: Vec::new().into_iter(),
             rows_at_once: expected.clamp(1, ROWS_AT_ONCE),
@@ -172,7 +162,7 @@ impl<'a> Range<'a> {
     fn read_on(&mut self) {
         let rows: Vec<_> = {
             let table = self.table.rows();
-            let range = table.range::<dyn Keyed, _>((edge(&self.from), edge(&self.to)));
+            let range = table.range((self.from.as_ref(), self.to.as_ref()));
             let handles = |(key, write): (&RowKey, &Write)| (key.clone(), write.clone());
             match self.direction {
                 Direction::Forward => range.take(self.rows_at_once).map(handles).collect(),
@@ -182,7 +172,7 @@ impl<'a> Range<'a> {
         self.ended = rows.len() < self.rows_at_once;
         self.rows_at_once = ROWS_AT_ONCE;
         if let Some((last, _)) = rows.last() {
-            let reached = Bound::Excluded(Edge::Reached(last.clone()));
+            let reached = Bound::Excluded(last.clone());
             match self.direction {
                 Direction::Forward => self.from = reached,
                 Direction::Reverse => self.to = reached,
@@ -192,14 +182,7 @@ impl<'a> Range<'a> {
     }
 }
 
-fn edge<'a>(bound: &'a Bound<Edge<'_>>) -> Bound<&'a (dyn Keyed + 'a)> {
-    bound.as_ref().map(|edge| match edge {
-        Edge::Asked(key) => key as &dyn Keyed,
-        Edge::Reached(key) => key,
-    })
-}
-
-impl Iterator for Range<'_> {
+impl Iterator for Range {
     type Item = (Bytes, Write);
 
     fn next(&mut self) -> Option<Self::Item> {
