@@ -41,7 +41,10 @@ fn a_double_delivery_is_seen() {
 
 #[test]
 fn a_leaked_slot_or_place_is_seen() {
-    check(Plant::LeakedSlot, &["in flight", "lost a slot", "never settles", "nothing will", "it is not on disk"]);
+    check(
+        Plant::LeakedSlot,
+        &["in flight", "lost a slot", "never settles", "nothing will", "it is not on disk", "bytes queued"],
+    );
     check(Plant::LeakedPlace, &["places as taken"]);
     check(Plant::WrongTenant, &["'s, and"]);
 }
