@@ -27,7 +27,7 @@ use crate::node::{Flight, Seen, Shard};
 use deliveries::Deliveries;
 use engine::EngineConfig;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Pending, Seq, Trigger, UnixMs};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -71,7 +71,7 @@ pub struct Oracle {
     pub deliveries: Deliveries,
     quotas: Quotas,
     /// Jobs as they were last seen.
-    jobs: BTreeMap<u32, Job>,
+    jobs: BTreeMap<u32, jobs::Known>,
     paces: Paces,
     pauses: Pauses,
     /// The last first try that each actor started by itself.

@@ -333,16 +333,25 @@ pub fn expire_pending(
     Ok(expired)
 }
 
+/// The furthest that orders of one delivery in one millisecond are put ahead, in milliseconds.
+const ORDERS_AHEAD_MAX_MS: u64 = 1_000;
+
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
-/// An attempt in flight settles only the row with the due time that it was started for. So a second order of the same
-/// millisecond gets another due time; else that attempt would end it too.
+/// An attempt in flight settles only the row with the due time that it was started for. So of several orders in one
+/// millisecond each is due a millisecond after the last; else that attempt would end a later one too.
 ///
 /// # Errors
 /// Whatever the store reports.
 pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
-    let was = pending(txn, target, seq)?.map(|row| row.due);
-    let due = if was == Some(now) { now.plus_ms(1) } else { now };
+    let waits = pending(txn, target, seq)?;
+    let is_next = |row: &Pending| {
+        let is_order = row.attempts == 0 && row.trigger == Trigger::Manual;
+        // One that is further ahead was ordered before the clock was set back.
+        row.due == now || is_order && row.due > now && row.due.since_ms(now) <= ORDERS_AHEAD_MAX_MS
+    };
+    let was = waits.as_ref().map(|row| row.due);
+    let due = waits.filter(is_next).map_or(now, |row| row.due.plus_ms(1));
     let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Manual };
     put_pending(txn, target, seq, was, &row);
     super::dead_letter::remove(txn, target, seq)?;
@@ -390,13 +399,32 @@ mod tests {
     use crate::tables::testing::{TestStore, target};
 
     #[test]
-    fn two_orders_of_one_millisecond_have_two_places_in_line() {
+    fn each_order_of_one_millisecond_has_a_place_in_line_that_none_before_it_had() {
         let (store, target) = (TestStore::default(), target(1, 1));
         let due = || list_due(&store, target, None, 9).unwrap().iter().map(|(due, _, _)| due.0).collect::<Vec<_>>();
+        // The attempt of the first may be in flight for as long as the others come.
+        for expected in [50, 51, 52, 53] {
+            store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
+            assert_eq!(due(), [expected]);
+            assert_eq!(pending(&store, target, Seq(1)).unwrap().map(|row| row.due), Some(UnixMs(expected)));
+        }
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(60)));
+        assert_eq!(due(), [60]);
+    }
+
+    #[test]
+    fn an_order_is_due_at_once_after_the_clock_was_set_back_and_before_a_retry_that_is_far_away() {
+        let (store, target) = (TestStore::default(), target(1, 1));
+        let due = || pending(&store, target, Seq(1)).unwrap().map(|row| row.due.0);
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(90_000)));
         store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
-        assert_eq!(due(), [50]);
-        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(50)));
-        assert_eq!(due(), [51]);
-        assert_eq!(pending(&store, target, Seq(1)).unwrap().map(|row| row.due), Some(UnixMs(51)));
+        assert_eq!(due(), Some(50));
+        let retry = Pending { attempts: 3, due: UnixMs(400), last_outcome: None, trigger: Trigger::Scheduled };
+        store.write(|txn| {
+            put_pending(txn, target, Seq(1), Some(UnixMs(50)), &retry);
+            Ok(())
+        });
+        store.write(|txn| requeue(txn, target, Seq(1), UnixMs(60)));
+        assert_eq!(due(), Some(60));
     }
 }
