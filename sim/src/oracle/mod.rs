@@ -34,7 +34,7 @@ use deliveries::Deliveries;
 use engine::EngineConfig;
 use failed::Failed;
 use ledger::Ledger;
-use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, Pending, Seq, UnixMs};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Pending, Seq, UnixMs};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -78,7 +78,7 @@ pub struct Oracle {
     pub deliveries: Deliveries,
     quotas: Quotas,
     /// Jobs as they were last seen.
-    jobs: BTreeMap<u32, Job>,
+    jobs: BTreeMap<u32, jobs::Known>,
     paces: Paces,
     must_pause: order::MustPause,
     pauses: Pauses,
