@@ -136,7 +136,11 @@ impl Oracle {
                     self.pauses.put_application(&row);
                     self.paces.put(&row);
                 }
-                Write::Delete => self.ledger.app_deleted(rows::application::decode(key)?),
+                Write::Delete => {
+                    let app = rows::application::decode(key)?;
+                    self.paces.deleted(app);
+                    self.ledger.app_deleted(app);
+                }
             }
         }
         for event in self.ledger.durable(batch, rows)? {
