@@ -201,7 +201,7 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     bytes.extend_from_slice(&record.response);
 }
 
-/// A record without its response, which stands beside it: who needs none allocates nothing.
+/// Reads a record and, beside it, the bytes of its response: a caller that needs no response allocates nothing for it.
 fn read_record<'a>(rest: &mut &'a [u8], previous: Previous) -> Option<(AttemptRecord, &'a [u8])> {
     let flags = read_byte(rest)?;
     if flags & !(FLAG_MANUAL | FLAG_NEXT | FLAG_NOTE | FLAG_URL) != 0 {
