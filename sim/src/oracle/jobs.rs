@@ -101,14 +101,15 @@ fn put_by_hand(batch: &Batch, job: &Job, rows: &MemoryStore) -> Result<u64, Viol
     Ok(count)
 }
 
-/// True if the types of the job's filter name an event. They are read in another way than the product reads them.
+/// True if the types of the job's filter name an event, or if the same commit removed the event for its age. They are read in
+/// another way than the product reads them.
 fn is_named(job: &Job, rows: &MemoryStore, app: AppId, seq: Seq) -> Result<bool, Violation> {
     let types = job.filter.as_ref().map_or(&[][..], |filter| &filter.event_types);
     if types.is_empty() {
         return Ok(true);
     }
     let event: Option<Event> = log::get(rows, app, seq)?;
-    Ok(event.is_some_and(|event| {
+    Ok(event.is_none_or(|event| {
         let parts: Vec<&str> = event.event_type.split('.').collect();
         types.iter().any(|named| match named.strip_suffix(".*") {
             Some(prefix) => {

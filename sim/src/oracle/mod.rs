@@ -173,7 +173,6 @@ impl Oracle {
         }
         self.must_pause.durable(batch, rows)?;
         self.failed.durable(rows)?;
-        self.must_pause.durable(batch, rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, rows, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -206,6 +205,11 @@ impl Oracle {
         self.must_pause.acted(seen);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
+    }
+
+    /// The commit went well: its news are on their way to the shards.
+    pub fn told(&mut self) {
+        self.pauses.told();
     }
 
     /// A shard takes all its news.
