@@ -279,7 +279,7 @@ mod tests {
         for (spacing, jitter) in
             spacings.into_iter().zip([Jitter::None, Jitter::Equal, Jitter::Full, Jitter::Proportional])
         {
-            let policy = RetryPolicy { spacing, jitter, max_attempts: 5, max_delay_ms: 99 };
+            let policy = RetryPolicy { spacing, jitter, max_attempts: 5, max_delay_ms: 86_400_000 };
             let text = serde_json::to_string(&RetryPolicyBody::from(&policy)).unwrap();
             assert!(wrong(&text).is_empty());
             assert_eq!(serde_json::from_str::<RetryPolicyBody>(&text).unwrap().to_model(), policy);

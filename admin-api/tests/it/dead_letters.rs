@@ -102,13 +102,24 @@ async fn a_recovery_needs_a_span_of_time_and_an_endpoint_that_takes_it() {
 }
 
 #[tokio::test]
-async fn a_replay_is_of_a_span_and_of_all_that_matches_in_it() {
+async fn a_replay_is_of_a_span_and_of_what_its_filter_names_in_it() {
     let api = Api::start();
     given_up(&api).await;
     let since = json!({"since": "2020-01-01T00:00:00Z"});
     let missing = api.post("/app/acme/endpoint/one/replay-missing", since.clone()).await.expect(202);
     let all = api.post("/app/acme/endpoint/one/bulk-replay", since).await.expect(202);
     assert_eq!((&missing["task"], &all["task"]), (&"endpoint.replay".into(), &"endpoint.bulk-replay".into()));
-    let filtered = json!({"since": "2020-01-01T00:00:00Z", "eventTypes": ["a"], "status": 2});
-    api.post("/app/acme/endpoint/one/bulk-replay", filtered).await.expect_invalid("body.eventTypes");
+    let filtered = json!({"since": "2020-01-01T00:00:00Z", "eventTypes": ["a"], "channel": "c", "status": 2});
+    let some = api.post("/app/acme/endpoint/one/bulk-replay", filtered).await.expect(202);
+    assert_eq!(some["kind"], "replay");
+    for (wrong, at) in [
+        (json!({"eventTypes": ["a b"]}), "body.eventTypes.0"),
+        (json!({"channel": "c", "channels": ["d"]}), "body.channel"),
+        (json!({"status": 7}), "body.status"),
+        (json!({"ratePerSecond": 0}), "body.ratePerSecond"),
+    ] {
+        let mut body = json!({"since": "2020-01-01T00:00:00Z"});
+        body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        api.post("/app/acme/endpoint/one/bulk-replay", body).await.expect_invalid(at);
+    }
 }

@@ -17,8 +17,8 @@
 //! Every admission carries a [`Ticket`] of the period it was given in. A result from an earlier period, such as a slow
 //! attempt from before the breaker opened, is void: it neither closes nor trips the breaker.
 //!
-//! Deliberately no clock, no timer and no queue: the caller asks again at the time it is told. It also saves
-//! [`Breaker::snapshot`], so that a restart does not flood an endpoint that is known to be down.
+//! The breaker has no clock, no timer and no queue: the caller asks again at the time that the breaker names. The caller
+//! also stores [`Breaker::snapshot`], so that a restart does not flood an endpoint that is known to be down.
 
 mod config;
 mod success_rate;

@@ -70,7 +70,8 @@ fn is_behind_the_end(row: &Job, place: LetterPlace) -> bool {
     if row.is_of_application() { place.at > row.created_at } else { place.seq > row.last }
 }
 
-/// Does the deed to one dead letter, if the job names it. None for an entry of the index whose row is gone.
+/// Decides about one dead letter, and does the deed to it if the job names it. None for an entry of the index whose row is
+/// gone.
 fn one(
     txn: &mut Txn<'_>,
     row: &Job,
@@ -79,36 +80,49 @@ fn one(
     (met, now): (&mut Met, UnixMs),
 ) -> Result<Option<Result<(), SkipReason>>, StoreError> {
     let target = EndpointRef { app: row.target.app, endpoint: place.endpoint };
-    let is_bare = row.filter.is_none() && !row.is_of_application() && deed == Deed::Purge;
-    if !is_bare {
-        let Some(letter) = dead_letter::get(txn, target, place.seq)? else { return Ok(None) };
-        if row.filter.as_ref().is_some_and(|filter| !names_letter(filter, &letter)) {
-            return Ok(Some(Err(SkipReason::NotNamed)));
-        }
-    }
-    let asks = row.filter.as_ref().filter(|filter| asks_for_message(filter));
-    if asks.is_some() || deed == Deed::Redrive {
-        let event = log::get_undamaged(txn, target.app, place.seq)?;
-        if asks.is_some_and(|filter| !event.as_ref().is_some_and(|event| names_message(filter, event))) {
-            return Ok(Some(Err(SkipReason::NotNamed)));
-        }
-        if deed == Deed::Redrive {
-            let endpoint = match met.entry(place.endpoint) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(endpoint::get(txn, target)?),
-            };
-            // Deleted: its dead letters go with it.
-            let Some(endpoint) = endpoint else { return Ok(None) };
-            if let Some(reason) = cannot_be_sent(endpoint, event.as_ref(), now) {
-                return Ok(Some(Err(reason)));
-            }
-        }
-    }
-    if !row.dry_run {
+    let ruling = rule(txn, row, (target, place.seq), deed, (met, now))?;
+    if ruling == Some(Ok(())) && !row.dry_run {
         match deed {
             Deed::Redrive => delivery::requeue(txn, target, place.seq, now)?,
             Deed::Purge => dead_letter::remove(txn, target, place.seq)?,
         }
     }
-    Ok(Some(Ok(())))
+    Ok(ruling)
+}
+
+/// Decides about one dead letter; none when its row, or its endpoint, is gone. A purge without a filter looks at no row: it
+/// takes damaged ones too.
+fn rule(
+    txn: &Txn<'_>,
+    row: &Job,
+    (target, seq): (EndpointRef, Seq),
+    deed: Deed,
+    (met, now): (&mut Met, UnixMs),
+) -> Result<Option<Result<(), SkipReason>>, StoreError> {
+    let is_bare = row.filter.is_none() && !row.is_of_application() && deed == Deed::Purge;
+    if is_bare {
+        return Ok(Some(Ok(())));
+    }
+    let Some(letter) = dead_letter::get(txn, target, seq)? else { return Ok(None) };
+    if row.filter.as_ref().is_some_and(|filter| !names_letter(filter, &letter)) {
+        return Ok(Some(Err(SkipReason::NotNamed)));
+    }
+    let asks = row.filter.as_ref().filter(|filter| asks_for_message(filter));
+    if asks.is_none() && deed == Deed::Purge {
+        return Ok(Some(Ok(())));
+    }
+    let event = log::get_undamaged(txn, target.app, seq)?;
+    if asks.is_some_and(|filter| !event.as_ref().is_some_and(|event| names_message(filter, event))) {
+        return Ok(Some(Err(SkipReason::NotNamed)));
+    }
+    if deed == Deed::Purge {
+        return Ok(Some(Ok(())));
+    }
+    let endpoint = match met.entry(target.endpoint) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(endpoint::get(txn, target)?),
+    };
+    // Deleted: its dead letters go with it.
+    let Some(endpoint) = endpoint else { return Ok(None) };
+    Ok(Some(cannot_be_sent(endpoint, event.as_ref(), now).map_or(Ok(()), Err)))
 }

@@ -56,6 +56,7 @@ struct Told {
     endpoints: Vec<(EndpointRef, EndpointChange)>,
     apps: Vec<(AppId, Arc<AppSettings>)>,
     paused: Vec<(AppId, bool)>,
+    requeued: Vec<EndpointRef>,
 }
 
 /// The shard that an endpoint lives on.
@@ -210,7 +211,7 @@ impl Router {
                 self.apps.remove(&app);
                 self.shards.iter().for_each(|shard| shard.app_gone(app));
             }
-            Change::Requeued(target) => self.requeued(target),
+            Change::Requeued(target) => told.requeued.push(target),
             Change::JobStarted => self.jobs.notify_one(),
             Change::Scheduled(app, at) => self.scheduled.ring(app, at),
             // Nothing of it is kept here.
@@ -292,6 +293,11 @@ impl Downstream for Router {
         let mut told = Told::default();
         for change in changes {
             self.apply(change, &mut told, progress);
+        }
+        // After the pauses of the same commit: an endpoint that is held by then is told when its pause ends, and the
+        // transaction that ends a pause may not see a row that another one of its commit put in line.
+        for target in std::mem::take(&mut told.requeued) {
+            self.requeued(target);
         }
         if !told.endpoints.is_empty() || !told.apps.is_empty() || !told.paused.is_empty() {
             self.tell(told);

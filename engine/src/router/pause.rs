@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_that_is_put_in_line_in_the_commit_that_ends_the_pause_is_told() {
+        let mut world = World::new();
+        world.put(1, true);
+        let row = Endpoint::plain(target(1), UnixMs(0));
+        let changes = vec![Change::Requeued(target(1)), Change::EndpointPut(Box::new(row), 0)];
+        assert!(world.commit(Vec::new(), changes).requeued.contains(&target(1)));
+        world.commit(Vec::new(), vec![Change::ApplicationPaused(APP, true)]);
+        let changes = vec![Change::Requeued(target(1)), Change::ApplicationPaused(APP, false)];
+        assert!(world.commit(Vec::new(), changes).requeued.contains(&target(1)));
+    }
+
+    #[test]
     fn an_endpoint_that_is_disabled_while_it_is_paused_is_told_so_that_it_ends_what_waits() {
         let mut world = World::new();
         world.put(1, true);

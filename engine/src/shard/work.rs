@@ -239,10 +239,6 @@ fn finish(shard: &ShardCore, cell: &LaneCell, finished: Finished, now: UnixMs) {
         Decision::DeadLetter(reason) => shard.metrics.dead_letter(reason),
     }
     transition.iter().for_each(|transition| tell(shard, cell, *transition));
-    if let Some(reason) = paused {
-        let (app, endpoint) = (cell.target.app.0, cell.target.endpoint.0);
-        tracing::warn!(app, endpoint, reason = reason.as_str(), "endpoint paused");
-    }
     if let Some(failed) = warns {
         metrics::counter!(model::metric::ENDPOINT_WARNINGS).increment(1);
         tracing::warn!(

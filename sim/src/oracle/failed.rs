@@ -25,13 +25,15 @@ struct Run {
     ends: Vec<(Seq, Ended)>,
     /// Deliveries in a row; none when nobody knows.
     count: Option<u32>,
+    /// They were once as many as the limit. A success of an attempt that was in flight then does not take that back.
+    reached: bool,
 }
 
 impl Failed {
     /// An endpoint's row is durable.
     pub(super) fn put(&mut self, row: &Endpoint) {
         let Some(limit) = row.disable_after_failed_deliveries.map(u32::from) else { return };
-        let new = || Run { row: row.clone(), limit, ends: Vec::new(), count: Some(0) };
+        let new = || Run { row: row.clone(), limit, ends: Vec::new(), count: Some(0), reached: false };
         let run = self.0.entry(row.target()).or_insert_with(new);
         let is_enabled = run.row.disabled.is_some() && row.disabled.is_none();
         let may_switch = run.row.failover.is_some() || row.failover.is_some();
@@ -83,7 +85,7 @@ impl Run {
             "{count} deliveries in a row to {target:?} used up their attempts and it is not disabled at {limit}"
         );
         ensure!(
-            count >= limit || disabled != Some(DisabledReason::Exhausted),
+            self.reached || disabled != Some(DisabledReason::Exhausted),
             "{target:?} is disabled at {limit} failed deliveries, and {count} in a row used up their attempts"
         );
         Ok(())
@@ -104,10 +106,13 @@ impl Run {
             match dead_letter::get(rows, target, seq)? {
                 Some(letter) if letter.reason == DeadLetterReason::AttemptsExhausted => {
                     self.count = self.count.map(|count| count + 1);
+                    self.reached |= self.count.is_some_and(|count| count >= self.limit);
                 }
-                Some(_) => {}
-                // The same commit removed it again: its reason is not known.
+                // The same commit removed it again, or wrote over it, where the delivery was in line by hand besides and the
+                // endpoint was disabled: its reason is not known.
+                Some(letter) if letter.reason == DeadLetterReason::EndpointDisabled => self.count = None,
                 None => self.count = None,
+                Some(_) => {}
             }
         }
         Ok(())

@@ -3,18 +3,44 @@
 //! cancelled.
 
 use super::{Violation, ensure, of_kind};
-use model::{AppId, EndpointRef, Event, Job, JobKind, JobStatus, Pending, Seq, Trigger};
+use model::{AppId, EndpointRef, Event, Job, JobKind, JobStatus, Pending, Seq, Trigger, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::Batch;
 use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
 use storage::tables::log;
 
+/// A job as the last batch left it.
+#[derive(Debug)]
+pub(super) struct Known {
+    row: Job,
+    pace: Pace,
+}
+
+/// The time since which a job's pace is counted, and what it had put in line by then: anew when the clock was set back,
+/// since nobody can tell how much time has passed.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    since: UnixMs,
+    before: u64,
+}
+
+impl Pace {
+    fn begun(row: &Job) -> Self {
+        Self { since: row.created_at, before: 0 }
+    }
+
+    fn after(self, before: &Job, row: &Job) -> Self {
+        let is_set_back = row.updated_at < before.updated_at;
+        if is_set_back { Self { since: row.updated_at, before: before.affected } } else { self }
+    }
+}
+
 /// Checks the jobs that a batch moves; `known` is how they were before, `rows` the store, `expunged` what the batch took
 /// out of line again.
 pub(super) fn check(
     batch: &Batch,
-    known: &mut BTreeMap<u32, Job>,
+    known: &mut BTreeMap<u32, Known>,
     rows: &MemoryStore,
     expunged: &BTreeSet<(EndpointRef, Seq)>,
 ) -> Result<(), Violation> {
@@ -28,29 +54,29 @@ pub(super) fn check(
         let skipped = row.skipped.total();
         ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
         let before = known.get(&number);
-        let moved = row.affected - before.map_or(0, |before| before.affected);
-        let was_cancelled = before.is_some_and(|before| before.status == JobStatus::Cancelled);
+        let moved = row.affected - before.map_or(0, |before| before.row.affected);
+        let was_cancelled = before.is_some_and(|before| before.row.status == JobStatus::Cancelled);
         ensure!(!was_cancelled || moved == 0, "job {number} went on after it was cancelled");
-        check_rate(&row)?;
+        let pace = before.map_or(Pace::begun(&row), |before| before.pace.after(&before.row, &row));
+        check_rate(&row, pace)?;
         if puts_in_line(row.kind) && !row.dry_run {
             // One chunk of one job in a commit; what clients order besides can only make it more.
             let expunged = expunged.iter().filter(|(target, _)| is_of(&row, *target)).count() as u64;
             let put = put_by_hand(batch, &row, rows)? + expunged;
             ensure!(moved <= put, "job {number} says that it put {moved} in line, and {put} are there");
         }
-        known.insert(number, row);
+        known.insert(number, Known { row, pace });
     }
     Ok(())
 }
 
-/// No more than its rate since it began, and one chunk of a quarter of a second. The clock may have been set back.
-fn check_rate(row: &Job) -> Result<(), Violation> {
+/// No more than its rate since its pace is counted, and one chunk of a quarter of a second.
+fn check_rate(row: &Job, pace: Pace) -> Result<(), Violation> {
     let Some(rate) = row.rate_per_s else { return Ok(()) };
-    let ms = row.updated_at.since_ms(row.created_at);
-    let most = u64::from(rate) * ms / 1_000 + u64::from(rate) / 4 + 2;
-    let is_known = row.updated_at >= row.created_at;
+    let ms = row.updated_at.since_ms(pace.since);
+    let most = pace.before + u64::from(rate) * ms / 1_000 + u64::from(rate) / 4 + 2;
     let (number, affected) = (row.number, row.affected);
-    ensure!(!is_known || affected <= most, "job {number} is faster than {rate}/s: {affected} after {ms} ms");
+    ensure!(affected <= most, "job {number} is faster than {rate}/s: {affected} after {ms} ms, from {}", pace.before);
     Ok(())
 }
 
@@ -75,14 +101,15 @@ fn put_by_hand(batch: &Batch, job: &Job, rows: &MemoryStore) -> Result<u64, Viol
     Ok(count)
 }
 
-/// True if the types of the job's filter name an event. They are read in another way than the product reads them.
+/// True if the types of the job's filter name an event, or if the same commit removed the event for its age. They are read in
+/// another way than the product reads them.
 fn is_named(job: &Job, rows: &MemoryStore, app: AppId, seq: Seq) -> Result<bool, Violation> {
     let types = job.filter.as_ref().map_or(&[][..], |filter| &filter.event_types);
     if types.is_empty() {
         return Ok(true);
     }
     let event: Option<Event> = log::get(rows, app, seq)?;
-    Ok(event.is_some_and(|event| {
+    Ok(event.is_none_or(|event| {
         let parts: Vec<&str> = event.event_type.split('.').collect();
         types.iter().any(|named| match named.strip_suffix(".*") {
             Some(prefix) => {

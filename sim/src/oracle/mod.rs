@@ -38,9 +38,7 @@ use engine::prepare::Side;
 use failed::Failed;
 use failovers::Failovers;
 use ledger::Ledger;
-use model::{
-    AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, Job, OutcomeClass, Pending, Seq, UnixMs,
-};
+use model::{AppId, Cursor, DeadLetter, DeadLetterReason, EndpointRef, Gap, OutcomeClass, Pending, Seq, UnixMs};
 use pace::Paces;
 use pauses::Pauses;
 use quotas::Quotas;
@@ -84,7 +82,7 @@ pub struct Oracle {
     pub deliveries: Deliveries,
     quotas: Quotas,
     /// Jobs as they were last seen.
-    jobs: BTreeMap<u32, Job>,
+    jobs: BTreeMap<u32, jobs::Known>,
     paces: Paces,
     must_pause: order::MustPause,
     pauses: Pauses,
@@ -146,7 +144,11 @@ impl Oracle {
                     self.pauses.put_application(&row);
                     self.paces.put(&row);
                 }
-                Write::Delete => self.ledger.app_deleted(rows::application::decode(key)?),
+                Write::Delete => {
+                    let app = rows::application::decode(key)?;
+                    self.paces.deleted(app);
+                    self.ledger.app_deleted(app);
+                }
             }
         }
         for event in self.ledger.durable(batch, rows)? {
@@ -179,7 +181,6 @@ impl Oracle {
         }
         self.must_pause.durable(batch, rows)?;
         self.failed.durable(rows)?;
-        self.must_pause.durable(batch, rows)?;
         let expunged = expunged_in_line(batch)?;
         jobs::check(batch, &mut self.jobs, rows, &expunged)?;
         self.deliveries.expunged_in_line(expunged);
@@ -212,6 +213,11 @@ impl Oracle {
         self.must_pause.acted(seen);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
+    }
+
+    /// The commit went well: its news are on their way to the shards.
+    pub fn told(&mut self) {
+        self.pauses.told();
     }
 
     /// A shard takes all its news.

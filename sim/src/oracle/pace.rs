@@ -41,6 +41,12 @@ impl Paces {
         }
     }
 
+    /// An application's row is gone, and its bounds with it: its endpoints end as their shards hear of it.
+    pub(super) fn deleted(&mut self, app: AppId) {
+        self.slots.remove(&app);
+        self.rates.remove(&app);
+    }
+
     /// So many attempts of each application are in flight, or fetched for, on all shards together.
     pub(super) fn check_slots(&self, taken: &BTreeMap<AppId, usize>) -> Result<(), Violation> {
         taken.iter().try_for_each(|(app, taken)| {

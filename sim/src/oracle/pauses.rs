@@ -16,6 +16,8 @@ pub(super) struct Pauses {
     endpoints: BTreeMap<EndpointRef, Commit>,
     apps: BTreeMap<AppId, Commit>,
     last: Commit,
+    /// The last commit that shards are told of. The store may have kept one that it failed at: only a start finds that.
+    told: Commit,
     /// The last commit whose news each shard has taken; none for one that took none since the start.
     taken: BTreeMap<usize, Commit>,
     /// The last commit before the start: what it left is read from rows.
@@ -46,15 +48,20 @@ impl Pauses {
         }
     }
 
+    /// The commit went well: shards are told of it.
+    pub(super) fn told(&mut self) {
+        self.told = self.last;
+    }
+
     /// A shard takes all its news.
     pub(super) fn taken(&mut self, shard: usize) {
-        self.taken.insert(shard, self.last);
+        self.taken.insert(shard, self.told);
     }
 
     /// The process died: the next one reads rows.
     pub(super) fn crashed(&mut self) {
         self.taken.clear();
-        self.read = self.last;
+        (self.read, self.told) = (self.last, self.last);
     }
 
     /// The commit up to which a shard knows all.

@@ -80,6 +80,9 @@ impl World {
                 self.forget_expunged(batch)?;
             }
         }
+        if !self.node.failed {
+            self.oracle.told();
+        }
         Ok(())
     }
 

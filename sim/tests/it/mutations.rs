@@ -131,7 +131,7 @@ fn a_standing_that_is_not_what_happens_is_seen() {
 #[test]
 fn a_pause_that_does_not_hold_or_does_not_end_is_seen() {
     check(Plant::SendsWhilePaused, &["while it is paused"]);
-    check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever"]);
+    check(Plant::LostResume, &["is not idle", "still owes", "never ended", "waits for ever", "is forgotten"]);
 }
 
 #[test]

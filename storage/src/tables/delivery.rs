@@ -339,16 +339,25 @@ pub fn expire_pending(
     Ok(expired)
 }
 
+/// The furthest that orders of one delivery in one millisecond are put ahead, in milliseconds.
+const ORDERS_AHEAD_MAX_MS: u64 = 1_000;
+
 /// Puts one delivery back in line by hand: due now, with a fresh round of attempts, its dead letter forgotten.
 ///
-/// An attempt in flight settles only the row with the due time that it was started for. So a second order of the same
-/// millisecond gets another due time; else that attempt would end it too.
+/// An attempt in flight settles only the row with the due time that it was started for. So of several orders in one
+/// millisecond each is due a millisecond after the last; else that attempt would end a later one too.
 ///
 /// # Errors
 /// Whatever the store reports.
 pub fn requeue(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, now: UnixMs) -> Result<(), StoreError> {
-    let was = pending(txn, target, seq)?.map(|row| row.due);
-    let due = if was == Some(now) { now.plus_ms(1) } else { now };
+    let waits = pending(txn, target, seq)?;
+    let is_next = |row: &Pending| {
+        let is_order = row.attempts == 0 && row.trigger == Trigger::Manual;
+        // One that is further ahead was ordered before the clock was set back.
+        row.due == now || is_order && row.due > now && row.due.since_ms(now) <= ORDERS_AHEAD_MAX_MS
+    };
+    let was = waits.as_ref().map(|row| row.due);
+    let due = waits.filter(is_next).map_or(now, |row| row.due.plus_ms(1));
     let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Manual };
     put_pending(txn, target, seq, was, &row);
     super::dead_letter::remove(txn, target, seq)?;

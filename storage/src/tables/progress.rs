@@ -9,8 +9,8 @@
 //!
 //! Marks of an application are not written with every event. While none of its endpoints has settled anything, a start
 //! offers its latest events again and nothing is sent twice; by the time that one settles, most owe nothing any more and
-//! never get a row. So its marks wait until an endpoint settles, the application or an endpoint of it changes, or
-//! [`WAITS_MOST`] commits have passed.
+//! never get a row. So its marks wait until an endpoint settles, the application or an endpoint of it changes, a
+//! commit brings no event, or [`WAITS_MOST`] commits have passed.
 //!
 //! Deliberately not the settlement of single deliveries (that is [`super::settle`]).
 
@@ -219,9 +219,11 @@ impl Progress {
         self.apps.remove(&app);
     }
 
-    /// Collects the marks that are to be written with this commit.
-    pub fn write(&mut self, txn: &mut Txn<'_>) {
-        while let Some((app, since)) = self.waiting.pop_front_if(|(_, since)| *since + WAITS_MOST <= self.commits) {
+    /// Collects the marks that are to be written with this commit. A quiet one brings no event: it has room for all that
+    /// wait, and where nothing is pushed there may be no eighth commit, while retention waits for the marks.
+    pub fn write(&mut self, txn: &mut Txn<'_>, is_quiet: bool) {
+        let most = if is_quiet { 0 } else { WAITS_MOST };
+        while let Some((app, since)) = self.waiting.pop_front_if(|(_, since)| *since + most <= self.commits) {
             if self.apps.get(&app).is_some_and(|progress| progress.marks == Marks::Wait(since)) {
                 self.write_next(app);
             }

@@ -232,7 +232,7 @@ impl<D: Downstream> Writer<D> {
         for run in events.chunk_by(|one, other| one.app == other.app) {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
-        self.write_marks(&mut txn);
+        self.write_marks(&mut txn, events.is_empty());
         let displaced = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
@@ -265,7 +265,7 @@ impl<D: Downstream> Writer<D> {
     }
 
     /// Collects the marks that are to be durable with this commit.
-    fn write_marks(&mut self, txn: &mut Txn<'_>) {
+    fn write_marks(&mut self, txn: &mut Txn<'_>, is_quiet: bool) {
         for change in txn.changes() {
             // Its endpoints were offered what came before by how they were: a start is not to offer it anew by how they
             // are now.
@@ -275,7 +275,7 @@ impl<D: Downstream> Writer<D> {
                 _ => {}
             }
         }
-        self.progress.write(txn);
+        self.progress.write(txn, is_quiet);
     }
 
     /// The rows that this commit reads, as far as its requests can tell: so the store is asked once, and not for each.

@@ -26,6 +26,10 @@ impl Lane {
             return None;
         }
         let may_read = self.may_read(now);
+        if !self.policy.disabled {
+            // Before the loads: an order has the due index read once that is durable.
+            self.end_unsendable(now);
+        }
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
         }
@@ -36,7 +40,6 @@ impl Lane {
             self.drop_everything(now);
             return if may_read { self.retries.next_load().map(Action::LoadDue) } else { None };
         }
-        self.end_unsendable(now);
         if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }

@@ -110,6 +110,11 @@ impl Lane {
             record: None,
             verdict: give_up(reason, now),
         });
+        if reason != DeadLetterReason::Expunged {
+            // An expunged message can never be sent any more. After a crash, a clock that was set back could have an
+            // expired one sent behind its successor.
+            self.await_durable_end();
+        }
     }
 
     /// The row of a fetched delivery has another due time than the delivery was taken at, or is not there.

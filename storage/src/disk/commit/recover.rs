@@ -10,6 +10,7 @@
 //! | a last record that is not whole | power cut while it was written | not acknowledged: left out |
 //! | records up to N only, or some of them | kill between a checkpoint and the next lap; kill during a checkpoint, which changes no log | skipped: the tree has them |
 //! | a header of an older lap before records of a newer one | power cut while a lap's first record was written | its older records are at or below N, the newer one was not acknowledged: nothing there |
+//! | the same, and among the older records one of commit N+1 | a cut tore that record, and after the next opening a second cut came in the second lap | nothing there: it was not acknowledged, and its number was given out again |
 //! | a header that is none | torn while a lap was begun | as before |
 //! | the header of a new lap, no record | the same | nothing there |
 //! | a record that is not whole, later ones of its lap behind it | never | **damage**: it was synced before they were written |
@@ -109,10 +110,14 @@ fn read_lap(file: usize, bytes: &Bytes, checkpointed: u64) -> Result<Option<Foun
         commit += 1;
         found.records.push(record);
     }
+    // The tree goes up to the end of a lap, or to where an opening found the log's end. So of a lap that it reaches,
+    // the tree has every acknowledged commit; the record behind them, if there is one, is of the commit that a power cut
+    // tore, whose number was given out again in the next lap.
+    let vouched_for = if lap.first_commit <= checkpointed { checkpointed + 1 } else { checkpointed };
     let later = (found.end + BLOCK_BYTES..bytes.len())
         .step_by(BLOCK_BYTES)
         .filter_map(|offset| commit_at(bytes, offset, lap.salt))
-        .find(|later| *later > checkpointed);
+        .find(|later| *later > vouched_for);
     match later {
         None => Ok(Some(found)),
         Some(later) => {

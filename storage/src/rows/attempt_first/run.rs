@@ -226,7 +226,7 @@ fn write_record(bytes: &mut Vec<u8>, previous: Previous, record: &AttemptRecord)
     }
 }
 
-/// A record without its response, which stands beside it: who needs none allocates nothing.
+/// Reads a record and, beside it, the bytes of its response: a caller that needs no response allocates nothing for it.
 fn read_record<'a>(rest: &mut &'a [u8], previous: Previous, version: u8) -> Option<(AttemptRecord, &'a [u8])> {
     let flags = read_byte(rest)?;
     let since_2 = if version >= VERSION_WITH_DETAILS { FLAG_DETAILS } else { 0 };

@@ -134,7 +134,7 @@ impl World {
 
     fn commit(&mut self) -> usize {
         let mut txn = Txn::new(&self.store);
-        self.progress.write(&mut txn);
+        self.progress.write(&mut txn, false);
         let (batch, ..) = txn.into_parts();
         let rows = batch.len();
         self.store.apply(batch).unwrap();
@@ -288,7 +288,7 @@ fn write_all(progress: &mut Progress, store: &MemoryStore) -> usize {
 
 fn write(progress: &mut Progress, store: &MemoryStore) -> usize {
     let mut txn = Txn::new(store);
-    progress.write(&mut txn);
+    progress.write(&mut txn, false);
     let (batch, ..) = txn.into_parts();
     let rows = batch.len();
     store.apply(batch).unwrap();

@@ -33,7 +33,7 @@ impl World {
         let mut txn = Txn::new(&self.store);
         settle::apply(&mut txn, &mut LastRuns::default(), &mut report).unwrap();
         self.progress.settled(TARGET, report.cursor);
-        self.progress.write(&mut txn);
+        self.progress.write(&mut txn, false);
         let batch = txn.into_parts().0;
         self.store.apply(batch).unwrap();
         if report.disable.is_some() {
