@@ -5,7 +5,7 @@ use super::value::{fields, value};
 use model::{AppId, Application, Policy};
 
 key!(Application: (app: AppId));
-value!(Application: Application, version 2);
+value!(Application: Application, version 4);
 
 fields!(Application {
     id,
@@ -17,9 +17,9 @@ fields!(Application {
     created_at,
     updated_at,
     paused_at since 2,
-    policy since 2,
-    max_in_flight since 2,
-    verification since 2,
+    policy since 3,
+    max_in_flight since 3,
+    verification since 4,
 });
 
 fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight, disable_after_failed_deliveries });

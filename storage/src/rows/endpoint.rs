@@ -15,7 +15,7 @@ key!(Endpoint: (target: EndpointRef));
 value!(Endpoint: Endpoint, version VERSION);
 
 /// The version of an endpoint's fields, those of a deleted one too.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 4;
 
 fields!(Endpoint {
     id,
@@ -41,17 +41,17 @@ fields!(Endpoint {
     version,
     sealed_user_info,
     ca_pem,
-    order since 2,
-    on_give_up since 2,
     paused since 2,
     signature_format since 2,
     payload_mode since 2,
-    disable_after_failed_deliveries since 2,
-    burst since 2,
-    verification since 2,
-    failover since 2,
-    backup_of since 2,
-    filter since 2,
+    order since 3,
+    on_give_up since 3,
+    disable_after_failed_deliveries since 3,
+    burst since 3,
+    verification since 4,
+    failover since 4,
+    backup_of since 4,
+    filter since 4,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -75,7 +75,7 @@ fields!(RetryPolicy { spacing, max_attempts, max_delay_ms, jitter });
 
 variants!(Spacing {
     0 = Schedule { delays_ms },
-    1 = Exponential { initial_ms, multiplier since 2 },
+    1 = Exponential { initial_ms, multiplier since 3 },
     2 = Linear { step_ms },
     3 = Fixed { delay_ms },
 });
@@ -108,15 +108,22 @@ mod tests {
     use super::*;
     use model::{AppId, EndpointId, UnixMs};
 
+    /// The fields that a version brought, each one byte for an endpoint that does not use it.
+    const SINCE_2: usize = 3;
+    const SINCE_3: usize = 4;
+    const SINCE_4: usize = 4;
+
     #[test]
-    fn an_exponential_policy_of_version_1_doubles_its_gaps() {
+    fn an_exponential_policy_of_an_earlier_version_doubles_its_gaps() {
         let target = EndpointRef { app: AppId(1), endpoint: EndpointId(2) };
         let spacing = Spacing::Exponential { initial_ms: 7, multiplier: Multiplier::default() };
         let policy = RetryPolicy { spacing, ..RetryPolicy::standard() };
         let row = Endpoint { retry_policy: Some(policy), ..Endpoint::plain(target, UnixMs(1)) };
         let value = to_value(&row);
         let at = value.windows(4).position(|bytes| bytes == [1, 7, 200, 8]).expect("gap, multiplier, attempts");
-        let of_one = [&[1], &value[1..at + 2], &value[at + 3..]].concat();
-        assert_eq!(from_value(&of_one).unwrap(), row);
+        for (version, later) in [(1, SINCE_2 + SINCE_3 + SINCE_4), (2, SINCE_3 + SINCE_4), (3, SINCE_4)] {
+            let earlier = [&[version], &value[1..at + 2], &value[at + 3..value.len() - later]].concat();
+            assert_eq!(from_value(&earlier).unwrap(), row);
+        }
     }
 }

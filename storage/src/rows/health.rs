@@ -5,7 +5,7 @@ use super::value::{fields, value};
 use model::{EndpointHealth, EndpointRef};
 
 key!(Health: (target: EndpointRef));
-value!(Health: EndpointHealth, version 2);
+value!(Health: EndpointHealth, version 3);
 
 fields!(EndpointHealth {
     failing_since,
@@ -14,6 +14,6 @@ fields!(EndpointHealth {
     breaker_openings,
     paused_until,
     failed_deliveries since 2,
-    failures_in_row since 2,
-    probed_at since 2,
+    failures_in_row since 3,
+    probed_at since 3,
 });

@@ -77,7 +77,7 @@ fn an_example_that_was_the_probe_leaves_the_question_to_the_next_message() {
 
 /// Sends an example as the probe; it succeeds. Answers what the breaker did.
 fn lane_probe(lane: &mut Lane, now: UnixMs) -> Option<Transition> {
-    lane.offer([example(9, true)].iter(), usize::MAX);
+    lane.offer([example(9, true)].iter(), usize::MAX, |_| Wants::Yes);
     let mut budget = RetryBudget::new(BudgetConfig::default(), now.0);
     let action = lane.next_action(now, ROOM, &mut budget);
     assert!(matches!(&action, Some(Action::Start(attempt)) if attempt.event.seq == Seq(9)), "{action:?}");

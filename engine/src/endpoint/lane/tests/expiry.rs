@@ -39,7 +39,7 @@ fn what_waits_in_memory_ends_in_its_turn_once_it_has_expired() {
     let mut lane = lane(LanePolicy { max_in_flight: 1, ..policy() }, false);
     let at = T0.plus_ms(500);
     let events = [event(1, MATCHING, T0), expiring(2, at), expiring(3, at), expiring(4, at.plus_ms(1))];
-    lane.offer(events.iter(), usize::MAX);
+    lane.offer(events.iter(), usize::MAX, |_| Wants::Yes);
     let Some(Action::Start(first)) = next(&mut lane, T0) else { panic!("the first one starts") };
     assert!(next(&mut lane, T0.plus_ms(1)).is_none(), "its window is full");
     assert!(next(&mut lane, at).is_none());
@@ -53,7 +53,7 @@ fn what_waits_in_memory_ends_in_its_turn_once_it_has_expired() {
 fn a_retry_is_made_before_the_expiry_and_not_at_it() {
     for (lives_ms, expected) in [(1_001, None), (1_000, Some(DeadLetterReason::PastExpiry))] {
         let mut lane = lane(policy(), false);
-        lane.offer([expiring(1, T0.plus_ms(lives_ms))].iter(), usize::MAX);
+        lane.offer([expiring(1, T0.plus_ms(lives_ms))].iter(), usize::MAX, |_| Wants::Yes);
         assert!(matches!(next(&mut lane, T0), Some(Action::Start(_))));
         let failed = answer(Seq(1), T0, OutcomeClass::ServerError, 500);
         let ruled = lane.finished(failed, T0, &mut StdRng::seed_from_u64(1)).unwrap();
