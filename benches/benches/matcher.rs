@@ -119,7 +119,8 @@ fn content(criterion: &mut Criterion) {
     let text =
         format!(r#"{{"amount":150,"customer":{{"country":"DE"}},"items":[{items}],"note":"{}"}}"#, "x".repeat(900));
     let paid = event(1, "invoice.paid", &["eu", "vip"], text.into());
-    let cases: [(&str, fn(usize) -> String); 3] = [
+    type Expression = fn(usize) -> String;
+    let cases: [(&str, Expression); 3] = [
         ("one_field", |id| format!("payload.amount > {id}")),
         ("three_fields", |id| format!("payload.amount > {id} && payload.customer.country == 'DE' && 'eu' in channels")),
         ("a_loop", |id| format!("payload.items.exists(i, i.sku.startsWith('A') && i.n < {id})")),

@@ -12,8 +12,8 @@ use crate::plant::Plant;
 use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
-    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp,
-    Order, Paused, PausedReason, RetryPolicy, Seq, UnixMs, Verification,
+    AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp, Order,
+    Paused, PausedReason, RetryPolicy, Seq, UnixMs, Verification,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};

@@ -204,11 +204,7 @@ impl Lane {
 
     /// Counts deliveries in a row that used up their attempts, for an endpoint whose policy asks for it. Answers the reason
     /// to disable it, and the length of a run that is worth a warning.
-    fn note_exhausted(
-        &mut self,
-        outcome: OutcomeClass,
-        decision: Decision,
-    ) -> (Option<DisabledReason>, Option<u16>) {
+    fn note_exhausted(&mut self, outcome: OutcomeClass, decision: Decision) -> (Option<DisabledReason>, Option<u16>) {
         let limit = self.policy.disable_after_failed_deliveries;
         if limit.is_none() && self.exhausted == ExhaustedRun::default() {
             return (None, None);
