@@ -210,7 +210,7 @@ impl Oracle {
     /// A promise broken.
     pub fn acted(&mut self, shard: &Shard, seen: &Seen, now: UnixMs) -> Result<(), Violation> {
         let target = seen.mailbox.cell.target;
-        self.must_pause.acted(seen);
+        self.must_pause.acted(seen, &self.ledger);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }

@@ -6,7 +6,7 @@
 use super::deliveries::Facts;
 use super::{Deliveries, Ledger, Violation, ensure, named, of_kind};
 use crate::node::{Flight, Seen};
-use model::{DeadLetter, DeadLetterReason, EndpointRef, OnGiveUp, Order, Seq};
+use model::{DeadLetter, DeadLetterReason, EndpointRef, Event, OnGiveUp, Order, Seq};
 use std::collections::BTreeSet;
 use storage::Batch;
 use storage::rows::{self, KeyKind};
@@ -46,12 +46,13 @@ fn is_over(facts: &Facts) -> bool {
 pub(super) struct MustPause(BTreeSet<(EndpointRef, Seq)>);
 
 impl MustPause {
-    /// A lane took the ends of attempts.
-    pub(super) fn acted(&mut self, seen: &Seen) {
+    /// A lane took the ends of attempts. An example says nothing about the endpoint, and pauses none.
+    pub(super) fn acted(&mut self, seen: &Seen, ledger: &Ledger) {
         let cell = &seen.mailbox.cell;
         let pauses = cell.plan.borrow().policy.on_give_up == OnGiveUp::Pause;
         for seq in &seen.ended {
-            if pauses {
+            let is_test = ledger.event(cell.target.app, *seq).is_some_and(Event::is_test);
+            if pauses && !is_test {
                 self.0.insert((cell.target, *seq));
             } else {
                 self.0.remove(&(cell.target, *seq));

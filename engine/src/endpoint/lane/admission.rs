@@ -161,6 +161,18 @@ impl Lane {
         failover.next_side(now, || self.flights.values().any(|flight| flight.side == Side::Probe))
     }
 
+    /// The side of an attempt whose rows were read meanwhile: the active side may have changed since it was chosen, and a last
+    /// attempt has its side in its row.
+    pub(super) fn side_after_fetch(&self, chosen: Side, trigger: Option<Trigger>, now: UnixMs) -> Side {
+        let Some(failover) = &self.failover else { return Side::Primary };
+        match trigger {
+            Some(Trigger::LastAtPrimary) => Side::LastAtPrimary,
+            Some(Trigger::LastAtBackup) if failover.has_other_side() => Side::LastAtBackup,
+            _ if chosen.is_active() => self.next_side(now),
+            _ => chosen,
+        }
+    }
+
     /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
     fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Chosen> {
         if self.no_read_until <= now {

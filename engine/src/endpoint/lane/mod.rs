@@ -33,7 +33,7 @@ use crate::endpoint::retries::{DueKey, DueLoad, Retries, Urgency};
 use crate::endpoint::window::Window;
 use crate::outcome::decide::{Decision, Input, decide};
 use crate::outcome::retry_after::MAX_RETRY_AFTER_MS;
-use crate::prepare::{LanePolicy, Side};
+use crate::prepare::LanePolicy;
 use crate::retry::budget::{BudgetConfig, RetryBudget};
 use foldhash::HashMap;
 use model::{
@@ -288,7 +288,10 @@ impl Lane {
             self.end_unmade(asked, give_up(reason, now));
             return None;
         }
+        let chosen = self.flights.get(&asked.seq)?.side;
+        let side = self.side_after_fetch(chosen, row.as_ref().map(|row| row.trigger), now);
         let flight = self.flights.get_mut(&asked.seq)?;
+        flight.side = side;
         (flight.accepted_at, flight.expires_at) = (event.ready_at(), event.expires_at());
         flight.is_test = event.is_test();
         if let Some(row) = row {
@@ -298,16 +301,8 @@ impl Lane {
                 // A message whose time has come: its first attempt earns what every first attempt does.
                 self.budget.deposit(now.0);
             }
-            if let Some(failover) = &self.failover {
-                flight.side = match row.trigger {
-                    Trigger::LastAtPrimary => Side::LastAtPrimary,
-                    Trigger::LastAtBackup if failover.has_other_side() => Side::LastAtBackup,
-                    _ => flight.side,
-                };
-            }
         }
-        let (number, side) = (flight.attempts_before + 1, flight.side);
-        Some(Attempt { event, number, due: asked.due, side })
+        Some(Attempt { event, number: flight.attempts_before + 1, due: asked.due, side })
     }
 
     /// The fetch failed: its delivery waits for another turn.
@@ -338,9 +333,9 @@ impl Lane {
             },
             rng,
         );
-        let (sent_by, expires_at) = ((flight.trigger, flight.side), flight.expires_at);
+        let (sent_by, expires_at, is_test) = ((flight.trigger, flight.side), flight.expires_at, flight.is_test);
         let (so_far, _) = self.unless_other_side(ruling.decision, sent_by, expires_at, now);
-        let (transition, disabled, warns) = match flight.is_test {
+        let (transition, disabled, warns) = match is_test {
             // Whatever was answered, it says nothing about the endpoint.
             true => {
                 self.give_back(flight.ticket, flight.slot);
@@ -357,7 +352,7 @@ impl Lane {
             self.budget.give_back(now.0);
         }
         let (decision, next_trigger) = self.unless_other_side(ruling.decision, sent_by, expires_at, now);
-        let switched = if flight.is_test { None } else { self.fail_over(flight.side, outcome, now) };
+        let switched = if is_test { None } else { self.fail_over(flight.side, outcome, now) };
         let transition = switched.or(transition);
         let (was_due, trigger) = (flight.was_due, flight.trigger);
         let departed = Departed { was_due, attempts: attempts_made, trigger, next_trigger, accepted_at };
@@ -365,7 +360,7 @@ impl Lane {
         let seq = finished.seq;
         self.settle(finished, departed, &decision, now);
         self.note_turn(seq, &decision);
-        let paused = self.pause_if_given_up(&decision);
+        let paused = if is_test { None } else { self.pause_if_given_up(&decision) };
         Some(Ruled { decision, attempt: attempts_made, accepted_at, gives_back, transition, disabled, warns, paused })
     }
 

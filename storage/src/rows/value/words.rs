@@ -30,7 +30,7 @@ wrapped!(AppId, EndpointId, Seq, UnixMs, SealedBytes);
 
 fields!(EndpointRef { app, endpoint });
 
-variants!(Trigger { 0 = Scheduled, 1 = Manual, 3 = LastAtPrimary, 11 = LastAtBackup });
+variants!(Trigger { 0 = Scheduled, 1 = Manual, 2 = LastAtPrimary, 3 = LastAtBackup });
 
 variants!(OutcomeClass {
     0 = Success,

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::endpoint::breaker::State;
-use model::Verdict;
+use crate::outcome::decide::Decision;
+use model::{OnGiveUp, Verdict};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -61,6 +62,17 @@ fn an_example_that_is_gone_is_given_up_and_the_endpoint_stays_enabled() {
     ));
     let ruled = answered(&mut lane, example(2, false), (OutcomeClass::Gone, 410), NOW);
     assert_eq!(ruled.disabled, Some(DisabledReason::Gone));
+}
+
+#[test]
+fn an_example_that_is_given_up_pauses_nobody() {
+    for (is_example, expected) in [(true, None), (false, Some(PausedReason::GaveUp))] {
+        let mut lane = lane();
+        lane.configure(LanePolicy { on_give_up: OnGiveUp::Pause, ..lane.policy.clone() }, NOW);
+        let ruled = answered(&mut lane, example(1, is_example), (OutcomeClass::ServerError, 500), NOW);
+        assert!(matches!(ruled.decision, Decision::DeadLetter(_)), "{:?}", ruled.decision);
+        assert_eq!((ruled.paused, lane.report().unwrap().pause), (expected, expected));
+    }
 }
 
 #[test]

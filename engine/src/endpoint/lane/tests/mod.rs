@@ -3,6 +3,7 @@
 mod any_history;
 mod examples;
 mod expiry;
+mod failover;
 mod held;
 mod in_order;
 mod pauses;
