@@ -1,9 +1,11 @@
 //! Deliveries: the deliveries that endpoints are owed and since when, the attempts, and the durable ends.
 
-use super::{Ledger, Violation, at, ensure, named, schedule};
+mod seen;
+
+use super::{Ledger, Violation, ensure, named, schedule};
 use crate::node::Flight;
 use engine::prepare::filter::Filter;
-use model::{AppId, Cursor, DisabledReason, Endpoint, EndpointRef, Event, Order, OutcomeClass, Seq, Trigger, UnixMs};
+use model::{AppId, Cursor, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Seq, Trigger, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
 use storage::tables::{delivery, history, log};
@@ -357,46 +359,5 @@ impl Deliveries {
             ends.iter().for_each(|_| self.lost(target, seq));
         }
         self.facts.values_mut().for_each(|facts| facts.in_flight = 0);
-    }
-
-    /// The first end of an attempt that is not on disk.
-    #[must_use]
-    pub fn any_unsettled(&self) -> Option<String> {
-        let ((target, seq), ended) = self.unsettled.first_key_value()?;
-        Some(format!(
-            "{} ended and it is not on disk: {} at {}",
-            named(*target, *seq),
-            ended.len(),
-            at(ended[0].started_at)
-        ))
-    }
-
-    /// Endpoints as they are on disk.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.values().map(|known| &known.row)
-    }
-
-    /// The facts about one delivery.
-    #[must_use]
-    pub fn facts(&self, target: EndpointRef, seq: Seq) -> Option<&Facts> {
-        self.facts.get(&(target, seq))
-    }
-
-    /// The order that an endpoint keeps, and the position from which on it does.
-    #[must_use]
-    pub fn order_of(&self, target: EndpointRef) -> Option<(Order, Seq)> {
-        self.endpoints.get(&target).map(|known| (known.row.order, known.order_since))
-    }
-
-    /// Deliveries between two positions, both excluded.
-    pub fn between(&self, target: EndpointRef, after: Seq, before: Seq) -> impl Iterator<Item = (Seq, &Facts)> {
-        let of_target = self.facts.range((target, Seq::ZERO)..(target, before));
-        of_target.filter(move |((_, seq), _)| *seq > after).map(|((_, seq), facts)| (*seq, facts))
-    }
-
-    /// Attempts started so far.
-    #[must_use]
-    pub fn attempts(&self) -> u64 {
-        self.facts.values().map(|facts| u64::from(facts.started)).sum()
     }
 }

@@ -120,37 +120,7 @@ impl Oracle {
     pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
         self.pauses.commit();
         // Endpoints first: one created in a commit gets that commit's events.
-        for (key, write) in of_kind(batch, KeyKind::Endpoint) {
-            let target = rows::endpoint::decode(key)?;
-            match write {
-                Write::Put(value) => {
-                    let row = rows::endpoint::from_value(value)?;
-                    self.pauses.put_endpoint(&row);
-                    self.failed.put(&row);
-                    self.failovers.put(&row, self.pauses.last());
-                    self.deliveries.endpoint_put(row, &self.ledger, rows)?;
-                }
-                Write::Delete => {
-                    self.failed.deleted(target);
-                    self.failovers.deleted(target);
-                    self.deliveries.endpoint_deleted(target);
-                }
-            }
-        }
-        for (key, write) in of_kind(batch, KeyKind::Application) {
-            match write {
-                Write::Put(value) => {
-                    let row = rows::application::from_value(value)?;
-                    self.pauses.put_application(&row);
-                    self.paces.put(&row);
-                }
-                Write::Delete => {
-                    let app = rows::application::decode(key)?;
-                    self.paces.deleted(app);
-                    self.ledger.app_deleted(app);
-                }
-            }
-        }
+        self.durable_settings(batch, rows)?;
         for event in self.ledger.durable(batch, rows)? {
             self.deliveries.event(&event);
         }
@@ -188,6 +158,42 @@ impl Oracle {
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         self.quotas.durable(batch, rows, is_gone)?;
         self.deliveries.look_for_records(rows, &self.ledger)
+    }
+
+    /// Endpoints and applications of a batch.
+    fn durable_settings(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
+        for (key, write) in of_kind(batch, KeyKind::Endpoint) {
+            let target = rows::endpoint::decode(key)?;
+            match write {
+                Write::Put(value) => {
+                    let row = rows::endpoint::from_value(value)?;
+                    self.pauses.put_endpoint(&row);
+                    self.failed.put(&row);
+                    self.failovers.put(&row, self.pauses.last());
+                    self.deliveries.endpoint_put(row, &self.ledger, rows)?;
+                }
+                Write::Delete => {
+                    self.failed.deleted(target);
+                    self.failovers.deleted(target);
+                    self.deliveries.endpoint_deleted(target);
+                }
+            }
+        }
+        for (key, write) in of_kind(batch, KeyKind::Application) {
+            match write {
+                Write::Put(value) => {
+                    let row = rows::application::from_value(value)?;
+                    self.pauses.put_application(&row);
+                    self.paces.put(&row);
+                }
+                Write::Delete => {
+                    let app = rows::application::decode(key)?;
+                    self.paces.deleted(app);
+                    self.ledger.app_deleted(app);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A client was answered.

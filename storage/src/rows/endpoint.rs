@@ -121,9 +121,11 @@ mod tests {
         let row = Endpoint { retry_policy: Some(policy), ..Endpoint::plain(target, UnixMs(1)) };
         let value = to_value(&row);
         let at = value.windows(4).position(|bytes| bytes == [1, 7, 200, 8]).expect("gap, multiplier, attempts");
-        for (version, later) in [(1, SINCE_2 + SINCE_3 + SINCE_4), (2, SINCE_3 + SINCE_4), (3, SINCE_4)] {
+        for (version, later) in [(1, SINCE_2 + SINCE_3 + SINCE_4), (2, SINCE_3 + SINCE_4)] {
             let earlier = [&[version], &value[1..at + 2], &value[at + 3..value.len() - later]].concat();
             assert_eq!(from_value(&earlier).unwrap(), row);
         }
+        let of_three = [&[3], &value[1..value.len() - SINCE_4]].concat();
+        assert_eq!(from_value(&of_three).unwrap(), row);
     }
 }
