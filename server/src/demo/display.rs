@@ -110,10 +110,18 @@ impl Display {
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// The total, and those that have something open.
     fn line(&self) -> String {
-        let mut line = format!("{:5.1} s  accepted {}/{}", self.elapsed.as_secs_f64(), self.accepted, self.events);
-        for (role, row) in ROLES.iter().zip(&self.rows) {
-            line.push_str(&format!("  {} {}/{}", role.name, row.settled, row.expected));
+        let [settled, expected] =
+            [|row: &Row| row.settled, |row: &Row| row.expected].map(|of| self.rows.iter().map(of).sum::<u64>());
+        let mut line = format!(
+            "{:5.1} s  accepted {}/{}  settled {settled}/{expected}",
+            self.elapsed.as_secs_f64(),
+            self.accepted,
+            self.events
+        );
+        for (role, row) in ROLES.iter().zip(&self.rows).filter(|(_, row)| row.settled < row.expected) {
+            line.push_str(&format!("  {} -{}", role.name, row.expected - row.settled));
         }
         line
     }
@@ -146,6 +154,36 @@ pub(super) fn summary(accepted: u64, busy: u64, accounts: &[Account], elapsed: D
         out.push_str(&line(&format!("{} ({})", account.name, account.note), cells));
     }
     out.push_str(&line("all", total.iter().map(u64::to_string)));
+    out
+}
+
+/// The last words of a ledger that balances.
+pub(super) fn verdict(accepted: u64, accounts: &[Account]) -> String {
+    let mut out = String::from(
+        "\nThe ledger balances: every accepted event was delivered to every endpoint that wants it, or is a dead letter\n\
+         of the one that is dead. Every signature was verified. The slow, the flapping and the dead endpoint cost their\n\
+         neighbours nothing: compare the latencies.\n",
+    );
+    for (role, account) in ROLES.iter().zip(accounts) {
+        let Account { name, expected, delivered, retried, by_backup, after_return, .. } = account;
+        if role.is_ordered {
+            out.push_str(&format!(
+                "- {name}: {delivered} events one after the other, in the order they were pushed; {retried} attempts failed,\n  \
+                 and none passed them.\n"
+            ));
+        }
+        if let Some(backup) = role.backup {
+            out.push_str(&format!(
+                "- {name}: {backup} took over {by_backup} deliveries when it had died; it was put back by hand and took\n  \
+                 {after_return} from then on.\n"
+            ));
+        }
+        if role.filter.is_some() {
+            out.push_str(&format!(
+                "- {name}: its filter of the payload lets {expected} of {accepted} events pass, and it got exactly those.\n"
+            ));
+        }
+    }
     out
 }
 

@@ -1,11 +1,16 @@
 //! The ledger: accepted events against received requests, kept by the tenant and the receiver and not by the engine.
 //!
 //! Every accepted event is one delivery for every endpoint that wants it. Each must end in exactly one of two ways: the
-//! endpoint said 200, or the API shows it as a dead letter. The ledger does no I/O.
+//! endpoint said 200, or the API shows it as a dead letter. A backup says it in the place of its endpoint, and one that
+//! is promised an order must have seen it. The ledger does no I/O.
 
+use super::order::{Place, Sequence};
 use super::scene::{ROLES, Role};
 use hdrhistogram::Histogram;
 use std::collections::{HashMap, HashSet};
+
+#[cfg(test)]
+mod tests;
 
 /// Latencies up to 2 minutes, with 2 digits.
 const LATENCY_MAX_MS: u64 = 120_000;
@@ -13,9 +18,24 @@ const LATENCY_MAX_MS: u64 = 120_000;
 /// An event that was accepted.
 #[derive(Clone, Copy, Debug)]
 struct Accepted {
-    event_type: &'static str,
+    place: Place,
     /// By the engine's clock, which is the receiver's too.
     at_ms: u64,
+}
+
+/// A request, and the answer that it gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Receipt<'a> {
+    /// The `webhook-id`.
+    pub(super) message_id: &'a str,
+    /// True when the backup of the endpoint got it.
+    pub(super) by_backup: bool,
+    /// The answer is a success.
+    pub(super) success: bool,
+    /// The signature is right.
+    pub(super) is_signed: bool,
+    /// When it arrived.
+    pub(super) at_ms: u64,
 }
 
 /// The requests that one endpoint got for one event.
@@ -37,7 +57,14 @@ struct Page {
     bad_signatures: u64,
     requests: u64,
     failures: u64,
-    successes: u64,
+    /// Kept for an endpoint that is promised an order.
+    sequence: Option<Sequence>,
+    /// Events that the backup took.
+    by_backup: u64,
+    /// When the endpoint was put back in the place of its backup.
+    returned_at_ms: Option<u64>,
+    /// Events that the endpoint itself took after that.
+    after_return: u64,
 }
 
 /// The whole book.
@@ -53,8 +80,6 @@ pub(super) struct Ledger {
 pub(super) struct Progress {
     /// Requests that arrived.
     pub(super) requests: u64,
-    /// Answered with a success.
-    pub(super) successes: u64,
     /// Answered with a failure.
     pub(super) failures: u64,
 }
@@ -80,6 +105,14 @@ pub(super) struct Account {
     pub(super) duplicated: u64,
     /// Requests for events that were never accepted, or that it does not want; dead letters that were delivered.
     pub(super) unexpected: u64,
+    /// Requests out of the order that was promised.
+    pub(super) out_of_order: u64,
+    /// Deliveries that the backup took.
+    pub(super) by_backup: u64,
+    /// Owed from when the endpoint was put back in the place of its backup.
+    pub(super) expected_after_return: u64,
+    /// Deliveries that the endpoint itself took from then on.
+    pub(super) after_return: u64,
     /// Signatures that did not verify.
     pub(super) bad_signatures: u64,
     /// From acceptance to receipt, median, in ms.
@@ -93,12 +126,13 @@ pub(super) struct Account {
 impl Ledger {
     /// An empty book with a page for each endpoint.
     pub(super) fn new() -> Ledger {
-        Ledger { accepted: HashMap::new(), pages: ROLES.iter().map(|_| Page::default()).collect(), busy: 0 }
+        let page = |role: &Role| Page { sequence: role.is_ordered.then(Sequence::default), ..Page::default() };
+        Ledger { accepted: HashMap::new(), pages: ROLES.iter().map(page).collect(), busy: 0 }
     }
 
-    /// The tenant was told that an event is accepted.
-    pub(super) fn accept(&mut self, message_id: String, event_type: &'static str, at_ms: u64) {
-        self.accepted.insert(message_id, Accepted { event_type, at_ms });
+    /// A pusher was told that its event is accepted.
+    pub(super) fn accept(&mut self, message_id: String, place: Place, at_ms: u64) {
+        self.accepted.insert(message_id, Accepted { place, at_ms });
     }
 
     /// The tenant was told to come back later.
@@ -116,22 +150,37 @@ impl Ledger {
         self.accepted.len() as u64
     }
 
-    /// An endpoint got a request and answers it.
-    pub(super) fn receive(&mut self, role: usize, message_id: &str, success: bool, signed: bool, at_ms: u64) {
+    /// An endpoint or its backup got a request and answers it.
+    pub(super) fn receive(&mut self, role: usize, receipt: Receipt<'_>) {
         let Some(page) = self.pages.get_mut(role) else { return };
         page.requests += 1;
-        page.bad_signatures += u64::from(!signed);
-        let seen = page.seen.entry(message_id.to_owned()).or_default();
-        if success {
-            page.successes += 1;
-            if seen.successes == 0 {
-                seen.received_at_ms = at_ms;
-            }
-            seen.successes += 1;
-        } else {
-            page.failures += 1;
-            seen.failures += 1;
+        page.bad_signatures += u64::from(!receipt.is_signed);
+        page.failures += u64::from(!receipt.success);
+        let seen = page.seen.entry(receipt.message_id.to_owned()).or_default();
+        let is_first = receipt.success && seen.successes == 0;
+        seen.successes += u32::from(receipt.success);
+        seen.failures += u32::from(!receipt.success);
+        if is_first {
+            seen.received_at_ms = receipt.at_ms;
+            page.by_backup += u64::from(receipt.by_backup);
+            let is_after_return = page.returned_at_ms.is_some_and(|at| receipt.at_ms >= at);
+            page.after_return += u64::from(is_after_return && !receipt.by_backup);
         }
+        if let Some(sequence) = &mut page.sequence {
+            sequence.note(receipt.message_id, receipt.success, is_first);
+        }
+    }
+
+    /// The tenant put an endpoint back in the place of its backup.
+    pub(super) fn put_back(&mut self, role: usize, at_ms: u64) {
+        if let Some(page) = self.pages.get_mut(role) {
+            page.returned_at_ms.get_or_insert(at_ms);
+        }
+    }
+
+    /// True when the tenant has put an endpoint back in the place of its backup.
+    pub(super) fn is_back(&self, role: usize) -> bool {
+        self.pages.get(role).is_some_and(|page| page.returned_at_ms.is_some())
     }
 
     /// The API shows a delivery as given up.
@@ -143,16 +192,13 @@ impl Ledger {
 
     /// The progress of an endpoint.
     pub(super) fn progress(&self, role: usize) -> Progress {
-        self.pages.get(role).map_or_else(Progress::default, |page| Progress {
-            requests: page.requests,
-            successes: page.successes,
-            failures: page.failures,
-        })
+        let of = |page: &Page| Progress { requests: page.requests, failures: page.failures };
+        self.pages.get(role).map_or_else(Progress::default, of)
     }
 
     /// Deliveries owed to an endpoint so far.
     pub(super) fn expected(&self, role: &Role) -> u64 {
-        self.accepted.values().filter(|event| role.wants(event.event_type)).count() as u64
+        self.accepted.values().filter(|event| role.wants(event.place.number)).count() as u64
     }
 
     /// Deliveries that an endpoint has answered with a success at least once.
@@ -176,13 +222,18 @@ impl Ledger {
             lost: 0,
             duplicated: 0,
             unexpected: 0,
+            out_of_order: 0,
+            by_backup: page.by_backup,
+            expected_after_return: 0,
+            after_return: page.after_return,
             bad_signatures: page.bad_signatures,
             p50_ms: 0,
             p99_ms: 0,
         };
         let mut latency_ms = Histogram::<u32>::new_with_bounds(1, LATENCY_MAX_MS, 2).ok();
-        for (id, event) in self.accepted.iter().filter(|(_, event)| role.wants(event.event_type)) {
+        for (id, event) in self.accepted.iter().filter(|(_, event)| role.wants(event.place.number)) {
             account.expected += 1;
+            account.expected_after_return += u64::from(page.returned_at_ms.is_some_and(|at| event.at_ms >= at));
             let seen = page.seen.get(id).copied().unwrap_or_default();
             let dead = page.dead_letters.contains(id);
             account.delivered += u64::from(seen.successes > 0);
@@ -197,8 +248,11 @@ impl Ledger {
                 histogram.saturating_record(seen.received_at_ms.saturating_sub(event.at_ms));
             }
         }
-        let wanted = |id: &&String| self.accepted.get(*id).is_some_and(|event| role.wants(event.event_type));
+        let wanted = |id: &&String| self.accepted.get(*id).is_some_and(|event| role.wants(event.place.number));
         account.unexpected += page.seen.keys().chain(&page.dead_letters).filter(|id| !wanted(id)).count() as u64;
+        if let Some(sequence) = &page.sequence {
+            account.out_of_order = sequence.out_of_order(|id| self.accepted.get(id).map(|event| event.place));
+        }
         if let Some(histogram) = latency_ms.filter(|histogram| !histogram.is_empty()) {
             account.p50_ms = histogram.value_at_quantile(0.5);
             account.p99_ms = histogram.value_at_quantile(0.99);
@@ -211,7 +265,7 @@ impl Ledger {
 
 impl Account {
     /// Its faults; empty when it balances. A duplicate is allowed, as the promise is at least once, and shown.
-    pub(super) fn complaints(&self, is_dead: bool) -> Vec<String> {
+    pub(super) fn complaints(&self, role: &Role) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut complain = |count: u64, what: &str| {
             if count > 0 {
@@ -220,83 +274,20 @@ impl Account {
         };
         complain(self.lost, "deliveries lost");
         complain(self.unexpected, "deliveries that nobody ordered, or that ended twice");
+        complain(self.out_of_order, "requests out of order");
         complain(self.bad_signatures, "signatures that do not verify");
-        if is_dead {
+        if role.backup.is_some() {
+            complain(u64::from(self.by_backup == 0), "backup that took nothing");
+            complain(
+                u64::from(self.after_return == 0 && self.expected_after_return > 0),
+                "return after which nothing came",
+            );
+        }
+        if role.is_dead() {
             complain(self.delivered, "deliveries to an endpoint that took none");
         } else {
             complain(self.dead_lettered, "dead letters of an endpoint that recovers");
         }
         complaints
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEALTHY: usize = 0;
-    const DEAD: usize = 5;
-
-    /// Two events: one for everyone, one that the dead endpoint wants too.
-    fn ledger() -> Ledger {
-        let mut ledger = Ledger::new();
-        ledger.accept("msg_1".to_owned(), "user.updated", 1_000);
-        ledger.accept("msg_2".to_owned(), "account.closed", 1_000);
-        ledger
-    }
-
-    fn complaints(ledger: &Ledger, role: usize) -> Vec<String> {
-        ledger.accounts()[role].complaints(ROLES[role].is_dead())
-    }
-
-    #[test]
-    fn what_arrived_once_balances() {
-        let mut ledger = ledger();
-        assert_eq!(complaints(&ledger, HEALTHY), ["warehouse: 2 deliveries lost"]);
-        ledger.receive(HEALTHY, "msg_1", true, true, 1_010);
-        ledger.receive(HEALTHY, "msg_2", false, true, 1_010);
-        ledger.receive(HEALTHY, "msg_2", true, true, 1_210);
-        assert!(complaints(&ledger, HEALTHY).is_empty());
-        let account = &ledger.accounts()[HEALTHY];
-        assert_eq!((account.expected, account.delivered, account.retried, account.duplicated), (2, 2, 1, 0));
-        assert_eq!(account.p50_ms, 10);
-        assert!((209..=211).contains(&account.p99_ms));
-    }
-
-    #[test]
-    fn a_second_success_is_a_duplicate_and_no_complaint() {
-        let mut ledger = ledger();
-        for _ in 0..2 {
-            ledger.receive(HEALTHY, "msg_1", true, true, 1_010);
-            ledger.receive(HEALTHY, "msg_2", true, true, 1_010);
-        }
-        assert_eq!(ledger.accounts()[HEALTHY].duplicated, 2);
-        assert!(complaints(&ledger, HEALTHY).is_empty());
-    }
-
-    #[test]
-    fn a_dead_letter_balances_only_where_it_belongs() {
-        let mut ledger = ledger();
-        for _ in 0..3 {
-            ledger.receive(DEAD, "msg_2", false, true, 1_010);
-        }
-        assert_eq!(complaints(&ledger, DEAD), ["partner-c: 1 deliveries lost"]);
-        ledger.dead_letter(DEAD, "msg_2".to_owned());
-        assert!(complaints(&ledger, DEAD).is_empty());
-        assert_eq!(ledger.accounts()[DEAD].retried, 2);
-        ledger.receive(HEALTHY, "msg_1", true, true, 1_010);
-        ledger.dead_letter(HEALTHY, "msg_2".to_owned());
-        assert_eq!(complaints(&ledger, HEALTHY), ["warehouse: 1 dead letters of an endpoint that recovers"]);
-    }
-
-    #[test]
-    fn a_forged_an_unknown_and_an_unwanted_request_are_noticed() {
-        let mut ledger = ledger();
-        ledger.dead_letter(DEAD, "msg_2".to_owned());
-        ledger.receive(DEAD, "msg_1", false, true, 1_010);
-        ledger.receive(DEAD, "msg_9", false, false, 1_010);
-        let complaints = complaints(&ledger, DEAD);
-        assert!(complaints[0].contains("2 deliveries that nobody ordered"), "{complaints:?}");
-        assert!(complaints[1].contains("1 signatures that do not verify"), "{complaints:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! `pinion demo`: the real engine behind its real HTTP API, a tenant that pushes, customers that fail, and a ledger.
 //!
 //! ```text
-//! tenant ──HTTP──▶ API ▶ engine ──HTTP──▶ receiver (six endpoints: three healthy, one slow, one flaps, one dead)
+//! tenant ──HTTP──▶ API ▶ engine ──HTTP──▶ receiver (nine endpoints and a backup, see `scene`)
 //!    └────────────────── ledger ◀────────────┘      every acceptance against every receipt
 //! ```
 //! It takes about 20 seconds and exits with 0 only if the ledger balances. It calls nothing of the engine directly and
@@ -9,6 +9,7 @@
 
 mod display;
 mod ledger;
+mod order;
 mod receiver;
 mod scene;
 mod signature;
@@ -21,13 +22,15 @@ use crate::run::Signals;
 use crate::serve::{self, Running};
 use anyhow::{Context as _, bail};
 use display::{Display, Row, Snapshot};
+use ledger::Account;
 use receiver::Book;
-use scene::ROLES;
+use scene::{ROLES, Role};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tenant::Stats;
 
 /// Longest time that the whole demonstration may take.
 const HARD_DEADLINE: Duration = Duration::from_secs(60);
@@ -87,7 +90,12 @@ fn configuration(data_dir: &Path) -> Loaded {
 async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs) -> anyhow::Result<()> {
     let receiver = receiver::start(book.clone()).await?;
     receiver.set_keys(tenant::set_the_scene(api, receiver.address).await?);
-    println!("six endpoints on {}; pushing {} events, single and in batches\n", receiver.address, arguments.events);
+    println!(
+        "{} endpoints on {}; pushing {} events, single and in batches\n",
+        ROLES.len(),
+        receiver.address,
+        arguments.events
+    );
 
     let started = Instant::now();
     receiver.begin(started);
@@ -121,20 +129,24 @@ async fn perform(running: &Running, api: &Api, book: &Book, arguments: DemoArgs)
         result?;
     }
     let elapsed = started.elapsed();
-    api_settles(api).await?;
-    judge(api, book, elapsed).await
+    let stats = settled_stats(api).await?;
+    judge(api, book, &stats, elapsed).await
 }
 
-/// Waits until the API too shows everything as settled: an answer reaches the engine a moment after it was given. At
-/// the deadline it returns all the same, and the judgement complains about open deliveries.
-async fn api_settles(api: &Api) -> anyhow::Result<()> {
+/// Waits until the API too shows everything as settled, and returns its counts: an answer reaches the engine a moment
+/// after it was given. At the deadline it returns all the same, and the judgement complains about open deliveries.
+async fn settled_stats(api: &Api) -> anyhow::Result<Vec<Stats>> {
     let until = Instant::now() + SETTLE_DEADLINE;
+    let mut all = Vec::with_capacity(ROLES.len());
     for role in &ROLES {
-        while tenant::stats(api, role).await?.open > 0 && Instant::now() < until {
+        let mut stats = tenant::stats(api, role).await?;
+        while stats.open > 0 && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
+            stats = tenant::stats(api, role).await?;
         }
+        all.push(stats);
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Looks at the ledger, and at the API for the count that only it knows.
@@ -150,6 +162,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     async fn look(&mut self) -> anyhow::Result<Snapshot> {
         let elapsed = self.started.elapsed();
+        self.put_back_the_recovered(elapsed).await?;
         for (role, given_up) in ROLES.iter().zip(&mut self.given_up).filter(|(role, _)| role.is_dead()) {
             *given_up = tenant::given_up(self.api, role).await?;
         }
@@ -161,11 +174,22 @@ impl Watch<'_> {
         });
         Ok(Snapshot { elapsed, accepted: book.accepted(), events: self.events, rows: rows.collect() })
     }
+
+    /// The tenant's operator sees that an endpoint is alive again, and ends its backup's turn by hand.
+    async fn put_back_the_recovered(&self, elapsed: Duration) -> anyhow::Result<()> {
+        for (index, role) in ROLES.iter().enumerate().filter(|(_, role)| role.has_recovered(elapsed)) {
+            let is_back = self.book.open().is_back(index);
+            if !is_back && tenant::put_back(self.api, role).await? {
+                self.book.open().put_back(index, receiver::now_ms());
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Takes the dead letters from the API, prints the summary and checks that the ledger balances, with the API's own
 /// numbers too.
-async fn judge(api: &Api, book: &Book, elapsed: Duration) -> anyhow::Result<()> {
+async fn judge(api: &Api, book: &Book, stats: &[Stats], elapsed: Duration) -> anyhow::Result<()> {
     for index in 0..ROLES.len() {
         tenant::note_dead_letters(api, book, index).await?;
     }
@@ -175,15 +199,9 @@ async fn judge(api: &Api, book: &Book, elapsed: Duration) -> anyhow::Result<()> 
     };
     print!("{}", display::summary(accepted, busy, &accounts, elapsed));
     let mut complaints = Vec::new();
-    for (role, account) in ROLES.iter().zip(&accounts) {
-        complaints.extend(account.complaints(role.is_dead()));
-        let stats = tenant::stats(api, role).await?;
-        if (stats.success, stats.open, stats.fail) != (account.delivered, 0, account.dead_lettered) {
-            complaints.push(format!(
-                "{}: the API counts {} delivered, {} open, {} given up",
-                role.name, stats.success, stats.open, stats.fail
-            ));
-        }
+    for ((role, account), stats) in ROLES.iter().zip(&accounts).zip(stats) {
+        complaints.extend(account.complaints(role));
+        complaints.extend(disagreements(api, role, account, *stats).await?);
     }
     let duplicated: u64 = accounts.iter().map(|account| account.duplicated).sum();
     if duplicated > 0 {
@@ -194,12 +212,25 @@ async fn judge(api: &Api, book: &Book, elapsed: Duration) -> anyhow::Result<()> 
     if !complaints.is_empty() {
         bail!("the ledger does not balance:\n  {}", complaints.join("\n  "));
     }
-    println!(
-        "\nThe ledger balances: every accepted event was delivered to every endpoint that wants it, or is a dead letter"
-    );
-    println!(
-        "of the one that is dead. Every signature was verified. The slow, the flapping and the dead endpoint cost their"
-    );
-    println!("neighbours nothing: compare the latencies.");
+    print!("{}", display::verdict(accepted, &accounts));
     Ok(())
+}
+
+/// Facts of which the API says something else than the ledger.
+async fn disagreements(api: &Api, role: &Role, account: &Account, stats: Stats) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    if (stats.success, stats.open, stats.fail) != (account.delivered, 0, account.dead_lettered) {
+        found.push(format!(
+            "{}: the API counts {} delivered, {} open, {} given up",
+            role.name, stats.success, stats.open, stats.fail
+        ));
+    }
+    if role.backup.is_some() {
+        let switches = tenant::switches(api, role).await?;
+        let expected = [("backup", "auto"), ("primary", "hand")].map(|(to, by)| (to.to_owned(), by.to_owned()));
+        if switches != expected {
+            found.push(format!("{}: not one switch by itself and one back by hand, but {switches:?}", role.name));
+        }
+    }
+    Ok(found)
 }

@@ -3,8 +3,8 @@
 //!
 //! Like a customer, it knows a URL and a secret and nothing else of the engine.
 
-use super::ledger::Ledger;
-use super::scene::{Manner, ROLES};
+use super::ledger::{Ledger, Receipt};
+use super::scene::{self, Manner, ROLES};
 use super::signature::{self, Signed};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,11 +32,14 @@ const MAX_CONNECTIONS: usize = 2_048;
 #[derive(Clone, Debug)]
 pub(super) struct Book(Arc<Mutex<Ledger>>);
 
+/// The signing key of each path.
+pub(super) type Keys = HashMap<&'static str, Vec<u8>>;
+
 /// The state of the receiver.
 struct Receiver {
     book: Book,
-    /// The signing keys, in the order of the roles.
-    keys: OnceLock<Vec<Vec<u8>>>,
+    /// The signing key of each path.
+    keys: OnceLock<Keys>,
     /// The first push: phases count from here.
     started: OnceLock<Instant>,
 }
@@ -64,8 +67,8 @@ impl Book {
 // === impl Handle ===
 
 impl Handle {
-    /// Tells the receiver the secrets that the endpoints were given, in the order of the roles.
-    pub(super) fn set_keys(&self, keys: Vec<Vec<u8>>) {
+    /// Tells the receiver the secrets that the endpoints were given.
+    pub(super) fn set_keys(&self, keys: Keys) {
         self.receiver.keys.get_or_init(|| keys);
     }
 
@@ -104,7 +107,10 @@ async fn accept(listener: TcpListener, receiver: Arc<Receiver>) {
         tokio::spawn(async move {
             let answer = service_fn(|request| {
                 let receiver = Arc::clone(&receiver);
-                async move { Ok::<_, Infallible>(receiver.answer(request).await) }
+                // An error makes the server hang up.
+                async move {
+                    receiver.answer(request).await.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))
+                }
             });
             // A connection that ends early is the sender's business.
             drop(http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await);
@@ -116,31 +122,44 @@ async fn accept(listener: TcpListener, receiver: Arc<Receiver>) {
 // === impl Receiver ===
 
 impl Receiver {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Empty<Bytes>> {
+    /// `None` hangs up.
+    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Empty<Bytes>>> {
         let (head, body) = request.into_parts();
-        let name = head.uri.path().trim_start_matches('/');
-        let Some(index) = ROLES.iter().position(|role| role.name == name) else {
-            return with_status(StatusCode::NOT_FOUND);
+        let path = head.uri.path().trim_start_matches('/');
+        let Some((index, by_backup)) = scene::owner(path) else {
+            return Some(with_status(StatusCode::NOT_FOUND));
         };
         let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-            return with_status(StatusCode::PAYLOAD_TOO_LARGE);
+            return Some(with_status(StatusCode::PAYLOAD_TOO_LARGE));
         };
         let received_at = since_epoch();
-        let signed = self.is_signed(index, &head.headers, &body.to_bytes(), received_at.as_secs());
+        let is_signed = self.is_signed(path, &head.headers, &body.to_bytes(), received_at.as_secs());
         let role = &ROLES[index];
         let elapsed = self.started.get().map(Instant::elapsed).unwrap_or_default();
-        let status = StatusCode::from_u16(role.status(elapsed)).unwrap_or(StatusCode::OK);
-        let at_ms = u64::try_from(received_at.as_millis()).unwrap_or(u64::MAX);
-        let id = header(&head.headers, "webhook-id");
-        self.book.open().receive(index, id, status.is_success(), signed, at_ms);
+        let status = {
+            let mut book = self.book.open();
+            // A backup is as healthy as can be.
+            let status = if by_backup { Some(200) } else { role.status(elapsed, book.progress(index).requests) };
+            book.receive(
+                index,
+                Receipt {
+                    message_id: header(&head.headers, "webhook-id"),
+                    by_backup,
+                    success: status == Some(200),
+                    is_signed,
+                    at_ms: in_ms(received_at),
+                },
+            );
+            status
+        };
         if let Manner::Slow(pause) = role.manner {
             tokio::time::sleep(pause).await;
         }
-        with_status(status)
+        status.map(|status| with_status(StatusCode::from_u16(status).unwrap_or(StatusCode::OK)))
     }
 
-    fn is_signed(&self, index: usize, headers: &HeaderMap, body: &[u8], now_s: u64) -> bool {
-        let Some(key) = self.keys.get().and_then(|keys| keys.get(index)) else { return false };
+    fn is_signed(&self, path: &str, headers: &HeaderMap, body: &[u8], now_s: u64) -> bool {
+        let Some(key) = self.keys.get().and_then(|keys| keys.get(path)) else { return false };
         let signed = Signed {
             id: header(headers, "webhook-id"),
             timestamp: header(headers, "webhook-timestamp"),
@@ -159,6 +178,15 @@ fn with_status(status: StatusCode) -> Response<Empty<Bytes>> {
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;
     response
+}
+
+/// The present, on the clock of the receipts.
+pub(super) fn now_ms() -> u64 {
+    in_ms(since_epoch())
+}
+
+fn in_ms(since_epoch: Duration) -> u64 {
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn since_epoch() -> Duration {

@@ -2,8 +2,9 @@
 //!
 //! The traffic is paced to ten seconds of ordinary load. The load harness shows how much the engine can take.
 
-use super::receiver::Book;
-use super::scene::{ROLES, Role, event_type};
+use super::order::Place;
+use super::receiver::{Book, Keys};
+use super::scene::{ROLES, Role, amount, currency, event_type};
 use super::signature;
 use crate::api_client::Api;
 use anyhow::{Context as _, bail};
@@ -53,20 +54,23 @@ pub(super) struct Stats {
     pub(super) fail: u64,
 }
 
-/// Creates the application and its endpoints; returns the signing keys in the order of the roles.
+/// Creates the application and its endpoints, backups before those that name them; returns their signing keys.
 ///
 /// # Errors
 /// When the API refuses or answers nonsense.
-pub(super) async fn set_the_scene(api: &Api, receiver: SocketAddr) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(super) async fn set_the_scene(api: &Api, receiver: SocketAddr) -> anyhow::Result<Keys> {
     let app = json!({"name": "Demo shop", "uid": APP});
     api.call(Method::POST, "/api/v1/app", Some(&app)).await?;
-    let mut keys = Vec::with_capacity(ROLES.len());
+    let mut keys = Keys::with_capacity(ROLES.len());
     for role in ROLES {
-        let body = role.to_json(receiver);
-        api.call(Method::POST, &format!("/api/v1/app/{APP}/endpoint"), Some(&body)).await?;
-        let answer = api.call(Method::GET, &endpoint_path(&role, "/secret"), None).await?;
-        let key = answer["key"].as_str().and_then(signature::key_of);
-        keys.push(key.with_context(|| format!("no signing secret for {}", role.name))?);
+        for (name, body) in
+            role.backup.zip(role.backup_to_json(receiver)).into_iter().chain([(role.name, role.to_json(receiver))])
+        {
+            api.call(Method::POST, &format!("/api/v1/app/{APP}/endpoint"), Some(&body)).await?;
+            let answer = api.call(Method::GET, &endpoint_path(name, "/secret"), None).await?;
+            let key = answer["key"].as_str().and_then(signature::key_of);
+            keys.insert(name, key.with_context(|| format!("no signing secret for {name}"))?);
+        }
     }
     Ok(keys)
 }
@@ -84,7 +88,7 @@ pub(super) async fn push(api: Api, book: Book, events: u32, started: Instant) ->
         pushers.spawn(async move {
             for (slot, push) in (0_u32..).zip(pushes).skip(pusher).step_by(PUSHERS) {
                 tokio::time::sleep_until((started + pause * slot).into()).await;
-                push.send(&api, &book).await?;
+                push.send(pusher, &api, &book).await?;
             }
             anyhow::Ok(())
         });
@@ -115,14 +119,16 @@ fn message(number: u32) -> Value {
     json!({
         "eventType": event_type(number),
         "eventId": format!("demo-{number}"),
-        "payload": {"number": number, "type": event_type(number), "amount": number % 977, "currency": "EUR"},
+        "payload": {
+            "number": number, "type": event_type(number), "amount": amount(number), "currency": currency(number),
+        },
     })
 }
 
 // === impl Push ===
 
 impl Push {
-    async fn send(self, api: &Api, book: &Book) -> anyhow::Result<()> {
+    async fn send(self, pusher: usize, api: &Api, book: &Book) -> anyhow::Result<()> {
         let numbers = self.first..self.first + self.events;
         let (path, body) = if self.events == 1 {
             (format!("/api/v1/app/{APP}/msg"), message(self.first))
@@ -149,7 +155,7 @@ impl Push {
         let mut book = book.open();
         for (number, id) in numbers.zip(ids) {
             let parts = IdParts::from_text(IdKind::Message, id).context("an id that is no message id")?;
-            book.accept(id.to_owned(), event_type(number), parts.at.0);
+            book.accept(id.to_owned(), Place { pusher, number }, parts.at.0);
         }
         Ok(())
     }
@@ -160,7 +166,7 @@ impl Push {
 /// # Errors
 /// When the API refuses.
 pub(super) async fn stats(api: &Api, role: &Role) -> anyhow::Result<Stats> {
-    let answer = api.call(Method::GET, &endpoint_path(role, "/stats"), None).await?;
+    let answer = api.call(Method::GET, &endpoint_path(role.name, "/stats"), None).await?;
     let count = |field: &str| answer[field].as_u64().unwrap_or(0);
     Ok(Stats { success: count("success"), open: count("pending") + count("sending"), fail: count("fail") })
 }
@@ -170,7 +176,7 @@ pub(super) async fn stats(api: &Api, role: &Role) -> anyhow::Result<Stats> {
 /// # Errors
 /// When the API refuses.
 pub(super) async fn given_up(api: &Api, role: &Role) -> anyhow::Result<u64> {
-    let answer = api.call(Method::GET, &endpoint_path(role, "/state"), None).await?;
+    let answer = api.call(Method::GET, &endpoint_path(role.name, "/state"), None).await?;
     answer["deadLetters"].as_u64().context("a state without a count of dead letters")
 }
 
@@ -179,7 +185,7 @@ pub(super) async fn given_up(api: &Api, role: &Role) -> anyhow::Result<u64> {
 /// # Errors
 /// When the API refuses.
 pub(super) async fn note_dead_letters(api: &Api, book: &Book, role_index: usize) -> anyhow::Result<()> {
-    let path = endpoint_path(&ROLES[role_index], "/dead-letter");
+    let path = endpoint_path(ROLES[role_index].name, "/dead-letter");
     let mut iterator: Option<String> = None;
     loop {
         let after = iterator.map(|iterator| format!("&iterator={iterator}")).unwrap_or_default();
@@ -196,8 +202,38 @@ pub(super) async fn note_dead_letters(api: &Api, book: &Book, role_index: usize)
     }
 }
 
-fn endpoint_path(role: &Role, rest: &str) -> String {
-    format!("/api/v1/app/{APP}/endpoint/{}{rest}", role.name)
+/// Puts an endpoint back in the place of its backup, by hand. Returns false while no switch to the backup was made.
+///
+/// # Errors
+/// When the API refuses.
+pub(super) async fn put_back(api: &Api, role: &Role) -> anyhow::Result<bool> {
+    let path = endpoint_path(role.name, "/failover");
+    let is_backup = api.call(Method::GET, &path, None).await?["active"] == "backup";
+    if is_backup {
+        api.call(Method::POST, &path, Some(&json!({"to": "primary"}))).await?;
+    }
+    Ok(is_backup)
+}
+
+/// The switches of an endpoint between itself and its backup, the first one first: the side, and who switched.
+///
+/// # Errors
+/// When the API refuses.
+pub(super) async fn switches(api: &Api, role: &Role) -> anyhow::Result<Vec<(String, String)>> {
+    let answer = api.call(Method::GET, &endpoint_path(role.name, "/failover"), None).await?;
+    let history = answer["history"].as_array().context("a failover without a history")?;
+    let mut switches: Vec<_> =
+        history.iter().map(|one| (text(&one["at"]), text(&one["to"]), text(&one["by"]))).collect();
+    switches.sort();
+    Ok(switches.into_iter().map(|(_, to, by)| (to, by)).collect())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn endpoint_path(name: &str, rest: &str) -> String {
+    format!("/api/v1/app/{APP}/endpoint/{name}{rest}")
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ fn the_ledger_of_a_small_demo_balances() {
     let dead = stdout.lines().find(|line| line.starts_with("partner-c")).unwrap();
     let cells: Vec<&str> = dead.split_whitespace().rev().take(8).collect();
     assert_eq!(cells, ["-", "-", "0", "0", "6", "12", "0", "6"], "{dead}");
+    // The counts of order and filter are exact, that of the backup depends on when it took over.
+    assert!(stdout.contains("statements: 60 events one after the other"), "{stdout}");
+    assert!(stdout.contains("payments: payments-2 took over"), "{stdout}");
+    assert!(stdout.contains("fraud-check: its filter of the payload lets 22 of 300 events pass"), "{stdout}");
     assert!(stderr.is_empty(), "{stderr}");
 }
 
