@@ -50,6 +50,13 @@ pub(crate) enum Scenario {
     Idle(Idle),
     /// kill -9 under load, again and again.
     Restart(Restart),
+    /// Events that are due a day later: their memory and disk, the time to start, and the lateness of those due soon.
+    Scheduled(Scheduled),
+    /// N paused endpoints with events that wait: memory of each, the time to start, and the time until a resumed one
+    /// gets its first delivery.
+    Paused(Paused),
+    /// The same load without any policy and with each one: its cost for the endpoints that have it. About 5 minutes.
+    Policies(Policies),
     /// A short form of each, compared with `limit` of the same round. About 8 minutes; see its --help.
     All(All),
     /// Throughput and cost as endpoints, tenants, a backlog and payloads grow: a table and a plot for each axis. About
@@ -168,6 +175,66 @@ pub(crate) struct Restart {
     pub(crate) cycles: u32,
 }
 
+/// Options of `scheduled`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Scheduled {
+    /// Events that are due a day later.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) events: u64,
+    /// Events whose lateness is measured: alone, and then beside the others.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) due: u64,
+}
+
+/// Options of `paused`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Paused {
+    /// Endpoints, a thousand to an application.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    pub(crate) endpoints: u32,
+    /// Events that wait at each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) waiting: u32,
+}
+
+/// Options of `policies`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Policies {
+    /// The number of rounds; in each of them every policy is measured beside the load without any. Medians are shown.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Applications, with an equal share of the load.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) apps: u32,
+    /// Endpoints of each application. They get every event, and share one backup in `failover`.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) endpoints: u32,
+    /// Ordering keys of each application, in `order-key`. The more there are, the fewer events have a neighbour of the
+    /// same key that they could be confused with.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) keys: u32,
+    /// Only this policy; may be repeated.
+    #[arg(long, value_enum)]
+    pub(crate) only: Vec<Policy>,
+}
+
+/// A policy that `policies` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// A content filter at each endpoint, which every event matches.
+    Filter,
+    /// Order among the events of a key.
+    OrderKey,
+    /// Order among all events of an endpoint.
+    OrderEndpoint,
+    /// A backup for each endpoint, which is healthy itself.
+    Failover,
+    /// Details of every attempt are kept.
+    Details,
+    /// A signature in hex, in place of that of Standard Webhooks.
+    Signature,
+}
+
 /// Options of `all`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct All {
@@ -238,6 +305,8 @@ mod tests {
         assert!(
             parse("loadtest growth --axis payload --plots x").is_ok() && parse("loadtest growth --axis x").is_err()
         );
+        assert!(parse("loadtest policies --only filter --only order-key --rounds 1").is_ok());
+        assert!(parse("loadtest policies --endpoints 17").is_err(), "that many may not share a backup");
         assert_eq!(Axis::ALL, Axis::value_variants());
     }
 }

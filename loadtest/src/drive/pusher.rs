@@ -148,7 +148,8 @@ impl Push {
         let events = self.batch.unwrap_or(1);
         while let Some(intended_us) = pacer.next(&self.ledger, events).await {
             let numbers = self.ledger.claim(events).context("more events than the ledger can hold")?;
-            numbers.clone().for_each(|number| self.ledger.intend(number, intended_us));
+            let time_of = |number| self.template.due_us(number).unwrap_or(intended_us);
+            numbers.clone().for_each(|number| self.ledger.intend(number, time_of(number)));
             self.write_request(numbers.clone(), &mut request);
             if let Err(error) = self.send(&mut connection, &request, numbers, intended_us, mishaps).await {
                 if error.is::<Refused>() || !self.may_break {
@@ -235,7 +236,7 @@ impl Push {
              content-type: application/json\r\ncontent-length: {len}\r\n\r\n"
         );
         request.extend_from_slice(head.as_bytes());
-        self.template.write(numbers, self.batch.is_some(), request);
+        self.template.write(numbers, self.batch.is_some(), &self.streams, request);
     }
 }
 

@@ -14,8 +14,10 @@ pub(crate) struct Streams {
     fan_out: u32,
     /// Consecutive numbers of one application: a batch goes to one.
     run: u32,
-    /// Empty for one stream.
+    /// Empty for one stream, and for streams that take turns.
     table: Box<[u32]>,
+    /// Ordering keys of an application; 0: events have none.
+    keys: u32,
     /// Endpoints below this misbehave.
     bad: usize,
     /// True when those must get their deliveries all the same, in the end.
@@ -25,13 +27,18 @@ pub(crate) struct Streams {
 impl Streams {
     /// One application with `fan_out` endpoints.
     pub(crate) fn one(fan_out: u32) -> Streams {
-        Streams { count: 1, fan_out, run: 1, table: Box::default(), bad: 0, are_bad_owed: true }
+        Streams { count: 1, fan_out, run: 1, table: Box::default(), keys: 0, bad: 0, are_bad_owed: true }
     }
 
     /// `count` applications with an equal share of the load.
     pub(crate) fn even(count: u32, fan_out: u32) -> Streams {
         let table = (0..TABLE_LEN).map(|slot| (slot % count.max(1) as usize) as u32).collect();
-        Streams { count: count.max(1), fan_out, run: 1, table, bad: 0, are_bad_owed: true }
+        Streams { count: count.max(1), table, ..Streams::one(fan_out) }
+    }
+
+    /// `count` applications that get an event in turn.
+    pub(crate) fn in_turn(count: u32, fan_out: u32) -> Streams {
+        Streams { count: count.max(1), ..Streams::one(fan_out) }
     }
 
     /// `count` applications with a share of the load by Zipf's law: the k-th gets 1/k of the first one's share.
@@ -44,12 +51,17 @@ impl Streams {
             table.resize((until.round() as usize).clamp(table.len(), TABLE_LEN), rank - 1);
         }
         table.resize(TABLE_LEN, 0);
-        Streams { count: count.max(1), fan_out: 1, run: 1, table: table.into(), bad: 0, are_bad_owed: true }
+        Streams { count: count.max(1), table: table.into(), ..Streams::one(1) }
     }
 
     /// Keeps `run` consecutive numbers in one application.
     pub(crate) fn in_runs_of(self, run: u32) -> Streams {
         Streams { run: run.max(1), ..self }
+    }
+
+    /// Each event has one of `keys` ordering keys.
+    pub(crate) fn with_keys(self, keys: u32) -> Streams {
+        Streams { keys, ..self }
     }
 
     /// The first `bad` endpoints misbehave; `are_owed` says whether they must get their deliveries in the end.
@@ -85,9 +97,19 @@ impl Streams {
     /// The application of an event.
     pub(crate) fn of(&self, number: u64) -> u32 {
         if self.table.is_empty() {
-            return 0;
+            return (number / u64::from(self.run) % u64::from(self.count)) as u32;
         }
         self.table[mix(number / u64::from(self.run)) as usize % TABLE_LEN]
+    }
+
+    /// Ordering keys of an application; 0 when events have none.
+    pub(crate) fn keys(&self) -> u32 {
+        self.keys
+    }
+
+    /// The ordering key of an event. From other bits than its application, so that each has all of them.
+    pub(crate) fn key(&self, number: u64) -> u32 {
+        ((mix(number) >> 32) % u64::from(self.keys.max(1))) as u32
     }
 
     /// The number of an endpoint.
@@ -149,6 +171,21 @@ mod tests {
         for first in (0..10_000).step_by(100) {
             assert!((first..first + 100).all(|number| streams.of(number) == streams.of(first)));
         }
+    }
+
+    #[test]
+    fn applications_in_turn_get_the_same() {
+        assert_eq!(shares(&Streams::in_turn(7, 1), 70), [10; 7]);
+    }
+
+    #[test]
+    fn an_application_has_events_of_all_keys() {
+        let streams = Streams::even(10, 1).with_keys(50);
+        let mut counts = [0; 50];
+        let of_one = (0..100_000).filter(|number| streams.of(*number) == 3);
+        of_one.for_each(|number| counts[streams.key(number) as usize] += 1);
+        assert!(counts.iter().all(|count| (100..300).contains(count)), "{counts:?}");
+        assert_eq!(Streams::one(1).key(7), 0);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Account {
     pub(crate) duplicated: u64,
     /// Deliveries that arrived after a later one, where order was promised.
     pub(crate) out_of_order: u64,
+    /// Deliveries of scheduled events that arrived before their time.
+    pub(crate) early: u64,
     /// Acknowledgements or deliveries whose message id was not the event's first one.
     pub(crate) changed_ids: u64,
     /// Signatures that did not verify.
@@ -43,6 +45,7 @@ impl Account {
             (self.lost, "deliveries lost"),
             (duplicated, "deliveries duplicated"),
             (self.out_of_order, "deliveries out of order"),
+            (self.early, "deliveries before their time"),
             (self.changed_ids, "message ids changed"),
             (self.bad_signatures, "signatures that do not verify"),
             (self.unexpected, "requests that nobody sent"),
@@ -64,6 +67,7 @@ impl Ledger {
             sent: self.next.load(Relaxed),
             received: counts.received.load(Relaxed),
             out_of_order: counts.out_of_order.load(Relaxed),
+            early: counts.early.load(Relaxed),
             changed_ids: counts.changed_ids.load(Relaxed),
             bad_signatures: counts.bad_signatures.load(Relaxed),
             unexpected: counts.unexpected.load(Relaxed),
@@ -89,7 +93,8 @@ impl Ledger {
         let is_acked = chunk.acked(place).is_some();
         account.acked += u64::from(is_acked);
         for member in 0..fan_out {
-            let is_owed = is_acked && self.streams.is_owed(self.streams.endpoint(stream, member));
+            let is_owed =
+                is_acked && !self.is_held(number) && self.streams.is_owed(self.streams.endpoint(stream, member));
             let (seen, again) = chunk.is_seen(place * fan_out as usize + member as usize);
             account.owed += u64::from(is_owed);
             account.lost += u64::from(is_owed && !seen);
@@ -100,19 +105,18 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Receipt;
+    use super::super::{Promise, Receipt};
     use super::*;
+    use crate::drive::Streams;
     use std::sync::Arc;
 
-    fn ledger(streams: Streams, ordered: bool) -> Ledger {
-        Ledger::new(Arc::new(streams), ordered)
+    fn ledger(streams: Streams, promise: Promise) -> Ledger {
+        Ledger::new(Arc::new(streams), promise)
     }
-
-    use crate::drive::Streams;
 
     /// Two events to two endpoints, both acknowledged.
     fn sent() -> Ledger {
-        let ledger = ledger(Streams::one(2), true);
+        let ledger = ledger(Streams::one(2), Promise::Numbers);
         for number in ledger.claim(2).unwrap() {
             ledger.intend(number, 100);
             ledger.ack(number, 150);
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn an_unacknowledged_event_may_arrive_or_not() {
-        let ledger = ledger(Streams::one(1), false);
+        let ledger = ledger(Streams::one(1), Promise::None);
         assert_eq!(ledger.claim(2), Some(0..2));
         assert_eq!(ledger.receive(0, b"id", 0, 0, 200), Receipt::First { latency_us: 200, after_ack_us: 0 });
         assert!(ledger.account().complaints(false).is_empty());
@@ -179,6 +183,45 @@ mod tests {
         ledger.receive(1, b"id", 0, 0, 200);
         ledger.receive(0, b"id", 0, 0, 200);
         assert_eq!(ledger.account().out_of_order, 1);
+    }
+
+    #[test]
+    fn an_event_that_was_accepted_before_another_was_sent_comes_first() {
+        let ledger = ledger(Streams::one(2), Promise::Times);
+        // Sent and acknowledged: the first two were under way together, the third was sent after both.
+        for (number, sent_us, acked_us) in [(0, 100, 150), (1, 120, 140), (2, 200, 250)] {
+            ledger.claim(1).unwrap();
+            ledger.intend(number, sent_us);
+            ledger.ack(number, acked_us);
+        }
+        for number in [1, 0, 2] {
+            ledger.receive(number, b"id", 0, 0, 300);
+        }
+        assert_eq!(ledger.account().out_of_order, 0);
+        for number in [2, 1, 0] {
+            ledger.receive(number, b"id", 0, 1, 300);
+        }
+        assert_eq!(ledger.account().complaints(false), ["2 deliveries out of order"]);
+    }
+
+    #[test]
+    fn a_scheduled_event_must_not_come_before_its_time() {
+        let ledger = sent();
+        ledger.intend(0, 2_000_000);
+        ledger.receive(0, b"id", 0, 0, 1_999_500);
+        assert_eq!(ledger.account().early, 0, "the API takes whole ms");
+        ledger.receive(0, b"id", 0, 1, 1_998_000);
+        assert_eq!(ledger.account().early, 1);
+    }
+
+    #[test]
+    fn what_is_held_is_owed_to_nobody_and_must_not_come() {
+        let ledger = ledger(Streams::one(2), Promise::None);
+        ledger.hold(0..2);
+        ledger.claim(3).unwrap().for_each(|number| ledger.ack(number, 1));
+        assert_eq!((ledger.account().owed, ledger.totals().healthy_owed), (2, 2));
+        assert_eq!(ledger.receive(1, b"id", 0, 0, 200), Receipt::Unexpected);
+        assert!(matches!(ledger.receive(2, b"id", 0, 0, 200), Receipt::First { .. }));
     }
 
     #[test]
@@ -195,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_exempt_endpoint_is_owed_nothing() {
-        let ledger = ledger(Streams::even(2, 1).with_bad(1, false), false);
+        let ledger = ledger(Streams::even(2, 1).with_bad(1, false), Promise::None);
         let mut owed = 0;
         for number in ledger.claim(100).unwrap() {
             ledger.ack(number, 1);

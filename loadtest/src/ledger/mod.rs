@@ -7,10 +7,13 @@
 
 mod chunk;
 mod judge;
+mod order;
 
 pub(crate) use self::judge::Account;
+pub(crate) use self::order::Promise;
 
 use self::chunk::{CHUNK_EVENTS, Chunk};
+use self::order::{Arrival, Order};
 use crate::drive::Streams;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,6 +21,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Chunks at most: 256 million events.
 const CHUNKS_MAX: usize = 4_096;
+/// A delivery that is earlier than its time by less than this is on time: the API takes whole ms.
+const EARLY_US: u64 = 1_000;
 
 /// The whole ledger.
 #[derive(Debug)]
@@ -26,8 +31,9 @@ pub(crate) struct Ledger {
     chunks: Box<[OnceLock<Chunk>]>,
     next: AtomicU64,
     counts: Counts,
-    /// By endpoint, the highest number that arrived plus one; empty when no order was promised.
-    highest: Box<[AtomicU64]>,
+    order: Order,
+    /// Events that are due long after the run.
+    held: OnceLock<Range<u64>>,
     /// Deliveries may come again and again: `limit` repeats prepared requests.
     repeats: bool,
 }
@@ -43,6 +49,7 @@ struct Counts {
     bad_signatures: AtomicU64,
     unexpected: AtomicU64,
     out_of_order: AtomicU64,
+    early: AtomicU64,
     changed_ids: AtomicU64,
 }
 
@@ -78,22 +85,27 @@ pub(crate) struct Totals {
 }
 
 impl Ledger {
-    /// An empty ledger. `ordered`: arrivals must be in the order of the numbers.
-    pub(crate) fn new(streams: Arc<Streams>, ordered: bool) -> Ledger {
-        let places = if ordered { streams.endpoints() } else { 0 };
+    /// An empty ledger. Arrivals must be in the order that is promised.
+    pub(crate) fn new(streams: Arc<Streams>, promise: Promise) -> Ledger {
         Ledger {
+            order: Order::new(promise, &streams),
+            held: OnceLock::new(),
             streams,
             chunks: (0..CHUNKS_MAX).map(|_| OnceLock::new()).collect(),
             next: AtomicU64::new(0),
             counts: Counts::default(),
-            highest: (0..places).map(|_| AtomicU64::new(0)).collect(),
             repeats: false,
         }
     }
 
     /// A ledger for a sender that repeats itself: only counts are compared.
     pub(crate) fn with_repeats(streams: Arc<Streams>) -> Ledger {
-        Ledger { repeats: true, ..Ledger::new(streams, false) }
+        Ledger { repeats: true, ..Ledger::new(streams, Promise::None) }
+    }
+
+    /// The number that is given next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next.load(Relaxed)
     }
 
     /// The next `count` numbers; `None` when the ledger is full.
@@ -103,7 +115,16 @@ impl Ledger {
         (last <= CHUNKS_MAX as u64 * CHUNK_EVENTS as u64).then_some(first..last)
     }
 
-    /// An event is to be sent at `at_us`.
+    /// Events of these numbers are due long after the run: they are owed to nobody, and must not arrive. Set once.
+    pub(crate) fn hold(&self, numbers: Range<u64>) {
+        self.held.get_or_init(|| numbers);
+    }
+
+    fn is_held(&self, number: u64) -> bool {
+        self.held.get().is_some_and(|held| held.contains(&number))
+    }
+
+    /// An event is to be sent at `at_us`, or, scheduled, to be delivered then.
     pub(crate) fn intend(&self, number: u64, at_us: u64) {
         if let Some((chunk, place)) = self.place(number) {
             chunk.set_intended(place, at_us);
@@ -115,7 +136,9 @@ impl Ledger {
         let Some((chunk, place)) = self.place(number) else { return };
         chunk.set_acked(place, at_us);
         self.counts.acked.fetch_add(1, Relaxed);
-        self.counts.healthy_owed.fetch_add(self.streams.healthy_of(number).into(), Relaxed);
+        if !self.is_held(number) {
+            self.counts.healthy_owed.fetch_add(self.streams.healthy_of(number).into(), Relaxed);
+        }
     }
 
     /// An event goes by this id: it must be the same in the acknowledgement, at every endpoint, and every time.
@@ -132,6 +155,7 @@ impl Ledger {
         let is_ours = number < self.next.load(Relaxed)
             && stream < self.streams.count()
             && member < self.streams.fan_out()
+            && !self.is_held(number)
             && (self.repeats || self.streams.of(number) == stream);
         let (true, Some((chunk, place))) = (is_ours, self.place(number)) else {
             self.counts.unexpected.fetch_add(1, Relaxed);
@@ -149,16 +173,16 @@ impl Ledger {
         if self.streams.is_healthy(endpoint) {
             self.counts.healthy.fetch_add(1, Relaxed);
         }
-        if let Some(highest) = self.highest.get(endpoint)
-            && highest.fetch_max(number + 1, Relaxed) > number
-        {
+        let (sent_us, acked_us) = (chunk.intended(place), chunk.acked(place));
+        let arrival = Arrival { endpoint, key: self.streams.key(number), number, sent_us, acked_us };
+        if self.order.is_broken_by(arrival) {
             self.counts.out_of_order.fetch_add(1, Relaxed);
         }
-        let after_ack_us = match chunk.acked(place) {
-            Some(acked_us) => at_us.saturating_sub(acked_us),
-            None => 0,
-        };
-        Receipt::First { latency_us: at_us.saturating_sub(chunk.intended(place)), after_ack_us }
+        if at_us + EARLY_US < sent_us {
+            self.counts.early.fetch_add(1, Relaxed);
+        }
+        let after_ack_us = acked_us.map_or(0, |acked_us| at_us.saturating_sub(acked_us));
+        Receipt::First { latency_us: at_us.saturating_sub(sent_us), after_ack_us }
     }
 
     /// A request was answered with a failure on purpose.

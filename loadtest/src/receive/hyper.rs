@@ -1,7 +1,7 @@
 //! The receiver behind hyper's HTTP/1.1 server, tuned: no timers, no date header, flat writes.
 
 use super::intake::{Answer, Intake, Webhook};
-use super::signature::Signed;
+use super::signature::{HEX_HEADER, Signed};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
@@ -42,6 +42,7 @@ async fn answer(
         id: header(&head.headers, "webhook-id"),
         timestamp: header(&head.headers, "webhook-timestamp"),
         signatures: header(&head.headers, "webhook-signature"),
+        hex: header(&head.headers, HEX_HEADER),
         body: &body,
     };
     let Answer { status, after } = intake.take(lane, Webhook { path: head.uri.path(), signed });

@@ -4,7 +4,7 @@
 //! chunked bodies, `Expect`, upgrades; a request with those ends the connection, which the ledger shows as lost.
 
 use super::intake::{Answer, Intake, Webhook};
-use super::signature::Signed;
+use super::signature::{HEX_HEADER, Signed};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -70,7 +70,7 @@ fn parse(buffer: &[u8], answer: impl FnOnce(Webhook<'_>) -> Answer) -> Result<Op
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err("no request"),
     };
-    let mut signed = Signed { id: b"", timestamp: b"", signatures: b"", body: b"" };
+    let mut signed = Signed { id: b"", timestamp: b"", signatures: b"", hex: b"", body: b"" };
     let mut body_len = 0;
     for header in request.headers.iter() {
         let name = header.name;
@@ -84,6 +84,8 @@ fn parse(buffer: &[u8], answer: impl FnOnce(Webhook<'_>) -> Answer) -> Result<Op
             signed.timestamp = header.value;
         } else if name.eq_ignore_ascii_case("webhook-signature") {
             signed.signatures = header.value;
+        } else if name.eq_ignore_ascii_case(HEX_HEADER) {
+            signed.hex = header.value;
         }
     }
     if body_len > REQUEST_LEN_MAX {
@@ -112,7 +114,7 @@ mod tests {
         let two = [REQUEST, REQUEST].concat();
         let parsed = parse(&two, |webhook| {
             assert_eq!(webhook.path, "/3/4");
-            let Signed { id, timestamp, signatures, body } = webhook.signed;
+            let Signed { id, timestamp, signatures, body, .. } = webhook.signed;
             assert_eq!((id, timestamp, signatures, body), (&b"a"[..], &b"7"[..], &b"v1,s"[..], &b"{}"[..]));
             FINE
         });

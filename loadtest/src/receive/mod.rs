@@ -15,7 +15,7 @@ mod signature;
 pub(crate) use self::intake::{Intake, path};
 pub(crate) use self::listen::Receiver;
 pub(crate) use self::manner::{Manner, Manners};
-pub(crate) use self::signature::{Keys, sign};
+pub(crate) use self::signature::{HEX_HEADER, Keys, Scheme, sign};
 
 #[cfg(test)]
 mod tests;

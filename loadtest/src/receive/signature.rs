@@ -1,7 +1,8 @@
 //! Signatures of Standard Webhooks 1.0, written from the specification.
 //!
 //! `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. It does not use the engine's code, so that a
-//! mistake in that shows here.
+//! mistake in that shows here. The other scheme is that of older receivers: `sha256=` and HMAC-SHA256 of the body in
+//! hex, in a header of their own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 const TOLERANCE_S: u64 = 300;
 /// Secrets in use; endpoints share them in turn, so that a million endpoints need no million keys here.
 const SECRETS: usize = 1_024;
+/// The header of a signature in hex.
+pub(crate) const HEX_HEADER: &str = "x-loadtest-signature";
 /// Bytes of the base64 of a signature.
 const SIGNATURE_LEN: usize = 44;
 
@@ -19,6 +22,16 @@ const SIGNATURE_LEN: usize = 44;
 #[derive(Debug)]
 pub(crate) struct Keys {
     macs: Vec<Hmac<Sha256>>,
+    scheme: Scheme,
+}
+
+/// How deliveries are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// Standard Webhooks.
+    Standard,
+    /// In hex, over the body alone.
+    HexBody,
 }
 
 /// The signed parts of a request.
@@ -30,14 +43,16 @@ pub(crate) struct Signed<'a> {
     pub(crate) timestamp: &'a [u8],
     /// `webhook-signature`; more than one behind spaces.
     pub(crate) signatures: &'a [u8],
+    /// [`HEX_HEADER`].
+    pub(crate) hex: &'a [u8],
     /// The body as it arrived.
     pub(crate) body: &'a [u8],
 }
 
 impl Keys {
     /// Derives the secrets; the same in every run.
-    pub(crate) fn new() -> Keys {
-        Keys { macs: (0..SECRETS).map(|index| mac(&secret_bytes(index))).collect() }
+    pub(crate) fn new(scheme: Scheme) -> Keys {
+        Keys { macs: (0..SECRETS).map(|index| mac(&secret_bytes(index))).collect(), scheme }
     }
 
     /// The text of an endpoint's secret, as the API takes it.
@@ -45,9 +60,13 @@ impl Keys {
         format!("whsec_{}", STANDARD.encode(secret_bytes(endpoint % SECRETS)))
     }
 
-    /// True when one of the signatures is right and the timestamp is fresh.
+    /// True when one of the signatures is right and the timestamp is fresh. A signature in hex has no timestamp.
     pub(super) fn is_valid(&self, endpoint: usize, signed: Signed<'_>, now_s: u64) -> bool {
-        verify(&self.macs[endpoint % SECRETS], signed, now_s)
+        let keyed = &self.macs[endpoint % SECRETS];
+        match self.scheme {
+            Scheme::Standard => verify(keyed, signed, now_s),
+            Scheme::HexBody => verify_hex(keyed, signed),
+        }
     }
 }
 
@@ -86,6 +105,15 @@ fn verify(keyed: &Hmac<Sha256>, signed: Signed<'_>, now_s: u64) -> bool {
     entries.filter_map(|entry| entry.strip_prefix(b"v1,")).any(|text| text == expected)
 }
 
+fn verify_hex(keyed: &Hmac<Sha256>, signed: Signed<'_>) -> bool {
+    let mut mac = keyed.clone();
+    mac.update(signed.body);
+    let expected = mac.finalize().into_bytes();
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let digits = expected.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    signed.hex.strip_prefix(b"sha256=").is_some_and(|hex| digits.eq(hex.iter().copied()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +124,7 @@ mod tests {
         id: b"msg_p5jXN8AQM9LWM0D4loKWxJek",
         timestamp: b"1614265330",
         signatures: b"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        hex: b"",
         body: br#"{"test": 2432232314}"#,
     };
     const THEN_S: u64 = 1_614_265_330;
@@ -121,9 +150,23 @@ mod tests {
     #[test]
     fn what_is_signed_here_verifies_for_its_endpoint_only() {
         let signature = format!("v1,{}", sign(7, "id", 1_000, b"body"));
-        let signed = Signed { id: b"id", timestamp: b"1000", signatures: signature.as_bytes(), body: b"body" };
-        let keys = Keys::new();
+        let signed =
+            Signed { id: b"id", timestamp: b"1000", signatures: signature.as_bytes(), hex: b"", body: b"body" };
+        let keys = Keys::new(Scheme::Standard);
         assert!(keys.is_valid(7, signed, 1_000));
         assert!(!keys.is_valid(8, signed, 1_000));
+    }
+
+    /// The example of RFC 4231, test case 2.
+    #[test]
+    fn a_signature_in_hex_is_over_the_body() {
+        let key = mac(b"Jefe");
+        let hex = b"sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let signed = Signed { hex, body: b"what do ya want for nothing?", ..EXAMPLE };
+        assert!(verify_hex(&key, signed));
+        assert!(!verify_hex(&key, Signed { body: b"what do ya want", ..signed }));
+        assert!(!verify_hex(&key, Signed { hex: &hex[..hex.len() - 1], ..signed }));
+        assert!(!verify_hex(&key, Signed { hex: b"", ..signed }));
+        assert!(!Keys::new(Scheme::HexBody).is_valid(0, signed, THEN_S), "another key");
     }
 }

@@ -1,9 +1,9 @@
 //! Both servers over real sockets: the acts of a sender, and the ledger's numbers after them.
 
-use super::{Intake, Keys, Manner, Manners, Receiver, path, sign};
+use super::{Intake, Keys, Manner, Manners, Receiver, Scheme, path, sign};
 use crate::cli::ReceiverKind;
 use crate::drive::{Streams, payload};
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Account, Ledger, Promise};
 use crate::measure::{Clock, Recorder};
 use crate::wire::Connection;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ impl Webhook {
 /// Sends to a receiver of its own; the statuses, and the ledger's numbers.
 fn receive(kind: ReceiverKind, manner: Manner, webhooks: &[Webhook]) -> (Vec<u16>, Account) {
     let streams = Arc::new(Streams::one(1));
-    let ledger = Arc::new(Ledger::new(Arc::clone(&streams), false));
+    let ledger = Arc::new(Ledger::new(Arc::clone(&streams), Promise::None));
     for number in ledger.claim(EVENTS).unwrap() {
         ledger.ack(number, 1);
     }
@@ -55,7 +55,7 @@ fn receive(kind: ReceiverKind, manner: Manner, webhooks: &[Webhook]) -> (Vec<u16
         ledger: Arc::clone(&ledger),
         recorder: Arc::new(Recorder::new(1)),
         manners: Manners::healthy(1),
-        keys: Keys::new(),
+        keys: Keys::new(Scheme::Standard),
         verify_every: 1,
         arrivals: AtomicU64::new(0),
         connections: AtomicU64::new(0),

@@ -55,7 +55,7 @@ fn one(outcome: &Outcome) -> Value {
         "facts": facts,
         "ledger": {
             "sent": account.sent, "acknowledged": account.acked, "owed": account.owed, "received": account.received,
-            "lost": account.lost, "duplicated": account.duplicated, "outOfOrder": account.out_of_order,
+            "lost": account.lost, "duplicated": account.duplicated, "outOfOrder": account.out_of_order, "early": account.early,
             "changedIds": account.changed_ids, "badSignatures": account.bad_signatures, "unexpected": account.unexpected, "refused": account.refused,
         },
         "balances": outcome.complaints.is_empty(),

@@ -1,6 +1,7 @@
 //! The results of a run and their forms: tables, JSON, plots.
 
 mod canvas;
+mod contrast;
 mod curve;
 mod growth_svg;
 mod json;
@@ -13,7 +14,6 @@ pub(crate) use self::growth_svg::write as write_growth_svg;
 pub(crate) use self::json::write as write_json;
 pub(crate) use self::rounds::{Spread, by_scenario, ratios, values};
 pub(crate) use self::svg::write as write_svg;
-pub(crate) use self::table::print;
 
 use crate::ledger::Account;
 use crate::measure::{Sample, Stretch};
@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Findings {
     /// The results of each scenario, of each round.
     pub(crate) outcomes: Vec<Outcome>,
+    /// The scenario that the others are compared with; only of `policies`.
+    pub(crate) base: Option<&'static str>,
     /// The targets; only of `all`.
     pub(crate) targets: Vec<Target>,
     /// Only of `growth`, whose outcomes are in here.
@@ -79,6 +81,14 @@ pub(crate) struct Target {
 pub(crate) fn cpu_bound_per_s(cpu_us: f64) -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     cores as f64 * 1e6 / cpu_us
+}
+
+/// Prints the findings on standard output: a scenario alone, a summary of several, or all of them beside one.
+pub(crate) fn print(findings: &Findings) {
+    match findings.base {
+        Some(base) => print!("{}", contrast::table(&findings.outcomes, base)),
+        None => table::print(findings),
+    }
 }
 
 impl Findings {

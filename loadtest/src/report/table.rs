@@ -3,7 +3,7 @@
 use super::{Findings, Outcome, Target, by_scenario, ratios, values};
 
 /// Prints the findings: a scenario alone, or a summary of several.
-pub(crate) fn print(findings: &Findings) {
+pub(super) fn print(findings: &Findings) {
     for curve in &findings.curves {
         print!("{}", curve.table());
     }
@@ -55,7 +55,7 @@ fn all(outcomes: &[Outcome], targets: &[Target]) -> String {
     text
 }
 
-fn balance(group: &[&Outcome]) -> String {
+pub(super) fn balance(group: &[&Outcome]) -> String {
     let wrong = group.iter().filter(|outcome| !outcome.complaints.is_empty());
     let complaints: Vec<String> =
         wrong.map(|outcome| format!("round {}: {}", outcome.round, outcome.complaints.join(", "))).collect();
@@ -73,7 +73,7 @@ fn ledger(outcome: &Outcome, text: &mut String) {
         text,
         format_args!(
             "  ledger: {} events sent, {} acknowledged, {} deliveries owed, {} received; lost {}, duplicated {}, \
-             out of order {}, changed ids {}, bad signatures {}, unexpected {}",
+             out of order {}, early {}, changed ids {}, bad signatures {}, unexpected {}",
             account.sent,
             account.acked,
             account.owed,
@@ -81,6 +81,7 @@ fn ledger(outcome: &Outcome, text: &mut String) {
             account.lost,
             account.duplicated,
             account.out_of_order,
+            account.early,
             account.changed_ids,
             account.bad_signatures,
             account.unexpected,

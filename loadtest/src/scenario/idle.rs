@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
 /// Endpoints of an application.
-const PER_APP: u32 = 1_000;
+pub(super) const PER_APP: u32 = 1_000;
 /// Memory is looked at so long after a start, when the memory that a start needs is freed.
-const CALM: Duration = Duration::from_secs(2);
+pub(super) const CALM: Duration = Duration::from_secs(2);
 
 /// Runs it.
 pub(super) fn run(options: &Options, idle: &Idle) -> anyhow::Result<Outcome> {
@@ -54,7 +54,7 @@ pub(super) fn shape(endpoints: u32) -> Streams {
 }
 
 /// Resident memory of an engine with nothing in it.
-fn empty_mib(options: &Options) -> anyhow::Result<f64> {
+pub(super) fn empty_mib(options: &Options) -> anyhow::Result<f64> {
     let pinion = Pinion::start(options)?;
     std::thread::sleep(CALM);
     let pid = pinion.pid().context("memory is only known of a process with --pid")?;

@@ -7,7 +7,7 @@ use crate::cli::{Limit, Options};
 use crate::drive::{Streams, payload};
 use crate::ledger::Ledger;
 use crate::measure::{Clock, Recorder, Sampler};
-use crate::receive::{Intake, Keys, Manners, Receiver, path, sign};
+use crate::receive::{Intake, Keys, Manners, Receiver, Scheme, path, sign};
 use crate::report::{Outcome, cpu_bound_per_s};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub(super) fn run(options: &Options, limit: &Limit) -> anyhow::Result<Outcome> {
         ledger: Arc::clone(&ledger),
         recorder: Arc::clone(&recorder),
         manners: Manners::healthy(0),
-        keys: Keys::new(),
+        keys: Keys::new(Scheme::Standard),
         verify_every: options.verify_every,
         arrivals: AtomicU64::new(0),
         connections: AtomicU64::new(0),

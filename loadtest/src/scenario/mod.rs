@@ -8,8 +8,11 @@ mod drain;
 mod growth;
 mod idle;
 mod limit;
+mod pause;
+mod policy;
 mod restart;
 mod rig;
+mod schedule;
 mod throughput;
 
 use crate::cli::{Cli, Scenario};
@@ -22,6 +25,7 @@ use crate::report::{Findings, Outcome};
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<Findings> {
     match &cli.scenario {
         Scenario::All(all) => all::run(&cli.options, all),
+        Scenario::Policies(policies) => policy::run(&cli.options, policies),
         Scenario::Growth(growth) => Ok(Findings { curves: growth::run(&cli.options, growth)?, ..Findings::default() }),
         one => Ok(Findings { outcomes: vec![run_one(one, &cli.options)?], ..Findings::default() }),
     }
@@ -42,6 +46,8 @@ fn run_one(scenario: &Scenario, options: &crate::cli::Options) -> anyhow::Result
         Scenario::Backlog(backlog) => backlog::run(options, backlog),
         Scenario::Idle(idle) => idle::run(options, idle),
         Scenario::Restart(restart) => restart::run(options, restart),
-        Scenario::All(_) | Scenario::Growth(_) => unreachable!("it is not one scenario"),
+        Scenario::Scheduled(scheduled) => schedule::run(options, scheduled),
+        Scenario::Paused(paused) => pause::run(options, paused),
+        Scenario::All(_) | Scenario::Growth(_) | Scenario::Policies(_) => unreachable!("it is not one scenario"),
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::cli::Options;
 use crate::drive::payload::Template;
-use crate::drive::{Pace, Push, Pushing, Streams};
-use crate::ledger::{Ledger, Totals};
+use crate::drive::{Due, Pace, Push, Pushing, Streams};
+use crate::ledger::{Ledger, Promise, Totals};
 use crate::measure::{Clock, Recorder, Sample, Sampler, Stretch, Usage};
-use crate::receive::{Intake, Keys, Manner, Manners, Receiver};
+use crate::receive::{Intake, Keys, Manner, Manners, Receiver, Scheme};
 use crate::report::Outcome;
-use crate::system::{EndpointSpec, Pinion, Provisioner};
+use crate::system::{EndpointSpec, Pinion, Provisioner, app_uid};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -28,6 +28,12 @@ pub(super) struct Setup {
     pub(super) settings: Value,
     /// Settings of endpoints that misbehave.
     pub(super) bad_settings: Value,
+    /// True when each application has a backup for its endpoints.
+    pub(super) has_backup: bool,
+    /// How deliveries are signed.
+    pub(super) scheme: Scheme,
+    /// The order of arrivals that the engine promises with these settings.
+    pub(super) promise: Promise,
     /// Events of one request; `None`: single events.
     pub(super) batch: Option<u32>,
     /// True when connections may break and deliveries arrive twice, as the process is being killed.
@@ -58,7 +64,18 @@ impl Setup {
     /// Healthy endpoints, single events.
     pub(super) fn healthy(streams: Streams) -> Setup {
         let (settings, bad_settings) = (json!({}), json!({}));
-        Setup { streams, idle: None, changeable: 0, settings, bad_settings, batch: None, is_killed: false }
+        Setup {
+            streams,
+            idle: None,
+            changeable: 0,
+            settings,
+            bad_settings,
+            has_backup: false,
+            scheme: Scheme::Standard,
+            promise: Promise::None,
+            batch: None,
+            is_killed: false,
+        }
     }
 }
 
@@ -70,7 +87,8 @@ impl Rig {
     pub(super) fn start(options: &Options, setup: Setup) -> anyhow::Result<Rig> {
         let pinion = Pinion::start(options)?;
         let (clock, streams) = (Clock::start(), Arc::new(setup.streams));
-        let ledger = Arc::new(Ledger::new(Arc::clone(&streams), options.ordered));
+        let promise = if options.ordered { Promise::Numbers } else { setup.promise };
+        let ledger = Arc::new(Ledger::new(Arc::clone(&streams), promise));
         let lanes = options.receiver_threads as usize + 1;
         let recorder = Arc::new(Recorder::new(lanes));
         let intake = Intake {
@@ -79,7 +97,7 @@ impl Rig {
             ledger: Arc::clone(&ledger),
             recorder: Arc::clone(&recorder),
             manners: Manners::healthy(setup.changeable as usize),
-            keys: Keys::new(),
+            keys: Keys::new(setup.scheme),
             verify_every: options.verify_every,
             arrivals: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -93,7 +111,8 @@ impl Rig {
             settings["maxInFlight"] = json!(1);
         }
         let receivers = [receiver.addresses()[0], receiver.addresses()[1]];
-        let spec = EndpointSpec { receivers, settings, bad_settings: setup.bad_settings };
+        let (bad_settings, has_backup) = (setup.bad_settings, setup.has_backup);
+        let spec = EndpointSpec { receivers, settings, bad_settings, has_backup };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let run = format!("loadtest-{}", now.as_millis());
         let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
@@ -134,6 +153,15 @@ impl Rig {
     /// # Errors
     /// When there are no threads.
     pub(super) fn push(&self, pace: Pace) -> anyhow::Result<Pushing> {
+        self.push_due(pace, None)
+    }
+
+    /// Begins to push events that are scheduled.
+    ///
+    /// # Errors
+    /// When there are no threads.
+    pub(super) fn push_due(&self, pace: Pace, due: Option<Due>) -> anyhow::Result<Pushing> {
+        let (payload_len, has_key) = (self.options.payload_bytes as usize, self.streams.keys() > 0);
         let push = Push {
             clock: self.clock,
             ledger: Arc::clone(&self.ledger),
@@ -142,12 +170,22 @@ impl Rig {
             streams: Arc::clone(&self.streams),
             access: self.pinion.access().clone(),
             run: self.run.clone(),
-            template: Template::new(self.options.payload_bytes as usize),
+            template: Template::new(payload_len, has_key, due),
             batch: self.batch,
             connections: if self.options.ordered { 1 } else { self.options.connections },
             may_break: self.is_killed,
         };
         Pushing::start(Arc::new(push), pace)
+    }
+
+    /// The times of events that are pushed next: the first is due in `lead`, each of the others `every` later.
+    pub(super) fn due(&self, lead: Duration, every: Duration) -> Due {
+        Due::new(self.clock, lead, every, self.ledger.next_number())
+    }
+
+    /// The uid of an application.
+    pub(super) fn app(&self, stream: u32) -> String {
+        app_uid(&self.run, stream)
     }
 
     /// Pushes for the time of a warm-up and for `seconds`; returns the sums of the latter.

@@ -63,7 +63,8 @@ pub(super) fn open(options: &Options, open: &Open) -> anyhow::Result<Outcome> {
     Ok(rig.finish(outcome))
 }
 
-fn closed(options: &Options, setup: Setup, mut outcome: Outcome) -> anyhow::Result<Outcome> {
+/// A stretch of load in a closed loop.
+pub(super) fn closed(options: &Options, setup: Setup, mut outcome: Outcome) -> anyhow::Result<Outcome> {
     let mut rig = Rig::start(options, setup)?;
     let pace = Pace::Closed { window: options.window };
     let stretch = rig.drive(outcome.scenario, pace, options.seconds.unwrap_or(SECONDS))?;

@@ -37,6 +37,19 @@ pub(crate) struct EndpointSpec {
     pub(crate) settings: Value,
     /// Added to those of endpoints that misbehave.
     pub(crate) bad_settings: Value,
+    /// An endpoint more for each application, [`BACKUP`]: it wants no event, and nothing may arrive there.
+    pub(crate) has_backup: bool,
+}
+
+/// The uid of an application's backup, and the type of the events that it wants, which nobody sends.
+pub(crate) const BACKUP: &str = "load.backup";
+
+/// The things that are created, a sort after the other.
+#[derive(Clone, Copy, Debug)]
+enum Sort {
+    Application,
+    Backup,
+    Endpoint,
 }
 
 /// Creates the applications and endpoints of a run.
@@ -76,6 +89,18 @@ impl Access {
             return Ok(if reply.body.is_empty() { Value::Null } else { serde_json::from_slice(reply.body)? });
         }
     }
+
+    /// The same over a connection of its own, without a runtime around it.
+    ///
+    /// # Errors
+    /// On any other answer, or none.
+    pub(crate) fn call_alone(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut connection = Connection::open(self.address).await?;
+            self.call(&mut connection, method, path, body).await
+        })
+    }
 }
 
 /// The uid of an application.
@@ -97,13 +122,16 @@ impl Provisioner {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(self);
         runtime.block_on(async {
-            Arc::clone(&shared).each(shared.streams.count().into(), false).await?;
-            let endpoints = shared.streams.endpoints() as u64;
-            shared.each(endpoints, true).await
+            let (apps, endpoints) = (shared.streams.count().into(), shared.streams.endpoints() as u64);
+            Arc::clone(&shared).each(apps, Sort::Application).await?;
+            if shared.spec.has_backup {
+                Arc::clone(&shared).each(apps, Sort::Backup).await?;
+            }
+            shared.each(endpoints, Sort::Endpoint).await
         })
     }
 
-    async fn each(self: Arc<Self>, count: u64, are_endpoints: bool) -> anyhow::Result<()> {
+    async fn each(self: Arc<Self>, count: u64, sort: Sort) -> anyhow::Result<()> {
         self.next.store(0, Relaxed);
         let mut tasks = JoinSet::new();
         for _ in 0..PROVISIONERS.min(usize::try_from(count).unwrap_or(PROVISIONERS)) {
@@ -115,7 +143,11 @@ impl Provisioner {
                     if index >= count {
                         return anyhow::Ok(());
                     }
-                    let (path, body) = if are_endpoints { shared.endpoint(index) } else { shared.application(index) };
+                    let (path, body) = match sort {
+                        Sort::Application => shared.application(index),
+                        Sort::Backup => shared.backup(index),
+                        Sort::Endpoint => shared.endpoint(index),
+                    };
                     shared.access.call(&mut connection, "POST", &path, &body).await?;
                 }
             });
@@ -129,6 +161,13 @@ impl Provisioner {
     fn application(&self, index: u64) -> (String, Value) {
         let uid = app_uid(&self.run, u32::try_from(index).unwrap_or(u32::MAX));
         ("/api/v1/app".to_owned(), json!({"name": uid, "uid": uid}))
+    }
+
+    fn backup(&self, index: u64) -> (String, Value) {
+        let uid = app_uid(&self.run, u32::try_from(index).unwrap_or(u32::MAX));
+        // The path is no endpoint's: the ledger takes a request to it as one that nobody sent.
+        let url = format!("http://{}/backup", self.spec.receivers[0]);
+        (format!("/api/v1/app/{uid}/endpoint"), json!({"uid": BACKUP, "url": url, "eventTypes": [BACKUP]}))
     }
 
     fn endpoint(&self, index: u64) -> (String, Value) {

@@ -4,5 +4,5 @@ mod api;
 mod binary;
 mod pinion;
 
-pub(crate) use self::api::{Access, EndpointSpec, Provisioner, app_uid};
+pub(crate) use self::api::{Access, BACKUP, EndpointSpec, Provisioner, app_uid};
 pub(crate) use self::pinion::Pinion;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -80,6 +80,11 @@ impl Pinion {
         self.pid
     }
 
+    /// Bytes of its files; `None` when it is not ours.
+    pub(crate) fn disk_bytes(&self) -> Option<u64> {
+        self.own.as_ref().and_then(|own| len_of_files(&own.data_dir()).ok())
+    }
+
     /// The last lines of its log, for error messages.
     pub(crate) fn end_of_log(&self) -> String {
         self.own.as_ref().map_or_else(String::new, |own| format!("; the engine's log ends with: {}", own.end_of_log()))
@@ -143,9 +148,10 @@ fn spawn(
     }
     command
         .arg("serve")
-        // Scenarios put up to a million endpoints into one application. As a variable, so that a flag may say
-        // otherwise.
+        // Scenarios put a million endpoints, or more scheduled events than that, into one application. As variables, so
+        // that a flag may say otherwise.
         .env("PINION_MAX_ENDPOINTS_PER_APP", "2000000")
+        .env("PINION_MAX_SCHEDULED_MESSAGES_PER_APP", "100000000")
         .args(["--listen", &address.to_string(), "--metrics-listen", &metrics.to_string()])
         .args(["--allow-target", "127.0.0.0/8", "--log-level", "warn"])
         .arg("--data-dir")
@@ -157,6 +163,16 @@ fn spawn(
         .stderr(log)
         .spawn()
         .with_context(|| format!("starting {}", binary.display()))
+}
+
+/// Bytes of all files in a folder. One that goes away meanwhile counts as none.
+fn len_of_files(folder: &Path) -> std::io::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        sum += if about.is_dir() { len_of_files(&entry.path()).unwrap_or_default() } else { about.len() };
+    }
+    Ok(sum)
 }
 
 /// A port that was free a moment ago. A later start needs the same one again, so that port 0 will not do.
