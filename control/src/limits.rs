@@ -138,6 +138,8 @@ pub const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 100..=120_000;
 pub const MAX_IN_FLIGHT_TOTAL: std::ops::RangeInclusive<u32> = 1..=100_000;
 /// Deliveries in a row that used up their attempts, after which an endpoint is disabled.
 pub const FAILED_DELIVERIES: std::ops::RangeInclusive<u16> = 1..=1_000;
+/// Days that dead letters are kept.
+pub const DEAD_LETTER_DAYS: std::ops::RangeInclusive<u16> = 1..=90;
 /// Deliveries that the rate of an endpoint may save up.
 pub const BURST: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Attempts at once that an endpoint may ask for. The engine's own default has the same bound: an endpoint's cursor

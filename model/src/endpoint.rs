@@ -81,6 +81,8 @@ pub struct Endpoint {
     pub backup_of: Vec<EndpointId>,
     /// An expression over messages, checked when it was set; none wants every message.
     pub filter: Option<String>,
+    /// Days that its dead letters are kept; none for inherited.
+    pub dead_letter_retention_days: Option<u16>,
 }
 
 impl Endpoint {
@@ -122,6 +124,7 @@ impl Endpoint {
             failover: None,
             backup_of: Vec::new(),
             filter: None,
+            dead_letter_retention_days: None,
         }
     }
 
@@ -134,6 +137,7 @@ impl Endpoint {
             timeout_ms: self.timeout_ms,
             max_in_flight: self.max_in_flight,
             disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            dead_letter_retention_days: self.dead_letter_retention_days,
         }
     }
 

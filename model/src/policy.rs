@@ -18,6 +18,8 @@ pub struct Policy {
     pub max_in_flight: Option<u16>,
     /// An endpoint is disabled when so many deliveries in a row used up their attempts.
     pub disable_after_failed_deliveries: Option<u16>,
+    /// Days that dead letters are kept after their deliveries were given up.
+    pub dead_letter_retention_days: Option<u16>,
 }
 
 /// The part of an application's row that its endpoints' lanes keep to.

@@ -65,6 +65,9 @@ pub(crate) struct EndpointIn {
     /// It is disabled when so many deliveries in a row used up their attempts. Left out: as its application's policy says.
     #[schema(minimum = 1, maximum = 1000)]
     disable_after_failed_deliveries: Option<u16>,
+    /// Days that its dead letters are kept. Left out: as its application's policy says.
+    #[schema(minimum = 1, maximum = 90)]
+    dead_letter_retention_days: Option<u16>,
     /// Deliveries that `throttleRate` may save up while nothing is sent, and that then go at once. Left out: one, and those of a
     /// tenth of a second.
     #[schema(minimum = 1, maximum = 10_000)]
@@ -145,6 +148,9 @@ pub(crate) struct EndpointPatch {
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
     disable_after_failed_deliveries: Patch<u16>,
     #[serde(default)]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 90)]
+    dead_letter_retention_days: Patch<u16>,
+    #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     burst: Patch<u32>,
     /// A new signing secret, at once and without overlap.
@@ -210,6 +216,7 @@ pub(crate) struct EndpointOut {
     signature_format: Option<SignatureFormatBody>,
     payload_mode: PayloadModeName,
     disable_after_failed_deliveries: Option<u16>,
+    dead_letter_retention_days: Option<u16>,
     burst: Option<u32>,
     /// False while its messages wait for the proof that its receiver wants them: see its `state`.
     verified: bool,
@@ -244,6 +251,7 @@ impl EndpointIn {
             signature_format: self.signature_format.map(SignatureFormatBody::into_model).into(),
             payload_mode: self.payload_mode.map(Into::into).into(),
             disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
+            dead_letter_retention_days: self.dead_letter_retention_days.into(),
             burst: self.burst.into(),
             failover: self.failover.map(Into::into).into(),
             filter: self.filter.into(),
@@ -279,6 +287,7 @@ impl EndpointPatch {
             signature_format: self.signature_format.map(SignatureFormatBody::into_model),
             payload_mode: self.payload_mode.map(Into::into),
             disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            dead_letter_retention_days: self.dead_letter_retention_days,
             burst: self.burst,
             failover: self.failover.map(Into::into),
             filter: self.filter,
@@ -340,6 +349,7 @@ impl From<&Endpoint> for EndpointOut {
             signature_format: endpoint.signature_format.as_ref().map(Into::into),
             payload_mode: (&endpoint.payload_mode).into(),
             disable_after_failed_deliveries: endpoint.disable_after_failed_deliveries,
+            dead_letter_retention_days: endpoint.dead_letter_retention_days,
             burst: endpoint.burst,
             verified: !endpoint.is_unverified(),
             failover: endpoint.failover.as_ref().map(Into::into),

@@ -27,6 +27,9 @@ pub(crate) struct PolicyIn {
     /// An endpoint is disabled when so many deliveries in a row used up their attempts. Left out: never for that.
     #[schema(minimum = 1, maximum = 1000)]
     disable_after_failed_deliveries: Option<u16>,
+    /// Days that dead letters are kept after their deliveries were given up.
+    #[schema(minimum = 1, maximum = 90)]
+    dead_letter_retention_days: Option<u16>,
 }
 
 /// Changes of it: a field that is left out stays, null clears it.
@@ -48,6 +51,9 @@ pub(crate) struct PolicyPatch {
     #[serde(default)]
     #[schema(value_type = Option<u16>)]
     disable_after_failed_deliveries: Patch<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<u16>)]
+    dead_letter_retention_days: Patch<u16>,
 }
 
 /// The policy of an application.
@@ -59,6 +65,7 @@ pub(crate) struct PolicyOut {
     timeout_ms: Option<u32>,
     max_in_flight: Option<u16>,
     disable_after_failed_deliveries: Option<u16>,
+    dead_letter_retention_days: Option<u16>,
 }
 
 /// The settings that are in force for an endpoint, and where each comes from.
@@ -70,6 +77,7 @@ pub(crate) struct EffectivePolicyOut {
     timeout_ms: SourcedNumber,
     max_in_flight: SourcedNumber,
     disable_after_failed_deliveries: SourcedLimit,
+    dead_letter_retention_days: SourcedDays,
     /// Deliveries that this rate may save up; null for one, and those of a tenth of a second.
     burst: Option<u32>,
     /// Deliveries per second of this endpoint alone. Not inherited; null for no limit.
@@ -104,6 +112,14 @@ struct SourcedNumber {
 #[derive(Debug, Serialize, ToSchema)]
 struct SourcedLimit {
     /// Null for never.
+    value: Option<u16>,
+    /// `endpoint`, `application` or `server`.
+    source: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct SourcedDays {
+    /// Null for ever. The server's own is set in hours, and rounded up here.
     value: Option<u16>,
     /// `endpoint`, `application` or `server`.
     source: &'static str,
@@ -152,6 +168,7 @@ impl PolicyIn {
             timeout_ms: self.timeout_ms.into(),
             max_in_flight: self.max_in_flight.into(),
             disable_after_failed_deliveries: self.disable_after_failed_deliveries.into(),
+            dead_letter_retention_days: self.dead_letter_retention_days.into(),
         }
     }
 }
@@ -167,6 +184,7 @@ impl PolicyPatch {
             timeout_ms: self.timeout_ms,
             max_in_flight: self.max_in_flight,
             disable_after_failed_deliveries: self.disable_after_failed_deliveries,
+            dead_letter_retention_days: self.dead_letter_retention_days,
         }
     }
 }
@@ -179,6 +197,7 @@ impl From<&Policy> for PolicyOut {
             timeout_ms: policy.timeout_ms,
             max_in_flight: policy.max_in_flight,
             disable_after_failed_deliveries: policy.disable_after_failed_deliveries,
+            dead_letter_retention_days: policy.dead_letter_retention_days,
         }
     }
 }
@@ -202,6 +221,10 @@ impl EffectivePolicyOut {
             disable_after_failed_deliveries: SourcedLimit {
                 value: found.disable_after_failed_deliveries.value,
                 source: found.disable_after_failed_deliveries.source.as_str(),
+            },
+            dead_letter_retention_days: SourcedDays {
+                value: found.dead_letter_retention_days.value,
+                source: found.dead_letter_retention_days.source.as_str(),
             },
             burst: endpoint.burst,
             throttle_rate: endpoint.rate_limit,

@@ -19,6 +19,8 @@ pub struct PolicyFields {
     pub max_in_flight: Patch<u16>,
     /// Deliveries in a row that used up their attempts, after which an endpoint is disabled.
     pub disable_after_failed_deliveries: Patch<u16>,
+    /// Days that dead letters are kept.
+    pub dead_letter_retention_days: Patch<u16>,
 }
 
 impl PolicyFields {
@@ -31,6 +33,7 @@ impl PolicyFields {
             timeout_ms: Patch::Clear,
             max_in_flight: Patch::Clear,
             disable_after_failed_deliveries: Patch::Clear,
+            dead_letter_retention_days: Patch::Clear,
         }
     }
 
@@ -42,6 +45,8 @@ impl PolicyFields {
         attempts.iter().for_each(|n| checks.within_at(&["policy", "maxInFlight"], **n, &limits::MAX_IN_FLIGHT));
         let (failed, field) = (self.disable_after_failed_deliveries.as_set(), "disableAfterFailedDeliveries");
         failed.iter().for_each(|n| checks.within_at(&["policy", field], **n, &limits::FAILED_DELIVERIES));
+        let (days, field) = (self.dead_letter_retention_days.as_set(), "deadLetterRetentionDays");
+        days.iter().for_each(|n| checks.within_at(&["policy", field], **n, &limits::DEAD_LETTER_DAYS));
     }
 
     /// The policy that `before` becomes.
@@ -54,6 +59,7 @@ impl PolicyFields {
             disable_after_failed_deliveries: self
                 .disable_after_failed_deliveries
                 .apply(before.disable_after_failed_deliveries),
+            dead_letter_retention_days: self.dead_letter_retention_days.apply(before.dead_letter_retention_days),
         }
     }
 }

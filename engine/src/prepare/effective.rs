@@ -5,6 +5,9 @@
 use crate::config::EngineConfig;
 use model::{ClientErrorPolicy, Policy, RetryPolicy};
 
+/// A day in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+
 /// The row or file that a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -38,6 +41,8 @@ pub struct Effective<'a> {
     pub max_in_flight: Sourced<u16>,
     /// Deliveries in a row that used up their attempts, after which it is disabled; none for never.
     pub disable_after_failed_deliveries: Sourced<Option<u16>>,
+    /// Days that dead letters are kept, the server's rounded up; none for ever.
+    pub dead_letter_retention_days: Sourced<Option<u16>>,
 }
 
 impl Source {
@@ -65,7 +70,18 @@ pub fn effective<'a>(own: &'a Policy, app: &'a Policy, server: &'a EngineConfig)
             app.disable_after_failed_deliveries.map(Some),
             None,
         ),
+        dead_letter_retention_days: pick(
+            own.dead_letter_retention_days.map(Some),
+            app.dead_letter_retention_days.map(Some),
+            whole_days(server.retention.dead_letters_ms),
+        ),
     }
+}
+
+/// The days of a time that things are kept, rounded up; none for ever.
+fn whole_days(kept_ms: u64) -> Option<u16> {
+    let days = u16::try_from(kept_ms.div_ceil(DAY_MS)).unwrap_or(u16::MAX);
+    (days > 0).then_some(days)
 }
 
 fn pick<T>(own: Option<T>, app: Option<T>, server: T) -> Sourced<T> {
@@ -95,6 +111,9 @@ mod tests {
         assert_eq!(found.on_client_error.source, Source::Application);
         assert_eq!((found.retry_policy.value.max_attempts, found.retry_policy.source), (2, Source::Application));
         assert_eq!(found.max_in_flight, Sourced { value: 3, source: Source::Server });
+        let days = [0, 1, DAY_MS, DAY_MS + 1].map(whole_days);
+        assert_eq!(days, [None, Some(1), Some(1), Some(2)]);
+        assert_eq!(found.dead_letter_retention_days, Sourced { value: Some(30), source: Source::Server });
         let nothing = Policy::default();
         assert_eq!(effective(&nothing, &nothing, &server).timeout_ms, Sourced { value: 7, source: Source::Server });
     }

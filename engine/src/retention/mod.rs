@@ -45,7 +45,7 @@ pub struct Limits {
     pub events_ms: u64,
     /// Attempts and finished jobs this long after they began or ended, and no longer than their events.
     pub attempts_ms: u64,
-    /// Dead letters and notes of what expired, this long after.
+    /// Notes of what expired, this long after; dead letters too, unless their endpoint or application sets days.
     pub dead_letters_ms: u64,
     /// Bytes of events and attempts in all.
     pub bytes: u64,
@@ -60,7 +60,7 @@ pub struct Cutoffs {
     pub events: UnixMs,
     /// Attempts begun before.
     pub attempts: UnixMs,
-    /// Dead letters of before.
+    /// Dead letters of before, where neither their endpoint nor its application sets days.
     pub dead_letters: UnixMs,
 }
 

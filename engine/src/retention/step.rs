@@ -5,6 +5,7 @@
 
 use super::Cutoffs;
 use model::{AppId, EndpointRef, Seq, UnixMs};
+use storage::tables::dead_letter::Kept;
 use storage::tables::sweep::{SweepPosition, Swept};
 use storage::tables::{
     dead_letter, deleted_endpoint, delivery, endpoint_url, expunge, history, idempotency, job, log, retained,
@@ -148,7 +149,10 @@ fn sweep(
     cutoffs: &Cutoffs,
 ) -> Result<Swept, StoreError> {
     match kind {
-        Sweep::DeadLetters => dead_letter::sweep(txn, position, cutoffs.dead_letters, ROWS_PER_STEP),
+        Sweep::DeadLetters => {
+            let kept = Kept { time: cutoffs.time, by_server: cutoffs.dead_letters };
+            dead_letter::sweep(txn, position, kept, ROWS_PER_STEP)
+        }
         Sweep::Expired => delivery::sweep_expired(txn, position, cutoffs.dead_letters, ROWS_PER_STEP),
         Sweep::Gaps => delivery::sweep_gaps(txn, position, ROWS_PER_STEP),
         Sweep::IdempotencyKeys => idempotency::sweep(txn, position, cutoffs.time, ROWS_PER_STEP),

@@ -9,7 +9,7 @@ use super::step::Tally;
 use super::*;
 use bytes::Bytes;
 use model::{
-    AppId, AttemptRecord, Cursor, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Event, Job, JobKind,
+    AppId, AttemptRecord, Cursor, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, Event, Job, JobKind,
     JobStatus, OutcomeClass, Pending, Seq, Trigger,
 };
 use proptest::collection::vec;
@@ -19,7 +19,7 @@ use storage::rows::idempotency::Remembered;
 use storage::rows::meta::Retained;
 use storage::store::MemoryStore;
 use storage::tables::history::{self, LastRuns};
-use storage::tables::{dead_letter, delivery, event_uid, idempotency, job, log, retained};
+use storage::tables::{dead_letter, delivery, endpoint, event_uid, idempotency, job, log, retained};
 use storage::{Direction, Store, StoreError, Txn};
 
 const HOUR: u64 = 3_600_000;
@@ -391,6 +391,28 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
     assert_eq!(delivery::expired(read, target(1, 2)).unwrap().unwrap().positions, 9);
     assert_eq!(delivery::cursor(read, target(1, 9)).unwrap(), Some(cursor), "where an endpoint stands is not ours");
     assert_eq!(retained::clock(read).unwrap(), None);
+}
+
+#[test]
+fn dead_letters_go_by_the_days_of_their_endpoint_in_bounded_steps() {
+    const DAY: u64 = 24 * HOUR;
+    let forever = Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0 };
+    let (mut world, now) = (World::default(), 100 * DAY);
+    for (endpoint, days) in [(1, Some(2)), (2, None), (3, Some(90))] {
+        let row = Endpoint { dead_letter_retention_days: days, ..Endpoint::plain(target(1, endpoint), UnixMs(1)) };
+        world.write(|txn| endpoint::put(txn, &row));
+        for seq in 1..=600 {
+            let at = if seq <= 500 { now - 3 * DAY } else { now - DAY };
+            world.write(|txn| dead_letter::put(txn, target(1, endpoint), Seq(seq), &letter(at)));
+        }
+    }
+    let left = |world: &World| [1, 2, 3].map(|id| dead_letter::count_upto(&world.store, target(1, id), 1_000).unwrap());
+    let (done, steps) = world.pass(forever, now);
+    assert_eq!((done.swept[Sweep::DeadLetters as usize], left(&world)), (500, [100, 600, 600]));
+    assert_eq!(steps, 2, "each of a page, and pages without anything to remove are no steps");
+    // The server's limit holds for those alone who set nothing.
+    let (done, _) = world.pass(Limits { dead_letters_ms: DAY / 2, ..forever }, now);
+    assert_eq!((done.swept[Sweep::DeadLetters as usize], left(&world)), (600, [100, 0, 600]));
 }
 
 fn finished(number: u32, status: JobStatus, updated_at: u64) -> Job {

@@ -27,6 +27,7 @@ mod breaker;
 mod command_line;
 mod content_filter;
 mod crash;
+mod dead_letter_days;
 mod dead_letters;
 mod delivery;
 mod demo;

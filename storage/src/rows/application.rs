@@ -22,4 +22,11 @@ fields!(Application {
     verification since 4,
 });
 
-fields!(Policy { retry_policy, on_client_error, timeout_ms, max_in_flight, disable_after_failed_deliveries });
+fields!(Policy {
+    retry_policy,
+    on_client_error,
+    timeout_ms,
+    max_in_flight,
+    disable_after_failed_deliveries,
+    dead_letter_retention_days since 4,
+});

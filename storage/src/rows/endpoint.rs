@@ -52,6 +52,7 @@ fields!(Endpoint {
     failover since 4,
     backup_of since 4,
     filter since 4,
+    dead_letter_retention_days since 4,
 });
 
 fields!(EndpointSecret { sealed, expires_at });
@@ -111,7 +112,7 @@ mod tests {
     /// The fields that a version brought, each one byte for an endpoint that does not use it.
     const SINCE_2: usize = 3;
     const SINCE_3: usize = 4;
-    const SINCE_4: usize = 4;
+    const SINCE_4: usize = 5;
 
     #[test]
     fn an_exponential_policy_of_an_earlier_version_doubles_its_gaps() {

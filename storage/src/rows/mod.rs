@@ -32,6 +32,7 @@ pub mod scheduled;
 pub mod cursor;
 pub mod dead_letter;
 pub mod dead_letter_by_time;
+pub mod dead_letter_days;
 pub mod due;
 pub mod expired;
 pub mod gap;

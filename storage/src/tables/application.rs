@@ -6,7 +6,7 @@
 use crate::read::Read;
 use crate::rows::{application, application_uid};
 use crate::store::{Direction, StoreError};
-use crate::tables::{delivery, get_row, put_value, scan_rows};
+use crate::tables::{dead_letter, delivery, get_row, put_value, scan_rows};
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Application};
 use std::sync::Arc;
@@ -57,6 +57,8 @@ pub fn list(
 pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     let before = get(txn, row.id)?;
     put_value(txn, application::encode(row.id), application::to_value(row))?;
+    let days_before = before.as_ref().and_then(|before| before.policy.dead_letter_retention_days);
+    dead_letter::kept::note_of_app(txn, row.id, days_before, row.policy.dead_letter_retention_days)?;
     txn.tell(Change::ApplicationPut(row.id));
     let settings = row.settings();
     if before.as_ref().is_some_and(|before| before.settings() != settings) {
@@ -87,6 +89,8 @@ pub fn put(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
 pub fn remove(txn: &mut Txn<'_>, row: &Application) -> Result<(), StoreError> {
     // The name as stored now: it may differ from the name that the caller last saw.
     let stored = get(txn, row.id)?;
+    let days = stored.as_ref().and_then(|stored| stored.policy.dead_letter_retention_days);
+    dead_letter::kept::note_of_app(txn, row.id, days, None)?;
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, row.id, &uid)?;
     }

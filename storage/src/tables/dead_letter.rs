@@ -4,6 +4,7 @@
 //! An application has a quota of them: [`make_room`] is part of each commit that adds some. Deliberately only the rows:
 //! `settle` sees to it that a delivery with a dead letter has no pending row.
 
+pub(crate) mod kept;
 mod room;
 
 use crate::read::Read;
@@ -14,8 +15,10 @@ use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value, scan};
 use crate::txn::{Txn, Wanted};
 use bytes::Bytes;
-use model::{AppId, DeadLetter, EndpointRef, LetterPlace, Seq, UnixMs};
+use kept::Times;
+use model::{AppId, DeadLetter, EndpointRef, LetterPlace, Seq};
 
+pub use kept::Kept;
 pub use room::{Displaced, make_room};
 
 /// Rows that a count reads at once.
@@ -138,19 +141,21 @@ fn drop_from_index(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, row: &[u8])
     }
 }
 
-/// Looks at the next `limit` dead letters of all endpoints and removes those given up before `before`.
+/// Looks at the next `limit` dead letters of all endpoints and removes those that are kept no longer.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn sweep(
     txn: &mut Txn<'_>,
     position: Option<SweepPosition>,
-    before: UnixMs,
+    kept: Kept,
     limit: usize,
 ) -> Result<Swept, StoreError> {
-    let (swept, gone) = sweep::sweep_rows(txn, dead_letter::all(), position, limit, |_, _, value| {
+    let mut times = Times::new(txn, kept)?;
+    let (swept, gone) = sweep::sweep_rows(txn, dead_letter::all(), position, limit, |txn, key, value| {
         let row: DeadLetter = dead_letter::from_value(value)?;
-        Ok(row.at < before)
+        let (target, _) = dead_letter::decode(key)?;
+        Ok(row.at < times.of(txn, target)?)
     })?;
     for (key, value) in gone {
         let (target, seq) = dead_letter::decode(&key)?;
@@ -231,7 +236,11 @@ mod tests {
         // A row that two requests of one commit remove is counted once.
         store.write(|txn| {
             remove(txn, target(1, 2), Seq(1))?;
-            assert_eq!(sweep(txn, None, UnixMs(55), 100)?.removed, 1, "that of application 2");
+            assert_eq!(
+                sweep(txn, None, Kept { time: UnixMs(55), by_server: UnixMs(55) }, 100)?.removed,
+                1,
+                "that of application 2"
+            );
             Ok(())
         });
         agrees(&store, 1, &[(60, 1, 1)]);

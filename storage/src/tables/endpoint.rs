@@ -13,7 +13,9 @@ use crate::read::Read;
 use crate::rows::{KeyRange, endpoint, endpoint_uid};
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
-use crate::tables::{application, count_rows, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows};
+use crate::tables::{
+    application, count_rows, dead_letter, delivery, endpoint_url, get_row, log, put_value, put_within, scan_rows,
+};
 use crate::txn::{Change, Txn};
 use model::{
     AppId, Disabled, DisabledReason, Endpoint, EndpointHealth, EndpointId, EndpointRef, Paused, PausedReason, UnixMs,
@@ -108,6 +110,8 @@ pub fn put_over(txn: &mut Txn<'_>, before: Option<&Endpoint>, mut row: Endpoint)
         row.active_from = log::head(txn, row.app)?;
     }
     store(txn, &row)?;
+    let days_before = before.and_then(|before| before.dead_letter_retention_days);
+    dead_letter::kept::note(txn, row.target(), days_before, row.dead_letter_retention_days)?;
     if before.is_none() {
         let count = count(txn, row.app)?;
         count::set_count(txn, Counted::Endpoints(row.app), count.saturating_add(1))?;
@@ -216,6 +220,7 @@ pub fn remove(txn: &mut Txn<'_>, row: &Endpoint) -> Result<(), StoreError> {
     }
     if let Some(stored) = &stored {
         failover::part(txn, stored)?;
+        dead_letter::kept::note(txn, target, stored.dead_letter_retention_days, None)?;
     }
     if let Some(uid) = stored.and_then(|stored| stored.uid) {
         release(txn, target, &uid)?;

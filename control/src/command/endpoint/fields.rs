@@ -62,6 +62,8 @@ pub struct EndpointFields {
     pub payload_mode: Patch<PayloadMode>,
     /// Deliveries in a row that used up their attempts, after which it is disabled.
     pub disable_after_failed_deliveries: Patch<u16>,
+    /// Days that its dead letters are kept.
+    pub dead_letter_retention_days: Patch<u16>,
     /// Deliveries that its rate may save up.
     pub burst: Patch<u32>,
     /// The endpoint that gets its deliveries while it fails. Applied by [`super::failover`].
@@ -92,6 +94,8 @@ impl EndpointFields {
         let failed = self.disable_after_failed_deliveries.as_set();
         let field = "disableAfterFailedDeliveries";
         failed.iter().for_each(|n| checks.within(field, **n, &limits::FAILED_DELIVERIES));
+        let days = self.dead_letter_retention_days.as_set();
+        days.iter().for_each(|n| checks.within("deadLetterRetentionDays", **n, &limits::DEAD_LETTER_DAYS));
         self.burst.as_set().iter().for_each(|n| checks.within("burst", **n, &limits::BURST));
         self.failover.as_set().iter().for_each(|failover| failover.check(checks));
         check_ca_pem(checks, self.ca_pem.as_set().map(String::as_str));
@@ -132,6 +136,7 @@ impl EndpointFields {
             disable_after_failed_deliveries: self
                 .disable_after_failed_deliveries
                 .apply(before.disable_after_failed_deliveries),
+            dead_letter_retention_days: self.dead_letter_retention_days.apply(before.dead_letter_retention_days),
             burst,
             filter: self.filter.apply(before.filter),
             updated_at: now,

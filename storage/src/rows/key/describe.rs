@@ -55,7 +55,7 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            let is_kind = matches!(first, 1..=7 | 16..=33 | 40..=41 | 50..=51);
+            let is_kind = matches!(first, 1..=7 | 16..=33 | 40..=41 | 50..=52);
             assert_eq!(named.is_some(), is_kind, "{first}");
         }
     }

@@ -70,6 +70,8 @@ kinds! {
     Scheduled = 50, "scheduled", App;
     /// Scheduled messages that were called off, by application and position.
     CalledOff = 51, "called_off", App;
+    /// Days that dead letters are kept, by application and endpoint: an index of the rows that set them.
+    DeadLetterDays = 52, "dead_letter_days", App;
     /// Endpoints by application and number.
     Endpoint = 4, "endpoint", Endpoint;
     /// The number of an endpoint by application and the tenant's own name for it.

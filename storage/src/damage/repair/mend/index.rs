@@ -1,4 +1,5 @@
-//! Rows that others can be told from: names of applications and endpoints, and waiting deliveries by their time.
+//! Rows that others can be told from: names of applications and endpoints, their days of dead letters, and waiting
+//! deliveries by their time.
 
 use model::Pending;
 
@@ -6,11 +7,13 @@ use super::super::report::Report;
 use super::{commit, pages};
 use crate::rows::{self, KeyKind, KeyRange};
 use crate::store::{Store, StoreError};
+use crate::tables::dead_letter::kept;
 use crate::tables::{application, delivery, endpoint};
 
 /// Mends them all.
 pub(super) fn mend(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
     names(store, report)?;
+    days_of_dead_letters(store, report)?;
     due_without_pending(store, report)?;
     pending_without_due(store, report)
 }
@@ -44,6 +47,28 @@ fn names(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
         Ok(())
     })?;
     report.mended(named, "names of applications and endpoints");
+    Ok(())
+}
+
+fn days_of_dead_letters(store: &dyn Store, report: &mut Report) -> Result<(), StoreError> {
+    let mut mended = 0;
+    pages(store, KeyRange::prefix(vec![KeyKind::Application as u8]), |rows| {
+        commit(store, |txn| {
+            for row in rows.iter().filter_map(|(_, value)| rows::application::from_value(value).ok()) {
+                mended += u64::from(kept::mend_of_app(txn, row.id, row.policy.dead_letter_retention_days)?);
+            }
+            Ok(())
+        })
+    })?;
+    pages(store, KeyRange::prefix(vec![KeyKind::Endpoint as u8]), |rows| {
+        commit(store, |txn| {
+            for row in rows.iter().filter_map(|(_, value)| rows::endpoint::from_value(value).ok()) {
+                mended += u64::from(kept::mend(txn, row.target(), row.dead_letter_retention_days)?);
+            }
+            Ok(())
+        })
+    })?;
+    report.mended(mended, "entries of how long dead letters are kept");
     Ok(())
 }
 
