@@ -101,6 +101,15 @@ const WEIGHTS: [(Surprise, u32); 26] = [
     (Surprise::Retention, 4),
 ];
 
+/// Days that dead letters are kept, where they are set. The seed says so, and no number that others are drawn after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetterDays {
+    /// By every application.
+    pub app: Option<u16>,
+    /// By every endpoint.
+    pub endpoint: Option<u16>,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -120,12 +129,32 @@ pub struct Plan {
     pub apps: u32,
     /// Endpoints to begin with, of each.
     pub endpoints: u32,
+    /// Days that applications and endpoints keep their dead letters.
+    pub letter_days: LetterDays,
     /// How many of a hundred messages are scheduled, and how many expire.
     pub timed_percent: (u32, u32),
     /// Frequency of things from outside although there is work, in percent.
     pub surprise_percent: u32,
     /// Things that may happen, with their frequency.
     pub weights: Vec<(Surprise, u32)>,
+}
+
+impl LetterDays {
+    fn of(seed: u64) -> LetterDays {
+        let (app, endpoint) = match seed % 8 {
+            3 => (Some(1), None),
+            5 => (Some(1), Some(2)),
+            7 => (None, Some(1)),
+            _ => (None, None),
+        };
+        LetterDays { app, endpoint }
+    }
+
+    /// True if somebody sets days.
+    #[must_use]
+    pub fn are_set(self) -> bool {
+        self.app.or(self.endpoint).is_some()
+    }
 }
 
 impl Plan {
@@ -143,7 +172,8 @@ impl Plan {
             }
         }
         let config = config(rng);
-        if config.retention == NO_LIMITS {
+        let letter_days = LetterDays::of(seed);
+        if config.retention == NO_LIMITS && !letter_days.are_set() {
             weights.retain(|(kind, _)| *kind != Surprise::Retention);
         }
         Plan {
@@ -155,6 +185,7 @@ impl Plan {
             settled_high_water: *pick(&[1, 4, 64, 16_384], rng),
             apps: rng.random_range(1..=2),
             endpoints: *pick(&[1, 1, 2, 3, 6], rng),
+            letter_days,
             timed_percent: *pick(&[(0, 0), (0, 0), (20, 0), (0, 20), (30, 30)], rng),
             surprise_percent: *pick(&[3, 10, 25], rng),
             weights,
@@ -178,7 +209,7 @@ impl Plan {
 const NO_LIMITS: Limits = Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0 };
 
 fn config(rng: &mut StdRng) -> EngineConfig {
-    // Dead letters and notes stay, so that in the end each delivery can be accounted for.
+    // The server keeps dead letters and notes, so that in the end each delivery can be accounted for.
     let retention = match rng.random_range(0..5) {
         0 => Limits { events_ms: *pick(&[1_000, 60_000, 3_600_000], rng), ..NO_LIMITS },
         1 => Limits { bytes: *pick(&[1, 2_000, 8_000], rng), ..NO_LIMITS },

@@ -86,11 +86,15 @@ pub enum Plant {
     UnaskedFilter,
     /// A read of the log takes what the content filter refuses for all, and drops what it agrees to.
     FilterUpsideDown,
+    /// The entries of how long dead letters are kept do not reach the disk.
+    LostDays,
+    /// Retention removes dead letters after an hour, whatever their days.
+    EarlySweep,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 35] = [
+    pub const ALL: [Plant; 37] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -126,6 +130,8 @@ impl Plant {
         Plant::WrongSide,
         Plant::UnaskedFilter,
         Plant::FilterUpsideDown,
+        Plant::LostDays,
+        Plant::EarlySweep,
     ];
 }
 

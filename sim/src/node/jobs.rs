@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 /// Things looked at in one go.
 const LOOKS: usize = 256;
 
+/// Age of the dead letters that a planted bug removes.
+const EARLY_MS: u64 = 3_600_000;
+
 type Answer<T> = Result<T, ChangeError<StoreError>>;
 
 /// The runner of jobs.
@@ -135,13 +138,27 @@ pub struct Janitor {
     answer: Option<Answer<Tally>>,
     /// Nothing is left but to note the time.
     noting: bool,
+    /// The writer was too busy for a step of this round.
+    is_cut_short: bool,
+    /// The time that the last round went by, if it is over and made all its steps.
+    ended: Option<UnixMs>,
+    plant: Option<Plant>,
 }
 
 impl Janitor {
-    pub(super) fn new(store: &SharedStore, now: UnixMs) -> Janitor {
+    pub(super) fn new(store: &SharedStore, now: UnixMs, plant: Option<Plant>) -> Janitor {
         let noted = retained::clock(&**store).ok().flatten();
         let clock = RetentionClock::resume(noted, now);
-        Janitor { clock, round: None, changing: None, answer: None, noting: false }
+        Janitor {
+            clock,
+            round: None,
+            changing: None,
+            answer: None,
+            noting: false,
+            is_cut_short: false,
+            ended: None,
+            plant,
+        }
     }
 
     /// A round begins, unless one is under way.
@@ -150,11 +167,19 @@ impl Janitor {
     /// Whatever the store reports.
     pub fn begin(&mut self, store: &SharedStore, limits: &Limits, now: UnixMs) -> Result<(), StoreError> {
         if self.round.is_none() {
-            let cutoffs = limits.cutoffs(self.clock.advance(now));
+            let mut cutoffs = limits.cutoffs(self.clock.advance(now));
+            if self.plant == Some(Plant::EarlySweep) {
+                cutoffs.dead_letters = UnixMs(cutoffs.time.0.saturating_sub(EARLY_MS));
+            }
             let round = Round::new(limits, retained::get(&**store)?, cutoffs, now);
-            (self.round, self.noting) = (Some((round, cutoffs)), false);
+            (self.round, self.noting, self.is_cut_short) = (Some((round, cutoffs)), false, false);
         }
         Ok(())
+    }
+
+    /// The time that a round went by which has just made the last of its steps.
+    pub fn take_ended(&mut self) -> Option<UnixMs> {
+        self.ended.take()
     }
 
     pub(super) fn is_ready(&mut self) -> bool {
@@ -177,16 +202,18 @@ impl Janitor {
         let cutoffs = *cutoffs;
         match self.answer.take() {
             // A later round finds the work again that a busy writer refused.
-            None | Some(Err(ChangeError::Busy)) => {}
+            Some(Err(ChangeError::Busy)) => self.is_cut_short = true,
+            None => {}
             Some(Ok(tally)) => round.made(&tally),
             Some(Err(ChangeError::Rejected(error) | ChangeError::Refused(error))) => return Err(error),
-            Some(Err(ChangeError::Unavailable(_))) => self.noting = true,
+            Some(Err(ChangeError::Unavailable(_))) => (self.noting, self.is_cut_short) = (true, true),
         }
         let step = match round.next(&**store, LOOKS) {
             Ok(Found::Step(step)) => step,
             Ok(Found::Nothing) => return Ok(()),
             Ok(Found::End) if !self.noting => {
                 self.noting = true;
+                self.ended = Some(cutoffs.time).filter(|_| !self.is_cut_short);
                 Step::NoteClock
             }
             Ok(Found::End) | Err(_) => {

@@ -146,7 +146,7 @@ impl Node {
             Shard::new(parts, plan.mailbox_max, plant, clock.now())
         };
         let shards = inboxes.into_iter().enumerate().map(shard).collect();
-        let janitor = Janitor::new(&store, clock.now());
+        let janitor = Janitor::new(&store, clock.now(), plant);
         let (jobs, scheduler) = (Jobs::new(job_started, plant), Scheduler::new(bell));
         let config = plan.config.clone();
         Ok(Node {

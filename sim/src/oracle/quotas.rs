@@ -1,14 +1,16 @@
 //! Quotas: an application never has more than its quota, and counts agree with rows. A dead letter that nobody asked to
-//! remove goes only where a newer one needs its room.
+//! remove goes only where a newer one needs its room, or after the days of its endpoint or application, and then it does go.
 
-use super::{Violation, ensure, is_put, named, of_kind};
+use super::{Oracle, Violation, ensure, is_put, named, of_kind};
 use model::{AppId, DeadLetter, DeadLetterReason, EndpointId, EndpointRef, Job, JobKind, OutcomeClass, Seq, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::rows::{self, KeyKind};
 use storage::store::{MemoryStore, Write};
-use storage::tables::{dead_letter, history, idempotency};
+use storage::tables::{application, dead_letter, endpoint, history, idempotency};
 use storage::writer::WriterQuotas;
 use storage::{Batch, Direction, Store};
+
+const DAY_MS: u64 = 86_400_000;
 
 /// Dead letters and idempotency keys, as far as the disk has shown them.
 #[derive(Debug)]
@@ -20,11 +22,14 @@ pub(super) struct Quotas {
     expunged: BTreeSet<(EndpointRef, Seq)>,
     /// Applications that have had as many keys as they may.
     once_full_of_keys: BTreeSet<AppId>,
+    /// The clock of retention is not ahead of this.
+    now: UnixMs,
 }
 
 impl Quotas {
     pub(super) fn new(most: WriterQuotas) -> Quotas {
-        Quotas { most, letters: BTreeMap::new(), expunged: BTreeSet::new(), once_full_of_keys: BTreeSet::new() }
+        let (letters, expunged, once_full_of_keys) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Quotas { most, letters, expunged, once_full_of_keys, now: UnixMs::ZERO }
     }
 
     /// A batch is durable.
@@ -58,7 +63,11 @@ impl Quotas {
                     let delivered = self.expunged.remove(&(target, seq)) && was_delivered(rows, target, seq)?;
                     let of_app = EndpointRef { endpoint: EndpointId(0), ..target };
                     let asked_for = purged.contains(&target) || purged.contains(&of_app) || requeued || delivered;
-                    if !asked_for {
+                    let is_past = match at {
+                        Some(at) => self.is_past(target, at, self.now, rows)?,
+                        None => false,
+                    };
+                    if !asked_for && !is_past {
                         displaced.push((target, seq, at));
                     }
                 }
@@ -77,6 +86,14 @@ impl Quotas {
         }
         apps.into_iter().try_for_each(|app| self.check_letters(app, rows))?;
         self.check_keys(batch, rows, is_gone)
+    }
+
+    /// True if a dead letter of then is kept no longer at `time`, by the days that its endpoint sets, else its application.
+    /// The server keeps them for ever.
+    fn is_past(&self, target: EndpointRef, at: UnixMs, time: UnixMs, rows: &MemoryStore) -> Result<bool, Violation> {
+        let own = endpoint::get(rows, target)?.and_then(|row| row.dead_letter_retention_days);
+        let app = application::get(rows, target.app)?.and_then(|row| row.policy.dead_letter_retention_days);
+        Ok(own.or(app).is_some_and(|days| at.plus_ms(u64::from(days) * DAY_MS) < time))
     }
 
     fn check_letters(&self, app: AppId, rows: &MemoryStore) -> Result<(), Violation> {
@@ -121,6 +138,29 @@ impl Quotas {
     pub(super) fn refused(&self, app: AppId) -> Result<(), Violation> {
         let full = self.once_full_of_keys.contains(&app);
         ensure!(full, "{app} was refused another key and never had as many as it may");
+        Ok(())
+    }
+}
+
+impl Oracle {
+    /// Retention's clock shows this at most.
+    pub fn retention_may_go_by(&mut self, now: UnixMs) {
+        self.quotas.now = now;
+    }
+
+    /// A round of retention that went by `time` has made all its steps.
+    ///
+    /// # Errors
+    /// A dead letter that is kept for longer than its days.
+    pub fn round_ended(&self, time: UnixMs, rows: &MemoryStore) -> Result<(), Violation> {
+        for ((target, seq), at) in &self.quotas.letters {
+            let is_past = self.quotas.is_past(*target, *at, time, rows)?;
+            ensure!(
+                !is_past,
+                "the dead letter of {} is of {at:?} and was kept in a round of {time:?}",
+                named(*target, *seq)
+            );
+        }
         Ok(())
     }
 }

@@ -65,6 +65,9 @@ impl World {
         self.time.pass(LONG_IDLE_MS);
         self.node.clock.set(&self.time);
         self.look_after();
+        if self.plan.letter_days.are_set() {
+            self.begin_retention()?;
+        }
         self.settle_down()?;
         let actors: usize = self.node.shards.iter().map(|shard| shard.core.endpoints.borrow().len()).sum();
         ensure!(actors == 0, "{actors} actors are kept for nothing");

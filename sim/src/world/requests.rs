@@ -13,7 +13,7 @@ use engine::seal::{SealContext, SealPurpose};
 use model::endpoint::EndpointSecret;
 use model::{
     AppId, Application, Disabled, DisabledReason, Endpoint, EndpointId, EndpointRef, Event, JobKind, OnGiveUp, Order,
-    Paused, PausedReason, RetryPolicy, Seq, UnixMs, Verification,
+    Paused, PausedReason, Policy, RetryPolicy, Seq, UnixMs, Verification,
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};
@@ -123,11 +123,13 @@ impl World {
         let (now, count) = (self.node.clock.now(), self.plan.endpoints);
         let rows: Vec<Endpoint> = (0..count).map(|_| self.new_endpoint()).collect();
         let master = self.node.master.clone();
+        let dead_letter_retention_days = self.plan.letter_days.app;
         let rate_limit = *pick(&[None, None, None, Some(2), Some(20)], &mut self.rng);
         let max_in_flight = *pick(&[None, None, None, Some(1), Some(3)], &mut self.rng);
         self.change(format!("an application with {count} endpoints"), move |txn| {
             let id = counter::next_app_id(txn)?;
-            application::put(txn, &Application { rate_limit, max_in_flight, ..new_application(id, now) })?;
+            let policy = Policy { dead_letter_retention_days, ..Policy::default() };
+            application::put(txn, &Application { rate_limit, max_in_flight, policy, ..new_application(id, now) })?;
             rows.into_iter().try_for_each(|row| insert(txn, &master, id, row))
         });
     }
@@ -147,8 +149,9 @@ impl World {
         let mut row = Endpoint::plain(EndpointRef { app: AppId(0), endpoint: EndpointId(0) }, now);
         self.vary(&mut row);
         // The oracle counts by what is on disk, so only where retention leaves it there.
-        let retention = self.plan.config.retention;
-        if retention.events_ms == 0 && retention.bytes == 0 {
+        let (retention, letter_days) = (self.plan.config.retention, self.plan.letter_days);
+        row.dead_letter_retention_days = letter_days.endpoint;
+        if retention.events_ms == 0 && retention.bytes == 0 && !letter_days.are_set() {
             row.disable_after_failed_deliveries = *pick(&[None, Some(1), Some(2), Some(3)], &mut self.rng);
             if row.disable_after_failed_deliveries.is_some() && self.rng.random_ratio(1, 2) {
                 row.retry_policy = Some(RetryPolicy { max_attempts: 1, ..RetryPolicy::standard() });

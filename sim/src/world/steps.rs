@@ -50,7 +50,11 @@ impl World {
             Task::Janitor => {
                 note!(self, "retention goes on");
                 let result = self.node.retain();
-                return self.unless_failed(result);
+                self.unless_failed(result)?;
+                if let Some(time) = self.node.janitor.take_ended() {
+                    self.oracle.round_ended(time, &self.node.disk.durable())?;
+                }
+                return Ok(());
             }
         }
         self.check_shards()
@@ -66,6 +70,7 @@ impl World {
 
     fn commit(&mut self) -> Result<(), Violation> {
         self.oracle.ledger.clock_shows(self.node.clock.now());
+        self.oracle.retention_may_go_by(self.node.clock.now());
         self.node.commit();
         let batches = self.node.disk.take_durable();
         let rows = self.node.disk.durable();

@@ -55,7 +55,9 @@ impl World {
             }
             Surprise::Pass => self.pass(),
             Surprise::Stall => {
-                let ms = *pick(&[10 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 10 * HOUR_MS], &mut self.rng);
+                let days = self.plan.letter_days.are_set();
+                let long = if days { [10 * HOUR_MS, 30 * HOUR_MS] } else { [HOUR_MS, 10 * HOUR_MS] };
+                let ms = *pick(&[10 * SECOND_MS, 5 * MINUTE_MS, long[0], long[1]], &mut self.rng);
                 note!(self, "nothing runs for {} s", ms / SECOND_MS);
                 self.time.pass(ms);
             }
@@ -72,15 +74,18 @@ impl World {
                 note!(self, "{} reads will fail", self.node.failing_reads);
             }
             Surprise::Housekeeping => self.look_after(),
-            Surprise::Retention => {
-                note!(self, "a round of retention");
-                let (store, now) = (self.node.disk.clone(), self.node.clock.now());
-                let limits = self.node.config.retention;
-                let begun = self.node.janitor.begin(&(store as storage::SharedStore), &limits, now);
-                self.unless_failed(begun)?;
-            }
+            Surprise::Retention => self.begin_retention()?,
         }
         Ok(())
+    }
+
+    /// Retention begins a round.
+    pub(super) fn begin_retention(&mut self) -> Result<(), Violation> {
+        note!(self, "a round of retention");
+        let (store, now) = (self.node.disk.clone(), self.node.clock.now());
+        let limits = self.node.config.retention;
+        let begun = self.node.janitor.begin(&(store as storage::SharedStore), &limits, now);
+        self.unless_failed(begun)
     }
 
     fn change_network(&mut self) {

@@ -143,3 +143,9 @@ fn an_attempt_before_the_receiver_has_proved_anything_is_seen() {
 fn an_attempt_to_the_wrong_side_is_seen() {
     check(Plant::WrongSide, &["which is not of the side"]);
 }
+
+#[test]
+fn a_dead_letter_that_goes_before_its_days_or_not_after_them_is_seen() {
+    check(Plant::LostDays, &["was kept in a round"]);
+    check(Plant::EarlySweep, &["was lost and only"]);
+}
