@@ -97,8 +97,8 @@ impl Clients {
     }
 
     /// One for this endpoint only.
-    pub fn example(&mut self, endpoint: EndpointId) -> NewMessage {
-        NewMessage { only_for: Some(endpoint), ..self.message("example", 0, None, None) }
+    pub fn example(&mut self, endpoint: EndpointId, event_type: &str) -> NewMessage {
+        NewMessage { only_for: Some(endpoint), ..self.message(event_type, 0, None, None) }
     }
 
     /// Waits for an answer.

@@ -7,8 +7,10 @@ use engine::endpoint::lane::Action;
 use engine::endpoint::mailbox::Input;
 use engine::endpoint::offer::Offer;
 use engine::prepare::filter::Filter;
-use model::{Endpoint, EndpointId, EndpointRef, Event};
+use model::{AppId, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::Read;
 use storage::tables::endpoint;
@@ -135,21 +137,45 @@ impl Plant {
     ];
 }
 
-/// An offer whose examples look like any other message; any other input as it is.
-pub(crate) fn unmarked(input: Input) -> Input {
-    let Input::Offer { offer, range } = input else { return input };
-    let events = offer.events.iter().map(|event| Event { only_for: None, ..event.clone() });
-    Input::Offer { offer: Arc::new(Offer::new(events.collect(), offer.targets.clone())), range }
-}
+/// The examples that a shard's lanes do not know of.
+#[derive(Debug, Default)]
+pub(crate) struct Unmarked(RefCell<BTreeMap<(AppId, Seq), EndpointId>>);
 
-/// Makes the examples in actions such again: their receiver gets them as they are, only the lane does not know.
-pub(crate) fn mark(actions: &mut [Action], endpoint: EndpointId) {
-    for action in actions {
-        if let Action::Start(attempt) = action
-            && &*attempt.event.event_type == "example"
-        {
-            // One that was fetched says for which endpoint it is: it may be sent to another by hand.
-            attempt.event.only_for.get_or_insert(endpoint);
+impl Unmarked {
+    /// An input whose examples look like any other message, as far as `filter` lets them pass without being examples.
+    pub(crate) fn unmark(&self, input: Input, filter: &Filter) -> Input {
+        match input {
+            Input::Offer { offer, range } => {
+                let events = offer.events.iter().map(|event| self.unmarked(event, filter)).collect();
+                Input::Offer { offer: Arc::new(Offer::new(events, offer.targets.clone())), range }
+            }
+            Input::Fetched(fetch, Some((Some(event), row))) => {
+                let event = self.unmarked(&event, filter);
+                Input::Fetched(fetch, Some((Some(event), row)))
+            }
+            input => input,
+        }
+    }
+
+    fn unmarked(&self, event: &Event, filter: &Filter) -> Event {
+        let unmarked = Event { only_for: None, ..event.clone() };
+        match event.only_for.filter(|_| filter.matches(&unmarked)) {
+            Some(only_for) => {
+                self.0.borrow_mut().insert((event.app, event.seq), only_for);
+                unmarked
+            }
+            None => event.clone(),
+        }
+    }
+
+    /// Makes the examples in actions such again: their receiver gets them as they are, only the lane does not know.
+    pub(crate) fn mark(&self, actions: &mut [Action]) {
+        for action in actions {
+            if let Action::Start(attempt) = action
+                && let Some(only_for) = self.0.borrow().get(&(attempt.event.app, attempt.event.seq))
+            {
+                attempt.event.only_for = Some(*only_for);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::errand::{Due, Errand};
 use super::futures::{Reply, Wakeup};
 use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
 use super::{Flight, Task};
-use crate::plant::{Plant, filter_under, mark, unmarked};
+use crate::plant::{Plant, Unmarked, filter_under};
 use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
@@ -27,6 +27,7 @@ pub struct Shard {
     pub errands: Vec<Errand>,
     mailboxes: Rc<Mailboxes>,
     plant: Option<Plant>,
+    unmarked: Unmarked,
     news: Wakeup,
     report: Wakeup,
     timers: Wakeup,
@@ -58,6 +59,7 @@ impl Shard {
             errands: Vec::new(),
             mailboxes,
             plant,
+            unmarked: Unmarked::default(),
             news: Wakeup::default(),
             report: Wakeup::default(),
             timers: Wakeup::default(),
@@ -175,13 +177,8 @@ impl Shard {
         let (input, after) = mailbox.next()?;
         if matches!(input, Input::Stop) {
             mailbox.end().into_iter().for_each(|after| self.follow(&mailbox, after, false));
-            return Some(Seen {
-                mailbox,
-                input: "stop".to_owned(),
-                ended: Vec::new(),
-                fetched: None,
-                actions: Vec::new(),
-            });
+            let (input, ended, actions) = ("stop".to_owned(), Vec::new(), Vec::new());
+            return Some(Seen { mailbox, input, ended, fetched: None, actions });
         }
         let (mut words, fetched) = describe(&input);
         let cell = mailbox.cell.clone();
@@ -190,12 +187,13 @@ impl Shard {
             words += &format!(", end of {}: {}", finished.seq, finished.outcome.as_str());
             ended.push(finished.seq);
         }
-        let input = if self.plant == Some(Plant::JudgedExample) { unmarked(input) } else { input };
+        let is_judged = self.plant == Some(Plant::JudgedExample);
+        let input = if is_judged { self.unmarked.unmark(input, &cell.plan.borrow().filter) } else { input };
         self.misinform(&cell, now);
         let mut asked = Vec::new();
         work::take_input(&self.core, &cell, input, now, &mut asked);
-        if self.plant == Some(Plant::JudgedExample) {
-            mark(&mut asked, cell.target.endpoint);
+        if is_judged {
+            self.unmarked.mark(&mut asked);
         }
         // Nothing that a lane is asked for changes it again once it let one through.
         let breaker = cell.lane.borrow().breaker_state();

@@ -169,6 +169,7 @@ impl Oracle {
                     let row = rows::endpoint::from_value(value)?;
                     self.pauses.put_endpoint(&row);
                     self.failed.put(&row);
+                    self.must_pause.put(&row, batch, &self.ledger)?;
                     self.failovers.put(&row, self.pauses.last());
                     self.deliveries.endpoint_put(row, &self.ledger, rows)?;
                 }

@@ -6,7 +6,7 @@
 use super::deliveries::Facts;
 use super::{Deliveries, Ledger, Violation, ensure, named, of_kind};
 use crate::node::{Flight, Seen};
-use model::{DeadLetter, DeadLetterReason, EndpointRef, Event, OnGiveUp, Order, Seq};
+use model::{DeadLetter, DeadLetterReason, Endpoint, EndpointRef, Event, OnGiveUp, Order, PausedReason, Seq};
 use std::collections::BTreeSet;
 use storage::Batch;
 use storage::rows::{self, KeyKind};
@@ -43,7 +43,11 @@ fn is_over(facts: &Facts) -> bool {
 
 /// Deliveries whose attempt ended when their endpoint's policy was to pause if it gives one up.
 #[derive(Debug, Default)]
-pub(super) struct MustPause(BTreeSet<(EndpointRef, Seq)>);
+pub(super) struct MustPause {
+    pausing: BTreeSet<(EndpointRef, Seq)>,
+    /// Endpoints that are paused for a delivery that was given up.
+    paused: BTreeSet<EndpointRef>,
+}
 
 impl MustPause {
     /// A lane took the ends of attempts. An example says nothing about the endpoint, and pauses none.
@@ -53,16 +57,16 @@ impl MustPause {
         for seq in &seen.ended {
             let is_test = ledger.event(cell.target.app, *seq).is_some_and(Event::is_test);
             if pauses && !is_test {
-                self.0.insert((cell.target, *seq));
+                self.pausing.insert((cell.target, *seq));
             } else {
-                self.0.remove(&(cell.target, *seq));
+                self.pausing.remove(&(cell.target, *seq));
             }
         }
     }
 
     /// The process died: what was not durable by then never was.
     pub(super) fn crashed(&mut self) {
-        self.0.clear();
+        self.pausing.clear();
     }
 
     /// A delivery that is given up pauses its endpoint in the very commit, if the policy says so. Somebody may resume it in
@@ -76,12 +80,36 @@ impl MustPause {
             let Write::Put(value) = write else { continue };
             let letter: DeadLetter = rows::dead_letter::from_value(value)?;
             let tried = matches!(letter.reason, DeadLetterReason::AttemptsExhausted | DeadLetterReason::Rejected);
-            if !self.0.remove(&(target, seq)) || !tried || batch.get(&rows::endpoint::encode(target)).is_some() {
+            if !self.pausing.remove(&(target, seq)) || !tried || batch.get(&rows::endpoint::encode(target)).is_some() {
                 continue;
             }
             let row = endpoint::get(rows, target)?;
             let stands = row.is_none_or(|row| row.paused.is_some() || row.disabled.is_some());
             ensure!(stands, "{} was given up and its endpoint is not paused", named(target, seq));
+        }
+        Ok(())
+    }
+
+    /// An endpoint's row is durable. An example that was given up is no reason to pause it.
+    ///
+    /// # Errors
+    /// No other delivery of the commit is one.
+    pub(super) fn put(&mut self, row: &Endpoint, batch: &Batch, ledger: &Ledger) -> Result<(), Violation> {
+        let target = row.target();
+        if row.paused.is_none_or(|paused| paused.reason != PausedReason::GaveUp) {
+            self.paused.remove(&target);
+        } else if self.paused.insert(target) {
+            let mut examples = Vec::new();
+            for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
+                let (of, seq) = rows::dead_letter::decode(key)?;
+                if of == target {
+                    let is_test = ledger.event(target.app, seq).is_some_and(Event::is_test);
+                    examples.push(is_test && matches!(write, Write::Put(_)));
+                }
+            }
+            // Without a letter, the delivery is in line again in the same commit.
+            let for_nothing = !examples.is_empty() && examples.iter().all(|is_test| *is_test);
+            ensure!(!for_nothing, "{} is paused because an example was given up", target.endpoint);
         }
         Ok(())
     }

@@ -62,8 +62,9 @@ impl World {
     /// Sends messages, of which some have a key that makes sending them again harmless.
     pub(super) fn send(&mut self) {
         let Some(app) = self.some_app() else { return };
+        let only = self.rng.random_ratio(1, 8).then(|| self.some_endpoint()).flatten();
+        let app = only.as_ref().map_or(app, |row| row.app);
         let count = *pick(&[1, 1, 1, 2, 5], &mut self.rng);
-        let only = self.rng.random_ratio(1, 20).then(|| self.some_endpoint()).flatten();
         let mut messages = Vec::with_capacity(count);
         for _ in 0..count {
             let event_type = *pick(&TYPES, &mut self.rng);
@@ -71,8 +72,8 @@ impl World {
             let key = self.rng.random_ratio(1, 3).then(|| self.rng.random());
             let ordering_key = *pick(&ORDERING_KEYS, &mut self.rng);
             messages.push(match only {
-                Some(ref row) if row.app == app => self.clients.example(row.id),
-                _ => self.clients.message(event_type, padding, key, ordering_key),
+                Some(ref row) => self.clients.example(row.id, event_type),
+                None => self.clients.message(event_type, padding, key, ordering_key),
             });
             if self.rng.random_ratio(1, 10)
                 && let Some(last) = messages.last_mut()

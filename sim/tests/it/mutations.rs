@@ -101,7 +101,7 @@ fn a_forgotten_run_of_failed_deliveries_is_seen() {
 
 #[test]
 fn an_example_that_is_judged_is_seen() {
-    check(Plant::JudgedExample, &["disabled by the answer to an example"]);
+    check(Plant::JudgedExample, &["disabled by the answer to an example", "because an example was given up"]);
 }
 
 #[test]
