@@ -4,29 +4,27 @@
 //! Only deliveries under way or unsettled at a kill come twice, always with the same id. A request repeated with its
 //! `Idempotency-Key` counts once.
 //!
+//! Some endpoints have policies, and each holds over the kills. With an order, no event comes for the first time before
+//! an earlier one of its line is over. A scheduled event never comes before its time. An endpoint that fails in
+//! stretches has a backup: each of its deliveries reaches one of the two sides, signed by that side, and a switch that
+//! the API showed stays.
+//!
 //! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a
 //! power cut: the kernel survives here, and power cuts are in `power_cut`.
 
+mod failover;
 mod ledger;
 mod load;
+mod routes;
 
-use crate::harness::{Behaviour, Random, Receiver, Server, from_environment, seconds, seed};
+use crate::harness::{Random, Receiver, Server, from_environment, poll_until, seconds, seed};
+use crate::turns::given_up;
+use failover::Switch;
 use ledger::{Ledger, Life};
 use load::Front;
+use routes::{APPS, MAX_IN_FLIGHT, ROUTES};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-/// The routes that events of an application go to. Each way of failing heals, so that everything can arrive.
-const ROUTES: [Route; 5] = [
-    Route { app: "north", uid: "healthy", path: "/north/healthy" },
-    Route { app: "north", uid: "flaky", path: "/north/flaky" },
-    Route { app: "north", uid: "late", path: "/north/late" },
-    Route { app: "south", uid: "healthy", path: "/south/healthy" },
-    Route { app: "south", uid: "slow", path: "/south/slow" },
-];
-
-/// Attempts at once to one endpoint.
-const MAX_IN_FLIGHT: usize = 32;
 
 /// Deliveries that may be left to do, about: a test of a thousand cycles ends soon after the last one.
 const BEHIND_MAX: usize = 20_000;
@@ -44,36 +42,6 @@ const UNSETTLED_MAX: Duration = Duration::from_secs(1);
 /// Longest time that one process lives.
 const LIFE_MAX_MS: u64 = 2_000;
 
-/// An endpoint, and the application that it gets events of.
-#[derive(Clone, Copy, Debug)]
-struct Route {
-    app: &'static str,
-    uid: &'static str,
-    path: &'static str,
-}
-
-fn create(server: &Server, receiver: &Receiver) {
-    let one_in_ten = |at| if at % 10 == 0 { Behaviour::status(500) } else { Behaviour::status(200) };
-    receiver.script("/north/flaky", (0..100_000).map(one_in_ten));
-    // Enough to open the breaker twice, which then stays open over a few kills.
-    let late = (0..6).map(|_| Behaviour::status(500)).chain([Behaviour::status(200)]);
-    receiver.script("/north/late", late);
-    receiver.script("/south/slow", [Behaviour::delayed(200, Duration::from_millis(40))]);
-    for app in ["north", "south"] {
-        server.api_expect(201, "POST", "/api/v1/app", json!({"name": app, "uid": app}));
-    }
-    for route in ROUTES {
-        let endpoint = json!({
-            "url": receiver.url(route.path),
-            "uid": route.uid,
-            "maxInFlight": MAX_IN_FLIGHT,
-            "retryPolicy": {"type": "fixed", "delayMs": 100, "maxAttempts": 100, "jitter": "none"},
-        });
-        let created = server.api_expect(201, "POST", &format!("/api/v1/app/{}/endpoint", route.app), endpoint);
-        assert_eq!(created["disabled"], Value::Bool(false), "{created}");
-    }
-}
-
 #[test]
 fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_unsettled() {
     let seed = seed("PINION_CRASH_SEED");
@@ -81,10 +49,10 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
     eprintln!("PINION_CRASH_CYCLES={cycles}");
     let mut random = Random::new(seed);
     let (mut server, receiver) = (Server::start(&[]), Receiver::start());
-    create(&server, &receiver);
-    let (front, ledger) = (Front::new(server.client()), Ledger::default());
-    // Each event has two or three of the five routes.
-    let behind = || ledger.counts().0 * ROUTES.len() / 2 > receiver.count() + BEHIND_MAX;
+    routes::create(&server, &receiver);
+    let (front, ledger, switch) = (Front::new(server.client()), Ledger::default(), Switch::default());
+    // Each event has the routes of one application.
+    let behind = || ledger.counts().0 * ROUTES.len() / APPS.len() > receiver.count() + BEHIND_MAX;
     let mut lives: Vec<Life> = Vec::new();
     let mut longest_start = Duration::ZERO;
     std::thread::scope(|scope| {
@@ -96,6 +64,9 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
             scope.spawn(move || load::push(front, ledger, pusher, &mut random, behind));
         }
         scope.spawn(|| load::watch_attempts(&front, &ledger));
+        let mut of_switch = Random::new(seed.wrapping_sub(1));
+        let (front, switch) = (&front, &switch);
+        scope.spawn(move || switch.watch(front, &mut of_switch));
         for _ in 0..cycles {
             // Not a wait for something: the instant of the kill is the input of this test.
             std::thread::sleep(Duration::from_millis(random.below(LIFE_MAX_MS)));
@@ -111,12 +82,24 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
         }
         front.finish();
     });
-    let owed = ledger.owed(&ROUTES);
+    let owed = ledger.owed();
     let (accepted, repeated) = ledger.counts();
     eprintln!("{accepted} events acknowledged, {repeated} requests sent again; longest start {longest_start:?}");
     assert!(accepted as u64 > cycles * 50, "hardly any load: {accepted} events");
-    let requests = ledger::wait_for_all(&receiver, owed, seconds(120));
-    let twice = ledger.check(&ROUTES, &requests, &lives);
+    let dead_letters = |route: &routes::Route| given_up(&server.client(), route.app, route.uid);
+    ledger::wait_for_all(&receiver, owed, seconds(120), dead_letters);
+    for app in APPS {
+        let path = format!("/api/v1/app/{app}/scheduled-msg");
+        let is_over = || server.api_expect(200, "GET", &path, Value::Null)["data"] == json!([]);
+        poll_until("that nothing is scheduled any more", seconds(20), || is_over().then_some(()));
+    }
+    // In this order: what was given up before a request came is among the dead letters then.
+    let requests = receiver.requests();
+    let given_up = ROUTES.iter().map(|route| (route.path, dead_letters(route))).collect();
+    let twice = ledger.check(&requests, &lives, &given_up);
+    for route in ROUTES.iter().filter(|route| route.backup.is_some()) {
+        switch.check(&requests, route.path, &lives);
+    }
     eprintln!("twice after each kill: {:?}; oldest {:?} before its kill", twice.per_kill, twice.oldest);
     assert!(twice.per_kill.iter().all(|count| *count <= TWICE_PER_KILL_MAX), "{:?}", twice.per_kill);
     assert!(twice.oldest <= UNSETTLED_MAX, "unsettled for {:?} when the process was killed", twice.oldest);

@@ -65,6 +65,7 @@ mod standing;
 mod start_up;
 mod test_delivery;
 mod tls;
+mod turns;
 mod verification;
 mod waiting;
 #[cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
 //! Threads that push and threads that look, while the process is killed under them.
 
-use super::ROUTES;
-use super::ledger::Ledger;
+use super::ledger::{Event, Ledger, NUMBERS_OF_ONE};
+use super::routes::{APPS, ROUTES, TYPES, key};
 use crate::harness::{Client, Random, Response, Watched};
+use crate::scheduled::{now_ms, text};
 use serde_json::{Value, json};
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,6 +16,12 @@ const EVENTS_PER_S: f64 = 600.0;
 
 /// Events of a batch at most.
 const BATCH_MAX: u64 = 12;
+
+/// One event of this many is scheduled.
+const LATER: u64 = 8;
+
+/// How far ahead it is.
+const AHEAD_MS: std::ops::Range<u64> = 200..4_000;
 
 /// The phase of the test for all threads, with a client of the present server if there is one.
 pub(super) struct Front(Watched<Phase>);
@@ -67,7 +74,7 @@ impl Front {
     }
 
     /// A client of a process later than `after`; none when the test has failed.
-    fn client(&self, after: usize) -> Option<(Client, usize)> {
+    pub(super) fn client(&self, after: usize) -> Option<(Client, usize)> {
         let found = self.0.wait(OUTAGE_MAX, |phase| match &phase.client {
             _ if phase.aborted => Some(None),
             Some(client) if phase.life > after => Some(Some((client.clone(), phase.life))),
@@ -77,7 +84,7 @@ impl Front {
     }
 
     /// Lets `pause` pass; tells if the caller should go on.
-    fn goes_on(&self, pause: Duration) -> bool {
+    pub(super) fn goes_on(&self, pause: Duration) -> bool {
         self.0.wait(pause, |phase| (phase.finishing || phase.aborted).then_some(())).is_none()
     }
 }
@@ -85,19 +92,22 @@ impl Front {
 /// A request to push some events, to be sent until it is answered if it has a key.
 struct Push {
     app: &'static str,
-    numbers: Vec<u64>,
+    events: Vec<Event>,
     key: Option<String>,
     batch: bool,
 }
 
 impl Push {
     fn send(&self, client: &Client) -> io::Result<Response> {
-        let message = |number: &u64| json!({"eventType": "crash.test", "payload": {"number": number}});
-        let body = if self.batch {
-            Value::Array(self.numbers.iter().map(message).collect())
-        } else {
-            message(&self.numbers[0])
+        let message = |event: &Event| {
+            let payload = json!({"number": event.number});
+            match event.deliver_at {
+                None => json!({"eventType": TYPES[0], "payload": payload, "orderingKey": key(event.number)}),
+                Some(at) => json!({"eventType": TYPES[1], "payload": payload, "deliverAt": text(at)}),
+            }
         };
+        let body =
+            if self.batch { Value::Array(self.events.iter().map(message).collect()) } else { message(&self.events[0]) };
         let path = format!("/api/v1/app/{}/msg{}", self.app, if self.batch { "/batch" } else { "" });
         let headers: Vec<(&str, &str)> = self.key.iter().map(|key| ("idempotency-key", key.as_str())).collect();
         client.send("POST", &path, &headers, Some(body.to_string().as_bytes()))
@@ -106,9 +116,9 @@ impl Push {
     fn note(&self, ledger: &Ledger, answer: &Value) {
         let items: Vec<&Value> =
             if self.batch { answer["data"].as_array().expect("a list").iter().collect() } else { vec![answer] };
-        assert_eq!(items.len(), self.numbers.len(), "{answer}");
-        for (number, item) in self.numbers.iter().zip(items) {
-            ledger.acknowledged(self.app, *number, item["id"].as_str().expect("an id").to_owned());
+        assert_eq!(items.len(), self.events.len(), "{answer}");
+        for (event, item) in self.events.iter().zip(items) {
+            ledger.acknowledged(event.number, item["id"].as_str().expect("an id").to_owned());
         }
     }
 }
@@ -124,7 +134,7 @@ pub(super) fn push(
     random: &mut Random,
     behind: &(dyn Fn() -> bool + Sync),
 ) {
-    let mut next = pusher as u64 * 1_000_000;
+    let mut next = pusher as u64 * NUMBERS_OF_ONE;
     let (started, mut pushed, mut life) = (Instant::now(), 0.0, 0);
     let rate = EVENTS_PER_S / super::PUSHERS as f64;
     while front.goes_on(Duration::from_secs_f64(pushed / rate).saturating_sub(started.elapsed())) {
@@ -135,19 +145,26 @@ pub(super) fn push(
         }
         let batch = random.below(4) == 0;
         let count = if batch { 1 + random.below(BATCH_MAX) } else { 1 };
+        let app = APPS[random.below(APPS.len() as u64) as usize];
         let push = Push {
-            app: if random.below(2) == 0 { "north" } else { "south" },
-            numbers: (next..next + count).collect(),
+            app,
+            events: (next..next + count).map(|number| event(app, number, random)).collect(),
             key: (random.below(2) == 0).then(|| format!("{pusher}-{next}")),
             batch,
         };
         next += count;
         pushed += count as f64;
-        ledger.sending(push.app, &push.numbers);
+        ledger.sending(&push.events);
         if !push_until_answered(front, ledger, &push, &mut life) {
             return;
         }
     }
+}
+
+fn event(app: &'static str, number: u64, random: &mut Random) -> Event {
+    let is_later = random.below(LATER) == 0;
+    let ahead = AHEAD_MS.start + random.below(AHEAD_MS.end - AHEAD_MS.start);
+    Event { app, number, deliver_at: is_later.then(|| now_ms() + ahead) }
 }
 
 /// `false` when the test has failed. `life` is the process that is known to be dead.
