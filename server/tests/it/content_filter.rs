@@ -123,7 +123,8 @@ fn filters_are_tried_out_and_bad_ones_are_refused_by_their_path() {
 
     let refused = |path: &str, body: Value, at: &str| {
         let answer = server.api_expect(422, "POST", path, body);
-        assert_eq!(answer["detail"][0]["loc"], json!(["body", at]), "{answer}");
+        let path = answer["detail"][0]["loc"].as_array().unwrap();
+        assert!(path.starts_with(&[json!("body"), json!(at)]), "{answer}");
     };
     for filter in
         ["", "payload.a ==", "body.a == 1", "payload.a.matches('x')", &"x".repeat(5_000), "payload.map(a, a.b) == 1"]
