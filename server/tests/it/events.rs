@@ -44,6 +44,16 @@ pub(crate) fn number_of(bytes: &[u8]) -> Option<u64> {
     (payload(number).as_bytes() == bytes).then_some(number)
 }
 
+/// The type of an event, unless a test says otherwise.
+pub(crate) const TYPE: &str = "disk.test";
+
+/// Event `number` as it is sent, with more fields of the message, such as `"eventId":"a"`.
+pub(crate) fn message(number: u64, event_type: &str, more: &[String]) -> String {
+    // By hand: the payload is text that must arrive as it is.
+    let more: String = more.iter().map(|field| format!("{field},")).collect();
+    format!("{{\"eventType\":\"{event_type}\",{more}\"payload\":{}}}", payload(number))
+}
+
 /// Pushes events; status and answer.
 ///
 /// # Errors
@@ -55,9 +65,21 @@ pub(crate) fn push_events(
     key: Option<&str>,
     batch: bool,
 ) -> io::Result<(u16, Value)> {
-    // By hand: the payload is text that must arrive as it is.
-    let message = |number: &u64| format!("{{\"eventType\":\"disk.test\",\"payload\":{}}}", payload(*number));
-    let messages: Vec<String> = numbers.iter().map(message).collect();
+    let messages: Vec<String> = numbers.iter().map(|number| message(*number, TYPE, &[])).collect();
+    push_messages(client, app, &messages, key, batch)
+}
+
+/// The same of messages that are as they are sent.
+///
+/// # Errors
+/// When there is no complete answer.
+pub(crate) fn push_messages(
+    client: &Client,
+    app: &str,
+    messages: &[String],
+    key: Option<&str>,
+    batch: bool,
+) -> io::Result<(u16, Value)> {
     let body = if batch { format!("[{}]", messages.join(",")) } else { messages.join(",") };
     let path = format!("/api/v1/app/{app}/msg{}?with_content=false", if batch { "/batch" } else { "" });
     let headers: Vec<(&str, &str)> = key.iter().map(|key| ("idempotency-key", *key)).collect();

@@ -6,6 +6,27 @@ use std::collections::BTreeSet;
 
 const PRIMARY: &str = "/api/v1/app/acme/endpoint/primary";
 
+/// Checks that one look at a failover follows from an earlier one: no switch is lost or another one. Answers how many
+/// switches there were between them.
+///
+/// # Panics
+/// When it does not.
+pub(crate) fn check_follows(before: &Value, after: &Value) -> u64 {
+    let count = |look: &Value| look["switchCount"].as_u64().expect("a number");
+    let newer = count(after).checked_sub(count(before));
+    let newer = newer.unwrap_or_else(|| panic!("switches are lost: {before} {after}"));
+    let history = |look: &Value| look["history"].as_array().expect("a list").clone();
+    let (history_before, history_after) = (history(before), history(after));
+    // The newest is first, and the oldest make room.
+    let kept = history_after.get(newer as usize..).unwrap_or_default();
+    assert_eq!(kept, &history_before[..kept.len()], "after {newer} switches: {before} {after}");
+    assert_eq!(after["active"] == "backup", count(after) % 2 == 1, "each switch changes the side: {after}");
+    if newer == 0 {
+        assert_eq!((&before["since"], &before["active"]), (&after["since"], &after["active"]));
+    }
+    newer
+}
+
 fn secret(fill: char) -> String {
     format!("whsec_{}", fill.to_string().repeat(32))
 }

@@ -8,7 +8,10 @@
 //! - it starts, with the keys it had; every acknowledged event is there, byte for byte, and no event that nobody sent;
 //! - each is delivered, unless it was delivered before the cut, or is a dead letter, or was removed by retention.
 //!   Retention only takes the oldest. A request repeated with its `Idempotency-Key` counts once;
-//! - acknowledged configuration is there.
+//! - acknowledged configuration is there, and the switch of a failover that was shown. The deliveries go to the active
+//!   side, signed by it;
+//! - where there is an order, no event comes for the first time before an earlier one of its line is over, be that before
+//!   or after the cut. A scheduled event is on its list until its time comes, and never arrives before.
 //!
 //! All of this also holds when the power goes a second time, while the server starts on the disk of the first cut.
 //!
@@ -19,7 +22,9 @@
 mod check;
 mod ledger;
 mod load;
+mod policies;
 mod recording;
+mod routes;
 
 use crate::disk::{Disk, Record, Shim, Survives};
 use crate::harness::{Random, Server, from_environment, seed};

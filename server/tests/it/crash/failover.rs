@@ -5,6 +5,7 @@
 use super::ledger::Life;
 use super::load::Front;
 use super::routes::PRIMARY;
+use crate::failover::check_follows;
 use crate::harness::{Random, Received};
 use serde_json::{Value, json};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,7 @@ const AWAY_MAX_MS: u64 = 1_500;
 #[derive(Clone, Debug)]
 struct Look {
     life: usize,
+    at: Instant,
     shown: Value,
     /// When the switch was about to be set by hand after this look.
     left: Option<Instant>,
@@ -41,21 +43,6 @@ impl Look {
     fn uses_backup(&self) -> bool {
         self.shown["active"] == "backup"
     }
-
-    /// Checks a look against the next one.
-    fn check_next(&self, next: &Look) {
-        let newer =
-            next.count().checked_sub(self.count()).unwrap_or_else(|| panic!("switches are lost: {self:?} {next:?}"));
-        let history = |look: &Look| look.shown["history"].as_array().expect("a list").clone();
-        let (before, after) = (history(self), history(next));
-        // The newest is first, and the oldest make room.
-        let kept = after.get(newer as usize..).unwrap_or_default();
-        assert_eq!(kept, &before[..kept.len()], "after {newer} switches: {self:?} {next:?}");
-        assert_eq!(next.uses_backup(), next.count() % 2 == 1, "each switch changes the side: {next:?}");
-        if newer == 0 {
-            assert_eq!((&self.shown["since"], &self.shown["active"]), (&next.shown["since"], &next.shown["active"]));
-        }
-    }
 }
 
 // === impl Switch ===
@@ -64,11 +51,11 @@ impl Switch {
     /// Looks, and sets the switch by hand now and then.
     pub(super) fn watch(&self, front: &Front, random: &mut Random) {
         let path = format!("/api/v1/app/east/endpoint/{PRIMARY}/failover");
-        let (mut dead, mut turned, mut stays) = (0, Instant::now(), Duration::ZERO);
+        let (mut dead, mut stays) = (0, Duration::ZERO);
         while front.goes_on(LOOK_EVERY) {
             let Some((client, life)) = front.client(dead) else { return };
-            let sent = if turned.elapsed() > stays && self.uses_backup() {
-                (turned, stays) = (Instant::now(), Duration::from_millis(random.below(AWAY_MAX_MS)));
+            let sent = if self.away_since().is_some_and(|since| since.elapsed() > stays) {
+                stays = Duration::from_millis(random.below(AWAY_MAX_MS));
                 self.leaves();
                 client.send("POST", &path, &[], Some(json!({"to": "primary"}).to_string().as_bytes()))
             } else {
@@ -83,8 +70,10 @@ impl Switch {
         }
     }
 
-    fn uses_backup(&self) -> bool {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).last().is_some_and(Look::uses_backup)
+    /// The first look of this life that showed the backup as the active side, if the last one does.
+    fn away_since(&self) -> Option<Instant> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.last().filter(|look| look.uses_backup()).map(|look| look.at)
     }
 
     fn leaves(&self) {
@@ -94,9 +83,9 @@ impl Switch {
 
     fn looked(&self, life: usize, shown: Value) {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = Look { life, shown, left: None };
+        let look = Look { life, at: Instant::now(), shown, left: None };
         if let Some(before) = looks.last() {
-            before.check_next(&look);
+            check_follows(&before.shown, &look.shown);
             if before.life == life && before.count() == look.count() {
                 // It says nothing new.
                 return;

@@ -1,9 +1,14 @@
 //! The checks of a server that was started after a cut.
 
 use super::ledger::Acked;
-use super::recording::{ROUTES, Recording};
-use crate::events::{list_events, number_of, payload, push_events};
+use super::load::push;
+use super::policies::{check_orders, check_scheduled, check_sides, check_switch, check_times};
+use super::recording::Recording;
+use super::routes::{ROUTES, Route};
+use crate::events::{list_events, number_of, payload};
 use crate::harness::{Client, Random, Server, poll_until, seconds};
+use crate::scheduled::now_ms;
+use crate::turns::given_up;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -21,6 +26,8 @@ pub(super) struct Check<'a> {
     seen: Counts,
     /// Bytes of payloads on the disk under the loupe.
     bytes_there: u64,
+    /// The numbers and ids of its events.
+    there: Vec<(u64, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +39,11 @@ struct Counts {
     settled_before: usize,
     repeats: usize,
     objects: usize,
+    scheduled_there: usize,
+    scheduled_came: usize,
+    in_order: usize,
+    by_the_active_side: usize,
+    by_the_backup: usize,
 }
 
 impl fmt::Display for Check<'_> {
@@ -44,7 +56,7 @@ impl fmt::Display for Check<'_> {
 
 impl<'a> Check<'a> {
     pub(super) fn new(recording: &'a Recording) -> Check<'a> {
-        Check { recording, seen: Counts::default(), bytes_there: 0 }
+        Check { recording, seen: Counts::default(), bytes_there: 0, there: Vec::new() }
     }
 
     /// All that must hold on a disk that was cut when the record was `until` long.
@@ -59,10 +71,15 @@ impl<'a> Check<'a> {
         self.objects_are_as_acknowledged(&client, objects);
         let (mut owed, forgotten) = (Vec::new(), self.seen.forgotten);
         self.bytes_there = 0;
+        self.there.clear();
+        // Before anything is sent there that could change it: all succeed now.
+        let shown = check_switch(&client, &self.recording.ledger, until);
         for app in super::load::APPS {
-            let of_app: Vec<&Acked> = acked.iter().filter(|acked| acked.app == app).collect();
+            let of_app: Vec<&Acked> = acked.iter().filter(|acked| acked.event.app == app).collect();
             if !of_app.is_empty() {
-                owed.extend(self.events_are_there(&client, app, &of_app));
+                let there = self.events_are_there(&client, app, &of_app);
+                self.seen.scheduled_there += check_scheduled(&client, app, &there);
+                owed.extend(there);
             }
         }
         // Retention removes the bytes over its limit, whole events and with them their attempts.
@@ -76,6 +93,14 @@ impl<'a> Check<'a> {
         // Of the next server only, from here on.
         let receiver = &self.recording.receiver;
         poll_until("open connections", seconds(20), || (receiver.open_connections() == 0).then_some(()));
+        let requests = receiver.requests();
+        self.seen.scheduled_came += check_times(&requests, &self.recording.ledger);
+        self.seen.in_order += check_orders(self.recording, until, &self.there, &requests);
+        if let Some(shown) = shown {
+            let came = check_sides(&requests, &shown);
+            self.seen.by_the_active_side += came;
+            self.seen.by_the_backup += if shown["active"] == "backup" { came } else { 0 };
+        }
         receiver.clear();
     }
 
@@ -98,15 +123,16 @@ impl<'a> Check<'a> {
         let there = list_events(client, app).expect("an answer").expect("a list");
         for (id, text) in &there {
             let number = number_of(text.as_bytes()).unwrap_or_else(|| panic!("{id} has a payload that nobody sent"));
-            assert_eq!(self.recording.ledger.sent(number), Some(app), "{id}, number {number}");
+            assert_eq!(self.recording.ledger.sent(number).map(|sent| sent.app), Some(app), "{id}, number {number}");
             self.bytes_there += text.len() as u64;
+            self.there.push((number, id.clone()));
         }
         let oldest = there.keys().next().cloned();
         let mut owed = Vec::new();
         for acked in acked {
             match there.get(&acked.id) {
                 Some(text) => {
-                    assert!(*text == payload(acked.number), "{acked:?} has the payload of another");
+                    assert!(*text == payload(acked.event.number), "{acked:?} has the payload of another");
                     owed.push(*acked);
                 }
                 None => {
@@ -122,17 +148,19 @@ impl<'a> Check<'a> {
 
     /// Events that were not delivered before the cut, and are no dead letters, arrive.
     fn deliveries_come(&mut self, client: &Client, owed: &[&Acked], until: u64) {
-        let mut missing: HashMap<(String, String), u64> = HashMap::new();
+        let mut missing: HashMap<(&str, String), u64> = HashMap::new();
+        let now = now_ms();
         for route in ROUTES {
-            let dead = if route.gives_up { dead_letters(client, route.app, route.uid()) } else { HashSet::new() };
-            for acked in owed.iter().filter(|acked| acked.app == route.app) {
-                let delivery = (route.path.to_owned(), acked.id.clone());
+            let dead = if route.gives_up { given_up(client, route.app, route.uid()) } else { HashSet::new() };
+            let is_due = |acked: &Acked| acked.event.deliver_at.is_none_or(|at| at <= now);
+            for acked in owed.iter().filter(|acked| route.wants(&acked.event) && is_due(acked)) {
+                let delivery = (route.path, acked.id.clone());
                 if dead.contains(&acked.id) {
                     self.seen.dead_letters += 1;
                 } else if self.recording.delivered.get(&delivery).is_some_and(|mark| *mark <= until) {
                     self.seen.settled_before += 1;
                 } else {
-                    missing.insert(delivery, acked.number);
+                    missing.insert(delivery, acked.event.number);
                 }
             }
         }
@@ -141,7 +169,8 @@ impl<'a> Check<'a> {
         self.recording.receiver.wait_until(seconds(60), |requests| {
             for request in &requests[looked_at..] {
                 let number = number_of(&request.body).expect("what arrives was sent, byte for byte");
-                let expected = missing.remove(&(request.path.clone(), request.id().to_owned()));
+                let route = Route::of_path(&request.path).expect("a known path");
+                let expected = missing.remove(&(route.path, request.id().to_owned()));
                 assert!(expected.is_none_or(|expected| expected == number), "event {number} arrived as {expected:?}");
             }
             looked_at = requests.len();
@@ -155,28 +184,10 @@ impl<'a> Check<'a> {
         let keyed: Vec<&&Acked> = owed.iter().filter(|acked| acked.key.is_some()).collect();
         for _ in 0..REPEATS.min(keyed.len()) {
             let acked = keyed[random.below(keyed.len() as u64) as usize];
-            let again = push_events(client, acked.app, &[acked.number], acked.key.as_deref(), false);
+            let again = push(client, acked.event.app, &[acked.event], acked.key.as_deref(), false);
             let (status, answer) = again.expect("an answer");
             assert_eq!((status, &answer["id"]), (202, &json!(acked.id)), "{acked:?} repeated: {answer}");
             self.seen.repeats += 1;
         }
-    }
-}
-
-/// Ids of the messages that were given up.
-fn dead_letters(client: &Client, app: &str, endpoint: &str) -> HashSet<String> {
-    let mut ids = HashSet::new();
-    let mut iterator = String::new();
-    loop {
-        let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/dead-letter?limit=250{iterator}");
-        let (status, page) = client.json("GET", &path, Value::Null);
-        if status == 404 {
-            return ids;
-        }
-        assert_eq!(status, 200, "{page}");
-        let items = page["data"].as_array().expect("a list");
-        ids.extend(items.iter().map(|item| item["msgId"].as_str().expect("an id").to_owned()));
-        let Some(next) = page["iterator"].as_str().filter(|_| page["done"] == false) else { return ids };
-        iterator = format!("&iterator={next}");
     }
 }

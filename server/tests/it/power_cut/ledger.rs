@@ -9,13 +9,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// An event that was acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Acked {
-    pub(super) app: &'static str,
-    pub(super) number: u64,
+    pub(super) event: Event,
     pub(super) id: String,
     /// The record was this long when the answer was there.
     pub(super) mark: u64,
     /// Its `Idempotency-Key`, if it was sent alone with one.
     pub(super) key: Option<String>,
+}
+
+/// An event that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    pub(super) app: &'static str,
+    pub(super) number: u64,
+    /// Of a scheduled one, in milliseconds of the wall clock.
+    pub(super) deliver_at: Option<u64>,
+}
+
+/// An answer that showed the switch of the failover.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    /// The record was this long when the answer was there.
+    pub(super) mark: u64,
+    pub(super) shown: Value,
 }
 
 /// A change of one object of the configuration.
@@ -31,10 +47,12 @@ pub(super) struct Stated {
 
 #[derive(Debug, Default)]
 struct State {
-    sent: HashMap<u64, &'static str>,
+    sent: HashMap<u64, Event>,
     acked: Vec<Acked>,
     /// By path.
     objects: BTreeMap<String, Vec<Stated>>,
+    /// In the order of the answers.
+    looks: Vec<Look>,
 }
 
 /// The notes of all threads.
@@ -44,8 +62,8 @@ pub(super) struct Ledger(Mutex<State>);
 // === impl Ledger ===
 
 impl Ledger {
-    pub(super) fn sending(&self, app: &'static str, numbers: &[u64]) {
-        self.lock().sent.extend(numbers.iter().map(|number| (*number, app)));
+    pub(super) fn sending(&self, events: &[Event]) {
+        self.lock().sent.extend(events.iter().map(|event| (event.number, *event)));
     }
 
     pub(super) fn acked(&self, acked: Acked) {
@@ -64,8 +82,20 @@ impl Ledger {
         last.expect("it was about to be changed").acked = Some(mark);
     }
 
-    /// The application of an event that was sent.
-    pub(super) fn sent(&self, number: u64) -> Option<&'static str> {
+    /// The API showed the switch so.
+    pub(super) fn looked(&self, look: Look) {
+        self.lock().looks.push(look);
+    }
+
+    /// The last answer with the switch before a cut at `until`.
+    pub(super) fn last_look(&self, until: u64) -> Option<Value> {
+        let state = self.lock();
+        let before = state.looks.partition_point(|look| look.mark <= until);
+        before.checked_sub(1).map(|last| state.looks[last].shown.clone())
+    }
+
+    /// An event that was sent.
+    pub(super) fn sent(&self, number: u64) -> Option<Event> {
         self.lock().sent.get(&number).copied()
     }
 
@@ -82,7 +112,8 @@ impl Ledger {
     pub(super) fn marks(&self) -> Vec<u64> {
         let state = self.lock();
         let objects = state.objects.values().flatten().filter_map(|stated| stated.acked);
-        state.acked.iter().map(|acked| acked.mark).chain(objects).collect()
+        let looks = state.looks.iter().map(|look| look.mark);
+        state.acked.iter().map(|acked| acked.mark).chain(objects).chain(looks).collect()
     }
 
     /// The values that each object may show after a cut at `until`: the last acknowledged one, or one on its way.

@@ -5,8 +5,10 @@
 
 use super::ledger::Ledger;
 use super::load::{APPS, Load};
+use super::policies::check_times;
+use super::routes::{PRIMARY, ROUTES, Route, misbehave};
 use crate::disk::{Record, Shim};
-use crate::harness::{Behaviour, Random, Receiver, Server, seconds};
+use crate::harness::{Behaviour, Random, Received, Receiver, Server, seconds};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
@@ -58,29 +60,6 @@ pub(super) const RETENTION: Scenario = Scenario {
     requests: 30,
 };
 
-/// An endpoint, and the application that it gets events of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Route {
-    pub(super) app: &'static str,
-    pub(super) path: &'static str,
-    /// True if a failed delivery becomes a dead letter at once.
-    pub(super) gives_up: bool,
-}
-
-pub(super) const ROUTES: [Route; 5] = [
-    Route { app: "north", path: "/north-healthy", gives_up: false },
-    Route { app: "north", path: "/north-flaky", gives_up: false },
-    Route { app: "north", path: "/north-dead", gives_up: true },
-    Route { app: "south", path: "/south-healthy", gives_up: false },
-    Route { app: "south", path: "/south-late", gives_up: false },
-];
-
-impl Route {
-    pub(super) fn uid(&self) -> &'static str {
-        &self.path[1..]
-    }
-}
-
 /// The changes to the files, and the promises that were made meanwhile.
 pub(super) struct Recording {
     folder: Arc<TempDir>,
@@ -88,8 +67,10 @@ pub(super) struct Recording {
     pub(super) ledger: Ledger,
     /// Still running: the endpoints' URLs lead to it.
     pub(super) receiver: Receiver,
-    /// By path and id: the position when it first arrived and was answered 200.
-    pub(super) delivered: HashMap<(String, String), u64>,
+    /// By the endpoint's path and id: the position when it first arrived and was answered 200.
+    pub(super) delivered: HashMap<(&'static str, String), u64>,
+    /// Everything that arrived, without the bodies.
+    pub(super) requests: Vec<Received>,
     pub(super) root_key: String,
     /// As its scenario says.
     pub(super) forgets: u64,
@@ -130,16 +111,24 @@ impl Recording {
         live(&server_last, &ledger, &position, seed, 2, scenario.requests / 2, || {});
         assert!(server_last.terminate(seconds(30)).success());
 
+        let mut requests = receiver.requests();
+        // A check looks at the requests of its own server only.
+        receiver.clear();
+        check_times(&requests, &ledger);
         let mut delivered = HashMap::new();
-        for request in receiver.requests().into_iter().filter(|request| request.answered == 200) {
-            let id = request.id().to_owned();
-            delivered.entry((request.path, id)).or_insert(request.stamp);
+        for request in requests.iter_mut() {
+            request.body.clear();
+            if request.answered == 200 {
+                let route = Route::of_path(&request.path).expect("a known path");
+                delivered.entry((route.path, request.id().to_owned())).or_insert(request.stamp);
+            }
         }
-        for route in ROUTES {
-            receiver.script(route.path, [Behaviour::status(200)]);
+        for path in ROUTES.iter().flat_map(Route::paths) {
+            receiver.script(path, [Behaviour::status(200)]);
         }
         let record = Record::read(&shim.record_path());
-        Recording { folder, record, ledger, receiver, delivered, root_key, forgets: scenario.forgets }
+        let forgets = scenario.forgets;
+        Recording { folder, record, ledger, receiver, delivered, requests, root_key, forgets }
     }
 
     /// The folder that was recorded, as the last process left it.
@@ -148,33 +137,16 @@ impl Recording {
     }
 }
 
-/// Some fail now and then, none so often that its breaker opens.
-fn misbehave(receiver: &Receiver) {
-    let every = |failing: u64, of: u64| {
-        (0..100_000).map(move |nth| Behaviour::status(if nth % of < failing { 500 } else { 200 }))
-    };
-    receiver.script("/north-flaky", every(1, 5));
-    receiver.script("/north-dead", every(1, 2));
-    receiver.script("/south-late", every(2, 3));
-}
-
 fn create(server: &Server, receiver: &Receiver, ledger: &Ledger, position: &dyn Fn() -> u64) {
     for app in APPS {
         ledger.stating(&format!("/api/v1/app/{app}"), Some(json!(app)), position());
         server.api_expect(201, "POST", "/api/v1/app", json!({"name": app, "uid": app}));
         ledger.stated(&format!("/api/v1/app/{app}"), position());
     }
-    for route in ROUTES {
-        let object = format!("/api/v1/app/{}/endpoint/{}", route.app, route.uid());
-        let endpoint = json!({
-            "url": receiver.url(route.path),
-            "uid": route.uid(),
-            "description": route.path,
-            "retryPolicy": {"type": "fixed", "delayMs": 200, "maxAttempts": if route.gives_up { 1 } else { 100 },
-                "jitter": "none"},
-        });
-        ledger.stating(&object, Some(json!(route.path)), position());
-        server.api_expect(201, "POST", &format!("/api/v1/app/{}/endpoint", route.app), endpoint);
+    for (app, endpoint) in ROUTES.iter().flat_map(|route| route.endpoints(receiver)) {
+        let object = format!("/api/v1/app/{app}/endpoint/{}", endpoint["uid"].as_str().expect("a text"));
+        ledger.stating(&object, Some(endpoint["description"].clone()), position());
+        server.api_expect(201, "POST", &format!("/api/v1/app/{app}/endpoint"), endpoint);
         ledger.stated(&object, position());
     }
 }
@@ -209,6 +181,8 @@ fn live(
             });
         }
         scope.spawn(move || load.configure(life * 100, requests / 4));
+        let mut random = Random::new(seed.wrapping_sub(1 + life));
+        scope.spawn(move || load.switch(&format!("{PRIMARY}/failover"), requests * 2, &mut random));
     });
 }
 
