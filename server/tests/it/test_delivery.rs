@@ -2,6 +2,7 @@
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};
+use std::net::TcpListener;
 
 const ENDPOINT: &str = "/api/v1/app/acme/endpoint/hook";
 const SEND: &str = "/api/v1/app/acme/endpoint/hook/send-example?wait=true";
@@ -91,9 +92,9 @@ fn a_url_is_tried_before_it_is_saved_and_nothing_of_it_is_kept() {
         let list = server.api_expect(200, "GET", &format!("/api/v1/app/acme/{list}"), Value::Null);
         assert_eq!(list["data"], json!([]));
     }
-    // Nobody listens there any more.
-    let gone = receiver.url("/new");
-    drop(receiver);
+    // A port that nobody listens on: it is bound, and closed again.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gone = format!("http://127.0.0.1:{port}/");
     let answer = server.api_expect(200, "POST", TEST, json!({"url": gone}));
     assert_eq!((&answer["status"], &answer["outcome"]), (&json!(0), &json!("connect_error")));
     assert!(answer["error"].as_str().unwrap().contains("no connection"), "{answer}");
