@@ -154,8 +154,7 @@ pub fn sweep(
     let mut times = Times::new(txn, kept)?;
     let (swept, gone) = sweep::sweep_rows(txn, dead_letter::all(), position, limit, |txn, key, value| {
         let row: DeadLetter = dead_letter::from_value(value)?;
-        let (target, _) = dead_letter::decode(key)?;
-        Ok(row.at < times.of(txn, target)?)
+        Ok(row.at < times.of(txn, key)?)
     })?;
     for (key, value) in gone {
         let (target, seq) = dead_letter::decode(&key)?;

@@ -4,7 +4,7 @@
 //! sets any, and two short reads for each endpoint of an application that does.
 
 use crate::read::Read;
-use crate::rows::{KeyRange, dead_letter_days};
+use crate::rows::{KeyRange, dead_letter, dead_letter_days};
 use crate::store::{Direction, StoreError};
 use crate::tables::{get_row, put_value, scan};
 use crate::txn::Txn;
@@ -112,11 +112,12 @@ impl Times {
         Ok(Times { kept, any: has_any(txn, &dead_letter_days::all())?, app: None, endpoint: None })
     }
 
-    /// Dead letters of this endpoint go that were given up before this time.
-    pub(super) fn of(&mut self, txn: &Txn<'_>, target: EndpointRef) -> Result<UnixMs, StoreError> {
+    /// The dead letter with this key goes if it was given up before this time.
+    pub(super) fn of(&mut self, txn: &Txn<'_>, key: &[u8]) -> Result<UnixMs, StoreError> {
         if !self.any {
             return Ok(self.kept.by_server);
         }
+        let (target, _) = dead_letter::decode(key)?;
         if let Some((known, before)) = self.endpoint
             && known == target
         {
