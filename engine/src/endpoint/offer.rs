@@ -1,7 +1,7 @@
 //! The router's offer: a commit's events with the endpoints that get them.
 //!
-//! Deliberately shared and never changed: every endpoint of a shard reads its part of the same offer. Only the events
-//! that content filters ask about are converted, once, beside it.
+//! All endpoints of a shard share one offer, and each reads its part of it. The offer keeps the events that content filters
+//! ask about in converted form too, so that each is converted once.
 
 use crate::prepare::content::{Content, content_of};
 use model::{EndpointRef, Event};

@@ -183,7 +183,7 @@ impl Plan {
             Some(form) => form.stamp(sending.keys_at(now), event, wall, &body).map_err(Unmakeable::here)?,
         };
         let (target, timeout_ms) = (sending.target.clone(), self.timeout_ms);
-        // Whoever sends an example wants to see how it went.
+        // The sender of an example wants to see how it went.
         let details = if event.is_test() { KeptDetails::All } else { self.details };
         Ok(AttemptRequest { app: event.app, target, stamp, content_type, body, timeout_ms, kept_len_least: 0, details })
     }

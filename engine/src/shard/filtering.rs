@@ -4,7 +4,7 @@
 //! beyond are not decided there but read from the log, on a thread that may block. A read is bounded too: it ends early
 //! and the next one goes on.
 //!
-//! Pure. Deliberately no counting in metrics: the callers hand on [`Filtering::errors`].
+//! Pure: the callers add [`Filtering::errors`] to the metrics.
 
 use crate::endpoint::backlog::Wants;
 use crate::endpoint::offer::Offer;

@@ -3,7 +3,7 @@
 //! A message is over once it was answered 200. One that was given up is over once its last request came. After a crash a
 //! message may come again, which is no inversion: only its first request counts.
 //!
-//! Deliberately without scheduled messages and those that somebody asked for by hand: they have a turn of their own.
+//! Scheduled messages, and those that somebody asked for by hand, are not checked: no order is promised for them.
 
 use crate::harness::Client;
 use serde_json::Value;

@@ -13,7 +13,7 @@
 //! - *Bound:* a quota for each application, which the writer keeps ([`is_full`]).
 //! - *When the process dies:* each commit is whole, so that no delivery is put in line twice or not at all.
 //!
-//! Deliberately no filter: the caller says which endpoints a message is for.
+//! No endpoint's filter is asked here: the caller says which endpoints a message is for.
 
 use crate::read::Read;
 use crate::rows::{called_off, scheduled};

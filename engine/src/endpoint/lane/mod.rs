@@ -335,16 +335,13 @@ impl Lane {
         );
         let (sent_by, expires_at, is_test) = ((flight.trigger, flight.side), flight.expires_at, flight.is_test);
         let (so_far, _) = self.unless_other_side(ruling.decision, sent_by, expires_at, now);
-        let (transition, disabled, warns) = match is_test {
-            // Whatever was answered, it says nothing about the endpoint.
-            true => {
-                self.give_back(flight.ticket, flight.slot);
-                (None, None, None)
-            }
-            false => {
-                let held = (flight.ticket, flight.slot);
-                self.judge(&finished, &ruling, (flight.side, so_far), held, now, rng)
-            }
+        let (transition, disabled, warns) = if is_test {
+            // The answer to an example says nothing about the endpoint.
+            self.give_back(flight.ticket, flight.slot);
+            (None, None, None)
+        } else {
+            let held = (flight.ticket, flight.slot);
+            self.judge(&finished, &ruling, (flight.side, so_far), held, now, rng)
         };
         let accepted_at = flight.accepted_at;
         let gives_back = took_budget && ruling.decision == Decision::Done;

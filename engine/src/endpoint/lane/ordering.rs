@@ -1,6 +1,6 @@
 //! The order that a lane keeps: which first try comes next, and what has to be known before.
 //!
-//! Deliberately not what an order is: that is [`crate::endpoint::order`].
+//! The rules of each order are in [`crate::endpoint::order`]; this file applies them to the lane.
 
 use super::Lane;
 use crate::endpoint::backlog::Backlog;

@@ -310,15 +310,13 @@ impl Lane {
             )
         );
         let was_last = matches!(trigger, Trigger::LastAtPrimary | Trigger::LastAtBackup);
-        if was_last && matches!(decision, Decision::RetryAt { .. }) {
-            // The policy allows more attempts now than when it was given up.
-            return (decision, Trigger::Scheduled);
-        }
+        // A last attempt may lead to a retry: the policy may allow more attempts now than when it was given up.
         if !gave_up || was_last || self.policy.disabled || !failover.has_other_side() {
             return (decision, Trigger::Scheduled);
         }
         let due = now.plus_ms(1);
         if expires_at.is_some_and(|expires_at| expires_at <= due) {
+            // It would expire before that attempt.
             return (decision, Trigger::Scheduled);
         }
         let trigger = if side.is_backup() { Trigger::LastAtPrimary } else { Trigger::LastAtBackup };

@@ -1,4 +1,5 @@
-//! Batches over a store in memory: who gets what, page by page, and what is found changed.
+//! Batches over a store in memory: the endpoints that get each message, page by page, and changes between reading and
+//! writing.
 
 use super::*;
 use bytes::Bytes;
