@@ -34,6 +34,29 @@ pub struct Pending {
     pub trigger: Trigger,
 }
 
+/// The kind of a delivery that waits. It decides what else the delivery waits for once its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A retry: it waits for the retry budgets.
+    Retry,
+    /// The first try of a scheduled message: it waits for those before it, where its endpoint keeps an order.
+    First,
+    /// Asked for by hand: it waits for nothing.
+    Manual,
+}
+
+impl Pending {
+    /// Its kind.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        match self.trigger {
+            Trigger::Manual if self.attempts == 0 => Urgency::Manual,
+            Trigger::Scheduled if self.attempts == 0 => Urgency::First,
+            _ => Urgency::Retry,
+        }
+    }
+}
+
 /// A delivery that was given up. Kept until purged, redriven or past its retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {

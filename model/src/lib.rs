@@ -31,7 +31,9 @@ pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use attempt_details::{AttemptDetails, HeaderLine, Protocol};
-pub use delivery::{Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Verdict, Wanted};
+pub use delivery::{
+    Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Urgency, Verdict, Wanted,
+};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, OnGiveUp, Order, Paused, PausedReason};
 pub use event::{Event, EventMore};
 pub use event_type::EventType;

@@ -148,7 +148,7 @@ fn due_at_once(batch: &Batch) -> Batch {
                 let row = Pending { due: UnixMs(1), ..row };
                 left.put(key.clone(), rows::pending::to_value(&row));
                 if let Ok((target, seq)) = rows::pending::decode(key) {
-                    left.put(rows::due::encode(target, row.due, seq), rows::due::to_value(Trigger::Manual));
+                    left.put(rows::due::encode(target, row.due, seq), rows::due::to_value(row.urgency()));
                 }
             }
             (None, Write::Put(value)) => left.put(key.clone(), value.clone()),

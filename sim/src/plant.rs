@@ -6,6 +6,8 @@
 use engine::endpoint::lane::Action;
 use engine::endpoint::mailbox::Input;
 use engine::endpoint::offer::Offer;
+use engine::endpoint::order::Keyed;
+use engine::endpoint::retries::{DueKey, Urgency};
 use engine::prepare::filter::Filter;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, Event, Seq};
 use std::borrow::Cow;
@@ -13,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::Read;
-use storage::tables::endpoint;
+use storage::tables::{endpoint, log};
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,10 @@ pub enum Plant {
     LostSchedule,
     /// A scheduled message is put in line as due at once.
     EarlySchedule,
+    /// A scheduled message counts as asked for by hand.
+    UrgentSchedule,
+    /// The ordering key of a scheduled message is not read.
+    ForgottenKey,
     /// An attempt starts after its message has expired.
     LateAttempt,
     /// Shards are not told that a receiver must prove something first.
@@ -96,7 +102,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 37] = [
+    pub const ALL: [Plant; 39] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -127,6 +133,8 @@ impl Plant {
         Plant::LostRun,
         Plant::LostSchedule,
         Plant::EarlySchedule,
+        Plant::UrgentSchedule,
+        Plant::ForgottenKey,
         Plant::LateAttempt,
         Plant::SendsUnverified,
         Plant::WrongSide,
@@ -196,4 +204,27 @@ pub(crate) fn filter_under<'f>(
         Ok(Some(row)) => Cow::Owned(Filter::of(&Endpoint { filter: row.filter.clone().and_then(planted), ..row })),
         _ => Cow::Borrowed(filter),
     }
+}
+
+/// The rows of the due index that a read finds; others under a planted bug.
+pub(crate) fn rows_under(plant: Option<Plant>, mut rows: Vec<(DueKey, Urgency)>) -> Vec<(DueKey, Urgency)> {
+    if plant == Some(Plant::UrgentSchedule) {
+        let firsts = rows.iter_mut().filter(|(_, urgency)| *urgency == Urgency::First);
+        firsts.for_each(|(_, urgency)| *urgency = Urgency::Manual);
+    }
+    rows
+}
+
+/// The ordering keys that a read finds; others under a planted bug.
+pub(crate) fn keys_under(
+    plant: Option<Plant>,
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    mut keys: Vec<Keyed>,
+) -> Vec<Keyed> {
+    if plant == Some(Plant::ForgottenKey) {
+        let is_scheduled = |seq| matches!(log::get(read, app, seq), Ok(Some(event)) if event.deliver_at().is_some());
+        keys.iter_mut().filter(|keyed| is_scheduled(keyed.seq)).for_each(|keyed| keyed.key = None);
+    }
+    keys
 }

@@ -6,7 +6,10 @@
 //!
 //! Pure. Deliberately not retries (they have left the log order, see [`super::retries`]).
 
+mod passed;
+
 use model::{Cursor, DeadLetterReason, Event, Seq, UnixMs};
+use passed::Passed;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Deliveries that reads from the log leave in memory at most.
@@ -27,6 +30,8 @@ pub struct Backlog {
     capacity: usize,
     /// Holes of the stored cursor that are still to be fetched one by one: attempts in flight when the process died.
     holes: VecDeque<Seq>,
+    /// Events of holes that were passed over, as far as memory keeps them.
+    passed: Passed,
     /// First attempts in flight, holes being fetched included.
     in_flight: BTreeSet<Seq>,
     reading: bool,
@@ -78,6 +83,7 @@ impl Backlog {
             queued_bytes: 0,
             capacity: capacity.max(1),
             holes: cursor.holes.into(),
+            passed: Passed::default(),
             in_flight: BTreeSet::new(),
             reading: false,
             stale: false,
@@ -142,6 +148,7 @@ impl Backlog {
             self.queue.clear();
             self.queued_bytes = 0;
         }
+        self.passed = Passed::default();
         self.stale = self.reading;
     }
 
@@ -226,14 +233,27 @@ impl Backlog {
     /// A hole is settled by another attempt.
     pub fn drop_hole(&mut self, seq: Seq) {
         self.holes.retain(|hole| *hole != seq);
+        self.passed.take(seq);
     }
 
-    /// Passes the next event over: it becomes a hole, and is fetched when it may be tried.
+    /// Passes the next event over: it becomes a hole, and is taken or fetched when it may be tried.
     pub fn pass_over(&mut self) {
         if let Some(event) = self.pop() {
             self.in_flight.remove(&event.seq);
             self.holes.push_back(event.seq);
+            self.passed.keep(event);
         }
+    }
+
+    /// Takes one hole that was passed over; it counts as in flight from here on. None when its event is to be fetched.
+    pub fn take_passed(&mut self, seq: Seq) -> Option<Event> {
+        self.take_hole(seq);
+        self.passed.take(seq)
+    }
+
+    /// Events that were passed over are fetched when their turn comes.
+    pub fn forget_passed(&mut self) {
+        self.passed = Passed::default();
     }
 
     /// Holes that are not in flight.
@@ -265,6 +285,7 @@ impl Backlog {
         self.queue.clear();
         self.queued_bytes = 0;
         self.holes.clear();
+        self.passed = Passed::default();
         self.position = self.position.max(self.offered_upto);
     }
 
@@ -321,7 +342,23 @@ impl Backlog {
     /// Bytes that wait in memory.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queued_bytes + self.passed.bytes()
+    }
+
+    /// The last position of the log that has left the queue.
+    #[must_use]
+    pub fn passed_upto(&self) -> Seq {
+        self.queue.front().map_or(self.position, |next| next.seq.previous())
+    }
+
+    /// Everything that was accepted before this time has left the queue.
+    #[must_use]
+    pub fn read_upto(&self) -> UnixMs {
+        match self.queue.front() {
+            Some(next) => next.accepted_at,
+            None if self.is_behind() => UnixMs::ZERO,
+            None => UnixMs(u64::MAX),
+        }
     }
 
     /// The position from which on the event that waits longest is found, when that is not in memory.

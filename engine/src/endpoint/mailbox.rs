@@ -5,9 +5,9 @@
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::Fetch;
 use crate::endpoint::offer::Offer;
-use crate::endpoint::order::KeyHash;
+use crate::endpoint::order::Keyed;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
-use model::{Event, Pending, Seq};
+use model::{Event, Pending};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub enum Input {
     /// A delivery's rows were read; none when that failed.
     Fetched(Fetch, Option<(Option<Event>, Option<Pending>)>),
     /// Ordering keys were read; none when that failed.
-    KeysRead(Option<Vec<(Seq, Option<KeyHash>)>>),
+    KeysRead(Option<Vec<Keyed>>),
     /// The endpoint is gone or idle.
     Stop,
 }

@@ -1,4 +1,5 @@
-//! An endpoint's retries: the nearest ones in memory, all of them on disk.
+//! An endpoint's retries: the nearest ones in memory, all of them on disk. So are scheduled messages whose time comes: they
+//! are rows of the same index.
 //!
 //! Memory holds a stretch of the due index, from its beginning to `loaded_upto`. Retries that fall due beyond that are
 //! left to the disk and loaded when the stretch runs low. So a million pending retries cost as much memory as a few
@@ -13,17 +14,10 @@ use foldhash::{HashMap, HashSet};
 use model::{Seq, UnixMs};
 use std::collections::BTreeMap;
 
+pub use model::Urgency;
+
 /// A place in the due index.
 pub type DueKey = (UnixMs, Seq);
-
-/// The kind of a retry, which decides if it must keep to the retry budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// A retry of the schedule: yes.
-    Scheduled,
-    /// Asked for by hand: no.
-    Manual,
-}
 
 /// Before every key.
 const START: DueKey = (UnixMs::ZERO, Seq::ZERO);
@@ -32,6 +26,8 @@ const START: DueKey = (UnixMs::ZERO, Seq::ZERO);
 #[derive(Debug)]
 pub struct Retries {
     nearest: BTreeMap<DueKey, Urgency>,
+    /// How many of them are first tries.
+    firsts: usize,
     capacity: usize,
     /// Memory holds every retry up to here; none means every one there is.
     loaded_upto: Option<DueKey>,
@@ -70,6 +66,7 @@ impl Retries {
     pub fn new(capacity: usize, on_disk: bool) -> Retries {
         Retries {
             nearest: BTreeMap::new(),
+            firsts: 0,
             capacity: capacity.max(1),
             loaded_upto: on_disk.then_some(START),
             loading: None,
@@ -81,7 +78,7 @@ impl Retries {
     /// A retry was decided; its row is on its way to the disk.
     pub fn add(&mut self, key: DueKey) {
         if self.loaded_upto.is_none_or(|upto| key <= upto) {
-            self.nearest.insert(key, Urgency::Scheduled);
+            self.keep(key, Urgency::Retry);
             self.shed();
         } else if let Some(loading) = &mut self.loading {
             if loading.decided.len() < self.capacity * 4 {
@@ -124,6 +121,7 @@ impl Retries {
         }
         if asked.after.is_none() {
             self.nearest.clear();
+            self.firsts = 0;
         }
         self.loaded_upto = if rows.len() < asked.limit { None } else { rows.last().map(|(key, _)| *key) };
         if let Some((due, seq)) = loading.decided_beyond
@@ -131,11 +129,11 @@ impl Retries {
         {
             self.loaded_upto = Some((due, seq.previous()));
         }
-        let decided = loading.decided.into_iter().map(|key| (key, Urgency::Scheduled));
+        let decided = loading.decided.into_iter().map(|key| (key, Urgency::Retry));
         for (key, urgency) in rows.into_iter().chain(decided) {
             let known = loading.settled.contains(&key) || self.taken.get(&key.1) == Some(&key.0);
             if !known && self.loaded_upto.is_none_or(|upto| key <= upto) {
-                self.nearest.insert(key, urgency);
+                self.keep(key, urgency);
             }
         }
         self.shed();
@@ -153,25 +151,54 @@ impl Retries {
         self.nearest.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// The first retry that is due by `now`, of all or only of those asked for by hand.
+    /// The first row after `now`.
+    #[must_use]
+    pub fn next_due_after(&self, now: UnixMs) -> Option<UnixMs> {
+        self.nearest.range((now, Seq::MAX)..).next().map(|((due, _), _)| *due)
+    }
+
+    /// True if a row of a kind that is wanted is due by `now`.
+    pub fn is_due(&self, now: UnixMs, wanted: impl Fn(Urgency) -> bool) -> bool {
+        let mut due = self.nearest.iter().take_while(|((due, _), _)| *due <= now);
+        due.any(|(_, urgency)| wanted(*urgency))
+    }
+
+    /// The first row that is due by `now`, of the kinds that are wanted.
     ///
-    /// A retry whose delivery is `in_flight` is set aside: it is looked for again when the delivery is back.
-    pub fn first_due(&mut self, now: UnixMs, only_manual: bool, in_flight: impl Fn(Seq) -> bool) -> Option<DueKey> {
+    /// One whose delivery is `in_flight` is set aside: it is looked for again when the delivery is back.
+    pub fn first_due(
+        &mut self,
+        now: UnixMs,
+        wanted: impl Fn(Urgency) -> bool,
+        in_flight: impl Fn(Seq) -> bool,
+    ) -> Option<DueKey> {
         loop {
             let mut due = self.nearest.iter().take_while(|((due, _), _)| *due <= now);
-            let (key, _) = due.find(|(_, urgency)| !only_manual || **urgency == Urgency::Manual)?;
+            let (key, _) = due.find(|(_, urgency)| wanted(**urgency))?;
             let key = *key;
             if !self.taken.contains_key(&key.1) && !in_flight(key.1) {
                 return Some(key);
             }
-            self.nearest.remove(&key);
+            self.let_go(key);
             self.again.insert(key.1);
         }
     }
 
-    /// Takes a retry out until [`Retries::settled`].
+    /// Scheduled messages that fall due after the first time and by the second.
+    pub fn firsts_due(&self, after: UnixMs, by: UnixMs) -> impl Iterator<Item = DueKey> + '_ {
+        let range = (after < by && self.firsts > 0).then(|| self.nearest.range((after, Seq::MAX)..=(by, Seq::MAX)));
+        range.into_iter().flatten().filter(|(_, urgency)| **urgency == Urgency::First).map(|(key, _)| *key)
+    }
+
+    /// True if this scheduled message is in memory and waits.
+    #[must_use]
+    pub fn has_first(&self, key: DueKey) -> bool {
+        self.nearest.get(&key) == Some(&Urgency::First)
+    }
+
+    /// Takes a row out until [`Retries::settled`].
     pub fn take(&mut self, key: DueKey) {
-        self.nearest.remove(&key);
+        self.let_go(key);
         self.taken.insert(key.1, key.0);
     }
 
@@ -217,9 +244,21 @@ impl Retries {
         self.loaded_upto.is_none() && self.loading.is_none()
     }
 
-    /// Deliveries in memory that wait for a retry.
-    pub fn seqs(&self) -> impl Iterator<Item = Seq> + '_ {
-        self.nearest.keys().map(|(_, seq)| *seq)
+    /// True when memory holds the nearest ones: no load from the beginning is wanted or under way.
+    #[must_use]
+    pub fn knows_nearest(&self) -> bool {
+        self.loaded_upto != Some(START) && self.loading.is_none()
+    }
+
+    /// Deliveries in memory that are more than scheduled: they wait for a retry, or were asked for by hand.
+    pub fn begun(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.nearest.iter().filter(|(_, urgency)| **urgency != Urgency::First).map(|((_, seq), _)| *seq)
+    }
+
+    /// True if there is one of those, in memory or out for an attempt.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.nearest.len() > self.firsts || !self.taken.is_empty()
     }
 
     /// True if there is no retry, neither here nor on disk.
@@ -228,10 +267,23 @@ impl Retries {
         self.nearest.is_empty() && self.taken.is_empty() && self.loaded_upto.is_none() && self.loading.is_none()
     }
 
+    fn keep(&mut self, key: DueKey, urgency: Urgency) {
+        let before = self.nearest.insert(key, urgency);
+        self.firsts += usize::from(urgency == Urgency::First);
+        self.firsts -= usize::from(before == Some(Urgency::First));
+    }
+
+    fn let_go(&mut self, key: DueKey) {
+        let before = self.nearest.remove(&key);
+        self.firsts -= usize::from(before == Some(Urgency::First));
+    }
+
     /// Keeps the bound: the furthest retries are on disk only again.
     fn shed(&mut self) {
-        while self.nearest.len() > self.capacity * 2 {
-            self.nearest.pop_last();
+        while self.nearest.len() > self.capacity * 2
+            && let Some((last, _)) = self.nearest.last_key_value()
+        {
+            self.let_go(*last);
             self.loaded_upto = self.nearest.last_key_value().map(|(key, _)| *key);
             if let Some(loading) = &mut self.loading {
                 loading.stale = true;

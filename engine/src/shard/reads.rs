@@ -5,10 +5,10 @@
 use super::filtering::Filtering;
 use crate::endpoint::backlog::{LogFound, LogRead, Wants};
 use crate::endpoint::lane::Fetch;
-use crate::endpoint::order::{KeyHash, key_of};
+use crate::endpoint::order::Keyed;
 use crate::endpoint::retries::{DueKey, DueLoad, Urgency};
 use crate::prepare::filter::Filter;
-use model::{AppId, EndpointRef, Event, Pending, Seq, Trigger};
+use model::{AppId, EndpointRef, Event, Pending, Seq};
 use storage::tables::{delivery, log};
 use storage::{Read, SharedStore, StoreError};
 
@@ -26,8 +26,7 @@ const EVENTS_PER_STEP: usize = 256;
 /// Whatever the store reports.
 pub fn due(store: &SharedStore, target: EndpointRef, load: DueLoad) -> Result<Vec<(DueKey, Urgency)>, StoreError> {
     let rows = delivery::list_due(&**store, target, load.after, load.limit)?;
-    let urgency = |trigger| if trigger == Trigger::Manual { Urgency::Manual } else { Urgency::Scheduled };
-    Ok(rows.into_iter().map(|(due, seq, by)| ((due, seq), urgency(by))).collect())
+    Ok(rows.into_iter().map(|(due, seq, urgency)| ((due, seq), urgency)).collect())
 }
 
 /// One delivery's event and row. An event that is damaged is as good as gone.
@@ -50,8 +49,8 @@ pub fn rows(
 ///
 /// # Errors
 /// Whatever the store reports.
-pub fn keys(store: &SharedStore, app: AppId, seqs: Vec<Seq>) -> Result<Vec<(Seq, Option<KeyHash>)>, StoreError> {
-    let key = |seq| Ok((seq, log::get_undamaged(&**store, app, seq)?.as_ref().and_then(key_of)));
+pub fn keys(store: &SharedStore, app: AppId, seqs: Vec<Seq>) -> Result<Vec<Keyed>, StoreError> {
+    let key = |seq| Ok(Keyed::of(seq, log::get_undamaged(&**store, app, seq)?.as_ref()));
     seqs.into_iter().map(key).collect()
 }
 

@@ -2,8 +2,9 @@
 //! or those of each key, also over kills of the process. A repeat may be seen, never an inversion.
 
 use crate::harness::{Behaviour, Received, Receiver, Server, poll_until, seconds};
+use crate::scheduled::{now_ms, text};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Messages of one test.
 const MESSAGES: usize = 90;
@@ -111,6 +112,64 @@ fn one_that_is_given_up_is_skipped_and_a_resend_goes_at_once() {
     server.api_expect(202, "POST", &format!("/api/v1/app/shop/msg/{}/endpoint/e/resend", ids[0]), Value::Null);
     let requests = receiver.wait_for(6, seconds(30));
     assert_eq!(requests[5].id(), ids[0]);
+}
+
+/// Pushes one message of the key that all share; answers its id.
+fn push_one(server: &Server, deliver_at: Option<u64>) -> String {
+    let mut message = json!({"eventType": "a", "payload": {}, "orderingKey": "k"});
+    if let Some(at) = deliver_at {
+        message["deliverAt"] = json!(text(at));
+    }
+    let taken = server.api_expect(202, "POST", "/api/v1/app/shop/msg", message);
+    taken["id"].as_str().expect("an id").to_owned()
+}
+
+/// The messages in the order in which each first came.
+fn first_came(requests: &[Received]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    requests.iter().map(Received::id).filter(|id| seen.insert(*id)).collect()
+}
+
+#[test]
+fn a_scheduled_message_holds_up_nobody_before_its_time() {
+    for order in ["endpoint", "key"] {
+        let receiver = Receiver::start();
+        let server = start(&json!(order), 1, &receiver);
+        let in_time = (0..20).any(|_| {
+            receiver.clear();
+            // It is put in line at once, a second before its time.
+            let at = now_ms() + 950;
+            let (later, now) = (push_one(&server, Some(at)), push_one(&server, None));
+            // On a slow machine its time has come by now: once more.
+            let in_time = now_ms() + 300 < at;
+            let requests = receiver.wait_until(seconds(30), |requests| first_came(requests).len() == 2);
+            assert!(!in_time || first_came(&requests) == [now, later], "{order}: one waits for what is not due");
+            in_time
+        });
+        assert!(in_time, "two messages are never pushed within 650 ms");
+    }
+}
+
+#[test]
+fn a_scheduled_message_waits_for_what_was_started_and_goes_before_what_is_accepted_later() {
+    for order in ["endpoint", "key"] {
+        let receiver = Receiver::start();
+        let mut server = start(&json!(order), 1_000, &receiver);
+        receiver.script("/in", [Behaviour::status(404)]);
+        let failing = push_one(&server, None);
+        receiver.wait_for(1, seconds(30));
+        let at = now_ms() + 900;
+        let scheduled = push_one(&server, Some(at));
+        poll_until("its time", seconds(30), || (now_ms() > at).then_some(()));
+        let later = push_one(&server, None);
+        server.kill();
+        server.start_again();
+        let before = receiver.count();
+        receiver.wait_for(before + 2, seconds(30));
+        receiver.script("/in", [Behaviour::status(200)]);
+        let requests = receiver.wait_until(seconds(30), |requests| delivered(requests) == 3);
+        assert_eq!(first_came(&requests), [failing, scheduled, later], "{order}");
+    }
 }
 
 #[test]

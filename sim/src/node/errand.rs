@@ -6,7 +6,7 @@ use super::mailbox::SimMailbox;
 use crate::network::Exchange;
 use engine::endpoint::backlog::{LogFound, LogRead};
 use engine::endpoint::lane::Fetch;
-use engine::endpoint::order::KeyHash;
+use engine::endpoint::order::Keyed;
 use engine::endpoint::retries::{DueKey, DueLoad, Urgency};
 use engine::prepare::Plan;
 use engine::prepare::Side;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// Deliveries, each with the hash of its ordering key; none for one without a key.
-type FoundKeys = Vec<(Seq, Option<KeyHash>)>;
+type FoundKeys = Vec<Keyed>;
 
 /// A delivery's event and row.
 pub(super) type Rows = (Option<Event>, Option<Pending>);

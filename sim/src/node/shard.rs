@@ -4,7 +4,7 @@ use super::errand::{Due, Errand};
 use super::futures::{Reply, Wakeup};
 use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
 use super::{Flight, Task};
-use crate::plant::{Plant, Unmarked, filter_under};
+use crate::plant::{Plant, Unmarked, filter_under, keys_under, rows_under};
 use crate::time::EngineClock;
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::{Action, Finished};
@@ -263,8 +263,9 @@ impl Shard {
             },
             Errand::Keys { mailbox, seqs, found } => match found.take() {
                 None => {
-                    let keys = reads::keys(store, mailbox.cell.target.app, std::mem::take(seqs));
-                    *found = Some(keys.ok().filter(|_| !fails));
+                    let app = mailbox.cell.target.app;
+                    let keys = reads::keys(store, app, std::mem::take(seqs)).ok().filter(|_| !fails);
+                    *found = Some(keys.map(|keys| keys_under(self.plant, &**store, app, keys)));
                     said = "reads ordering keys".to_owned();
                 }
                 Some(found) => {
@@ -291,6 +292,7 @@ impl Shard {
                 Due::Barrier(_) => {}
                 Due::Read => {
                     let rows = reads::due(store, mailbox.cell.target, *load).ok().filter(|_| !fails);
+                    let rows = rows.map(|rows| rows_under(self.plant, rows));
                     said = format!("reads its retries: {:?}", rows.as_ref().map(Vec::len));
                     *state = Due::Found(rows);
                 }

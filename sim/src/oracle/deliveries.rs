@@ -35,6 +35,8 @@ pub struct Facts {
     pub ordered: bool,
     /// It was put in line by hand at least once, and so perhaps before the time that it was scheduled for.
     pub by_hand: bool,
+    /// The commit that put it in line for the time that it is scheduled for.
+    pub in_line_since: Option<u64>,
     /// It was put in line by hand and neither tried nor given up since.
     pub order_open: bool,
     /// Rounds whose end is durable.
@@ -171,7 +173,12 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn put_off(&mut self, target: EndpointRef, seq: Seq, by: Option<Trigger>) -> Result<(), Violation> {
+    pub(super) fn put_off(
+        &mut self,
+        (target, seq): (EndpointRef, Seq),
+        by: Option<Trigger>,
+        commit: u64,
+    ) -> Result<(), Violation> {
         if self.deleted.contains(&target) {
             return Ok(());
         }
@@ -180,6 +187,7 @@ impl Deliveries {
             let facts = self.facts.entry((target, seq)).or_default();
             facts.requeued += 1;
             facts.by_hand |= by == Trigger::Manual;
+            facts.in_line_since = facts.in_line_since.or((by == Trigger::Scheduled).then_some(commit));
             facts.disabled_since |= is_disabled;
             facts.order_open = true;
             facts.letter_gone = false;

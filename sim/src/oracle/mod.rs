@@ -2,7 +2,7 @@
 //! first thing that must not be.
 //!
 //! - `ledger`: an accepted message is durable, once, as it was sent.
-//! - `order`: no first try starts before what it has to wait for is over.
+//! - `order`: no first try starts before what it has to wait for is over, and scheduled messages have their place.
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `failovers`: a request goes to the side that it is for, and to the active side.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
@@ -129,7 +129,7 @@ impl Oracle {
             if let Write::Put(value) = write {
                 let row: Pending = rows::pending::from_value(value)?;
                 let by = (row.attempts == 0).then_some(row.trigger);
-                self.deliveries.put_off(target, seq, by)?;
+                self.deliveries.put_off((target, seq), by, self.pauses.last())?;
             }
         }
         for (app, due, seq) in schedule::put_in_line(batch)? {
@@ -219,6 +219,13 @@ impl Oracle {
         let target = seen.mailbox.cell.target;
         self.must_pause.acted(seen, &self.ledger);
         self.paces.started(target.app, bounds::let_through(seen), now)?;
+        order::check_scheduled(
+            &self.deliveries,
+            &self.ledger,
+            (shard, self.pauses.known(shard.core.index)),
+            seen,
+            now,
+        )?;
         bounds::check_actions(&mut self.tried_upto, &mut self.probes, shard, seen)
     }
 

@@ -17,7 +17,7 @@ use model::{
 };
 use rand::RngExt;
 use storage::tables::{application, counter, deleted_endpoint, delivery, endpoint, expunge, log};
-use storage::writer::IngestOutcome;
+use storage::writer::{IngestOutcome, MessageMore};
 use storage::{Change, Direction, Txn};
 
 /// Types that messages have.
@@ -82,7 +82,8 @@ impl World {
             }
             let more = self.times();
             if let (Some(more), Some(last)) = (more, messages.last_mut()) {
-                last.more = Some(Box::new(more));
+                let ordering_key = last.more.take().and_then(|more| more.ordering_key);
+                last.more = Some(Box::new(MessageMore { ordering_key, ..more }));
             }
         }
         self.post(Parcel { app, messages });

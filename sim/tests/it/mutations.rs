@@ -107,6 +107,8 @@ fn an_example_that_is_judged_is_seen() {
 #[test]
 fn an_inversion_is_seen() {
     check(Plant::Inversion, &["starts out of order"]);
+    check(Plant::UrgentSchedule, &["which has its place"]);
+    check(Plant::ForgottenKey, &["which has its place"]);
 }
 
 #[test]

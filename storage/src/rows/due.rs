@@ -1,26 +1,35 @@
 //! Deliveries that wait, by due time: `application number, endpoint number, due time, position`. A value is at most a
-//! letter. It marks an attempt that was asked for by hand, and so is not subject to the retry budget.
+//! letter: what kind of attempt waits, so that the engine knows it without the delivery's row.
 
 use super::key::{KeyWriter, key};
 use super::{KeyKind, KeyRange};
 use bytes::Bytes;
-use model::{EndpointRef, Seq, Trigger, UnixMs};
+use model::{EndpointRef, Seq, UnixMs, Urgency};
 
 key!(Due: (target: EndpointRef, due: UnixMs, seq: Seq));
 
-const SCHEDULED: &[u8] = b"";
+const RETRY: &[u8] = b"";
+const FIRST: &[u8] = b"f";
 const MANUAL: &[u8] = b"m";
 
 /// The value of a row.
 #[must_use]
-pub fn to_value(trigger: Trigger) -> Bytes {
-    Bytes::from_static(if trigger == Trigger::Manual { MANUAL } else { SCHEDULED })
+pub fn to_value(urgency: Urgency) -> Bytes {
+    Bytes::from_static(match urgency {
+        Urgency::Retry => RETRY,
+        Urgency::First => FIRST,
+        Urgency::Manual => MANUAL,
+    })
 }
 
-/// Reads a value back.
+/// Reads a value back. One that is damaged counts as a retry, which waits for the most.
 #[must_use]
-pub fn from_value(value: &[u8]) -> Trigger {
-    if value == MANUAL { Trigger::Manual } else { Trigger::Scheduled }
+pub fn from_value(value: &[u8]) -> Urgency {
+    match value {
+        FIRST => Urgency::First,
+        MANUAL => Urgency::Manual,
+        _ => Urgency::Retry,
+    }
 }
 
 /// The rows of one endpoint that are due at `now` or earlier.
@@ -46,9 +55,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_says_whether_it_was_asked_for() {
-        for trigger in [Trigger::Scheduled, Trigger::Manual] {
-            assert_eq!(from_value(&to_value(trigger)), trigger);
+    fn a_value_says_what_waits() {
+        for urgency in [Urgency::Retry, Urgency::First, Urgency::Manual] {
+            assert_eq!(from_value(&to_value(urgency)), urgency);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::tables::{get_row, log};
 use crate::txn::{Change, Txn, Wanted};
 use model::{
     AppId, Cursor, DeadLetter, DeadLetterReason, EndpointHealth, EndpointId, EndpointRef, Expired, Gap, Pending, Seq,
-    Trigger, UnixMs,
+    Trigger, UnixMs, Urgency,
 };
 
 /// The position up to which an application's events were offered to all their endpoints.
@@ -125,9 +125,7 @@ pub fn put_pending(txn: &mut Txn<'_>, target: EndpointRef, seq: Seq, was: Option
         txn.delete(rows::due::encode(target, was, seq));
     }
     txn.put(rows::pending::encode(target, seq), rows::pending::to_value(pending));
-    // A first attempt of a scheduled message keeps to the retry budget as little as one that was asked for.
-    let by = if pending.attempts == 0 { Trigger::Manual } else { pending.trigger };
-    txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(by));
+    txn.put(rows::due::encode(target, pending.due, seq), rows::due::to_value(pending.urgency()));
 }
 
 /// Ends the wait of a delivery whose row says `was`.
@@ -150,7 +148,7 @@ pub fn list_due(
     target: EndpointRef,
     after: Option<(UnixMs, Seq)>,
     limit: usize,
-) -> Result<Vec<(UnixMs, Seq, Trigger)>, StoreError> {
+) -> Result<Vec<(UnixMs, Seq, Urgency)>, StoreError> {
     let shown = after.map(|(due, seq)| rows::due::encode(target, due, seq));
     let range = rows::due::of_endpoint(target).beyond(shown, Direction::Forward);
     let rows = read.scan(&range.start, &range.end, limit, Direction::Forward)?;

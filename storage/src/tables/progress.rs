@@ -32,6 +32,10 @@ const MAX_HOLES: usize = 800;
 /// may keep so much of it longer.
 const WAITS_MOST: u64 = 8;
 
+/// Marks that one commit writes because they have waited for long enough; those of the last application may go beyond it.
+/// After a start, every endpoint that owes something may have one: the next commits share them.
+const MARKS_PER_COMMIT: usize = 4_096;
+
 /// The marks of every application and of every endpoint that owes something.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -219,12 +223,16 @@ impl Progress {
         self.apps.remove(&app);
     }
 
-    /// Collects the marks that are to be written with this commit. A quiet one brings no event: it has room for all that
+    /// Collects the marks that are to be written with this commit. A quiet one brings no event: it has room for those that
     /// wait, and where nothing is pushed there may be no eighth commit, while retention waits for the marks.
     pub fn write(&mut self, txn: &mut Txn<'_>, is_quiet: bool) {
         let most = if is_quiet { 0 } else { WAITS_MOST };
-        while let Some((app, since)) = self.waiting.pop_front_if(|(_, since)| *since + most <= self.commits) {
-            if self.apps.get(&app).is_some_and(|progress| progress.marks == Marks::Wait(since)) {
+        let mut marks = 0;
+        while marks < MARKS_PER_COMMIT
+            && let Some((app, since)) = self.waiting.pop_front_if(|(_, since)| *since + most <= self.commits)
+        {
+            if let Some(progress) = self.apps.get(&app).filter(|progress| progress.marks == Marks::Wait(since)) {
+                marks += 1 + progress.dirty_endpoints.len();
                 self.write_next(app);
             }
         }

@@ -200,7 +200,7 @@ pub fn want_in_line(target: EndpointRef, seq: Seq, wanted: &mut Wanted) {
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::EventMore;
+    use model::{EventMore, Urgency};
     use std::sync::Arc;
 
     const APP: AppId = AppId(1);
@@ -280,7 +280,7 @@ mod tests {
         store.write(|txn| put_in_line(txn, target, row(5, 10, 0)));
         let waits = delivery::pending(&store, target, Seq(5)).unwrap().unwrap();
         assert_eq!((waits.attempts, waits.due, waits.trigger), (0, UnixMs(10), Trigger::Scheduled));
-        let by = delivery::list_due(&store, target, None, 9).unwrap();
-        assert!(by.iter().all(|(_, _, by)| *by == Trigger::Manual), "a first attempt keeps to no retry budget: {by:?}");
+        let in_line = delivery::list_due(&store, target, None, 9).unwrap();
+        assert_eq!(in_line, [(UnixMs(3), Seq(2), Urgency::Manual), (UnixMs(10), Seq(5), Urgency::First)]);
     }
 }

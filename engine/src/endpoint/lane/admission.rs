@@ -5,11 +5,11 @@
 //! Deliberately not the gates themselves.
 
 use super::Lane;
-use super::types::{Action, Attempt, Chosen, Flight, Room};
+use super::types::{Action, Attempt, Chosen, Fetch, FirstTry, Flight, Room};
 use crate::endpoint::backlog::Backlog;
 use crate::endpoint::breaker::{Admission, State, Ticket};
-use crate::endpoint::order::key_of;
-use crate::endpoint::retries::DueKey;
+use crate::endpoint::order::Keyed;
+use crate::endpoint::retries::{DueKey, Urgency};
 use crate::endpoint::window::{Feedback, Slot};
 use crate::prepare::Side;
 use crate::retry::budget::{RetryBudget, withdraw_both};
@@ -33,6 +33,7 @@ impl Lane {
         if may_read && let Some(load) = self.retries.next_load() {
             return Some(Action::LoadDue(load));
         }
+        self.place_scheduled(now);
         if may_read && let Some(asked) = self.next_keys() {
             return Some(Action::ReadKeys(asked));
         }
@@ -43,13 +44,16 @@ impl Lane {
         if may_read && let Some(read) = self.backlog.next_read(room.bytes) {
             return Some(Action::ReadLog(read));
         }
-        if let Some(due) = self.retries.next_due().filter(|due| *due > now) {
-            self.wake_no_later_than(due);
-        }
+        self.wake_when_due(now);
         if !room.attempt || !self.has_work(now) {
             return None;
         }
-        self.admit(now, shard_budget)
+        let admitted = self.admit(now, shard_budget);
+        if admitted.is_none() && may_read {
+            // What was passed over may have led to a scheduled message whose key is not known.
+            return self.next_keys().map(Action::ReadKeys);
+        }
+        admitted
     }
 
     /// True if an attempt could be made now if there were room for one on the shard.
@@ -58,8 +62,10 @@ impl Lane {
         if self.is_paused() {
             return false;
         }
-        let due = self.retries.next_due().is_some_and(|due| due <= now);
-        if self.turns.is_kept() { self.has_work_in_order(due) } else { due || self.backlog.has_ready() }
+        if self.turns.is_kept() {
+            return self.has_work_in_order(now);
+        }
+        self.retries.next_due().is_some_and(|due| due <= now) || self.backlog.has_ready()
     }
 
     /// True if an attempt would start now if there were room on the shard, as far as this endpoint alone decides.
@@ -84,6 +90,14 @@ impl Lane {
     #[must_use]
     pub fn wake_at(&self) -> Option<UnixMs> {
         self.wake_at
+    }
+
+    /// Asks again when the next row is due. Where an order is kept, one that is due already may wait for a later one.
+    fn wake_when_due(&mut self, now: UnixMs) {
+        let next = if self.turns.is_kept() { self.retries.next_due_after(now) } else { self.retries.next_due() };
+        if let Some(due) = next.filter(|due| *due > now) {
+            self.wake_no_later_than(due);
+        }
     }
 
     /// True if the store may be read.
@@ -175,16 +189,18 @@ impl Lane {
 
     /// Retries before first attempts: they have waited longer. But no more of them than the budgets allow.
     fn choose(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<Chosen> {
+        let mut beside_queue = None;
         if self.no_read_until <= now {
-            let key = self.choose_retry(now, shard_budget);
-            if let Some((due, seq)) = key {
-                return Some(Chosen::fetch(seq, Some(due)));
+            if let Some((due, seq)) = self.choose_retry(now, shard_budget) {
+                return Some(Chosen::fetch(Fetch { seq, due: Some(due) }));
             }
-            if let Some(seq) = self.next_hole() {
-                return Some(Chosen::fetch(seq, None));
+            match self.next_beside_queue(now) {
+                Some(FirstTry::Fetch(fetch)) => return Some(Chosen::fetch(fetch)),
+                Some(FirstTry::Event(event)) => beside_queue = Some(event),
+                None => {}
             }
         }
-        let event = self.next_event()?;
+        let event = beside_queue.or_else(|| self.next_event(now))?;
         if let Some(reason) = event.unsendable(now) {
             // It came behind a first try that was in flight already. The next call goes on.
             self.end_untried(&event, reason, now);
@@ -195,7 +211,7 @@ impl Lane {
         shard_budget.deposit(now.0);
         let (seq, accepted_at) = (event.seq, event.accepted_at);
         let (expires_at, is_test) = (event.expires_at(), event.is_test());
-        self.turns.lines().into_iter().for_each(|lines| lines.start(seq, key_of(&event)));
+        self.turns.lines().into_iter().for_each(|lines| lines.start(Keyed::of(seq, Some(&event))));
         let action = Action::Start(Attempt { event, number: 1, due: None, side: Side::Primary });
         Some(Chosen { action, seq, was_due: None, accepted_at, expires_at, is_test })
     }
@@ -209,13 +225,15 @@ impl Lane {
         }
     }
 
-    /// The next retry that is due. A retry that was asked for by hand goes first and spends no budget.
+    /// The next row that is due and starts at its own time. One that is no retry goes first and spends no budget.
     fn choose_retry(&mut self, now: UnixMs, shard_budget: &mut RetryBudget) -> Option<DueKey> {
         let in_flight = |seq| self.flights.contains_key(&seq);
-        let key = match self.retries.first_due(now, true, in_flight) {
+        let at_its_time = self.at_their_time();
+        let no_retry = |urgency| urgency != Urgency::Retry && at_its_time(urgency);
+        let key = match self.retries.first_due(now, no_retry, in_flight) {
             Some(key) => key,
             None => {
-                let key = self.retries.first_due(now, false, in_flight)?;
+                let key = self.retries.first_due(now, at_its_time, in_flight)?;
                 if let Err(next) = withdraw_both(&mut self.budget, shard_budget, now.0) {
                     self.wake_no_later_than(UnixMs(next.0));
                     return None;

@@ -3,14 +3,16 @@
 //! The rules of each order are in [`crate::endpoint::order`]; this file applies them to the lane.
 
 use super::Lane;
+use super::types::{Fetch, FirstTry};
 use crate::endpoint::backlog::Backlog;
-use crate::endpoint::order::{KeyHash, Turns, key_of};
+use crate::endpoint::order::{Keyed, NextHeld, Turns};
+use crate::endpoint::retries::Urgency;
 use crate::outcome::decide::Decision;
-use model::{DeadLetterReason, Event, OnGiveUp, PausedReason, Seq};
+use model::{DeadLetterReason, Event, OnGiveUp, PausedReason, Seq, UnixMs};
 
 impl Lane {
     /// The ordering keys that were asked for; none when the read failed.
-    pub fn keys_read(&mut self, found: Option<Vec<(Seq, Option<KeyHash>)>>) {
+    pub fn keys_read(&mut self, found: Option<Vec<Keyed>>) {
         self.read_failed |= found.is_none();
         if let Some(lines) = self.turns.lines() {
             lines.learnt(found);
@@ -19,10 +21,11 @@ impl Lane {
 
     /// True if an order holds up what could be sent otherwise.
     #[must_use]
-    pub fn holds_for_order(&self) -> bool {
+    pub fn holds_for_order(&self, now: UnixMs) -> bool {
+        let waits = || self.backlog.has_ready() || self.retries.is_due(now, is_first);
         match &self.turns {
             Turns::Any => false,
-            Turns::Endpoint => self.backlog.has_ready() && !self.first_try_may_start(),
+            Turns::Endpoint => waits() && !self.first_try_may_start(now),
             Turns::Key(lines) => lines.held() > 0,
         }
     }
@@ -33,55 +36,105 @@ impl Lane {
         self.turns.lines().filter(|_| all_known)?.next_ask()
     }
 
-    /// As [`Lane::has_work`]. `due` says that a retry is.
-    pub(super) fn has_work_in_order(&self, due: bool) -> bool {
+    /// As [`Lane::has_work`], where an order is kept.
+    pub(super) fn has_work_in_order(&self, now: UnixMs) -> bool {
         match &self.turns {
             Turns::Endpoint if !self.flights.is_empty() => false,
-            _ => due || self.first_try_may_start(),
+            _ => self.retries.is_due(now, self.at_their_time()) || self.first_try_may_start(now),
+        }
+    }
+
+    /// The kinds of rows that start at their own time. Others have a place in the order.
+    ///
+    /// A scheduled message has one as long as memory holds every row: without that it could wait for a row that is not
+    /// loaded before its own is gone.
+    pub(super) fn at_their_time(&self) -> impl Fn(Urgency) -> bool + use<> {
+        let firsts_too = !self.turns.is_kept() || (self.retries.knows_nearest() && !self.retries.knows_all());
+        move |urgency| firsts_too || urgency != Urgency::First
+    }
+
+    /// Gives scheduled messages whose time has come their place among those held. What was accepted before their time is
+    /// read first.
+    pub(super) fn place_scheduled(&mut self, now: UnixMs) {
+        if let Turns::Key(lines) = &mut self.turns
+            && self.retries.knows_all()
+        {
+            let upto = self.backlog.read_upto().min(now);
+            let after = lines.placed_upto();
+            if after < upto && lines.knows_held() {
+                lines.place(upto, self.backlog.passed_upto(), self.retries.firsts_due(after, upto));
+            }
         }
     }
 
     /// True if there may be a first try that the order lets through.
-    fn first_try_may_start(&self) -> bool {
+    fn first_try_may_start(&self, now: UnixMs) -> bool {
         match &self.turns {
             Turns::Any => self.backlog.has_ready(),
-            Turns::Endpoint => self.flights.is_empty() && self.retries.is_clean() && self.backlog.has_ready(),
+            Turns::Endpoint => {
+                let has_one = || {
+                    let upto = self.backlog.read_upto().min(now);
+                    self.backlog.has_ready() || self.retries.is_due(upto, is_first)
+                };
+                self.flights.is_empty() && self.retries.knows_all() && !self.retries.has_begun() && has_one()
+            }
             Turns::Key(lines) => self.retries.knows_all() && lines.may_have_one(self.backlog.queued() > 0),
         }
     }
 
-    /// The next first try whose event is not in memory.
-    pub(super) fn next_hole(&mut self) -> Option<Seq> {
-        if self.turns.is_kept() && !self.first_try_may_start() {
+    /// The next first try whose turn has come and that is not the next in the queue.
+    pub(super) fn next_beside_queue(&mut self, now: UnixMs) -> Option<FirstTry> {
+        if self.turns.is_kept() && !self.first_try_may_start(now) {
             return None;
         }
-        match &mut self.turns {
-            Turns::Any => self.next_first_try(Backlog::next_hole, |seq| *seq),
+        match &self.turns {
+            Turns::Any => self.next_first_try(Backlog::next_hole, |seq| *seq).map(FirstTry::hole),
             Turns::Endpoint => {
-                let first = self.backlog.first_hole()?;
-                self.backlog.take_hole(first).then_some(first)
-            }
-            Turns::Key(lines) => {
-                while let Some(seq) = lines.take_ready() {
-                    if !self.flights.contains_key(&seq) {
-                        self.backlog.take_hole(seq);
-                        return Some(seq);
-                    }
-                    // It was put in line by hand and is in flight: the log owes it no more.
-                    self.backlog.drop_hole(seq);
+                if let Some(first) = self.backlog.first_hole() {
+                    return self.backlog.take_hole(first).then_some(FirstTry::hole(first));
                 }
-                None
+                let upto = self.backlog.read_upto().min(now);
+                let (due, seq) = self.retries.first_due(upto, is_first, |seq| self.flights.contains_key(&seq))?;
+                self.retries.take((due, seq));
+                Some(FirstTry::Fetch(Fetch { seq, due: Some(due) }))
             }
+            Turns::Key(_) => self.next_held(),
         }
     }
 
+    fn next_held(&mut self) -> Option<FirstTry> {
+        let lines = self.turns.lines()?;
+        while let Some(NextHeld { seq, scheduled }) = lines.take_ready() {
+            let in_flight = self.flights.contains_key(&seq);
+            match scheduled {
+                // It was put in line by hand and is in flight: the log owes it no more.
+                None if in_flight => self.backlog.drop_hole(seq),
+                None => {
+                    let event = self.backlog.take_passed(seq);
+                    return Some(event.map_or(FirstTry::hole(seq), FirstTry::Event));
+                }
+                Some(due) if !in_flight && self.retries.has_first((due, seq)) => {
+                    self.retries.take((due, seq));
+                    return Some(FirstTry::Fetch(Fetch { seq, due: Some(due) }));
+                }
+                // It left the line. The load tells what has become of it.
+                Some(_) => {
+                    self.retries.reload();
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
     /// The next first try whose event is in memory. With an order for each key, those whose key is busy are passed over.
-    pub(super) fn next_event(&mut self) -> Option<Event> {
+    pub(super) fn next_event(&mut self, now: UnixMs) -> Option<Event> {
         match &self.turns {
             Turns::Any => return self.next_first_try(Backlog::pop, |event| event.seq),
-            _ if !self.first_try_may_start() => return None,
-            // A hole that cannot be read for now is earlier than all of these.
+            _ if !self.first_try_may_start(now) => return None,
+            // What cannot be read for now is earlier than all of these.
             Turns::Endpoint if self.backlog.first_hole().is_some() => return None,
+            Turns::Endpoint if self.retries.is_due(self.backlog.read_upto().min(now), is_first) => return None,
             Turns::Endpoint | Turns::Key(_) => {}
         }
         while let Some(next) = self.backlog.oldest() {
@@ -89,12 +142,17 @@ impl Lane {
             if let Turns::Key(lines) = &mut self.turns
                 && !self.flights.contains_key(&seq)
             {
-                let key = key_of(next);
-                if !lines.may_start(key) {
-                    if !lines.hold_next(seq, key) {
+                let keyed = Keyed::of(seq, Some(next));
+                if !lines.may_start(keyed.key) {
+                    if !lines.hold_next(keyed) {
                         return None;
                     }
                     self.backlog.pass_over();
+                    // Scheduled messages may be between this one and the next.
+                    self.place_scheduled(now);
+                    if !self.first_try_may_start(now) {
+                        return None;
+                    }
                     continue;
                 }
             }
@@ -144,8 +202,8 @@ impl Lane {
         if let Turns::Key(lines) = &mut self.turns
             && self.retries.knows_all()
         {
-            let out = self.retries.seqs().chain(self.flights.keys().copied()).collect();
-            lines.reconcile(&out);
+            let out = self.retries.begun().chain(self.flights.keys().copied()).collect();
+            lines.reconcile(&out, |row| self.retries.has_first(row));
         }
     }
 
@@ -154,10 +212,15 @@ impl Lane {
         if self.turns.order() == self.policy.order {
             return;
         }
+        self.backlog.forget_passed();
         self.turns = Turns::new(self.policy.order, self.held_max, self.backlog.holes());
         if let Turns::Key(_) = self.turns {
             // The keys of what is in flight and of what waits for a retry have to be read: the load leads to that.
             self.retries.reload();
         }
     }
+}
+
+fn is_first(urgency: Urgency) -> bool {
+    urgency == Urgency::First
 }

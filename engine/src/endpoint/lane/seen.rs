@@ -3,6 +3,7 @@
 use super::Lane;
 use crate::dispatch::Lack;
 use crate::endpoint::breaker::State;
+use crate::endpoint::retries::Urgency;
 use crate::retry::budget::RetryBudget;
 use crate::waiting::{Gate, Held};
 use model::{Seq, UnixMs};
@@ -63,9 +64,8 @@ impl Lane {
             return None;
         }
         if !self.has_work(now) {
-            let due = self.retries.next_due().and_then(|due| until(Gate::RetrySchedule, due));
-            let in_order = self.turns.is_kept() && self.backlog.has_ready();
-            return due.or(in_order.then_some(Held { by: Gate::Order, until: None }));
+            let due = self.retries.next_due_after(now).and_then(|due| until(Gate::RetrySchedule, due));
+            return due.or(self.holds_for_order(now).then_some(Held { by: Gate::Order, until: None }));
         }
         if self.window.room() == 0 {
             return Some(Held { by: Gate::Window, until: None });
@@ -82,7 +82,8 @@ impl Lane {
             State::Open { .. } | State::Closed => {}
         }
         let in_flight = |seq| self.flights.contains_key(&seq);
-        if self.backlog.has_ready() || self.retries.first_due(now, true, in_flight).is_some() {
+        let no_retry = |urgency| urgency != Urgency::Retry;
+        if self.backlog.has_ready() || self.retries.first_due(now, no_retry, in_flight).is_some() {
             return None;
         }
         let next = self.budget.check(now.0).err().max(shard_budget.check(now.0).err())?;

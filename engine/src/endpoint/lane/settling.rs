@@ -110,9 +110,11 @@ impl Lane {
             record: None,
             verdict: give_up(reason, now),
         });
-        if reason != DeadLetterReason::Expunged {
-            // An expunged message can never be sent any more. After a crash, a clock that was set back could have an
-            // expired one sent behind its successor.
+        if reason == DeadLetterReason::Expunged {
+            // It can never be sent any more.
+            self.turns.lines().into_iter().for_each(|lines| lines.over(event.seq));
+        } else {
+            // After a crash, a clock that was set back could have an expired one sent behind its successor.
             self.await_durable_end();
         }
     }
@@ -262,7 +264,7 @@ impl Lane {
         self.turns.lines().into_iter().for_each(Lines::drop_held);
         let before = self.settled.len();
         let in_flight = |seq| self.flights.contains_key(&seq);
-        while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), false, in_flight) {
+        while let Some((due, seq)) = self.retries.first_due(UnixMs(u64::MAX), |_| true, in_flight) {
             self.retries.take((due, seq));
             self.retries.settled((due, seq));
             self.settled.push(Settled {

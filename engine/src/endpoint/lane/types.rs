@@ -80,6 +80,22 @@ pub struct Fetch {
     pub due: Option<UnixMs>,
 }
 
+/// A first try whose turn has come.
+#[derive(Debug)]
+pub(super) enum FirstTry {
+    /// Its event is in memory.
+    Event(Event),
+    /// Its rows are to be read.
+    Fetch(Fetch),
+}
+
+impl FirstTry {
+    /// Of an event that was passed in the log.
+    pub(super) fn hole(seq: Seq) -> FirstTry {
+        FirstTry::Fetch(Fetch { seq, due: None })
+    }
+}
+
 /// The result of an attempt.
 #[derive(Debug)]
 pub struct Finished {
@@ -173,9 +189,9 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    pub(super) fn fetch(seq: Seq, due: Option<UnixMs>) -> Chosen {
+    pub(super) fn fetch(fetch: Fetch) -> Chosen {
         // The event that is fetched says when it expires and if it is a test.
-        let (action, accepted_at) = (Action::Fetch(Fetch { seq, due }), UnixMs::ZERO);
-        Chosen { action, seq, was_due: due, accepted_at, expires_at: None, is_test: false }
+        let (action, accepted_at) = (Action::Fetch(fetch), UnixMs::ZERO);
+        Chosen { action, seq: fetch.seq, was_due: fetch.due, accepted_at, expires_at: None, is_test: false }
     }
 }

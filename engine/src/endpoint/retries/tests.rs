@@ -9,13 +9,17 @@ fn key(due: u64, seq: u64) -> DueKey {
 }
 
 fn pop(retries: &mut Retries, now: u64) -> Option<DueKey> {
-    let key = retries.first_due(UnixMs(now), false, |_| false)?;
+    let key = retries.first_due(UnixMs(now), |_| true, |_| false)?;
     retries.take(key);
     Some(key)
 }
 
+fn by_hand(urgency: Urgency) -> bool {
+    urgency == Urgency::Manual
+}
+
 fn scheduled(keys: &[DueKey]) -> Vec<(DueKey, Urgency)> {
-    keys.iter().map(|key| (*key, Urgency::Scheduled)).collect()
+    keys.iter().map(|key| (*key, Urgency::Retry)).collect()
 }
 
 fn load(retries: &mut Retries, rows: &[DueKey]) {
@@ -40,7 +44,7 @@ fn a_retry_put_back_by_hand_during_its_attempt_comes_after_it() {
 fn a_delivery_in_its_first_try_is_not_tried_beside_it() {
     let mut retries = Retries::new(8, true);
     load(&mut retries, &[key(1, 1), key(2, 2)]);
-    assert_eq!(retries.first_due(UnixMs(9), false, |seq| seq == Seq(1)), Some(key(2, 2)));
+    assert_eq!(retries.first_due(UnixMs(9), |_| true, |seq| seq == Seq(1)), Some(key(2, 2)));
     assert_eq!(retries.next_load(), None);
     retries.landed(Seq(1));
     load(&mut retries, &[key(1, 1), key(2, 2)]);
@@ -57,7 +61,7 @@ fn a_load_that_began_before_rows_were_added_by_hand_is_made_again() {
     let asked = retries.next_load().unwrap();
     assert_eq!(asked.after, None);
     retries.loaded(asked, vec![(key(1, 1), Urgency::Manual)]);
-    assert_eq!(retries.first_due(UnixMs(1), true, |_| false), Some(key(1, 1)));
+    assert_eq!(retries.first_due(UnixMs(1), by_hand, |_| false), Some(key(1, 1)));
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn what_was_asked_for_by_hand_does_not_wait_for_room() {
     (1..=4).for_each(|seq| retries.add(key(1_000, seq)));
     retries.reload();
     let asked = retries.next_load().expect("at once");
-    retries.loaded(asked, vec![(key(1, 9), Urgency::Manual), (key(1_000, 1), Urgency::Scheduled)]);
+    retries.loaded(asked, vec![(key(1, 9), Urgency::Manual), (key(1_000, 1), Urgency::Retry)]);
     assert_eq!(retries.next_due(), Some(UnixMs(1)));
     assert_eq!(retries.waiting(), 2, "the disk has the rest");
 }
@@ -124,7 +128,7 @@ proptest! {
         let mut out: Vec<DueKey> = Vec::new();
         let run_load = |disk: &BTreeSet<DueKey>, asked: DueLoad| -> Vec<(DueKey, Urgency)> {
             disk.iter().copied().filter(|k| asked.after.is_none_or(|after| *k > after)).take(asked.limit)
-                .map(|k| (k, Urgency::Scheduled)).collect()
+                .map(|k| (k, Urgency::Retry)).collect()
         };
         let drain = |retries: &mut Retries, disk: &mut BTreeSet<DueKey>, out: &mut Vec<DueKey>| {
             let settled = out.pop();

@@ -103,7 +103,8 @@ impl Push {
             let payload = json!({"number": event.number});
             match event.deliver_at {
                 None => json!({"eventType": TYPES[0], "payload": payload, "orderingKey": key(event.number)}),
-                Some(at) => json!({"eventType": TYPES[1], "payload": payload, "deliverAt": text(at)}),
+                Some(at) => json!({"eventType": TYPES[1], "payload": payload, "orderingKey": key(event.number),
+                    "deliverAt": text(at)}),
             }
         };
         let body =

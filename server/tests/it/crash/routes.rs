@@ -15,7 +15,7 @@ pub(super) const ROUTES: [Route; 8] = [
     Route::new("north", "late", "/north/late"),
     Route::new("south", "healthy", "/south/healthy"),
     Route::new("south", "slow", "/south/slow"),
-    Route { order: "endpoint", takes_later: false, ..Route::new("east", "strict", "/east/strict") },
+    Route { order: "endpoint", ..Route::new("east", "strict", "/east/strict") },
     Route { order: "key", attempts: 2, ..Route::new("east", "keyed", "/east/keyed") },
     Route { backup: Some("/east/backup"), ..Route::new("east", PRIMARY, "/east/primary") },
 ];
@@ -41,8 +41,6 @@ pub(super) struct Route {
     pub(super) order: &'static str,
     /// A delivery is given up after so many.
     pub(super) attempts: u32,
-    /// It gets scheduled events too. One that is about to be due holds up an endpoint with `order: endpoint`.
-    pub(super) takes_later: bool,
     /// The path of its backup.
     pub(super) backup: Option<&'static str>,
 }
@@ -51,7 +49,7 @@ pub(super) struct Route {
 
 impl Route {
     const fn new(app: &'static str, uid: &'static str, path: &'static str) -> Route {
-        Route { app, uid, path, order: "none", attempts: ATTEMPTS_MANY, takes_later: true, backup: None }
+        Route { app, uid, path, order: "none", attempts: ATTEMPTS_MANY, backup: None }
     }
 
     /// The endpoint that requests to this path are for.
@@ -61,7 +59,7 @@ impl Route {
 
     /// True if it is to get an event.
     pub(super) fn wants(&self, event: &Event) -> bool {
-        self.app == event.app && (self.takes_later || event.deliver_at.is_none())
+        self.app == event.app
     }
 
     /// True if a delivery may end as a dead letter.
@@ -88,9 +86,6 @@ impl Route {
             "maxInFlight": MAX_IN_FLIGHT,
             "retryPolicy": {"type": "fixed", "delayMs": delay_ms, "maxAttempts": self.attempts, "jitter": "none"},
         });
-        if !self.takes_later {
-            endpoint["filterTypes"] = json!([TYPES[0]]);
-        }
         if self.backup.is_some() {
             endpoint["failover"] = json!({"backupEndpointId": "backup", "threshold": 3});
         }
@@ -98,7 +93,7 @@ impl Route {
     }
 }
 
-/// The ordering key of an event that is not scheduled; one in five has none.
+/// The ordering key of an event; one in five has none.
 pub(super) fn key(number: u64) -> Option<String> {
     Some(number % 5).filter(|key| *key != 0).map(|key| format!("key-{key}"))
 }

@@ -129,7 +129,7 @@ fn event(app: &'static str, number: u64, random: &mut Random) -> Event {
     Event { app, number, deliver_at: Some(at).filter(|_| random.below(LATER) == 0) }
 }
 
-/// The ordering key of an event that is not scheduled.
+/// The ordering key of an event.
 pub(super) fn ordering_key(number: u64) -> String {
     format!("key-{}", number % 4)
 }
@@ -145,9 +145,12 @@ pub(super) fn push(
     key: Option<&str>,
     batch: bool,
 ) -> io::Result<(u16, Value)> {
-    let messages = events.iter().map(|event| match event.deliver_at {
-        None => message(event.number, TYPE, &[format!("\"orderingKey\":\"{}\"", ordering_key(event.number))]),
-        Some(at) => message(event.number, TYPE_LATER, &[format!("\"deliverAt\":\"{}\"", text(at))]),
+    let messages = events.iter().map(|event| {
+        let key = format!("\"orderingKey\":\"{}\"", ordering_key(event.number));
+        match event.deliver_at {
+            None => message(event.number, TYPE, &[key]),
+            Some(at) => message(event.number, TYPE_LATER, &[key, format!("\"deliverAt\":\"{}\"", text(at))]),
+        }
     });
     push_messages(client, app, &messages.collect::<Vec<_>>(), key, batch)
 }

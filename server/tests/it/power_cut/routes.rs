@@ -2,7 +2,6 @@
 
 use super::ledger::Event;
 use super::load::ordering_key;
-use crate::events::TYPE;
 use crate::harness::{Behaviour, Receiver};
 use serde_json::{Value, json};
 
@@ -12,8 +11,8 @@ pub(super) const ROUTES: [Route; 8] = [
     Route { gives_up: true, ..Route::new("north", "/north-dead") },
     Route::new("south", "/south-healthy"),
     Route::new("south", "/south-late"),
-    Route { order: "endpoint", takes_later: false, ..Route::new("east", "/east-strict") },
-    Route { order: "key", takes_later: false, ..Route::new("east", "/east-keyed") },
+    Route { order: "endpoint", ..Route::new("east", "/east-strict") },
+    Route { order: "key", ..Route::new("east", "/east-keyed") },
     Route { backup: Some("/east-backup"), ..Route::new("east", "/east-primary") },
 ];
 
@@ -28,8 +27,6 @@ pub(super) struct Route {
     /// True if a failed delivery becomes a dead letter at once.
     pub(super) gives_up: bool,
     pub(super) order: &'static str,
-    /// It gets scheduled events too. One that is about to be due holds up an endpoint with an order.
-    takes_later: bool,
     /// The path of its backup.
     pub(super) backup: Option<&'static str>,
 }
@@ -38,7 +35,7 @@ pub(super) struct Route {
 
 impl Route {
     const fn new(app: &'static str, path: &'static str) -> Route {
-        Route { app, path, gives_up: false, order: "none", takes_later: true, backup: None }
+        Route { app, path, gives_up: false, order: "none", backup: None }
     }
 
     /// The endpoint that requests to this path are for.
@@ -57,7 +54,7 @@ impl Route {
 
     /// True if it is to get an event.
     pub(super) fn wants(&self, event: &Event) -> bool {
-        self.app == event.app && (self.takes_later || event.deliver_at.is_none())
+        self.app == event.app
     }
 
     /// The line of the event `number`, if there are some that it must not overtake.
@@ -83,9 +80,6 @@ impl Route {
             // It has no messages of its own.
             backup["channels"] = json!(["nobody"]);
             primary["failover"] = json!({"backupEndpointId": backup["uid"], "threshold": 3});
-        }
-        if !self.takes_later {
-            endpoints[0]["filterTypes"] = json!([TYPE]);
         }
         endpoints.into_iter().map(|endpoint| (self.app, endpoint)).collect()
     }

@@ -225,6 +225,23 @@ impl World {
     }
 }
 
+#[test]
+fn marks_of_many_endpoints_are_written_by_several_commits() {
+    let (store, mut progress) = (MemoryStore::new(), Progress::default());
+    for app in 1..=5 {
+        (1..=2_000).for_each(|endpoint| progress.offered(target(app, endpoint), Seq(1), Seq(1)));
+        progress.set_routed(AppId(app), Seq(1));
+    }
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        let mut txn = Txn::new(&store);
+        progress.write(&mut txn, true);
+        store.apply(txn.into_parts().0).unwrap();
+        written.push(delivery::list_cursors(&store, None, usize::MAX).unwrap().len());
+    }
+    assert_eq!(written, [6_000, 10_000, 10_000]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

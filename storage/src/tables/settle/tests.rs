@@ -4,7 +4,7 @@ use super::*;
 use crate::rows;
 use crate::store::{Direction, Store};
 use crate::tables::testing::{TestStore, target};
-use model::{Cursor, DeadLetter, DeadLetterReason, EndpointHealth, OutcomeClass, Pending, Seq, UnixMs};
+use model::{Cursor, DeadLetter, DeadLetterReason, EndpointHealth, OutcomeClass, Pending, Seq, UnixMs, Urgency};
 use std::collections::BTreeSet;
 
 const SEQ: Seq = Seq(7);
@@ -90,13 +90,13 @@ fn check_index(store: &TestStore) {
         .iter()
         .map(|(key, value)| {
             let row = rows::pending::from_value(value).unwrap();
-            (row.due, rows::pending::decode(key).unwrap().1, row.trigger == Trigger::Manual)
+            (row.due, rows::pending::decode(key).unwrap().1, row.urgency() as u8)
         })
         .collect();
     let due = delivery::list_due(store, target(1, 1), None, usize::MAX).unwrap();
-    let due: BTreeSet<_> = due.into_iter().map(|(due, seq, why)| (due, seq, why == Trigger::Manual)).collect();
+    let due: BTreeSet<_> = due.into_iter().map(|(due, seq, urgency)| (due, seq, urgency as u8)).collect();
     assert_eq!(pending, due);
-    assert!(due.contains(&(DUE, Seq(8), false)), "the neighbour");
+    assert!(due.contains(&(DUE, Seq(8), Urgency::Retry as u8)), "the neighbour");
 }
 
 /// The rest of the delivery: its next due time, and its dead letter.

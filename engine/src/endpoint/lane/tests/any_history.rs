@@ -46,6 +46,7 @@ fn step(world: &mut World, kind: u8, arg: u16, health: u16) {
         }
         50 if rarely => world.expire_one(),
         51 if rarely => world.set_order(ORDERS[pick % 3]),
+        52..=53 => world.schedule(u64::from(arg % 2_048)),
         _ => {}
     }
     // Now and then the shard has no room.
@@ -76,7 +77,7 @@ proptest! {
 
     #[test]
     fn every_event_ends_once_and_every_rule_holds(
-        steps in proptest::collection::vec((0u8..=51, any::<u16>()), 1..300),
+        steps in proptest::collection::vec((0u8..=53, any::<u16>()), 1..300),
         seed in any::<u64>(),
         health in 0u16..16,
         rejects in proptest::bool::weighted(0.2),

@@ -24,7 +24,7 @@ fn an_ordered_endpoint_gets_one_after_the_other_and_one_that_fails_holds_the_res
     world.serve();
     assert_eq!(world.under_way(), [1]);
     finish(&mut world, 1, NOT_FOUND);
-    assert!(world.under_way().is_empty() && world.lane.holds_for_order());
+    assert!(world.under_way().is_empty() && world.lane.holds_for_order(world.now));
     world.now = world.now.plus_ms(1_000);
     world.serve();
     assert_eq!(world.under_way(), [1], "its retry");
@@ -90,7 +90,7 @@ fn messages_with_another_key_or_none_pass_one_that_fails() {
     finish(&mut world, 1, NOT_FOUND);
     finish(&mut world, 3, Answer::OK);
     finish(&mut world, 4, Answer::OK);
-    assert!(world.under_way().is_empty() && world.lane.holds_for_order());
+    assert!(world.under_way().is_empty() && world.lane.holds_for_order(world.now));
     let cursor = world.progress.position(TARGET);
     assert_eq!((cursor.upto, &cursor.holes[..]), (Seq(5), &[Seq(2), Seq(5)][..]), "it has passed the others");
     world.crash(|_| false);
@@ -118,7 +118,7 @@ fn beyond_the_bound_of_messages_that_are_held_the_endpoint_waits() {
     assert_eq!(world.progress.position(TARGET).holes.len(), 1 + BOUND);
     finish(&mut world, 1, Answer::OK);
     finish(&mut world, 2, Answer::OK);
-    assert_eq!(world.under_way(), [8, 9, 3], "now the log was read to those without a key");
+    assert_eq!(world.under_way(), [3, 8, 9], "now the log was read to those without a key");
     world.settle_down();
 }
 
@@ -139,6 +139,69 @@ fn a_delivery_asked_for_by_hand_goes_at_once() {
         assert_eq!(world.under_way(), [1], "{order:?}: the second is not due yet");
         finish(&mut world, 1, Answer::OK);
         assert!(world.under_way().is_empty(), "{order:?}: the third waits for the second");
+        world.settle_down();
+    }
+}
+
+#[test]
+fn a_scheduled_message_holds_up_nobody_before_its_time() {
+    for order in [Order::Endpoint, Order::Key] {
+        let mut world = world(order);
+        world.key_of = |_| Some("k");
+        world.schedule(950);
+        world.ingest(2, true, false);
+        world.serve();
+        assert_eq!(world.under_way(), [2], "{order:?}");
+        finish(&mut world, 2, Answer::OK);
+        assert_eq!(world.under_way(), [3], "{order:?}");
+        world.now = world.now.plus_ms(950);
+        world.ingest(1, true, false);
+        world.serve();
+        assert_eq!(world.under_way(), [3], "{order:?}: one after the other");
+        finish(&mut world, 3, NOT_FOUND);
+        assert!(world.under_way().is_empty(), "{order:?}: its time has come while one waits for a retry");
+        world.now = world.now.plus_ms(1_000);
+        for expected in [3, 1, 4] {
+            world.serve();
+            assert_eq!(world.under_way(), [expected], "{order:?}: before what was accepted after its time");
+            finish(&mut world, expected, Answer::OK);
+        }
+        world.settle_down();
+    }
+}
+
+#[test]
+fn a_scheduled_message_goes_behind_what_was_accepted_before_its_time() {
+    for order in [Order::Endpoint, Order::Key] {
+        let mut world = world(order);
+        world.key_of = |seq| (seq != 9).then_some("k");
+        world.schedule(500);
+        for _ in 0..5 {
+            world.ingest(1, true, false);
+            world.serve();
+        }
+        assert_eq!(world.under_way(), [2], "{order:?}");
+        world.now = world.now.plus_ms(500);
+        world.ingest(1, true, false);
+        world.crash(|_| false);
+        for expected in [2, 3, 4, 5, 6, 1, 7] {
+            world.serve();
+            assert_eq!(world.under_way(), [expected], "{order:?}");
+            finish(&mut world, expected, Answer::OK);
+        }
+        world.settle_down();
+    }
+}
+
+#[test]
+fn more_scheduled_messages_than_memory_holds_all_go() {
+    for order in [Order::Endpoint, Order::Key] {
+        let mut world = world(order);
+        world.key_of = |_| Some("k");
+        (0..20).for_each(|_| world.schedule(500));
+        world.now = world.now.plus_ms(500);
+        world.serve();
+        finish(&mut world, 1, NOT_FOUND);
         world.settle_down();
     }
 }

@@ -12,7 +12,7 @@ mod world;
 
 use super::*;
 use crate::endpoint::backlog::LogRead;
-use crate::endpoint::order::key_of;
+use crate::endpoint::order::Keyed;
 use bytes::Bytes;
 use model::{
     AppId, ClientErrorPolicy, DeadLetter, EndpointHealth, EndpointId, EventMore, Jitter, OnGiveUp, Order, OutcomeClass,

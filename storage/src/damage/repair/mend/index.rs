@@ -1,7 +1,7 @@
 //! Rows that others can be told from: names of applications and endpoints, their days of dead letters, and waiting
 //! deliveries by their time.
 
-use model::Pending;
+use model::{Pending, Trigger, Urgency};
 
 use super::super::report::Report;
 use super::{commit, pages};
@@ -83,7 +83,8 @@ fn due_without_pending(store: &dyn Store, report: &mut Report) -> Result<(), Sto
                 match delivery::pending(store, target, seq) {
                     Ok(Some(row)) if row.due == due => {}
                     Ok(None) if report.is_lost(&rows::pending::encode(target, seq)) => {
-                        let trigger = rows::due::from_value(value);
+                        let by_hand = rows::due::from_value(value) == Urgency::Manual;
+                        let trigger = if by_hand { Trigger::Manual } else { Trigger::Scheduled };
                         let row = Pending { attempts: 0, due, last_outcome: None, trigger };
                         delivery::put_pending(txn, target, seq, None, &row);
                         begun_anew += 1;

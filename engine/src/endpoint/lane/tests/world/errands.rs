@@ -44,6 +44,10 @@ impl World {
             Action::Start(attempt) => self.start(attempt),
             Action::Fetch(fetch) => {
                 assert!(fetch.due.is_none_or(|due| due <= self.now), "{fetch:?} is early");
+                // Where memory does not hold every row, scheduled messages keep no order.
+                if fetch.due.is_some() && self.lane.retries.knows_all() {
+                    self.check_order(fetch.seq);
+                }
                 self.errands.fetches.push((fetch, None));
             }
             Action::ReadLog(read) => {
@@ -98,7 +102,7 @@ impl World {
     /// Ends a read of ordering keys, or lets it fail.
     pub(in super::super) fn go_on_reading_keys(&mut self, fails: bool) {
         let Some(asked) = self.errands.keys.take() else { return };
-        let key = |seq: Seq| (seq, self.row(seq).0.as_ref().and_then(key_of));
+        let key = |seq: Seq| Keyed::of(seq, self.row(seq).0.as_ref());
         let found = asked.into_iter().map(key).collect();
         self.lane.keys_read((!fails).then_some(found));
     }

@@ -40,6 +40,12 @@ pub(super) struct Facts {
     pub(super) started: bool,
     /// Retention removed its event.
     pub(super) expired: bool,
+    /// From when on it may be sent.
+    pub(super) ready_at: UnixMs,
+    /// It is a scheduled message.
+    pub(super) scheduled: bool,
+    /// The lane knows that it is in line.
+    pub(super) told: bool,
 }
 
 pub(super) struct World {
@@ -102,7 +108,7 @@ impl World {
         if matching && !self.policy.disabled {
             self.progress.offered(TARGET, events[0].seq, self.head);
             for event in &events {
-                self.facts.insert(event.seq, Facts { may_be_skipped: self.lane.policy.disabled, ..Facts::default() });
+                self.facts.insert(event.seq, self.facts_from(self.now));
             }
             if lost {
                 self.lane.missed(self.head);
@@ -111,6 +117,22 @@ impl World {
             }
         }
         self.progress.set_routed(TARGET.app, self.head);
+    }
+
+    /// A scheduled message is put in line some time before it is due; the lane hears of it when the test says so.
+    pub(super) fn schedule(&mut self, after_ms: u64) {
+        let (seq, due) = (self.head.next(), self.now.plus_ms(after_ms));
+        let ordering_key = (self.key_of)(seq.0).map(str::to_owned);
+        let more = EventMore { ordering_key, deliver_at: Some(due), ..EventMore::default() };
+        self.append(&[Event { more: Some(Arc::new(more)), ..event(seq.0, MATCHING, self.now) }]);
+        self.head = seq;
+        self.progress.set_routed(TARGET.app, self.head);
+        self.facts.insert(seq, Facts { scheduled: true, ..self.facts_from(due) });
+        self.put_in_line(seq, due);
+    }
+
+    fn facts_from(&self, ready_at: UnixMs) -> Facts {
+        Facts { ready_at, may_be_skipped: self.lane.policy.disabled, ..Facts::default() }
     }
 
     /// Takes on the lane's actions until it asks for no more, and checks each attempt and fetch.
@@ -150,23 +172,37 @@ impl World {
         assert!(attempt.due.is_none_or(|due| due <= self.now), "{attempt:?} is early");
         assert!((1..=self.policy.retry.max_attempts).contains(&attempt.number), "{attempt:?}");
         assert!(self.errands.attempts.iter().all(|other| other.event.seq != seq), "{seq:?} is in flight twice");
-        self.check_order(&attempt);
+        if attempt.due.is_none() {
+            self.check_order(seq);
+        }
         self.facts.entry(seq).or_default().started = true;
         self.errands.attempts.push(attempt);
     }
 
     /// A first try that nobody asked for by hand: is everything over that it has to wait for?
-    fn check_order(&self, attempt: &Attempt) {
-        let (seq, facts) = (attempt.event.seq, &self.facts[&attempt.event.seq]);
+    pub(super) fn check_order(&self, seq: Seq) {
+        let facts = &self.facts[&seq];
         if facts.started || facts.requeued > 0 || self.policy.order == Order::None {
             return;
         }
         let key = |seq: Seq| (self.key_of)(seq.0);
-        for (earlier, facts) in self.facts.range(..seq).filter(|(seq, _)| **seq > self.order_since) {
-            let is_over = facts.delivered > 0 || facts.ended > 0 || facts.may_be_skipped || facts.expired;
-            let is_before = self.policy.order == Order::Endpoint || (key(seq).is_some() && key(seq) == key(*earlier));
-            assert!(is_over || !is_before, "{seq:?} starts before {earlier:?} is over: {facts:?}");
+        for (other, known) in self.facts.range(self.order_since.next()..) {
+            let is_over = known.delivered > 0 || known.ended > 0 || known.may_be_skipped || known.expired;
+            let share_order = self.policy.order == Order::Endpoint || (key(seq).is_some() && key(seq) == key(*other));
+            let is_before = share_order && *other != seq && self.is_before((*other, known), (seq, facts));
+            assert!(is_over || !is_before, "{seq:?} starts before {other:?} is over: {facts:?}, {known:?}");
         }
+    }
+
+    /// True if the first of these two has its place before the second. A scheduled message waits for what was started, too,
+    /// but a crash forgets what was.
+    fn is_before(&self, (other, known): (Seq, &Facts), (seq, facts): (Seq, &Facts)) -> bool {
+        let place = |seq: Seq, facts: &Facts| (facts.ready_at, !facts.scheduled, seq);
+        if known.scheduled && !(known.told && known.ready_at <= self.now) {
+            return false;
+        }
+        let is_under_way = facts.scheduled && known.started && known.crashes == 0;
+        is_under_way || place(other, known) < place(seq, facts)
     }
 
     fn check_at_rest(&self, may_start: bool) {
@@ -218,7 +254,8 @@ impl World {
         let routed = self.progress.routed(TARGET.app);
         let start = self.stored_start();
         self.slow_until = UnixMs::ZERO;
-        self.untold_requeue = false;
+        self.untold_requeue = true;
+        self.note_told();
         let breaker = BreakerConfig::default();
         self.lane = Lane::new(TARGET, self.policy.clone(), BOUNDS, breaker, start, self.now);
         // Events known to be owed, and events that may not have been offered: both through the log.

@@ -72,10 +72,23 @@ impl World {
         self.untold_requeue = true;
     }
 
+    pub(super) fn put_in_line(&mut self, seq: Seq, due: UnixMs) {
+        let row = Pending { attempts: 0, due, last_outcome: None, trigger: Trigger::Scheduled };
+        self.commit(|txn| delivery::put_pending(txn, TARGET, seq, None, &row));
+        self.untold_requeue = true;
+    }
+
     pub(in super::super) fn tell_requeued(&mut self) {
-        if std::mem::take(&mut self.untold_requeue) {
+        if self.untold_requeue {
+            self.note_told();
             self.lane.requeued();
         }
+    }
+
+    /// The lane is about to read all rows that are in line now.
+    pub(super) fn note_told(&mut self) {
+        self.untold_requeue = false;
+        self.facts.values_mut().for_each(|facts| facts.told = true);
     }
 
     /// Durable and told.
@@ -140,15 +153,14 @@ impl World {
 
     pub(super) fn rows_after(&self, load: DueLoad) -> Vec<(DueKey, Urgency)> {
         let rows = delivery::list_due(&self.store, TARGET, load.after, load.limit).unwrap();
-        let urgency = |trigger| if trigger == Trigger::Manual { Urgency::Manual } else { Urgency::Scheduled };
-        rows.into_iter().map(|(due, seq, trigger)| ((due, seq), urgency(trigger))).collect()
+        rows.into_iter().map(|(due, seq, urgency)| ((due, seq), urgency)).collect()
     }
 
     pub(super) fn log_between(&self, read: LogRead) -> (Vec<Event>, Seq) {
         let mut events = log::read_after(&self.store, TARGET.app, read.after, usize::MAX, usize::MAX).unwrap();
         events.retain(|event| event.seq <= read.upto && &*event.event_type == MATCHING);
         // Events that came while the endpoint was disabled are not for it.
-        events.retain(|event| self.facts.contains_key(&event.seq));
+        events.retain(|event| self.facts.contains_key(&event.seq) && event.deliver_at().is_none());
         let more = events.len() > read.max_events;
         events.truncate(read.max_events);
         let looked = events.last().filter(|_| more).map_or(read.upto, |event| event.seq);
