@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Fewer than a mailbox holds.
-const STRETCH: u64 = 32;
+const RUN: u64 = 32;
 
-fn same_thread(count: u64, stretch: u64) -> Duration {
+fn same_thread(count: u64, run: u64) -> Duration {
     let took = Rc::new(Cell::new(Duration::ZERO));
     let result = took.clone();
     run_on_this_thread(async move {
@@ -36,10 +36,10 @@ fn same_thread(count: u64, stretch: u64) -> Duration {
         all_handled(1).await;
         let start = Instant::now();
         for round in 1..=count {
-            for _ in 0..stretch {
+            for _ in 0..run {
                 addr.poke();
             }
-            all_handled(1 + round * stretch).await;
+            all_handled(1 + round * run).await;
         }
         result.set(start.elapsed());
         addr.stop();
@@ -84,9 +84,9 @@ fn across_threads(count: u64) -> Duration {
 fn hop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hop");
     group.bench_function("same_thread/one", |bencher| bencher.iter_custom(|count| same_thread(count, 1)));
-    group.throughput(Throughput::Elements(STRETCH));
-    group.bench_function("same_thread/32_at_a_stretch", |bencher| {
-        bencher.iter_custom(|count| same_thread(count, STRETCH));
+    group.throughput(Throughput::Elements(RUN));
+    group.bench_function("same_thread/32_in_a_row", |bencher| {
+        bencher.iter_custom(|count| same_thread(count, RUN));
     });
     // There and back are two hops.
     group.throughput(Throughput::Elements(2));

@@ -27,7 +27,7 @@ pub enum DeliveryState {
     Queued,
     /// It was given up.
     DeadLettered(DeadLetter),
-    /// It was given up, and its dead letter is gone: deleted, displaced, or past its retention.
+    /// It was given up, and its dead letter is gone: deleted, evicted, or past its retention.
     Discarded,
     /// It was never tried because the endpoint was disabled.
     Cancelled(DisabledReason),
@@ -78,7 +78,7 @@ pub struct Facts {
     pub tried: Tried,
     /// The endpoint's cursor has passed it.
     pub passed: bool,
-    /// It lies in a stretch that the endpoint did not get: why, and whether the endpoint wanted it then.
+    /// It lies in a range that the endpoint did not get: why, and whether the endpoint wanted it then.
     pub gap: Option<(DisabledReason, bool)>,
     /// Attempts of its time may have been forgotten.
     pub forgotten: bool,

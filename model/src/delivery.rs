@@ -118,15 +118,15 @@ impl DeadLetterReason {
     }
 }
 
-/// A stretch of the log that an endpoint did not get because it was disabled: of its events, those that the endpoint
+/// A range of the log that an endpoint did not get because it was disabled: of its events, those that the endpoint
 /// wanted then are cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The last position of the stretch; none while it is still growing.
+    /// The last position of the range; none while it is still growing.
     pub last: Option<Seq>,
     /// Why.
     pub reason: DisabledReason,
-    /// The filter of the endpoint during the stretch: a change of it ends one stretch and begins another. None where it
+    /// The filter of the endpoint during the range: a change of it ends one range and begins another. None where it
     /// was too long to be kept.
     pub wanted: Option<Wanted>,
 }
@@ -171,14 +171,14 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// A stretch of the log, both ends included, found missing at `at`.
+    /// A range of the log, both ends included, found missing at `at`.
     #[must_use]
-    pub fn stretch(first: Seq, last: Seq, at: UnixMs) -> Expired {
+    pub fn range(first: Seq, last: Seq, at: UnixMs) -> Expired {
         let positions = if last < first { 0 } else { last.0 - first.0 + 1 };
         Expired { first, last, positions, since: at, at }
     }
 
-    /// Both together; `later` is a stretch found later. After a crash it may overlap the earlier note: positions
+    /// Both together; `later` is a range found later. After a crash it may overlap the earlier note: positions
     /// counted then are not counted again.
     #[must_use]
     pub fn and(self, later: Expired) -> Expired {
@@ -249,16 +249,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stretches_add_up_and_what_overlaps_counts_once() {
-        let stretch = |first, last, at| Expired::stretch(Seq(first), Seq(last), UnixMs(at));
-        assert_eq!(stretch(5, 4, 1).positions, 0);
-        let both = stretch(1, 10, 1).and(stretch(21, 30, 2));
+    fn ranges_add_up_and_what_overlaps_counts_once() {
+        let range = |first, last, at| Expired::range(Seq(first), Seq(last), UnixMs(at));
+        assert_eq!(range(5, 4, 1).positions, 0);
+        let both = range(1, 10, 1).and(range(21, 30, 2));
         assert_eq!((both.first, both.last, both.positions), (Seq(1), Seq(30), 20));
         assert_eq!((both.since, both.at), (UnixMs(1), UnixMs(2)));
         // Found again after a crash, from further back, and again.
-        let again = stretch(151, 500, 1).and(stretch(101, 500, 2));
+        let again = range(151, 500, 1).and(range(101, 500, 2));
         assert_eq!((again.first, again.last, again.positions), (Seq(101), Seq(500), 400));
-        assert_eq!(again.and(stretch(101, 500, 3)).positions, 400);
-        assert_eq!(again.and(stretch(400, 600, 3)).positions, 500);
+        assert_eq!(again.and(range(101, 500, 3)).positions, 400);
+        assert_eq!(again.and(range(400, 600, 3)).positions, 500);
     }
 }

@@ -60,7 +60,7 @@ pub const RETRIES: &str = "pinion_retries_scheduled_total";
 /// Counter, label `reason`: deliveries given up.
 pub const DEAD_LETTERS: &str = "pinion_dead_letters_total";
 /// Counter: dead letters that made room for newer ones of an application at its quota.
-pub const DEAD_LETTERS_DISPLACED: &str = "pinion_dead_letters_displaced_total";
+pub const DEAD_LETTERS_EVICTED: &str = "pinion_dead_letters_displaced_total";
 /// Counter, label `reason`: endpoints disabled by their answers.
 pub const ENDPOINTS_DISABLED: &str = "pinion_endpoints_disabled_total";
 /// Warnings that half of the failed deliveries that disable an endpoint came in a row.

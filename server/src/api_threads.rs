@@ -1,7 +1,7 @@
 //! The threads that serve the connections of the API: one for each core, each with a runtime of its own.
 //!
 //! A connection stays on one thread, so its tasks wake where they run, and the answers of a commit reach all of a thread's
-//! requests by one wake ([`storage::writer::desk`]). A handler must not block, for nobody takes over what waits behind it:
+//! requests by one wake ([`storage::writer::replies`]). A handler must not block, for nobody takes over what waits behind it:
 //! long reads are made on threads of their own (`admin_api::reader`).
 //!
 //! - *Who owns the state:* the process; the listener gives connections to threads.
@@ -64,7 +64,7 @@ impl ApiThread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name(format!("pinion-api-{index}")).spawn(move || {
-            runtime.spawn(storage::writer::desk::serve_this_thread());
+            runtime.spawn(storage::writer::replies::serve_this_thread());
             drop(runtime.block_on(stopped));
             // A read that blocks is not waited for.
             runtime.shutdown_background();

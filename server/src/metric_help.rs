@@ -43,7 +43,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Counter, metric::DEAD_LETTERS, "Deliveries given up, by reason."),
     (
         Counter,
-        metric::DEAD_LETTERS_DISPLACED,
+        metric::DEAD_LETTERS_EVICTED,
         "Dead letters that made room for newer ones, at the quota of an application.",
     ),
     (Counter, metric::ENDPOINT_WARNINGS, "Endpoints with half of the failed deliveries in a row that disable them."),

@@ -24,7 +24,7 @@ pub const RESERVED: &[Reserved] = &[
         within: "",
         places: &[
             ("engine/src/clock.rs", "the clock of the engine"),
-            ("storage/src/disk/map/spill.rs", "compares the age of files that the file system dated"),
+            ("storage/src/disk/map/overflow.rs", "compares the age of files that the file system dated"),
             ("server/src/demo/receiver.rs", "checks the timestamps of signatures, as a receiver does"),
             ("loadtest/src", "measures from outside"),
         ],

@@ -10,19 +10,6 @@ use std::collections::BTreeSet;
 /// of ARCHITECTURE.md instead.
 pub const VOCABULARY: &str = include_str!("vocabulary.txt");
 
-/// Words of our own that are to go, each with the term to use instead. A word that no code has any more is to be taken
-/// out.
-pub const RETIRING: &[(&str, &str)] = &[
-    ("apart", "separated, as in key-value separation"),
-    ("census", "count"),
-    ("desk", "queue"),
-    ("displaced", "evicted"),
-    ("errand", "task"),
-    ("seat", "slot"),
-    ("spill", "overflow"),
-    ("stretch", "interval, range"),
-];
-
 /// Folders whose comments were read for plain English. A folder is added when its last comment was.
 pub const PLAIN: &[&str] =
     &["admin-api", "benches", "control", "engine", "loadtest", "model", "server", "sim", "storage", "tidy"];
@@ -33,10 +20,10 @@ const RIDDLES: [&str; 4] = ["What", "Who", "Where", "Whether"];
 /// Files of the whole tree that say what they leave out, at most. It is news only where a reader would expect it.
 pub const ABSENCES_AT_MOST: usize = 170;
 
-/// Modules of the product with a name that is neither in `vocabulary` nor in the glossary nor `retiring`, and words of
-/// the glossary and of `retiring` that no code has.
+/// Modules of the product with a name that is neither in `vocabulary` nor in the glossary, and words of the glossary that
+/// no code has.
 #[must_use]
-pub fn names(tree: &Tree, vocabulary: &str, retiring: &[(&str, &str)]) -> Vec<String> {
+pub fn names(tree: &Tree, vocabulary: &str) -> Vec<String> {
     let known: BTreeSet<&str> = vocabulary.split_whitespace().collect();
     let glossary = glossary(tree.text(DOCUMENT).unwrap_or_default());
     let mut wrong = Vec::new();
@@ -44,10 +31,9 @@ pub fn names(tree: &Tree, vocabulary: &str, retiring: &[(&str, &str)]) -> Vec<St
     for (path, _) in tree.rust().filter(|(_, file)| !file.product.trim().is_empty()) {
         let Some((_, module)) = path.trim_end_matches(".rs").split_once("/src/") else { continue };
         for word in module.split(['/', '_']) {
-            let is_retiring = retiring.iter().any(|(each, _)| word == *each || word.strip_suffix('s') == Some(each));
             let one = word.strip_suffix('s').unwrap_or(word);
             let is_known = |word: &str| known.contains(word) || glossary.contains(word);
-            if ![word, one, &format!("{word}s")].into_iter().any(is_known) && !is_retiring {
+            if ![word, one, &format!("{word}s")].into_iter().any(is_known) {
                 wrong.push(format!(
                     "{path}: `{word}` is neither in tidy/src/vocabulary.txt nor in the glossary of {DOCUMENT}"
                 ));
@@ -59,10 +45,6 @@ pub fn names(tree: &Tree, vocabulary: &str, retiring: &[(&str, &str)]) -> Vec<St
     let is_used = |word: &str| seen.contains(word) || codes.iter().any(|code| has_word(code, word));
     let stale = glossary.iter().filter(|word| !is_used(word));
     wrong.extend(stale.map(|word| format!("{DOCUMENT}: no code has `{word}` of the glossary")));
-    let gone = retiring.iter().filter(|(word, _)| !is_used(word));
-    wrong.extend(
-        gone.map(|(word, _)| format!("tidy/src/words.rs: no code has `{word}` any more; take it out of RETIRING")),
-    );
     wrong
 }
 
@@ -137,10 +119,7 @@ mod tests {
             "a/src/block_pen.rs: `pen` is neither in tidy/src/vocabulary.txt nor in the glossary of ARCHITECTURE.md",
             "ARCHITECTURE.md: no code has `lost` of the glossary",
         ];
-        assert_eq!(names(&tree, "block", &[]), expected);
-        let excused = names(&tree, "block", &[("pen", "a term"), ("ink", "a term")]);
-        let gone = "tidy/src/words.rs: no code has `ink` any more; take it out of RETIRING";
-        assert_eq!(excused, ["ARCHITECTURE.md: no code has `lost` of the glossary", gone]);
+        assert_eq!(names(&tree, "block"), expected);
     }
 
     #[test]

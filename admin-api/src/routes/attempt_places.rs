@@ -32,7 +32,7 @@ fn cut_of(text: &str) -> Option<Cut> {
     Some(Cut { first_below: Seq(number(0)?), later_before: (UnixMs(number(1)?), Seq(number(2)?)) })
 }
 
-/// The id of an attempt; in any but an only stretch `from.upto.attempt`, where an unknown part is empty.
+/// The id of an attempt; where it is not the only range: `from.upto.attempt`, where an unknown part is empty.
 pub(super) fn text_of_message_place(place: &MessagePlace) -> String {
     let after = place.after.map(|after| after.to_text(IdKind::Attempt)).unwrap_or_default();
     match (place.from, place.upto) {
@@ -64,7 +64,7 @@ mod tests {
     const AFTER: IdParts = IdParts { at: UnixMs(5), number: 7, low: 9 };
 
     #[test]
-    fn places_read_back_and_the_only_stretch_is_not_named() {
+    fn places_read_back_and_the_only_range_is_not_named() {
         let after = Some(AFTER);
         for (from, upto, after) in [(0, None, after), (0, Some(4), after), (4, None, None), (4, Some(8), after)] {
             let place = MessagePlace { from, upto, after };

@@ -156,7 +156,7 @@ async fn the_attempts_of_a_message_are_all_there_however_many_endpoints_there_ar
         .iter()
         .map(|id| IdParts::from_text(IdKind::Endpoint, id).unwrap().number)
         .collect();
-    assert_eq!(numbers, [10_000, 9_999, 5_000, 1, 20_000, 10_001, 20_001], "newest first in each stretch");
+    assert_eq!(numbers, [10_000, 9_999, 5_000, 1, 20_000, 10_001, 20_001], "newest first in each range");
     assert_eq!(pages, 4);
     // Nothing fits: the pages are empty and go on to the end all the same.
     assert_eq!(api.all(&format!("{path}?status=0")).await, (Vec::new(), 3));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Deadlines lie within this of their insertion.
 pub(crate) const SPREAD_MS: u64 = 3_600_000;
 
-/// The number of calls that are timed at a stretch, so that reading the clock does not count.
+/// The number of calls that are timed in a row, so that reading the clock does not count.
 pub(crate) const BATCH: usize = 1024;
 
 /// Timers pending; the number of each is its position in `keys`.
@@ -63,8 +63,8 @@ impl<T: Timers> Loaded<T> {
         self.now_ms + 1 + self.random.below(SPREAD_MS)
     }
 
-    /// Calls timed at a stretch: few enough that random picks among the pending seldom meet twice.
-    fn stretch(&self, left: usize) -> usize {
+    /// Calls timed in a row: few enough that random picks among the pending seldom meet twice.
+    fn run_length(&self, left: usize) -> usize {
         left.min(BATCH).min(self.keys.len() / 8)
     }
 
@@ -74,7 +74,7 @@ impl<T: Timers> Loaded<T> {
         let mut left = count as usize;
         let mut keys = Vec::with_capacity(BATCH);
         while left > 0 {
-            let deadlines: Vec<_> = (0..self.stretch(left)).map(|_| self.deadline_ms()).collect();
+            let deadlines: Vec<_> = (0..self.run_length(left)).map(|_| self.deadline_ms()).collect();
             left -= deadlines.len();
             let numbers = self.keys.len() as u64..;
             let start = Instant::now();
@@ -92,7 +92,7 @@ impl<T: Timers> Loaded<T> {
         let mut total = Duration::ZERO;
         let mut left = count as usize;
         while left > 0 {
-            let mut positions: Vec<_> = (0..self.stretch(left)).map(|_| pick(&mut self.random)).collect();
+            let mut positions: Vec<_> = (0..self.run_length(left)).map(|_| pick(&mut self.random)).collect();
             left -= positions.len();
             let keys: Vec<_> = positions.iter().map(|position| self.keys[*position]).collect();
             let start = Instant::now();

@@ -2,7 +2,7 @@
 //! per timer that fires, bytes per timer, and the longest single call; our wheel beside two others, under the same
 //! work.
 //!
-//! Deadlines are spread evenly over an hour. Calls are timed on the wall clock, many at a stretch, so consecutive ones
+//! Deadlines are spread evenly over an hour. Calls are timed on the wall clock, many in a row, so consecutive ones
 //! may overlap in the processor as they do in a loop of the engine. Two lines show the limit of the machine: changing
 //! one place of a slab as large as all timers of 32 bytes, and one as large as their generations of 4 bytes.
 

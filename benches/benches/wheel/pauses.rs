@@ -84,7 +84,7 @@ pub(crate) fn print_hour<T: Timers>(size: usize) {
     repeated(runs, hour).print(&format!("advance/an hour/{}/{size}", T::NAME));
 }
 
-/// Half of all timers cancelled at a stretch: unlike criterion's cancels, of which each is followed by an insert.
+/// Half of all timers cancelled in a row: unlike criterion's cancels, of which each is followed by an insert.
 pub(crate) fn print_half<T: Timers>(size: usize) {
     let ns = Loaded::<T>::new(size).cancel_half_ns();
     println!("cancel/half of them at random/{}/{size:<10} {ns:>6.1} ns each", T::NAME);

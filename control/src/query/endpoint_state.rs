@@ -157,11 +157,11 @@ fn backlog_of(read: &(impl Read + ?Sized), endpoint: &Endpoint) -> Result<Backlo
 fn expired_so_far(read: &(impl Read + ?Sized), endpoint: &Endpoint, now: UnixMs) -> Result<Option<Expired>, Error> {
     let noted = delivery::expired(read, endpoint.target())?;
     let Some(cursor) = delivery::cursor(read, endpoint.target())? else { return Ok(noted) };
-    let stretch = Expired::stretch(cursor.upto.next(), log::begin(read, endpoint.app)?.previous(), now);
-    if stretch.positions == 0 || endpoint.disabled.is_some() {
+    let range = Expired::range(cursor.upto.next(), log::begin(read, endpoint.app)?.previous(), now);
+    if range.positions == 0 || endpoint.disabled.is_some() {
         return Ok(noted);
     }
-    Ok(Some(noted.map_or(stretch, |noted| noted.and(stretch))))
+    Ok(Some(noted.map_or(range, |noted| noted.and(range))))
 }
 
 #[cfg(test)]

@@ -20,9 +20,9 @@
 //!
 //! Deliberately no cache of addresses: pooled connections make lookups rare, and the system has one.
 
-mod desk;
+mod queue;
 
-use self::desk::{Desk, Joined};
+use self::queue::{Joined, LookupQueue};
 use model::AppId;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -95,17 +95,17 @@ pub(super) struct Caller {
 #[derive(Clone)]
 pub(super) struct Resolver {
     lookup: Arc<LookupFn>,
-    desk: Arc<Mutex<Desk>>,
+    queue: Arc<Mutex<LookupQueue>>,
 }
 
 impl Resolver {
     pub(super) fn new(lookup: Arc<LookupFn>, running_max: usize) -> Resolver {
-        Resolver { lookup, desk: Arc::new(Mutex::new(Desk::new(running_max))) }
+        Resolver { lookup, queue: Arc::new(Mutex::new(LookupQueue::new(running_max))) }
     }
 
     /// Lookups that run, also those whose callers have left.
     pub(super) fn running(&self) -> usize {
-        self.desk().running()
+        self.queue().running()
     }
 
     /// The addresses of `name`, at least one.
@@ -113,7 +113,7 @@ impl Resolver {
     /// # Cancel safety
     /// Dropped, the lookup goes on for the others who wait for it.
     pub(super) async fn lookup(&self, name: &str, caller: Caller) -> Answer {
-        let joined = self.desk().join(name, caller.app, Instant::now());
+        let joined = self.queue().join(name, caller.app, Instant::now());
         let mut progress = match joined {
             Joined::Answered(answer) => return answer,
             Joined::Waits(progress) => progress,
@@ -144,7 +144,7 @@ impl Resolver {
     /// Starts the lookups whose turn it is.
     fn start_waiting(&self) {
         loop {
-            let next = self.desk().next(Instant::now());
+            let next = self.queue().next(Instant::now());
             let Some((app, name)) = next else { return };
             self.start(app, name);
         }
@@ -169,9 +169,9 @@ impl Resolver {
         });
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    fn queue(&self) -> MutexGuard<'_, LookupQueue> {
         // A panic cannot leave it in disorder: nothing that can panic runs while it is held.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -186,7 +186,7 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let answer = std::mem::replace(&mut self.answer, Err(LookupError::NoAddress));
-        self.resolver.desk().over(self.app, &self.name, answer, Instant::now());
+        self.resolver.queue().over(self.app, &self.name, answer, Instant::now());
     }
 }
 

@@ -68,7 +68,7 @@ pub struct LogFound {
     pub events: Vec<Event>,
     /// The last position that was looked at.
     pub upto: Seq,
-    /// The stretch right behind `after`, both ends included, that retention had removed.
+    /// The range right behind `after`, both ends included, that retention had removed.
     pub removed: Option<(Seq, Seq)>,
 }
 

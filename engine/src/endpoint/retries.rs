@@ -1,8 +1,8 @@
 //! An endpoint's retries: the nearest ones in memory, all of them on disk. So are scheduled messages whose time comes: they
 //! are rows of the same index.
 //!
-//! Memory holds a stretch of the due index, from its beginning to `loaded_upto`. Retries that fall due beyond that are
-//! left to the disk and loaded when the stretch runs low. So a million pending retries cost as much memory as a few
+//! Memory holds a range of the due index, from its beginning to `loaded_upto`. Retries that fall due beyond that are
+//! left to the disk and loaded when the range runs low. So a million pending retries cost as much memory as a few
 //! hundred.
 //!
 //! A load reads the store while new retries are decided. The shell first waits until all earlier settlements are

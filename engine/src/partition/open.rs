@@ -12,7 +12,7 @@ use crate::router::Router;
 use crate::shard::ShardParts;
 use crate::shard::inbox::ShardInbox;
 use std::sync::{Arc, Mutex};
-use storage::tables::census;
+use storage::tables::recount;
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig};
 use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
@@ -45,7 +45,7 @@ pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<P
     let job_started = Arc::new(Notify::new());
     let mut router = Router::new(inboxes.clone(), job_started.clone());
     let bell = router.bell();
-    census::take(&*store)?;
+    recount::run(&*store)?;
     let progress = recover(&store, &mut router)?;
     let now = Box::new(move || clock.now());
     let name = id.name("pinion-writer");

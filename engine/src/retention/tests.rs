@@ -374,8 +374,8 @@ fn keys_jobs_gaps_and_notes_go_at_their_time() {
         delivery::put_gap(txn, target(1, 1), Seq(1), &model::Gap { last: Some(Seq(1)), reason, wanted: None });
         delivery::put_gap(txn, target(1, 2), Seq(1), &model::Gap { last: Some(Seq(2)), reason, wanted: None });
         delivery::put_gap(txn, target(1, 3), Seq(1), &model::Gap { last: None, reason, wanted: None });
-        delivery::add_expired(txn, target(1, 1), model::Expired::stretch(Seq(1), Seq(9), UnixMs(1)))?;
-        delivery::add_expired(txn, target(1, 2), model::Expired::stretch(Seq(1), Seq(9), UnixMs(99 * HOUR)))?;
+        delivery::add_expired(txn, target(1, 1), model::Expired::range(Seq(1), Seq(9), UnixMs(1)))?;
+        delivery::add_expired(txn, target(1, 2), model::Expired::range(Seq(1), Seq(9), UnixMs(99 * HOUR)))?;
         delivery::put_cursor(txn, target(1, 9), &cursor);
         Ok(())
     });

@@ -97,7 +97,7 @@ impl Batch {
             }
             for target in moved.targets.iter().filter(|id| living.contains(id)).map(|id| self.target(*id)) {
                 if moved.is_gone {
-                    delivery::add_expired(txn, target, Expired::stretch(moved.row.seq, moved.row.seq, now))?;
+                    delivery::add_expired(txn, target, Expired::range(moved.row.seq, moved.row.seq, now))?;
                 } else {
                     schedule::put_in_line(txn, target, moved.row)?;
                     told.insert(target);

@@ -2,7 +2,7 @@
 //!
 //! Everything here is `Rc` and `Cell`: nothing crosses threads, so nothing is locked. No borrow is held over an await.
 //!
-//! The core of a shard is this module, [`super::seats`], [`super::work`], [`super::timers`] and
+//! The core of a shard is this module, [`super::handles`], [`super::work`], [`super::timers`] and
 //! [`super::housekeeping`]. Their callers pass in everything else, above all the time. Code that awaits is in
 //! [`super::shell`] and [`super::run`], which a simulation replaces. Deliberately no clock, no socket and no task here.
 
@@ -62,7 +62,7 @@ pub struct ShardCore {
     /// Takes on actors.
     pub(super) actors: Box<dyn Actors>,
     /// Endpoints with an actor.
-    pub endpoints: RefCell<HashMap<EndpointRef, Seat>>,
+    pub endpoints: RefCell<HashMap<EndpointRef, Handle>>,
     /// One timer for each endpoint that waits for a time.
     pub timers: Timers,
     /// Lanes with something to report.
@@ -120,7 +120,7 @@ pub trait Actors {
 
 /// An endpoint's actor and its lane.
 #[derive(Clone)]
-pub struct Seat {
+pub struct Handle {
     /// The actor's mailbox.
     pub mailbox: Rc<dyn Mailbox>,
     /// Shared with the actor; see [`LaneCell`].
@@ -328,15 +328,15 @@ impl ShardCore {
     /// Makes an actor look at its lane; `false` when there is none. A full mailbox does so anyway.
     pub fn poke(&self, target: EndpointRef) -> bool {
         let endpoints = self.endpoints.borrow();
-        let Some(seat) = endpoints.get(&target) else { return false };
-        seat.mailbox.poke();
+        let Some(handle) = endpoints.get(&target) else { return false };
+        handle.mailbox.poke();
         true
     }
 
     /// Makes every actor look at its lane.
     pub fn poke_all(&self) {
-        for seat in self.endpoints.borrow().values() {
-            seat.mailbox.poke();
+        for handle in self.endpoints.borrow().values() {
+            handle.mailbox.poke();
         }
     }
 }

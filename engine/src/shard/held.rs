@@ -1,6 +1,6 @@
 //! The answer to a caller who asks why an endpoint sends nothing now.
 
-use super::core::{Seat, ShardCore};
+use super::core::{Handle, ShardCore};
 use crate::waiting::{Gate, Held, Holding, Waiting, WaitingFor};
 use model::{EndpointRef, UnixMs};
 
@@ -24,7 +24,7 @@ impl ShardCore {
     pub fn holding_of(&self, target: EndpointRef, now: UnixMs) -> Holding {
         let waiting = self.waiting(target, now);
         let endpoints = self.endpoints.borrow();
-        let Some(Seat { cell, .. }) = endpoints.get(&target) else { return Holding { waiting, held: None } };
+        let Some(Handle { cell, .. }) = endpoints.get(&target) else { return Holding { waiting, held: None } };
         let mut lane = cell.lane.borrow_mut();
         let own = lane.held(now, &mut self.budget.borrow_mut());
         let has_work = lane.has_work(now);

@@ -2,8 +2,8 @@
 //!
 //! Deliberately nothing that a delivery waits for.
 
-use super::core::{LaneCell, Seat, ShardCore, Watch};
-use super::seats;
+use super::core::{Handle, LaneCell, ShardCore, Watch};
+use super::handles;
 use crate::clock::Clock;
 use crate::gauges::{Part, Said};
 use model::{Seq, UnixMs};
@@ -31,24 +31,24 @@ pub(super) async fn run(shard: Rc<ShardCore>, clock: Clock, oldest_seconds: Said
 /// Gives up actors that have been idle for long enough; answers the age of the oldest delivery that waits.
 pub fn retire(shard: &ShardCore, now: UnixMs) -> u64 {
     let (mut oldest_ms, mut looks_left) = (0, LOOKS_MAX);
-    let mut idle: Vec<Seat> = Vec::new();
-    for seat in shard.endpoints.borrow().values() {
-        let lane = seat.cell.lane.borrow();
-        let on_disk = lane.oldest_on_disk().and_then(|seq| accepted_at(shard, &seat.cell, seq, &mut looks_left));
+    let mut idle: Vec<Handle> = Vec::new();
+    for handle in shard.endpoints.borrow().values() {
+        let lane = handle.cell.lane.borrow();
+        let on_disk = lane.oldest_on_disk().and_then(|seq| accepted_at(shard, &handle.cell, seq, &mut looks_left));
         let oldest = lane.oldest_accepted_at().into_iter().chain(on_disk).min();
         oldest_ms = oldest_ms.max(oldest.map_or(0, |at| now.since_ms(at)));
-        let long_ago = now.since_ms(seat.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
-        let nothing_noted = !seat.cell.requeued.get()
-            && seat.cell.next_plan.borrow().is_none()
-            && seat.cell.app_paused.get().is_none()
-            && !seat.cell.in_reports.get();
-        let all_arrived = seat.cell.offered.is_known_to(&lane);
+        let long_ago = now.since_ms(handle.cell.active_at.get()) >= shard.config.retire_after_idle_ms;
+        let nothing_noted = !handle.cell.requeued.get()
+            && handle.cell.next_plan.borrow().is_none()
+            && handle.cell.app_paused.get().is_none()
+            && !handle.cell.in_reports.get();
+        let all_arrived = handle.cell.offered.is_known_to(&lane);
         if long_ago && nothing_noted && all_arrived && lane.is_idle(now) {
-            idle.push(seat.clone());
+            idle.push(handle.clone());
         }
     }
-    for seat in idle {
-        seats::leave(shard, &seat, false);
+    for handle in idle {
+        handles::leave(shard, &handle, false);
     }
     oldest_ms
 }

@@ -11,7 +11,7 @@ mod run;
 mod thread;
 pub mod thread_shares;
 
-pub mod seats;
+pub mod handles;
 
 pub mod core;
 mod filtering;

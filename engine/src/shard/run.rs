@@ -1,11 +1,11 @@
 //! A partition's life on one shard thread: take news until told to stop, drain, leave.
 //!
-//! The turns of an endpoint are in [`super::work`], the life of its actor in [`super::seats`].
+//! The turns of an endpoint are in [`super::work`], the life of its actor in [`super::handles`].
 
 use super::core::{ShardCore, ShardParts, Watch};
 use super::shell::Shell;
 use super::thread_shares::ThreadShares;
-use super::{housekeeping, report, seats, timers, verify};
+use super::{handles, housekeeping, report, timers, verify};
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::gauges::Highest;
@@ -55,7 +55,7 @@ pub(super) async fn run<D: Dispatch + 'static>(parts: ShardParts, thread: Thread
     // A panic fails the partition and is no reason to leave its lanes where they are.
     drop(AssertUnwindSafe(serve(&shard, &shell, clock)).catch_unwind().await);
     shell.end();
-    seats::end(&shard);
+    handles::end(&shard);
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -65,7 +65,7 @@ async fn serve<D: Dispatch + 'static>(shard: &Rc<ShardCore>, shell: &Shell<D>, c
         shard.inbox.woken().await;
         let mut news = shard.inbox.take();
         shell.try_out(std::mem::take(&mut news.trials));
-        seats::take(shard, news, clock.now());
+        handles::take(shard, news, clock.now());
     }
     drain(shard).await;
 }

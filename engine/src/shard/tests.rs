@@ -3,7 +3,7 @@
 use super::core::{Actors, LaneCell, ShardCore, ShardParts};
 use super::inbox::{Behind, EndpointChange, News, Question};
 use super::thread_shares::ThreadShares;
-use super::{housekeeping, reads, seats, work};
+use super::{handles, housekeeping, reads, work};
 use crate::config::EngineConfig;
 use crate::dispatch::{Guard, Lack};
 use crate::endpoint::backlog::LogFound;
@@ -114,7 +114,7 @@ fn shard_on(thread: &Rc<ThreadShares>, news: News) -> (Rc<ShardCore>, Vec<Rc<Lan
     };
     let actors = ByHand::default();
     let shard = Rc::new(ShardCore::new(parts, thread.clone(), Box::new(actors.clone()), NOW));
-    seats::take(&shard, news, NOW);
+    handles::take(&shard, news, NOW);
     let cells = actors.0.take();
     (shard, cells)
 }
@@ -181,7 +181,7 @@ fn a_place_goes_to_the_lanes_in_line_of_each_partition_in_turn() {
     assert!(give(&one, &ones[1], Input::Poke).is_empty());
     assert_eq!(in_line(), [true, false, true], "the one that found none waits again");
     // A partition that ends gives back its places and leaves the line.
-    seats::end(&other);
+    handles::end(&other);
     assert_eq!((other.in_flight(), thread.places_free(), thread.endpoints.get()), (0, 1, 2));
     other.free_places(AppId(1), 1);
     assert_eq!(thread.places_free(), 1, "what ends late gives nothing back twice");
@@ -193,13 +193,13 @@ fn a_change_brings_the_plan_of_its_row_and_the_pace_of_its_application() {
     let (shard, cells) = two_with_a_retry(2);
     let row = Endpoint { timeout_ms: Some(7), ..Endpoint::plain(target(1), NOW) };
     shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 4))], &[(AppId(1), paced(Some(5)))], &[]);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_some()), "it is of all its endpoints");
     give(&shard, &cells[0], Input::Poke);
     let plan = cells[0].plan.borrow().clone();
     assert_eq!((plan.url_number, plan.timeout_ms), (4, 7));
     shard.inbox.changed(Vec::new(), &[(AppId(1), paced(None))], &[]);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert!(cells.iter().all(|cell| cell.pace.borrow().is_none()));
 }
 
@@ -225,13 +225,13 @@ fn endpoints_take_what_they_do_not_set_from_their_application_before_and_after_t
     let default = (shard.config.attempt_timeout_ms, shard.config.max_in_flight_per_endpoint);
     // Both in one commit: the later plan is of both.
     shard.inbox.changed(put(&row), &[(AppId(1), settings(Some(300), Some(3)))], &[]);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [(7, 3), (300, 3)]);
     shard.inbox.changed(put(&Endpoint { timeout_ms: None, ..row.clone() }), &[], &[]);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert_eq!(now_in_force(&cells[0]), (300, 3), "its application's settings are known without a read");
     shard.inbox.changed(Vec::new(), &[(AppId(1), settings(None, None))], &[]);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert_eq!([now_in_force(&cells[0]), now_in_force(&cells[1])], [default, default]);
 }
 
@@ -243,12 +243,12 @@ fn an_actor_does_not_fall_back_to_what_was_told_before_its_rows_were_read() {
         shard.inbox.changed(vec![(target(1), EndpointChange::Put(Box::new(row), 0))], &[], &[]);
     };
     put(7);
-    seats::take(&shard, News { requeued: BTreeSet::from([target(1)]), ..News::default() }, NOW);
+    handles::take(&shard, News { requeued: BTreeSet::from([target(1)]), ..News::default() }, NOW);
     let cell = shard.endpoints.borrow()[&target(1)].cell.clone();
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert!(cell.next_plan.borrow().is_none(), "that is in its rows already, or older");
     put(8);
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     give(&shard, &cell, Input::Poke);
     assert_eq!(cell.plan.borrow().timeout_ms, 8);
 }
@@ -263,7 +263,7 @@ fn one_that_goes_leaves_the_room_it_was_woken_for_to_the_next() {
     shard.free_places(AppId(1), 1);
     let second = shard.endpoints.borrow()[&target(2)].clone();
     assert!(!cells[1].waiting.get() && cells[2].waiting.get(), "the second is woken");
-    seats::leave(&shard, &second, true);
+    handles::leave(&shard, &second, true);
     assert!(!cells[2].waiting.get(), "then the third");
 }
 
@@ -319,7 +319,7 @@ fn an_endpoint_in_line_for_a_place_says_so_until_it_has_one() {
     assert_eq!(shard.waiting(target(2), later), Some(for_a_place));
     let (reply, mut answer) = oneshot::channel();
     let questions = vec![Question { target: target(2), reply }];
-    seats::take(&shard, News { questions, ..News::default() }, later);
+    handles::take(&shard, News { questions, ..News::default() }, later);
     assert_eq!(answer.try_recv().map(|holding| holding.waiting), Ok(Some(for_a_place)));
     shard.free_places(AppId(1), 1);
     give(&shard, &cells[1], Input::Poke);
@@ -335,7 +335,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     let mut txn = Txn::new(&*shard.store);
     endpoint::put(&mut txn, &row).unwrap();
     shard.store.apply(txn.into_parts().0).unwrap();
-    seats::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    handles::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
     let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
     cell.lane.borrow_mut().missed(Seq(1));
     let asked = give(&shard, &cell, Input::Poke);
@@ -391,7 +391,7 @@ fn store_both(shard: &ShardCore, event: &Event) -> Endpoint {
 /// Offers the event to that endpoint, whose lane missed it: it reads the log.
 fn offer_missed(shard: &Rc<ShardCore>, event: Event) -> Rc<LaneCell> {
     let offer = Offer::new(Arc::from([event]), vec![(target(4), 0)]);
-    seats::take(shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
+    handles::take(shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
     let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
     cell.lane.borrow_mut().missed(Seq(1));
     give(shard, &cell, Input::Poke);
@@ -439,7 +439,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_e
     let asked = give(&shard, &cell, Input::LogRead(Some(found())));
     assert!(matches!(asked[..], [Action::Fetch(_)]), "{asked:?}");
     assert!(shard.inbox.may_be_expunged(AppId(1), Seq(1)));
-    seats::take(&shard, shard.inbox.take(), NOW);
+    handles::take(&shard, shard.inbox.take(), NOW);
     assert!(give(&shard, &cell, Input::LogRead(Some(found()))).is_empty());
     assert!(!shard.inbox.may_be_expunged(AppId(1), Seq(1)), "nothing is kept of an application that is gone");
 }

@@ -6,7 +6,7 @@
 //! - *Who owns the state:* the thread.
 //! - *What bounds it:* `max_in_flight_per_shard` and `queue_memory_bytes_per_shard`, over all partitions; one entry for
 //!   each core.
-//! - *When a partition ends:* its core gives back its places and memory ([`super::seats::end`]).
+//! - *When a partition ends:* its core gives back its places and memory ([`super::handles::end`]).
 
 use super::core::ShardCore;
 use std::cell::{Cell, RefCell};

@@ -82,10 +82,10 @@ pub fn fire(shard: &ShardCore, now: UnixMs) -> bool {
     let mut fired = Vec::new();
     let advanced = shard.timers.wheel.borrow_mut().advance(now.0, FIRED_MAX, &mut |target| fired.push(target));
     for target in fired {
-        let seat = shard.endpoints.borrow().get(&target).cloned();
-        if let Some(seat) = seat {
-            seat.cell.timer.0.set(None);
-            seat.mailbox.poke();
+        let handle = shard.endpoints.borrow().get(&target).cloned();
+        if let Some(handle) = handle {
+            handle.cell.timer.0.set(None);
+            handle.mailbox.poke();
         }
     }
     advanced.more

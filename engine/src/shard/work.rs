@@ -107,8 +107,8 @@ fn fetched(
 fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
     let mut lane = cell.lane.borrow_mut();
     if let Some((first, last)) = found.as_ref().and_then(|found| found.removed) {
-        let stretch = Expired::stretch(first, last, now);
-        metrics::counter!(model::metric::EXPIRED_UNTRIED).increment(stretch.positions);
+        let range = Expired::range(first, last, now);
+        metrics::counter!(model::metric::EXPIRED_UNTRIED).increment(range.positions);
         tracing::warn!(
             app = cell.target.app.0,
             endpoint = cell.target.endpoint.0,
@@ -116,7 +116,7 @@ fn log_read(cell: &LaneCell, found: Option<LogFound>, now: UnixMs) {
             last = last.0,
             "retention removed messages before this endpoint came to them"
         );
-        lane.log_removed(stretch);
+        lane.log_removed(range);
     }
     lane.log_read(found.map(|found| (found.events, found.upto)));
 }

@@ -240,7 +240,7 @@ pub(crate) enum Policy {
 pub(crate) struct All {
     /// The number of rounds of limit, steady, fanout, batch, tenants, open and blackhole, one of each after the other.
     /// The median over these rounds is compared with a target. The other scenarios run once, after the last.
-    /// With stretches of 4 s (--seconds) a round takes about 65 s, and all the rest about 150 s.
+    /// With intervals of 4 s (--seconds) a round takes about 65 s, and all the rest about 150 s.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
     /// Events of `backlog`.

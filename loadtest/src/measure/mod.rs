@@ -10,4 +10,4 @@ mod sampler;
 pub(crate) use self::clock::Clock;
 pub(crate) use self::proc::{Usage, is_memory_backed};
 pub(crate) use self::recorder::{Latencies, Recorder};
-pub(crate) use self::sampler::{Sample, Sampler, Stretch};
+pub(crate) use self::sampler::{Interval, Sample, Sampler};

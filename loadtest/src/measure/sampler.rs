@@ -1,4 +1,4 @@
-//! Looks at a run four times a second: rates, latencies, memory; and sums a stretch of it up.
+//! Looks at a run four times a second: rates, latencies, memory; and sums an interval of it up.
 //!
 //! It runs on the thread that orchestrates, which has nothing else to do.
 
@@ -29,9 +29,9 @@ pub(crate) struct Sample {
     pub(crate) resident_mib: f64,
 }
 
-/// The sum of a stretch of the run.
+/// The sum of an interval of the run.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct Interval {
     /// Its length, in seconds.
     pub(crate) seconds: f64,
     /// Events acknowledged.
@@ -54,7 +54,7 @@ pub(crate) struct Sampler {
     recorder: Arc<Recorder>,
     samples: Vec<Sample>,
     last: (u64, Totals),
-    stretch: Latencies,
+    interval: Latencies,
 }
 
 /// The begin of an interval.
@@ -66,13 +66,13 @@ struct Mark {
     own: Option<Usage>,
 }
 
-// === impl Stretch ===
+// === impl Interval ===
 
-impl Stretch {
+impl Interval {
     /// Both, one after the other.
-    pub(crate) fn and(mut self, other: &Stretch) -> Stretch {
+    pub(crate) fn and(mut self, other: &Interval) -> Interval {
         self.latencies.add(&other.latencies);
-        Stretch {
+        Interval {
             seconds: self.seconds + other.seconds,
             acked: self.acked + other.acked,
             delivered: self.delivered + other.delivered,
@@ -114,7 +114,7 @@ impl Sampler {
             recorder,
             samples: Vec::new(),
             last: (0, Totals::default()),
-            stretch: Latencies::new(),
+            interval: Latencies::new(),
         }
     }
 
@@ -128,9 +128,9 @@ impl Sampler {
         &mut self,
         engine: Option<u32>,
         mut is_over: impl FnMut(Duration, &Sample, &Totals) -> bool,
-    ) -> Stretch {
+    ) -> Interval {
         self.look(engine);
-        self.stretch = Latencies::new();
+        self.interval = Latencies::new();
         let begin = self.mark(engine);
         let mut wake_us = begin.at_us;
         loop {
@@ -144,13 +144,13 @@ impl Sampler {
         }
         let end = self.mark(engine);
         let cpu_s = |from: Option<Usage>, to: Option<Usage>| Some(to?.cpu_s - from?.cpu_s);
-        Stretch {
+        Interval {
             seconds: (end.at_us - begin.at_us).max(1) as f64 / 1e6,
             acked: end.totals.acked - begin.totals.acked,
             delivered: end.totals.healthy - begin.totals.healthy,
             engine_cpu_s: cpu_s(begin.engine, end.engine),
             own_cpu_s: cpu_s(begin.own, end.own).unwrap_or_default(),
-            latencies: std::mem::replace(&mut self.stretch, Latencies::new()),
+            latencies: std::mem::replace(&mut self.interval, Latencies::new()),
         }
     }
 
@@ -174,7 +174,7 @@ impl Sampler {
             p99_ms: quantile_ms(0.99),
             resident_mib: engine.and_then(Usage::of).map_or(0.0, |usage| usage.resident_bytes as f64 / 1048576.0),
         };
-        self.stretch.add(&latencies);
+        self.interval.add(&latencies);
         self.last = (at_us, totals);
         self.samples.push(sample);
         sample

@@ -16,7 +16,7 @@ pub(crate) use self::rounds::{Spread, by_scenario, ratios, values};
 pub(crate) use self::svg::write as write_svg;
 
 use crate::ledger::Account;
-use crate::measure::{Sample, Stretch};
+use crate::measure::{Interval, Sample};
 
 /// One number of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,18 +115,18 @@ impl Outcome {
         self.facts.iter().find(|fact| fact.key == key).map_or(f64::NAN, |fact| fact.value)
     }
 
-    /// Adds the numbers of a stretch. `prefix` goes before keys and labels; empty for the main one.
-    pub(crate) fn stretch(&mut self, prefix: &str, stretch: &Stretch) {
+    /// Adds the numbers of an interval. `prefix` goes before keys and labels; empty for the main one.
+    pub(crate) fn interval(&mut self, prefix: &str, interval: &Interval) {
         let mut add = |key: &str, label: &str, value: f64, unit: &'static str| {
             let key = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}_{key}") };
             let label = if prefix.is_empty() { label.to_owned() } else { format!("{prefix}: {label}") };
             self.facts.push(Fact { key, label, value, unit });
         };
         let ms = |us: u64| us as f64 / 1e3;
-        let latencies = &stretch.latencies;
-        add("deliveries_per_s", "deliveries", stretch.delivered_per_s(), "/s");
-        if stretch.acked > 0 {
-            add("events_per_s", "events acknowledged", stretch.acked_per_s(), "/s");
+        let latencies = &interval.latencies;
+        add("deliveries_per_s", "deliveries", interval.delivered_per_s(), "/s");
+        if interval.acked > 0 {
+            add("events_per_s", "events acknowledged", interval.acked_per_s(), "/s");
         }
         for (key, label, histogram) in [
             ("delivery", "intended send to receipt", &latencies.delivery),
@@ -143,12 +143,12 @@ impl Outcome {
         if !latencies.delivery.is_empty() {
             add("delivery_max_ms", "intended send to receipt, max", ms(latencies.delivery.max()), "ms");
         }
-        if let Some(cpu_us) = stretch.engine_cpu_us() {
+        if let Some(cpu_us) = interval.engine_cpu_us() {
             add("engine_cpu_us", "CPU of the engine per delivery", cpu_us, "µs");
         }
-        add("own_cpu_us", "CPU of pusher and receiver per delivery", stretch.own_cpu_us(), "µs");
-        if let Some(cpu_us) = stretch.engine_cpu_us() {
-            let bound = cpu_bound_per_s(cpu_us + stretch.own_cpu_us());
+        add("own_cpu_us", "CPU of pusher and receiver per delivery", interval.own_cpu_us(), "µs");
+        if let Some(cpu_us) = interval.engine_cpu_us() {
+            let bound = cpu_bound_per_s(cpu_us + interval.own_cpu_us());
             add("cpu_bound_per_s", "deliveries that this CPU allows on all cores", bound, "/s");
         }
     }

@@ -8,7 +8,7 @@ use crate::cli::{All, Backlog, Batch, Blackhole, Burst, Fanout, Flapping, Idle, 
 use crate::cli::{Limit, Slow, Tenants};
 use crate::report::{Findings, Outcome, Spread, Target, ratios, values};
 
-/// The length of each stretch, in seconds, unless the command line says another.
+/// The length of each interval, in seconds, unless the command line says another.
 const SECONDS: f64 = 4.0;
 
 /// Runs all of them.

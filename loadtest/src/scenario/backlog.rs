@@ -7,7 +7,7 @@ use super::drain::Drain;
 use super::rig::{Rig, Setup};
 use crate::cli::{Backlog, Options};
 use crate::drive::{Pace, Streams};
-use crate::measure::Stretch;
+use crate::measure::Interval;
 use crate::receive::Manner;
 use crate::report::Outcome;
 use serde_json::json;
@@ -54,13 +54,13 @@ pub(super) fn run(options: &Options, backlog: &Backlog) -> anyhow::Result<Outcom
     outcome.fact("arrival_per_s", "events acknowledged while down", arriving.acked_per_s(), "/s");
     outcome.fact("resident_before_mib", "resident memory before", before_mib, "MiB");
     outcome.fact("resident_growth_mib", "resident memory, growth", most_mib - before_mib, "MiB");
-    outcome.stretch("", &draining);
-    outcome.stretch("healthy", &steady);
+    outcome.interval("", &draining);
+    outcome.interval("healthy", &steady);
     Ok(rig.finish(outcome))
 }
 
 /// Watches until nothing is missing, or nothing has arrived for long.
-fn watch_drain(rig: &mut Rig, options: &Options, most_mib: &mut f64) -> (Stretch, Drain) {
+fn watch_drain(rig: &mut Rig, options: &Options, most_mib: &mut f64) -> (Interval, Drain) {
     let (ledger, patience_s) = (Arc::clone(&rig.ledger), options.settle_seconds.max(PATIENCE_S));
     let (begin, is_over) = (Instant::now(), AtomicBool::new(false));
     let drain = Mutex::new(Drain::new(ledger.totals().healthy));
@@ -69,20 +69,20 @@ fn watch_drain(rig: &mut Rig, options: &Options, most_mib: &mut f64) -> (Stretch
         drain.see(begin.elapsed(), ledger.totals().healthy);
         drain.last()
     };
-    let stretch = std::thread::scope(|scope| {
+    let interval = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
                 look();
                 std::thread::sleep(LOOK_EVERY);
             }
         });
-        let stretch = rig.watch("up, draining", |_, sample, totals| {
+        let interval = rig.watch("up, draining", |_, sample, totals| {
             *most_mib = most_mib.max(sample.resident_mib);
             let is_stuck = begin.elapsed().saturating_sub(look()).as_secs_f64() > patience_s;
             is_stuck || totals.healthy >= totals.healthy_owed && ledger.missing() == 0
         });
         is_over.store(true, Relaxed);
-        stretch
+        interval
     });
-    (stretch, drain.into_inner().unwrap_or_else(PoisonError::into_inner))
+    (interval, drain.into_inner().unwrap_or_else(PoisonError::into_inner))
 }

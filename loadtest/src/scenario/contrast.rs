@@ -6,13 +6,13 @@
 use super::rig::{Rig, Setup};
 use crate::cli::{Blackhole, Flapping, Options, Slow};
 use crate::drive::{Pace, Streams};
-use crate::measure::Stretch;
+use crate::measure::Interval;
 use crate::receive::Manner;
 use crate::report::Outcome;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-/// The length of each of the four stretches, in seconds, unless the command line says another.
+/// The length of each of the four intervals, in seconds, unless the command line says another.
 const SECONDS: f64 = 8.0;
 /// The share of the maximum that latency is compared at.
 const OPEN_SHARE: f64 = 0.5;
@@ -88,20 +88,20 @@ fn contrast(options: &Options, contrast: Contrast) -> anyhow::Result<Outcome> {
     );
     let (p99, p99_bad) = (p99_ms(&half), p99_ms(&half_bad));
     outcome.fact("p99_ratio", "healthy p99, with bad ones : without", p99_bad / p99, "");
-    outcome.stretch("", &full_bad);
-    outcome.stretch("none_bad", &full);
-    outcome.stretch("half_load", &half_bad);
-    outcome.stretch("half_load_none_bad", &half);
+    outcome.interval("", &full_bad);
+    outcome.interval("none_bad", &full);
+    outcome.interval("half_load", &half_bad);
+    outcome.interval("half_load_none_bad", &half);
     if recovers {
         outcome.fact("settle_s", "time until nothing was missing", settled.seconds, "s");
     }
     Ok(rig.finish(outcome))
 }
 
-fn ratio_of_rates(one: &Stretch, other: &Stretch) -> f64 {
+fn ratio_of_rates(one: &Interval, other: &Interval) -> f64 {
     one.delivered_per_s() / other.delivered_per_s().max(f64::MIN_POSITIVE)
 }
 
-fn p99_ms(stretch: &Stretch) -> f64 {
-    stretch.latencies.delivery.value_at_quantile(0.99) as f64 / 1e3
+fn p99_ms(interval: &Interval) -> f64 {
+    interval.latencies.delivery.value_at_quantile(0.99) as f64 / 1e3
 }

@@ -69,7 +69,7 @@ pub(super) fn run(options: &Options, limit: &Limit) -> anyhow::Result<Outcome> {
     let (warmup, seconds) = (options.warmup, options.seconds.unwrap_or(SECONDS));
     let is_over = || clients.iter().any(JoinHandle::is_finished);
     sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= warmup || is_over());
-    let stretch = sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || is_over());
+    let interval = sampler.watch(None, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || is_over());
     sender.stop.store(true, Relaxed);
     for client in clients {
         match client.join() {
@@ -79,9 +79,9 @@ pub(super) fn run(options: &Options, limit: &Limit) -> anyhow::Result<Outcome> {
     }
     drop(receiver);
     let mut outcome = Outcome::new("limit", "limit".to_owned());
-    outcome.fact("deliveries_per_s", "requests", stretch.delivered_per_s(), "/s");
-    outcome.fact("own_cpu_us", "CPU of client and receiver per request", stretch.own_cpu_us(), "µs");
-    let bound = cpu_bound_per_s(stretch.own_cpu_us());
+    outcome.fact("deliveries_per_s", "requests", interval.delivered_per_s(), "/s");
+    outcome.fact("own_cpu_us", "CPU of client and receiver per request", interval.own_cpu_us(), "µs");
+    let bound = cpu_bound_per_s(interval.own_cpu_us());
     outcome.fact("cpu_bound_per_s", "requests that this CPU allows on all cores", bound, "/s");
     outcome.account = ledger.account();
     outcome.complaints = outcome.account.complaints(false);

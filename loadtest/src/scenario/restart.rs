@@ -20,13 +20,13 @@ pub(super) fn run(options: &Options, restart: &Restart) -> anyhow::Result<Outcom
         rig.pinion.kill()?;
         slowest_s = slowest_s.max(rig.pinion.start_again()?.as_secs_f64());
     }
-    let stretch = rig.watch("after the last", |elapsed, _, _| elapsed.as_secs_f64() >= seconds);
+    let interval = rig.watch("after the last", |elapsed, _, _| elapsed.as_secs_f64() >= seconds);
     rig.end(pushing)?;
     let settled = rig.settle(0.0);
     let mut outcome = Outcome::new("restart", format!("restart --cycles {}", restart.cycles));
     outcome.fact("start_max_s", "slowest start until ready", slowest_s, "s");
     outcome.fact("settle_s", "time until nothing was missing", settled.seconds, "s");
-    outcome.stretch("", &stretch);
+    outcome.interval("", &interval);
     let mut outcome = rig.finish(outcome);
     let duplicated = outcome.account.duplicated as f64;
     outcome.fact("duplicated", "deliveries that arrived twice", duplicated, "");

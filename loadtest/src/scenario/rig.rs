@@ -4,7 +4,7 @@ use crate::cli::Options;
 use crate::drive::payload::Template;
 use crate::drive::{Due, Pace, Push, Pushing, Streams};
 use crate::ledger::{Ledger, Promise, Totals};
-use crate::measure::{Clock, Recorder, Sample, Sampler, Stretch, Usage};
+use crate::measure::{Clock, Interval, Recorder, Sample, Sampler, Usage};
 use crate::receive::{Intake, Keys, Manner, Manners, Receiver, Scheme};
 use crate::report::Outcome;
 use crate::system::{EndpointSpec, Pinion, Provisioner, app_uid};
@@ -192,15 +192,15 @@ impl Rig {
     ///
     /// # Errors
     /// When pushing failed.
-    pub(super) fn drive(&mut self, what: &str, pace: Pace, seconds: f64) -> anyhow::Result<Stretch> {
+    pub(super) fn drive(&mut self, what: &str, pace: Pace, seconds: f64) -> anyhow::Result<Interval> {
         let pushing = self.push(pace)?;
         let warmup = self.options.warmup;
         self.watch(&format!("{what}, warming up"), |elapsed, _, _| {
             elapsed.as_secs_f64() >= warmup || pushing.is_over()
         });
-        let stretch = self.watch(what, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || pushing.is_over());
+        let interval = self.watch(what, |elapsed, _, _| elapsed.as_secs_f64() >= seconds || pushing.is_over());
         self.end(pushing)?;
-        Ok(stretch)
+        Ok(interval)
     }
 
     /// Ends pushing.
@@ -214,7 +214,11 @@ impl Rig {
     }
 
     /// Watches until `is_over`, asked four times a second.
-    pub(super) fn watch(&mut self, what: &str, mut is_over: impl FnMut(Duration, &Sample, &Totals) -> bool) -> Stretch {
+    pub(super) fn watch(
+        &mut self,
+        what: &str,
+        mut is_over: impl FnMut(Duration, &Sample, &Totals) -> bool,
+    ) -> Interval {
         let (progress, flap_ms) = (self.progress.clone(), self.flap_ms);
         let manners = &self.receiver.intake().manners;
         self.sampler.watch(self.pinion.pid(), |elapsed, sample, totals| {
@@ -237,7 +241,7 @@ impl Rig {
     }
 
     /// Waits until nothing is missing, or nothing has arrived for `patience_s` (at least the time in the options).
-    pub(super) fn settle(&mut self, patience_s: f64) -> Stretch {
+    pub(super) fn settle(&mut self, patience_s: f64) -> Interval {
         let patience = Duration::from_secs_f64(self.options.settle_seconds.max(patience_s).clamp(0.0, 86_400.0));
         let ledger = Arc::clone(&self.ledger);
         let mut last = (Duration::ZERO, 0);

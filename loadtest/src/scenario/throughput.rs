@@ -1,4 +1,4 @@
-//! `steady`, `fanout`, `batch`, `tenants`, `open`, and `steady` beside idle endpoints: healthy endpoints, one stretch
+//! `steady`, `fanout`, `batch`, `tenants`, `open`, and `steady` beside idle endpoints: healthy endpoints, one interval
 //! of load.
 
 use super::rig::{Rig, Setup};
@@ -57,18 +57,18 @@ pub(super) fn open(options: &Options, open: &Open) -> anyhow::Result<Outcome> {
         }
     };
     let mut outcome = Outcome::new("open", format!("open --rate {per_s:.0}"));
-    let stretch = rig.drive("open loop", Pace::Open { per_s }, options.seconds.unwrap_or(SECONDS))?;
+    let interval = rig.drive("open loop", Pace::Open { per_s }, options.seconds.unwrap_or(SECONDS))?;
     rig.settle(0.0);
-    outcome.stretch("", &stretch);
+    outcome.interval("", &interval);
     Ok(rig.finish(outcome))
 }
 
-/// A stretch of load in a closed loop.
+/// An interval of load in a closed loop.
 pub(super) fn closed(options: &Options, setup: Setup, mut outcome: Outcome) -> anyhow::Result<Outcome> {
     let mut rig = Rig::start(options, setup)?;
     let pace = Pace::Closed { window: options.window };
-    let stretch = rig.drive(outcome.scenario, pace, options.seconds.unwrap_or(SECONDS))?;
+    let interval = rig.drive(outcome.scenario, pace, options.seconds.unwrap_or(SECONDS))?;
     rig.settle(0.0);
-    outcome.stretch("", &stretch);
+    outcome.interval("", &interval);
     Ok(rig.finish(outcome))
 }

@@ -5,8 +5,8 @@
 //! `Idempotency-Key` counts once.
 //!
 //! Some endpoints have policies, and each holds over the kills. With an order, no event comes for the first time before
-//! an earlier one of its line is over. A scheduled event never comes before its time. An endpoint that fails in
-//! stretches has a backup: each of its deliveries reaches one of the two sides, signed by that side, and a switch that
+//! an earlier one of its line is over. A scheduled event never comes before its time. An endpoint that fails many times in
+//! a row has a backup: each of its deliveries reaches one of the two sides, signed by that side, and a switch that
 //! the API showed stays.
 //!
 //! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a

@@ -130,10 +130,10 @@ fn push(client: &Client, counter: &Counter, pace: &Pace, app: usize) {
     }
 }
 
-/// Deliveries per second over a stretch of time.
-fn goodput(counter: &Counter, stretch: Duration) -> f64 {
+/// Deliveries per second over some time.
+fn goodput(counter: &Counter, range: Duration) -> f64 {
     let (since, before) = (Instant::now(), counter.successes());
-    std::thread::sleep(stretch);
+    std::thread::sleep(range);
     (counter.successes() - before) as f64 / since.elapsed().as_secs_f64()
 }
 

@@ -1,22 +1,22 @@
 //! One life of the process: the engine's cores on a disk, and the shells around them, redone as steps.
 //!
 //! ```text
-//! Commit ─ Writer::step      Take ─ seats::take         Actor ─ work::take_input     Errand ─ a read or an attempt
+//! Commit ─ Writer::step      Take ─ handles::take         Actor ─ work::take_input     Operation ─ a read or an attempt
 //! Report ─ report_now        Timers ─ timers::fire      Job ─ jobs::step             Janitor ─ retention::Round
 //! ```
 //!
 //! A crash drops the node. Nothing of it survives but the disk.
 
-mod errand;
 mod futures;
 mod jobs;
 mod mailbox;
+mod operation;
 mod scheduled;
 mod shard;
 
-pub use errand::{Errand, Flight};
 pub use futures::{Reply, Wakeup};
 pub use mailbox::SimMailbox;
+pub use operation::{Flight, Operation};
 pub use shard::{Seen, Shard};
 
 use crate::disk::Disk;
@@ -36,7 +36,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use scheduled::Scheduler;
 use std::sync::Arc;
-use storage::tables::census;
+use storage::tables::recount;
 use storage::writer::{Writer, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError};
 use tokio::sync::Notify;
@@ -85,7 +85,7 @@ pub enum Task {
     /// An actor takes its next message.
     Actor(usize, u64),
     /// A read or an attempt goes on.
-    Errand(usize, usize),
+    Operation(usize, usize),
     /// The jobs go on.
     Job,
     /// Retention goes on.
@@ -113,7 +113,7 @@ impl Node {
         let job_started = Arc::new(Notify::new());
         let mut router = Router::new(inboxes.clone(), job_started.clone());
         let bell = router.bell();
-        census::take(&*store)?;
+        recount::run(&*store)?;
         let progress = engine::partition::recover(&store, &mut router)?;
         let config = WriterConfig {
             queue_capacity: plan.config.ingest_queue_capacity,

@@ -1,8 +1,8 @@
 //! One shard's core with its shells as steps.
 
-use super::errand::{Due, Errand};
 use super::futures::{Reply, Wakeup};
 use super::mailbox::{After, Mailboxes, Opener, SimMailbox};
+use super::operation::{Due, Operation};
 use super::{Flight, Task};
 use crate::plant::{Plant, Unmarked, filter_under, keys_under, rows_under};
 use crate::time::EngineClock;
@@ -12,7 +12,7 @@ use engine::endpoint::mailbox::Input;
 use engine::prepare::LanePolicy;
 use engine::shard::core::{LaneCell, ShardCore};
 use engine::shard::inbox::{EndpointChange, News};
-use engine::shard::{ShardParts, ThreadShares, reads, seats, timers, work};
+use engine::shard::{ShardParts, ThreadShares, handles, reads, timers, work};
 use model::{AppId, OnGiveUp, Order, Seq, UnixMs};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub struct Shard {
     /// Its state and decisions.
     pub core: Rc<ShardCore>,
     /// Reads and attempts under way.
-    pub errands: Vec<Errand>,
+    pub operations: Vec<Operation>,
     mailboxes: Rc<Mailboxes>,
     plant: Option<Plant>,
     unmarked: Unmarked,
@@ -56,7 +56,7 @@ impl Shard {
         let thread = ThreadShares::new(config.max_in_flight_per_shard, config.queue_memory_bytes_per_shard);
         Shard {
             core: Rc::new(ShardCore::new(parts, thread, Box::new(Opener(mailboxes.clone())), now)),
-            errands: Vec::new(),
+            operations: Vec::new(),
             mailboxes,
             plant,
             unmarked: Unmarked::default(),
@@ -91,20 +91,20 @@ impl Shard {
             into.push(Task::Timers(index));
         }
         self.mailboxes.with_mail(|serial| into.push(Task::Actor(index, serial)));
-        for (number, errand) in self.errands.iter_mut().enumerate() {
-            if errand.is_ready(real) {
-                into.push(Task::Errand(index, number));
+        for (number, operation) in self.operations.iter_mut().enumerate() {
+            if operation.is_ready(real) {
+                into.push(Task::Operation(index, number));
             }
         }
     }
 
     pub(super) fn next_deadline(&self, clock: &EngineClock) -> Option<UnixMs> {
         let timer = self.core.timers.next_deadline().map(|at| clock.to_real(at));
-        self.errands.iter().filter_map(Errand::deadline).chain(timer).min()
+        self.operations.iter().filter_map(Operation::deadline).chain(timer).min()
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        self.errands.is_empty()
+        self.operations.is_empty()
             && !self.mailboxes.any_mail()
             && self.core.inbox.is_empty()
             && self.core.reports.is_empty()
@@ -119,7 +119,7 @@ impl Shard {
             news.requeued.clear();
         }
         self.sabotage_pauses(&mut news);
-        seats::take(&self.core, news, now);
+        handles::take(&self.core, news, now);
     }
 
     /// Loses the beginning of a pause, or its end: what is told of a resumed endpoint that has an actor already.
@@ -222,29 +222,29 @@ impl Shard {
         }
     }
 
-    /// Notes an errand that is not an attempt.
-    pub fn run_errand(&mut self, mailbox: Rc<SimMailbox>, action: Action) {
-        let errand = match action {
+    /// Notes an operation that is not an attempt.
+    pub fn begin_operation(&mut self, mailbox: Rc<SimMailbox>, action: Action) {
+        let operation = match action {
             Action::Start(_) => return,
             Action::ReadLog(read) => {
                 let plan = mailbox.cell.plan.borrow().clone();
-                Errand::Log { mailbox, read, plan, found: None }
+                Operation::Log { mailbox, read, plan, found: None }
             }
-            Action::LoadDue(load) => Errand::Due { mailbox, load, state: Due::Begin },
-            Action::Fetch(fetch) => Errand::Fetch { mailbox, fetch, rows: None },
-            Action::ReadKeys(seqs) => Errand::Keys { mailbox, seqs, found: None },
+            Action::LoadDue(load) => Operation::Due { mailbox, load, state: Due::Begin },
+            Action::Fetch(fetch) => Operation::Fetch { mailbox, fetch, rows: None },
+            Action::ReadKeys(seqs) => Operation::Keys { mailbox, seqs, found: None },
         };
-        self.errands.push(errand);
+        self.operations.push(operation);
     }
 
     /// A read goes on by one step, or fails. Says what it did.
     pub fn go_on_reading(&mut self, number: usize, fails: bool) -> String {
-        let mut errand = self.errands.swap_remove(number);
+        let mut operation = self.operations.swap_remove(number);
         let store = &self.core.store;
         let mut said = String::new();
-        match &mut errand {
-            Errand::Attempt(_) => {}
-            Errand::Log { mailbox, read, plan, found } => match found.take() {
+        match &mut operation {
+            Operation::Attempt(_) => {}
+            Operation::Log { mailbox, read, plan, found } => match found.take() {
                 None => {
                     let bytes_max = self.core.begin_log_read(&mailbox.cell);
                     let target = mailbox.cell.target;
@@ -261,7 +261,7 @@ impl Shard {
                     return "has read the log".to_owned();
                 }
             },
-            Errand::Keys { mailbox, seqs, found } => match found.take() {
+            Operation::Keys { mailbox, seqs, found } => match found.take() {
                 None => {
                     let app = mailbox.cell.target.app;
                     let keys = reads::keys(store, app, std::mem::take(seqs)).ok().filter(|_| !fails);
@@ -273,7 +273,7 @@ impl Shard {
                     return "has read ordering keys".to_owned();
                 }
             },
-            Errand::Fetch { mailbox, fetch, rows } => match rows.take() {
+            Operation::Fetch { mailbox, fetch, rows } => match rows.take() {
                 None => {
                     *rows = Some(reads::rows(store, mailbox.cell.target, *fetch).ok().filter(|_| !fails));
                     said = format!("fetches {}: {}", fetch.seq, if fails { "fails" } else { "done" });
@@ -283,7 +283,7 @@ impl Shard {
                     return format!("has fetched {}", fetch.seq);
                 }
             },
-            Errand::Due { mailbox, load, state } => match state {
+            Operation::Due { mailbox, load, state } => match state {
                 Due::Begin => {
                     self.core.report_now();
                     *state = self.barrier();
@@ -302,7 +302,7 @@ impl Shard {
                 }
             },
         }
-        self.errands.push(errand);
+        self.operations.push(operation);
         said
     }
 
@@ -338,22 +338,22 @@ impl Shard {
 
     /// An attempt is over: its lane is told, then the shard.
     pub fn land(&mut self, number: usize, finished: Finished) {
-        let errand = self.errands.swap_remove(number);
+        let operation = self.operations.swap_remove(number);
         self.fired += u64::from(self.plant.is_some());
         let struck = self.fired.is_multiple_of(3);
         if struck && self.plant == Some(Plant::LeakedSlot) {
-            self.core.free_places(errand.mailbox().cell.target.app, 1);
+            self.core.free_places(operation.mailbox().cell.target.app, 1);
             return;
         }
         if struck && self.plant == Some(Plant::LeakedPlace) {
-            self.core.places.borrow_mut().take(errand.mailbox().cell.target.app);
+            self.core.places.borrow_mut().take(operation.mailbox().cell.target.app);
         }
         if struck && self.plant == Some(Plant::WrongTenant) {
             let mut places = self.core.places.borrow_mut();
-            places.give_back(errand.mailbox().cell.target.app, 1);
+            places.give_back(operation.mailbox().cell.target.app, 1);
             places.take(AppId(u32::MAX));
         }
-        self.core.attempt_over(&errand.mailbox().cell, finished);
+        self.core.attempt_over(&operation.mailbox().cell, finished);
     }
 
     /// There is room, or nobody who takes it.
@@ -367,9 +367,9 @@ impl Shard {
     #[must_use]
     pub fn places_taken(&self) -> BTreeMap<AppId, usize> {
         let mut taken = self.mailboxes.places_taken();
-        for errand in &self.errands {
-            if matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. }) {
-                *taken.entry(errand.mailbox().cell.target.app).or_default() += 1;
+        for operation in &self.operations {
+            if matches!(operation, Operation::Attempt(_) | Operation::Fetch { .. }) {
+                *taken.entry(operation.mailbox().cell.target.app).or_default() += 1;
             }
         }
         taken
@@ -377,9 +377,9 @@ impl Shard {
 
     /// Attempts under way.
     pub fn flights(&self) -> impl Iterator<Item = &Flight> {
-        self.errands
+        self.operations
             .iter()
-            .filter_map(|errand| if let Errand::Attempt(flight) = errand { Some(&**flight) } else { None })
+            .filter_map(|operation| if let Operation::Attempt(flight) = operation { Some(&**flight) } else { None })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bounds: places, windows, queues, the breaker's one probe, and the order of first tries.
 
 use super::{Violation, ensure};
-use crate::node::{Errand, Seen, Shard};
+use crate::node::{Operation, Seen, Shard};
 use engine::endpoint::breaker::State;
 use engine::endpoint::lane::Action;
 use model::{Order, Seq};
@@ -26,7 +26,7 @@ pub fn check_shard(shard: &Shard) -> Result<(), Violation> {
     }
     let places = core.config.max_in_flight_per_shard;
     ensure!(taken <= places, "shard {name} has {places} places and {taken} are taken");
-    let queued: usize = core.endpoints.borrow().values().map(|seat| seat.cell.lane.borrow().queued_bytes()).sum();
+    let queued: usize = core.endpoints.borrow().values().map(|handle| handle.cell.lane.borrow().queued_bytes()).sum();
     let counted = core.thread.queued_bytes.get();
     ensure!(queued == counted, "shard {name} counts {counted} bytes as queued, and {queued} are");
     let (offers, deliveries) = core.inbox.waiting();
@@ -120,10 +120,11 @@ fn check_lane(shard: &Shard, seen: &Seen) -> Result<(), Violation> {
 
 /// Attempts and fetches of a lane that are under way, those included whose end it has not taken yet.
 fn in_flight(shard: &Shard, seen: &Seen) -> usize {
-    let own = |errand: &&Errand| {
-        errand.mailbox().serial == seen.mailbox.serial && matches!(errand, Errand::Attempt(_) | Errand::Fetch { .. })
+    let own = |operation: &&Operation| {
+        operation.mailbox().serial == seen.mailbox.serial
+            && matches!(operation, Operation::Attempt(_) | Operation::Fetch { .. })
     };
-    shard.errands.iter().filter(own).count() + seen.mailbox.landings()
+    shard.operations.iter().filter(own).count() + seen.mailbox.landings()
 }
 
 fn is_start(action: &Action) -> Option<Seq> {

@@ -39,7 +39,7 @@ impl Quotas {
         rows: &MemoryStore,
         is_gone: impl Fn(EndpointRef) -> bool,
     ) -> Result<(), Violation> {
-        let (purged, mut apps, mut displaced) = (purged(batch)?, BTreeSet::new(), Vec::new());
+        let (purged, mut apps, mut evicted) = (purged(batch)?, BTreeSet::new(), Vec::new());
         let mut new = BTreeSet::new();
         for (key, write) in of_kind(batch, KeyKind::DeadLetter) {
             let (target, seq) = rows::dead_letter::decode(key)?;
@@ -68,14 +68,14 @@ impl Quotas {
                         None => false,
                     };
                     if !asked_for && !is_past {
-                        displaced.push((target, seq, at));
+                        evicted.push((target, seq, at));
                     }
                 }
             }
         }
         self.letters.retain(|(target, _), _| !is_gone(*target));
         self.expunged.retain(|(target, _)| !is_gone(*target));
-        for (target, seq, at) in &displaced {
+        for (target, seq, at) in &evicted {
             let left = dead_letter::count(rows, target.app)?;
             let name = named(*target, *seq);
             ensure!(left >= self.most.dead_letters, "the dead letter of {name} was lost and only {left} are left");

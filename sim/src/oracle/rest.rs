@@ -28,8 +28,8 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
             core.index,
             core.thread.queued_bytes.get()
         );
-        for (target, seat) in core.endpoints.borrow().iter() {
-            let lane = seat.cell.lane.borrow();
+        for (target, handle) in core.endpoints.borrow().iter() {
+            let lane = handle.cell.lane.borrow();
             ensure!(lane.in_flight() == 0, "{} has {} in flight", target.endpoint, lane.in_flight());
             ensure!(lane.all_slots_back(), "{} has lost a slot", target.endpoint);
             // An open breaker holds back nobody when there is nothing to send.

@@ -51,8 +51,8 @@ impl World {
 
     fn check_paused_keep_no_actor(&self) -> Result<(), Violation> {
         for shard in &self.node.shards {
-            for (target, seat) in shard.core.endpoints.borrow().iter() {
-                let lane = seat.cell.lane.borrow();
+            for (target, handle) in shard.core.endpoints.borrow().iter() {
+                let lane = handle.cell.lane.borrow();
                 let is_kept = lane.is_paused() && lane.in_flight() == 0;
                 ensure!(!is_kept, "{} is paused, and has an actor for nothing", target.endpoint);
             }

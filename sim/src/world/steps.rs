@@ -3,7 +3,7 @@
 use super::{World, note};
 use crate::client::Answer;
 use crate::network::{Exchange, pick};
-use crate::node::{Errand, Flight, Seen, Task};
+use crate::node::{Flight, Operation, Seen, Task};
 use crate::oracle::{Ended, Violation, check_shard};
 use crate::plant::Plant;
 use engine::dispatch::Lack;
@@ -36,7 +36,7 @@ impl World {
                 self.node.shards[shard].fire(now);
             }
             Task::Actor(shard, serial) => return self.act(shard, serial),
-            Task::Errand(shard, number) => return self.go_on(shard, number),
+            Task::Operation(shard, number) => return self.go_on(shard, number),
             Task::Job => {
                 note!(self, "jobs go on");
                 let result = self.node.job();
@@ -111,7 +111,7 @@ impl World {
                 Action::Start(attempt) => self.start(index, Flight::of(mailbox.clone(), attempt, now))?,
                 other => {
                     note!(self, "  {endpoint} asks: {other:?}");
-                    self.node.shards[index].run_errand(mailbox.clone(), other);
+                    self.node.shards[index].begin_operation(mailbox.clone(), other);
                 }
             }
         }
@@ -150,7 +150,7 @@ impl World {
         let rows = self.node.disk.durable();
         self.oracle.started(index, &flight, &rows)?;
         let twice = self.strikes(Plant::TwiceInFlight).then(|| flight.again());
-        self.node.shards[index].errands.push(Errand::Attempt(Box::new(flight)));
+        self.node.shards[index].operations.push(Operation::Attempt(Box::new(flight)));
         match twice {
             Some(second) => {
                 let core = &self.node.shards[index].core;
@@ -164,9 +164,9 @@ impl World {
     /// A read goes on, or an attempt.
     fn go_on(&mut self, index: usize, number: usize) -> Result<(), Violation> {
         let real = self.time.real();
-        let errand = &mut self.node.shards[index].errands[number];
-        let endpoint = errand.mailbox().cell.target.endpoint;
-        if let Errand::Attempt(flight) = errand {
+        let operation = &mut self.node.shards[index].operations[number];
+        let endpoint = operation.mailbox().cell.target.endpoint;
+        if let Operation::Attempt(flight) = operation {
             if !flight.arrived && flight.exchange.arrives_at.is_some_and(|at| at <= real) {
                 flight.arrived = true;
                 let seq = flight.event.seq;
@@ -186,7 +186,7 @@ impl World {
     fn land(&mut self, index: usize, number: usize) -> Result<(), Violation> {
         let wall = self.time.wall();
         let shard = &mut self.node.shards[index];
-        let Some(Errand::Attempt(flight)) = shard.errands.get(number) else { return Ok(()) };
+        let Some(Operation::Attempt(flight)) = shard.operations.get(number) else { return Ok(()) };
         let (target, exchange, side) = (flight.mailbox.cell.target, &flight.exchange, flight.side);
         let finished = Finished {
             seq: flight.event.seq,

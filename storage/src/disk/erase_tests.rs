@@ -52,7 +52,7 @@ fn files_with(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
 }
 
 /// Another row whose value is apart.
-fn apart(number: u8, bytes: usize) -> Batch {
+fn separated(number: u8, bytes: usize) -> Batch {
     let mut batch = Batch::new();
     batch.put(vec![7, number], vec![number; bytes]);
     batch
@@ -60,7 +60,7 @@ fn apart(number: u8, bytes: usize) -> Batch {
 
 /// Commits of other rows, enough for some laps.
 fn traffic(subject: &OnDisk) {
-    (0..30).for_each(|key| subject.store.apply(apart(key, 8_000)).unwrap());
+    (0..30).for_each(|key| subject.store.apply(separated(key, 8_000)).unwrap());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn commits_and_reads_go_on_while_values_are_erased() {
             let mut key = 0;
             while !over.load(Ordering::SeqCst) {
                 key = (key + 1) % 200;
-                subject.store.apply(apart(key, 6_000)).unwrap();
+                subject.store.apply(separated(key, 6_000)).unwrap();
             }
         });
         scope.spawn(|| {

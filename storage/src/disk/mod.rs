@@ -10,7 +10,7 @@
 //!
 //! - a real fdatasync at the end of every checkpoint ([`map`]), and at creation fsync of everything sled leaves
 //!   unsynced ([`open`]);
-//! - values bounded and segments enlarged so that no leaf spills into `blobs/`, whose files sled never syncs
+//! - values bounded and segments enlarged so that no leaf overflows into `blobs/`, whose files sled never syncs
 //!   ([`INLINE_MAX_BYTES`](crate::store::INLINE_MAX_BYTES), [`map`]), and a net below should one do so ([`map`]);
 //! - a number per commit, kept in the log, in sled with each checkpoint, and in a file beside both, so that a log or a
 //!   map cut short by damage is noticed ([`commit`]);
@@ -52,6 +52,6 @@ pub(crate) mod values;
 mod writer;
 
 pub use self::error::OpenError;
-pub use self::map::ApartKeys;
+pub use self::map::SeparatedKeys;
 pub use self::open::OpenOptions;
 pub use self::store::DiskStore;

@@ -16,7 +16,7 @@ use crate::store::{Batch, Direction, INLINE_MAX_BYTES, MAX_KEY_BYTES, MemoryStor
 
 /// Small, so that tests read from the file and not from memory, and go through many laps of the log.
 pub(crate) const OPTIONS: OpenOptions =
-    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, apart: ApartKeys { from: 1, to: 8 } };
+    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, separated: SeparatedKeys { from: 1, to: 8 } };
 
 pub(crate) struct OnDisk {
     pub(crate) store: DiskStore,
@@ -174,7 +174,7 @@ fn the_largest_rows_never_reach_blobs() {
             batch.put(key(number % ROWS), value.clone());
         }
         subject.store.apply(batch).unwrap();
-        assert!(subject.store.shared.map.nothing_spilled());
+        assert!(subject.store.shared.map.nothing_overflowed());
     }
     for keep_every in [2, 3, 5] {
         let rows = dump(&subject.store);
@@ -186,11 +186,11 @@ fn the_largest_rows_never_reach_blobs() {
                 }
             }
             subject.store.apply(batch).unwrap();
-            assert!(subject.store.shared.map.nothing_spilled());
+            assert!(subject.store.shared.map.nothing_overflowed());
         }
     }
     let subject = subject.again();
-    assert!(subject.store.shared.map.nothing_spilled());
+    assert!(subject.store.shared.map.nothing_overflowed());
     assert!(subject.store.size_on_disk_bytes().unwrap() > u64::from(ROWS) * INLINE_MAX_BYTES as u64);
 }
 

@@ -1,4 +1,4 @@
-//! Stretches of the log that an endpoint did not get: `application number, endpoint number, first position`.
+//! Ranges of the log that an endpoint did not get: `application number, endpoint number, first position`.
 
 use super::key::key;
 use super::value::{fields, value};

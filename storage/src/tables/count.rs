@@ -37,7 +37,7 @@ const DEAD_LETTERS_PREFIX: &str = "count/dead_letters/";
 
 /// The row that says that all dead letters and idempotency keys are counted. It lies among the counts, so that
 /// [`forget_counts`] forgets it with them. Persisted.
-const CENSUS: &str = "count/census";
+const COMPLETE: &str = "count/complete";
 
 impl Counted {
     // Persisted: never rename.
@@ -124,7 +124,7 @@ pub(super) fn set_count(txn: &mut Txn<'_>, counted: Counted, count: u32) -> Resu
     Ok(())
 }
 
-/// As [`count`], for a count that the census or the first row began: no row means none. A damaged row counts as none
+/// As [`count`], for a count that the recount or the first row began: no row means none. A damaged row counts as none
 /// too, so that it stops neither the writer nor a request.
 pub(super) fn count_kept(read: &(impl Read + ?Sized), counted: Counted) -> Result<u32, StoreError> {
     match count(read, counted) {
@@ -185,14 +185,14 @@ pub(crate) fn forget_counts(txn: &mut Txn<'_>, limit: usize) -> Result<usize, St
     Ok(count)
 }
 
-/// True if all dead letters and idempotency keys are counted: see [`super::census`].
-pub(super) fn census_is_taken(read: &(impl Read + ?Sized)) -> Result<bool, StoreError> {
-    Ok(read.get(&meta::encode(CENSUS))?.is_some())
+/// True if all dead letters and idempotency keys are counted: see [`super::recount`].
+pub(super) fn is_complete(read: &(impl Read + ?Sized)) -> Result<bool, StoreError> {
+    Ok(read.get(&meta::encode(COMPLETE))?.is_some())
 }
 
 /// Notes that all dead letters and idempotency keys are counted.
-pub(super) fn note_census(txn: &mut Txn<'_>) -> Result<(), StoreError> {
-    put_value(txn, meta::encode(CENSUS), meta::to_value(&1u32))
+pub(super) fn note_complete(txn: &mut Txn<'_>) -> Result<(), StoreError> {
+    put_value(txn, meta::encode(COMPLETE), meta::to_value(&1u32))
 }
 
 #[cfg(test)]
@@ -213,7 +213,7 @@ mod tests {
             (Counted::ScheduledMessages(app), 7),
         ];
         store.write(|txn| {
-            note_census(txn)?;
+            note_complete(txn)?;
             all.iter().try_for_each(|(counted, count)| set_count(txn, *counted, *count))
         });
         let (mut listed, mut after) = (Vec::new(), None);

@@ -19,7 +19,7 @@ use kept::Times;
 use model::{AppId, DeadLetter, EndpointRef, LetterPlace, Seq};
 
 pub use kept::Kept;
-pub use room::{Displaced, make_room};
+pub use room::{Evicted, make_room};
 
 /// Rows that a count reads at once.
 const COUNT_PAGE: usize = 1_000;

@@ -5,7 +5,7 @@
 //! cursor (endpoint)        → settled up to here, but for its holes; no row = stands at its application's `routed`
 //! pending (endpoint, seq)  → one delivery that waits for another attempt
 //! due (endpoint, time, seq)→ the same, by time: the first is the endpoint's next attempt
-//! gap (endpoint, first)    → a stretch not sent because the endpoint was disabled
+//! gap (endpoint, first)    → a range not sent because the endpoint was disabled
 //! expired (endpoint)       → how much of the log was removed before its turn came
 //! health (endpoint)        → its failures, so that a restart does not start over
 //! ```
@@ -207,7 +207,7 @@ pub fn put_health(txn: &mut Txn<'_>, target: EndpointRef, health: &EndpointHealt
     }
 }
 
-/// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: the stretch is then
+/// Opens or closes a gap that begins at `first`. A filter that is too long for the row is left out: the range is then
 /// shown by the endpoint's present filter.
 pub fn put_gap(txn: &mut Txn<'_>, target: EndpointRef, first: Seq, gap: &Gap) {
     let mut value = rows::gap::to_value(gap);

@@ -89,7 +89,7 @@ fn scan_endpoints(
 /// Creates or replaces an endpoint, keeps the index right, also when its name changed, and tells the engine.
 ///
 /// An endpoint that is new or newly enabled gets only events accepted from here on: `active_from` is set here, not by
-/// the caller. A newly disabled endpoint gets a gap: the stretch that it does not get, with its filter. Another filter
+/// the caller. A newly disabled endpoint gets a gap: the range that it does not get, with its filter. Another filter
 /// ends that gap and begins the next one, and enabling closes it. The failures of an endpoint that is newly enabled or
 /// has a new URL are forgotten: they say nothing about it any more.
 ///

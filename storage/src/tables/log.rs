@@ -52,7 +52,7 @@ pub fn append(txn: &mut Txn<'_>, app: AppId, events: &[Event]) -> Result<(), Sto
                 builder.push(event)
             }
         };
-        if let Some(PayloadAt::Apart { .. }) = placed {
+        if let Some(PayloadAt::Separate { .. }) = placed {
             let (key, payload) = (rows::payload::encode(app, event.seq), block::encode_payload(&event.payload));
             let growth = Growth::events(row_bytes(&key, &payload));
             put_payload(txn, key, payload)?;
@@ -207,7 +207,7 @@ fn undamaged<T>(read: Result<Option<T>, StoreError>, app: AppId, seq: Seq) -> Re
 /// Fetches a payload that is apart. None when the event was removed meanwhile.
 fn complete(read: &(impl Read + ?Sized), record: BlockRecord) -> Result<Option<Event>, StoreError> {
     let mut event = record.event;
-    if let PayloadAt::Apart { length } = record.payload_at {
+    if let PayloadAt::Separate { length } = record.payload_at {
         let row = read.get(&rows::payload::encode(event.app, event.seq))?;
         let Some(row) = row.filter(|row| !row.is_empty()) else { return removed_meanwhile(read, event) };
         event.payload = block::decode_payload(&row)?;
@@ -250,7 +250,7 @@ pub fn expunge(txn: &mut Txn<'_>, app: AppId, seq: Seq) -> Result<bool, StoreErr
     remove_retained(txn, rows::event::encode(app, first), Growth::events)?;
     for mut record in records {
         if record.event.seq == seq {
-            if matches!(record.payload_at, PayloadAt::Apart { .. }) {
+            if matches!(record.payload_at, PayloadAt::Separate { .. }) {
                 // The row is emptied and not deleted: the store overwrites a replaced value. Retention removes it.
                 put_retained(txn, rows::payload::encode(app, seq), Bytes::new(), Growth::events)?;
             }

@@ -7,9 +7,9 @@
 //! Every write of a row that could grow passes `put_value`, so that no value but a payload and an
 //! endpoint is longer than [`INLINE_MAX_BYTES`].
 
-pub mod census;
 pub mod count;
 pub mod counter;
+pub mod recount;
 
 pub mod api_key;
 pub mod application;

@@ -1,6 +1,6 @@
 //! The answer of a request that waits for its commit.
 //!
-//! Owned by the writer's thread until the commit is durable, then by the desk of the thread that asked, if there is one.
+//! Owned by the writer's thread until the commit is durable, then by the reply queue of the thread that asked, if there is one.
 
 use super::ingest::{IngestError, IngestOutcome};
 use tokio::sync::oneshot;

@@ -4,9 +4,9 @@
 
 use super::busy::Busy;
 use super::change::{ChangeError, ChangeRequest};
-use super::desk;
 use super::inbox::{Inbox, Refused, Request, Taken};
 use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
+use super::replies;
 use super::{Failure, REQUEST_MAX_BYTES, WriterConfig};
 use crate::txn::{Txn, Wanted};
 use model::{AppId, Settlement};
@@ -69,12 +69,12 @@ impl WriterHandle {
         }
         let (reply, answer) = oneshot::channel();
         let messages = messages.into_iter().map(|message| Marked::new(app, message)).collect();
-        self.push(Request::Ingest { app, messages, bytes, reply, desk: desk::here() }).map_err(
-            |refused| match refused {
+        self.push(Request::Ingest { app, messages, bytes, reply, queue: replies::here() }).map_err(|refused| {
+            match refused {
                 Refused::Busy => IngestError::Busy { retry_after_s: 1 },
                 Refused::Closing => IngestError::ShuttingDown,
-            },
-        )?;
+            }
+        })?;
         match self.unless_failed(answer).await {
             Ok(outcome) => outcome,
             Err(reason) => Err(IngestError::Store(reason)),

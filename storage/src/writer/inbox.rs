@@ -11,8 +11,8 @@
 use super::WriterConfig;
 use super::answer::Waiting;
 use super::change::RunChange;
-use super::desk::Desk;
 use super::ingest::{Ingest, IngestError, IngestOutcome, Marked};
+use super::replies::ReplyQueue;
 use crate::store::StoreError;
 use crate::txn::{Change, Txn, Wanted};
 use model::{AppId, Event, Settlement, UnixMs};
@@ -180,7 +180,7 @@ pub(super) enum Request {
         bytes: usize,
         reply: oneshot::Sender<Result<Vec<IngestOutcome>, IngestError>>,
         /// Of the thread that asked.
-        desk: Option<Arc<Desk>>,
+        queue: Option<Arc<ReplyQueue>>,
     },
     Change {
         wanted: Wanted,
@@ -193,9 +193,9 @@ impl Request {
         if let Request::Ingest { bytes, .. } = self { *bytes } else { 0 }
     }
 
-    /// The desk where the answer is left, if there is one.
-    pub(super) fn desk(&self) -> Option<Arc<Desk>> {
-        if let Request::Ingest { desk, .. } = self { desk.clone() } else { None }
+    /// The reply queue where the answer is left, if there is one.
+    pub(super) fn queue(&self) -> Option<Arc<ReplyQueue>> {
+        if let Request::Ingest { queue, .. } = self { queue.clone() } else { None }
     }
 
     fn events(&self) -> usize {

@@ -17,12 +17,12 @@
 mod answer;
 mod busy;
 mod change;
-pub mod desk;
-mod displaced;
+mod evicted;
 mod failure;
 mod handle;
 mod inbox;
 mod ingest;
+pub mod replies;
 
 pub use change::ChangeError;
 pub use failure::Failure;
@@ -38,7 +38,7 @@ use crate::tables::progress::Progress;
 use crate::tables::retained;
 use crate::tables::{dead_letter, endpoint, settle};
 use crate::txn::{Change, Growth, Txn, Wanted};
-use displaced::DisplacedLog;
+use evicted::EvictedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken};
 use ingest::Ingest;
 use model::{AppId, EndpointRef, Event, Seq, Settlement, UnixMs};
@@ -153,7 +153,7 @@ pub struct Writer<D> {
     retained: Option<Retained>,
     last_runs: LastRuns,
     dead_letters_most: u32,
-    displaced: DisplacedLog,
+    evicted: EvictedLog,
 }
 
 impl<D: Downstream> Writer<D> {
@@ -170,7 +170,7 @@ impl<D: Downstream> Writer<D> {
             retained: None,
             last_runs: LastRuns::default(),
             dead_letters_most: config.quotas.dead_letters,
-            displaced: DisplacedLog::new(),
+            evicted: EvictedLog::new(),
         }
     }
 
@@ -212,7 +212,7 @@ impl<D: Downstream> Writer<D> {
     fn commit(&mut self, taken: Taken) -> Result<(), StoreError> {
         let store = self.store.clone();
         let mut txn = Txn::new(&*store);
-        let mut waiting: Vec<desk::Addressed> = Vec::with_capacity(taken.requests.len());
+        let mut waiting: Vec<replies::Addressed> = Vec::with_capacity(taken.requests.len());
         txn.fetch(self.wanted(&taken))?;
         let now = (self.now)();
         let mut events: Vec<Event> = Vec::new();
@@ -221,8 +221,8 @@ impl<D: Downstream> Writer<D> {
         }
         let (mut requests, settled_bytes) = (taken.requests, txn.bytes());
         while let Some(request) = requests.pop_front() {
-            let desk = request.desk();
-            waiting.push((desk, request.run(&mut txn, &mut self.ingest, now, &mut events)?));
+            let queue = request.queue();
+            waiting.push((queue, request.run(&mut txn, &mut self.ingest, now, &mut events)?));
             if txn.bytes().saturating_sub(settled_bytes) > COMMIT_MAX_CHANGED_BYTES {
                 self.handle.put_back(std::mem::take(&mut requests));
             }
@@ -233,7 +233,7 @@ impl<D: Downstream> Writer<D> {
             crate::tables::log::append(&mut txn, run[0].app, run)?;
         }
         self.write_marks(&mut txn, events.is_empty());
-        let displaced = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
+        let evicted = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
         let (batch, changes, _) = txn.into_parts();
         if batch.is_empty() {
@@ -255,8 +255,8 @@ impl<D: Downstream> Writer<D> {
                 self.downstream.expunged(*app, *seq);
             }
         }
-        desk::hand_out(waiting.into_iter());
-        self.displaced.note(&displaced);
+        replies::hand_out(waiting.into_iter());
+        self.evicted.note(&evicted);
         self.forget_deleted(&changes);
         if !events.is_empty() || !changes.is_empty() {
             self.downstream.committed(events, changes, &mut self.progress);

@@ -1,9 +1,9 @@
 //! The attempts of one message, gathered from the endpoints of its application, newest first.
 //!
 //! The history is kept by endpoint, so each endpoint is looked at, with those that were deleted and have attempts yet.
-//! A page looks at a bounded number of them, a *stretch*: nearly every application is one. One with more endpoints is
-//! listed stretch by stretch, each newest first. A page that ends a stretch is not at the end of the list, even if it
-//! found nothing, and leads on to the next stretch. Going back ends where the stretch began. Memory never holds more
+//! A page looks at a bounded number of them, a *range*: nearly every application is one. One with more endpoints is
+//! listed range by range, each newest first. A page that ends a range is not at the end of the list, even if it
+//! found nothing, and leads on to the next range. Going back ends where the range began. Memory never holds more
 //! attempts than those of a page and of one step of endpoints.
 //!
 //! There is no index by message: it would be a write for every attempt, for a list that is seldom asked for.
@@ -92,7 +92,7 @@ fn gather(
     Ok(())
 }
 
-/// Shows the endpoints of a stretch to `gather`, step by step. Answers where the stretch ends, if another follows.
+/// Shows the endpoints of a range to `gather`, step by step. Answers where the range ends, if another follows.
 fn each_step(
     read: &(impl Read + ?Sized),
     app: AppId,

@@ -17,9 +17,9 @@ pub enum EndpointPlace {
 /// The beginning of a page of a message's attempts, or the place of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessagePlace {
-    /// The stretch of endpoints begins behind this one.
+    /// The range of endpoints begins behind this one.
     pub from: u32,
-    /// It ends with this one; none when it is the last, or has not been looked at. Kept, so that the stretch stays the
+    /// It ends with this one; none when it is the last, or has not been looked at. Kept, so that the range stays the
     /// same when endpoints are deleted.
     pub upto: Option<u32>,
     /// The attempt that the page begins behind.

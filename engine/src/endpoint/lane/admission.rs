@@ -50,7 +50,7 @@ impl Lane {
         }
         let admitted = self.admit(now, shard_budget);
         if admitted.is_none() && may_read {
-            // What was passed over may have led to a scheduled message whose key is not known.
+            // Passing over may have led to a scheduled message whose key is not known.
             return self.next_keys().map(Action::ReadKeys);
         }
         admitted

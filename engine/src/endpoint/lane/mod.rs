@@ -229,13 +229,13 @@ impl Lane {
         }
     }
 
-    /// Retention removed a stretch of the log before this endpoint came to it. The read that found this is told next.
-    pub fn log_removed(&mut self, stretch: Expired) {
+    /// Retention removed a range of the log before this endpoint came to it. The read that found this is told next.
+    pub fn log_removed(&mut self, range: Expired) {
         if self.backlog.read_is_stale() {
-            // The repeated read finds the stretch once more.
+            // The repeated read finds the range once more.
             return;
         }
-        self.expired = Some(self.expired.map_or(stretch, |before| before.and(stretch)));
+        self.expired = Some(self.expired.map_or(range, |before| before.and(range)));
     }
 
     /// Rows were put back in line by hand.

@@ -132,7 +132,7 @@ impl Lane {
         match &self.turns {
             Turns::Any => return self.next_first_try(Backlog::pop, |event| event.seq),
             _ if !self.first_try_may_start(now) => return None,
-            // What cannot be read for now is earlier than all of these.
+            // A hole that cannot be read for now is earlier than all of these.
             Turns::Endpoint if self.backlog.first_hole().is_some() => return None,
             Turns::Endpoint if self.retries.is_due(self.backlog.read_upto().min(now), is_first) => return None,
             Turns::Endpoint | Turns::Key(_) => {}

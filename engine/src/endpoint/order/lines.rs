@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Keys that are asked for at once.
 const ASKED_MAX: usize = 64;
 
-/// Where a delivery stands among those that wait.
+/// The place of a delivery among those that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     /// Its position in the log. A scheduled message is behind the last one that was accepted before its time.
@@ -44,7 +44,7 @@ pub struct Lines {
     passed_upto: Seq,
 }
 
-/// What is read of a message whose key is not known. One that is gone has neither a key nor a time: it ends when its turn
+/// The reading of a message whose key was not known. One that is gone has neither a key nor a time: it ends when its turn
 /// comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keyed {

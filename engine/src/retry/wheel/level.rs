@@ -1,4 +1,4 @@
-//! The levels of slots: which slot a deadline belongs to, and the bitmaps that skip empty stretches. Knows nothing of
+//! The levels of slots: which slot a deadline belongs to, and the bitmaps that skip empty ranges. Knows nothing of
 //! the timers themselves.
 //!
 //! A slot is named by its level and its *number*, the time at which it begins divided by its width. Numbers

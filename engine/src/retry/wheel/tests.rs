@@ -302,7 +302,7 @@ fn timers_fire_in_the_order_of_their_ticks_across_levels() {
 }
 
 #[test]
-fn an_empty_stretch_of_a_thousand_years_is_one_step() {
+fn an_empty_range_of_a_thousand_years_is_one_step() {
     let mut wheel = Wheel::<u32>::new(0);
     let millennium_ms = 1_000 * 365 * 86_400_000;
     assert_eq!(wheel.next_deadline_ms(), None);

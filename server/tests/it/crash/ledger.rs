@@ -202,8 +202,8 @@ fn twice(successes: &HashMap<(&str, &str), Vec<Instant>>, lives: &[Life]) -> Twi
             let life_of = |at: Instant| lives.iter().filter(|life| life.over <= at).count();
             let (first, second) = (life_of(pair[0]), life_of(pair[1]));
             let began = first.checked_sub(1).map(|before| pair[0].saturating_duration_since(lives[before].over));
-            let apart = pair[1].saturating_duration_since(pair[0]);
-            assert!(first < second, "{delivery:?} succeeded twice in one life: at {began:?}, and {apart:?} later");
+            let later = pair[1].saturating_duration_since(pair[0]);
+            assert!(first < second, "{delivery:?} succeeded twice in one life: at {began:?}, and {later:?} later");
             twice.per_kill[first] += 1;
             twice.oldest = twice.oldest.max(lives[first].killed.saturating_duration_since(pair[0]));
         }

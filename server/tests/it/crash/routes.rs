@@ -132,7 +132,7 @@ fn fail(receiver: &Receiver) {
     receiver.script("/south/slow", [Behaviour::delayed(200, Duration::from_millis(40))]);
     receiver.script("/east/strict", every(1, 25));
     receiver.script("/east/keyed", every(1, 10));
-    // Stretches in which it switches to its backup, perhaps twice.
+    // Failures in a row, at which it switches to its backup, perhaps twice.
     receiver.script("/east/primary", every(8, 60));
     receiver.script("/east/backup", every(1, 20));
 }

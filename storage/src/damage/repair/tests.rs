@@ -8,7 +8,7 @@ use model::{AppId, Cursor, Endpoint, EndpointId, Event, Pending, Seq, Trigger};
 
 use super::*;
 use crate::Direction;
-use crate::disk::ApartKeys;
+use crate::disk::SeparatedKeys;
 use crate::disk::crash_tests::copy_folder;
 use crate::tables::testing::{TestStore, plain_endpoint, target};
 use crate::tables::{delivery, endpoint, log, retained};
@@ -18,7 +18,7 @@ const APP: AppId = AppId(1);
 
 /// With a small log, so that values are in their files.
 const SMALL: OpenOptions =
-    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, apart: ApartKeys { from: 16, to: 18 } };
+    OpenOptions { cache_bytes: 1024 * 1024, log_max_bytes: 64 * 1024, separated: SeparatedKeys { from: 16, to: 18 } };
 
 fn run(dir: &Path) -> Result<String, RepairError> {
     Repair { options: OpenOptions::default(), now: UnixMs(7), time_text: |time| time.to_string() }.run(dir)

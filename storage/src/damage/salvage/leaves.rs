@@ -1,4 +1,4 @@
-//! The leaves of the map in the order of their keys, and the stretches of keys that no leaf is left of.
+//! The leaves of the map in the order of their keys, and the spans of keys that no leaf is left of.
 //!
 //! There is one tree. Every leaf says from which key to which it reaches, so those that can be read tell which are
 //! missing, without the index pages above them. Each key is taken from one leaf: the one that begins where the one
@@ -17,21 +17,21 @@ use super::values::ValueFiles;
 use crate::disk::map::layout::Held;
 use crate::disk::map::names::{LAST_COMMIT, USAGE_PREFIX, is_own};
 
-/// A stretch of keys; an empty end is the end of all.
+/// A span of keys; an empty end is the end of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct Span {
     pub(crate) from: Bytes,
     pub(crate) to: Bytes,
 }
 
-/// The leaves with rows, and the stretches that are missing between them.
+/// The leaves with rows, and the spans that are missing between them.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
     order: Vec<u64>,
     /// No leaf is left of these.
-    pub(crate) lost: Vec<Stretch>,
+    pub(crate) lost: Vec<Span>,
     /// Of these a change is lost: how many.
-    pub(crate) outdated: Vec<(Stretch, usize)>,
+    pub(crate) outdated: Vec<(Span, usize)>,
     /// The commit number that the map holds.
     pub(crate) sealed: Option<u64>,
     /// The value files that the map knows of.
@@ -96,20 +96,20 @@ impl Leaves {
         self.value_files.extend(numbers.map(u32::from_be_bytes));
     }
 
-    /// Puts the leaves in order, and notes the stretches that are missing.
+    /// Puts the leaves in order, and notes the spans that are missing.
     fn put_in_order(&mut self, by_low: &ByLow, pages: &Pages) {
         let mut next = Some(Bytes::new());
         while let Some(from) = next {
             let Some((low, leaf)) = by_low.range(from.clone()..).next() else {
-                self.lost.push(Stretch { from, to: Bytes::new() });
+                self.lost.push(Span { from, to: Bytes::new() });
                 break;
             };
             if *low > from {
-                self.lost.push(Stretch { from, to: low.clone() });
+                self.lost.push(Span { from, to: low.clone() });
             }
             let lost_links = pages.pages.get(&leaf.page).map_or(0, Page::lost_links);
             if lost_links > 0 {
-                self.outdated.push((Stretch { from: low.clone(), to: leaf.high.clone() }, lost_links));
+                self.outdated.push((Span { from: low.clone(), to: leaf.high.clone() }, lost_links));
             }
             self.order.push(leaf.page);
             next = (!leaf.high.is_empty()).then(|| leaf.high.clone());

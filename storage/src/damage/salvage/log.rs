@@ -22,13 +22,13 @@ pub(crate) struct Salvaged {
     pub(crate) records: BTreeMap<u64, Record>,
     /// Bits that were put right: file, byte.
     pub(crate) corrected: Vec<(usize, usize)>,
-    /// Stretches that cannot be read: records of the same lap follow, or they stand in place of a file's beginning.
+    /// Spans that cannot be read: records of the same lap follow, or they stand in place of a file's beginning.
     pub(crate) damaged: Vec<Damaged>,
     /// Bytes behind the last record of a lap which begin like one: cut off by a power cut, or damaged.
     pub(crate) unfinished_bytes: usize,
 }
 
-/// A stretch that cannot be read.
+/// A span that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged {
     /// 0 or 1.

@@ -1,4 +1,4 @@
-//! The cost of a stretch of the data file in which no message can be read.
+//! The cost of a span of the data file in which no message can be read.
 //!
 //! A damaged message's header may still say which page it was of, and so which rows are lost. It is not believed alone:
 //! its page number may be the damaged part. [`super::leaves`] decides the cost of a lost page.
@@ -8,7 +8,7 @@ use std::io;
 use super::message::{Kind, Leaf, Message, link_key, low};
 use super::segments::{DataFile, Hole, Page, Pages};
 
-/// Notes the cost of a stretch without a readable message. `goes_on`: a readable one follows right behind it.
+/// Notes the cost of a span without a readable message. `goes_on`: a readable one follows right behind it.
 pub(crate) fn lose(
     file: &DataFile,
     bytes: &[u8],

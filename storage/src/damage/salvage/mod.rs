@@ -10,7 +10,7 @@
 //! | more, in a leaf | the rows of that leaf, named by their keys; those in the log are kept |
 //! | more, in one change of a leaf | that change |
 //! | more, in a value file | the values that it is in; a file that is missing, all that are in it |
-//! | more, in a stretch that tells nothing | up to a leaf or a change, it cannot be said of what |
+//! | more, in a span that tells nothing | up to a leaf or a change, it cannot be said of what |
 //! | in index pages, `conf`, a snapshot | nothing is lost: none of them is needed |
 //! | more, in a record of the log | that commit; later ones are kept |
 //!
@@ -35,7 +35,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use self::leaves::{Leaves, Stretch};
+use self::leaves::{Leaves, Span};
 use self::log::Salvaged;
 use self::segments::{DataFile, Pages};
 use self::values::{Left, ValueFiles};
@@ -64,13 +64,13 @@ pub(crate) type Name = Cow<'static, str>;
 pub(crate) enum Finding {
     /// One flipped bit that was put right: file below the store's folder, byte.
     Corrected(Name, u64),
-    /// A stretch that cannot be read: file, byte, length.
+    /// A span that cannot be read: file, byte, length.
     Unreadable(Name, u64, u64),
     /// No row is left with a key from here to before there, but for what the log has; an empty end is the end of all.
     LostKeys(Bytes, Bytes),
     /// So many changes of rows with a key from here to before there are lost: a row may be missing or be an older one.
     OutdatedKeys(Bytes, Bytes, usize),
-    /// It cannot be said what a stretch was of: up to a leaf (about 20 rows with neighbouring keys) may be missing or
+    /// It cannot be said what a span was of: up to a leaf (about 20 rows with neighbouring keys) may be missing or
     /// older.
     Unknown,
     /// These acknowledged commits are missing, both ends included.
@@ -181,13 +181,13 @@ impl Found {
             // Rows whose values are apart are short: there may have been several leaves.
             self.lost_bytes_max += LEAF_MAX_BYTES.max(hole.bytes as u64 * LOST_BYTES_PER_BYTE);
         }
-        let range = |stretch: &Stretch| (stretch.from.clone(), stretch.to.clone());
+        let range = |span: &Span| (span.from.clone(), span.to.clone());
         for (from, to) in self.leaves.lost.iter().map(range) {
             self.findings.push(Finding::LostKeys(from, to));
             self.lost_bytes_max += LEAF_MAX_BYTES;
         }
-        for (stretch, changes) in &self.leaves.outdated {
-            let (from, to) = range(stretch);
+        for (span, changes) in &self.leaves.outdated {
+            let (from, to) = range(span);
             self.findings.push(Finding::OutdatedKeys(from, to, *changes));
             self.lost_bytes_max += LEAF_MAX_BYTES;
         }
@@ -267,7 +267,7 @@ impl Found {
     /// The value of a row.
     fn resolve(&self, key: &[u8], held: Bytes, findings: &mut Vec<Finding>) -> io::Result<Bytes> {
         let pointer = match Held::decode(&held) {
-            Some(Held::Apart(pointer)) => pointer,
+            Some(Held::Separated(pointer)) => pointer,
             Some(Held::Inline(_) | Held::Own(_)) | None => return Ok(held.slice(held.len().min(1)..)),
         };
         let ((file, offset), bytes) = (pointer.place(), pointer.entry_bytes(key) as u64);

@@ -6,7 +6,7 @@
 //!
 //! - *What bounds it:* one segment in memory, and an entry for each page.
 //! - *What it tells apart:* a single flipped bit, which is put right (see [`flip`](crate::damage::flip)) and read so
-//!   from then on; a message whose header still says which page it was of; a stretch of which nothing is known.
+//!   from then on; a message whose header still says which page it was of; a span of which nothing is known.
 //!
 //! Deliberately nothing is written here, and nothing judged: [`super::leaves`] decides the cost of a lost page.
 
@@ -50,7 +50,7 @@ pub(crate) struct Page {
     pub(crate) may_have_own_rows: bool,
 }
 
-/// A stretch that cannot be read.
+/// A span that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hole {
     /// In the log.

@@ -152,7 +152,7 @@ fn a_damaged_page_or_change_costs_what_is_said_of_it() {
     let (dir, rows) = worn(19, true);
     let path = dir.path().join("store/sled/db");
     let whole = fs::read(&path).unwrap();
-    let (mut lost_apart, mut lost_plain) = (0, 0);
+    let (mut lost_separated, mut lost_plain) = (0, 0);
     let messages = messages(&whole);
     let (links, pages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|(_, message)| message.kind == Kind::Link);
     // Those that were written last are in use.
@@ -169,10 +169,11 @@ fn a_damaged_page_or_change_costs_what_is_said_of_it() {
         let (there, findings) = salvaged(dir.path());
         costs_what_is_said(&rows, &there, &findings, &format!("{message:?} at {at}"));
         let gone = |key: &&Bytes| !there.contains_key(*key);
-        let (apart, plain): (Vec<_>, Vec<_>) = rows.keys().filter(gone).partition(|key| OPTIONS.apart.contains(key));
-        (lost_apart, lost_plain) = (lost_apart + apart.len(), lost_plain + plain.len());
+        let (separated, plain): (Vec<_>, Vec<_>) =
+            rows.keys().filter(gone).partition(|key| OPTIONS.separated.contains(key));
+        (lost_separated, lost_plain) = (lost_separated + separated.len(), lost_plain + plain.len());
     }
-    assert!(lost_apart > 0 && lost_plain > 0, "{lost_apart} {lost_plain}");
+    assert!(lost_separated > 0 && lost_plain > 0, "{lost_separated} {lost_plain}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use crate::disk::values::Pointer;
 
 const INLINE: u8 = 0;
-const APART: u8 = 1;
+const SEPARATED: u8 = 1;
 const OWN: u8 = 2;
 
 /// The meaning of the bytes that the map holds for a row.
@@ -20,7 +20,7 @@ pub(crate) enum Held<'a> {
     /// The value.
     Inline(&'a [u8]),
     /// The place of the value.
-    Apart(Pointer),
+    Separated(Pointer),
     /// A row of the map's own.
     Own(&'a [u8]),
 }
@@ -34,8 +34,8 @@ impl<'a> Held<'a> {
                 buffer.push(INLINE);
                 buffer.extend_from_slice(value);
             }
-            Self::Apart(pointer) => {
-                buffer.push(APART);
+            Self::Separated(pointer) => {
+                buffer.push(SEPARATED);
                 buffer.extend_from_slice(&pointer.encode());
             }
             Self::Own(value) => {
@@ -51,7 +51,7 @@ impl<'a> Held<'a> {
         let (tag, rest) = bytes.split_first()?;
         match *tag {
             INLINE => Some(Self::Inline(rest)),
-            APART => Pointer::decode(rest).map(Self::Apart),
+            SEPARATED => Pointer::decode(rest).map(Self::Separated),
             OWN => Some(Self::Own(rest)),
             _ => None,
         }
@@ -61,7 +61,7 @@ impl<'a> Held<'a> {
     pub(crate) fn commit(bytes: &[u8]) -> Option<u64> {
         match Held::decode(bytes)? {
             Held::Own(commit) => commit.try_into().ok().map(u64::from_be_bytes),
-            Held::Inline(_) | Held::Apart(_) => None,
+            Held::Inline(_) | Held::Separated(_) => None,
         }
     }
 }
@@ -81,7 +81,7 @@ mod tests {
             value in proptest::collection::vec(any::<u8>(), 0..20),
         ) {
             let pointer = Pointer { file, offset, value_bytes };
-            for held in [Held::Inline(&value), Held::Apart(pointer), Held::Own(&value)] {
+            for held in [Held::Inline(&value), Held::Separated(pointer), Held::Own(&value)] {
                 let mut bytes = vec![7];
                 held.encode(&mut bytes);
                 prop_assert_eq!(Held::decode(&bytes), Some(held));
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_documented_one() {
         let pointer = Pointer { file: 0x0102, offset: 0x0304, value_bytes: 0x0506 };
-        assert_eq!(Held::Apart(pointer).encode(&mut Vec::new()), [1, 2, 1, 0, 0, 4, 3, 0, 0, 6, 5, 0, 0]);
+        assert_eq!(Held::Separated(pointer).encode(&mut Vec::new()), [1, 2, 1, 0, 0, 4, 3, 0, 0, 6, 5, 0, 0]);
         assert_eq!(Held::commit(Held::Own(&7u64.to_be_bytes()).encode(&mut Vec::new())), Some(7));
         for bad in [&[][..], &[1, 2], &[3]] {
             assert_eq!(Held::decode(bad), None);

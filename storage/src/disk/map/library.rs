@@ -10,7 +10,7 @@ use crate::disk::error::OpenError;
 /// The period of sled's background thread, which flushes and cleans segments; it may spend half of it on cleaning.
 const BACKGROUND_EVERY_MS: u64 = 500;
 
-/// sled's unit of allocation; a page over a quarter of it spills into `blobs/`. A leaf splits when it is next visited
+/// sled's unit of allocation; a page over a quarter of it overflows into `blobs/`. A leaf splits when it is next visited
 /// with more than 16 rows, so it reaches 17, and merging adds up to 3 at a time: 20 rows of the largest size are 184
 /// KB, too many for sled's own 512 KiB. Four times that leaves room for the largest leaf, and more than twice over.
 /// Stored in `conf`: another number does not open a store made with this one.

@@ -13,10 +13,10 @@ mod contain;
 pub(crate) mod layout;
 mod library;
 pub(crate) mod names;
+mod overflow;
 mod readable;
 mod recovery;
 mod rows;
-mod spill;
 
 use std::fs;
 use std::io;
@@ -29,15 +29,15 @@ use self::barrier::Barrier;
 use self::contain::{Panicked, watched};
 use self::library::{Opened, outcome};
 use self::names::ROWS_FROM;
+use self::overflow::Overflow;
 use self::rows::{Rows, put_last_commit};
-use self::spill::Spill;
 use super::commit::merge::written;
 use super::error::OpenError;
 use super::sync::{make_private_dir, sync};
 use crate::store::{Direction, StoreError, Write};
 
 pub(crate) use self::library::SEGMENT_BYTES;
-pub use self::rows::ApartKeys;
+pub use self::rows::SeparatedKeys;
 
 const IO_THREAD_REASON: &str = "a writing thread of the embedded store died";
 
@@ -61,7 +61,7 @@ pub(crate) struct Map {
     rows: Rows,
     /// The configuration of the open database; knows of errors in sled's own threads.
     config: ::sled::Config,
-    spill: Spill,
+    overflow: Overflow,
     barrier: Barrier,
     panicked: AtomicBool,
     data_file: PathBuf,
@@ -81,17 +81,17 @@ impl From<Write> for Row {
 
 impl Map {
     /// Opens the map of the store in `home`, and says which commit is the last one in it.
-    pub(crate) fn open(home: &Path, cache_bytes: u64, apart: ApartKeys) -> Result<(Self, u64), OpenError> {
+    pub(crate) fn open(home: &Path, cache_bytes: u64, separated: SeparatedKeys) -> Result<(Self, u64), OpenError> {
         let sled_dir = home.join(FOLDER);
         let data_file = data_file(home);
         let Opened { db, config, barrier } = Opened::open(&sled_dir, cache_bytes)?;
         let last_commit = recovery::read_last_commit(&db, &data_file)?;
-        let rows = Rows::open(db, &home.join("values"), apart)?;
-        let spill = Spill::new(&sled_dir.join("blobs"));
+        let rows = Rows::open(db, &home.join("values"), separated)?;
+        let overflow = Overflow::new(&sled_dir.join("blobs"));
         let other_files_bytes =
             other_files_bytes(&sled_dir).map_err(|error| OpenError::io("list", &sled_dir, error))?;
         let panicked = AtomicBool::new(false);
-        let map = Self { rows, config, spill, barrier, panicked, data_file, other_files_bytes };
+        let map = Self { rows, config, overflow, barrier, panicked, data_file, other_files_bytes };
         Ok((map, last_commit))
     }
 
@@ -160,9 +160,9 @@ impl Map {
         self.guarded("write", || self.rows.note_seal(commit))?;
         let db = (*self.rows.db).clone();
         self.outcome("write", watched(&self.config, move || db.flush()))?;
-        self.spill.sync_new().map_err(|source| StoreError::Io { operation: "sync of spilled pages", source })?;
+        self.overflow.sync_new().map_err(|source| StoreError::Io { operation: "sync of overflowed pages", source })?;
         self.barrier.wait().map_err(|source| StoreError::Io { operation: "fdatasync", source })?;
-        debug_assert!(self.spill.is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
+        debug_assert!(self.overflow.is_empty(), "a leaf outgrew its segment: it is in blobs/, which is never synced");
         self.rows.values.sealed().map_err(|source| StoreError::Io { operation: "removal of a value file", source })
     }
 
@@ -204,8 +204,8 @@ impl Map {
     }
 
     #[cfg(test)]
-    pub(crate) fn nothing_spilled(&self) -> bool {
-        self.spill.is_empty()
+    pub(crate) fn nothing_overflowed(&self) -> bool {
+        self.overflow.is_empty()
     }
 
     /// Runs `call` in sled.

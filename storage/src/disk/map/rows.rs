@@ -27,7 +27,7 @@ type Sled<T> = Result<T, ::sled::Error>;
 /// these. The map has no way to overwrite what it held, and the value files have. Of the others, values are apart that
 /// are longer than [`INLINE_MAX_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApartKeys {
+pub struct SeparatedKeys {
     /// The lowest first byte.
     pub from: u8,
     /// The upper bound of the first byte, exclusive.
@@ -38,12 +38,12 @@ pub struct ApartKeys {
 pub(super) struct Rows {
     pub(super) db: Contained<::sled::Db>,
     pub(super) values: Values,
-    apart: ApartKeys,
+    separated: SeparatedKeys,
 }
 
-// === impl ApartKeys ===
+// === impl SeparatedKeys ===
 
-impl ApartKeys {
+impl SeparatedKeys {
     pub(crate) fn contains(self, key: &[u8]) -> bool {
         key.first().is_some_and(|first| (self.from..self.to).contains(first))
     }
@@ -53,7 +53,7 @@ impl ApartKeys {
 
 impl Rows {
     /// Opens the value files and takes up the map's notes about them.
-    pub(super) fn open(db: Contained<::sled::Db>, folder: &Path, apart: ApartKeys) -> Result<Self, OpenError> {
+    pub(super) fn open(db: Contained<::sled::Db>, folder: &Path, separated: SeparatedKeys) -> Result<Self, OpenError> {
         let values = Values::open(folder, &inside_sled(folder, || recorded(&db))?)?;
         for (key, pointer) in inside_sled(folder, || noted_wipes(&db))? {
             values.noted(key, pointer);
@@ -61,7 +61,7 @@ impl Rows {
         for number in inside_sled(folder, || unfinished_sweeps(&db))? {
             values.resume_sweep(number);
         }
-        Ok(Self { db, values, apart })
+        Ok(Self { db, values, separated })
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Sled<Option<Bytes>> {
@@ -77,7 +77,7 @@ impl Rows {
         for _ in 0..TRIES {
             let pointer = match decode(&held)? {
                 Held::Inline(value) => return Ok(Some(Bytes::copy_from_slice(value))),
-                Held::Apart(pointer) => pointer,
+                Held::Separated(pointer) => pointer,
                 Held::Own(_) => return Ok(None),
             };
             let value = self.values.read(key, pointer)?;
@@ -99,7 +99,7 @@ impl Rows {
         let mut pointers = Vec::with_capacity(rows.len());
         for (key, write) in rows {
             pointers.push(match write {
-                Write::Put(value) if self.is_apart(key, value) => Some(self.values.append(key, value)?),
+                Write::Put(value) if self.is_separated(key, value) => Some(self.values.append(key, value)?),
                 _ => None,
             });
         }
@@ -108,11 +108,11 @@ impl Rows {
         let mut held = Vec::new();
         for ((key, write), pointer) in rows.iter().zip(pointers) {
             let before = match (write, pointer) {
-                (_, Some(pointer)) => self.db.insert(key, Held::Apart(pointer).encode(&mut held))?,
+                (_, Some(pointer)) => self.db.insert(key, Held::Separated(pointer).encode(&mut held))?,
                 (Write::Put(value), None) => self.db.insert(key, Held::Inline(value).encode(&mut held))?,
                 (Write::Delete, None) => self.db.remove(key)?,
             };
-            let Some(Held::Apart(before)) = before.as_ref().map(decode).transpose()? else { continue };
+            let Some(Held::Separated(before)) = before.as_ref().map(decode).transpose()? else { continue };
             match write {
                 Write::Put(_) => self.values.replaced(key, before),
                 Write::Delete => self.values.forget(key, before),
@@ -152,8 +152,8 @@ impl Rows {
         }
         let Some(step) = self.values.sweep(|key, pointer| self.leads_to(key, pointer))? else { return Ok(false) };
         for (key, pointer) in &step.moved {
-            let before = self.db.insert(key, Held::Apart(*pointer).encode(&mut Vec::new()))?;
-            if let Some(Held::Apart(before)) = before.as_ref().map(decode).transpose()? {
+            let before = self.db.insert(key, Held::Separated(*pointer).encode(&mut Vec::new()))?;
+            if let Some(Held::Separated(before)) = before.as_ref().map(decode).transpose()? {
                 self.values.forget(key, before);
             }
         }
@@ -166,12 +166,12 @@ impl Rows {
         self.values.wipe_unsealed(|key, pointer| self.leads_to(key, pointer))
     }
 
-    fn is_apart(&self, key: &[u8], value: &[u8]) -> bool {
-        value.len() > INLINE_MAX_BYTES || (self.apart.contains(key) && !value.is_empty())
+    fn is_separated(&self, key: &[u8], value: &[u8]) -> bool {
+        value.len() > INLINE_MAX_BYTES || (self.separated.contains(key) && !value.is_empty())
     }
 
     fn leads_to(&self, key: &[u8], pointer: Pointer) -> Sled<bool> {
-        Ok(self.db.get(key)?.is_some_and(|held| Held::decode(&held) == Some(Held::Apart(pointer))))
+        Ok(self.db.get(key)?.is_some_and(|held| Held::decode(&held) == Some(Held::Separated(pointer))))
     }
 
     fn put_own(&self, key: &[u8], value: &[u8]) -> Sled<()> {
@@ -203,7 +203,7 @@ fn own<T>(db: &::sled::Db, prefix: &[u8], read: impl Fn(&[u8], &[u8]) -> Option<
         let (key, held) = row?;
         let read = match decode(&held)? {
             Held::Own(value) => read(&key[prefix.len()..], value),
-            Held::Inline(_) | Held::Apart(_) => None,
+            Held::Inline(_) | Held::Separated(_) => None,
         };
         read.ok_or_else(|| damaged("what the map notes of a value file is malformed"))
     };

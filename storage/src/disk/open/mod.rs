@@ -16,7 +16,7 @@ use super::commit;
 use super::commit::log::{RedoLog, path};
 use super::commit::watermark::{self, Watermark};
 use super::error::OpenError;
-use super::map::{self, ApartKeys, Map};
+use super::map::{self, Map, SeparatedKeys};
 use super::shared::Shared;
 use super::store::DiskStore;
 use super::sync::sync;
@@ -35,14 +35,14 @@ pub struct OpenOptions {
     /// larger one makes checkpoints rarer. One commit always fits.
     pub log_max_bytes: usize,
     /// The keys whose large values are kept in files of their own. Not another one for a store that exists.
-    pub apart: ApartKeys,
+    pub separated: SeparatedKeys,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
         // Small on purpose: a delivered event is read once, and memory must not grow with a backlog.
-        let apart = ApartKeys { from: KeyKind::Event as u8, to: KeyKind::Payload as u8 + 1 };
-        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: commit::MAX_BYTES, apart }
+        let separated = SeparatedKeys { from: KeyKind::Event as u8, to: KeyKind::Payload as u8 + 1 };
+        Self { cache_bytes: 32 * 1024 * 1024, log_max_bytes: commit::MAX_BYTES, separated }
     }
 }
 
@@ -80,7 +80,7 @@ impl OpenOptions {
         }
         let (watermark, acknowledged) =
             Watermark::open(home).map_err(|error| OpenError::io("read", &home.join(watermark::FILE_NAME), error))?;
-        let (map, checkpointed) = Map::open(home, self.cache_bytes, self.apart)?;
+        let (map, checkpointed) = Map::open(home, self.cache_bytes, self.separated)?;
         let (log_files, recovered) = log::read(&home.join("log"), checkpointed, &data_file)?;
         log::refuse_loss(home, &path(&home.join("log"), recovered.newest), recovered.last_commit, acknowledged)?;
 

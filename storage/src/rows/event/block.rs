@@ -38,13 +38,13 @@ pub enum PayloadAt {
         length: u32,
     },
     /// In a row of its own.
-    Apart {
+    Separate {
         /// Bytes.
         length: u32,
     },
 }
 
-variants!(PayloadAt { 0 = Inline { length }, 1 = Apart { length } });
+variants!(PayloadAt { 0 = Inline { length }, 1 = Separate { length } });
 
 /// Stands before [`PayloadAt`] when the event has more fields; these stand behind. So an event without them takes no
 /// byte more. Persisted: no variant of `PayloadAt` has this number.
@@ -92,7 +92,7 @@ impl BlockBuilder {
         let mut payload_at = PayloadAt::Inline { length };
         self.encode_header(event, payload_at);
         if !event.payload.is_empty() && LEAD_BYTES + self.scratch.len() + event.payload.len() > INLINE_MAX_BYTES {
-            payload_at = PayloadAt::Apart { length };
+            payload_at = PayloadAt::Separate { length };
             self.encode_header(event, payload_at);
         }
         self.push_encoded(event, payload_at)

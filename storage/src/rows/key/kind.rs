@@ -92,7 +92,7 @@ kinds! {
     AttemptLater = 25, "attempt_later", Endpoint;
     /// The same by position: an index without values.
     AttemptLaterBySeq = 26, "attempt_later_by_seq", Endpoint;
-    /// Stretches of the log that an endpoint did not get, by endpoint and first position.
+    /// Ranges of the log that an endpoint did not get, by endpoint and first position.
     Gap = 27, "gap", Endpoint;
     /// The remembered failures of an endpoint.
     Health = 28, "health", Endpoint;

@@ -24,7 +24,7 @@ const PAGE: usize = 256;
 
 /// Dead letters that made room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Displaced {
+pub struct Evicted {
     /// The application that had them.
     pub app: AppId,
     /// The number of dead letters that were removed.
@@ -37,14 +37,14 @@ pub struct Displaced {
 ///
 /// # Errors
 /// Whatever the store reports.
-pub fn make_room(txn: &mut Txn<'_>, most: u32) -> Result<Vec<Displaced>, StoreError> {
+pub fn make_room(txn: &mut Txn<'_>, most: u32) -> Result<Vec<Evicted>, StoreError> {
     let mut all = Vec::new();
     for (app, before, after) in count::dead_letters_changed(txn)? {
         let grown = after.saturating_sub(before);
         let excess = after.saturating_sub(most).min(grown.saturating_mul(2).saturating_add(TRIMMED_MIN));
         if excess > 0 {
             let count = remove_oldest(txn, app, excess)?;
-            all.push(Displaced { app, count });
+            all.push(Evicted { app, count });
         }
     }
     Ok(all)
@@ -123,7 +123,7 @@ mod tests {
         });
         store.write(|txn| {
             put(txn, target(1, 1), Seq(9), &letter(4))?;
-            assert_eq!(make_room(txn, 3)?, [Displaced { app: AppId(1), count: 1 }]);
+            assert_eq!(make_room(txn, 3)?, [Evicted { app: AppId(1), count: 1 }]);
             Ok(())
         });
         assert_eq!((left(&store, 1), left(&store, 2)), (vec![9, 11, 12], vec![]));
@@ -139,7 +139,7 @@ mod tests {
             // Rows that the same commit has removed are not removed again to make room.
             (1..=280).try_for_each(|seq| remove(txn, target(1, 1), Seq(seq)))?;
             (301..=700).try_for_each(|seq| put(txn, target(1, 1), Seq(seq), &letter(seq)))?;
-            assert_eq!(make_room(txn, 300)?, [Displaced { app: AppId(1), count: 120 }]);
+            assert_eq!(make_room(txn, 300)?, [Evicted { app: AppId(1), count: 120 }]);
             Ok(())
         });
         assert_eq!(left(&store, 1), (401..=700).collect::<Vec<u64>>());
@@ -154,7 +154,7 @@ mod tests {
         for seq in 1_001..=1_020 {
             store.write(|txn| {
                 put(txn, target(1, 1), Seq(seq), &letter(seq))?;
-                gone.push(make_room(txn, 100)?.first().map_or(0, |displaced| displaced.count));
+                gone.push(make_room(txn, 100)?.first().map_or(0, |evicted| evicted.count));
                 Ok(())
             });
         }
@@ -178,7 +178,7 @@ mod tests {
         });
         store.write(|txn| {
             put(txn, target(1, 1), Seq(4), &letter(4))?;
-            assert_eq!(make_room(txn, 2)?, [Displaced { app: AppId(1), count: 2 }]);
+            assert_eq!(make_room(txn, 2)?, [Evicted { app: AppId(1), count: 2 }]);
             Ok(())
         });
         assert_eq!((left(&store, 1), count(&store, AppId(1)).unwrap()), (vec![3, 4], 2));

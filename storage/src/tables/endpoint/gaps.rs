@@ -1,4 +1,4 @@
-//! Stretches of the log that an endpoint does not get while it is disabled: see [`super::put`].
+//! Ranges of the log that an endpoint does not get while it is disabled: see [`super::put`].
 
 use super::get;
 use crate::read::Read;

@@ -107,7 +107,7 @@ proptest! {
         }
         // Nothing is left of removed payloads: as many payloads have rows of their own as do not fit a block.
         let lengths = || model.iter().flatten().map(|event| event.payload.len());
-        let apart = lengths().filter(|length| *length > INLINE_MAX_BYTES).count();
+        let separated = lengths().filter(|length| *length > INLINE_MAX_BYTES).count();
         let near = lengths().filter(|length| (INLINE_MAX_BYTES - 120..=INLINE_MAX_BYTES).contains(length)).count();
         let rows = APPS.map(|app| {
             let range = rows::payload::of_app(app);
@@ -115,7 +115,7 @@ proptest! {
             rows.iter().filter(|(_, payload)| !payload.is_empty()).count()
         });
         let rows: usize = rows.iter().sum();
-        prop_assert!((apart..=apart + near).contains(&rows), "{} payload rows, {} to {}", rows, apart, apart + near);
+        prop_assert!((separated..=separated + near).contains(&rows), "{} payload rows, {} to {}", rows, separated, separated + near);
     }
 
     #[test]

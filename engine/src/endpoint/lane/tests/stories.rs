@@ -246,7 +246,7 @@ fn a_retry_due_in_the_same_moment_has_a_place_of_its_own() {
     let mut world = with_one_retry();
     world.now = world.now.plus_ms(1_000);
     world.serve();
-    let was_due = world.errands.attempts[0].due.unwrap();
+    let was_due = world.operations.attempts[0].due.unwrap();
     assert_eq!(was_due, world.now);
     // As if the policy's gap were none.
     world.policy.retry.spacing = Spacing::Fixed { delay_ms: 0 };

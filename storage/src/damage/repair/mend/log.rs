@@ -115,7 +115,7 @@ fn readable(
 }
 
 fn payload_is_whole(store: &dyn Store, app: AppId, record: &BlockRecord) -> Result<bool, StoreError> {
-    let PayloadAt::Apart { length } = record.payload_at else { return Ok(true) };
+    let PayloadAt::Separate { length } = record.payload_at else { return Ok(true) };
     let payload = store.get(&rows::payload::encode(app, record.event.seq))?.map(|row| block::decode_payload(&row));
     Ok(matches!(payload, Some(Ok(payload)) if payload.len() == length as usize))
 }

@@ -77,7 +77,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
 fn a_payload_that_fits_no_block_is_apart() {
     let mut builder = BlockBuilder::new();
     let at = builder.push(&event(1, vec![7; 20_000])).unwrap();
-    assert_eq!(at, PayloadAt::Apart { length: 20_000 });
+    assert_eq!(at, PayloadAt::Separate { length: 20_000 });
     assert!(builder.finish().unwrap().1.len() < 200);
 }
 
@@ -108,7 +108,7 @@ proptest! {
         let mut builder = BlockBuilder::new();
         let inline = match builder.push(&event).unwrap() {
             PayloadAt::Inline { length } => length as usize,
-            PayloadAt::Apart { .. } => 0,
+            PayloadAt::Separate { .. } => 0,
         };
         let block = builder.finish().unwrap().1;
         prop_assert!(block.len() - inline <= header_bytes_max(
@@ -142,7 +142,7 @@ proptest! {
         for (record, event) in seen.iter().zip(&events) {
             match record.payload_at {
                 PayloadAt::Inline { .. } => prop_assert_eq!(&record.event, event),
-                PayloadAt::Apart { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
+                PayloadAt::Separate { length, .. } => prop_assert_eq!(length as usize, event.payload.len()),
             }
         }
     }

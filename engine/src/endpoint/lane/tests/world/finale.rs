@@ -18,7 +18,7 @@ impl World {
                 self.apply_report();
             }
             self.pump(true);
-            if self.errands.any() || !self.reports.is_empty() {
+            if self.operations.any() || !self.reports.is_empty() {
                 continue;
             }
             if self.lane.is_idle(self.now) {

@@ -1,18 +1,18 @@
 //! Everything around a lane, small enough to be checked at each step.
 //!
 //! It has the real tables on a store in memory and a receiver. Its writer applies reports when it is told to, and the
-//! errands of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
+//! operations of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
 //! still be sent, and why. It fails at the first attempt that breaks a rule.
 //! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
-mod errands;
 mod finale;
+mod operations;
 mod receiver;
 mod store;
 
 use super::*;
 use crate::endpoint::breaker::State;
-use errands::Errands;
+use operations::Operations;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, VecDeque};
@@ -60,7 +60,7 @@ pub(super) struct World {
     /// Reports on their way to the store, with how many there were before.
     pub(super) reports: VecDeque<Settlement>,
     pub(super) reports_applied: usize,
-    pub(super) errands: Errands,
+    pub(super) operations: Operations,
     /// A change by hand that the lane has not been told of.
     pub(super) untold_requeue: bool,
     pub(super) slow_until: UnixMs,
@@ -86,7 +86,7 @@ impl World {
             facts: BTreeMap::new(),
             reports: VecDeque::new(),
             reports_applied: 0,
-            errands: Errands::default(),
+            operations: Operations::default(),
             untold_requeue: false,
             slow_until: UnixMs::ZERO,
             key_of: |seq| [None, Some("a"), None, Some("b"), Some("a")][seq as usize % 5],
@@ -141,7 +141,7 @@ impl World {
         let room = Room { attempt: may_start, bytes: if may_start { usize::MAX } else { 0 } };
         for _ in 0..1_000 {
             let (state, limit) = (self.lane.breaker_state(), self.lane.window.limit());
-            let open_slots = self.errands.in_flight();
+            let open_slots = self.operations.in_flight();
             let Some(action) = self.lane.next_action(self.now, room, &mut self.shard_budget) else {
                 self.check_at_rest(may_start);
                 return;
@@ -171,12 +171,12 @@ impl World {
         assert!(facts.ended <= facts.requeued, "{seq:?} is settled: {facts:?}");
         assert!(attempt.due.is_none_or(|due| due <= self.now), "{attempt:?} is early");
         assert!((1..=self.policy.retry.max_attempts).contains(&attempt.number), "{attempt:?}");
-        assert!(self.errands.attempts.iter().all(|other| other.event.seq != seq), "{seq:?} is in flight twice");
+        assert!(self.operations.attempts.iter().all(|other| other.event.seq != seq), "{seq:?} is in flight twice");
         if attempt.due.is_none() {
             self.check_order(seq);
         }
         self.facts.entry(seq).or_default().started = true;
-        self.errands.attempts.push(attempt);
+        self.operations.attempts.push(attempt);
     }
 
     /// A first try that nobody asked for by hand: is everything over that it has to wait for?
@@ -209,14 +209,17 @@ impl World {
         let lane = &self.lane;
         assert!(lane.backlog.queued() <= BOUNDS.mailbox_capacity);
         assert!(lane.retries.waiting() <= BOUNDS.retries_in_memory * 6, "{:?}", lane.retries);
-        assert!(lane.flights.len() == self.errands.in_flight(), "a flight is lost");
+        assert!(lane.flights.len() == self.operations.in_flight(), "a flight is lost");
         if !may_start || lane.is_paused() {
             return;
         }
         if let Some(at) = lane.wake_at() {
             assert!(at > self.now, "a wake-up at once");
         }
-        if self.errands.any() || !self.nothing_unapplied() || self.untold_requeue || self.lane.no_read_until > self.now
+        if self.operations.any()
+            || !self.nothing_unapplied()
+            || self.untold_requeue
+            || self.lane.no_read_until > self.now
         {
             return;
         }
@@ -235,7 +238,7 @@ impl World {
 
     /// The process dies with everything in memory, and another one starts from the store.
     pub(super) fn crash(&mut self, delivered: impl Fn(Seq) -> bool) {
-        let in_flight = std::mem::take(&mut self.errands).attempts;
+        let in_flight = std::mem::take(&mut self.operations).attempts;
         for attempt in in_flight {
             let facts = self.facts.entry(attempt.event.seq).or_default();
             facts.crashes += 1;

@@ -21,10 +21,10 @@ impl Answer {
 impl World {
     /// Ends one attempt in flight, if there is one.
     pub(in super::super) fn finish(&mut self, pick: usize, answer: Answer) {
-        if self.errands.attempts.is_empty() {
+        if self.operations.attempts.is_empty() {
             return;
         }
-        let attempt = self.errands.attempts.swap_remove(pick % self.errands.attempts.len());
+        let attempt = self.operations.attempts.swap_remove(pick % self.operations.attempts.len());
         let seq = attempt.event.seq;
         if answer.outcome == OutcomeClass::Success {
             let facts = self.facts.entry(seq).or_default();

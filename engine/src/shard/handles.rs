@@ -3,7 +3,7 @@
 //! An actor starts from the rows on disk. So the first event for an idle endpoint, a restart after a crash and an
 //! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
 
-use super::core::{LaneCell, Seat, ShardCore};
+use super::core::{Handle, LaneCell, ShardCore};
 use super::inbox::{Behind, EndpointChange, News, NewsNumber, Question};
 use super::metrics::Shown;
 use super::offered::Offered;
@@ -43,7 +43,7 @@ pub fn take(shard: &Rc<ShardCore>, mut news: News, now: UnixMs) {
         paused(shard, *app, *number, *is_paused);
     }
     for app in &news.apps_gone {
-        seats_of(shard, *app).iter().for_each(|seat| leave(shard, seat, true));
+        handles_of(shard, *app).iter().for_each(|handle| leave(shard, handle, true));
         set_slots(shard, *app, None);
         shard.challenges.forget(*app);
         // Not before: only now do its actors start nothing any more.
@@ -91,10 +91,10 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
             Some(marked) if marked.from.upto <= before_first.upto => marked.from.clone(),
             _ => before_first.clone(),
         };
-        let Some(seat) = seat(shard, target, from, now) else { continue };
-        seat.cell.offered.sent(last);
-        if !seat.mailbox.try_send(Input::Offer { offer: offer.clone(), range }) {
-            seat.cell.offered.behind(last);
+        let Some(handle) = handle(shard, target, from, now) else { continue };
+        handle.cell.offered.sent(last);
+        if !handle.mailbox.try_send(Input::Offer { offer: offer.clone(), range }) {
+            handle.cell.offered.behind(last);
             shard.metrics.mailbox_full.increment(len as u64);
         }
     }
@@ -102,9 +102,9 @@ fn offer(shard: &Rc<ShardCore>, offer: Arc<Offer>, behind: &BTreeMap<EndpointRef
 
 /// An endpoint is to read the log up to a mark.
 fn behind(shard: &Rc<ShardCore>, target: EndpointRef, behind: Behind, now: UnixMs) {
-    let Some(seat) = seat(shard, target, || behind.from.clone(), now) else { return };
-    seat.cell.offered.behind(behind.upto);
-    seat.mailbox.poke();
+    let Some(handle) = handle(shard, target, || behind.from.clone(), now) else { return };
+    handle.cell.offered.behind(behind.upto);
+    handle.mailbox.poke();
 }
 
 /// Rows of an endpoint were put back in line.
@@ -114,22 +114,22 @@ fn requeued(shard: &Rc<ShardCore>, target: EndpointRef, now: UnixMs) {
         let upto = delivery::routed(&*shard.store, target.app).unwrap_or_default();
         Cursor { upto, holes: Vec::new() }
     };
-    let Some(seat) = seat(shard, target, at_app, now) else { return };
-    seat.cell.requeued.set(true);
-    seat.mailbox.poke();
+    let Some(handle) = handle(shard, target, at_app, now) else { return };
+    handle.cell.requeued.set(true);
+    handle.mailbox.poke();
 }
 
 /// An endpoint changed or is gone. An endpoint without an actor reads its rows when it gets one.
 fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: EndpointChange, now: UnixMs) {
-    let seat = shard.endpoints.borrow().get(&target).cloned();
-    let Some(seat) = seat.filter(|seat| number > seat.cell.opened_at) else { return };
+    let handle = shard.endpoints.borrow().get(&target).cloned();
+    let Some(handle) = handle.filter(|handle| number > handle.cell.opened_at) else { return };
     match change {
-        EndpointChange::Gone => leave(shard, &seat, true),
+        EndpointChange::Gone => leave(shard, &handle, true),
         EndpointChange::Put(row, url_number) => {
-            let app = seat.cell.app.borrow().clone();
+            let app = handle.cell.app.borrow().clone();
             let plan = Arc::new(compile(shard, &row, app.as_deref(), url_number, now));
-            seat.cell.next_plan.replace(Some(plan));
-            seat.mailbox.poke();
+            handle.cell.next_plan.replace(Some(plan));
+            handle.mailbox.poke();
         }
     }
 }
@@ -139,23 +139,23 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
 fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc<AppSettings>, now: UnixMs) {
     let pace = settings.rate_limit.map(|rate| shard.paces.of(app, rate, now));
     let slots = set_slots(shard, app, settings.max_in_flight);
-    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
-        seat.cell.pace.replace(pace.clone());
-        seat.cell.slots.replace(slots.clone());
-        seat.cell.app.replace(Some(settings.clone()));
+    for handle in handles_of(shard, app).iter().filter(|handle| number > handle.cell.opened_at) {
+        handle.cell.pace.replace(pace.clone());
+        handle.cell.slots.replace(slots.clone());
+        handle.cell.app.replace(Some(settings.clone()));
         // A plan that its lane has not been told of is the later one.
-        let waiting = seat.cell.next_plan.borrow().clone();
-        let plan = waiting.unwrap_or_else(|| seat.cell.plan.borrow().clone());
-        seat.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
-        seat.mailbox.poke();
+        let waiting = handle.cell.next_plan.borrow().clone();
+        let plan = waiting.unwrap_or_else(|| handle.cell.plan.borrow().clone());
+        handle.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
+        handle.mailbox.poke();
     }
 }
 
 /// An application was paused, or is sent to again.
 fn paused(shard: &ShardCore, app: AppId, number: NewsNumber, paused: bool) {
-    for seat in seats_of(shard, app).iter().filter(|seat| number > seat.cell.opened_at) {
-        seat.cell.app_paused.set(Some(paused));
-        seat.mailbox.poke();
+    for handle in handles_of(shard, app).iter().filter(|handle| number > handle.cell.opened_at) {
+        handle.cell.app_paused.set(Some(paused));
+        handle.mailbox.poke();
     }
 }
 
@@ -189,27 +189,27 @@ fn compile(shard: &ShardCore, row: &Endpoint, app: Option<&AppSettings>, url_num
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
-fn seats_of(shard: &ShardCore, app: AppId) -> Vec<Seat> {
+fn handles_of(shard: &ShardCore, app: AppId) -> Vec<Handle> {
     let endpoints = shard.endpoints.borrow();
-    let mut seats: Vec<Seat> = endpoints.values().filter(|seat| seat.cell.target.app == app).cloned().collect();
+    let mut handles: Vec<Handle> = endpoints.values().filter(|handle| handle.cell.target.app == app).cloned().collect();
     // The same history always leads to the same next step.
-    seats.sort_unstable_by_key(|seat| seat.cell.target);
-    seats
+    handles.sort_unstable_by_key(|handle| handle.cell.target);
+    handles
 }
 
 /// Ends an endpoint's actor.
-pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
-    seat.cell.gone.set(gone);
+pub(super) fn leave(shard: &ShardCore, handle: &Handle, gone: bool) {
+    handle.cell.gone.set(gone);
     // Nobody takes these results any more. An actor that is given up for being idle has none.
-    let ended = std::mem::take(&mut *seat.cell.ended.borrow_mut()).len();
+    let ended = std::mem::take(&mut *handle.cell.ended.borrow_mut()).len();
     if ended > 0 {
-        shard.free_places(seat.cell.target.app, ended);
+        shard.free_places(handle.cell.target.app, ended);
     }
-    seat.mailbox.stop();
-    shard.timers.set(&seat.cell, None);
-    shard.metrics.hide(shard, &seat.cell);
+    handle.mailbox.stop();
+    shard.timers.set(&handle.cell, None);
+    shard.metrics.hide(shard, &handle.cell);
     shard.metrics.actors.decrement(1.0);
-    shard.endpoints.borrow_mut().remove(&seat.cell.target);
+    shard.endpoints.borrow_mut().remove(&handle.cell.target);
     shard.thread.endpoints.set(shard.thread.endpoints.get() - 1);
     // The lane may have been woken for a place that it does not take now.
     shard.wake_next();
@@ -219,8 +219,8 @@ pub(super) fn leave(shard: &ShardCore, seat: &Seat, gone: bool) {
 ///
 /// Results of attempts and reads under way are dropped.
 pub fn end(shard: &Rc<ShardCore>) {
-    let seats: Vec<Seat> = shard.endpoints.borrow().values().cloned().collect();
-    seats.iter().for_each(|seat| leave(shard, seat, true));
+    let handles: Vec<Handle> = shard.endpoints.borrow().values().cloned().collect();
+    handles.iter().for_each(|handle| leave(shard, handle, true));
     shard.places.borrow_mut().end();
     shard.metrics.hand_on(0);
     shard.thread.remove(shard);
@@ -228,18 +228,18 @@ pub fn end(shard: &Rc<ShardCore>) {
 }
 
 /// The endpoint's actor, spawned if it has none. `None` when the endpoint is gone.
-fn seat(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Cursor, now: UnixMs) -> Option<Seat> {
-    if let Some(seat) = shard.endpoints.borrow().get(&target) {
-        return Some(seat.clone());
+fn handle(shard: &Rc<ShardCore>, target: EndpointRef, from: impl FnOnce() -> Cursor, now: UnixMs) -> Option<Handle> {
+    if let Some(handle) = shard.endpoints.borrow().get(&target) {
+        return Some(handle.clone());
     }
     match open(shard, target, from, now) {
         Ok(Some(cell)) => {
             let cell = Rc::new(cell);
-            let seat = Seat { mailbox: shard.actors.start(shard, &cell), cell };
-            shard.endpoints.borrow_mut().insert(target, seat.clone());
+            let handle = Handle { mailbox: shard.actors.start(shard, &cell), cell };
+            shard.endpoints.borrow_mut().insert(target, handle.clone());
             shard.thread.endpoints.set(shard.thread.endpoints.get() + 1);
             shard.metrics.actors.increment(1.0);
-            Some(seat)
+            Some(handle)
         }
         Ok(None) => None,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The net under the rule that no page spills into `blobs/`: should one do so anyway, it is made durable before the
+//! The net under the rule that no page overflows into `blobs/`: should one do so anyway, it is made durable before the
 //! commit is acknowledged. sled writes these files without ever syncing them.
 //!
 //! With our limits none is ever seen, so the usual case costs one `stat` per commit and needs no free descriptor.
@@ -17,13 +17,13 @@ const CLOCK_TICK: Duration = Duration::from_secs(1);
 
 /// Watches one folder for new files.
 #[derive(Debug)]
-pub(crate) struct Spill {
+pub(crate) struct Overflow {
     folder: PathBuf,
     /// The folder's modification time when it was last synced, once that is a time to trust.
     synced_as_of: Mutex<Option<SystemTime>>,
 }
 
-impl Spill {
+impl Overflow {
     /// Watches `folder`, which must exist.
     pub(crate) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), synced_as_of: Mutex::new(None) }
@@ -47,7 +47,7 @@ impl Spill {
         }
         if files > 0 {
             sync_path(&self.folder)?;
-            tracing::warn!(files, "pages of the store have spilled into files of their own; synced them");
+            tracing::warn!(files, "pages of the store have overflowed into files of their own; synced them");
         }
         // A clock set back makes the age unknown, which only means looking again.
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
@@ -55,7 +55,7 @@ impl Spill {
         Ok(files)
     }
 
-    /// True if nothing has spilled. Only asked in debug builds and tests.
+    /// True if nothing has overflowed. Only asked in debug builds and tests.
     pub(crate) fn is_empty(&self) -> bool {
         fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_none())
     }
@@ -71,19 +71,19 @@ mod tests {
     fn new_files_are_found_however_the_folder_is_stamped() {
         let folder = tempfile::tempdir().unwrap();
         let stamp = |age| File::open(folder.path()).unwrap().set_modified(SystemTime::now() - age).unwrap();
-        let spill = Spill::new(folder.path());
-        assert_eq!(spill.sync_new().unwrap(), 0);
-        assert!(spill.is_empty());
+        let overflow = Overflow::new(folder.path());
+        assert_eq!(overflow.sync_new().unwrap(), 0);
+        assert!(overflow.is_empty());
 
         fs::write(folder.path().join("1"), "x").unwrap();
-        assert_eq!(spill.sync_new().unwrap(), 1);
-        assert!(!spill.is_empty());
-        assert_eq!(spill.sync_new().unwrap(), 1, "the stamp is too young to trust");
+        assert_eq!(overflow.sync_new().unwrap(), 1);
+        assert!(!overflow.is_empty());
+        assert_eq!(overflow.sync_new().unwrap(), 1, "the stamp is too young to trust");
 
         stamp(2 * CLOCK_TICK);
-        assert_eq!(spill.sync_new().unwrap(), 1);
-        assert_eq!(spill.sync_new().unwrap(), 0, "nothing changed since");
+        assert_eq!(overflow.sync_new().unwrap(), 1);
+        assert_eq!(overflow.sync_new().unwrap(), 0, "nothing changed since");
         fs::write(folder.path().join("2"), "x").unwrap();
-        assert_eq!(spill.sync_new().unwrap(), 2);
+        assert_eq!(overflow.sync_new().unwrap(), 2);
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// See the module.
-pub(super) struct Desk {
+pub(super) struct LookupQueue {
     /// Lookups that run.
     slots: Shares<AppId>,
     /// Places in line.
@@ -36,9 +36,9 @@ pub(super) enum Joined {
     Waits(watch::Receiver<Progress>),
 }
 
-impl Desk {
-    pub(super) fn new(running_max: usize) -> Desk {
-        Desk {
+impl LookupQueue {
+    pub(super) fn new(running_max: usize) -> LookupQueue {
+        LookupQueue {
             slots: Shares::new(running_max),
             places: Shares::new(NAMES_MAX),
             line: Turns::default(),
@@ -80,7 +80,7 @@ impl Desk {
         Joined::Waits(entry.progress.subscribe())
     }
 
-    /// The next name to look up and the application whose slot that takes, which it holds until [`Desk::over`].
+    /// The next name to look up and the application whose slot that takes, which it holds until [`LookupQueue::over`].
     pub(super) fn next(&mut self, now: Instant) -> Option<(AppId, Arc<str>)> {
         loop {
             let slots = &self.slots;
@@ -132,28 +132,31 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_answer_is_given_up_for_all_who_ask_while_it_is_stuck() {
-        let (mut desk, now) = (Desk::new(4), Instant::now());
-        let Joined::Waits(first) = desk.join("stuck", AppId(1), now) else { panic!("an answer at once") };
-        assert_eq!(desk.next(now), Some((AppId(1), "stuck".into())));
-        assert!(matches!(desk.join("stuck", AppId(2), now + LOOKUP_MAX / 2), Joined::Waits(_)), "it may still answer");
-        let late = desk.join("stuck", AppId(2), now + LOOKUP_MAX);
+        let (mut queue, now) = (LookupQueue::new(4), Instant::now());
+        let Joined::Waits(first) = queue.join("stuck", AppId(1), now) else { panic!("an answer at once") };
+        assert_eq!(queue.next(now), Some((AppId(1), "stuck".into())));
+        assert!(matches!(queue.join("stuck", AppId(2), now + LOOKUP_MAX / 2), Joined::Waits(_)), "it may still answer");
+        let late = queue.join("stuck", AppId(2), now + LOOKUP_MAX);
         assert!(matches!(late, Joined::Answered(Err(LookupError::NoAnswer))));
         let over = now + LOOKUP_MAX * 2;
-        desk.over(AppId(1), &"stuck".into(), Err(LookupError::Failed("no".into())), over);
-        assert!(matches!(&*first.borrow(), Progress::Over(Err(_))) && desk.running() == 0);
-        assert!(matches!(desk.join("stuck", AppId(2), over), Joined::Answered(Err(LookupError::Failed(_)))));
-        assert!(matches!(desk.join("stuck", AppId(2), over + FAILURE_KEPT + Duration::from_secs(1)), Joined::Waits(_)));
+        queue.over(AppId(1), &"stuck".into(), Err(LookupError::Failed("no".into())), over);
+        assert!(matches!(&*first.borrow(), Progress::Over(Err(_))) && queue.running() == 0);
+        assert!(matches!(queue.join("stuck", AppId(2), over), Joined::Answered(Err(LookupError::Failed(_)))));
+        assert!(matches!(
+            queue.join("stuck", AppId(2), over + FAILURE_KEPT + Duration::from_secs(1)),
+            Joined::Waits(_)
+        ));
     }
 
     #[test]
     fn places_in_line_are_shared_and_names_that_nobody_waits_for_are_passed_over() {
-        let (mut desk, now) = (Desk::new(2), Instant::now());
-        let asked = (0..NAMES_MAX).map(|number| desk.join(&number.to_string(), AppId(1), now));
+        let (mut queue, now) = (LookupQueue::new(2), Instant::now());
+        let asked = (0..NAMES_MAX).map(|number| queue.join(&number.to_string(), AppId(1), now));
         let kept: Vec<_> = asked.filter(|joined| matches!(joined, Joined::Waits(_))).collect();
         assert_eq!(kept.len(), NAMES_MAX / 2);
-        assert!(matches!(desk.join("other", AppId(2), now), Joined::Waits(_)));
+        assert!(matches!(queue.join("other", AppId(2), now), Joined::Waits(_)));
         drop(kept);
-        assert_eq!(desk.next(now), None, "all have left");
-        assert!(desk.names.is_empty() && desk.places.used() == 0);
+        assert_eq!(queue.next(now), None, "all have left");
+        assert!(queue.names.is_empty() && queue.places.used() == 0);
     }
 }

@@ -1,7 +1,7 @@
-//! The census: counts the dead letters and idempotency keys of a store that has no such counts. It also makes the index
+//! The recount: counts the dead letters and idempotency keys of a store that has no such counts. It also makes the index
 //! of dead letters by age.
 //!
-//! Such a store is of an earlier version, or was repaired. Every other start finds the row that a census ends with, and
+//! Such a store is of an earlier version, or was repaired. Every other start finds the row that a recount ends with, and
 //! reads no further. *When the process dies here:* that row is written last, so the next start begins anew.
 
 use super::count::{self, CountPosition, Counted};
@@ -15,13 +15,13 @@ use model::AppId;
 /// Rows looked at, and at most written, in one step.
 const PAGE: usize = 4_096;
 
-/// Takes the census, unless this store has had one. Call it before anything else writes to the store. Blocks while it
+/// Counts, unless this store has its counts. Call it before anything else writes to the store. Blocks while it
 /// reads every dead letter and idempotency key.
 ///
 /// # Errors
 /// Whatever the store reports.
-pub fn take(store: &dyn Store) -> Result<(), StoreError> {
-    if count::census_is_taken(store)? {
+pub fn run(store: &dyn Store) -> Result<(), StoreError> {
+    if count::is_complete(store)? {
         return Ok(());
     }
     forget_counts(store)?;
@@ -59,11 +59,11 @@ pub fn take(store: &dyn Store) -> Result<(), StoreError> {
     letters.note(&mut txn)?;
     remembered.note(&mut txn)?;
     scheduled.note(&mut txn)?;
-    count::note_census(&mut txn)?;
+    count::note_complete(&mut txn)?;
     store.apply(txn.into_parts().0)
 }
 
-/// Removes the counts that an unfinished census left behind.
+/// Removes the counts that an unfinished recount left behind.
 fn forget_counts(store: &dyn Store) -> Result<(), StoreError> {
     let mut after: Option<CountPosition> = None;
     loop {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_store_without_counts_gets_those_and_the_index_that_it_would_have() {
         let store = TestStore::default();
-        take(&store).unwrap();
+        run(&store).unwrap();
         store.write(|txn| {
             for (app, seq) in [(1, 1), (1, 2), (2, 1), (7, 3)] {
                 dead_letter::put(txn, target(app, 1), Seq(seq), &letter(seq))?;
@@ -163,7 +163,7 @@ mod tests {
             (0..5).try_for_each(|n| remember(txn, 2 + n % 2, &format!("key {n}")))
         });
         let as_written = all(&store);
-        // The state of a store before there were counts, and after a census that did not end.
+        // The state of a store before there were counts, and after a recount that did not end.
         store.write(|txn| {
             count::forget_counts(txn, 100)?;
             for (key, _) in scan(txn, &rows::dead_letter_by_time::all(), 100, Direction::Forward)? {
@@ -173,9 +173,9 @@ mod tests {
             txn.put(rows::dead_letter_by_time::encode(AppId(9), UnixMs(1), EndpointId(9), Seq(1)), Bytes::new());
             Ok(())
         });
-        take(&store).unwrap();
+        run(&store).unwrap();
         assert_eq!(all(&store), as_written);
-        take(&store).unwrap();
+        run(&store).unwrap();
         assert_eq!(all(&store), as_written);
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let many = PAGE as u64 + 3;
         store.write(|txn| (1..=many).try_for_each(|seq| dead_letter::put(txn, target(1, 1), Seq(seq), &letter(seq))));
         store.write(|txn| count::forget_counts(txn, 100).map(drop));
-        take(&store).unwrap();
+        run(&store).unwrap();
         assert_eq!(u64::from(dead_letter::count(&store, AppId(1)).unwrap()), many);
     }
 }

@@ -24,7 +24,7 @@ pub(super) type Rows = (Option<Event>, Option<Pending>);
 pub(super) type DueRows = Vec<(DueKey, Urgency)>;
 
 /// One thing under way.
-pub enum Errand {
+pub enum Operation {
     /// An attempt.
     Attempt(Box<Flight>),
     /// A read of the log.
@@ -101,30 +101,30 @@ pub struct Flight {
     pub url: Option<String>,
 }
 
-impl Errand {
+impl Operation {
     /// The mailbox of the lane that asked.
     #[must_use]
     pub fn mailbox(&self) -> &Rc<SimMailbox> {
         match self {
-            Errand::Attempt(flight) => &flight.mailbox,
-            Errand::Log { mailbox, .. }
-            | Errand::Due { mailbox, .. }
-            | Errand::Keys { mailbox, .. }
-            | Errand::Fetch { mailbox, .. } => mailbox,
+            Operation::Attempt(flight) => &flight.mailbox,
+            Operation::Log { mailbox, .. }
+            | Operation::Due { mailbox, .. }
+            | Operation::Keys { mailbox, .. }
+            | Operation::Fetch { mailbox, .. } => mailbox,
         }
     }
 
     /// True if it can go on.
     pub fn is_ready(&mut self, real: UnixMs) -> bool {
         match self {
-            Errand::Attempt(flight) => flight.is_ready(real),
-            Errand::Log { found: None, .. } | Errand::Keys { found: None, .. } | Errand::Fetch { rows: None, .. } => {
-                true
-            }
-            Errand::Log { mailbox, .. } | Errand::Keys { mailbox, .. } | Errand::Fetch { mailbox, .. } => {
+            Operation::Attempt(flight) => flight.is_ready(real),
+            Operation::Log { found: None, .. }
+            | Operation::Keys { found: None, .. }
+            | Operation::Fetch { rows: None, .. } => true,
+            Operation::Log { mailbox, .. } | Operation::Keys { mailbox, .. } | Operation::Fetch { mailbox, .. } => {
                 mailbox.takes_more()
             }
-            Errand::Due { state, mailbox, .. } => match state {
+            Operation::Due { state, mailbox, .. } => match state {
                 Due::Begin | Due::Read => true,
                 Due::Found(_) => mailbox.takes_more(),
                 Due::Barrier(reply) => match reply.poll() {
@@ -142,8 +142,10 @@ impl Errand {
     #[must_use]
     pub fn deadline(&self) -> Option<UnixMs> {
         match self {
-            Errand::Attempt(flight) if !flight.arrived => flight.exchange.arrives_at.or(Some(flight.exchange.ends_at)),
-            Errand::Attempt(flight) => Some(flight.exchange.ends_at),
+            Operation::Attempt(flight) if !flight.arrived => {
+                flight.exchange.arrives_at.or(Some(flight.exchange.ends_at))
+            }
+            Operation::Attempt(flight) => Some(flight.exchange.ends_at),
             _ => None,
         }
     }

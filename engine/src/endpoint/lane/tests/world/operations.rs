@@ -1,6 +1,6 @@
-//! Errands: the actions that the shell of the small world has been asked for.
+//! Operations: the actions that the shell of the small world has been asked for.
 //!
-//! Each errand is read from the store at one step and handed to the lane at a later one. So anything may happen in
+//! Each operation is read from the store at one step and handed to the lane at a later one. So anything may happen in
 //! between.
 
 use super::*;
@@ -12,7 +12,7 @@ type Rows = (Option<Event>, Option<Pending>);
 type Found = (Vec<Event>, Seq);
 
 #[derive(Default)]
-pub(in super::super) struct Errands {
+pub(in super::super) struct Operations {
     pub(in super::super) attempts: Vec<Attempt>,
     pub(super) fetches: Vec<(Fetch, Option<Rows>)>,
     pub(super) read: Option<(LogRead, Option<Found>)>,
@@ -28,7 +28,7 @@ pub(in super::super) struct Load {
     rows: Option<Vec<(DueKey, Urgency)>>,
 }
 
-impl Errands {
+impl Operations {
     pub(super) fn in_flight(&self) -> usize {
         self.attempts.len() + self.fetches.len()
     }
@@ -44,28 +44,28 @@ impl World {
             Action::Start(attempt) => self.start(attempt),
             Action::Fetch(fetch) => {
                 assert!(fetch.due.is_none_or(|due| due <= self.now), "{fetch:?} is early");
-                // Where memory does not hold every row, scheduled messages keep no order.
+                // Scheduled messages keep no order while memory does not hold every row.
                 if fetch.due.is_some() && self.lane.retries.knows_all() {
                     self.check_order(fetch.seq);
                 }
-                self.errands.fetches.push((fetch, None));
+                self.operations.fetches.push((fetch, None));
             }
             Action::ReadLog(read) => {
-                assert!(self.errands.read.replace((read, None)).is_none(), "two reads at once");
+                assert!(self.operations.read.replace((read, None)).is_none(), "two reads at once");
             }
             Action::ReadKeys(asked) => {
-                assert!(self.errands.keys.replace(asked).is_none(), "two reads of keys at once");
+                assert!(self.operations.keys.replace(asked).is_none(), "two reads of keys at once");
             }
             Action::LoadDue(asked) => {
                 self.report();
                 let reports_before = self.reports_applied + self.reports.len();
                 let load = Load { asked, reports_before, rows: None };
-                assert!(self.errands.load.replace(load).is_none(), "two loads at once");
+                assert!(self.operations.load.replace(load).is_none(), "two loads at once");
             }
         }
     }
 
-    /// Runs every errand and applies every report, until only attempts are under way.
+    /// Runs every operation and applies every report, until only attempts are under way.
     pub(in super::super) fn serve(&mut self) {
         for _ in 0..60 {
             self.tell_requeued();
@@ -77,23 +77,26 @@ impl World {
             self.report();
             self.apply_report();
         }
-        let errands = &self.errands;
+        let operations = &self.operations;
         assert!(
-            errands.fetches.is_empty() && errands.read.is_none() && errands.load.is_none() && errands.keys.is_none(),
+            operations.fetches.is_empty()
+                && operations.read.is_none()
+                && operations.load.is_none()
+                && operations.keys.is_none(),
             "it goes on and on"
         );
     }
 
     /// Deliveries under way, in the order they were started.
     pub(in super::super) fn under_way(&self) -> Vec<u64> {
-        self.errands.attempts.iter().map(|attempt| attempt.event.seq.0).collect()
+        self.operations.attempts.iter().map(|attempt| attempt.event.seq.0).collect()
     }
 
     /// Moves a read of the log on by one step, or lets it fail.
     pub(in super::super) fn go_on_reading(&mut self, fails: bool) {
-        match self.errands.read.take() {
+        match self.operations.read.take() {
             Some(_) if fails => self.lane.log_read(None),
-            Some((read, None)) => self.errands.read = Some((read, Some(self.log_between(read)))),
+            Some((read, None)) => self.operations.read = Some((read, Some(self.log_between(read)))),
             Some((_, found)) => self.lane.log_read(found),
             None => {}
         }
@@ -101,7 +104,7 @@ impl World {
 
     /// Ends a read of ordering keys, or lets it fail.
     pub(in super::super) fn go_on_reading_keys(&mut self, fails: bool) {
-        let Some(asked) = self.errands.keys.take() else { return };
+        let Some(asked) = self.operations.keys.take() else { return };
         let key = |seq: Seq| Keyed::of(seq, self.row(seq).0.as_ref());
         let found = asked.into_iter().map(key).collect();
         self.lane.keys_read((!fails).then_some(found));
@@ -109,7 +112,7 @@ impl World {
 
     /// Moves a load of the due index on by one step, or lets it fail.
     pub(in super::super) fn go_on_loading(&mut self, fails: bool) {
-        let Some(mut load) = self.errands.load.take() else { return };
+        let Some(mut load) = self.operations.load.take() else { return };
         if fails {
             self.lane.due_loaded(load.asked, None);
         } else if load.rows.is_some() {
@@ -118,19 +121,19 @@ impl World {
             if self.reports_applied >= load.reports_before {
                 load.rows = Some(self.rows_after(load.asked));
             }
-            self.errands.load = Some(load);
+            self.operations.load = Some(load);
         }
     }
 
     /// Moves one fetch on by one step, or lets it fail. It waits for no report: see [`Action::Fetch`].
     pub(in super::super) fn go_on_fetching(&mut self, pick: usize, fails: bool) {
-        if self.errands.fetches.is_empty() {
+        if self.operations.fetches.is_empty() {
             return;
         }
-        let (fetch, rows) = self.errands.fetches.swap_remove(pick % self.errands.fetches.len());
+        let (fetch, rows) = self.operations.fetches.swap_remove(pick % self.operations.fetches.len());
         match rows {
             _ if fails => self.lane.fetch_failed(fetch),
-            None => self.errands.fetches.push((fetch, Some(self.row(fetch.seq)))),
+            None => self.operations.fetches.push((fetch, Some(self.row(fetch.seq)))),
             Some((event, row)) => {
                 if let Some(attempt) = self.lane.fetched(fetch, event, row, self.now) {
                     self.start(attempt);

@@ -2,7 +2,7 @@
 //!
 //! An application at its quota displaces one with each delivery that it gives up.
 
-use crate::tables::dead_letter::Displaced;
+use crate::tables::dead_letter::Evicted;
 use metrics::Counter;
 use std::time::{Duration, Instant};
 
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The metric, and the number of dead letters that no line of the log has told of yet.
-pub(super) struct DisplacedLog {
+pub(super) struct EvictedLog {
     counter: Counter,
     unsaid: u64,
     said_at: Option<Instant>,
 }
 
-impl DisplacedLog {
-    pub(super) fn new() -> DisplacedLog {
-        let counter = metrics::counter!(model::metric::DEAD_LETTERS_DISPLACED);
+impl EvictedLog {
+    pub(super) fn new() -> EvictedLog {
+        let counter = metrics::counter!(model::metric::DEAD_LETTERS_EVICTED);
         counter.increment(0);
-        DisplacedLog { counter, unsaid: 0, said_at: None }
+        EvictedLog { counter, unsaid: 0, said_at: None }
     }
 
     /// Notes dead letters that went with a commit that is durable now.
-    pub(super) fn note(&mut self, displaced: &[Displaced]) {
-        let Some(last) = displaced.last() else { return };
-        let count: u64 = displaced.iter().map(|displaced| u64::from(displaced.count)).sum();
+    pub(super) fn note(&mut self, evicted: &[Evicted]) {
+        let Some(last) = evicted.last() else { return };
+        let count: u64 = evicted.iter().map(|evicted| u64::from(evicted.count)).sum();
         self.counter.increment(count);
         if let Some(dead_letters) = self.due_line(count, Instant::now()) {
             tracing::warn!(
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_line_in_ten_seconds_says_how_many_there_were() {
-        let (mut log, begun) = (DisplacedLog::new(), Instant::now());
+        let (mut log, begun) = (EvictedLog::new(), Instant::now());
         let at = |s| begun + Duration::from_secs(s);
         let said = [(2, 0), (3, 1), (5, 9), (1, 10), (4, 11), (1, 30)].map(|(count, s)| log.due_line(count, at(s)));
         assert_eq!(said, [Some(2), None, None, Some(9), None, Some(5)]);
