@@ -1,7 +1,7 @@
 //! Extractors for handlers: the application, endpoint and message that a path names, the query, the body.
 //!
 //! Each of them answers with our own error body when it fails. A path may name an application or endpoint by id or by
-//! the tenant's uid, and a message by id or by the tenant's event id. Deliberately no rights: [`crate::auth`] has
+//! the tenant's uid, and a message by id or by the tenant's event id. No rights: [`crate::auth`] has
 //! decided before anything here runs.
 
 use crate::auth::By;

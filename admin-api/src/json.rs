@@ -1,7 +1,7 @@
 //! Bodies and queries into values, with the field's path when they do not fit.
 //!
 //! The plain parser runs first; only when it fails does a second one, which keeps track of the path, run to say where.
-//! So a good request pays nothing for the precision of the bad one's answer. Deliberately no validation of meaning.
+//! So a good request pays nothing for the precision of the bad one's answer. No validation of meaning.
 
 use crate::error::{ApiError, ValidationItem};
 use axum::response::{IntoResponse, Response};

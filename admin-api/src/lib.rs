@@ -4,7 +4,7 @@
 //! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ control
 //!                                                                             extract, json ┘   └ dto, paging, error ─▶ answer
 //! ```
-//! [`service`] is all there is to mount. Deliberately no listening, no TLS and no metrics endpoint: those are the
+//! [`service`] is all there is to mount. No listening, no TLS and no metrics endpoint: those are the
 //! server's. Our own status codes appear in `error` only.
 
 pub mod limits;

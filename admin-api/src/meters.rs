@@ -3,7 +3,7 @@
 //! A request is counted by its route (method and path as they were declared, never as they were called) and its status.
 //! Asking the recorder for a counter by labels allocates and hashes all of them, so every thread remembers the ones it
 //! met. What bounds that: there are as many as routes times methods times statuses, none of which a caller can invent.
-//! Deliberately no numbers of our own: the recorder keeps them.
+//! No numbers of our own: the recorder keeps them.
 
 use foldhash::HashMap;
 use http::{Method, StatusCode};

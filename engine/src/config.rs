@@ -1,6 +1,6 @@
 //! Every bound and default of the engine in one place, checked before anything starts.
 //!
-//! Deliberately plain values: where they come from (flags, environment, file) is the server's business.
+//! Plain values: where they come from (flags, environment, file) is the server's business.
 
 use crate::dispatch::{Egress, KeptDetails, RootCertificate, SignatureHeaders};
 use crate::retention::Limits;

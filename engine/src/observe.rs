@@ -1,6 +1,6 @@
 //! Metrics of partitions: what came in, and how large their stores are.
 //!
-//! Deliberately not those of deliveries: a shard keeps its own, see [`crate::shard::metrics`].
+//! Not those of deliveries: a shard keeps its own, see [`crate::shard::metrics`].
 
 use crate::gauges::Part;
 use metrics::Counter;

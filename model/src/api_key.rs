@@ -1,6 +1,6 @@
 //! An API key: who may call the API, and for which application.
 //!
-//! Deliberately not the key itself, nor how one is made or checked: only its hash is ever kept.
+//! Not the key itself, nor how one is made or checked: only its hash is ever kept.
 
 use crate::id::AppId;
 use crate::time::UnixMs;

@@ -1,6 +1,6 @@
 //! The words of Pinion, one file each, in the order a message meets them.
 //!
-//! Plain data and its text forms. Deliberately no I/O, no clock, no randomness and no policy: `engine`
+//! Plain data and its text forms. No I/O, no clock, no randomness and no policy: `engine`
 //! decides with these words, and `storage` keeps them.
 
 pub mod id;

@@ -1,6 +1,6 @@
 //! Retries of an endpoint's failures: plain settings.
 //!
-//! Deliberately no arithmetic: delays are computed in `engine::retry::schedule`.
+//! No arithmetic: delays are computed in `engine::retry::schedule`.
 
 /// When, how often and how evenly to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]

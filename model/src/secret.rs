@@ -1,6 +1,6 @@
 //! Bytes that must not be seen: cleared when dropped, never shown by `Debug`.
 //!
-//! Deliberately no cryptography: sealing and opening is in `engine::seal`.
+//! No cryptography: sealing and opening is in `engine::seal`.
 
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};

@@ -1,6 +1,6 @@
 //! Wall-clock time, the only kind that is ever persisted.
 //!
-//! Deliberately not a clock: reading one is for shells. Monotonic time, which schedules sleeps, never leaves `engine`.
+//! Not a clock: reading one is for shells. Monotonic time, which schedules sleeps, never leaves `engine`.
 
 use std::fmt;
 

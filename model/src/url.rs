@@ -1,4 +1,4 @@
-//! URLs as they may be shown and kept. Deliberately no parser: only the part that hides credentials.
+//! URLs as they may be shown and kept. No parser: only the part that hides credentials.
 
 /// A URL with its user info masked, as it may be kept and shown: `https://user:pass@host/` becomes `https://***@host/`.
 ///

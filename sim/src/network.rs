@@ -1,6 +1,6 @@
 //! Receivers by URL, and what becomes of a request to one: decided when it is sent, seen when its time comes.
 //!
-//! Deliberately no sockets: an attempt's result is what `engine::dispatch` would make of the same answer.
+//! No sockets: an attempt's result is what `engine::dispatch` would make of the same answer.
 
 use engine::dispatch::Lack;
 use engine::outcome::classify::outcome_of_status;

@@ -3,7 +3,7 @@
 //! `cargo run --release -p storage --example churn -- DIR MINUTES LIVE_MIB PAYLOAD_BYTES NAMED` prints a line every few
 //! seconds: the bytes that are live, the bytes of the files, and their ratio. One in NAMED events has a name of its own (0:
 //! none has), and each commit leaves a run of attempts, so that all kinds of rows that retention removes are there.
-//! Deliberately without the engine: the question is whether the store underneath gives space back.
+//! Without the engine: the question is whether the store underneath gives space back.
 
 use bytes::Bytes;
 use model::{AppId, AttemptRecord, EndpointId, EndpointRef, Event, OutcomeClass, Seq, Trigger, UnixMs};

@@ -1,6 +1,6 @@
 //! Reading, from the store itself or through a transaction that sees its own writes.
 //!
-//! Deliberately the two read calls and nothing else: the meaning of rows is for [`crate::tables`].
+//! The two read calls and nothing else: the meaning of rows is for [`crate::tables`].
 
 use crate::store::{Direction, Store, StoreError};
 use bytes::Bytes;

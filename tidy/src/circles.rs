@@ -13,7 +13,7 @@ pub const CIRCLES: &[(&str, &str)] = &[
     ),
     ("engine/dispatch/connect", "errors of an attempt and of a connection name each other"),
     ("engine/dispatch/http1/answer", "a body's framing is part of its answer"),
-    ("engine/shard/core", "is being divided into named parts"),
+    ("engine/shard/core", "the core of a shard and the functions that take its turns name each other"),
     ("storage/damage/salvage/lost", "what a segment lost is counted while it is read"),
     ("storage/disk/checkpoint", "the thread of checkpoints and the state that it shares"),
     ("storage/tables/delivery", "a delivery's rows and its event's in the log are read for each other"),

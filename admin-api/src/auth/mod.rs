@@ -5,7 +5,7 @@
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
 //! for reading.
-//! The check sits in the one layer before every route, so no handler can forget it. Deliberately no users and no
+//! The check sits in the one layer before every route, so no handler can forget it. No users and no
 //! sessions: a key is all there is.
 
 use crate::error::ApiError;

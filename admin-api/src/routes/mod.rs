@@ -1,7 +1,7 @@
 //! The routes, one file for each kind of thing, in the order a new tenant meets them.
 //!
 //! A handler reads, decides nothing that a file of its own could decide, and answers. Every route is registered
-//! together with its description, so the OpenAPI document cannot miss one. Deliberately no authentication here:
+//! together with its description, so the OpenAPI document cannot miss one. No authentication here:
 //! every request to the first router of [`all`] has passed it.
 #![expect(unused_qualifications, reason = "utoipa's macros qualify what they are given")]
 

@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document: made of the routes themselves, completed with the parts that they all share, and served.
 //!
-//! Deliberately no hand-written paths: a description here applies to every route or to none.
+//! No hand-written paths: a description here applies to every route or to none.
 
 use crate::error::{ApiError, HttpErrorOut, HttpValidationError, ValidationItem};
 use axum::response::IntoResponse;

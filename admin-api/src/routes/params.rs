@@ -1,6 +1,6 @@
 //! The parameters of paths, for the OpenAPI document. Reading them is [`crate::extract`]'s.
 //!
-//! Deliberately types without values.
+//! Types without values.
 #![expect(dead_code, reason = "these only describe")]
 
 use utoipa::IntoParams;

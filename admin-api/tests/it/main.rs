@@ -1,6 +1,6 @@
 //! The HTTP surface as a client sees it: the router driven without a socket, over an engine on a store in memory.
 //!
-//! Deliberately no deliveries: the engine tests those. Rows that deliveries would leave (attempts, dead letters) are
+//! No deliveries: the engine tests those. Rows that deliveries would leave (attempts, dead letters) are
 //! put there by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

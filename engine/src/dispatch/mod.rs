@@ -4,7 +4,7 @@
 //! request (target, stamp, body) ─▶ http ─▶ pool ─▶ connect (resolve, guard, proxy) ─▶ the receiver
 //!                                    └─▶ http1 or http2 ─▶ answer
 //! ```
-//! Deliberately no decision about what an outcome means for the delivery: retries, breaker and dead letters are
+//! No decision about what an outcome means for the delivery: retries, breaker and dead letters are
 //! elsewhere. An attempt never fails: every outcome is its result.
 
 pub mod url;

@@ -8,7 +8,7 @@
 //! - *When it is full:* an offer is not waited for; the lane is told and reads the log instead.
 //! - *When the process dies here:* nothing is lost, mailbox and lane are caches of the disk.
 //!
-//! Deliberately no decision: those are the lane's.
+//! No decision: those are the lane's.
 
 use crate::endpoint::mailbox::{Input, Mailbox, OFFERS_MAX};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};

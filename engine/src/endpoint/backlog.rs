@@ -4,7 +4,7 @@
 //! the mark `offered_upto`. The events between are read from the log, in order, until the endpoint has caught up. So a
 //! backlog of any size costs no memory, and the order of first attempts is the order of the log.
 //!
-//! Pure. Deliberately not retries (they have left the log order, see [`super::retries`]).
+//! Pure. Not retries (they have left the log order, see [`super::retries`]).
 
 mod passed;
 

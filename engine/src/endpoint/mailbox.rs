@@ -1,6 +1,6 @@
 //! The messages to an endpoint, and the mailbox that takes them.
 //!
-//! Deliberately not the owner that empties the mailbox: an actor in the engine, a simulation when its turn comes.
+//! Not the owner that empties the mailbox: an actor in the engine, a simulation when its turn comes.
 
 use crate::endpoint::backlog::LogFound;
 use crate::endpoint::lane::Fetch;

@@ -8,7 +8,7 @@
 //! A load reads the store while new retries are decided. The shell first waits until all earlier settlements are
 //! durable. Retries that are decided or settled meanwhile are noted here and set right when the load arrives.
 //!
-//! Pure. Deliberately keys only: a key is checked for being current when its row and event are fetched.
+//! Pure. Keys only: a key is checked for being current when its row and event are fetched.
 
 use foldhash::{HashMap, HashSet};
 use model::{Seq, UnixMs};

@@ -5,7 +5,7 @@
 //! - *When the writer is busy:* it waits.
 //! - *When the process dies here:* each step is whole or not made; the rows it left are found again.
 //!
-//! Deliberately no decision of what may go.
+//! No decision of what may go.
 
 use super::round::{Found, Round};
 use super::step::{Step, Sweep, Tally};

@@ -15,7 +15,7 @@
 //! that finds so leaves the note `expired` of the endpoint, in the commit that moves the cursor. One in flight ends as
 //! it ends. So nothing is lost without a trace, and a backlog of a hundred million is one row.
 //!
-//! Pure. Deliberately no clock and no store.
+//! Pure. No clock and no store.
 
 pub(crate) mod janitor;
 mod pass;

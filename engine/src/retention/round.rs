@@ -1,6 +1,6 @@
 //! A round of retention: relief if there is too much, then a pass.
 //!
-//! Says which step comes next. Deliberately neither makes it nor waits: that is the janitor's.
+//! Says which step comes next. Neither makes it nor waits: that is the janitor's.
 
 use super::pass::{self, Pass};
 use super::relief::{self, Relief};

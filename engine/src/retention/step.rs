@@ -1,6 +1,6 @@
 //! A step of retention: a bounded change of rows, decided on beforehand and right whenever it is made.
 //!
-//! Each looks again at what it removes, so nothing goes that changed since it was decided. Deliberately no order among
+//! Each looks again at what it removes, so nothing goes that changed since it was decided. No order among
 //! steps: any of them may be made at any time, and twice.
 
 use super::Cutoffs;

@@ -3,7 +3,7 @@
 //! It lives on the writer thread and owns its tables alone. So nothing is locked, and every commit sees the endpoints
 //! as the commit before left them. It never waits: a shard that does not keep up is told later, see
 //! [`crate::shard::inbox`].
-//! Deliberately no delivery state: [`Progress`] knows the endpoints' debts, and the lane sends.
+//! No delivery state: [`Progress`] knows the endpoints' debts, and the lane sends.
 
 mod names;
 mod pause;

@@ -11,7 +11,7 @@
 //! key gives the key's authentication away, so no caller gets the chance. Random 96-bit nonces bound one key to 2^32
 //! sealings (SP 800-38D, 8.3); secrets change at human speed, so that is not counted.
 //!
-//! Deliberately not key management: where the master key comes from, and changing it, is for the binary.
+//! Not key management: where the master key comes from, and changing it, is for the binary.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};

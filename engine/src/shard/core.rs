@@ -4,7 +4,7 @@
 //!
 //! The core of a shard is this module, [`super::handles`], [`super::work`], [`super::timers`] and
 //! [`super::housekeeping`]. Their callers pass in everything else, above all the time. Code that awaits is in
-//! [`super::shell`] and [`super::run`], which a simulation replaces. Deliberately no clock, no socket and no task here.
+//! [`super::shell`] and [`super::run`], which a simulation replaces. No clock, no socket and no task here.
 
 use super::challenges::Challenges;
 use super::metrics::ShardMetrics;

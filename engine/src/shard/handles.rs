@@ -1,7 +1,7 @@
 //! Actors of endpoints: spawned when there is first something for an endpoint, given up when it is idle or gone.
 //!
 //! An actor starts from the rows on disk. So the first event for an idle endpoint, a restart after a crash and an
-//! endpoint that fell behind all come this way. Deliberately no decision about deliveries.
+//! endpoint that fell behind all come this way. No decision about deliveries.
 
 use super::core::{Handle, LaneCell, ShardCore};
 use super::inbox::{Behind, EndpointChange, News, NewsNumber, Question};

@@ -1,6 +1,6 @@
 //! Once a second: gives up idle actors and measures the values that need a look at all of them.
 //!
-//! Deliberately nothing that a delivery waits for.
+//! Nothing that a delivery waits for.
 
 use super::core::{Handle, LaneCell, ShardCore, Watch};
 use super::handles;

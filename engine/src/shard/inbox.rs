@@ -4,7 +4,7 @@
 //! however many events. The endpoint then reads the events from the log. All other news coalesce per endpoint as well,
 //! so nothing here grows with the load. No thread ever waits to tell a shard something.
 //!
-//! Deliberately no payloads of its own: an offer shares the commit's events.
+//! No payloads of its own: an offer shares the commit's events.
 
 use super::expunged::Expunged;
 use crate::dispatch::{AttemptRequest, AttemptResult};

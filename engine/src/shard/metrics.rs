@@ -1,6 +1,6 @@
 //! A shard's counters and gauges, looked up once. Names are in [`model::metric`].
 //!
-//! Deliberately no logic: the callers decide what to count.
+//! No logic: the callers decide what to count.
 
 use super::core::{LaneCell, ShardCore};
 use crate::dispatch::Lack;

@@ -1,6 +1,6 @@
 //! The reads that lanes ask of the store: pieces of the log and of the due index, one delivery's rows.
 //!
-//! Plain functions over a store. Deliberately no caching (the store has one) and no waiting: see [`super::shell`].
+//! Plain functions over a store. No caching (the store has one) and no waiting: see [`super::shell`].
 
 use super::filtering::Filtering;
 use crate::endpoint::backlog::{LogFound, LogRead, Wants};

@@ -7,7 +7,7 @@
 //! - *When the partition ends:* attempts are given up; the result of a read is dropped.
 //! - *When the process dies here:* an attempt is a hole of its endpoint's cursor, a read is asked for again.
 //!
-//! Deliberately no decision: those are [`super::work`]'s and the lane's.
+//! No decision: those are [`super::work`]'s and the lane's.
 
 use super::core::{Actors, LaneCell, ShardCore};
 use super::inbox::Trial;

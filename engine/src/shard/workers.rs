@@ -9,7 +9,7 @@
 //! - *When the partition ends:* all of them end, wherever they are ([`Workers::end`]).
 //! - *When the process dies here:* the attempts are holes of their cursors and are made again.
 //!
-//! Deliberately no decision on what follows: the result of an attempt is left with its lane.
+//! No decision on what follows: the result of an attempt is left with its lane.
 
 use super::core::{LaneCell, ShardCore, Watch};
 use crate::clock::wall_now;

@@ -8,7 +8,7 @@
 //! - `slow`: more comes in than it takes.
 //! - `value`: one bit of a payload, and the deliveries beside it.
 //!
-//! Deliberately not the loss of power: that is in `power_cut`.
+//! Not the loss of power: that is in `power_cut`.
 
 mod flipped;
 mod full;

@@ -1,6 +1,6 @@
 //! Wrong input at every door of the real program: named, refused, and without a trace.
 //!
-//! Deliberately one case for each kind of mistake. The values of each field are tested beside the HTTP surface.
+//! One case for each kind of mistake. The values of each field are tested beside the HTTP surface.
 //! Refusals of the command line are in [`super::command_line`] and [`super::lifecycle`].
 
 use crate::harness::{Client, Response, Server, pinion, seconds};

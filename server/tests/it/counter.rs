@@ -1,6 +1,6 @@
 //! A receiver that counts: thousands of requests a second, millions in all, each told apart by the number in its payload.
 //!
-//! Deliberately nothing is kept but counts; the harness's receiver keeps whole requests, which is too much here.
+//! Nothing is kept but counts; the harness's receiver keeps whole requests, which is too much here.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

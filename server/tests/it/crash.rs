@@ -9,7 +9,7 @@
 //! a row has a backup: each of its deliveries reaches one of the two sides, signed by that side, and a switch that
 //! the API showed stays.
 //!
-//! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Deliberately not a
+//! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Not a
 //! power cut: the kernel survives here, and power cuts are in `power_cut`.
 
 mod failover;

@@ -1,6 +1,6 @@
 //! Events whose number tells their payload, pushed and listed: tests of disks look for them.
 //!
-//! Deliberately no ledger: each test keeps its own account.
+//! No ledger: each test keeps its own account.
 
 use crate::harness::{Client, Random};
 use serde::Deserialize;

@@ -8,7 +8,7 @@
 //! | 408, 425, 429, 5xx, no answer | retried; `Retry-After` honoured; 429, 502, 503, 504 also slow the endpoint down |
 //! | other 4xx | by the endpoint's policy retried or a dead letter at once |
 //!
-//! Everything is checked through the HTTP API and at the receiver. Deliberately not where the rules are decided: those
+//! Everything is checked through the HTTP API and at the receiver. Not where the rules are decided: those
 //! have tests beside them.
 
 use crate::harness::{Behaviour, Receiver, Server, poll_until, seconds};

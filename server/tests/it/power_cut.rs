@@ -16,7 +16,7 @@
 //! All of this also holds when the power goes a second time, while the server starts on the disk of the first cut.
 //!
 //! `PINION_CUT_POINTS` sets the number of cuts (default 100), `PINION_CUT_SEED` the random choices. The seed fixes the
-//! cuts only: the load is never the same twice, so a failure keeps its disk. Deliberately not the kill of a process:
+//! cuts only: the load is never the same twice, so a failure keeps its disk. Not the kill of a process:
 //! that is in `crash`.
 
 mod check;

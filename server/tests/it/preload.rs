@@ -1,7 +1,7 @@
 //! Small libraries to preload under the real binary, in front of the C library: compiled here, with the C compiler that
 //! building Pinion needs anyway.
 //!
-//! Deliberately nothing of their work: see `disk` and `wall`.
+//! Nothing of their work: see `disk` and `wall`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Deliveries that wait when a process ends go on with the next one: retries, dead letters, disabled endpoints,
 //! backlogs. A stop in the middle of the load is orderly.
 //!
-//! Deliberately not kills at random instants: those are in `crash`.
+//! Not kills at random instants: those are in `crash`.
 
 use crate::harness::{Behaviour, Received, Receiver, Server, poll_until, seconds};
 use serde_json::{Value, json};

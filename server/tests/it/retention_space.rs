@@ -1,7 +1,7 @@
 //! Messages come in as fast as they are taken, many times the bytes that `--retain-bytes` keeps. The data directory
 //! stays within twice the live data. This also holds with ids of the tenant's own, whose rows lie in random order.
 //!
-//! `PINION_CHURN_MIB` sets the MiB that are sent (default 160). Deliberately nothing on the choice of retention and its
+//! `PINION_CHURN_MIB` sets the MiB that are sent (default 160). Nothing on the choice of retention and its
 //! traces in deliveries: that is tested in `engine`.
 
 use crate::harness::{Random, Server, from_environment, poll_until, seconds};

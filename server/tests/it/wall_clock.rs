@@ -4,7 +4,7 @@
 //! Due times are on the disk as times of the wall. So they come early after a restart on a clock that was set ahead,
 //! and late on one that was set back, by as much. Nothing here asks for more.
 //!
-//! Deliberately not the monotonic clock, which never jumps, and not a clock that is slightly wrong.
+//! Not the monotonic clock, which never jumps, and not a clock that is slightly wrong.
 
 use crate::harness::{Behaviour, Client, Received, Receiver, Server, poll_until, seconds};
 use crate::wall::Wall;

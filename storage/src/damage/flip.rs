@@ -7,7 +7,7 @@
 //! Damage of more bits looks like one flipped bit with a chance of one in 2^32 for each bit of the message; so a caller
 //! that corrects a bit must check the outcome by all else it knows of it, and say that it did.
 //!
-//! Deliberately no decision whether to correct, and none for damage of more than a bit.
+//! No decision whether to correct, and none for damage of more than a bit.
 
 /// CRC32 as sled uses it, reflected.
 pub(crate) const CRC32: u32 = 0xEDB8_8320;

@@ -2,7 +2,7 @@
 //! batches.
 //!
 //! Everything above asks these few questions and no others, so that the embedded store, the in-memory model and, one
-//! day, a distributed ordered store can stand behind the same code. Deliberately not here: key kinds, value codecs,
+//! day, a distributed ordered store can stand behind the same code. Not here: key kinds, value codecs,
 //! iterators that live across calls, snapshots, transactions with reads, compare-and-swap. The one writer above has no
 //! use for them.
 //!

@@ -1,6 +1,6 @@
 //! Counts of rows that have a quota. A count is a row of its own, written in the commit that changes the counted rows.
 //!
-//! Deliberately no quotas: the caller that adds a row checks its own.
+//! No quotas: the caller that adds a row checks its own.
 
 use crate::read::Read;
 use crate::rows::{KeyRange, meta};

@@ -1,7 +1,7 @@
 //! Deliveries that were given up, in the order of their events. Each application has an index of them by age, and a
 //! count.
 //!
-//! An application has a quota of them: [`make_room`] is part of each commit that adds some. Deliberately only the rows:
+//! An application has a quota of them: [`make_room`] is part of each commit that adds some. Only the rows:
 //! `settle` sees to it that a delivery with a dead letter has no pending row.
 
 pub(crate) mod kept;

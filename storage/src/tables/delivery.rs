@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `due` is kept by endpoint, not globally: a million overdue retries of one endpoint then concern no other endpoint.
-//! Deliberately rows only: [`super::settle`] has the changes that a settlement makes to them.
+//! Rows only: [`super::settle`] has the changes that a settlement makes to them.
 
 use crate::read::Read;
 use crate::rows::{self, KeyKind, KeyRange};

@@ -2,7 +2,7 @@
 //! with each expunge, and it is gone once all is erased. So an erasure that a crash cut off is made after the next
 //! start.
 //!
-//! Deliberately not the erasure itself: the caller runs [`Store::erase`](crate::Store::erase).
+//! Not the erasure itself: the caller runs [`Store::erase`](crate::Store::erase).
 
 use crate::read::Read;
 use crate::rows::meta;

@@ -1,7 +1,7 @@
 //! The event log: for each application its events in order, in blocks.
 //!
 //! Keyed by application, so that an endpoint that catches up reads its own tenant's events and no others'. A message id
-//! carries its position, so a lookup needs no index. Deliberately append-only: nothing here changes an event, but for
+//! carries its position, so a lookup needs no index. Append-only: nothing here changes an event, but for
 //! the removal of a payload on request and of the log's beginning by retention (`removal`).
 
 mod removal;

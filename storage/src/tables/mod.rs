@@ -1,7 +1,7 @@
 //! The meaning of rows: one file per thing that is kept.
 //!
 //! Free functions: reads take any [`Read`] (the store, or a transaction that sees its own writes), writes go into a
-//! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. Deliberately no decisions: whether a
+//! [`Txn`]. Lists take the last key of the page before, exclusive, and a limit. No decisions: whether a
 //! name is taken, a key is valid or a delivery is due for good is for the callers.
 //!
 //! Every write of a row that could grow passes `put_value`, so that no value but a payload and an

@@ -12,7 +12,7 @@
 //! never get a row. So its marks wait until an endpoint settles, the application or an endpoint of it changes, a
 //! commit brings no event, or [`WAITS_MOST`] commits have passed.
 //!
-//! Deliberately not the settlement of single deliveries (that is [`super::settle`]).
+//! Not the settlement of single deliveries (that is [`super::settle`]).
 
 use crate::read::Read;
 use crate::store::StoreError;

@@ -1,6 +1,6 @@
 //! The effect of a settlement on the rows: the only place where a delivery ends, is put off or becomes a dead letter.
 //!
-//! Pure over a transaction. Deliberately not the decision itself (that is `engine::outcome`) and not the cursor (that
+//! Pure over a transaction. Not the decision itself (that is `engine::outcome`) and not the cursor (that
 //! is [`super::progress`], which knows when an endpoint needs none).
 
 use crate::read::Read;

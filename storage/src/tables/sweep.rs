@@ -1,6 +1,6 @@
 //! A sweep: a look at every row of a kind, some at a time, that removes those which are past.
 //!
-//! It is for rows that do not lie in the order in which they go. Deliberately no pace: the caller decides how often.
+//! It is for rows that do not lie in the order in which they go. No pace: the caller decides how often.
 
 use crate::rows::KeyRange;
 use crate::store::{Direction, StoreError};

@@ -1,6 +1,6 @@
 //! The duration of the writer's steps, in which its thread takes nothing that waits: a watcher looks for starvation.
 //!
-//! Two numbers that the writer sets and a watcher reads, also while a step lasts. Deliberately no history: the watcher
+//! Two numbers that the writer sets and a watcher reads, also while a step lasts. No history: the watcher
 //! keeps that.
 
 use std::sync::atomic::{AtomicU64, Ordering};

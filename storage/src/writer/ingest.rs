@@ -1,6 +1,6 @@
 //! Taking messages in: positions, idempotency keys and event ids, decided where nothing can race.
 //!
-//! Deliberately not their validation (that is the API's) and not their layout on disk (that is
+//! Not their validation (that is the API's) and not their layout on disk (that is
 //! [`crate::rows::event::block`]).
 
 use crate::rows::event::block;

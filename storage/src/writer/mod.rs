@@ -12,7 +12,7 @@
 //! - *When one request is more than the store takes, or panics:* it alone is refused.
 //! - *When anything else here panics:* as when the disk fails.
 //!
-//! Deliberately not the meaning of rows: that is [`crate::tables`].
+//! Not the meaning of rows: that is [`crate::tables`].
 
 mod answer;
 mod busy;

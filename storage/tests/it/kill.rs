@@ -2,7 +2,7 @@
 //! there.
 //!
 //! The child is this very binary, told by an environment variable to be one. It prints each acknowledged position, and
-//! the parent believes only what it has read. Deliberately not a power cut: what the kernel holds survives a kill.
+//! the parent believes only what it has read. Not a power cut: what the kernel holds survives a kill.
 
 use model::{AppId, Application, EndpointId, EndpointRef, Event, Seq, UnixMs};
 use std::io::{BufRead, BufReader, Write};

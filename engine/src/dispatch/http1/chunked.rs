@@ -7,7 +7,7 @@
 //! Extensions and trailers are skipped; that they end is seen to by the bound on what is read of an answer. Strict
 //! otherwise: lines end with CRLF, and a size has at most 16 digits.
 //!
-//! Pure. Deliberately no limit of its own.
+//! Pure. No limit of its own.
 
 use super::answer::MalformedAnswer;
 

@@ -1,6 +1,6 @@
 //! The names that are being looked up, those that wait for their turn, and those that failed a moment ago.
 //!
-//! Pure but for the channels on which callers wait. Deliberately neither asks a resolver nor reads a clock.
+//! Pure but for the channels on which callers wait. Neither asks a resolver nor reads a clock.
 
 use super::{Answer, FAILURE_KEPT, FAILURES_MAX, LOOKUP_MAX, LookupError, NAMES_MAX, Progress};
 use crate::fairness::{Answer as Share, Shares, Turns};

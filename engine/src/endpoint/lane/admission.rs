@@ -2,7 +2,7 @@
 //!
 //! Five gates in a row: window, pauses, rate, breaker, and for retries the budgets. The receiver asks for a pause, or
 //! this process lacks a resource. A delivery that a gate turns away gives back its ticket and its slot.
-//! Deliberately not the gates themselves.
+//! Not the gates themselves.
 
 use super::Lane;
 use super::types::{Action, Attempt, Chosen, Fetch, FirstTry, Flight, Room};

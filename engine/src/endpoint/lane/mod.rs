@@ -12,7 +12,7 @@
 //! `types` has its plain data, `admission` the next action, `settling` the changes to make durable, `seen` the
 //! questions. This file holds the state and takes the inputs.
 //!
-//! Pure: time and randomness are arguments. Deliberately knows neither sockets nor rows nor actors.
+//! Pure: time and randomness are arguments. Knows neither sockets nor rows nor actors.
 
 mod admission;
 mod ordering;

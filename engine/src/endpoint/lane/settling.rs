@@ -1,6 +1,6 @@
 //! Settlements of a lane that are not yet reported: moves of deliveries, the cursor, the endpoint's failure memory.
 //!
-//! Deliberately not the rows themselves: `storage::tables::settle` writes those.
+//! Not the rows themselves: `storage::tables::settle` writes those.
 
 use super::Lane;
 use super::types::{Departed, Fetch, Finished};

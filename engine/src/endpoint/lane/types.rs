@@ -1,4 +1,4 @@
-//! Inputs and outputs of a lane, as plain data. Deliberately no behaviour.
+//! Inputs and outputs of a lane, as plain data. No behaviour.
 
 use crate::dispatch::Lack;
 use crate::endpoint::backlog::LogRead;

@@ -1,6 +1,6 @@
 //! The keys of an endpoint's deliveries, as far as they are known: who is busy, who waits, and who is next.
 //!
-//! Pure. Deliberately no events and no rows: the lane knows where each delivery is found.
+//! Pure. No events and no rows: the lane knows where each delivery is found.
 
 use super::{HELD_MAX, KeyHash, key_of};
 use foldhash::{HashMap, HashSet};

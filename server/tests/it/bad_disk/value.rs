@@ -1,6 +1,6 @@
 //! One bit of a payload in a value file is another one: the server starts and goes on, and the loss is one block.
 //!
-//! Deliberately nothing of bits elsewhere: that is `flipped`.
+//! Nothing of bits elsewhere: that is `flipped`.
 
 use super::flipped::{EVENTS, copy, make};
 use super::{APP, push};

@@ -2,7 +2,7 @@
 //! of the C library. It is `shim.c`, compiled here with the C compiler that building Pinion needs anyway.
 //!
 //! [`Shim`] prepares a run, [`record`] reads its record, [`image`] gives the contents that a disk may hold after a
-//! power cut. Deliberately black box: nothing here knows a file of the store.
+//! power cut. Black box: nothing here knows a file of the store.
 
 mod image;
 mod record;

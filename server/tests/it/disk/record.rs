@@ -1,6 +1,6 @@
 //! The record that the shim writes: one change after the other, in the order in which they were made.
 //!
-//! Deliberately only the reading of it; the meaning of the changes is in [`super::image`].
+//! Only the reading of it; the meaning of the changes is in [`super::image`].
 
 use std::path::Path;
 

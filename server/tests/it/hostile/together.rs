@@ -4,7 +4,7 @@
 //! `PINION_HOSTILE_SECONDS=60 PINION_TEST_BINARY=…/target/release/pinion cargo test -p server --test it together --
 //! --nocapture`
 //!
-//! Deliberately not each attack alone: those are in the other files, with the harm that each of them does.
+//! Not each attack alone: those are in the other files, with the harm that each of them does.
 
 use super::attackers::{Attackers, Size};
 use super::authority::Authority;

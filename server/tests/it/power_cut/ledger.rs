@@ -1,6 +1,6 @@
 //! Sent and acknowledged changes with their positions in the record: they tell the content that each cut must leave.
 //!
-//! Deliberately no opinion on the right content: that is `check`.
+//! No opinion on the right content: that is `check`.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};

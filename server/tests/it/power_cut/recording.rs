@@ -1,7 +1,7 @@
 //! A recording: three lives of the real server under load, one after the other, with everything that they did to their
 //! files. The first is killed, the second is stopped, the third ends the record.
 //!
-//! Deliberately ignorant of the store: it sees HTTP and file operations.
+//! Ignorant of the store: it sees HTTP and file operations.
 
 use super::ledger::Ledger;
 use super::load::{APPS, Load};

@@ -1,7 +1,7 @@
 //! A wall clock that a test sets. The real binary runs with a small library in front of the C library (`clock.c`) that
 //! adds an offset to the machine's time.
 //!
-//! Deliberately not the monotonic clock, which no one can set.
+//! Not the monotonic clock, which no one can set.
 
 use crate::preload;
 use std::fs::File;

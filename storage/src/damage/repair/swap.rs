@@ -7,7 +7,7 @@
 //! | DONE, no `store/` | the old one was moved away: the new one moves in |
 //! | DONE, no `repair.new/store/` | only the tidying up is left |
 //!
-//! Deliberately ignorant of their content.
+//! Ignorant of their content.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};

@@ -8,7 +8,7 @@
 //! - *What it tells apart:* a single flipped bit, which is put right (see [`flip`](crate::damage::flip)) and read so
 //!   from then on; a message whose header still says which page it was of; a span of which nothing is known.
 //!
-//! Deliberately nothing is written here, and nothing judged: [`super::leaves`] decides the cost of a lost page.
+//! Nothing is written here, and nothing judged: [`super::leaves`] decides the cost of a lost page.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

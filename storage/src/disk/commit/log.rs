@@ -7,7 +7,7 @@
 //!   durable in the map.
 //! - *When the process dies here:* see [`recover`](super::recover).
 //!
-//! Deliberately ignorant of rows, tables and checkpoints.
+//! Ignorant of rows, tables and checkpoints.
 
 use std::fs::{self, File};
 use std::io;

@@ -4,7 +4,7 @@
 //! error of the disk, which may be gone a second later, would cost all that the store holds. Read here first, it
 //! refuses the opening, and nothing was touched; the bytes that were read are in memory when sled asks.
 //!
-//! That is: the header of every segment, and all of those that its last snapshot does not vouch for. Deliberately no
+//! That is: the header of every segment, and all of those that its last snapshot does not vouch for. No
 //! judgement of the bytes: that is `salvage`'s, sled's, and `recovery`'s.
 
 use std::fs::{self, File};

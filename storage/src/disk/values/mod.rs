@@ -11,7 +11,7 @@
 //! - *When a bit flips:* a read gives the bytes that are there and says so in the log. Values carry a checksum of their
 //!   own, by which the caller finds out, so the damage is that of one value.
 //!
-//! Deliberately ignorant of the map: whether a value is alive is asked of the caller.
+//! Ignorant of the map: whether a value is alive is asked of the caller.
 
 mod entries;
 pub(crate) mod entry;

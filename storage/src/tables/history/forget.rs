@@ -1,6 +1,6 @@
 //! Removal of attempts: those that are too old, those of events that are gone, and all of an endpoint that is gone.
 //!
-//! Deliberately bounded in each step; the caller comes back while there is more.
+//! Bounded in each step; the caller comes back while there is more.
 
 use crate::rows::attempt_first::run::{self, MAX_SPAN};
 use crate::rows::{attempt_first, attempt_later, attempt_later_by_seq};

@@ -8,7 +8,7 @@
 //! put again replaces it within its run. Lists and lookups read only committed rows: a transaction does not show its
 //! writes.
 //!
-//! Deliberately no states of deliveries and no say in how long it remembers: the caller says when to [`forget`].
+//! No states of deliveries and no say in how long it remembers: the caller says when to [`forget`].
 
 mod forget;
 mod last_runs;

@@ -1,6 +1,6 @@
 //! Removal of the log's beginning by retention: whole blocks with all that hangs on their events.
 //!
-//! Deliberately no choice of the end: the caller names the last position.
+//! No choice of the end: the caller names the last position.
 
 use crate::rows;
 use crate::rows::event::block::{self, BlockRecord};

@@ -1,6 +1,6 @@
 //! One file of the model: its durable bytes, and the changes since.
 //!
-//! Deliberately without names: a file does not know where it is.
+//! Without names: a file does not know where it is.
 
 use super::Survives;
 

@@ -3,7 +3,7 @@
 //! It has the real tables on a store in memory and a receiver. Its writer applies reports when it is told to, and the
 //! operations of its shell take as long as a test wants. The world knows at all times the events that an endpoint may
 //! still be sent, and why. It fails at the first attempt that breaks a rule.
-//! Deliberately no randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
+//! No randomness of its own but for the lane's: [`super::any_history`] chooses the steps.
 
 mod finale;
 mod operations;
