@@ -24,7 +24,7 @@ sdk:
 
 # Each benchmark once, so that none rots; `cargo bench` measures.
 bench-smoke:
-    cargo bench -p benches -- --test
+    cargo test --workspace --bench '*' -- --test
 
 # Licences, sources, bans and advisories (needs cargo-deny).
 deny:
