@@ -148,7 +148,7 @@ impl Backlog {
             self.queue.clear();
             self.queued_bytes = 0;
         }
-        self.passed = Passed::default();
+        self.forget_passed();
         self.stale = self.reading;
     }
 
@@ -285,7 +285,7 @@ impl Backlog {
         self.queue.clear();
         self.queued_bytes = 0;
         self.holes.clear();
-        self.passed = Passed::default();
+        self.forget_passed();
         self.position = self.position.max(self.offered_upto);
     }
 

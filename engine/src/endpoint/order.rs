@@ -41,7 +41,7 @@ pub type KeyHash = u64;
 
 /// The key of a message, if it has one.
 #[must_use]
-pub fn key_of(event: &Event) -> Option<KeyHash> {
+fn key_of(event: &Event) -> Option<KeyHash> {
     event.ordering_key().map(|key| FixedState::default().hash_one(key))
 }
 

@@ -3,7 +3,9 @@
 //! A message is over once it was answered 200. One that was given up is over once its last request came. After a crash a
 //! message may come again, which is no inversion: only its first request counts.
 //!
-//! Scheduled messages, and those that somebody asked for by hand, are not checked: no order is promised for them.
+//! Messages that somebody asked for by hand are not checked: no order is promised for them. Scheduled messages are not
+//! checked here either: their place depends on when the server put them in line, which a client does not see. The
+//! simulation checks it.
 
 use crate::harness::Client;
 use serde_json::Value;

@@ -59,7 +59,7 @@ impl Lane {
         if let Turns::Key(lines) = &mut self.turns
             && self.retries.knows_all()
         {
-            let upto = self.backlog.read_upto().min(now);
+            let upto = scheduled_upto(&self.backlog, now);
             let after = lines.placed_upto();
             if after < upto && lines.knows_held() {
                 lines.place(upto, self.backlog.passed_upto(), self.retries.firsts_due(after, upto));
@@ -72,14 +72,18 @@ impl Lane {
         match &self.turns {
             Turns::Any => self.backlog.has_ready(),
             Turns::Endpoint => {
-                let has_one = || {
-                    let upto = self.backlog.read_upto().min(now);
-                    self.backlog.has_ready() || self.retries.is_due(upto, is_first)
-                };
-                self.flights.is_empty() && self.retries.knows_all() && !self.retries.has_begun() && has_one()
+                self.flights.is_empty()
+                    && self.retries.knows_all()
+                    && !self.retries.has_begun()
+                    && (self.backlog.has_ready() || self.scheduled_is_next(now))
             }
             Turns::Key(lines) => self.retries.knows_all() && lines.may_have_one(self.backlog.queued() > 0),
         }
+    }
+
+    /// True if a scheduled message goes before the next one of the queue, where all deliveries share one order.
+    fn scheduled_is_next(&self, now: UnixMs) -> bool {
+        self.retries.is_due(scheduled_upto(&self.backlog, now), is_first)
     }
 
     /// The next first try whose turn has come and that is not the next in the queue.
@@ -93,7 +97,7 @@ impl Lane {
                 if let Some(first) = self.backlog.first_hole() {
                     return self.backlog.take_hole(first).then_some(FirstTry::hole(first));
                 }
-                let upto = self.backlog.read_upto().min(now);
+                let upto = scheduled_upto(&self.backlog, now);
                 let (due, seq) = self.retries.first_due(upto, is_first, |seq| self.flights.contains_key(&seq))?;
                 self.retries.take((due, seq));
                 Some(FirstTry::Fetch(Fetch { seq, due: Some(due) }))
@@ -134,7 +138,7 @@ impl Lane {
             _ if !self.first_try_may_start(now) => return None,
             // A hole that cannot be read for now is earlier than all of these.
             Turns::Endpoint if self.backlog.first_hole().is_some() => return None,
-            Turns::Endpoint if self.retries.is_due(self.backlog.read_upto().min(now), is_first) => return None,
+            Turns::Endpoint if self.scheduled_is_next(now) => return None,
             Turns::Endpoint | Turns::Key(_) => {}
         }
         while let Some(next) = self.backlog.oldest() {
@@ -219,6 +223,11 @@ impl Lane {
             self.retries.reload();
         }
     }
+}
+
+/// The time by which a scheduled message must be due to have its place now: what was accepted before is read first.
+fn scheduled_upto(backlog: &Backlog, now: UnixMs) -> UnixMs {
+    backlog.read_upto().min(now)
 }
 
 fn is_first(urgency: Urgency) -> bool {

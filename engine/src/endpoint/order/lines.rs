@@ -1,4 +1,5 @@
-//! The keys of an endpoint's deliveries, as far as they are known: who is busy, who waits, and who is next.
+//! The ordering keys of one endpoint's deliveries: which keys have a delivery under way, which deliveries wait for their
+//! key, and which of those is tried next.
 //!
 //! Pure. No events and no rows: the lane knows where each delivery is found.
 

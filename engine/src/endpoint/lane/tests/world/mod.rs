@@ -257,7 +257,6 @@ impl World {
         let routed = self.progress.routed(TARGET.app);
         let start = self.stored_start();
         self.slow_until = UnixMs::ZERO;
-        self.untold_requeue = true;
         self.note_told();
         let breaker = BreakerConfig::default();
         self.lane = Lane::new(TARGET, self.policy.clone(), BOUNDS, breaker, start, self.now);
