@@ -240,8 +240,8 @@ pub struct Settlement {
     pub disable: Option<DisabledReason>,
     /// Set when this outcome pauses the endpoint.
     pub pause: Option<PausedReason>,
-    /// Set when this outcome switches between the endpoint and its backup.
-    pub switch: Option<DecidedSwitch>,
+    /// Switches between the endpoint and its backup, oldest first.
+    pub switches: Vec<DecidedSwitch>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! ```
 //! A switch takes effect in memory at once and is durable in the commit that settles the attempt. A crash before that loses
 //! both. A switch by hand that came first wins: the lane's own is counted from the number of switches that it knows.
+//! An endpoint that gets another backup, or one anew, starts over.
 //!
 //! While the backup is disabled or paused nothing switches to it, and deliveries go to the primary although the backup is the
 //! active side. Pure.
@@ -18,6 +19,8 @@ use model::{DecidedSwitch, EndpointHealth, OutcomeClass, Switch, SwitchedBy, Uni
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failover {
     policy: FailoverPolicy,
+    /// Switches in the last plan. A lane's own that are not durable yet come on top.
+    told: u32,
     failures: u32,
     probed_at: UnixMs,
 }
@@ -26,16 +29,24 @@ impl Failover {
     pub(super) fn new(policy: FailoverPolicy, health: &EndpointHealth, now: UnixMs) -> Failover {
         // Cut to now: the clock may have been set back since.
         let probed_at = health.probed_at.unwrap_or_default().min(now);
-        Failover { policy, failures: health.failures_in_row, probed_at }
+        Failover { policy, told: policy.switches, failures: health.failures_in_row, probed_at }
     }
 
-    /// Another plan. One that does not know the last switch of this lane yet leaves the side as it is.
-    pub(super) fn configure(&mut self, policy: FailoverPolicy) {
+    /// Another plan. One that does not know the last switch of this lane yet leaves the side as it is. Answers `false` if it
+    /// is the plan of another failover, which knows nothing of this one.
+    #[must_use]
+    pub(super) fn configure(&mut self, policy: FailoverPolicy) -> bool {
+        // The count of a failover only grows.
+        if policy.backup != self.policy.backup || policy.switches < self.told {
+            return false;
+        }
+        self.told = policy.switches;
         let FailoverPolicy { to_backup, switches, since, .. } = self.policy;
         self.policy = policy;
         if policy.switches < switches {
             (self.policy.to_backup, self.policy.switches, self.policy.since) = (to_backup, switches, since);
         }
+        true
     }
 
     /// Deliveries go to the backup now.
@@ -97,8 +108,10 @@ impl Failover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::EndpointId;
 
     const POLICY: FailoverPolicy = FailoverPolicy {
+        backup: EndpointId(9),
         threshold: 3,
         auto_switch: true,
         auto_return: true,
@@ -159,9 +172,16 @@ mod tests {
     fn a_plan_from_before_its_own_switch_leaves_the_side_and_one_from_after_sets_it() {
         let mut failover = failover(POLICY);
         fail(&mut failover, 3);
-        failover.configure(FailoverPolicy { threshold: 5, ..POLICY });
+        assert!(failover.configure(FailoverPolicy { threshold: 5, ..POLICY }));
         assert!(failover.uses_backup());
-        failover.configure(FailoverPolicy { switches: 1, ..POLICY });
+        assert!(failover.configure(FailoverPolicy { switches: 1, ..POLICY }));
         assert!(!failover.uses_backup(), "somebody else's switch was the first");
+    }
+
+    #[test]
+    fn the_plan_of_another_failover_is_told_by_its_backup_or_by_fewer_switches_than_were_known() {
+        let mut failover = failover(FailoverPolicy { switches: 2, ..POLICY });
+        assert!(!failover.configure(FailoverPolicy { backup: EndpointId(8), ..POLICY }));
+        assert!(!failover.configure(FailoverPolicy { switches: 1, to_backup: true, ..POLICY }), "it was given anew");
     }
 }

@@ -157,6 +157,7 @@ impl Compiler {
 
 fn policy_of(failover: &Failover, backup: Option<&Endpoint>) -> FailoverPolicy {
     FailoverPolicy {
+        backup: failover.backup,
         threshold: failover.threshold,
         auto_switch: failover.auto_switch,
         auto_return: failover.auto_return,

@@ -1,10 +1,12 @@
 //! The two sides that requests of an endpoint with a failover may go to, and the part of its plan that says which.
 
-use model::UnixMs;
+use model::{EndpointId, UnixMs};
 
 /// The failover of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailoverPolicy {
+    /// The backup.
+    pub backup: EndpointId,
     /// Failures in a row that switch.
     pub threshold: u16,
     /// Switches to the backup by itself.

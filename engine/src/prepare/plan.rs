@@ -104,6 +104,20 @@ pub struct Unmakeable {
 // === impl Plan ===
 
 impl Plan {
+    /// The same with what another plan knows of the backup: for one whose backup could not be read. Nothing is taken from a
+    /// plan with another backup.
+    #[must_use]
+    pub fn with_backup_of(mut self, other: &Plan) -> Plan {
+        let known = other.policy.failover;
+        if let Some((failover, known)) = self.policy.failover.as_mut().zip(known)
+            && failover.backup == known.backup
+        {
+            failover.backup_ready = known.backup_ready;
+            self.backup = other.backup.clone();
+        }
+        self
+    }
+
     /// The request of one attempt. `now` is the engine's time, by which keys expire; `wall` is the time that is signed.
     ///
     /// # Errors

@@ -127,6 +127,14 @@ pub struct Handle {
     pub cell: Rc<LaneCell>,
 }
 
+impl Handle {
+    /// The last plan: its lane may not have been told of it yet.
+    pub(super) fn last_plan(&self) -> Arc<Plan> {
+        let waiting = self.cell.next_plan.borrow().clone();
+        waiting.unwrap_or_else(|| self.cell.plan.borrow().clone())
+    }
+}
+
 /// An endpoint's lane, with the state that its shells keep beside it.
 ///
 /// Only the actor feeds the lane. The reporter only collects reports, so that one settlement carries everything since

@@ -127,8 +127,12 @@ fn changed(shard: &ShardCore, target: EndpointRef, number: NewsNumber, change: E
         EndpointChange::Gone => leave(shard, &handle, true),
         EndpointChange::Put(row, url_number) => {
             let app = handle.cell.app.borrow().clone();
-            let plan = Arc::new(compile(shard, &row, app.as_deref(), url_number, now));
-            handle.cell.next_plan.replace(Some(plan));
+            let plan = compile(shard, &row, app.as_deref(), url_number, now).unwrap_or_else(|error| {
+                // The rest of the change counts: it may be a pause. What is known of the backup stays.
+                tracing::error!(%error, "the row of a backup cannot be read");
+                shard.compiler.plan(&row, app.as_deref(), url_number, now).with_backup_of(&handle.last_plan())
+            });
+            handle.cell.next_plan.replace(Some(Arc::new(plan)));
             handle.mailbox.poke();
         }
     }
@@ -143,10 +147,8 @@ fn app_changed(shard: &ShardCore, app: AppId, number: NewsNumber, settings: &Arc
         handle.cell.pace.replace(pace.clone());
         handle.cell.slots.replace(slots.clone());
         handle.cell.app.replace(Some(settings.clone()));
-        // A plan that its lane has not been told of is the later one.
-        let waiting = handle.cell.next_plan.borrow().clone();
-        let plan = waiting.unwrap_or_else(|| handle.cell.plan.borrow().clone());
-        handle.cell.next_plan.replace(Some(Arc::new(shard.compiler.inherited(&plan, &settings.policy))));
+        let plan = shard.compiler.inherited(&handle.last_plan(), &settings.policy);
+        handle.cell.next_plan.replace(Some(Arc::new(plan)));
         handle.mailbox.poke();
     }
 }
@@ -178,14 +180,16 @@ fn set_slots(shard: &ShardCore, app: AppId, most: Option<u32>) -> Option<Arc<App
 }
 
 /// The plan of a row. The backup of an endpoint that has one is read: a change of it comes as news of the endpoint, too.
-fn compile(shard: &ShardCore, row: &Endpoint, app: Option<&AppSettings>, url_number: u32, now: UnixMs) -> Plan {
-    let Some(failover) = &row.failover else { return shard.compiler.plan(row, app, url_number, now) };
-    let backup = endpoint::get(&*shard.store, EndpointRef { app: row.app, endpoint: failover.backup });
-    let backup = backup.unwrap_or_else(|error| {
-        tracing::error!(%error, "the row of a backup cannot be read");
-        None
-    });
-    shard.compiler.plan_with(row, app, url_number, backup.as_ref(), now)
+fn compile(
+    shard: &ShardCore,
+    row: &Endpoint,
+    app: Option<&AppSettings>,
+    url_number: u32,
+    now: UnixMs,
+) -> Result<Plan, StoreError> {
+    let Some(failover) = &row.failover else { return Ok(shard.compiler.plan(row, app, url_number, now)) };
+    let backup = endpoint::get(&*shard.store, EndpointRef { app: row.app, endpoint: failover.backup })?;
+    Ok(shard.compiler.plan_with(row, app, url_number, backup.as_ref(), now))
 }
 
 /// The actors of an application's endpoints. Looks at every one of the shard: applications change at human speed.
@@ -285,7 +289,7 @@ fn open(
 ) -> Result<Option<LaneCell>, StoreError> {
     let store = &*shard.store;
     let Some(Opened { row, url_number, app, app_paused, told }) = read(shard, target)? else { return Ok(None) };
-    let plan = compile(shard, &row, app.as_deref(), url_number, now);
+    let plan = compile(shard, &row, app.as_deref(), url_number, now)?;
     let rate = app.as_ref().and_then(|app| app.rate_limit);
     let slots =
         app.as_ref().and_then(|app| app.max_in_flight).and_then(|most| set_slots(shard, target.app, Some(most)));

@@ -1,5 +1,6 @@
 //! Deliveries: the deliveries that endpoints are owed and since when, the attempts, and the durable ends.
 
+mod records;
 mod seen;
 
 use super::{Ledger, Violation, ensure, named, schedule};
@@ -8,7 +9,7 @@ use engine::prepare::filter::Filter;
 use model::{AppId, Cursor, DisabledReason, Endpoint, EndpointRef, Event, OutcomeClass, Seq, Trigger, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::store::MemoryStore;
-use storage::tables::{delivery, history, log};
+use storage::tables::{delivery, log};
 
 /// The facts about one delivery.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ pub struct Facts {
     pub ended: u32,
     /// Its dead letter was removed, and it is not in line again.
     pub letter_gone: bool,
+    /// An attempt since the start turned out not to be made: a first try keeps its turn.
+    pub not_made: bool,
     in_flight: u32,
 }
 
@@ -305,6 +308,7 @@ impl Deliveries {
         if let Some(facts) = self.facts.get_mut(&(target, seq)) {
             facts.in_flight = facts.in_flight.saturating_sub(1);
             facts.started = facts.started.saturating_sub(1);
+            facts.not_made = true;
         }
     }
 
@@ -326,36 +330,6 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Ends of attempts become durable with their record in the history.
-    pub(super) fn look_for_records(&mut self, rows: &MemoryStore, ledger: &Ledger) -> Result<(), Violation> {
-        let mut settled = Vec::new();
-        for ((target, seq), ends) in &mut self.unsettled {
-            let records = history::of_message(rows, *target, *seq)?;
-            // Its record may be gone with its event. A row that still waits is settled, or given up, by a later commit.
-            let gone = ledger.is_gone(target.app, *seq) && delivery::pending(rows, *target, *seq)?.is_none();
-            let recorded = |ended: &Ended| {
-                gone || records
-                    .iter()
-                    .any(|record| record.started_at == ended.started_at && record.outcome == ended.outcome)
-            };
-            let before = ends.len();
-            let success = ends.iter().filter(|ended| recorded(ended) && ended.outcome == OutcomeClass::Success).count();
-            ends.retain(|ended| !recorded(ended));
-            if ends.len() < before {
-                settled.push((*target, *seq, success));
-            }
-        }
-        for (target, seq, success) in settled {
-            let facts = self.facts.entry((target, seq)).or_default();
-            // Its event may have expired while it was in flight, and so ended it already.
-            if facts.ended == 0 || !ledger.is_gone(target.app, seq) {
-                facts.ended += success as u32;
-            }
-        }
-        self.unsettled.retain(|_, ends| !ends.is_empty());
-        Ok(())
-    }
-
     pub(super) fn lost(&mut self, target: EndpointRef, seq: Seq) {
         if let Some(facts) = self.facts.get_mut(&(target, seq)) {
             facts.lost += 1;
@@ -366,6 +340,6 @@ impl Deliveries {
         for ((target, seq), ends) in std::mem::take(&mut self.unsettled) {
             ends.iter().for_each(|_| self.lost(target, seq));
         }
-        self.facts.values_mut().for_each(|facts| facts.in_flight = 0);
+        self.facts.values_mut().for_each(|facts| (facts.in_flight, facts.not_made) = (0, false));
     }
 }

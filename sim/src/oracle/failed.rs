@@ -111,6 +111,8 @@ impl Run {
                 // The same commit removed it again, or wrote over it, where the delivery was in line by hand besides and the
                 // endpoint was disabled: its reason is not known.
                 Some(letter) if letter.reason == DeadLetterReason::EndpointDisabled => self.count = None,
+                // The message was expunged while the attempt was in flight: the letter says that, not how the attempt ended.
+                Some(letter) if letter.reason == DeadLetterReason::Expunged => self.count = None,
                 None => self.count = None,
                 Some(_) => {}
             }

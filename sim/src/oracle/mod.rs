@@ -157,7 +157,7 @@ impl Oracle {
         let (deliveries, ledger) = (&self.deliveries, &self.ledger);
         let is_gone = |target: EndpointRef| deliveries.is_deleted(target) || ledger.is_deleted(target.app);
         self.quotas.durable(batch, rows, is_gone)?;
-        self.deliveries.look_for_records(rows, &self.ledger)
+        self.deliveries.look_for_records(batch, rows, &self.ledger)
     }
 
     /// Endpoints and applications of a batch.

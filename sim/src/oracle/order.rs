@@ -58,7 +58,7 @@ pub(super) fn check_scheduled(
     let holds_all = shard.core.config.retries_in_memory >= 256;
     for (seq, due) in seen.actions.iter().filter_map(|(action, _)| first_try(action, seen.fetched)) {
         let (event, facts) = (ledger.event(target.app, seq), deliveries.facts(target, seq));
-        let is_first = facts.is_none_or(|facts| facts.started == 0 && !facts.by_hand);
+        let is_first = facts.is_none_or(|facts| facts.started == 0 && !facts.by_hand && !facts.not_made);
         // One whose event is gone has no key, and is not sent.
         let is_there = !ledger.is_gone(target.app, seq) && !ledger.is_expunged(target.app, seq);
         let Some(event) = event.filter(|_| is_first && is_there) else { continue };

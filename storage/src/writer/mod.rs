@@ -321,7 +321,7 @@ impl<D: Downstream> Writer<D> {
         if let Some(reason) = settlement.pause {
             unless_refused(txn, target, |txn| endpoint::pause(txn, target, reason, now))?;
         }
-        if let Some(decided) = settlement.switch {
+        for decided in settlement.switches.drain(..) {
             unless_refused(txn, target, |txn| endpoint::failover::switch(txn, target, decided).map(drop))?;
         }
         Ok(())

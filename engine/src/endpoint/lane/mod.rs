@@ -85,7 +85,8 @@ pub struct Lane {
     app_paused: bool,
     /// Set when it has a backup.
     failover: Option<Failover>,
-    switch: Option<DecidedSwitch>,
+    /// Switches to report. Each comes with an attempt that settled something, so they are no more than those.
+    switches: Vec<DecidedSwitch>,
 }
 
 impl Lane {
@@ -131,7 +132,7 @@ impl Lane {
             keeps_up: false,
             app_paused: false,
             failover: policy.failover.map(|policy| Failover::new(policy, &start.health, now)),
-            switch: None,
+            switches: Vec::new(),
             policy,
         }
     }

@@ -59,7 +59,8 @@ impl Lane {
         if let Turns::Key(lines) = &mut self.turns
             && self.retries.knows_all()
         {
-            let upto = scheduled_upto(&self.backlog, now);
+            // After a restart, messages are held whose successors are not read yet.
+            let upto = scheduled_upto(&self.backlog, now).max(lines.held_upto().min(now));
             let after = lines.placed_upto();
             if after < upto && lines.knows_held() {
                 lines.place(upto, self.backlog.passed_upto(), self.retries.firsts_due(after, upto));

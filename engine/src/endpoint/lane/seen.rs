@@ -21,7 +21,7 @@ impl Lane {
             && !self.health_changed
             && self.disable.is_none()
             && self.pause.is_none()
-            && self.switch.is_none()
+            && self.switches.is_empty()
             && self.reported == self.backlog.cursor();
         if self.is_paused() {
             // Its deliveries are on disk, and the end of the pause is told to an endpoint without an actor too.

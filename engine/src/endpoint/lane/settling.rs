@@ -24,7 +24,7 @@ impl Lane {
         let cursor = self.backlog.cursor();
         let moved = cursor != self.reported;
         let nothing_settled = self.settled.is_empty() && self.expired.is_none();
-        let nothing_decided = self.disable.is_none() && self.pause.is_none() && self.switch.is_none();
+        let nothing_decided = self.disable.is_none() && self.pause.is_none() && self.switches.is_empty();
         if nothing_settled && !moved && !self.health_changed && nothing_decided {
             return None;
         }
@@ -38,7 +38,7 @@ impl Lane {
             health,
             disable: self.disable.take(),
             pause: self.pause.take(),
-            switch: self.switch.take(),
+            switches: std::mem::take(&mut self.switches),
         })
     }
 
@@ -287,11 +287,13 @@ impl Lane {
 
     /// Its failover has these settings now; none when it has no backup any more.
     pub(super) fn configure_failover(&mut self, policy: Option<FailoverPolicy>, now: UnixMs) {
-        match (&mut self.failover, policy) {
+        let is_the_same = match (&mut self.failover, policy) {
             (Some(failover), Some(policy)) => failover.configure(policy),
-            (failover, wanted) => {
-                *failover = wanted.map(|policy| Failover::new(policy, &EndpointHealth::default(), now));
-            }
+            (before, wanted) => before.is_none() && wanted.is_none(),
+        };
+        if !is_the_same {
+            self.failover = policy.map(|policy| Failover::new(policy, &EndpointHealth::default(), now));
+            self.switches.clear();
         }
     }
 
@@ -331,7 +333,7 @@ impl Lane {
         let before = failover.noted();
         let decided = failover.ended(side, outcome, now);
         self.health_changed |= failover.noted() != before;
-        self.switch = Some(decided?);
+        self.switches.push(decided?);
         self.moved()
     }
 

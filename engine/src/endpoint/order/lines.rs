@@ -195,6 +195,14 @@ impl Lines {
         self.placed_upto
     }
 
+    /// When the last one of those held was accepted: all that was accepted before has been read. Zero if nothing is held, or
+    /// the last is a scheduled message.
+    #[must_use]
+    pub fn held_upto(&self) -> UnixMs {
+        let last = self.held.last_key_value().filter(|(place, _)| place.scheduled.is_none());
+        last.map_or(UnixMs::ZERO, |(_, known)| known.ready_at)
+    }
+
     /// Scheduled messages that are due by `upto` get their place, once their keys are known. The log was read to `passed`.
     pub fn place(&mut self, upto: UnixMs, passed: Seq, due: impl Iterator<Item = (UnixMs, Seq)>) {
         (self.placed_upto, self.passed_upto) = (upto, passed);

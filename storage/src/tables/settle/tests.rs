@@ -62,7 +62,7 @@ fn settlement(was_due: Option<UnixMs>, verdict: Verdict, record: Option<AttemptR
         health: None,
         disable: None,
         pause: None,
-        switch: None,
+        switches: Vec::new(),
     }
 }
 

@@ -253,6 +253,6 @@ pub(super) fn report(target: EndpointRef, upto: u64) -> Settlement {
         health: None,
         disable: None,
         pause: None,
-        switch: None,
+        switches: Vec::new(),
     }
 }

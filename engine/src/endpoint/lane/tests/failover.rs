@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 const T0: UnixMs = UnixMs(1_000_000);
 
 const FAILOVER: FailoverPolicy = FailoverPolicy {
+    backup: EndpointId(9),
     threshold: 3,
     auto_switch: true,
     auto_return: false,
@@ -74,7 +75,8 @@ fn failures_in_a_row_at_the_endpoint_send_the_next_message_to_the_backup() {
     let mut lane = lane();
     let sides: Vec<Side> = (1..=4).map(|seq| offer_and_fail(&mut lane, seq).0).collect();
     assert_eq!(sides, [Side::Primary, Side::Primary, Side::Primary, Side::Backup]);
-    let switch = lane.report().unwrap().switch.unwrap();
+    let switches = lane.report().unwrap().switches;
+    let [switch] = &switches[..] else { panic!("{switches:?}") };
     assert!(switch.switch.to_backup && switch.after == 0);
 }
 
@@ -88,4 +90,31 @@ fn a_switch_while_the_rows_are_read_decides_the_side() {
         lane.configure(with(by_hand), due);
     });
     assert_eq!(retried.side, Side::Backup);
+}
+
+#[test]
+fn every_switch_since_the_last_report_is_reported() {
+    let failover = FailoverPolicy { threshold: 1, auto_return: true, probe_interval_ms: 0, ..FAILOVER };
+    let mut lane = Lane::new(TARGET, with(failover), BOUNDS, BreakerConfig::default(), LaneStart::default(), T0);
+    offer_and_fail(&mut lane, 1);
+    lane.offer([event(2, MATCHING, T0)].iter(), usize::MAX, |_| Wants::Yes);
+    let Some(Action::Start(probe)) = next(&mut lane, T0) else { panic!("2 starts") };
+    assert_eq!(probe.side, Side::Probe);
+    lane.finished(answer(Seq(2), T0, OutcomeClass::Success, 200), T0, &mut StdRng::seed_from_u64(1)).unwrap();
+    let switches: Vec<_> =
+        lane.report().unwrap().switches.iter().map(|one| (one.after, one.switch.to_backup)).collect();
+    assert_eq!(switches, [(0, true), (1, false)]);
+}
+
+#[test]
+fn another_backup_starts_over() {
+    let mut lane = lane();
+    let by_hand = FailoverPolicy { to_backup: true, switches: 3, since: T0, ..FAILOVER };
+    lane.configure(with(by_hand), T0);
+    let other = FailoverPolicy { backup: EndpointId(8), ..FAILOVER };
+    lane.configure(with(other), T0);
+    assert_eq!(offer_and_fail(&mut lane, 1).0, Side::Primary);
+    // Its first switch is by hand, and counts although the old failover had more of them.
+    lane.configure(with(FailoverPolicy { to_backup: true, switches: 1, since: T0, ..other }), T0);
+    assert_eq!(offer_and_fail(&mut lane, 2).0, Side::Backup);
 }

@@ -194,6 +194,34 @@ fn a_scheduled_message_goes_behind_what_was_accepted_before_its_time() {
 }
 
 #[test]
+fn after_a_crash_a_scheduled_message_is_before_what_was_held_and_accepted_after_its_time() {
+    let mut world = world(Order::Key);
+    world.key_of = |_| Some("k");
+    world.schedule(500);
+    world.ingest(1, true, false);
+    world.serve();
+    world.now = world.now.plus_ms(500);
+    world.ingest(1, true, false);
+    world.serve();
+    assert_eq!(world.under_way(), [2], "3 is held, and the mark says so");
+    world.ingest(1, true, true);
+    world.crash(|_| false);
+    for expected in [2, 1] {
+        for _ in 0..20 {
+            world.pump(true);
+            world.go_on_loading(false);
+            world.go_on_reading_keys(false);
+            world.go_on_fetching(0, false);
+            world.report();
+            world.apply_report();
+        }
+        assert_eq!(world.under_way(), [expected], "nothing has been read of the log");
+        world.finish(0, Answer::OK);
+    }
+    world.settle_down();
+}
+
+#[test]
 fn more_scheduled_messages_than_memory_holds_all_go() {
     for order in [Order::Endpoint, Order::Key] {
         let mut world = world(order);

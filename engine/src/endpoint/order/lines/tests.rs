@@ -113,6 +113,17 @@ fn a_scheduled_message_has_its_place_from_its_time_on() {
 }
 
 #[test]
+fn all_is_read_that_was_accepted_before_the_last_one_held() {
+    let mut lines = lines(9);
+    assert_eq!(lines.held_upto(), UnixMs::ZERO);
+    assert!(lines.hold_next(message(20, KEY)) && lines.hold_next(message(40, KEY)));
+    assert_eq!(lines.held_upto(), UnixMs(40));
+    lines.place(UnixMs(45), Seq(40), [(UnixMs(45), Seq(5))].into_iter());
+    lines.learnt(Some(vec![message(5, KEY)]));
+    assert_eq!(lines.held_upto(), UnixMs::ZERO, "the scheduled message is the last");
+}
+
+#[test]
 fn a_scheduled_message_that_left_the_line_holds_up_nobody() {
     let mut lines = lines(9);
     lines.start(message(1, KEY));
