@@ -4,7 +4,7 @@
 //! the tenant's uid, and a message by id or by the tenant's event id. No rights: [`crate::auth`] has
 //! decided before anything here runs.
 
-use crate::auth::By;
+use crate::auth::Reaching;
 use crate::body_room::{BodyTicket, Full};
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
@@ -57,7 +57,7 @@ impl FromRequestParts<ApiState> for InApp {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_application(state.view(), path.get("app_id")?).map_err(Error::from)?;
         // Its name may have gone over to another application since the key was looked at.
-        let By(scope) = By::from_request_parts(parts, state).await?;
+        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
     }
 }
@@ -73,7 +73,7 @@ impl FromRequestParts<ApiState> for OfApp {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = state.control.app_id(path.get("app_id")?)?;
         // Its name may have gone over to another application since the key was looked at.
-        let By(scope) = By::from_request_parts(parts, state).await?;
+        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
         found.filter(|found| scope.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
     }
 }

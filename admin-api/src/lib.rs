@@ -32,6 +32,7 @@ pub mod usage;
 mod dto;
 mod routes;
 
+pub use auth::Arrival;
 pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use dto::retry_policy::retry_policy_of;
 pub use edge::LogLine;

@@ -4,7 +4,7 @@
 //! and the handler is that of the route. This saves the router's allocations and moves for each request, which are a
 //! sixth of the API's work for a push. A path that the router would have to decode goes the long way, to the same end.
 
-use crate::auth::By;
+use crate::auth::Pusher;
 use crate::edge::{self, Route};
 use crate::error::ApiError;
 use crate::extract::{IdempotencyKey, QueryParams, RawBody};
@@ -40,13 +40,13 @@ pub(crate) async fn answer(state: ApiState, request: Request) -> Response {
 
 async fn handle(state: &ApiState, request: Request) -> Result<(StatusCode, JsonBytes), ApiError> {
     let (mut parts, body) = request.into_parts();
-    let By(scope) = By::from_request_parts(&mut parts, state).await?;
+    let by = Pusher::from_request_parts(&mut parts, state).await?;
     let QueryParams(query) = QueryParams::<ContentQuery>::from_request_parts(&mut parts, state).await?;
     let IdempotencyKey(key) = IdempotencyKey::from_request_parts(&mut parts, state).await?;
     let uri = parts.uri.clone();
     let RawBody(body) = RawBody::from_request(Request::<Body>::from_parts(parts, body), state).await?;
     let app = app_text(&uri).ok_or(ApiError::NotFound("path"))?;
-    message::push(state, scope, app, &query, key, &body).await
+    message::push(state, &by, app, &query, key, &body).await
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //!   that a request may take.
 //! - *When it is full:* the request is refused, and told to come again.
 
-use crate::auth::By;
+use crate::auth::Reaching;
 use crate::edge::NO_ROOM_RETRY_AFTER_S;
 use crate::error::ApiError;
 use crate::json::JsonBytes;
@@ -69,7 +69,7 @@ impl FromRequestParts<ApiState> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Reader, ApiError> {
-        let By(scope) = By::from_request_parts(parts, state).await?;
+        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
         Ok(Reader { state: state.clone(), scope })
     }
 }

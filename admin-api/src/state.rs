@@ -12,6 +12,7 @@ use control::key::KeyHash;
 use control::query::View;
 use control::query::bounds::PAGE_PAYLOAD_BYTES;
 use engine::prepare::Plan;
+use engine::seal::PUBLIC_KEY_LEN;
 use engine::{EngineConfig, Holding, Partition};
 use model::metric;
 use model::{Endpoint, EndpointRef, UnixMs};
@@ -93,6 +94,11 @@ impl ApiState {
     pub(crate) fn attempt_timeout(&self, row: &Endpoint) -> Duration {
         let timeout_ms = row.timeout_ms.unwrap_or(self.engine.config().attempt_timeout_ms);
         Duration::from_millis(timeout_ms.into())
+    }
+
+    /// The key that the signatures of the audit log are checked with.
+    pub(crate) fn audit_public_key(&self) -> [u8; PUBLIC_KEY_LEN] {
+        self.engine.master().audit_key().public()
     }
 
     /// The time of rows that are written now.

@@ -71,7 +71,7 @@ impl Routing {
         let store = MemoryStore::new();
         let mut txn = storage::Txn::new(&store);
         storage::tables::application::put(&mut txn, &application(APP)).expect("it fits");
-        store.apply(txn.into_parts().0).expect("memory takes it");
+        store.apply(txn.into_parts().batch).expect("memory takes it");
         let inbox = Arc::new(ShardInbox::default());
         let mut router = Router::new(vec![inbox.clone()], Arc::new(Notify::new()));
         let rows = (1..=endpoints).map(|id| -> Endpoint {

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
+use storage::tables::audit::Chain;
 use storage::tables::progress::Progress;
 use storage::tables::{self, settle};
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig, WriterHandle};
@@ -60,7 +61,7 @@ impl Pipeline {
         let mut txn = Txn::new(&*store);
         tables::application::put(&mut txn, &application(APP)).expect("it fits");
         rows.iter().for_each(|row| tables::endpoint::put(&mut txn, row).expect("it fits"));
-        store.apply(txn.into_parts().0).expect("the store takes it");
+        store.apply(txn.into_parts().batch).expect("the store takes it");
         let inbox = Arc::new(ShardInbox::default());
         let mut router = Router::new(vec![inbox.clone()], Arc::new(Notify::new()));
         rows.iter().for_each(|row| router.put(row));
@@ -75,9 +76,16 @@ impl Pipeline {
         };
         let progress = Progress::load(&*store).expect("the store can be read");
         let now = Box::new(move || clock.now());
-        let (writer, writer_thread) =
-            storage::writer::spawn(store.clone(), writer_config, progress, router, now, "writer".to_owned())
-                .expect("a thread starts");
+        let (writer, writer_thread) = storage::writer::spawn(
+            store.clone(),
+            writer_config,
+            progress,
+            router,
+            now,
+            Chain::new(None),
+            "writer".to_owned(),
+        )
+        .expect("a thread starts");
         let (told, delivered) = watch::channel(0);
         let count = AtomicU64::new(0);
         let network = Scripted(move |_: AttemptRequest| {

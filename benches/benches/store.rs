@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use storage::disk::OpenOptions;
 use storage::store::MemoryStore;
+use storage::tables::audit::Chain;
 use storage::tables::progress::Progress;
 use storage::writer::{Downstream, SETTLED_HIGH_WATER, WriterConfig, WriterHandle, WriterQuotas};
 use storage::{Change, SharedStore, Txn};
@@ -37,7 +38,7 @@ impl Downstream for Nobody {
 fn writer(store: &SharedStore) -> (WriterHandle, std::thread::JoinHandle<()>) {
     let mut txn = Txn::new(&**store);
     storage::tables::application::put(&mut txn, &application(APP)).expect("it fits");
-    store.apply(txn.into_parts().0).expect("the store takes it");
+    store.apply(txn.into_parts().batch).expect("the store takes it");
     let config = WriterConfig {
         queue_capacity: 4_096,
         queue_bytes: 64 << 20,
@@ -47,8 +48,16 @@ fn writer(store: &SharedStore) -> (WriterHandle, std::thread::JoinHandle<()>) {
         quotas: WriterQuotas::default(),
     };
     let progress = Progress::load(&**store).expect("the store can be read");
-    storage::writer::spawn(store.clone(), config, progress, Nobody, Box::new(|| UnixMs(1)), "writer".to_owned())
-        .expect("a thread starts")
+    storage::writer::spawn(
+        store.clone(),
+        config,
+        progress,
+        Nobody,
+        Box::new(|| UnixMs(1)),
+        Chain::new(None),
+        "writer".to_owned(),
+    )
+    .expect("a thread starts")
 }
 
 fn append(criterion: &mut Criterion) {

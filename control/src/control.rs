@@ -3,6 +3,8 @@
 //! - *Who owns the state:* the engine; this is a handle with the rules beside it, cheap to clone.
 //! - *What bounds it:* the writer's queue, which refuses beyond its bound with [`Error::Busy`].
 
+use crate::audit::recorded;
+use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::command::message::{PushMessages, PushTimes};
 use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
@@ -16,6 +18,7 @@ use engine::{IngestOutcome, Partition};
 use model::{AppId, UnixMs};
 use std::sync::Arc;
 use storage::read::SharedStore;
+use storage::tables::audit::Chain;
 use storage::{Store, Txn};
 
 /// Submits commands and answers queries over a running engine.
@@ -42,7 +45,7 @@ impl Control {
     ///
     /// # Errors
     /// As [`Error`] lists.
-    pub async fn submit<C: Command>(&self, by: Scope, command: C) -> Result<Changed<C::Thing>, Error> {
+    pub async fn submit<C: Command>(&self, by: Caller, command: C) -> Result<Changed<C::Thing>, Error> {
         self.submit_checked(by, command, Checks::default()).await
     }
 
@@ -52,7 +55,7 @@ impl Control {
     /// As [`Error`] lists.
     pub async fn submit_checked<C: Command>(
         &self,
-        by: Scope,
+        by: Caller,
         command: C,
         checks: Checks,
     ) -> Result<Changed<C::Thing>, Error> {
@@ -66,7 +69,7 @@ impl Control {
     /// As [`Error`] lists.
     pub async fn submit_once<C: Repeatable>(
         &self,
-        by: Scope,
+        by: Caller,
         command: C,
         checks: Checks,
         once: Option<Once>,
@@ -76,13 +79,14 @@ impl Control {
 
     async fn run<C: Command>(
         &self,
-        by: Scope,
+        by: Caller,
         mut command: C,
         mut checks: Checks,
         apply: impl FnOnce(C, &At<'_>, &mut Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
     ) -> Result<Changed<C::Thing>, Error> {
-        match (command.reach(), by) {
-            (Reach::Application(app), _) if !by.reaches(app) => return Err(Error::NotFound("application")),
+        let scope = by.scope();
+        match (command.reach(), scope) {
+            (Reach::Application(app), _) if !scope.reaches(app) => return Err(Error::NotFound("application")),
             (Reach::Everything, Scope::Application(_)) => {
                 return Err(Error::Forbidden("this key is limited to another application"));
             }
@@ -92,7 +96,8 @@ impl Control {
         checks.finish()?;
         let (parts, draw, now) = (self.0.clone(), Draw::fresh()?, self.0.engine.now());
         let change = move |txn: &mut Txn<'_>| {
-            apply(command, &At { by, now, draw: &draw, rules: &parts.rules, seals: &parts.seals }, txn)
+            let at = At { by: scope, now, draw: &draw, rules: &parts.rules, seals: &parts.seals };
+            recorded(command, &by, &at, txn, apply)
         };
         Ok(self.0.engine.change(change).await?)
     }
@@ -151,7 +156,8 @@ impl Control {
     }
 }
 
-/// Applies `command` to a store that nobody else has open, in one durable write. For commands that seal nothing.
+/// Applies `command` to a store that nobody else has open, in one durable write. For commands that seal nothing. Its record in
+/// the audit log is not signed; the next one of a running server covers it.
 ///
 /// # Errors
 /// As [`Error`] lists.
@@ -166,7 +172,9 @@ pub fn apply_alone<C: Command>(
     checks.finish()?;
     let (draw, seals) = (Draw::fresh()?, Seals::none());
     let mut txn = Txn::new(store);
-    let changed = command.apply(&At { by: Scope::All, now, draw: &draw, rules, seals: &seals }, &mut txn)?;
-    store.apply(txn.into_parts().0)?;
+    let at = At { by: Scope::All, now, draw: &draw, rules, seals: &seals };
+    let changed = recorded(command, &Caller::offline(), &at, &mut txn, |command, at, txn| command.apply(at, txn))?;
+    Chain::new(None).append(&mut txn, now)?;
+    store.apply(txn.into_parts().batch)?;
     Ok(changed)
 }

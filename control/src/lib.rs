@@ -2,7 +2,7 @@
 //! the scopes of keys. Knows nothing of HTTP.
 //!
 //! ```text
-//! HTTP, command line ─▶ Control::submit ─▶ scope ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new)
+//! HTTP, command line ─▶ Control::submit ─▶ scope ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new) ─▶ audit
 //! ```
 
 pub mod control;
@@ -10,6 +10,8 @@ pub mod control;
 pub mod command;
 pub mod query;
 
+pub mod audit;
+pub mod caller;
 pub mod checks;
 pub mod error;
 pub mod find;
@@ -18,8 +20,10 @@ pub mod limits;
 pub mod patch;
 pub mod scope;
 pub mod seals;
+pub mod snapshot;
 mod trials;
 
+pub use caller::Caller;
 pub use checks::Checks;
 pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};
 pub use control::Control;

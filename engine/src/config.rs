@@ -117,6 +117,8 @@ impl Default for EngineConfig {
                 events_ms: 30 * 24 * HOUR_MS,
                 attempts_ms: 30 * 24 * HOUR_MS,
                 dead_letters_ms: 30 * 24 * HOUR_MS,
+                audit_ms: 365 * 24 * HOUR_MS,
+                audit_records: 1_000_000,
                 bytes: 0,
             },
             retention_period_ms: 10_000,
@@ -163,7 +165,7 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 25] = [
+        let checks: [(&'static str, u64, u64, u64); 27] = [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -186,6 +188,8 @@ impl EngineConfig {
             ("retention.events_ms", self.retention.events_ms, 0, 3_650 * DAY_MS),
             ("retention.attempts_ms", self.retention.attempts_ms, 0, 3_650 * DAY_MS),
             ("retention.dead_letters_ms", self.retention.dead_letters_ms, 0, 3_650 * DAY_MS),
+            ("retention.audit_ms", self.retention.audit_ms, 0, 3_650 * DAY_MS),
+            ("retention.audit_records", self.retention.audit_records, 0, 100_000_000),
             ("retention.bytes", self.retention.bytes, 0, 1 << 60),
             ("retention_period_ms", self.retention_period_ms, 10, DAY_MS),
             ("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000),

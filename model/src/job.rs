@@ -291,6 +291,39 @@ pub enum JobStatus {
     Cancelled,
 }
 
+// === impl JobKind ===
+
+impl JobKind {
+    /// The word that the API shows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Recover(_) => "recover",
+            JobKind::ReplayMissing(_) => "replay_missing",
+            JobKind::Replay(_) => "replay",
+            JobKind::RedriveDeadLetters => "redrive_dead_letters",
+            JobKind::PurgeDeadLetters => "purge_dead_letters",
+            JobKind::PurgeEndpoint => "purge_endpoint",
+            JobKind::PurgeApplication => "purge_application",
+        }
+    }
+}
+
+// === impl JobStatus ===
+
+impl JobStatus {
+    /// The word that the API shows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobStatus::Running => "running",
+            JobStatus::Finished => "finished",
+            JobStatus::Failed => "failed",
+            JobStatus::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -9,6 +9,7 @@ pub mod url;
 
 pub mod api_key;
 pub mod application;
+pub mod audit;
 pub mod event_type;
 
 pub mod endpoint;
@@ -31,6 +32,7 @@ pub use api_key::ApiKeyRow;
 pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use attempt_details::{AttemptDetails, HeaderLine, Protocol};
+pub use audit::{Actor, ActorKind, AppName, AuditEntry, AuditRecord, FieldChange};
 pub use delivery::{
     Cursor, DeadLetter, DeadLetterReason, Expired, Gap, Pending, Settled, Settlement, Urgency, Verdict, Wanted,
 };

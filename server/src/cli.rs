@@ -1,7 +1,9 @@
-//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion repair`, `pinion retry-preview`.
+//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion audit`, `pinion repair`,
+//! `pinion retry-preview`.
 //!
 //! Only its shape is here. Each command has a module of its own.
 
+use crate::audit_command::{Noted, PublicKey};
 use crate::config::{self, Settings};
 use crate::key_command::url::ApiUrl;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -33,6 +35,9 @@ pub(crate) enum Command {
                             --root-key-file or DATA/root.key."
     )]
     Key(KeyArgs),
+    /// Checks the audit log: that no record was changed, removed or moved.
+    #[command(subcommand)]
+    Audit(AuditAction),
     /// Saves what a damaged data directory still holds, and says what is lost. No server may run on it.
     #[command(
         after_help = "Reads the damaged store without changing it, writes what can be read into a new one beside it, and \
@@ -106,6 +111,35 @@ pub(crate) struct RetryPreviewArgs {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The commands on the audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditAction {
+    /// Checks hashes and signatures, in a data directory that no server has open or in an export. Ends with 1 for a fault.
+    Verify(AuditVerifyArgs),
+}
+
+/// `pinion audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    /// The data directory.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The configuration file that names the data directory. Default: ./pinion.toml, if it exists.
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// An export instead, oldest first, of GET /api/v1/audit?order=ascending&format=ndjson; - for standard input.
+    #[arg(long, requires = "public_key", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The key that signatures are checked with, as GET /api/v1/audit/head shows it. Default: that of the data directory's
+    /// master key.
+    #[arg(long, value_name = "BASE64")]
+    pub(crate) public_key: Option<PublicKey>,
+    /// A record that must be in the log, as a check or GET /api/v1/audit/head showed it earlier: so a log whose end was cut
+    /// off is found too.
+    #[arg(long, value_name = "SEQ:HASH")]
+    pub(crate) expect: Option<Noted>,
 }
 
 /// `pinion repair`.

@@ -5,6 +5,7 @@
 use crate::config::Loaded;
 use crate::keys::{self, Environment, KeyError, MasterKeyBytes};
 use control::key::KeyHash;
+use engine::seal::{MasterKey, PUBLIC_KEY_LEN};
 use std::sync::Arc;
 use storage::disk::{OpenError, OpenOptions};
 use storage::read::SharedStore;
@@ -63,9 +64,23 @@ pub(crate) fn keys(
     if check.is_none() {
         let mut txn = Txn::new(store.as_ref());
         txn.put(meta::encode(MASTER_KEY_CHECK), meta::to_value(&master_key.check_value()));
-        store.apply(txn.into_parts().0)?;
+        store.apply(txn.into_parts().batch)?;
     }
     Ok((root_key_hash, master_key))
+}
+
+/// The key that the audit log of a data directory is checked with; none if no server ever ran on it.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn audit_public_key(
+    loaded: &Loaded,
+    store: &SharedStore,
+    environment: Environment<'_>,
+) -> Result<Option<[u8; PUBLIC_KEY_LEN]>, DataDirError> {
+    let Some(check) = master_key_check(store)? else { return Ok(None) };
+    let master_key = keys::master_key(loaded, environment, Some(&check))?;
+    Ok(Some(MasterKey::new(*master_key.bytes).audit_key().public()))
 }
 
 /// Puts the master key of a data directory right when one bit of it is another one: says whether.

@@ -264,8 +264,9 @@ fn service<H: Handler>(
     let (connection, unread) = (Arc::clone(permit.connection()), Arc::new(Unread::default()));
     service_fn(move |request: Request<Incoming>| {
         let (in_progress, unread) = (connection.begin(), Arc::clone(&unread));
-        let request = request.map(|body| unread.watch(body));
+        let mut request = request.map(|body| unread.watch(body));
         let id = connection.request_id(request.headers());
+        request.extensions_mut().insert(connection.arrival(&id));
         let answer = match refused(&request, bounds) {
             Some(refused) => Err(refused),
             None => Ok(handler.call(request)),

@@ -24,13 +24,14 @@ mod serve;
 
 mod api_client;
 mod api_threads;
+mod audit_command;
 mod demo;
 mod key_command;
 mod repair_command;
 mod retry_preview;
 mod time_text;
 
-use crate::cli::{Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
+use crate::cli::{AuditAction, AuditVerifyArgs, Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
 use crate::config::{LogFormat, Settings};
 use clap::{ArgMatches, FromArgMatches as _};
 use std::fmt::Display;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(*arguments, &matches),
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
+        Command::Audit(AuditAction::Verify(arguments)) => audit_verify(arguments, &matches),
         Command::Repair(arguments) => repair(arguments, &matches),
         Command::RetryPreview(arguments) => match retry_preview::run(&arguments) {
             Ok(text) => show(&text),
@@ -141,6 +143,21 @@ fn repair(arguments: RepairArgs, matches: &ArgMatches) -> ExitCode {
         Err(error) => return refused(&error),
     };
     match repair_command::run(&loaded) {
+        Ok(report) => show(&report),
+        Err(error) => failed(&error),
+    }
+}
+
+fn audit_verify(mut arguments: AuditVerifyArgs, matches: &ArgMatches) -> ExitCode {
+    let settings = Settings { data_dir: arguments.data_dir.take(), ..Settings::default() };
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let loaded = match config::load(arguments.config.as_deref(), settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    let AuditVerifyArgs { file, public_key, expect, .. } = arguments;
+    let environment = |variable: &str| std::env::var(variable).ok();
+    match audit_command::verify(&loaded, file.as_deref(), public_key, expect, &environment) {
         Ok(report) => show(&report),
         Err(error) => failed(&error),
     }

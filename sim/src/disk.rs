@@ -101,6 +101,7 @@ impl State {
             Some(Plant::LostRetryRow) if struck => Some(without(&batch, &[KeyKind::Pending, KeyKind::Due])),
             // Each of them: the next one would make up for it.
             Some(Plant::LostRouted) => Some(without(&batch, &[KeyKind::Routed])),
+            Some(Plant::LostAudit) => Some(without(&batch, &[KeyKind::Audit, KeyKind::AuditByApp])),
             Some(Plant::LostDays) => Some(without(&batch, &[KeyKind::DeadLetterDays])),
             Some(Plant::LostCount) => Some(without_skipped(&batch)),
             Some(Plant::LostRun) => Some(without_runs(&batch)),

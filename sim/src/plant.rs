@@ -94,6 +94,8 @@ pub enum Plant {
     UnaskedFilter,
     /// A read of the log takes what the content filter refuses for all, and drops what it agrees to.
     FilterUpsideDown,
+    /// Records of the audit log do not reach the disk.
+    LostAudit,
     /// The entries of how long dead letters are kept do not reach the disk.
     LostDays,
     /// Retention removes dead letters after an hour, whatever their days.
@@ -102,7 +104,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 39] = [
+    pub const ALL: [Plant; 40] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -140,6 +142,7 @@ impl Plant {
         Plant::WrongSide,
         Plant::UnaskedFilter,
         Plant::FilterUpsideDown,
+        Plant::LostAudit,
         Plant::LostDays,
         Plant::EarlySweep,
     ];

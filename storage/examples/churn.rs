@@ -13,7 +13,7 @@ use storage::disk::OpenOptions;
 use storage::rows::meta::Retained;
 use storage::tables::history::{self, LastRuns};
 use storage::tables::{event_uid, log};
-use storage::{Store, StoreError, Txn};
+use storage::{Collected, Store, StoreError, Txn};
 
 const APPS: u32 = 4;
 const EVENTS_PER_COMMIT: u64 = 256;
@@ -31,7 +31,7 @@ impl<S: Store> Churn<S> {
     fn commit(&mut self, work: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut txn = Txn::new(&self.store);
         work(&mut txn)?;
-        let (batch, _, growth) = txn.into_parts();
+        let Collected { batch, growth, .. } = txn.into_parts();
         self.retained = self.retained.grown(growth.events, growth.attempts);
         self.store.apply(batch)
     }

@@ -21,4 +21,4 @@ pub mod writer;
 
 pub use read::{Read, SharedStore};
 pub use store::{Batch, Direction, Store, StoreError};
-pub use txn::{Change, Growth, Txn, Wanted};
+pub use txn::{Change, Collected, Growth, Txn, Wanted};

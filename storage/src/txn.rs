@@ -9,7 +9,7 @@ use crate::rows::KeyRange;
 use crate::store::{Batch, Direction, Store, StoreError, Write};
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
-use model::{AppId, AppSettings, Endpoint, EndpointRef, Seq, UnixMs};
+use model::{AppId, AppSettings, AuditEntry, Endpoint, EndpointRef, Seq, UnixMs};
 use std::sync::Arc;
 
 /// A change that the engine must be told of once a commit is durable.
@@ -66,8 +66,18 @@ impl Growth {
     }
 }
 
-/// The content of a transaction: its writes, the changes to tell, and the growth of the retained rows.
-pub type Collected = (Batch, Vec<Change>, Growth);
+/// The content of a transaction.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Its writes.
+    pub batch: Batch,
+    /// The changes to tell.
+    pub changes: Vec<Change>,
+    /// The growth of the retained rows.
+    pub growth: Growth,
+    /// Entries for the audit log.
+    pub audit: Vec<AuditEntry>,
+}
 
 /// Keys whose rows will be read, for [`Txn::fetch`]. A key that is asked for twice is fetched once.
 #[derive(Debug, Default)]
@@ -92,9 +102,7 @@ pub struct Txn<'a> {
     /// Rows as the store has them, absent ones included. They stay right: only the holder of a transaction writes to
     /// the store.
     fetched: HashMap<Vec<u8>, Option<Bytes>>,
-    batch: Batch,
-    changes: Vec<Change>,
-    growth: Growth,
+    collected: Collected,
 }
 
 impl<'a> Txn<'a> {
@@ -105,8 +113,7 @@ impl<'a> Txn<'a> {
     }
 
     fn over(store: &'a dyn Store, outer: Option<&'a Txn<'a>>) -> Txn<'a> {
-        let (fetched, batch) = (HashMap::default(), Batch::default());
-        Txn { store, outer, fetched, batch, changes: Vec::new(), growth: Growth::default() }
+        Txn { store, outer, fetched: HashMap::default(), collected: Collected::default() }
     }
 
     /// One request's own transaction, which sees the writes that this one holds.
@@ -133,15 +140,16 @@ impl<'a> Txn<'a> {
 
     /// Takes over all that a nested one collected.
     pub fn merge(&mut self, collected: Collected) {
-        self.batch.append(collected.0);
-        self.changes.extend(collected.1);
-        self.growth.add(collected.2);
+        self.collected.batch.append(collected.batch);
+        self.collected.changes.extend(collected.changes);
+        self.collected.growth.add(collected.growth);
+        self.collected.audit.extend(collected.audit);
     }
 
     /// Bytes of the rows collected here, not counting an outer transaction's.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.batch.bytes()
+        self.collected.batch.bytes()
     }
 
     /// Checks that the store would take the writes collected here, if they were all.
@@ -149,45 +157,55 @@ impl<'a> Txn<'a> {
     /// # Errors
     /// The refusal that the store would answer: see [`StoreError::is_refusal`].
     pub fn check_limits(&self) -> Result<(), StoreError> {
-        self.batch.check_limits()
+        self.collected.batch.check_limits()
     }
 
-    /// The collected writes, the changes to tell, and the growth.
+    /// Everything that it collected.
     #[must_use]
     pub fn into_parts(self) -> Collected {
-        (self.batch, self.changes, self.growth)
+        self.collected
+    }
+
+    /// Notes a change for the audit log, whose record is to be in the same commit.
+    pub fn audit(&mut self, entry: AuditEntry) {
+        self.collected.audit.push(entry);
+    }
+
+    /// Takes what was noted for the audit log.
+    pub(crate) fn take_audit(&mut self) -> Vec<AuditEntry> {
+        std::mem::take(&mut self.collected.audit)
     }
 
     /// Notes that retained rows came or went. The code that writes them calls this; the writer keeps the sum.
     pub fn grow(&mut self, growth: Growth) {
-        self.growth.add(growth);
+        self.collected.growth.add(growth);
     }
 
     /// The growth of the retained rows, as far as collected here.
     #[must_use]
     pub fn growth(&self) -> Growth {
-        self.growth
+        self.collected.growth
     }
 
     /// Sets a row.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        self.batch.put(key, value);
+        self.collected.batch.put(key, value);
     }
 
     /// Removes a row, if it exists.
     pub fn delete(&mut self, key: impl Into<Bytes>) {
-        self.batch.delete(key);
+        self.collected.batch.delete(key);
     }
 
     /// Notes a change that the engine must be told of.
     pub fn tell(&mut self, change: Change) {
-        self.changes.push(change);
+        self.collected.changes.push(change);
     }
 
     /// The changes that the engine must be told of, as far as collected here.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
-        &self.changes
+        &self.collected.changes
     }
 
     /// The last row of a range as this transaction sees it, with the rows that it has collected itself: a scan shows
@@ -199,7 +217,7 @@ impl<'a> Txn<'a> {
         let mut keys: Vec<Bytes> = Vec::new();
         let mut level = Some(self);
         while let Some(txn) = level {
-            keys.extend(txn.batch.range(&range.start, &range.end).map(|(key, _)| key.clone()));
+            keys.extend(txn.collected.batch.range(&range.start, &range.end).map(|(key, _)| key.clone()));
             level = txn.outer;
         }
         let committed = Read::scan(self, &range.start, &range.end, 1, Direction::Reverse)?;
@@ -215,7 +233,7 @@ impl<'a> Txn<'a> {
 
     /// The writes of this level in a range so far, in the order of the keys.
     pub(crate) fn written(&self, range: &KeyRange) -> Vec<(Bytes, Write)> {
-        self.batch.range(&range.start, &range.end).map(|(key, write)| (key.clone(), write.clone())).collect()
+        self.collected.batch.range(&range.start, &range.end).map(|(key, write)| (key.clone(), write.clone())).collect()
     }
 
     /// Reads committed rows, and nothing that this transaction holds.
@@ -247,13 +265,13 @@ impl<'a> Txn<'a> {
 
     /// The last write to a key that was collected here, or in a transaction that this one is nested in.
     fn own(&self, key: &[u8]) -> Option<&Write> {
-        std::iter::successors(Some(self), |txn| txn.outer).find_map(|txn| txn.batch.get(key))
+        std::iter::successors(Some(self), |txn| txn.outer).find_map(|txn| txn.collected.batch.get(key))
     }
 
     /// True if nothing was written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty()
+        self.collected.batch.is_empty()
     }
 }
 

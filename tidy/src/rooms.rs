@@ -47,7 +47,12 @@ pub const ROOMS: &[Room] = &[
         "the HTTP API in Svix's shape: requests in, answers out; no state of its own",
         &["storage"],
     ),
-    room("control", &["control"], "commands that change the store, queries that read it, and the rules on both", &[]),
+    room(
+        "control",
+        &["control"],
+        "commands that change the store, queries that read it, the rules on both, and the record of each change",
+        &[],
+    ),
     room(
         "engine",
         &["engine/node", "engine/partition"],

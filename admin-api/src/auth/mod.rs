@@ -1,6 +1,6 @@
 //! The caller of a request, and the scope of their key.
 //!
-//! A caller shows `Authorization: Bearer <key>`. [`key::scope_of`] knows the key by its SHA-256; the key itself is
+//! A caller shows `Authorization: Bearer <key>`. [`key::lookup`] knows the key by its SHA-256; the key itself is
 //! never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
@@ -11,14 +11,15 @@
 use crate::error::ApiError;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
-use control::Scope;
 use control::key::KeyHash;
-use control::query::key;
+use control::query::key::{self, KnownKey};
+use control::{Caller, Scope};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 use model::AppId;
 use std::iter;
+use std::net::IpAddr;
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
@@ -41,42 +42,107 @@ const CANCEL: &str = "/api/v1/background-task/{task_id}/cancel";
 /// The answer to a key for one application about all others.
 const OTHER_APPLICATION: &str = "this key is limited to another application";
 
-/// The scope of the caller's key, by which commands are judged.
+/// The arrival of a request, left with it by the server that accepts connections.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The other end of the connection, which may be a proxy.
+    pub peer: IpAddr,
+    /// The id of the request.
+    pub request_id: HeaderValue,
+}
+
+/// The scope of the caller's key, for queries and pushes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct By(pub(crate) Scope);
+pub(crate) struct Reaching(pub(crate) Scope);
+
+impl FromRequestParts<ApiState> for Reaching {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Reaching, ApiError> {
+        let known: Option<&KnownKey> = parts.extensions.get();
+        known.map(|known| Reaching(known.scope)).ok_or(ApiError::Unauthenticated)
+    }
+}
+
+/// The caller of a push. Few pushes need to know who it is.
+#[derive(Debug)]
+pub(crate) struct Pusher {
+    known: KnownKey,
+    arrival: Option<Arrival>,
+}
+
+impl Pusher {
+    /// How far the key reaches.
+    pub(crate) fn scope(&self) -> Scope {
+        self.known.scope
+    }
+
+    /// The caller, with the address and id of the request.
+    pub(crate) fn caller(&self) -> Caller {
+        caller(&self.known, self.arrival.as_ref())
+    }
+}
+
+impl FromRequestParts<ApiState> for Pusher {
+    type Rejection = ApiError;
+
+    /// Takes the key away from the request.
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Pusher, ApiError> {
+        let known = parts.extensions.remove().ok_or(ApiError::Unauthenticated)?;
+        Ok(Pusher { known, arrival: parts.extensions.remove() })
+    }
+}
+
+/// The caller, by whom commands are judged and recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct By(pub(crate) Caller);
 
 impl FromRequestParts<ApiState> for By {
     type Rejection = ApiError;
 
-    /// Takes the scope that [`admit`] left.
+    /// Takes the key that [`admit`] left.
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<By, ApiError> {
-        parts.extensions.get().copied().map(By).ok_or(ApiError::Unauthenticated)
+        let known: &KnownKey = parts.extensions.get().ok_or(ApiError::Unauthenticated)?;
+        Ok(By(caller(known, parts.extensions.get())))
     }
 }
 
-/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`Scope`] with the
+/// The caller with a known key.
+fn caller(known: &KnownKey, arrival: Option<&Arrival>) -> Caller {
+    let address = arrival.map(|arrival| arrival.peer.to_string());
+    let request_id = arrival.and_then(|arrival| arrival.request_id.to_str().ok());
+    Caller::of_request(
+        known.scope,
+        known.row.as_ref(),
+        address.unwrap_or_default(),
+        request_id.unwrap_or_default().to_owned(),
+    )
+}
+
+/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`KnownKey`] with the
 /// request. `named` tells which application the path names, where that needs no router.
 pub(crate) async fn admit(
     state: &ApiState,
     parts: &mut Parts,
     named: fn(&Uri) -> Option<&str>,
 ) -> Result<Scope, ApiError> {
-    let scope = scope_of(state, parts)?;
+    let known = known_key(state, parts)?;
+    let scope = known.scope;
     match (scope, named(&parts.uri)) {
         (Scope::All, _) => {}
         (Scope::Application(own), Some(text)) => check_application(state, text, own)?,
         (Scope::Application(own), None) => check_path(state, parts, own).await?,
     }
-    parts.extensions.insert(scope);
+    parts.extensions.insert(known);
     Ok(scope)
 }
 
 /// Looks the caller's key up.
-fn scope_of(state: &ApiState, parts: &Parts) -> Result<Scope, ApiError> {
+fn known_key(state: &ApiState, parts: &Parts) -> Result<KnownKey, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
-        if let Some(scope) = key::scope_of(state.view(), &state.root_key, &KeyHash::of(candidate))? {
-            return Ok(scope);
+        if let Some(known) = key::lookup(state.view(), &state.root_key, &KeyHash::of(candidate))? {
+            return Ok(known);
         }
     }
     Err(ApiError::Unauthenticated)

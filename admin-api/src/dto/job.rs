@@ -1,6 +1,6 @@
 //! Jobs: work over many deliveries that outlives its request. Clients call them background tasks.
 
-use crate::dto::status::{BackgroundTaskStatus, MessageStatus, StatusCodeClass, job_word, puts_in_line, task_name};
+use crate::dto::status::{BackgroundTaskStatus, MessageStatus, StatusCodeClass, puts_in_line, task_name};
 use crate::dto::timestamp::Timestamp;
 use control::checks::Checks;
 use control::command::job::Manner;
@@ -245,7 +245,7 @@ impl From<&Job> for BackgroundTaskOut {
             id: job.public_id(),
             status: job.status.into(),
             task: task_name(job.kind),
-            kind: job_word(job.kind),
+            kind: job.kind.as_str(),
             updated_at: Timestamp(job.updated_at),
             data: JobProgress {
                 position: job.position.0,

@@ -105,6 +105,7 @@ impl MessageIn<'_> {
         };
         let (deliver_at, expires_at) = (self.deliver_at.map(|at| at.0), self.expires_at.map(|at| at.0));
         let more = MessageMore {
+            audit: None,
             tags: self.tags.unwrap_or_default(),
             content_type,
             payload_kept_ms,

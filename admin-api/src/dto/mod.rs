@@ -30,6 +30,7 @@ pub(crate) mod message_answer;
 
 pub(crate) mod attempt;
 pub(crate) mod attempt_details;
+pub(crate) mod audit;
 pub(crate) mod dead_letter;
 pub(crate) mod job;
 pub(crate) mod status;

@@ -143,19 +143,6 @@ pub(crate) fn puts_in_line(kind: JobKind) -> bool {
     }
 }
 
-/// The name of a job's kind in our words.
-pub(crate) fn job_word(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Recover(_) => "recover",
-        JobKind::ReplayMissing(_) => "replay_missing",
-        JobKind::Replay(_) => "replay",
-        JobKind::RedriveDeadLetters => "redrive_dead_letters",
-        JobKind::PurgeDeadLetters => "purge_dead_letters",
-        JobKind::PurgeEndpoint => "purge_endpoint",
-        JobKind::PurgeApplication => "purge_application",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,12 +52,12 @@ fn place_of(text: &str) -> Option<KeyPlace> {
     request_body = ApiKeyIn, responses((status = 201, body = ApiKeyCreatedOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     request: Keyed<ApiKeyIn>,
 ) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
     let derived = request.once.as_ref().map(|once| Derived { root: state.root_key, once: once.key().to_owned() });
     let command = CreateApiKey { name: request.body.name, app: request.body.app_id, derived };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     let (is_new, IssuedKey { info, text, .. }) = (changed.is_new(), changed.into_thing());
     if is_new {
         tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
@@ -70,11 +70,11 @@ pub(crate) async fn create(
     params(ApiKeyPath), responses((status = 204, description = "Revoked")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
     let key_id = path.get("key_id")?.to_owned();
-    state.control.submit(scope, RevokeApiKey { id: key_id.clone() }).await?;
+    state.control.submit(caller, RevokeApiKey { id: key_id.clone() }).await?;
     tracing::info!(key_id, "an API key was revoked");
     Ok(NO_CONTENT)
 }

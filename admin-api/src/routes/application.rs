@@ -85,14 +85,14 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     responses((status = 201, body = ApplicationOut), (status = 200, description = "It existed", body = ApplicationOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     QueryParams(query): QueryParams<CreateQuery>,
     request: Keyed<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
     let mut checks = Checks::default();
     let fields = request.body.into_fields(&mut checks);
     let command = CreateApplication { fields, or_get: query.get_if_exists };
-    let changed = state.control.submit_once(scope, command, checks, request.once).await?;
+    let changed = state.control.submit_once(caller, command, checks, request.once).await?;
     // A repetition is answered as the first request was, which created it.
     let status = if matches!(changed, Changed::Nothing(_)) { OK } else { CREATED };
     Ok((status, Json((&changed.into_thing()).into())))
@@ -112,14 +112,14 @@ pub(crate) async fn get(InApp(row): InApp) -> Json<ApplicationOut> {
     responses((status = 200, body = ApplicationOut), (status = 201, description = "Created", body = ApplicationOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>), ApiError> {
     let mut checks = Checks::default();
     let fields = body.into_fields(&mut checks);
     let command = PutApplication { text: path.get("app_id")?.to_owned(), fields };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok((put_status(&changed), Json((&changed.into_thing()).into())))
 }
 
@@ -128,14 +128,14 @@ pub(crate) async fn update(
     params(AppPath), request_body = ApplicationPatch, responses((status = 200, body = ApplicationOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
     JsonBody(body): JsonBody<ApplicationPatch>,
 ) -> Result<Json<ApplicationOut>, ApiError> {
     let mut checks = Checks::default();
     let fields = body.into_fields(&mut checks);
     let command = PatchApplication { text: path.get("app_id")?.to_owned(), fields };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok(Json((&changed.into_thing()).into()))
 }
 
@@ -144,9 +144,9 @@ pub(crate) async fn patch(
     params(AppPath), responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, DeleteApplication { text: path.get("app_id")?.to_owned() }).await?;
+    state.control.submit(caller, DeleteApplication { text: path.get("app_id")?.to_owned() }).await?;
     Ok(NO_CONTENT)
 }

@@ -172,11 +172,11 @@ pub(crate) async fn get(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedMessage(message): NamedMessage,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
     let attempt = path.get("attempt_id")?.to_owned();
-    state.control.submit(scope, ExpungeResponse { message, attempt }).await?;
+    state.control.submit(caller, ExpungeResponse { message, attempt }).await?;
     Ok(NO_CONTENT)
 }

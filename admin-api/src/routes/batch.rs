@@ -4,7 +4,7 @@
 //! for each message by its place, so that a batch can be sent again whole.
 
 use super::params::AppPath;
-use crate::auth::By;
+use crate::auth::Reaching;
 use crate::dto::batch::{BatchItemOut, BatchOut, split};
 use crate::dto::message::MessageIn;
 use crate::error::{ACCEPTED, ApiError};
@@ -28,7 +28,7 @@ use http::{HeaderMap, StatusCode};
         body = BatchOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    Reaching(scope): Reaching,
     OfApp(app): OfApp,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,

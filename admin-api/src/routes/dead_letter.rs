@@ -50,13 +50,13 @@ pub(crate) async fn list(
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn redrive(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     NamedMessage(message): NamedMessage,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     let command = Redrive { endpoint, message };
-    state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }
 
@@ -67,12 +67,12 @@ pub(crate) async fn redrive(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn redrive_all(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None, manner: Manner::default() };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }
 
@@ -82,11 +82,11 @@ pub(crate) async fn redrive_all(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, ForgetDeadLetter { endpoint, message }).await?;
+    state.control.submit(caller, ForgetDeadLetter { endpoint, message }).await?;
     Ok(NO_CONTENT)
 }
 
@@ -96,10 +96,10 @@ pub(crate) async fn delete(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn purge(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let command = StartJob { endpoint, kind: JobKind::PurgeDeadLetters, positions: None, manner: Manner::default() };
-    let changed = state.control.submit(scope, command).await?;
+    let changed = state.control.submit(caller, command).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

@@ -18,7 +18,7 @@ use axum::extract::State;
 use control::command::job::StartAppJob;
 use control::find::{EndpointName, find_endpoint};
 use control::query::dead_letter::{self, LetterFilter};
-use control::{Checks, Error, Scope};
+use control::{Caller, Checks, Error};
 use http::StatusCode;
 use model::{AppId, EndpointId, JobKind, LetterPlace, Seq, UnixMs};
 use serde::Deserialize;
@@ -100,11 +100,11 @@ pub(crate) async fn count(state: Reader, InApp(app): InApp) -> Result<Json<DeadL
     request_body = DeadLettersIn, responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn redrive(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     OfApp(app): OfApp,
     request: Keyed<Option<DeadLettersIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    start(&state, scope, app, JobKind::RedriveDeadLetters, request).await
+    start(&state, caller, app, JobKind::RedriveDeadLetters, request).await
 }
 
 /// Forgets the dead letters of an application that a filter names.
@@ -114,16 +114,16 @@ pub(crate) async fn redrive(
     request_body = DeadLettersIn, responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn purge(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     OfApp(app): OfApp,
     request: Keyed<Option<DeadLettersIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    start(&state, scope, app, JobKind::PurgeDeadLetters, request).await
+    start(&state, caller, app, JobKind::PurgeDeadLetters, request).await
 }
 
 async fn start(
     state: &ApiState,
-    scope: Scope,
+    caller: Caller,
     app: AppId,
     kind: JobKind,
     request: Keyed<Option<DeadLettersIn>>,
@@ -131,7 +131,7 @@ async fn start(
     let body = request.body.unwrap_or_default();
     let endpoint = body.endpoint_id.clone().map(|text| EndpointName { app, text });
     let command = StartAppJob { app, kind, endpoint, manner: body.into_manner() };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }
 

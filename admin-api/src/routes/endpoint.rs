@@ -43,14 +43,14 @@ pub(crate) async fn list(
     request_body = EndpointIn, responses((status = 201, body = EndpointOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     OfApp(app): OfApp,
     request: Keyed<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let mut checks = Checks::default();
     let (fields, secret, headers) = request.body.into_parts(&mut checks);
     let command = CreateEndpoint { app, fields, secret, headers };
-    let changed = state.control.submit_once(scope, command, checks, request.once).await?;
+    let changed = state.control.submit_once(caller, command, checks, request.once).await?;
     Ok((CREATED, Json((&changed.into_thing()).into())))
 }
 
@@ -68,14 +68,14 @@ pub(crate) async fn get(InEndpoint(row): InEndpoint) -> Json<EndpointOut> {
     responses((status = 200, body = EndpointOut), (status = 201, description = "Created", body = EndpointOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let mut checks = Checks::default();
     let (fields, secret, headers) = body.into_parts(&mut checks);
     let command = PutEndpoint { endpoint, fields, secret, headers };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok((put_status(&changed), Json((&changed.into_thing()).into())))
 }
 
@@ -85,14 +85,14 @@ pub(crate) async fn update(
     responses((status = 200, body = EndpointOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointPatch>,
 ) -> Result<Json<EndpointOut>, ApiError> {
     let mut checks = Checks::default();
     let (fields, secret) = body.into_parts(&mut checks);
     let command = PatchEndpoint { endpoint, fields, secret };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok(Json((&changed.into_thing()).into()))
 }
 
@@ -101,9 +101,9 @@ pub(crate) async fn patch(
     operation_id = "v1.endpoint.delete", params(EndpointPath), responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, DeleteEndpoint { endpoint }).await?;
+    state.control.submit(caller, DeleteEndpoint { endpoint }).await?;
     Ok(NO_CONTENT)
 }

@@ -30,11 +30,11 @@ pub(crate) async fn get(
     responses((status = 204, description = "Replaced")))]
 pub(crate) async fn put(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersIn>,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, body.into_command(endpoint)).await?;
+    state.control.submit(caller, body.into_command(endpoint)).await?;
     Ok(NO_CONTENT)
 }
 
@@ -44,10 +44,10 @@ pub(crate) async fn put(
     responses((status = 204, description = "Changed")))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     JsonBody(body): JsonBody<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, body.into_command(endpoint)).await?;
+    state.control.submit(caller, body.into_command(endpoint)).await?;
     Ok(NO_CONTENT)
 }

@@ -5,27 +5,28 @@ use super::params::EndpointPath;
 use crate::auth::By;
 use crate::dto::endpoint_secret::{EndpointSecretOut, EndpointSecretRotateIn, wants_no_content};
 use crate::error::{ApiError, NO_CONTENT, OK};
-use crate::extract::InEndpoint;
 use crate::extract::NamedEndpoint;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control::Checks;
-use control::command::endpoint::verification_key;
+use control::command::endpoint::{RevealSecret, verification_key};
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use model::Endpoint;
 
-/// Gets the current signing secret.
+/// Gets the current signing secret. That is a record in the audit log.
 #[utoipa::path(get, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret", tag = "Endpoint",
     operation_id = "v1.endpoint.get-secret", params(EndpointPath),
     responses((status = 200, body = EndpointSecretOut)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    InEndpoint(row): InEndpoint,
+    By(caller): By,
+    NamedEndpoint(endpoint): NamedEndpoint,
 ) -> Result<Json<EndpointSecretOut>, ApiError> {
-    Ok(Json(shown(&state, &row)?))
+    let seen = state.control.submit(caller, RevealSecret { endpoint }).await?;
+    Ok(Json(shown(&state, &seen.into_thing())?))
 }
 
 fn shown(state: &ApiState, row: &Endpoint) -> Result<EndpointSecretOut, ApiError> {
@@ -42,13 +43,13 @@ fn shown(state: &ApiState, row: &Endpoint) -> Result<EndpointSecretOut, ApiError
         (status = 204, description = "Done: for the official clients before 1.59, which take no other answer")))]
 pub(crate) async fn rotate(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     headers: HeaderMap,
     request: Keyed<EndpointSecretRotateIn>,
 ) -> Result<Response, ApiError> {
     let command = request.body.into_command(endpoint);
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
     if wants_no_content(agent) {
         return Ok(NO_CONTENT.into_response());

@@ -22,7 +22,7 @@ const PING_PAYLOAD: &str = r#"{"success":true}"#;
     params(AppPath), request_body = EndpointTestIn, responses((status = 200, body = EndpointTestOut)))]
 pub(crate) async fn run(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     InApp(app): InApp,
     JsonBody(mut body): JsonBody<EndpointTestIn>,
 ) -> Result<Json<EndpointTestOut>, ApiError> {
@@ -34,5 +34,5 @@ pub(crate) async fn run(
         event_type: body.event_type.unwrap_or_else(|| PING.to_owned()),
         payload: payload.unwrap_or_else(|| PING_PAYLOAD.to_owned()),
     };
-    Ok(Json(state.control.try_url(scope, asked, Checks::default()).await?.into()))
+    Ok(Json(state.control.try_url(caller, asked, Checks::default()).await?.into()))
 }

@@ -74,12 +74,12 @@ pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<ListQuer
     request_body = EventTypeIn, responses((status = 201, body = EventTypeOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     request: Keyed<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
     let mut checks = Checks::default();
     let command = request.body.into_command(&mut checks);
-    let changed = state.control.submit_once(scope, command, checks, request.once).await?;
+    let changed = state.control.submit_once(caller, command, checks, request.once).await?;
     Ok((CREATED, Json(EventTypeOut::of(&changed.into_thing(), true))))
 }
 
@@ -97,13 +97,13 @@ pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Resul
     responses((status = 200, body = EventTypeOut), (status = 201, description = "Created", body = EventTypeOut)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
     JsonBody(body): JsonBody<EventTypeUpdate>,
 ) -> Result<(StatusCode, Json<EventTypeOut>), ApiError> {
     let mut checks = Checks::default();
     let command = PutEventType { name: name_in(&path)?, fields: body.into_fields(&mut checks) };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok((put_status(&changed), Json(EventTypeOut::of(&changed.into_thing(), true))))
 }
 
@@ -123,14 +123,14 @@ fn name_in(path: &PathTexts) -> Result<String, ApiError> {
     responses((status = 200, body = EventTypeOut)))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     path: PathTexts,
     JsonBody(body): JsonBody<EventTypePatch>,
 ) -> Result<Json<EventTypeOut>, ApiError> {
     let mut checks = Checks::default();
     let fields = body.into_fields(&mut checks);
     let command = PatchEventType { name: path.get("event_type_name")?.to_owned(), fields };
-    let changed = state.control.submit_checked(scope, command, checks).await?;
+    let changed = state.control.submit_checked(caller, command, checks).await?;
     Ok(Json(EventTypeOut::of(&changed.into_thing(), true)))
 }
 
@@ -140,15 +140,15 @@ pub(crate) async fn patch(
     responses((status = 204, description = "Archived or removed")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     QueryParams(query): QueryParams<DeleteQuery>,
     path: PathTexts,
 ) -> Result<StatusCode, ApiError> {
     let name = path.get("event_type_name")?.to_owned();
     if query.expunge {
-        state.control.submit(scope, ExpungeEventType { name }).await?;
+        state.control.submit(caller, ExpungeEventType { name }).await?;
     } else {
-        state.control.submit(scope, ArchiveEventType { name }).await?;
+        state.control.submit(caller, ArchiveEventType { name }).await?;
     }
     Ok(NO_CONTENT)
 }

@@ -28,12 +28,12 @@ pub(crate) async fn get(InEndpoint(row): InEndpoint) -> Result<Json<FailoverOut>
     request_body = FailoverSwitchIn, responses((status = 200, body = FailoverOut)))]
 pub(crate) async fn switch(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<FailoverSwitchIn>,
 ) -> Result<Json<FailoverOut>, ApiError> {
     let command = SwitchFailover { endpoint, to_backup: request.body.to == SideBody::Backup };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     shown(&changed.into_thing())
 }
 

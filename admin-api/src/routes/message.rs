@@ -5,7 +5,7 @@
 
 use super::filter::message_filter;
 use super::params::{AppPath, MessagePath};
-use crate::auth::By;
+use crate::auth::{By, Pusher};
 use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::MessageIn;
@@ -24,7 +24,7 @@ use control::command::application::EnsureApplication;
 use control::command::message::{ExpungePayload, PushMessages, accepted};
 use control::query::log::MessageFilter;
 use control::query::message;
-use control::{Checks, Scope};
+use control::{Caller, Checks};
 use http::StatusCode;
 use model::AppId;
 use model::id::{IdKind, IdParts};
@@ -77,24 +77,25 @@ pub(crate) struct ListQuery {
     request_body = MessageIn<'static>, responses((status = 202, description = "On the disk", body = MessageOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    By(scope): By,
+    by: Pusher,
     path: PathTexts,
     QueryParams(query): QueryParams<ContentQuery>,
     IdempotencyKey(key): IdempotencyKey,
     RawBody(body): RawBody,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    push(&state, scope, path.get("app_id")?, &query, key, &body).await
+    push(&state, &by, path.get("app_id")?, &query, key, &body).await
 }
 
 /// Takes a message in for the application of this id or uid, which the message may bring with it.
 pub(crate) async fn push(
     state: &ApiState,
-    scope: Scope,
+    by: &Pusher,
     text: &str,
     query: &ContentQuery,
     key: Option<String>,
     body: &Bytes,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
+    let scope = by.scope();
     let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
     let message = message.into_new(body, key, || state.control.push_times())?;
@@ -105,7 +106,7 @@ pub(crate) async fn push(
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(ensure(state, scope, text, application)).await?,
+        (None, Some(application)) => Box::pin(ensure(state, by.caller(), text, application)).await?,
         _ => return Err(ApiError::NotFound("application")),
     };
     let mut outcomes = state.control.push(scope, PushMessages { app, messages: vec![message] }).await?;
@@ -115,11 +116,11 @@ pub(crate) async fn push(
 }
 
 /// The application of `text`, or a new one by `body` whose uid it becomes.
-async fn ensure(state: &ApiState, scope: Scope, text: &str, body: ApplicationIn) -> Result<AppId, ApiError> {
+async fn ensure(state: &ApiState, by: Caller, text: &str, body: ApplicationIn) -> Result<AppId, ApiError> {
     let mut checks = Checks::default();
     let fields = body.into_fields(&mut checks);
     let command = EnsureApplication { text: text.to_owned(), fields };
-    Ok(state.control.submit_checked(scope, command, checks).await?.into_thing().id)
+    Ok(state.control.submit_checked(by, command, checks).await?.into_thing().id)
 }
 
 /// Lists the messages of an application, newest first.
@@ -168,9 +169,9 @@ pub(crate) async fn get(
     responses((status = 204, description = "Forgotten")))]
 pub(crate) async fn expunge(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, ExpungePayload { message }).await?;
+    state.control.submit(caller, ExpungePayload { message }).await?;
     Ok(NO_CONTENT)
 }

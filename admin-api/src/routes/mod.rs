@@ -11,6 +11,7 @@ pub(crate) mod openapi;
 
 pub(crate) mod api_key;
 pub(crate) mod application;
+pub(crate) mod audit;
 pub(crate) mod event_type;
 pub(crate) mod usage;
 mod verify;
@@ -83,6 +84,9 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(background_task::cancel))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::delete))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::list_in_app))
+        .routes(routes!(audit::head))
 }
 
 fn endpoints() -> OpenApiRouter<ApiState> {

@@ -22,12 +22,12 @@ use control::command::pause::{PauseApplication, PauseEndpoint, ResumeApplication
     responses((status = 200, body = EndpointOut)))]
 pub(crate) async fn pause_endpoint(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<Json<EndpointOut>, ApiError> {
     let command = PauseEndpoint { endpoint };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok(Json((&changed.into_thing()).into()))
 }
 
@@ -38,12 +38,12 @@ pub(crate) async fn pause_endpoint(
     responses((status = 200, body = EndpointOut)))]
 pub(crate) async fn resume_endpoint(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<Json<EndpointOut>, ApiError> {
     let command = ResumeEndpoint { endpoint };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok(Json((&changed.into_thing()).into()))
 }
 
@@ -53,12 +53,12 @@ pub(crate) async fn resume_endpoint(
     responses((status = 200, body = ApplicationOut)))]
 pub(crate) async fn pause_application(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     OfApp(app): OfApp,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<Json<ApplicationOut>, ApiError> {
     let command = PauseApplication { app };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok(Json((&changed.into_thing()).into()))
 }
 
@@ -68,11 +68,11 @@ pub(crate) async fn pause_application(
     responses((status = 200, body = ApplicationOut)))]
 pub(crate) async fn resume_application(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     OfApp(app): OfApp,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<Json<ApplicationOut>, ApiError> {
     let command = ResumeApplication { app };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok(Json((&changed.into_thing()).into()))
 }

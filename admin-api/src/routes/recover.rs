@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use axum::Json;
 use control::command::job::{StartJob, positions};
 use control::find::EndpointName;
-use control::{Checks, Once, Scope};
+use control::{Caller, Checks, Once};
 use http::StatusCode;
 use model::{JobKind, Span};
 
@@ -22,11 +22,11 @@ use model::{JobKind, Span};
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn recover(
     state: Reader,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, request.body, JobKind::Recover, request.once).await
+    over_span(&state, caller, endpoint, request.body, JobKind::Recover, request.once).await
 }
 
 /// Sends the messages that were taken in a span of time and never tried.
@@ -36,11 +36,11 @@ pub(crate) async fn recover(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn replay_missing(
     state: Reader,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, request.body, JobKind::ReplayMissing, request.once).await
+    over_span(&state, caller, endpoint, request.body, JobKind::ReplayMissing, request.once).await
 }
 
 /// Sends again all that was taken in a span of time, delivered or not.
@@ -50,16 +50,16 @@ pub(crate) async fn replay_missing(
     responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn bulk_replay(
     state: Reader,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<RecoverIn>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    over_span(&state, scope, endpoint, request.body, JobKind::Replay, request.once).await
+    over_span(&state, caller, endpoint, request.body, JobKind::Replay, request.once).await
 }
 
 async fn over_span(
     state: &Reader,
-    scope: Scope,
+    caller: Caller,
     endpoint: EndpointName,
     body: RecoverIn,
     kind: impl FnOnce(Span) -> JobKind,
@@ -71,6 +71,6 @@ async fn over_span(
     let mut checks = Checks::default();
     let manner = body.into_manner(&mut checks);
     let command = StartJob { endpoint, kind: kind(span), positions: Some(positions), manner };
-    let changed = state.control.submit_once(scope, command, checks, once).await?;
+    let changed = state.control.submit_once(caller, command, checks, once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

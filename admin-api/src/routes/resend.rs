@@ -22,12 +22,12 @@ use http::StatusCode;
     responses((status = 202, description = "Put in line", body = EmptyResponse)))]
 pub(crate) async fn resend(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedMessage(message): NamedMessage,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EmptyResponse>), ApiError> {
     let command = Resend { endpoint, message };
-    state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json(EmptyResponse {})))
 }

@@ -40,9 +40,9 @@ pub(crate) async fn list(
     responses((status = 204, description = "Called off")))]
 pub(crate) async fn call_off(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedMessage(message): NamedMessage,
 ) -> Result<StatusCode, ApiError> {
-    state.control.submit(scope, CallOff { message }).await?;
+    state.control.submit(caller, CallOff { message }).await?;
     Ok(NO_CONTENT)
 }

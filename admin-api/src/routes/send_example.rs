@@ -17,7 +17,6 @@ use crate::state::ApiState;
 use axum::Json;
 use bytes::Bytes;
 use control::Checks;
-use control::command::message::{PushMessages, accepted};
 use control::query::{attempt, event_type};
 use engine::NewMessage;
 use http::StatusCode;
@@ -60,7 +59,7 @@ pub(crate) struct WaitQuery {
         (status = 202, description = "Stored; the attempt that was waited for has not ended", body = ExampleOut)))]
 pub(crate) async fn send(
     state: Reader,
-    By(scope): By,
+    By(caller): By,
     InEndpoint(endpoint): InEndpoint,
     QueryParams(query): QueryParams<WaitQuery>,
     IdempotencyKey(key): IdempotencyKey,
@@ -83,12 +82,10 @@ pub(crate) async fn send(
         payload: Bytes::from(Value::Object(payload).to_string()),
         // Apart from the keys of messages that were pushed.
         idempotency_key: key.map(|key| format!("send-example/{key}")),
-        only_for: Some(endpoint.id),
+        only_for: None,
         more: None,
     };
-    let push = PushMessages { app: endpoint.app, messages: vec![message] };
-    let mut outcomes = state.control.push(scope, push).await?;
-    let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
+    let event = state.control.send_example(caller, &endpoint, message).await?;
     let message = MessageOut::of(&event, true);
     if !query.wait {
         return Ok((OK, Json(ExampleOut { message, attempt: None })));

@@ -22,11 +22,11 @@ use http::StatusCode;
     responses((status = 202, description = "An attempt is made", body = EndpointOut)))]
 pub(crate) async fn verify(
     State(state): State<ApiState>,
-    By(scope): By,
+    By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<(StatusCode, Json<EndpointOut>), ApiError> {
     let command = VerifyEndpoint { endpoint };
-    let changed = state.control.submit_once(scope, command, Checks::default(), request.once).await?;
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

@@ -8,6 +8,7 @@ mod harness;
 
 mod applications;
 mod attempts;
+mod audit;
 mod backlog;
 mod batches;
 mod bounds;

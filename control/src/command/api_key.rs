@@ -11,6 +11,7 @@ use crate::find::find_application;
 use crate::key::{KeyHash, derived_key, key_from_random};
 use crate::limits::{KEY_NAME_BYTES_MAX, Rules};
 use crate::query::key::{self, KeyInfo, id_of};
+use crate::snapshot::Fields;
 use model::{ApiKeyRow, AppId};
 use storage::tables::api_key;
 use storage::{StoreError, Txn};
@@ -61,6 +62,10 @@ impl Thing for IssuedKey {
     fn id(&self) -> String {
         self.info.id.clone()
     }
+
+    fn fields(&self) -> Fields {
+        Fields::default().with("name", self.info.name.clone()).with("appId", self.info.app_id.clone())
+    }
 }
 
 impl Thing for ApiKeyRow {
@@ -72,6 +77,11 @@ impl Thing for ApiKeyRow {
 
     fn id(&self) -> String {
         id_of(&self.hash)
+    }
+
+    fn fields(&self) -> Fields {
+        let ApiKeyRow { hash: _, name, app: _, created_at: _ } = self;
+        Fields::default().with("name", name.clone())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::find::find_application;
 use crate::limits::{self, Rules};
 use crate::patch::Patch;
 use crate::scope::Scope;
+use crate::snapshot::{Fields, words};
 use model::id::IdKind;
 use model::{AppId, Application, EndpointId, EndpointRef, JobKind, UnixMs};
 use storage::tables::{application, counter, endpoint};
@@ -89,6 +90,32 @@ impl Thing for Application {
 
     fn id(&self) -> String {
         self.public_id()
+    }
+
+    fn fields(&self) -> Fields {
+        let Application {
+            id: _,
+            salt: _,
+            uid,
+            name,
+            rate_limit,
+            metadata,
+            created_at: _,
+            updated_at: _,
+            paused_at,
+            policy,
+            max_in_flight,
+            verification,
+        } = self;
+        Fields::default()
+            .with("uid", uid.clone())
+            .with("name", name.clone())
+            .with("throttleRate", *rate_limit)
+            .with("metadata", words::parsed(metadata))
+            .with("pausedAt", words::time(*paused_at))
+            .with("policy", words::policy(policy))
+            .with("maxInFlightTotal", *max_in_flight)
+            .with("verification", verification.then_some("challenge"))
     }
 }
 

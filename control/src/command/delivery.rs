@@ -8,6 +8,7 @@
 use super::{At, Changed, Command, Reach, Repeatable, Thing};
 use crate::error::Error;
 use crate::find::{EndpointName, MessageName};
+use crate::snapshot::Fields;
 use model::{AppId, EndpointRef, Seq};
 use storage::Txn;
 use storage::tables::{dead_letter, delivery};
@@ -45,6 +46,8 @@ pub struct Delivery {
     pub seq: Seq,
     /// The message's id; where an earlier request gave the order, as the caller names it.
     pub message: String,
+    /// The endpoint's id.
+    pub endpoint: String,
 }
 
 impl Thing for Delivery {
@@ -56,6 +59,11 @@ impl Thing for Delivery {
 
     fn id(&self) -> String {
         self.message.clone()
+    }
+
+    fn fields(&self) -> Fields {
+        let Delivery { target: _, seq: _, message: _, endpoint } = self;
+        Fields::default().with("endpointId", endpoint.clone())
     }
 }
 
@@ -122,8 +130,9 @@ impl Command for ForgetDeadLetter {
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Delivery>, Error> {
-        let (target, event) = (self.endpoint.find(txn)?.target(), self.message.find(txn)?);
-        let gone = Delivery { target, seq: event.seq, message: event.message_id() };
+        let (row, event) = (self.endpoint.find(txn)?, self.message.find(txn)?);
+        let target = row.target();
+        let gone = Delivery { target, seq: event.seq, message: event.message_id(), endpoint: row.public_id() };
         is_there(txn, &gone)?;
         dead_letter::remove(txn, target, event.seq)?;
         Ok(Changed::Deleted(gone))
@@ -149,7 +158,8 @@ fn put_in_line(
     if event.is_past_expiry(at.now) {
         return Err(Error::Conflict("the message is past its expiry".into()));
     }
-    let changed = Delivery { target: row.target(), seq: event.seq, message: event.message_id() };
+    let endpoint = row.public_id();
+    let changed = Delivery { target: row.target(), seq: event.seq, message: event.message_id(), endpoint };
     check(txn, &changed)?;
     delivery::requeue(txn, changed.target, changed.seq, at.now)?;
     Ok(Changed::Created(changed))
@@ -172,6 +182,7 @@ fn again(
     number: u64,
     txn: &Txn<'_>,
 ) -> Result<Option<Delivery>, Error> {
-    let target = endpoint.find(txn)?.target();
-    Ok(Some(Delivery { target, seq: Seq(number), message: message.text.clone() }))
+    let row = endpoint.find(txn)?;
+    let (target, endpoint) = (row.target(), row.public_id());
+    Ok(Some(Delivery { target, seq: Seq(number), message: message.text.clone(), endpoint }))
 }

@@ -5,6 +5,7 @@ use crate::checks::Checks;
 use crate::error::Error;
 use crate::find::EndpointName;
 use crate::limits::{self, Quotas, Rules};
+use crate::snapshot::Fields;
 use model::{AppId, EndpointId, EndpointRef, Job, JobFilter, JobKind, JobStatus, Seq, Span, UnixMs};
 use storage::tables::{application, counter, job, log};
 use storage::{Change, Read, Txn};
@@ -102,6 +103,21 @@ impl Thing for Job {
 
     fn id(&self) -> String {
         self.public_id()
+    }
+
+    fn fields(&self) -> Fields {
+        let filter = self.filter.as_ref();
+        let times = span_of(self.kind);
+        Fields::default()
+            .with("task", self.kind.as_str())
+            .with("status", self.status.as_str())
+            .with("since", times.map(|span| span.since.0))
+            .with("until", times.map(|span| span.until.0))
+            .with("eventTypes", filter.map(|filter| filter.event_types.clone()))
+            .with("channels", filter.map(|filter| filter.channels.clone()))
+            .with("tags", filter.map(|filter| filter.tags.clone()))
+            .with("ratePerSecond", self.rate_per_s)
+            .with("dryRun", self.dry_run.then_some(true))
     }
 }
 

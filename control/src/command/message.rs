@@ -8,6 +8,7 @@ use crate::checks::Checks;
 use crate::error::Error;
 use crate::find::MessageName;
 use crate::limits;
+use crate::snapshot::Fields;
 use engine::{IngestOutcome, MessageMore, NewMessage};
 use model::id::IdKind;
 use model::{AppId, Event, Seq, UnixMs};
@@ -112,6 +113,10 @@ impl Thing for Schedule {
     fn id(&self) -> String {
         self.of.clone()
     }
+
+    fn fields(&self) -> Fields {
+        Fields::default()
+    }
 }
 
 impl Command for CallOff {
@@ -160,6 +165,10 @@ impl Thing for Content {
 
     fn id(&self) -> String {
         self.of.clone()
+    }
+
+    fn fields(&self) -> Fields {
+        Fields::default()
     }
 }
 

@@ -31,6 +31,7 @@ use crate::limits::Rules;
 use crate::patch::Patch;
 use crate::scope::Scope;
 use crate::seals::Seals;
+use crate::snapshot::Fields;
 use model::id::IdKind;
 use model::{AppId, UnixMs};
 use std::collections::BTreeMap;
@@ -70,6 +71,9 @@ pub trait Thing: Send + 'static {
 
     /// Its text id, which need not be unique among all kinds.
     fn id(&self) -> String;
+
+    /// Its state for the audit log, without secrets.
+    fn fields(&self) -> Fields;
 }
 
 /// The reach that a key must have for a command.
@@ -144,6 +148,8 @@ pub enum Changed<T> {
     },
     /// It is gone.
     Deleted(T),
+    /// It was shown to somebody, which is worth a record.
+    Seen(T),
     /// There was nothing to do: as it is.
     Nothing(T),
     /// An earlier request with the same idempotency key has done it: as it is now.
@@ -156,7 +162,7 @@ impl<T> Changed<T> {
         match self {
             Changed::Created(_) => None,
             Changed::Updated { old, .. } | Changed::Deleted(old) => Some(old),
-            Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
+            Changed::Seen(same) | Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
         }
     }
 
@@ -164,7 +170,7 @@ impl<T> Changed<T> {
     pub fn after(&self) -> Option<&T> {
         match self {
             Changed::Created(new) | Changed::Updated { new, .. } => Some(new),
-            Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
+            Changed::Seen(same) | Changed::Nothing(same) | Changed::Repeated(same) => Some(same),
             Changed::Deleted(_) => None,
         }
     }
@@ -175,6 +181,7 @@ impl<T> Changed<T> {
             Changed::Created(thing)
             | Changed::Updated { new: thing, .. }
             | Changed::Deleted(thing)
+            | Changed::Seen(thing)
             | Changed::Nothing(thing)
             | Changed::Repeated(thing) => thing,
         }

@@ -1,6 +1,8 @@
 //! A store in memory on which the tests of commands apply them, one commit each.
 
 use super::{At, Changed, Command, Draw, Once, Repeatable, perform};
+use crate::audit::recorded;
+use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::error::Error;
 use crate::limits::Rules;
@@ -10,6 +12,7 @@ use engine::seal::MasterKey;
 use model::UnixMs;
 use std::sync::Arc;
 use storage::store::MemoryStore;
+use storage::tables::audit::Chain;
 use storage::{Store, Txn};
 use zeroize::Zeroizing;
 
@@ -18,7 +21,7 @@ pub(crate) struct Bench {
     pub(crate) store: MemoryStore,
     pub(crate) rules: Rules,
     pub(crate) seals: Seals,
-    pub(crate) by: Scope,
+    pub(crate) by: Caller,
     pub(crate) now: UnixMs,
     pub(crate) draw: Draw,
 }
@@ -29,7 +32,7 @@ impl Default for Bench {
             store: MemoryStore::default(),
             rules: Rules { idempotency_ms: 1_000, idempotency_keys: 10, ..Rules::default() },
             seals: Seals::new(Arc::new(MasterKey::new([7; 32]))),
-            by: Scope::All,
+            by: Caller::of_request(Scope::All, None, "127.0.0.1".to_owned(), "req_1".to_owned()),
             now: UnixMs(1_000),
             draw: Draw { salt: 5, secret: Zeroizing::new([3; 32]), challenge: [9; 32] },
         }
@@ -55,10 +58,11 @@ impl Bench {
         let mut checks = Checks::default();
         command.check(&self.rules, &mut checks);
         checks.finish()?;
-        let at = At { by: self.by, now: self.now, draw: &self.draw, rules: &self.rules, seals: &self.seals };
+        let at = At { by: self.by.scope(), now: self.now, draw: &self.draw, rules: &self.rules, seals: &self.seals };
         let mut txn = Txn::new(&self.store);
-        let changed = apply(command, &at, &mut txn)?;
-        self.store.apply(txn.into_parts().0)?;
+        let changed = recorded(command, &self.by, &at, &mut txn, apply)?;
+        Chain::new(None).append(&mut txn, self.now)?;
+        self.store.apply(txn.into_parts().batch)?;
         Ok(changed)
     }
 }

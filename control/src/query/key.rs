@@ -27,16 +27,25 @@ pub struct KeyInfo {
 /// The place of a key in the list: by age, then by id.
 pub type KeyPlace = (UnixMs, String);
 
-/// The scope of a key; none for an unknown key. Both hashes are compared in constant time.
+/// A key that is known: how far it reaches, and its row. The root key has none.
+#[derive(Clone, Debug)]
+pub struct KnownKey {
+    /// How far it reaches.
+    pub scope: Scope,
+    /// Its row; none for the root key.
+    pub row: Option<ApiKeyRow>,
+}
+
+/// Looks a key up; none for an unknown one. Both hashes are compared in constant time.
 ///
 /// # Errors
 /// Damage, and any error of the store.
-pub fn scope_of(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> Result<Option<Scope>, Error> {
+pub fn lookup(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> Result<Option<KnownKey>, Error> {
     if key.matches(root) {
-        return Ok(Some(Scope::All));
+        return Ok(Some(KnownKey { scope: Scope::All, row: None }));
     }
     let row = api_key::get(read, &key.to_bytes())?.filter(|row| key.matches(&KeyHash::from_bytes(row.hash)));
-    Ok(row.map(|row| row.app.map_or(Scope::All, Scope::Application)))
+    Ok(row.map(|row| KnownKey { scope: row.app.map_or(Scope::All, Scope::Application), row: Some(row) }))
 }
 
 /// The key of a hash, as it is shown.
@@ -117,7 +126,7 @@ mod tests {
             api_key::put(txn, &row("own", Some(AppId(7)), 1))
         });
         let root = KeyHash::of("root");
-        let scope = |text| scope_of(&store, &root, &KeyHash::of(text)).unwrap();
+        let scope = |text| lookup(&store, &root, &KeyHash::of(text)).unwrap().map(|key| key.scope);
         assert_eq!((scope("root"), scope("all")), (Some(Scope::All), Some(Scope::All)));
         assert_eq!((scope("own"), scope("other")), (Some(Scope::Application(AppId(7))), None));
         // Its application is gone: shown so, and never as a key for everything.

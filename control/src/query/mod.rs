@@ -11,6 +11,7 @@ pub mod status;
 
 pub(crate) mod app_names;
 pub mod application;
+pub mod audit;
 pub mod endpoint;
 pub mod endpoint_state;
 pub mod event_type;

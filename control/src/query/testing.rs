@@ -19,7 +19,7 @@ pub(crate) fn store_of(change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreErro
 pub(crate) fn write(store: &MemoryStore, change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) {
     let mut txn = Txn::new(store);
     change(&mut txn).unwrap();
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
 }
 
 /// An application with a uid.

@@ -87,7 +87,7 @@ impl World {
     fn write(&self, work: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) {
         let mut txn = Txn::new(&self.0);
         work(&mut txn).unwrap();
-        self.0.apply(txn.into_parts().0).unwrap();
+        self.0.apply(txn.into_parts().batch).unwrap();
     }
 
     /// The endpoint with this filter.

@@ -84,7 +84,7 @@ mod tests {
             let row = Job::new(number, target, JobKind::RedriveDeadLetters, (Seq::ZERO, Seq::MAX), UnixMs(1));
             job::put(&mut txn, &Job { status, ..row }).unwrap();
         }
-        store.apply(txn.into_parts().0).unwrap();
+        store.apply(txn.into_parts().batch).unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::router::Router;
 use crate::shard::ShardParts;
 use crate::shard::inbox::ShardInbox;
 use std::sync::{Arc, Mutex};
+use storage::tables::audit::Chain;
 use storage::tables::recount;
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig};
 use storage::{SharedStore, StoreError};
@@ -49,7 +50,9 @@ pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<P
     let progress = recover(&store, &mut router)?;
     let now = Box::new(move || clock.now());
     let name = id.name("pinion-writer");
-    let (writer, thread) = storage::writer::spawn(store.clone(), writer_config(config), progress, router, now, name)?;
+    let audit = Chain::new(Some(node.master().audit_key().clone()));
+    let (writer, thread) =
+        storage::writer::spawn(store.clone(), writer_config(config), progress, router, now, audit, name)?;
     let paces = Arc::new(Paces::default());
     let parts = inboxes.iter().zip(seeds).enumerate().map(|(index, (inbox, seed))| ShardParts {
         partition: id,

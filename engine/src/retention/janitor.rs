@@ -191,6 +191,7 @@ impl Counters {
                     Sweep::Jobs => "jobs",
                     Sweep::DeletedEndpoints => "deleted_endpoints",
                     Sweep::EndpointUrls => "endpoint_urls",
+                    Sweep::Audit => "audit_records",
                 })
             }),
             events_retained: retained("events"),

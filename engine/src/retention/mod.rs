@@ -49,6 +49,10 @@ pub struct Limits {
     pub dead_letters_ms: u64,
     /// Bytes of events and attempts in all.
     pub bytes: u64,
+    /// Records of the audit log this long after they were made.
+    pub audit_ms: u64,
+    /// Records of the audit log in all.
+    pub audit_records: u64,
 }
 
 /// Times before which rows go.
@@ -62,6 +66,10 @@ pub struct Cutoffs {
     pub attempts: UnixMs,
     /// Dead letters of before, where neither their endpoint nor its application sets days.
     pub dead_letters: UnixMs,
+    /// Records of the audit log made before.
+    pub audit: UnixMs,
+    /// Records of the audit log that stay at most.
+    pub audit_records: u64,
 }
 
 impl Limits {
@@ -74,6 +82,8 @@ impl Limits {
             events: before(self.events_ms),
             attempts: before(self.attempts_ms),
             dead_letters: before(self.dead_letters_ms),
+            audit: before(self.audit_ms),
+            audit_records: if self.audit_records == 0 { u64::MAX } else { self.audit_records },
         }
     }
 

@@ -8,12 +8,14 @@ use model::{AppId, EndpointRef, Seq, UnixMs};
 use storage::tables::dead_letter::Kept;
 use storage::tables::sweep::{SweepPosition, Swept};
 use storage::tables::{
-    dead_letter, deleted_endpoint, delivery, endpoint_url, expunge, history, idempotency, job, log, retained,
+    audit, dead_letter, deleted_endpoint, delivery, endpoint_url, expunge, history, idempotency, job, log, retained,
 };
 use storage::{StoreError, Txn};
 
 /// Rows that one step removes or looks at, roughly. In blocks of events: two megabytes.
 pub(super) const ROWS_PER_STEP: usize = 256;
+/// Records of the audit log that one step removes, each read before.
+const AUDIT_PER_STEP: usize = 1_024;
 
 /// Payloads that one step expunges: each rewrites the block that it is in.
 const EXPUNGED_PER_STEP: usize = 64;
@@ -69,10 +71,12 @@ pub enum Sweep {
     DeletedEndpoints,
     /// URLs that endpoints had, and that no attempt called.
     EndpointUrls,
+    /// Records of the audit log.
+    Audit,
 }
 
 impl Sweep {
-    pub(super) const ALL: [Sweep; 7] = [
+    pub(super) const ALL: [Sweep; 8] = [
         Sweep::DeadLetters,
         Sweep::Expired,
         Sweep::Gaps,
@@ -80,6 +84,7 @@ impl Sweep {
         Sweep::Jobs,
         Sweep::DeletedEndpoints,
         Sweep::EndpointUrls,
+        Sweep::Audit,
     ];
 }
 
@@ -159,6 +164,11 @@ fn sweep(
         Sweep::Jobs => job::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
         Sweep::DeletedEndpoints => deleted_endpoint::sweep(txn, position, ROWS_PER_STEP),
         Sweep::EndpointUrls => endpoint_url::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
+        // One step a round: the rest, if there is more, goes with the next.
+        Sweep::Audit => {
+            let removed = audit::trim(txn, cutoffs.audit, cutoffs.audit_records, AUDIT_PER_STEP)?;
+            Ok(Swept { removed: removed as u64, next: None })
+        }
     }
 }
 

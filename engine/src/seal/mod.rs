@@ -19,10 +19,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::{AppId, EndpointId, SealedBytes, SecretBytes};
 use std::fmt;
+use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
+mod audit_key;
 #[cfg(test)]
 mod tests;
+
+pub use audit_key::{AuditKey, PUBLIC_KEY_LEN, is_signed};
 
 /// The only layout so far. A second one gets the next number; this one stays readable.
 const VERSION: u8 = 1;
@@ -130,6 +134,7 @@ pub fn decode_key(text: &str) -> Result<Zeroizing<[u8; MASTER_KEY_LEN]>, MasterK
 pub struct MasterKey {
     /// Holds the expanded key, which the cipher crates clear on drop (feature `zeroize`); the key itself is not kept.
     cipher: Aes256Gcm,
+    audit: Arc<AuditKey>,
 }
 
 impl fmt::Debug for MasterKey {
@@ -143,8 +148,9 @@ impl MasterKey {
     #[must_use]
     pub fn new(mut bytes: [u8; MASTER_KEY_LEN]) -> MasterKey {
         let cipher = Aes256Gcm::new((&bytes).into());
+        let audit = Arc::new(AuditKey::of(&bytes));
         bytes.zeroize();
-        MasterKey { cipher }
+        MasterKey { cipher, audit }
     }
 
     /// Reads the text form: 32 bytes in standard base64, white space around it ignored.
@@ -153,6 +159,12 @@ impl MasterKey {
     /// When it is anything else.
     pub fn from_base64(text: &str) -> Result<MasterKey, MasterKeyError> {
         Ok(MasterKey::new(*decode_key(text)?))
+    }
+
+    /// The key that signs the audit log.
+    #[must_use]
+    pub fn audit_key(&self) -> &Arc<AuditKey> {
+        &self.audit
     }
 
     /// Encrypts `plain` for one place. Twice the same bytes give two different results.

@@ -137,7 +137,7 @@ pub(super) mod tests {
             };
             let mut txn = Txn::new(&store);
             log::append(&mut txn, APP, &[event]).unwrap();
-            storage::Store::apply(&store, txn.into_parts().0).unwrap();
+            storage::Store::apply(&store, txn.into_parts().batch).unwrap();
         }
         Arc::new(store)
     }

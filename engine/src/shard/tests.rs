@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use storage::store::MemoryStore;
+use storage::tables::audit::Chain;
 use storage::tables::progress::Progress;
 use storage::tables::{delivery, endpoint, expunge, log};
 use storage::writer::{SETTLED_HIGH_WATER, Writer, WriterConfig};
@@ -89,7 +90,7 @@ fn shard_on(thread: &Rc<ThreadShares>, news: News) -> (Rc<ShardCore>, Vec<Rc<Lan
         endpoint::put(&mut txn, &Endpoint { id: EndpointId(id), ..reads::tests::everything() }).unwrap();
         delivery::requeue(&mut txn, target(id), Seq(1), NOW).unwrap();
     }
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
     let writer = WriterConfig {
         queue_capacity: 1,
         queue_bytes: 1,
@@ -99,7 +100,7 @@ fn shard_on(thread: &Rc<ThreadShares>, news: News) -> (Rc<ShardCore>, Vec<Rc<Lan
         quotas: storage::writer::WriterQuotas::default(),
     };
     let router = Router::new(Vec::new(), Arc::default());
-    let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW));
+    let writer = Writer::new(store.clone(), writer, Progress::default(), router, Box::new(|| NOW), Chain::new(None));
     let parts = ShardParts {
         partition: PartitionId::default(),
         index: 0,
@@ -286,7 +287,7 @@ fn the_age_of_what_waits_on_disk_alone_is_seen_and_looked_up_once() {
     let event = event_of(1, b"");
     let mut txn = Txn::new(&*shard.store);
     log::append(&mut txn, AppId(1), &[event]).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    shard.store.apply(txn.into_parts().batch).unwrap();
     // It knows that there is something, and has not read it.
     give(&shard, &cells[0], Input::Poke);
     assert_eq!(cells[0].lane.borrow().oldest_accepted_at(), None);
@@ -334,7 +335,7 @@ fn an_endpoint_says_what_its_attempt_was_not_made_for_until_one_is_made() {
     let row = Endpoint { id: EndpointId(4), ..reads::tests::everything() };
     let mut txn = Txn::new(&*shard.store);
     endpoint::put(&mut txn, &row).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    shard.store.apply(txn.into_parts().batch).unwrap();
     handles::take(&shard, News { offers: VecDeque::from([offer]), ..News::default() }, NOW);
     let cell = shard.endpoints.borrow()[&target(4)].cell.clone();
     cell.lane.borrow_mut().missed(Seq(1));
@@ -384,7 +385,7 @@ fn store_both(shard: &ShardCore, event: &Event) -> Endpoint {
     let mut txn = Txn::new(&*shard.store);
     endpoint::put(&mut txn, &row).unwrap();
     log::append(&mut txn, AppId(1), std::slice::from_ref(event)).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    shard.store.apply(txn.into_parts().batch).unwrap();
     row
 }
 
@@ -405,7 +406,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent() {
     store_both(&shard, &event);
     let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    shard.store.apply(txn.into_parts().batch).unwrap();
     let cell = offer_missed(&shard, event.clone());
     shard.inbox.expunged(AppId(1), Seq(1));
     let found = LogFound { events: vec![event.clone()], upto: Seq(1), removed: None };
@@ -431,7 +432,7 @@ fn a_copy_in_memory_of_an_expunged_event_is_not_sent_when_its_application_goes_e
     let mut txn = Txn::new(&*shard.store);
     expunge::message(&mut txn, AppId(1), Seq(1), NOW).unwrap();
     endpoint::remove(&mut txn, &row).unwrap();
-    shard.store.apply(txn.into_parts().0).unwrap();
+    shard.store.apply(txn.into_parts().batch).unwrap();
     // The writer is done with the deletion, and the shard has not taken the news.
     shard.inbox.changed(vec![(target(4), EndpointChange::Gone)], &[], &[]);
     shard.inbox.app_gone(AppId(1));

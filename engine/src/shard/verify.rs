@@ -13,11 +13,11 @@ use crate::outcome::verification::{self, Shown};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use model::{Endpoint, EndpointRef, OutcomeClass, UnixMs, Verification};
+use model::{Endpoint, EndpointRef, FieldChange, OutcomeClass, UnixMs, Verification};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
-use storage::tables::endpoint;
+use storage::tables::{audit, endpoint};
 use storage::writer::ChangeError;
 use storage::{StoreError, Txn};
 
@@ -124,5 +124,11 @@ fn settle(
     let asked_meanwhile = after.verified_at.is_none() && present.next_at != before.next_at;
     let next_at = if asked_meanwhile { present.next_at } else { after.next_at };
     let verification = Some(Verification { next_at, asked_at: present.asked_at, ..after });
-    endpoint::put_over(txn, Some(&row), Endpoint { verification, ..row.clone() }).map(drop)
+    let is_proven = verification.as_ref().is_some_and(|proof| proof.verified_at.is_some());
+    endpoint::put_over(txn, Some(&row), Endpoint { verification, ..row.clone() })?;
+    if is_proven {
+        let change = FieldChange::new("verified", Some("false".to_owned()), Some("true".to_owned()));
+        audit::by_engine(txn, target, "endpoint.verified", change)?;
+    }
+    Ok(())
 }

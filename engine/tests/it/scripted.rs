@@ -18,6 +18,7 @@ use model::{
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storage::store::MemoryStore;
+use storage::tables::audit::Chain;
 use storage::tables::progress::Progress;
 use storage::tables::{application, endpoint, history};
 use storage::writer::{NewMessage, SETTLED_HIGH_WATER, WriterConfig, WriterQuotas};
@@ -45,7 +46,7 @@ fn store(master: &MasterKey) -> Arc<MemoryStore> {
     let mut txn = Txn::new(&*store);
     application::put(&mut txn, &app(TARGET.app)).unwrap();
     endpoint::put(&mut txn, &row).unwrap();
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
     store
 }
 
@@ -78,8 +79,16 @@ async fn an_attempt_with_a_defect_is_a_failure_of_ours_and_its_retry_is_sent_the
         quotas: WriterQuotas::default(),
     };
     let now = Box::new(move || clock.now());
-    let (writer, thread) =
-        storage::writer::spawn(store.clone(), config, Progress::default(), router, now, "writer".to_owned()).unwrap();
+    let (writer, thread) = storage::writer::spawn(
+        store.clone(),
+        config,
+        Progress::default(),
+        router,
+        now,
+        Chain::new(None),
+        "writer".to_owned(),
+    )
+    .unwrap();
     let (sender, mut requests) = mpsc::channel::<AttemptRequest>(4);
     let first = Mutex::new(true);
     let script = Scripted(move |request: AttemptRequest| {

@@ -20,6 +20,8 @@ fn setting_of_engine_field(field: &'static str) -> &'static str {
         "retention.attempts_ms" => "retain_attempts_hours",
         "retention.dead_letters_ms" => "retain_dead_letters_hours",
         "retention.bytes" => "retain_bytes",
+        "retention.audit_ms" => "retain_audit_hours",
+        "retention.audit_records" => "retain_audit_records",
         other => other,
     }
 }

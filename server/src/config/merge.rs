@@ -222,6 +222,8 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut retention.attempts_ms, settings.retain_attempts_hours.map(|Span(ms)| ms));
     set(&mut retention.dead_letters_ms, settings.retain_dead_letters_hours.map(|Span(ms)| ms));
     set(&mut retention.bytes, settings.retain_bytes.map(|Size(bytes)| bytes));
+    set(&mut retention.audit_ms, settings.retain_audit_hours.map(|Span(ms)| ms));
+    set(&mut retention.audit_records, settings.retain_audit_records);
     set(&mut engine.drain_timeout_ms, settings.drain_timeout_ms.map(|Span(ms)| ms));
     set(&mut engine.on_client_error, settings.on_client_error.map(client_error_policy));
     set(&mut engine.retry_policy.jitter, settings.retry_jitter.map(jitter));
@@ -350,6 +352,8 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
         retain_attempts_hours: Some(Span(engine.retention.attempts_ms)),
         retain_dead_letters_hours: Some(Span(engine.retention.dead_letters_ms)),
         retain_bytes: Some(Size(engine.retention.bytes)),
+        retain_audit_hours: Some(Span(engine.retention.audit_ms)),
+        retain_audit_records: Some(engine.retention.audit_records),
         shards: Some(engine.shards),
         attempt_timeout_ms: Some(Span(engine.attempt_timeout_ms.into())),
         max_in_flight: Some(engine.max_in_flight_per_endpoint),

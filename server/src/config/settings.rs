@@ -266,6 +266,13 @@ pub(crate) struct Settings {
     /// store's files take about one and a half times as much.
     #[arg(long, env = "PINION_RETAIN_BYTES", value_name = "SIZE")]
     pub(crate) retain_bytes: Option<Size>,
+    /// Records of the audit log are removed this long after they were made, by a hundred or more at once; 0 keeps them for
+    /// ever.
+    #[arg(long, env = "PINION_RETAIN_AUDIT_HOURS", value_name = "HOURS")]
+    pub(crate) retain_audit_hours: Option<Hours>,
+    /// Records of the audit log in all: beyond, the oldest are removed; 0 sets no limit.
+    #[arg(long, env = "PINION_RETAIN_AUDIT_RECORDS", value_name = "N")]
+    pub(crate) retain_audit_records: Option<u64>,
 
     /// Threads that deliver.
     #[arg(long, env = "PINION_SHARDS", value_name = "N")]

@@ -64,7 +64,7 @@ mod tests {
         };
         let mut txn = Txn::new(&store);
         application::put(&mut txn, &app).unwrap();
-        store.apply(txn.into_parts().0).unwrap();
+        store.apply(txn.into_parts().batch).unwrap();
         let add = |name: &str, app: Option<&str>| create(&store, name.to_owned(), app.map(str::to_owned), 2);
         add("one", Some("acme")).unwrap();
         add("two", Some("acme")).unwrap();

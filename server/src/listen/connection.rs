@@ -4,6 +4,7 @@ use super::ms_since;
 use super::places::Standing;
 use super::request_id::RequestIds;
 use super::wrong_keys::WrongKeys;
+use admin_api::Arrival;
 use http::{HeaderMap, HeaderValue};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -68,6 +69,11 @@ impl Connection {
     /// The last answer, or the beginning, of a connection without a request in progress.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.idle_since_ms().map(|since_ms| self.epoch + Duration::from_millis(since_ms))
+    }
+
+    /// The arrival of a request on it, for the record of what the request changes.
+    pub(super) fn arrival(&self, request_id: &HeaderValue) -> Arrival {
+        Arrival { peer: self.peer.ip(), request_id: request_id.clone() }
     }
 
     /// From now until the value is dropped a request is in progress.

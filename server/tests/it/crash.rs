@@ -7,7 +7,7 @@
 //! Some endpoints have policies, and each holds over the kills. With an order, no event comes for the first time before
 //! an earlier one of its line is over. A scheduled event never comes before its time. An endpoint that fails many times in
 //! a row has a backup: each of its deliveries reaches one of the two sides, signed by that side, and a switch that
-//! the API showed stays.
+//! the API showed stays, and is in the audit log.
 //!
 //! `PINION_CRASH_CYCLES` sets the number of kills (default 20), `PINION_CRASH_SEED` repeats a run. Not a
 //! power cut: the kernel survives here, and power cuts are in `power_cut`.
@@ -17,6 +17,7 @@ mod ledger;
 mod load;
 mod routes;
 
+use crate::audit::check_switches;
 use crate::harness::{Random, Receiver, Server, from_environment, poll_until, seconds, seed};
 use crate::turns::given_up;
 use failover::Switch;
@@ -99,6 +100,7 @@ fn killed_under_load_again_and_again_it_loses_nothing_and_repeats_only_what_was_
     let twice = ledger.check(&requests, &lives, &given_up);
     for route in ROUTES.iter().filter(|route| route.backup.is_some()) {
         switch.check(&requests, route.path, &lives);
+        check_switches(&server.client(), &format!("/api/v1/app/{}/endpoint/{}", route.app, route.uid));
     }
     eprintln!("twice after each kill: {:?}; oldest {:?} before its kill", twice.per_kill, twice.oldest);
     assert!(twice.per_kill.iter().all(|count| *count <= TWICE_PER_KILL_MAX), "{:?}", twice.per_kill);

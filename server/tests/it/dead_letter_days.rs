@@ -42,7 +42,7 @@ fn make_older(server: &Server, days: u64) {
             dead_letter::put(&mut txn, target, seq, &row).unwrap();
         }
     }
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod preload;
 mod wall;
 
 mod attempt_details;
+mod audit;
 #[cfg(target_os = "linux")]
 mod bad_disk;
 mod bad_input;

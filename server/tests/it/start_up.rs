@@ -52,7 +52,7 @@ fn fill(store: &dyn Store, app: AppId, rows: u64, now: UnixMs, mut each: impl Fn
         log::append(&mut txn, app, &events).unwrap();
         delivery::put_routed(&mut txn, app, Seq(last));
         (first..=last).for_each(|seq| each(&mut txn, Seq(seq)));
-        store.apply(txn.into_parts().0).unwrap();
+        store.apply(txn.into_parts().batch).unwrap();
     }
 }
 
@@ -71,7 +71,7 @@ fn leave_behind(server: &Server, rows: u64) {
     fill(&store, behind.app, rows, now, |_, _| {});
     let mut txn = Txn::new(&store);
     delivery::put_cursor(&mut txn, behind, &Cursor::default());
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
 }
 
 #[test]

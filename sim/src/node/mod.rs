@@ -36,6 +36,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use scheduled::Scheduler;
 use std::sync::Arc;
+use storage::tables::audit::Chain;
 use storage::tables::recount;
 use storage::writer::{Writer, WriterConfig, WriterHandle};
 use storage::{SharedStore, StoreError};
@@ -124,8 +125,10 @@ impl Node {
             quotas: plan.config.quotas,
         };
         let writer_clock = clock.clone();
-        let writer = Writer::new(store.clone(), config, progress, router, Box::new(move || writer_clock.now()));
-        let (handle, master) = (writer.handle(), Arc::new(MasterKey::new(MASTER_KEY)));
+        let master = Arc::new(MasterKey::new(MASTER_KEY));
+        let audit = Chain::new(Some(master.audit_key().clone()));
+        let writer = Writer::new(store.clone(), config, progress, router, Box::new(move || writer_clock.now()), audit);
+        let handle = writer.handle();
         let guard = Arc::new(Guard::new(Vec::new()));
         let paces = Arc::new(Paces::default());
         let bounds = Arc::new(plan.config.clone());

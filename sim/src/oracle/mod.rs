@@ -6,6 +6,7 @@
 //! - `deliveries`: who is owed what, attempts and their ends, and when an attempt may start.
 //! - `failovers`: a request goes to the side that it is for, and to the active side.
 //! - `jobs`: the counts of a job add up, and the deliveries that it says it put in line are there.
+//! - `audit`: the audit log is one chain, and has what the engine does to endpoints by itself.
 //! - `bounds`: queues, places, windows, breakers.
 //! - `failed`: so many deliveries in a row that used up their attempts disable an endpoint, and no fewer.
 //! - `pace`: no more attempts than an application's rate allows, on all shards together.
@@ -17,6 +18,7 @@
 //! It reads rows through the tables' own functions and matches events with the engine's own filter; it decides nothing
 //! by what lanes believe, but for their breakers.
 
+mod audit;
 mod bounds;
 mod deliveries;
 mod failed;
@@ -88,6 +90,7 @@ pub struct Oracle {
     pauses: Pauses,
     failed: Failed,
     failovers: Failovers,
+    audit: audit::AuditLog,
     /// The last first try that each actor started by itself.
     tried_upto: BTreeMap<(usize, u64), Seq>,
     /// The probe that each actor has out.
@@ -108,6 +111,7 @@ impl Oracle {
             pauses: Pauses::default(),
             failed: Failed::default(),
             failovers: Failovers::default(),
+            audit: audit::AuditLog::default(),
             tried_upto: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -119,6 +123,7 @@ impl Oracle {
     /// A promise broken.
     pub fn durable(&mut self, batch: &Batch, rows: &MemoryStore) -> Result<(), Violation> {
         self.pauses.commit();
+        self.audit.durable(batch)?;
         // Endpoints first: one created in a commit gets that commit's events.
         self.durable_settings(batch, rows)?;
         for event in self.ledger.durable(batch, rows)? {

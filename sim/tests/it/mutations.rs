@@ -151,3 +151,8 @@ fn a_dead_letter_that_goes_before_its_days_or_not_after_them_is_seen() {
     check(Plant::LostDays, &["was kept in a round"]);
     check(Plant::EarlySweep, &["was lost and only"]);
 }
+
+#[test]
+fn a_lost_audit_record_is_seen() {
+    check(Plant::LostAudit, &["is not in the audit log"]);
+}

@@ -39,6 +39,9 @@ pub mod gap;
 pub mod health;
 pub mod pending;
 
+pub mod audit;
+pub mod audit_by_app;
+
 pub mod attempt_first;
 pub mod attempt_later;
 pub mod attempt_later_by_seq;

@@ -176,33 +176,40 @@ fn is_released(txn: &Txn<'_>, before: &Endpoint, row: &Endpoint) -> Result<bool,
     Ok(before.is_held() || app.is_some_and(|app| app.paused_at.is_some()))
 }
 
-/// Pauses an endpoint. One that is gone or paused already is left as it is.
+/// Pauses an endpoint. Answers `false` for one that is gone or paused already.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
-pub fn pause(txn: &mut Txn<'_>, target: EndpointRef, reason: PausedReason, now: UnixMs) -> Result<(), StoreError> {
+pub fn pause(txn: &mut Txn<'_>, target: EndpointRef, reason: PausedReason, now: UnixMs) -> Result<bool, StoreError> {
     match get(txn, target)? {
         Some(mut row) if row.paused.is_none() => {
             row.paused = Some(Paused { at: now, reason });
             row.updated_at = now;
-            put(txn, &row)
+            put(txn, &row)?;
+            Ok(true)
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
-/// Disables an endpoint because of its answer. An endpoint that is gone or disabled already is left as it is.
+/// Disables an endpoint because of its answer. Answers `false` for one that is gone or disabled already.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
-pub fn disable(txn: &mut Txn<'_>, target: EndpointRef, reason: DisabledReason, now: UnixMs) -> Result<(), StoreError> {
+pub fn disable(
+    txn: &mut Txn<'_>,
+    target: EndpointRef,
+    reason: DisabledReason,
+    now: UnixMs,
+) -> Result<bool, StoreError> {
     match get(txn, target)? {
         Some(mut row) if row.disabled.is_none() => {
             row.disabled = Some(Disabled { at: now, reason });
             row.updated_at = now;
-            put(txn, &row)
+            put(txn, &row)?;
+            Ok(true)
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 

@@ -32,6 +32,7 @@ pub mod erasure;
 pub mod expunge;
 pub mod history;
 
+pub mod audit;
 pub mod job;
 pub mod schedule;
 

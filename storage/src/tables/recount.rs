@@ -60,7 +60,7 @@ pub fn run(store: &dyn Store) -> Result<(), StoreError> {
     remembered.note(&mut txn)?;
     scheduled.note(&mut txn)?;
     count::note_complete(&mut txn)?;
-    store.apply(txn.into_parts().0)
+    store.apply(txn.into_parts().batch)
 }
 
 /// Removes the counts that an unfinished recount left behind.
@@ -132,7 +132,7 @@ fn each_page(
 }
 
 fn commit(store: &dyn Store, txn: Txn<'_>) -> Result<(), StoreError> {
-    if txn.is_empty() { Ok(()) } else { store.apply(txn.into_parts().0) }
+    if txn.is_empty() { Ok(()) } else { store.apply(txn.into_parts().batch) }
 }
 
 #[cfg(test)]

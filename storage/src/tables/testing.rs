@@ -1,7 +1,7 @@
 //! A store in memory and other helpers that tests of tables share.
 
 use crate::store::{Batch, Direction, MemoryStore, Store, StoreError};
-use crate::txn::{Change, Txn};
+use crate::txn::{Change, Collected, Txn};
 use bytes::Bytes;
 use model::{AppId, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, UnixMs};
 
@@ -14,7 +14,7 @@ impl TestStore {
     pub(crate) fn write(&self, work: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Vec<Change> {
         let mut txn = Txn::new(self);
         work(&mut txn).unwrap();
-        let (batch, changes, _) = txn.into_parts();
+        let Collected { batch, changes, .. } = txn.into_parts();
         Store::apply(self, batch).unwrap();
         changes
     }

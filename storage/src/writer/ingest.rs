@@ -12,7 +12,7 @@ use crate::txn::{Txn, Wanted};
 use crate::writer::WriterQuotas;
 use bytes::Bytes;
 use foldhash::HashMap;
-use model::{AppId, EndpointId, Event, EventMore, Seq, UnixMs};
+use model::{AppId, AuditEntry, EndpointId, Event, EventMore, Seq, UnixMs};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -52,6 +52,8 @@ pub struct MessageMore {
     pub expires_at: Option<UnixMs>,
     /// The same in milliseconds from its delivery time, which is its acceptance if it names none. Not beside the other.
     pub ttl_ms: Option<u64>,
+    /// An entry for the audit log once it is taken, which gets its id: of an example, for which somebody gave an order.
+    pub audit: Option<AuditEntry>,
 }
 
 /// Bytes that a message takes beyond its texts, near enough to budget by: a header and its index rows.
@@ -239,7 +241,7 @@ impl Ingest {
         message: Marked,
         now: UnixMs,
     ) -> Result<IngestOutcome, StoreError> {
-        let Marked { message, repeat, name } = message;
+        let Marked { mut message, repeat, name } = message;
         let repeat = match repeat {
             Some((key, fingerprint)) => Some((idempotency::find_at(txn, app, key)?, fingerprint)),
             None => None,
@@ -274,7 +276,11 @@ impl Ingest {
         if let Some(at) = deliver_at {
             schedule::put(txn, app, at, seq)?;
         }
+        let audit = message.more.as_mut().and_then(|more| more.audit.take());
         let event = event(app, seq, now, message);
+        if let Some(entry) = audit {
+            txn.audit(AuditEntry { id: event.message_id(), ..entry });
+        }
         if let Some(at) = event.expunge_at() {
             txn.put(expunge_at::encode(at, app, seq), Bytes::new());
         }
@@ -311,8 +317,16 @@ fn event(app: AppId, seq: Seq, accepted_at: UnixMs, message: NewMessage) -> Even
         channels: message.channels.into_iter().map(Arc::from).collect(),
         only_for: message.only_for,
         more: message.more.and_then(|more| {
-            let MessageMore { tags, content_type, payload_kept_ms, ordering_key, deliver_at, expires_at, ttl_ms } =
-                *more;
+            let MessageMore {
+                tags,
+                content_type,
+                payload_kept_ms,
+                ordering_key,
+                deliver_at,
+                expires_at,
+                ttl_ms,
+                audit: _,
+            } = *more;
             let expunge_at = payload_kept_ms.map(|kept_ms| accepted_at.plus_ms(kept_ms));
             let deliver_at = deliver_at.filter(|at| *at > accepted_at);
             let ready_at = deliver_at.unwrap_or(accepted_at);

@@ -17,6 +17,7 @@
 mod answer;
 mod busy;
 mod change;
+mod endpoint;
 mod evicted;
 mod failure;
 mod handle;
@@ -33,11 +34,12 @@ pub use ingest::{IngestError, IngestOutcome, MessageMore, NewMessage};
 use crate::read::SharedStore;
 use crate::rows::meta::Retained;
 use crate::store::StoreError;
+use crate::tables::audit::Chain;
 use crate::tables::history::LastRuns;
 use crate::tables::progress::Progress;
 use crate::tables::retained;
-use crate::tables::{dead_letter, endpoint, settle};
-use crate::txn::{Change, Growth, Txn, Wanted};
+use crate::tables::{dead_letter, settle};
+use crate::txn::{Change, Collected, Growth, Txn, Wanted};
 use evicted::EvictedLog;
 use inbox::{COMMIT_MAX_CHANGED_BYTES, Taken};
 use ingest::Ingest;
@@ -118,9 +120,10 @@ pub fn spawn(
     progress: Progress,
     downstream: impl Downstream + 'static,
     now: Now,
+    audit: Chain,
     name: String,
 ) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
-    let mut writer = Writer::new(store, config, progress, downstream, now);
+    let mut writer = Writer::new(store, config, progress, downstream, now, audit);
     let handle = writer.handle();
     let guard = FailsWithThread(handle.clone());
     let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -154,11 +157,19 @@ pub struct Writer<D> {
     last_runs: LastRuns,
     dead_letters_most: u32,
     evicted: EvictedLog,
+    audit: Chain,
 }
 
 impl<D: Downstream> Writer<D> {
     /// A writer that has made no commit yet. `progress` comes from [`Progress::load`].
-    pub fn new(store: SharedStore, config: WriterConfig, progress: Progress, downstream: D, now: Now) -> Writer<D> {
+    pub fn new(
+        store: SharedStore,
+        config: WriterConfig,
+        progress: Progress,
+        downstream: D,
+        now: Now,
+        audit: Chain,
+    ) -> Writer<D> {
         let ingest = Ingest::new(config.idempotency_ms, config.quotas);
         Writer {
             store,
@@ -171,6 +182,7 @@ impl<D: Downstream> Writer<D> {
             last_runs: LastRuns::default(),
             dead_letters_most: config.quotas.dead_letters,
             evicted: EvictedLog::new(),
+            audit,
         }
     }
 
@@ -235,7 +247,8 @@ impl<D: Downstream> Writer<D> {
         self.write_marks(&mut txn, events.is_empty());
         let evicted = dead_letter::make_room(&mut txn, self.dead_letters_most)?;
         self.note_growth(&mut txn)?;
-        let (batch, changes, _) = txn.into_parts();
+        self.audit.append(&mut txn, now)?;
+        let Collected { batch, changes, .. } = txn.into_parts();
         if batch.is_empty() {
             // Nothing is applied that would show a failure: e.g. all requests failed on reads.
             if let Some(reason) = self.store.poisoned() {
@@ -314,17 +327,7 @@ impl<D: Downstream> Writer<D> {
         }
         settle::apply(txn, &mut self.last_runs, settlement)?;
         self.progress.settled(settlement.target, std::mem::take(&mut settlement.cursor));
-        let (target, now) = (settlement.target, (self.now)());
-        if let Some(reason) = settlement.disable {
-            unless_refused(txn, target, |txn| endpoint::disable(txn, target, reason, now))?;
-        }
-        if let Some(reason) = settlement.pause {
-            unless_refused(txn, target, |txn| endpoint::pause(txn, target, reason, now))?;
-        }
-        for decided in settlement.switches.drain(..) {
-            unless_refused(txn, target, |txn| endpoint::failover::switch(txn, target, decided).map(drop))?;
-        }
-        Ok(())
+        endpoint::apply(txn, settlement, (self.now)())
     }
 
     fn forget_deleted(&mut self, changes: &[Change]) {
@@ -342,28 +345,6 @@ impl<D: Downstream> Writer<D> {
                 | Change::Expunged(..) => {}
             }
         }
-    }
-}
-
-/// Makes a change of an endpoint that a settlement asks for, unless the store refuses it: a row that was full to the brim.
-/// Nobody waits for an answer, and to stop for all would help nobody.
-fn unless_refused(
-    txn: &mut Txn<'_>,
-    target: EndpointRef,
-    change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut nested = txn.nested();
-    match change(&mut nested) {
-        Ok(()) => {
-            let collected = nested.into_parts();
-            txn.merge(collected);
-            Ok(())
-        }
-        Err(error) if error.is_refusal() => {
-            tracing::error!(app = %target.app, endpoint = %target.endpoint, %error, "an endpoint could not be changed");
-            Ok(())
-        }
-        Err(error) => Err(error),
     }
 }
 

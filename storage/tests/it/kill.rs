@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::Change;
 use storage::disk::{DiskStore, OpenOptions};
+use storage::tables::audit::Chain;
 use storage::tables::progress::Progress;
 use storage::tables::{application, delivery, event_uid, log};
 use storage::writer::{
@@ -71,7 +72,9 @@ fn start(data_dir: &Path) -> WriterHandle {
         progress.set_routed(APP, head);
     }
     // The thread ends with the process.
-    writer::spawn(store, config, progress, Offers, Box::new(|| UnixMs(5)), "writer".to_owned()).unwrap().0
+    writer::spawn(store, config, progress, Offers, Box::new(|| UnixMs(5)), Chain::new(None), "writer".to_owned())
+        .unwrap()
+        .0
 }
 
 /// Takes messages in from several tasks at once and prints the acknowledged ones, until it is killed.

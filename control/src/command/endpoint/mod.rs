@@ -7,6 +7,7 @@ mod fields;
 mod headers;
 mod secret;
 mod signature_format;
+mod snapshot;
 mod trial;
 mod user_info;
 mod verification;
@@ -17,7 +18,7 @@ mod tests;
 pub use failover::{FailoverFields, SwitchFailover};
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
-pub use secret::{RotateSecret, SecretText, verification_key};
+pub use secret::{RevealSecret, RotateSecret, SecretText, verification_key};
 pub use trial::TryUrl;
 pub use verification::VerifyEndpoint;
 
@@ -34,6 +35,7 @@ use crate::error::Error;
 use crate::find::{EndpointName, find_endpoint};
 use crate::limits::Rules;
 use crate::patch::Patch;
+use crate::snapshot::Fields;
 use model::id::IdKind;
 use model::{AppId, Endpoint, EndpointId, EndpointRef, JobKind, PayloadMode};
 use storage::Txn;
@@ -89,6 +91,10 @@ impl Thing for Endpoint {
 
     fn id(&self) -> String {
         self.public_id()
+    }
+
+    fn fields(&self) -> Fields {
+        snapshot::fields(self)
     }
 }
 

@@ -89,6 +89,26 @@ impl Repeatable for RotateSecret {
     }
 }
 
+/// Shows the secret that a receiver verifies with. Whoever saw it can sign, so it is in the audit log, in a commit before the
+/// answer.
+pub struct RevealSecret {
+    /// Whose.
+    pub endpoint: EndpointName,
+}
+
+impl Command for RevealSecret {
+    const NAME: &'static str = "endpoint.reveal-secret";
+    type Thing = Endpoint;
+
+    fn reach(&self) -> Reach {
+        Reach::Application(self.endpoint.app)
+    }
+
+    fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
+        Ok(Changed::Seen(self.endpoint.find(txn)?))
+    }
+}
+
 /// The secrets after `new` took over: those that expired are gone, the replaced one ends after the grace period.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use crate::checks::Checks;
 use crate::error::Error;
 use crate::limits::{self, Rules};
 use crate::patch::Patch;
+use crate::snapshot::{Fields, words};
 use model::{AppId, EventType, UnixMs};
 use serde_json::{Map, Value};
 use storage::Txn;
@@ -79,6 +80,28 @@ impl Thing for EventType {
 
     fn id(&self) -> String {
         self.name.clone()
+    }
+
+    fn fields(&self) -> Fields {
+        let EventType {
+            name,
+            description,
+            archived,
+            deprecated,
+            feature_flag,
+            schemas,
+            created_at: _,
+            updated_at: _,
+            group_name,
+        } = self;
+        Fields::default()
+            .with("name", name.clone())
+            .with("description", description.clone())
+            .with("archived", archived.then_some(true))
+            .with("deprecated", deprecated.then_some(true))
+            .with("featureFlag", feature_flag.clone())
+            .with("schemas", schemas.as_deref().map(words::parsed))
+            .with("groupName", group_name.clone())
     }
 }
 

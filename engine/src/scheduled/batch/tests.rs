@@ -14,7 +14,7 @@ const NOW: UnixMs = UnixMs(100);
 fn write(store: &MemoryStore, change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) {
     let mut txn = Txn::new(store);
     change(&mut txn).unwrap();
-    store.apply(txn.into_parts().0).unwrap();
+    store.apply(txn.into_parts().batch).unwrap();
 }
 
 fn event(seq: u64, at: u64, event_type: &str) -> Event {

@@ -144,7 +144,7 @@ impl Ledger {
         eprintln!("{scheduled} requests for scheduled events, none before its time");
         state.accepted_in_order();
         ids.extend(state.acknowledged.iter().map(|(number, id)| (*number, id.as_str())));
-        state.arrived_in_order(&ids, requests, given_up);
+        state.arrived_in_order(&ids, requests, given_up, lives);
         twice(&successes, lives)
     }
 
@@ -172,6 +172,7 @@ impl State {
         ids: &HashMap<u64, &str>,
         requests: &[Received],
         given_up: &HashMap<&str, HashSet<String>>,
+        lives: &[Life],
     ) {
         for route in ROUTES.iter().filter(|route| route.order != "none") {
             let of_route = ids.iter().filter(|(number, _)| {
@@ -186,8 +187,14 @@ impl State {
                 assert!(failed(id) >= route.attempts as usize, "{id} was given up after {} attempts", failed(id));
             }
             let requests = came.clone().map(|request| (request.id(), request.answered));
-            let behind =
-                check_order(messages, requests, given_up).unwrap_or_else(|early| panic!("{}: {early}", route.path));
+            let behind = check_order(messages, requests, given_up).unwrap_or_else(|early| {
+                for (nth, request) in came.enumerate().filter(|(_, request)| early.contains(request.id())) {
+                    let life = lives.iter().filter(|life| life.over <= request.at).count();
+                    let after = request.at.duration_since(lives[0].killed);
+                    eprintln!("request {nth}: {} answered {} in life {life}, {after:?}", request.id(), request.answered);
+                }
+                panic!("{}: {early}", route.path)
+            });
             eprintln!("{}: {behind} came in order, {} given up", route.path, given_up.len());
             assert!(behind > 0, "nothing had to wait at {}", route.path);
         }

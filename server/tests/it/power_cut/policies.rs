@@ -3,6 +3,7 @@
 use super::ledger::{Acked, Ledger};
 use super::recording::Recording;
 use super::routes::{PRIMARY, ROUTES, Route, secret};
+use crate::audit::check_switches;
 use crate::events::number_of;
 use crate::failover::check_follows;
 use crate::harness::{Client, Received};
@@ -50,13 +51,16 @@ pub(super) fn check_scheduled(client: &Client, app: &str, acked: &[&Acked]) -> u
     there
 }
 
-/// The switch that was shown before a cut at `until` is there. Answers the present look.
+/// The switch that was shown before a cut at `until` is there, and the audit log has as many as there were. Answers the present look.
 pub(super) fn check_switch(client: &Client, ledger: &Ledger, until: u64) -> Option<Value> {
     let before = ledger.last_look(until);
     let (status, after) = client.json("GET", &format!("{PRIMARY}/failover"), Value::Null);
     if let Some(before) = before {
         assert_eq!(status, 200, "{after}");
         check_follows(&before, &after);
+    }
+    if status == 200 {
+        check_switches(client, PRIMARY);
     }
     Some(after).filter(|_| status == 200)
 }

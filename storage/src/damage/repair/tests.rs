@@ -188,7 +188,7 @@ fn on_disk(dir: &Path, events: u64) {
         let event = Event { payload: Bytes::from(vec![seq as u8; 2_000]), ..event(seq) };
         let mut txn = Txn::new(&store);
         log::append(&mut txn, APP, &[event]).unwrap();
-        store.apply(txn.into_parts().0).unwrap();
+        store.apply(txn.into_parts().batch).unwrap();
     }
     drop(store);
     drop(SMALL.open(dir).unwrap());

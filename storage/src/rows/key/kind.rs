@@ -58,6 +58,11 @@ kinds! {
     /// Payloads that are to be expunged, by time: an index without values.
     ExpungeAt = 33, "expunge_at", Store;
 
+    /// Records of the audit log by position.
+    Audit = 60, "audit", Store;
+    /// The same by application: an index without values. It outlives the application.
+    AuditByApp = 61, "audit_by_app", Store;
+
     /// Applications by number.
     Application = 2, "application", App;
     /// Blocks of events by application and first position.

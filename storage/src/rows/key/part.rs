@@ -58,6 +58,7 @@ macro_rules! number_parts {
 number_parts! {
     u16: u16, |number| number, |number| number;
     u32: u32, |number| number, |number| number;
+    u64: u64, |number| number, |number| number;
     AppId: u32, |id| id.0, AppId;
     EndpointId: u32, |id| id.0, EndpointId;
     Seq: u64, |seq| seq.0, Seq;

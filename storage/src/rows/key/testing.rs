@@ -61,6 +61,7 @@ macro_rules! samples {
 samples! {
     u16: number().prop_map(|number| number as u16);
     u32: number().prop_map(|number| number as u32);
+    u64: number();
     AppId: u32::samples().prop_map(AppId);
     EndpointId: u32::samples().prop_map(EndpointId);
     Seq: number().prop_map(Seq);

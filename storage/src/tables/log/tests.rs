@@ -82,7 +82,7 @@ fn run(ops: Vec<Op>) -> (MemoryStore, [Vec<Event>; 2]) {
             Op::Expunge { app, .. } => assert!(!expunge(&mut txn, APPS[app], Seq(1)).unwrap()),
             Op::Restart => {}
         }
-        let (batch, ..) = txn.into_parts();
+        let batch = txn.into_parts().batch;
         store.apply(batch).unwrap();
         store = store.restart();
     }

@@ -135,7 +135,7 @@ impl World {
     fn commit(&mut self) -> usize {
         let mut txn = Txn::new(&self.store);
         self.progress.write(&mut txn, false);
-        let (batch, ..) = txn.into_parts();
+        let batch = txn.into_parts().batch;
         let rows = batch.len();
         self.store.apply(batch).unwrap();
         for (target, lane) in &self.lanes {
@@ -236,7 +236,7 @@ fn marks_of_many_endpoints_are_written_by_several_commits() {
     for _ in 0..3 {
         let mut txn = Txn::new(&store);
         progress.write(&mut txn, true);
-        store.apply(txn.into_parts().0).unwrap();
+        store.apply(txn.into_parts().batch).unwrap();
         written.push(delivery::list_cursors(&store, None, usize::MAX).unwrap().len());
     }
     assert_eq!(written, [6_000, 10_000, 10_000]);
@@ -306,7 +306,7 @@ fn write_all(progress: &mut Progress, store: &MemoryStore) -> usize {
 fn write(progress: &mut Progress, store: &MemoryStore) -> usize {
     let mut txn = Txn::new(store);
     progress.write(&mut txn, false);
-    let (batch, ..) = txn.into_parts();
+    let batch = txn.into_parts().batch;
     let rows = batch.len();
     store.apply(batch).unwrap();
     rows

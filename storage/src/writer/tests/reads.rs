@@ -70,7 +70,7 @@ fn far_store(more: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Arc<F
     let mut txn = Txn::new(&store.rows);
     application::put(&mut txn, &app(APP)).unwrap();
     more(&mut txn).unwrap();
-    let (batch, ..) = txn.into_parts();
+    let batch = txn.into_parts().batch;
     store.rows.apply(batch).unwrap();
     Arc::new(store)
 }

@@ -3,6 +3,7 @@
 use super::super::*;
 use crate::store::{Batch, Direction, MemoryStore, Store};
 use crate::tables::application;
+use crate::tables::audit::Chain;
 use bytes::Bytes;
 use model::{AppId, Application, Cursor, Seq};
 use std::collections::HashSet;
@@ -163,15 +164,22 @@ impl World {
         for id in [APP, OTHER] {
             application::put(&mut txn, &app(id)).unwrap();
         }
-        let (batch, ..) = txn.into_parts();
+        let batch = txn.into_parts().batch;
         rows.apply(batch).unwrap();
         let progress = Progress::load(&rows).unwrap();
         let store = Arc::new(GatedStore { rows, ..GatedStore::default() });
         store.open();
         let notes = Arc::new(Notes::default());
-        let (writer, thread) =
-            spawn(store.clone(), config, progress, Scripted(notes.clone()), Box::new(now), "writer".to_owned())
-                .unwrap();
+        let (writer, thread) = spawn(
+            store.clone(),
+            config,
+            progress,
+            Scripted(notes.clone()),
+            Box::new(now),
+            Chain::new(None),
+            "writer".to_owned(),
+        )
+        .unwrap();
         World { store, notes, writer, thread }
     }
 
@@ -201,7 +209,7 @@ pub(super) fn stepped(
 ) -> Writer<impl Downstream> {
     let downstream = Scripted(Arc::new(Notes::default()));
     downstream.0.known.lock().unwrap().extend(known);
-    Writer::new(store, config, Progress::default(), downstream, Box::new(|| UnixMs(500)))
+    Writer::new(store, config, Progress::default(), downstream, Box::new(|| UnixMs(500)), Chain::new(None))
 }
 
 pub(super) fn app(id: AppId) -> Application {

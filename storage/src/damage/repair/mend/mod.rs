@@ -114,5 +114,5 @@ fn last_key(store: &dyn Store, range: KeyRange) -> Result<Option<Bytes>, StoreEr
 fn commit(store: &dyn Store, write: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let mut txn = Txn::new(store);
     write(&mut txn)?;
-    store.apply(txn.into_parts().0)
+    store.apply(txn.into_parts().batch)
 }

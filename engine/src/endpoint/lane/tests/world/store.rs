@@ -17,7 +17,7 @@ impl World {
     fn commit(&self, work: impl FnOnce(&mut Txn<'_>)) {
         let mut txn = Txn::new(&self.store);
         work(&mut txn);
-        self.store.apply(txn.into_parts().0).unwrap();
+        self.store.apply(txn.into_parts().batch).unwrap();
     }
 
     /// Takes the lane's report, if it has one.
@@ -34,7 +34,7 @@ impl World {
         settle::apply(&mut txn, &mut LastRuns::default(), &mut report).unwrap();
         self.progress.settled(TARGET, report.cursor);
         self.progress.write(&mut txn, false);
-        let batch = txn.into_parts().0;
+        let batch = txn.into_parts().batch;
         self.store.apply(batch).unwrap();
         if report.disable.is_some() {
             self.set_disabled(true);
