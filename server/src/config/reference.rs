@@ -9,7 +9,6 @@ use admin_api::CORS_ORIGINS_MAX;
 use clap::{Arg, ArgAction, Args as _};
 use engine::retry::schedule::{MAX_DELAY_MS, MAX_SCHEDULE_ENTRIES};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// The page.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIGURATION.md");
@@ -127,7 +126,7 @@ fn tables() -> String {
         if let Some((_, title)) = SECTIONS.iter().find(|(first, _)| argument.get_id() == *first) {
             let head =
                 "| setting | flag and variable | form | default | bounds | meaning |\n|---|---|---|---|---|---|\n";
-            let _ = write!(out, "\n## {title}\n\n{head}");
+            out.push_str(&format!("\n## {title}\n\n{head}"));
         }
         out.push_str(&row(argument, &defaults, &bounds));
     }
