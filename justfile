@@ -26,6 +26,10 @@ sdk:
 bench-smoke:
     cargo test --workspace --bench '*' -- --test
 
+# The rules of alerts, the unit of systemd and the image, each by its own checker, if it is there.
+ops:
+    ops/check.sh
+
 # Licences, sources, bans and advisories (needs cargo-deny).
 deny:
     cargo deny check

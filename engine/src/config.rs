@@ -163,9 +163,20 @@ impl EngineConfig {
     /// # Errors
     /// The first setting that is out of its bounds.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
+        for (field, value, least, most) in self.bounds() {
+            if value < least || value > most {
+                return Err(InvalidConfig { field, least, most });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every number with its bounds, both included: field, value, least, most.
+    #[must_use]
+    pub fn bounds(&self) -> [(&'static str, u64, u64, u64); 27] {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
-        let checks: [(&'static str, u64, u64, u64); 27] = [
+        [
             ("shards", self.shards as u64, 1, 256),
             ("attempt_timeout_ms", self.attempt_timeout_ms.into(), 100, 120_000),
             ("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint.into(), 1, 512),
@@ -193,13 +204,7 @@ impl EngineConfig {
             ("retention.bytes", self.retention.bytes, 0, 1 << 60),
             ("retention_period_ms", self.retention_period_ms, 10, DAY_MS),
             ("drain_timeout_ms", self.drain_timeout_ms, 0, 600_000),
-        ];
-        for (field, value, least, most) in checks {
-            if value < least || value > most {
-                return Err(InvalidConfig { field, least, most });
-            }
-        }
-        Ok(())
+        ]
     }
 }
 

@@ -120,11 +120,21 @@ fn join(folder: &str, link: &str) -> String {
 const ARGUMENTS: [&str; 3] = ["server/src/", "loadtest/src/", "sim/src/"];
 
 /// Flags that are not ours.
-const FOREIGN_FLAGS: [&str; 9] =
-    ["--release", "--workspace", "--bench", "--test", "--lib", "--all-targets", "--help", "--version", "--nocapture"];
+const FOREIGN_FLAGS: [&str; 10] = [
+    "--release",
+    "--workspace",
+    "--bench",
+    "--bin",
+    "--test",
+    "--lib",
+    "--all-targets",
+    "--help",
+    "--version",
+    "--nocapture",
+];
 
 /// A flag with its variable in the environment, if it has one.
-type Setting = (String, Option<String>);
+pub(crate) type Setting = (String, Option<String>);
 
 /// Flags and `PINION_…` variables in documents that nothing declares, and rows of a table that pair a flag with the
 /// variable of another.
@@ -168,7 +178,7 @@ fn is_ours(path: &str) -> bool {
 }
 
 /// The flags that clap knows: `#[arg(long, env = "…")]` and the name of the field below, or `long = "…"`.
-fn declared(tree: &Tree) -> BTreeSet<Setting> {
+pub(crate) fn declared(tree: &Tree) -> BTreeSet<Setting> {
     let mut declared = BTreeSet::new();
     for (_, file) in tree.rust().filter(|(path, _)| is_ours(path)) {
         for argument in file.text.split("#[arg(").skip(1) {
@@ -184,7 +194,7 @@ fn declared(tree: &Tree) -> BTreeSet<Setting> {
 }
 
 /// The words of `text` that begin with `prefix`, each with its line.
-fn words<'a>(text: &'a str, prefix: &'static str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn words<'a>(text: &'a str, prefix: &'static str) -> impl Iterator<Item = (&'a str, &'a str)> {
     text.lines().flat_map(move |line| {
         line.match_indices(prefix).filter_map(move |(at, _)| {
             let is_word = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';

@@ -2,7 +2,8 @@
 //! all of them on the real tree. The lists that a change of the tree edits are in [`rooms`], [`reserved`] and
 //! [`answers`].
 //!
-//! It reads the sources as text and compiles none of them, so that it answers in seconds.
+//! It reads the sources as text and compiles none of them, so that it answers in seconds. The dashboard of `ops` is made
+//! here too, from the table in [`panels`].
 
 pub mod tree;
 
@@ -25,3 +26,13 @@ pub mod answers;
 pub mod documents;
 
 pub mod words;
+
+pub mod promql;
+
+pub mod alerts;
+
+pub mod panels;
+
+pub mod board;
+
+pub mod packaging;

@@ -1,4 +1,4 @@
-//! The files that the rules look at: Rust, Markdown and Cargo manifests, by their path from the root.
+//! The files that the rules look at: Rust, Markdown, Cargo manifests and the files of `ops`, by their path from the root.
 
 use crate::rust;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,9 @@ const FOREIGN: [&str; 2] = ["target", "node_modules"];
 
 /// Deepest folder that is looked into: a bound for a tree with a circle of links.
 const MAX_DEPTH: usize = 16;
+
+/// Endings of names of files that are looked at.
+const ENDINGS: [&str; 7] = [".rs", ".md", ".toml", ".yml", ".service", ".conf", "Dockerfile"];
 
 /// One file.
 #[derive(Debug, Default)]
@@ -104,7 +107,7 @@ fn collect(folder: &Path, prefix: &str, depth: usize, texts: &mut Vec<(String, S
         let kind = entry.file_type()?;
         if kind.is_dir() && depth < MAX_DEPTH {
             collect(&entry.path(), &format!("{path}/"), depth + 1, texts)?;
-        } else if kind.is_file() && [".rs", ".md", ".toml"].iter().any(|ending| name.ends_with(ending)) {
+        } else if kind.is_file() && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             texts.push((path, fs::read_to_string(entry.path())?));
         }
     }

@@ -3,12 +3,12 @@
 //! Values are checked after all layers are merged, so that the layer a value came from makes no difference.
 
 use super::units::ProxyUrl;
-use super::{ConfigError, Loaded};
+use super::{Config, ConfigError, Loaded};
 use admin_api::CORS_ORIGINS_MAX;
 use engine::retry::schedule;
 
 /// The setting behind a field of the engine's configuration.
-fn setting_of_engine_field(field: &'static str) -> &'static str {
+pub(super) fn setting_of_engine_field(field: &'static str) -> &'static str {
     match field {
         "max_in_flight_per_endpoint" => "max_in_flight",
         "disable_after_failing_ms" => "disable_after_failing_hours",
@@ -29,7 +29,7 @@ fn setting_of_engine_field(field: &'static str) -> &'static str {
 /// Bytes of the public URL at most: it is in every body that is a reference.
 const PUBLIC_URL_LEN_MAX: usize = 512;
 /// The same in words, with the rest.
-const PUBLIC_URL_RULE: &str =
+pub(super) const PUBLIC_URL_RULE: &str =
     "must be http:// or https:// with a host, at most 512 bytes, without a user name or query";
 
 /// True for none, and for one that a path may be put behind.
@@ -40,21 +40,12 @@ fn is_public_url(text: &str) -> bool {
     has_scheme && has_host && uri.query().is_none() && !text.contains('#') && text.len() <= PUBLIC_URL_LEN_MAX
 }
 
-/// Checks every bound.
-///
-/// # Errors
-/// The first setting that is out of its bounds, with where it came from.
-pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
-    let out_of_bounds = |setting: &'static str, problem: String| ConfigError::Bound {
-        origin: loaded.source(setting).to_string(),
-        setting,
-        problem,
-    };
-    let config = &loaded.config;
+/// Every number of the server's own with its bounds, both included: setting, value, least, most.
+pub(super) fn own(config: &Config) -> [(&'static str, u64, u64, u64); 19] {
     let http = &config.http;
     let api = &config.api;
     let request_timeout_ms = u64::try_from(api.request_timeout.as_millis()).unwrap_or(u64::MAX);
-    let own: [(&'static str, u64, u64, u64); 19] = [
+    [
         ("max_connections", http.max_connections as u64, 1, 65_536),
         ("max_url_bytes", http.max_url_bytes as u64, 256, 32 * 1024),
         ("max_header_bytes", http.max_header_bytes as u64, 8 * 1024, 1 << 20),
@@ -74,8 +65,21 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
         ("max_jobs_per_app", api.quotas.jobs.into(), 1, 10_000_000),
         ("store_cache_bytes", config.store_cache_bytes, 1 << 20, 1 << 44),
         ("store_log_bytes", config.store_log_bytes as u64, 64 << 10, 1 << 30),
-    ];
-    for (setting, value, least, most) in own {
+    ]
+}
+
+/// Checks every bound.
+///
+/// # Errors
+/// The first setting that is out of its bounds, with where it came from.
+pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
+    let out_of_bounds = |setting: &'static str, problem: String| ConfigError::Bound {
+        origin: loaded.source(setting).to_string(),
+        setting,
+        problem,
+    };
+    let config = &loaded.config;
+    for (setting, value, least, most) in own(config) {
         if value < least || value > most {
             return Err(out_of_bounds(setting, format!("must be between {least} and {most}")));
         }

@@ -18,6 +18,8 @@ mod merge;
 mod print;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use self::file::FileError;

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use tidy::promql::Exported;
 use tidy::tree::Tree;
 use tidy::uses::{self, Use};
-use tidy::{answers, arrows, circles, documents, reserved, rooms, shape, words};
+use tidy::{alerts, answers, arrows, board, circles, documents, packaging, panels, reserved, rooms, shape, words};
 
 static ROOT: LazyLock<PathBuf> = LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
 static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::read(&ROOT).unwrap());
@@ -88,4 +89,40 @@ fn names_are_words_of_the_field_or_in_the_glossary() {
 fn comments_are_in_plain_english() {
     nothing_is(&words::riddles(&TREE, words::PLAIN));
     nothing_is(&words::absences(&TREE, words::ABSENCES_AT_MOST));
+}
+
+#[test]
+fn each_alert_has_its_runbook_and_its_tests() {
+    nothing_is(&alerts::entries(&TREE));
+    nothing_is(&alerts::tested(&TREE));
+}
+
+#[test]
+fn alerts_name_only_what_is_exported() {
+    nothing_is(&alerts::metrics(&TREE));
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_nothing_else() {
+    nothing_is(&board::check(panels::ROWS, &Exported::of(&TREE), board::LEFT_OUT));
+}
+
+#[test]
+fn the_committed_dashboard_is_the_one_that_is_made() {
+    let (rendered, path) = (board::render(panels::ROWS), ROOT.join(board::FILE));
+    if std::env::var_os("TIDY_WRITE").is_some() {
+        return std::fs::write(path, rendered).unwrap();
+    }
+    let is_same = std::fs::read_to_string(path).is_ok_and(|committed| committed == rendered);
+    assert!(
+        is_same,
+        "{} is not what tidy/src/panels.rs makes; `TIDY_WRITE=1 cargo test -p tidy` writes it",
+        board::FILE
+    );
+}
+
+#[test]
+fn the_unit_and_the_image_start_the_binary_that_there_is() {
+    nothing_is(&packaging::settings(&TREE));
+    nothing_is(&packaging::image(&TREE));
 }
