@@ -1,7 +1,7 @@
 //! The order of delivery as a receiver sees it: a message first comes when every earlier one of its line is over.
 //!
-//! A message is over once it was answered 200. One that was given up is over once its last request came. After a crash a
-//! message may come again, which is no inversion: only its first request counts.
+//! A message is over once it was answered 200. One that was given up without that is over once its last request came. After a
+//! crash a message may come again, which is no inversion: only its first request counts.
 //!
 //! Messages that somebody asked for by hand are not checked: no order is promised for them. Scheduled messages are not
 //! checked here either: their place depends on when the server put them in line, which a client does not see. The
@@ -41,15 +41,18 @@ pub(crate) fn check_order<'a>(
     for (id, line) in messages {
         lines.entry(line).or_default().insert(position(id), id);
     }
-    let (mut first, mut over): (HashMap<&str, usize>, HashMap<&str, usize>) = Default::default();
+    let (mut first, mut over, mut last): (HashMap<_, _>, HashMap<_, _>, HashMap<_, _>) = Default::default();
     for (nth, (id, status)) in requests.into_iter().enumerate() {
         first.entry(id).or_insert(nth);
-        if given_up.contains(id) {
-            over.insert(id, nth);
-        } else if status == 200 {
+        if status == 200 {
             over.entry(id).or_insert(nth);
+        } else if given_up.contains(id) {
+            last.insert(id, nth);
         }
     }
+    // A crash may bring one back that was answered 200, and then it is given up: the successor that came between is none too
+    // early.
+    last.into_iter().for_each(|(id, nth)| drop(over.entry(id).or_insert(nth)));
     let mut behind = 0;
     for (line, messages) in lines {
         // The end that was the last one so far.
@@ -102,4 +105,5 @@ fn a_repeat_is_no_inversion_and_one_that_comes_early_is() {
     assert_eq!(behind(&[("two", 200)], &[]), None, "the first never came");
     assert_eq!(behind(&[("one", 500), ("one", 500), ("two", 200)], &[one]), Some(1));
     assert_eq!(behind(&[("one", 500), ("two", 200), ("one", 500)], &[one]), None);
+    assert_eq!(behind(&[("one", 200), ("two", 200), ("one", 500)], &[one]), Some(1), "it came back and was given up");
 }

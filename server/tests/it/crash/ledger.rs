@@ -191,7 +191,11 @@ impl State {
                 for (nth, request) in came.enumerate().filter(|(_, request)| early.contains(request.id())) {
                     let life = lives.iter().filter(|life| life.over <= request.at).count();
                     let after = request.at.duration_since(lives[0].killed);
-                    eprintln!("request {nth}: {} answered {} in life {life}, {after:?}", request.id(), request.answered);
+                    eprintln!(
+                        "request {nth}: {} answered {} in life {life}, {after:?}",
+                        request.id(),
+                        request.answered
+                    );
                 }
                 panic!("{}: {early}", route.path)
             });
