@@ -18,6 +18,7 @@ use crate::seal::MasterKey;
 use crate::shard::{self, ShardThread};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Partitions open at once: one for each number.
 pub const PARTITIONS_MAX: u16 = 256;
@@ -120,6 +121,11 @@ impl Node {
     #[must_use]
     pub fn shards(&self) -> usize {
         self.inner.shards
+    }
+
+    /// The time since the last sign of life of each shard thread, in their order; none once they ended.
+    pub(crate) fn silent_shards(&self) -> Vec<Duration> {
+        self.state().threads.iter().map(ShardThread::silent).collect()
     }
 
     /// Ends the shard threads. Partitions are to be stopped first: one that still runs fails. A second call returns at

@@ -9,6 +9,8 @@ use crate::clock::Clock;
 use metrics::Gauge;
 use model::{UnixMs, metric};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,10 +20,38 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// Time in ms for which a stall is shown.
 const SHOWN_MS: u64 = 60_000;
 
+/// Signs of life of a thread, for a supervisor.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    epoch: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Heartbeat {
+    /// Its first one is now.
+    pub(crate) fn new() -> Heartbeat {
+        Heartbeat { epoch: Instant::now(), last_ms: AtomicU64::new(0) }
+    }
+
+    fn beat(&self) {
+        self.last_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// The time since the last one.
+    pub(crate) fn silent(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed)))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Watches the thread that this runs on. Never ends.
-pub(crate) async fn watch_this_thread(name: String, clock: Clock) {
+pub(crate) async fn watch_this_thread(name: String, clock: Clock, heartbeat: Arc<Heartbeat>) {
     let mut shown = Shown::new(name);
     loop {
+        heartbeat.beat();
         let asked = Instant::now() + PERIOD;
         tokio::time::sleep_until(asked).await;
         shown.note(asked.elapsed(), clock.now());

@@ -1,7 +1,7 @@
 //! The listener for monitoring: `/metrics` for Prometheus, `/livez` and `/readyz` for a supervisor.
 //!
 //! It is a listener of its own, so that it needs no key and is not exposed with the API. It also answers when the API's
-//! connections are used up.
+//! connections are used up, and before the store is open: a start that takes long is alive, and not ready.
 
 use crate::config::HttpBounds;
 use crate::process;
@@ -9,10 +9,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use engine::Partition;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use model::metric;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Bounds of histogram buckets in seconds, for every metric whose name ends in `_seconds`.
@@ -60,8 +62,39 @@ pub(crate) enum RecorderError {
     Taken,
 }
 
-/// Tells if the process takes events.
-pub(crate) type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+/// A thread that has done nothing else for so long is stuck. Far above what a slow disk or receiver does: the writer's longest
+/// step and a checkpoint take seconds at worst, and a restart that helps nobody costs more than it waits for.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// The engine as probes see it: none before it runs.
+#[derive(Clone, Default)]
+pub(crate) struct Probed(Arc<OnceLock<Running>>);
+
+struct Running {
+    partition: Partition,
+    stopping: Arc<AtomicBool>,
+}
+
+// === impl Probed ===
+
+impl Probed {
+    /// The engine runs from now on, until `stopping` is set.
+    pub(crate) fn runs(&self, partition: Partition, stopping: Arc<AtomicBool>) {
+        // A second engine does not come.
+        drop(self.0.set(Running { partition, stopping }));
+    }
+
+    /// True while the process takes events.
+    fn is_ready(&self) -> bool {
+        self.0.get().is_some_and(|running| running.partition.ready() && !running.stopping.load(Ordering::Acquire))
+    }
+
+    /// The threads of the engine, with how long each has done nothing else. Before the engine runs there are none: a start may
+    /// take long.
+    fn threads(&self) -> Vec<(String, Duration)> {
+        self.0.get().map(|running| running.partition.stuck_for()).unwrap_or_default()
+    }
+}
 
 /// Starts recording; counts from before are lost.
 ///
@@ -100,17 +133,44 @@ pub(crate) async fn upkeep(handle: PrometheusHandle) {
 }
 
 /// The three answers.
-pub(crate) fn router(handle: PrometheusHandle, ready: Readiness) -> Router {
+pub(crate) fn router(handle: PrometheusHandle, probed: Probed) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(handle))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz).with_state(ready))
+        .route("/livez", get(livez).with_state(probed.clone()))
+        .route("/readyz", get(readyz).with_state(probed))
 }
 
 async fn render(State(handle): State<PrometheusHandle>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render() + &process::render())
 }
 
-async fn readyz(State(ready): State<Readiness>) -> (StatusCode, &'static str) {
-    if ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+async fn livez(State(probed): State<Probed>) -> (StatusCode, String) {
+    liveness(&probed.threads())
+}
+
+/// Not alive as soon as one thread is stuck: nothing goes on without it, and a restart is what helps.
+fn liveness(threads: &[(String, Duration)]) -> (StatusCode, String) {
+    let stuck = threads.iter().filter(|(_, lasts)| *lasts > STUCK_AFTER);
+    let lines: String = stuck.map(|(thread, lasts)| format!("{thread} is stuck for {} s\n", lasts.as_secs())).collect();
+    if lines.is_empty() { (StatusCode::OK, "ok\n".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, lines) }
+}
+
+async fn readyz(State(probed): State<Probed>) -> (StatusCode, &'static str) {
+    if probed.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_stuck_is_named_and_one_that_is_slow_is_not() {
+        let threads = |writer_s, shard_s| {
+            [("writer".to_owned(), Duration::from_secs(writer_s)), ("shard-0".to_owned(), Duration::from_secs(shard_s))]
+        };
+        assert_eq!(liveness(&threads(0, 60)), (StatusCode::OK, "ok\n".to_owned()));
+        let (status, text) = liveness(&threads(3, 61));
+        assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "shard-0 is stuck for 61 s\n"));
+        assert_eq!(liveness(&[]).0, StatusCode::OK);
+    }
 }

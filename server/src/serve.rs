@@ -1,7 +1,7 @@
 //! `pinion serve`: the parts put together, and taken apart again.
 //!
 //! ```text
-//! start: roots ─▶ store ─▶ listeners bound ─▶ keys ─▶ engine ─▶ metrics served ─▶ API served ─▶ «listening»
+//! start: metrics served ─▶ roots ─▶ store ─▶ API bound ─▶ keys ─▶ engine ─▶ ready ─▶ API served ─▶ «listening»
 //! stop:  not ready ─▶ no new attempts; API takes no more, requests in flight finish ─▶ engine settles and commits
 //!        ─▶ metrics end
 //! ```
@@ -14,7 +14,7 @@ use crate::ca_files::{self, CaFileError};
 use crate::config::{Config, Loaded};
 use crate::data_dir::{self, DataDirError};
 use crate::listen::{self, BindError, Certificate, Handler, Listener, Reloader, TlsError, TlsFiles};
-use crate::metrics_listen::{self, Readiness, RecorderError};
+use crate::metrics_listen::{self, Probed, RecorderError};
 use admin_api::ApiState;
 use engine::config::EngineConfig;
 use engine::dispatch::Egress;
@@ -93,6 +93,12 @@ pub(crate) async fn start(
     let config = &loaded.config;
     let recorder = metrics_listen::install_recorder()?;
     crate::metric_help::describe(loaded);
+    let probed = Probed::default();
+    let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
+    let metrics = metrics_listener.address();
+    let metrics_router = metrics_listen::router(recorder.clone(), probed.clone());
+    // It ends with the start, if that fails.
+    let metrics_served = serve(metrics_listener, metrics_router, METRICS_DRAIN);
     let opened = blocking({
         let loaded = Arc::clone(loaded);
         move || {
@@ -103,11 +109,10 @@ pub(crate) async fn start(
         }
     });
     let (roots, tls, store) = opened.await??;
-    let metrics_listener = Listener::bind("metrics", config.metrics_listen, metrics_listen::BOUNDS).await?;
     let (certificate, reloader) = tls.unzip();
     let api_listener = Listener::bind("api", config.listen, config.http).await?.with_certificate(certificate);
     let api_listener = api_listener.on_threads(ApiThreads::start().map_err(StartError::Threads)?);
-    let (api, metrics) = (api_listener.address(), metrics_listener.address());
+    let api = api_listener.address();
     // Not before both ports are ours: a start that fails for want of one leaves no keys that nobody was told of.
     let keys = blocking({
         let (loaded, store) = (Arc::clone(loaded), Arc::clone(&store));
@@ -128,11 +133,7 @@ pub(crate) async fn start(
     let (node, partition) = opened.await??;
 
     let stopping = Arc::new(AtomicBool::new(false));
-    let ready: Readiness = Arc::new({
-        let (partition, stopping) = (partition.clone(), Arc::clone(&stopping));
-        move || partition.ready() && !stopping.load(Ordering::Acquire)
-    });
-    let metrics_served = serve(metrics_listener, metrics_listen::router(recorder.clone(), ready), METRICS_DRAIN);
+    probed.runs(partition.clone(), Arc::clone(&stopping));
     let state = ApiState::new(partition.clone(), root_key_hash, config.api.clone());
     let usage = admin_api::usage::watch(state.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);

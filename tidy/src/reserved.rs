@@ -41,6 +41,7 @@ pub const RESERVED: &[Reserved] = &[
             ("engine/src/stall.rs", "measures how late a thread is"),
             ("storage/src/disk/commit/log.rs", "times the fdatasync for its metric"),
             ("storage/src/disk/checkpoint", "times a checkpoint for its metrics"),
+            ("storage/src/store/busy.rs", "measures how long a thread is at one step"),
             ("storage/src/writer", "the shell of the writer: times commits and stalls"),
             ("admin-api/src/edge.rs", "times requests for their metric"),
             ("admin-api/src/usage.rs", "keeps an answer for some seconds"),

@@ -191,6 +191,17 @@ impl Partition {
         self.running().is_some() && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
     }
 
+    /// The threads that everything depends on, with the time for which each has done nothing else: the writer in a step, the
+    /// checkpoint at a piece of work, a shard since its last sign of life.
+    #[must_use]
+    pub fn stuck_for(&self) -> Vec<(String, Duration)> {
+        let shards = self.inner.node.silent_shards().into_iter().enumerate();
+        let mut threads: Vec<_> = shards.map(|(index, silent)| (format!("shard-{index}"), silent)).collect();
+        threads.push(("writer".to_owned(), self.inner.writer.step_lasts()));
+        threads.push(("checkpoint".to_owned(), self.inner.store.work_lasts()));
+        threads
+    }
+
     /// Resolves when the partition fails, with the reason. The caller chooses if its process ends with it.
     pub async fn failed(&self) -> Failure {
         self.inner.writer.failure().await

@@ -11,17 +11,19 @@ use crate::config::EngineConfig;
 use crate::dispatch::{Dispatch, DispatchConfig, DispatchSetupError, Guard, HttpDispatcher};
 use crate::endpoint::actor;
 use crate::gauges::Highest;
-use crate::stall;
+use crate::stall::{self, Heartbeat};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use storage::writer::{Failure, WriterHandle};
 use tokio::sync::{Notify, oneshot};
 
 /// A running shard thread.
 pub struct ShardThread {
     arrivals: Arc<Arrivals>,
+    heartbeat: Arc<Heartbeat>,
     thread: JoinHandle<()>,
 }
 
@@ -76,7 +78,8 @@ pub fn spawn_with(
 ) -> std::io::Result<ShardThread> {
     let (places, queue_bytes) = (config.max_in_flight_per_shard, config.queue_memory_bytes_per_shard);
     let arrivals = Arc::new(Arrivals::default());
-    let taken = arrivals.clone();
+    let heartbeat = Arc::new(Heartbeat::new());
+    let (taken, beating) = (arrivals.clone(), heartbeat.clone());
     let thread = std::thread::Builder::new().name(format!("pinion-shard-{index}")).spawn(move || {
         let gauge = metrics::gauge!(model::metric::OLDEST_SECONDS, "shard" => index.to_string());
         let thread = Thread {
@@ -86,9 +89,9 @@ pub fn spawn_with(
             oldest_seconds: Highest::new(gauge),
         };
         let _left = LeftBehind(thread.shares.clone(), taken.clone());
-        actor::run_on_this_thread(take_in(index, thread, taken));
+        actor::run_on_this_thread(take_in(index, thread, taken, beating));
     })?;
-    Ok(ShardThread { arrivals, thread })
+    Ok(ShardThread { arrivals, heartbeat, thread })
 }
 
 fn dispatch_config(config: &EngineConfig) -> DispatchConfig {
@@ -109,8 +112,13 @@ fn dispatch_config(config: &EngineConfig) -> DispatchConfig {
 }
 
 /// Takes partitions in until the thread is to end.
-async fn take_in<D: Dispatch + 'static>(index: usize, thread: Thread<D>, arrivals: Arc<Arrivals>) {
-    tokio::task::spawn_local(stall::watch_this_thread(format!("shard-{index}"), thread.clock));
+async fn take_in<D: Dispatch + 'static>(
+    index: usize,
+    thread: Thread<D>,
+    arrivals: Arc<Arrivals>,
+    heartbeat: Arc<Heartbeat>,
+) {
+    tokio::task::spawn_local(stall::watch_this_thread(format!("shard-{index}"), thread.clock, heartbeat));
     while let Some(Arrival { parts, ended }) = arrivals.next().await {
         let lanes = run::run(parts, thread.clone());
         tokio::task::spawn_local(async move {
@@ -180,6 +188,12 @@ impl Arrivals {
 // === impl ShardThread ===
 
 impl ShardThread {
+    /// The time since its last sign of life: it gives one every 50 ms.
+    #[must_use]
+    pub fn silent(&self) -> Duration {
+        self.heartbeat.silent()
+    }
+
     /// Runs the lanes of a partition on this thread, until its inbox is told to stop.
     ///
     /// The receiver resolves, with an error, when the lanes have left the thread. `None` when the thread is ending.

@@ -1,8 +1,11 @@
 //! Start, readiness, stop: as a supervisor sees them.
 
+use crate::disk::Shim;
 use crate::harness::{Client, Server, seconds};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::net::TcpListener;
+use std::sync::Arc;
 
 #[test]
 fn a_started_server_is_live_ready_and_healthy() {
@@ -18,6 +21,32 @@ fn a_started_server_is_live_ready_and_healthy() {
     assert!(server.metric("process_open_fds", &[]) > 5.0);
     assert_eq!(server.metric("pinion_setting_number", &["setting=\"max_in_flight\""]), 64.0);
     assert!(server.metric("pinion_http_connections_accepted_total", &["listener=\"api\""]) >= 2.0);
+}
+
+#[test]
+fn a_start_that_takes_long_is_live_and_not_ready() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let shim = Shim::new(folder.path(), false);
+    // A start makes several syncs.
+    shim.set_slow_ms(250);
+    // Nobody else binds it in between: the system gives the ports of sockets that ask for any in turn.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = format!("--metrics-listen={address}");
+    std::thread::scope(|scope| {
+        let start = || Server::try_start_in(Arc::clone(&folder), &[&listen], &shim.environment());
+        let starting = scope.spawn(start);
+        let status = |path: &str| Client::new(address).send("GET", path, &[], None).ok().map(|answer| answer.status);
+        let mut seen = false;
+        while !starting.is_finished() {
+            let (live, ready) = (status("/livez"), status("/readyz"));
+            assert!(live.is_none_or(|live| live == 200), "{live:?}");
+            seen |= (live, ready) == (Some(200), Some(503));
+        }
+        let server = starting.join().unwrap().unwrap();
+        assert!(seen, "it did not answer before the store was open");
+        assert_eq!((server.monitor("/livez").status, server.monitor("/readyz").status), (200, 200));
+        shim.set_slow_ms(0);
+    });
 }
 
 #[test]
@@ -95,8 +124,8 @@ fn a_start_that_fails_for_a_port_makes_no_keys() {
     let running = Server::start(&[]);
     let taken = [running.api_address(), running.metrics_address()].map(|address| address.to_string());
     for flags in [["--listen", &taken[0]], ["--metrics-listen", &taken[1]]] {
-        let data = std::sync::Arc::new(tempfile::tempdir().unwrap());
-        let exited = Server::try_start_in(std::sync::Arc::clone(&data), &flags, &[]).err().expect("the port is taken");
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let exited = Server::try_start_in(Arc::clone(&data), &flags, &[]).err().expect("the port is taken");
         assert!(exited.stderr.contains("could not listen"), "{}", exited.stderr);
         for key in ["root.key", "master.key"] {
             assert!(!data.path().join("data").join(key).exists(), "{key} was made, with {flags:?}");

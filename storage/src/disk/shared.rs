@@ -4,6 +4,7 @@ use super::checkpoint::Checkpoints;
 use super::commit::log;
 use super::commit::table::Layers;
 use super::map::Map;
+use crate::store::busy::Busy;
 use crate::store::{Poison, StoreError};
 
 /// See above.
@@ -11,6 +12,7 @@ pub(crate) struct Shared {
     pub(crate) map: Map,
     pub(crate) layers: Layers,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) checkpoint_busy: Busy,
     pub(crate) poison: Poison,
     pub(crate) log_files: log::Files,
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -108,6 +109,10 @@ impl Store for DiskStore {
         let free = shared.map.free_bytes();
         let room = free.and_then(|free| Ok(free.saturating_sub(owed(log::file_bytes(&shared.log_files)?))));
         room.map(Some).map_err(StoreError::io("query of the room on the disk"))
+    }
+
+    fn work_lasts(&self) -> Duration {
+        self.shared.checkpoint_busy.lasts()
     }
 
     fn poisoned(&self) -> Option<String> {

@@ -9,12 +9,14 @@
 //! A new implementation is accepted when `conformance` passes on it.
 
 mod batch;
+pub(crate) mod busy;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod error;
 pub mod memory;
 
 use bytes::Bytes;
+use std::time::Duration;
 
 pub use batch::{Batch, Write};
 pub use error::{Poison, StoreError, is_out_of_descriptors};
@@ -129,6 +131,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Why the store refuses to work, once it does; `None` while it is healthy. Cheap enough for a readiness probe.
     fn poisoned(&self) -> Option<String>;
+
+    /// How long a thread of the store's own has been at one piece of work; zero when it waits for some, or has no thread.
+    fn work_lasts(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// True if it is poisoned because another owner has taken it over. Never, for a store that one process alone can
     /// open.

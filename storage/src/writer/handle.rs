@@ -2,12 +2,12 @@
 //!
 //! One mutex around plain queues, held for a push or a swap and never across an await.
 
-use super::busy::Busy;
 use super::change::{ChangeError, ChangeRequest};
 use super::inbox::{Inbox, Refused, Request, Taken};
 use super::ingest::{IngestError, IngestOutcome, Marked, NewMessage};
 use super::replies;
 use super::{Failure, REQUEST_MAX_BYTES, WriterConfig};
+use crate::store::busy::Busy;
 use crate::txn::{Txn, Wanted};
 use model::{AppId, Settlement};
 use std::collections::VecDeque;
@@ -48,6 +48,12 @@ impl WriterHandle {
     #[must_use]
     pub fn take_longest_step(&self) -> Duration {
         self.shared.busy.take_longest()
+    }
+
+    /// How long the step of the writer's thread lasts that runs now.
+    #[must_use]
+    pub fn step_lasts(&self) -> Duration {
+        self.shared.busy.lasts()
     }
 
     /// Times a step of the writer's.

@@ -15,7 +15,6 @@
 //! Not the meaning of rows: that is [`crate::tables`].
 
 mod answer;
-mod busy;
 mod change;
 mod endpoint;
 mod evicted;

@@ -50,10 +50,10 @@ impl Checkpointer {
         let thread = std::thread::Builder::new().name("pinion-checkpoint".to_owned()).spawn(move || {
             let _ending = Ending(&running);
             while let Some(work) = running.checkpoints.next() {
-                let done = match work {
+                let done = running.checkpoint_busy.during(|| match work {
                     Work::Checkpoint(frozen) => checkpoint(&running, frozen).and_then(|()| sweep(&running)),
                     Work::Wipe(file) => wipe(&running, file).map(|()| running.checkpoints.done()),
-                };
+                });
                 if let Err(error) = done {
                     tracing::error!(%error, "a checkpoint failed; nothing more will be acknowledged");
                     running.poison.latch(error);

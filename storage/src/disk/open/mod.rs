@@ -24,6 +24,7 @@ use super::writer::Writer;
 use crate::damage::repair::swap;
 use crate::damage::salvage;
 use crate::rows::KeyKind;
+use crate::store::busy::Busy;
 use crate::store::{Poison, StoreError};
 
 /// Settings for opening a store.
@@ -106,6 +107,7 @@ impl OpenOptions {
             map,
             layers: Default::default(),
             checkpoints: Checkpoints::default(),
+            checkpoint_busy: Busy::new(),
             poison: Poison::default(),
             log_files,
         });

@@ -1,14 +1,15 @@
-//! The duration of the writer's steps, in which its thread takes nothing that waits: a watcher looks for starvation.
+//! The duration of a thread's steps, in which it takes nothing that waits: the writer's and the checkpoint's. A watcher looks
+//! for starvation, and a supervisor for a thread that is stuck.
 //!
-//! Two numbers that the writer sets and a watcher reads, also while a step lasts. No history: the watcher
+//! Two numbers that the thread sets and a watcher reads, also while a step lasts. No history: the watcher
 //! keeps that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The clock of one writer.
+/// The clock of one thread.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(crate) struct Busy {
     epoch: Instant,
     /// The time at which the running step began, in microseconds since `epoch` and one more; 0 between two steps.
     since_us: AtomicU64,
@@ -17,12 +18,12 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    pub(super) fn new() -> Busy {
+    pub(crate) fn new() -> Busy {
         Busy { epoch: Instant::now(), since_us: AtomicU64::new(0), longest_us: AtomicU64::new(0) }
     }
 
     /// Times one step.
-    pub(super) fn during<T>(&self, step: impl FnOnce() -> T) -> T {
+    pub(crate) fn during<T>(&self, step: impl FnOnce() -> T) -> T {
         let began = self.now_us();
         self.since_us.store(began + 1, Ordering::Relaxed);
         let result = step();
@@ -32,13 +33,17 @@ impl Busy {
     }
 
     /// The longest step since the last call, the one that lasts now included.
-    pub(super) fn take_longest(&self) -> Duration {
+    pub(crate) fn take_longest(&self) -> Duration {
         let ended = self.longest_us.swap(0, Ordering::Relaxed);
-        let lasting = match self.since_us.load(Ordering::Relaxed) {
-            0 => 0,
-            since => (self.now_us() + 1).saturating_sub(since),
-        };
-        Duration::from_micros(ended.max(lasting))
+        Duration::from_micros(ended).max(self.lasts())
+    }
+
+    /// How long the running step lasts; zero between two steps.
+    pub(crate) fn lasts(&self) -> Duration {
+        match self.since_us.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_micros((self.now_us() + 1).saturating_sub(since)),
+        }
     }
 
     fn now_us(&self) -> u64 {
@@ -59,8 +64,9 @@ mod tests {
             while began.elapsed() < step {
                 std::hint::spin_loop();
             }
-            assert!(busy.take_longest() >= step);
+            assert!(busy.lasts() >= step && busy.take_longest() >= step);
         });
+        assert_eq!(busy.lasts(), Duration::ZERO);
         assert!(busy.take_longest() >= step);
         assert_eq!(busy.take_longest(), Duration::ZERO);
     }
