@@ -282,12 +282,18 @@ impl Lines {
         self.hold_at(Place { behind: seq, scheduled: None, seq }, Known { key, ready_at });
     }
 
-    /// In front of the first one in the log that was accepted at its time or later: the clock may have been set back since.
+    /// In front of the first one in the log that was accepted at its time or later (the clock may have been set back since), and
+    /// of the first scheduled one that is due later: that one may have got its place when less of the log was read.
     fn hold_scheduled(&mut self, message: Keyed, due: UnixMs) {
-        let in_log =
-            |(place, known): (&Place, &Known)| (place.scheduled.is_none()).then_some((place.seq, known.ready_at));
-        let later = self.held.iter().filter_map(in_log).find(|(_, accepted_at)| *accepted_at >= due);
-        let behind = later.map_or(self.passed_upto, |(seq, _)| seq.previous());
+        let is_later = |(place, known): &(&Place, &Known)| match place.scheduled {
+            None => known.ready_at >= due,
+            Some(other) => (other, place.seq) > (due, message.seq),
+        };
+        let behind = match self.held.iter().find(is_later) {
+            Some((place, _)) if place.scheduled.is_none() => place.seq.previous(),
+            Some((place, _)) => place.behind,
+            None => self.passed_upto,
+        };
         let place = Place { behind, scheduled: Some(due), seq: message.seq };
         self.hold_at(place, Known { key: message.key, ready_at: due });
     }

@@ -124,6 +124,21 @@ fn all_is_read_that_was_accepted_before_the_last_one_held() {
 }
 
 #[test]
+fn scheduled_messages_go_by_their_times_however_much_of_the_log_was_read_in_between() {
+    let mut lines = lines(9);
+    lines.start(message(1, KEY));
+    for (due, seq, passed) in [(30, 5, 2), (20, 6, 40), (30, 4, 50)] {
+        lines.place(UnixMs(35), Seq(passed), [(UnixMs(due), Seq(seq))].into_iter());
+        lines.learnt(Some(vec![message(seq, KEY)]));
+    }
+    lines.over(Seq(1));
+    for expected in [6, 4, 5] {
+        assert_eq!(take(&mut lines), Some(expected));
+        lines.over(Seq(expected));
+    }
+}
+
+#[test]
 fn a_scheduled_message_that_left_the_line_holds_up_nobody() {
     let mut lines = lines(9);
     lines.start(message(1, KEY));

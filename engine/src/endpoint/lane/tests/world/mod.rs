@@ -182,7 +182,8 @@ impl World {
     /// A first try that nobody asked for by hand: is everything over that it has to wait for?
     pub(super) fn check_order(&self, seq: Seq) {
         let facts = &self.facts[&seq];
-        if facts.started || facts.requeued > 0 || self.policy.order == Order::None {
+        // One whose event is gone has no key, and is not sent.
+        if facts.started || facts.requeued > 0 || facts.expired || self.policy.order == Order::None {
             return;
         }
         let key = |seq: Seq| (self.key_of)(seq.0);
