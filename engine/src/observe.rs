@@ -36,6 +36,7 @@ pub(crate) async fn run(store: SharedStore) {
         "duplicate_event_id",
         "idempotency_key_reused",
         "too_many_keys",
+        "too_many_scheduled",
     ] {
         rejected(reason).increment(0);
     }
