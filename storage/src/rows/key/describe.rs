@@ -3,6 +3,7 @@
 //! It shows only numbers: names are the tenants'.
 
 use super::{KeyKind, KeyReader, Owner, endpoint_of};
+use crate::rows::audit;
 use model::AppId;
 
 /// The kind of a key, also of one cut short; none when it begins like no key of ours.
@@ -26,6 +27,7 @@ pub(crate) fn describe(key: &[u8]) -> String {
             let seq = key.get(5..13).and_then(|seq| seq.try_into().ok()).map(u64::from_be_bytes);
             seq.map(|seq| format!(", position {seq}"))
         }
+        (KeyKind::Audit, _) => audit::decode(key).ok().map(|seq| format!(", position {seq}")),
         (_, Owner::Endpoint) => endpoint_of(kind, key).ok().map(|target| format!(", endpoint {}", target.endpoint)),
         _ => None,
     };
@@ -46,6 +48,7 @@ mod tests {
         assert_eq!(describe(&block[..12]), "event of application 3");
         assert_eq!(describe(&block[..4]), "event");
         assert_eq!(describe(&pending::encode(target(1, 2), Seq(3))), "pending of application 1, endpoint 2");
+        assert_eq!(describe(&audit::encode(7)), "audit, position 7");
         assert_eq!((describe(&meta::encode("secret")), describe(&[])), ("meta".to_owned(), "the beginning".to_owned()));
         assert_eq!((app_of(&block), app_of(&meta::encode("abcd"))), (Some(AppId(3)), None));
     }
@@ -55,7 +58,7 @@ mod tests {
         for first in 0..=255 {
             let named = kind_of(&[first]);
             assert!(named.is_none_or(|kind| kind as u8 == first));
-            let is_kind = matches!(first, 1..=7 | 16..=33 | 40..=41 | 50..=52);
+            let is_kind = matches!(first, 1..=7 | 16..=33 | 40..=41 | 50..=52 | 60..=61);
             assert_eq!(named.is_some(), is_kind, "{first}");
         }
     }
