@@ -153,9 +153,7 @@ impl Lane {
                         return None;
                     }
                     self.backlog.pass_over();
-                    // Scheduled messages may be between this one and the next.
-                    self.place_scheduled(now);
-                    if !self.first_try_may_start(now) {
+                    if !self.next_may_start(now) {
                         return None;
                     }
                     continue;
@@ -165,9 +163,19 @@ impl Lane {
             if !self.flights.contains_key(&seq) {
                 return Some(event);
             }
+            // Somebody asked for it by hand.
             self.backlog.settled(seq);
+            if !self.next_may_start(now) {
+                return None;
+            }
         }
         None
+    }
+
+    /// The front of the queue left it: scheduled messages may be between that one and the next.
+    fn next_may_start(&mut self, now: UnixMs) -> bool {
+        self.place_scheduled(now);
+        self.first_try_may_start(now)
     }
 
     /// An attempt ended in this.
