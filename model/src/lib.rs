@@ -3,6 +3,7 @@
 //! Plain data and its text forms. No I/O, no clock, no randomness and no policy: `engine`
 //! decides with these words, and `storage` keeps them.
 
+pub mod hex;
 pub mod id;
 pub mod time;
 pub mod url;
@@ -40,6 +41,7 @@ pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointHealth, OnGiveUp,
 pub use event::{Event, EventMore};
 pub use event_type::EventType;
 pub use failover::{DecidedSwitch, Failover, Switch, SwitchedBy};
+pub use hex::hex;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{
     DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, SKIPS_SHOWN_MAX, Skip, SkipReason, Skipped, Span,

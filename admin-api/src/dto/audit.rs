@@ -3,9 +3,9 @@
 use crate::dto::timestamp::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use control::query::audit::{Audited, Head, hex};
+use control::query::audit::{Audited, Head};
 use engine::seal::PUBLIC_KEY_LEN;
-use model::{Actor, AuditEntry, AuditRecord, FieldChange};
+use model::{Actor, AuditEntry, AuditRecord, FieldChange, hex};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

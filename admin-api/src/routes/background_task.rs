@@ -5,7 +5,7 @@
 
 use super::once::Keyed;
 use super::params::TaskPath;
-use crate::auth::By;
+use crate::auth::{By, Reaching};
 use crate::dto::fields::{EmptyIn, ListResponse};
 use crate::dto::job::BackgroundTaskOut;
 use crate::dto::status::BackgroundTaskStatus;
@@ -50,13 +50,13 @@ pub(crate) struct ListQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
 pub(crate) async fn list(
     state: Reader,
-    By(caller): By,
+    Reaching(scope): Reaching,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
     let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, place_of(IdKind::Job))?;
     let list = state.answer(move |state| {
-        let listed = job::list(state.view(), caller.scope(), &asked.page, |job| keeps(job, &query))?;
+        let listed = job::list(state.view(), scope, &asked.page, |job| keeps(job, &query))?;
         Ok(asked.respond(listed, text_of(IdKind::Job), |row| BackgroundTaskOut::from(row)))
     });
     list.await
@@ -73,10 +73,10 @@ fn keeps(job: &Job, query: &ListQuery) -> bool {
     operation_id = "v1.background-task.get", params(TaskPath), responses((status = 200, body = BackgroundTaskOut)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    By(caller): By,
+    Reaching(scope): Reaching,
     path: PathTexts,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
-    let found = job::get(state.view(), caller.scope(), path.get("task_id")?)?;
+    let found = job::get(state.view(), scope, path.get("task_id")?)?;
     Ok(Json((&found.ok_or(ApiError::NotFound("background task"))?).into()))
 }
 

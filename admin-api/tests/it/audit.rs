@@ -288,7 +288,7 @@ async fn every_operation_that_changes_something_leaves_its_record_and_no_other_d
     records.iter().for_each(|(seq, record)| verification.next(*seq, record));
     let found = verification.finish();
     assert_eq!((found.faulty, found.signed_upto, found.end.seq), (0, found.end.seq, head["seq"].as_u64().unwrap()));
-    assert_eq!(head["hash"], audit::hex(&found.end.hash));
+    assert_eq!(head["hash"], model::hex(&found.end.hash));
 }
 
 #[tokio::test]

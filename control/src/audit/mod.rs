@@ -49,7 +49,7 @@ fn entry_of<T: Thing>(
         kind: T::KIND.to_owned(),
         id: thing.id(),
         app: thing.app().map(|app| app_name(read, app, thing)).transpose()?,
-        changes: changes(old.unwrap_or_default(), new.unwrap_or_default()),
+        changes: changes(&old.unwrap_or_default(), &new.unwrap_or_default()),
     }))
 }
 

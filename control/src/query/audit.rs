@@ -8,7 +8,7 @@ use model::{AppId, AuditRecord, UnixMs};
 use storage::Read;
 use storage::tables::audit;
 
-pub use storage::tables::audit::{Head, hex};
+pub use storage::tables::audit::Head;
 
 /// The records that a list is to show. An empty filter shows all.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use super::paging::{Listed, Page};
 use crate::error::Error;
 use crate::key::KeyHash;
 use crate::scope::Scope;
-use model::{ApiKeyRow, Application, UnixMs};
+use model::{ApiKeyRow, Application, UnixMs, hex};
 use storage::tables::{api_key, application};
 use storage::{Direction, Read};
 
@@ -86,7 +86,7 @@ pub fn list(read: &(impl Read + ?Sized), page: &Page<KeyPlace>) -> Result<Listed
 /// The id of the key of a hash.
 #[must_use]
 pub fn id_of(hash: &[u8; 32]) -> String {
-    hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash[..ID_BYTES])
 }
 
 /// A key as it is shown.

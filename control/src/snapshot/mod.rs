@@ -3,7 +3,7 @@
 
 pub(crate) mod words;
 
-use model::{FieldChange, SealedBytes};
+use model::{FieldChange, SealedBytes, hex};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use storage::tables::audit;
@@ -34,22 +34,18 @@ impl Fields {
 /// Some digits that tell a sealed text from another. They are of the encrypted bytes, which are random.
 pub(crate) fn mark_of(sealed: &SealedBytes) -> String {
     let hash = Sha256::digest(&sealed.0);
-    format!("sealed:{}", audit::hex(&hash[..4]))
+    format!("sealed:{}", hex(&hash[..4]))
 }
 
 /// The fields that differ. Of a thing that came or went, those that have a value.
-pub(crate) fn changes(old: Fields, new: Fields) -> Vec<FieldChange> {
-    let names: Vec<&str> = old.0.iter().chain(&new.0).map(|(name, _)| *name).collect();
-    let pairs = old.0.len().max(new.0.len());
-    let (mut old, mut new) = (old.0.into_iter(), new.0.into_iter());
-    let mut changes = Vec::new();
-    for name in names.into_iter().take(pairs) {
-        let (before, after) = (old.next().and_then(|(_, value)| text(&value)), new.next().and_then(|(_, v)| text(&v)));
-        if before != after {
-            changes.push(FieldChange::new(name, before, after));
-        }
-    }
-    changes
+pub(crate) fn changes(old: &Fields, new: &Fields) -> Vec<FieldChange> {
+    // The same fields in the same order, or none on one side.
+    let differing = |at: usize| {
+        let (name, _) = old.0.get(at).or(new.0.get(at))?;
+        let [before, after] = [&old, &new].map(|fields| fields.0.get(at).and_then(|(_, value)| text(value)));
+        (before != after).then(|| FieldChange::new(name, before, after))
+    };
+    (0..old.0.len().max(new.0.len())).filter_map(differing).collect()
 }
 
 /// The JSON of a value, if there is one.

@@ -1,18 +1,17 @@
 //! Records as the API exports them: a JSON object a line, oldest first.
 
+use crate::time_text::time_of;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::audit::SIGNATURE_LEN;
 use model::id::{IdKind, IdParts};
-use model::{Actor, ActorKind, AppId, AppName, AuditEntry, AuditRecord, FieldChange, UnixMs};
+use model::{Actor, ActorKind, AppId, AppName, AuditEntry, AuditRecord, FieldChange};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use storage::tables::audit::verify::hash_from_hex;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A longer line is no record.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -95,8 +94,6 @@ pub(super) fn read(path: &Path, mut take: impl FnMut(AuditRecord)) -> Result<(),
 
 fn record(text: &str) -> Result<AuditRecord, String> {
     let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let at = OffsetDateTime::parse(&line.at, &Rfc3339).map_err(|error| error.to_string())?;
-    let at = u64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|error| error.to_string())?;
     let ActorLine { kind, id, name, address, request_id } = line.actor;
     let actor = Actor { kind: actor_kind(&kind).ok_or("an unknown kind of actor")?, id, name, address, request_id };
     let raw = |value: Option<Box<RawValue>>| value.map(|value| value.get().to_owned());
@@ -111,7 +108,7 @@ fn record(text: &str) -> Result<AuditRecord, String> {
     };
     let previous = hash_from_hex(&line.previous_hash).ok_or("previousHash is no hash")?;
     let signature = line.signature.as_deref().map(signature).transpose()?;
-    Ok(AuditRecord { seq: line.seq, at: UnixMs(at), previous, entry, signature })
+    Ok(AuditRecord { seq: line.seq, at: time_of(&line.at)?, previous, entry, signature })
 }
 
 /// The number is not part of the hash.

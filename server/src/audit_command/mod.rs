@@ -11,12 +11,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::seal::{PUBLIC_KEY_LEN, is_signed};
 use model::audit::SIGNATURE_LEN;
+use model::hex;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use storage::disk::OpenError;
 use storage::tables::audit::verify::{FAULTS_SHOWN, Findings, Verification, hash_from_hex};
-use storage::tables::audit::{self, Head, hex};
+use storage::tables::audit::{self, Head};
 use storage::{Direction, StoreError};
 
 /// Records read at once.

@@ -6,16 +6,14 @@ use super::{ApiUrl, KeyCommandError};
 use crate::api_client::Api;
 use crate::config::Loaded;
 use crate::keys::{self, Environment};
+use crate::time_text::time_of;
 use control::query::key::KeyInfo;
 use http::{Method, StatusCode};
-use model::UnixMs;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use storage::disk::OpenError;
 use storage::tables::api_key;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
@@ -134,8 +132,7 @@ impl RunningServer {
 
 impl From<Key> for KeyInfo {
     fn from(key: Key) -> KeyInfo {
-        let at = OffsetDateTime::parse(&key.created_at, &Rfc3339).map_or(0, |at| at.unix_timestamp_nanos() / 1_000_000);
-        let created_at = UnixMs(u64::try_from(at).unwrap_or(0));
+        let created_at = time_of(&key.created_at).unwrap_or_default();
         KeyInfo { id: key.id, name: key.name, app_id: key.app_id, created_at }
     }
 }

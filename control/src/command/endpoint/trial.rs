@@ -113,7 +113,7 @@ impl Control {
             kind: kind.to_owned(),
             id: String::new(),
             app: audit::app_name(&**self.store(), app)?,
-            changes: changes(Fields::default(), fields),
+            changes: changes(&Fields::default(), &fields),
         })
     }
 }

@@ -4,13 +4,12 @@
 //! shard sends that later and not the request that made the change.
 
 use super::save_endpoint;
-use crate::command::{At, Changed, Command, Draw, Reach, Repeatable};
+use crate::command::{At, Changed, Command, Reach, Repeatable};
 use crate::error::Error;
 use crate::find::EndpointName;
 use crate::limits::VERIFY_EVERY_MS;
 use engine::dispatch::{Guard, check_url};
-use model::{AppId, Endpoint, EndpointId, EndpointRef, UnixMs, Verification};
-use std::fmt::Write as _;
+use model::{AppId, Endpoint, EndpointId, EndpointRef, UnixMs, Verification, hex};
 use storage::Txn;
 use storage::tables::{application, endpoint};
 
@@ -82,7 +81,7 @@ pub(super) fn challenge(
         return Ok(());
     }
     let app = application::get(txn, row.app)?.ok_or(Error::NotFound("application"))?;
-    row.verification = app.verification.then(|| Verification::new(text_of(at.draw), at.now));
+    row.verification = app.verification.then(|| Verification::new(hex(&at.draw.challenge), at.now));
     Ok(())
 }
 
@@ -93,15 +92,6 @@ fn is_same_origin(one: &str, other: &str, guard: &Guard) -> bool {
     }
     let (Ok(one), Ok(other)) = (check_url(one, guard), check_url(other, guard)) else { return false };
     one.uri().scheme() == other.uri().scheme() && one.host_and_port() == other.host_and_port()
-}
-
-/// 32 random bytes in hex.
-fn text_of(draw: &Draw) -> String {
-    draw.challenge.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // A text takes all that is written to it.
-        let _written = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 //! ```
 //! The signature is Ed25519 (RFC 8032) of `"pinion.audit.signature.1" | position u64 | hash`.
 
-use super::hex;
 use crate::read::Read;
 use crate::rows::{audit, audit_by_app};
 use crate::store::{Direction, INLINE_MAX_BYTES, StoreError};
@@ -18,7 +17,7 @@ use crate::tables::put_value;
 use crate::txn::Txn;
 use bytes::Bytes;
 use model::audit::{HASH_LEN, SIGNATURE_LEN};
-use model::{AuditEntry, AuditRecord, UnixMs};
+use model::{AuditEntry, AuditRecord, UnixMs, hex};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 

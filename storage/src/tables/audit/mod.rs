@@ -21,7 +21,7 @@ use crate::read::Read;
 use crate::rows::{KeyRange, audit, audit_by_app};
 use crate::store::StoreError;
 use crate::txn::Txn;
-use model::{Actor, ActorKind, AppId, AppName, AuditEntry, AuditRecord, EndpointRef, FieldChange, UnixMs};
+use model::{Actor, ActorKind, AppId, AppName, AuditEntry, AuditRecord, EndpointRef, FieldChange, UnixMs, hex};
 
 /// The action of the record that retention leaves.
 pub const TRIM: &str = "audit.trim";
@@ -76,6 +76,12 @@ pub fn list_of_app(
 pub fn trim(txn: &mut Txn<'_>, before: UnixMs, most: u64, limit: usize) -> Result<usize, StoreError> {
     let end = head(txn)?.seq;
     let is_old = |(seq, record): &(u64, AuditRecord)| record.at < before || end - seq >= most;
+    // Most rounds find too few, and one look at the last of the fewest tells: positions have no gaps.
+    let Some((first, _)) = list(txn, None, 1, Direction::Forward)?.pop() else { return Ok(0) };
+    let last_of_fewest = first + TRIM_MIN as u64 - 1;
+    if !get(txn, last_of_fewest)?.is_some_and(|record| is_old(&(last_of_fewest, record))) {
+        return Ok(0);
+    }
     let oldest = list(txn, None, limit.max(TRIM_MIN), Direction::Forward)?;
     let old: Vec<(u64, AuditRecord)> = oldest.into_iter().take_while(is_old).collect();
     let Some((through, last)) = old.last().filter(|_| old.len() >= TRIM_MIN) else { return Ok(0) };
@@ -121,16 +127,6 @@ pub fn by_engine(txn: &mut Txn<'_>, target: EndpointRef, action: &str, change: F
 /// Whatever the store reports, or a corrupt row.
 pub fn app_name(read: &(impl Read + ?Sized), app: AppId) -> Result<Option<AppName>, StoreError> {
     Ok(application::get(read, app)?.map(|row| AppName { number: app, id: row.public_id() }))
-}
-
-/// Bytes as hexadecimal digits, as records and the API show hashes.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The check of a chain of audit records: pure, fed with one record after the other, oldest first.
 
-use super::{Head, TRIM, hash_of, hex, signed_text};
-use model::AuditRecord;
+use super::{Head, TRIM, hash_of, signed_text};
 use model::audit::{HASH_LEN, SIGNATURE_LEN};
+use model::{AuditRecord, hex};
 
 /// Faults that are told; more are counted.
 pub const FAULTS_SHOWN: usize = 20;
