@@ -37,8 +37,9 @@ const PUSHERS: usize = 8;
 /// are this many at the rate of this load if a commit takes a third of a second.
 const TWICE_PER_KILL_MAX: usize = ROUTES.len() * MAX_IN_FLIGHT + 500;
 
-/// A settlement waits for the commit under way and its own, never for more: far below this even on a loaded machine.
-const UNSETTLED_MAX: Duration = Duration::from_secs(1);
+/// A settlement waits for the commit under way and its own, never for more. A commit has taken 1.06 s on a disk that
+/// compilers wrote to.
+const UNSETTLED_MAX: Duration = Duration::from_secs(3);
 
 /// Longest time that one process lives.
 const LIFE_MAX_MS: u64 = 2_000;

@@ -3,8 +3,9 @@
 //!
 //! In real time, and short by default; `PINION_OUTAGE_SECONDS` sets another length of the outage.
 //!
-//! Deliberately bound by the rate of the receivers, a few thousand requests a second. The machine is no bound, as other
-//! tests use it too.
+//! Deliberately bound by the rate of the receivers, about a thousand requests a second. The machine must be no bound,
+//! also while other tests use it: the load goes on while the backlog drains, and a machine that cannot take it would
+//! look like a failure that feeds itself.
 
 use crate::counter::Counter;
 use crate::harness::{Client, Server, from_environment, seconds};
@@ -18,7 +19,7 @@ const APPS: usize = 4;
 const ENDPOINTS_PER_APP: usize = 2;
 
 /// The bounds of goodput: the time of an answer, and the requests that an endpoint gets at once.
-const ANSWER: Duration = Duration::from_millis(20);
+const ANSWER: Duration = Duration::from_millis(60);
 const MAX_IN_FLIGHT: u64 = 8;
 
 /// Messages of one request.
