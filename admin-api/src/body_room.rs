@@ -21,7 +21,7 @@ use crate::limits::SMALL_BODY_BYTES_MAX;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use bytes::Bytes;
-use control::Scope;
+use control::Reach;
 use engine::fairness::{Answer, Shares};
 use metrics::Gauge;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ pub(crate) const UNIT_BYTES: usize = 16 * 1024;
 /// Memory in units of [`UNIT_BYTES`].
 #[derive(Debug)]
 pub(crate) struct Room {
-    shares: Mutex<Shares<Scope>>,
+    shares: Mutex<Shares<Reach>>,
     in_use: Gauge,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 pub(crate) struct Held {
     room: Arc<Room>,
-    scope: Scope,
+    reach: Reach,
     units: usize,
 }
 
@@ -63,11 +63,11 @@ impl Room {
     }
 
     /// Nothing yet, for the holder of a key.
-    pub(crate) fn nothing(self: &Arc<Self>, scope: Scope) -> Held {
-        Held { room: Arc::clone(self), scope, units: 0 }
+    pub(crate) fn nothing(self: &Arc<Self>, reach: Reach) -> Held {
+        Held { room: Arc::clone(self), reach, units: 0 }
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares<Scope>> {
+    fn shares(&self) -> MutexGuard<'_, Shares<Reach>> {
         // A panic in between leaves the books as they were: each change is one call.
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +82,7 @@ impl Held {
         if more == 0 {
             return Ok(());
         }
-        if self.room.shares().take(self.scope, more) == Answer::Wait {
+        if self.room.shares().take(self.reach, more) == Answer::Wait {
             return Err(Full);
         }
         self.units += more;
@@ -99,7 +99,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.units > 0 {
-            self.room.shares().give_back(self.scope, self.units);
+            self.room.shares().give_back(self.reach, self.units);
             self.room.in_use.decrement((self.units * UNIT_BYTES) as f64);
         }
     }
@@ -109,11 +109,11 @@ impl Drop for Held {
 
 impl BodyTicket {
     /// For a body that may not be small; a small one needs none.
-    pub(crate) fn of(room: &Arc<Room>, scope: Scope, request: &Request) -> Option<BodyTicket> {
+    pub(crate) fn of(room: &Arc<Room>, reach: Reach, request: &Request) -> Option<BodyTicket> {
         let announced = announced_length(request.headers());
         let is_small =
             request.body().is_end_stream() || announced.is_some_and(|len| len <= SMALL_BODY_BYTES_MAX as u64);
-        (!is_small).then(|| BodyTicket(Arc::new(Mutex::new(room.nothing(scope)))))
+        (!is_small).then(|| BodyTicket(Arc::new(Mutex::new(room.nothing(reach)))))
     }
 
     /// See [`Held::grow_to`].
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn room_is_taken_as_a_body_grows_and_given_back_with_it() {
         let room = room(8);
-        let mut body = room.nothing(Scope::All);
+        let mut body = room.nothing(Reach::Everything);
         assert_eq!(room.shares().used(), 0, "what was only announced takes nothing");
         assert_eq!(body.grow_to(UNIT_BYTES + 1), Ok(()));
         assert_eq!(body.grow_to(2 * UNIT_BYTES), Ok(()));
@@ -158,24 +158,24 @@ mod tests {
     #[test]
     fn one_key_leaves_half_to_others() {
         let room = room(8);
-        let scope = |app| Scope::Application(AppId(app));
-        let mut greedy: Vec<Held> = (0..4).map(|_| room.nothing(scope(1))).collect();
+        let reach = |app| Reach::Application(AppId(app));
+        let mut greedy: Vec<Held> = (0..4).map(|_| room.nothing(reach(1))).collect();
         assert!(greedy.iter_mut().all(|body| body.grow_to(UNIT_BYTES).is_ok()));
-        assert_eq!(room.nothing(scope(1)).grow_to(1), Err(Full));
-        let mut other = room.nothing(scope(2));
+        assert_eq!(room.nothing(reach(1)).grow_to(1), Err(Full));
+        let mut other = room.nothing(reach(2));
         assert_eq!(other.grow_to(2 * UNIT_BYTES), Ok(()));
     }
 
     #[test]
     fn the_largest_body_always_fits_an_empty_room() {
         let room = Room::new(UNIT_BYTES, 10 * UNIT_BYTES, Gauge::noop());
-        assert_eq!(room.nothing(Scope::All).grow_to(10 * UNIT_BYTES), Ok(()));
+        assert_eq!(room.nothing(Reach::Everything).grow_to(10 * UNIT_BYTES), Ok(()));
     }
 
     #[test]
     fn an_answer_holds_its_room_until_its_last_part_is_dropped() {
         let room = room(8);
-        let mut held = room.nothing(Scope::All);
+        let mut held = room.nothing(Reach::Everything);
         held.grow_to(UNIT_BYTES).unwrap();
         let mut answer = held.with(Bytes::from(vec![7; UNIT_BYTES]));
         let part = answer.split_to(10);

@@ -30,7 +30,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, accept, idempotency-key, x-request-id, svix-req-id");
 /// The headers of answers that a page may read, besides those that every page may.
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("retry-after, x-request-id, www-authenticate");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "retry-after, x-request-id, www-authenticate, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+);
 /// Seconds for which a browser may keep the answer to a preflight: two hours, which is as long as Chromium keeps one.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const ANY: &str = "*";

@@ -1,26 +1,27 @@
 //! The steps of every request before and after its handler: bounds, deadline, counting, the last resort.
 //!
 //! ```text
-//! counted ─▶ panic → 500 ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key ─▶ too many at once → 503
+//! counted ─▶ panic → 500 ─▶ path too long → 422 ─▶ deadline → 503 ─▶ key, its limit → 429 ─▶ too many at once → 503
 //!     ─▶ handler (body too slow → 408, no room for it → 503) ─▶ no room for the answer → 503
 //! ```
 //! They stand around the router's routes, and around [`crate::push`], which needs no router. Requests at once and
 //! memory for bodies and answers are shared by key. The engine shares deliveries: it knows the backlogs.
 
-use crate::auth;
+use crate::auth::{self, Way};
 use crate::body_room::{BodyTicket, Full};
 use crate::error::{ApiError, Failed};
 use crate::limits::{REQUEST_URI_BYTES_MAX, SMALL_BODY_BYTES_MAX};
 use crate::meters;
 use crate::push;
+use crate::rate;
 use crate::state::ApiState;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use control::Scope;
+use control::Reach;
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub(crate) const NO_ROOM_RETRY_AFTER_S: u64 = 1;
 /// Around every route that needs a key.
 pub(crate) async fn guarded(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     counted(Route::of(&request), request, |request| {
-        within_bounds(state, request, |_| None, |request| next.run(request))
+        within_bounds(state, request, Way::Routed, |request| next.run(request))
     })
     .await
 }
@@ -41,12 +42,11 @@ pub(crate) async fn open(request: Request, next: Next) -> Response {
     counted(Route::of(&request), request, |request| next.run(request)).await
 }
 
-/// Refuses requests without room or without the right, and gives up on requests that take too long. `named` tells which
-/// application the path names, if that is known without the router.
+/// Refuses requests without room or without the right, and gives up on requests that take too long.
 pub(crate) async fn within_bounds<F: Future<Output = Response>>(
     state: ApiState,
     request: Request,
-    named: fn(&Uri) -> Option<&str>,
+    way: Way,
     handle: impl FnOnce(Request) -> F,
 ) -> Response {
     if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > REQUEST_URI_BYTES_MAX) {
@@ -55,27 +55,36 @@ pub(crate) async fn within_bounds<F: Future<Output = Response>>(
     }
     let handled = async {
         let (mut parts, body) = request.into_parts();
-        match auth::admit(&state, &mut parts, named).await {
-            Ok(scope) => {
-                let Some(_entry) = state.requests.enter(scope) else {
+        match auth::admit(&state, &mut parts, way).await {
+            Ok((reach, standing)) => {
+                let Some(_entry) = state.requests.enter(reach) else {
                     return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
                 };
                 let mut request = Request::from_parts(parts, body);
-                let ticket = BodyTicket::of(&state.body_room, scope, &request);
+                let ticket = BodyTicket::of(&state.body_room, reach, &request);
                 if let Some(ticket) = &ticket {
                     request.extensions_mut().insert(ticket.clone());
                 }
-                let response = handle(request).await;
+                let mut response = handle(request).await;
                 // The handler is done with the body.
                 drop(ticket);
+                if let Some(standing) = standing {
+                    // A handler that counted more knows better.
+                    response.extensions_mut().get_or_insert(standing);
+                }
+                rate::tell(&state, &mut response);
                 let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
                 match bytes.filter(|bytes| *bytes > SMALL_BODY_BYTES_MAX) {
                     // In a box: the future of every request has room for this one otherwise.
-                    Some(bytes) => Box::pin(counted_answer(&state, scope, response, bytes)).await,
+                    Some(bytes) => Box::pin(counted_answer(&state, reach, response, bytes)).await,
                     None => response,
                 }
             }
-            Err(refused) => refused.into_response(),
+            Err(refused) => {
+                let mut response = refused.into_response();
+                rate::tell(&state, &mut response);
+                response
+            }
         }
     };
     match tokio::time::timeout(state.limits.request_timeout, handled).await {
@@ -85,8 +94,8 @@ pub(crate) async fn within_bounds<F: Future<Output = Response>>(
 }
 
 /// Takes room for a larger answer of so many bytes, held until the client has read it.
-async fn counted_answer(state: &ApiState, scope: Scope, response: Response, bytes: usize) -> Response {
-    let mut held = state.answer_room.nothing(scope);
+async fn counted_answer(state: &ApiState, reach: Reach, response: Response, bytes: usize) -> Response {
+    let mut held = state.answer_room.nothing(reach);
     if held.grow_to(bytes) == Err(Full) {
         return ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S }.into_response();
     }

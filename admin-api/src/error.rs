@@ -9,8 +9,10 @@ mod wrong;
 pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
 pub(crate) use wrong::ValidationItem;
 
+use control::rate::Standing;
 use control::{Changed, Error};
 use http::StatusCode;
+use model::{KeyScope, KeyScopes};
 use std::borrow::Cow;
 use wrong::cut;
 
@@ -43,6 +45,12 @@ pub(crate) enum ApiError {
     /// The key does not reach this far: why not.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The key is not for this.
+    #[error("this key may not do that: it has none of the scopes {}", shown(*needed))]
+    InsufficientScope {
+        /// The scopes of which one would do.
+        needed: KeyScopes,
+    },
     /// The input is wrong; nothing was changed.
     #[error("invalid input")]
     Invalid(Vec<ValidationItem>),
@@ -94,6 +102,14 @@ pub(crate) enum ApiError {
         /// The limit.
         bytes_per_s: usize,
     },
+    /// The caller makes more requests than its limit allows.
+    #[error("too many requests: the limit is {}, and there is room again in {retry_after_s} s", standing.limit)]
+    RateLimited {
+        /// The rest of the limit.
+        standing: Standing,
+        /// Seconds to wait.
+        retry_after_s: u64,
+    },
     /// More than can be taken now.
     #[error("too busy, try again")]
     Busy {
@@ -123,6 +139,11 @@ pub(crate) enum ApiError {
     Internal,
 }
 
+/// Scopes, with a space between two.
+pub(crate) fn shown(scopes: KeyScopes) -> String {
+    scopes.iter().map(KeyScope::as_str).collect::<Vec<_>>().join(" ")
+}
+
 impl ApiError {
     /// One thing wrong at `loc`.
     pub(crate) fn invalid<const N: usize>(loc: [&str; N], msg: impl Into<String>, kind: &'static str) -> ApiError {
@@ -139,8 +160,10 @@ impl ApiError {
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Unauthenticated => StatusCode::UNAUTHORIZED,
-            ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
-            ApiError::QuotaExceeded { again_after_s: Some(_), .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::Forbidden(_) | ApiError::InsufficientScope { .. } => StatusCode::FORBIDDEN,
+            ApiError::QuotaExceeded { again_after_s: Some(_), .. } | ApiError::RateLimited { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             ApiError::Invalid(_) | ApiError::KeyReused | ApiError::QuotaExceeded { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
@@ -166,6 +189,7 @@ impl ApiError {
             ApiError::MethodNotAllowed => "method_not_allowed",
             ApiError::Unauthenticated => "authentication_failed",
             ApiError::Forbidden(_) => "permission_denied",
+            ApiError::InsufficientScope { .. } => "insufficient_scope",
             ApiError::Invalid(_) => "validation_error",
             ApiError::Conflict(_) => "conflict",
             ApiError::TooManySecrets => "limit_reached",
@@ -178,6 +202,7 @@ impl ApiError {
             ApiError::BodyTooLarge { .. } => "payload_too_large",
             ApiError::BodyBroken => "body_incomplete",
             ApiError::BodyTooSlow { .. } => "body_too_slow",
+            ApiError::RateLimited { .. } => "rate_limited",
             ApiError::Busy { .. } => "busy",
             ApiError::StorageFull => "storage_full",
             ApiError::StorageFailed => "storage_failed",

@@ -57,8 +57,8 @@ impl FromRequestParts<ApiState> for InApp {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = find_application(state.view(), path.get("app_id")?).map_err(Error::from)?;
         // Its name may have gone over to another application since the key was looked at.
-        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
-        found.filter(|found| scope.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
+        let Reaching(reach) = Reaching::from_request_parts(parts, state).await?;
+        found.filter(|found| reach.reaches(found.id)).map(InApp).ok_or(ApiError::NotFound("application"))
     }
 }
 
@@ -73,8 +73,8 @@ impl FromRequestParts<ApiState> for OfApp {
         let path = PathTexts::from_request_parts(parts, state).await?;
         let found = state.control.app_id(path.get("app_id")?)?;
         // Its name may have gone over to another application since the key was looked at.
-        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
-        found.filter(|found| scope.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
+        let Reaching(reach) = Reaching::from_request_parts(parts, state).await?;
+        found.filter(|found| reach.reaches(*found)).map(OfApp).ok_or(ApiError::NotFound("application"))
     }
 }
 

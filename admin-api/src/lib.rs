@@ -1,7 +1,7 @@
 //! The HTTP surface: Svix's API shape, and Pinion's additions in the same style.
 //!
 //! ```text
-//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, scope) ─▶ routes ─▶ control
+//! connection ─▶ path, cors ─▶ edge (bounds, deadline, counting) ─▶ auth (key, reach) ─▶ routes ─▶ control
 //!                                                                             extract, json ┘   └ dto, paging, error ─▶ answer
 //! ```
 //! [`service`] is all there is to mount. No listening, no TLS and no metrics endpoint: those are the
@@ -24,6 +24,7 @@ mod extract;
 mod json;
 mod paging;
 mod push;
+mod rate;
 mod reader;
 mod requests;
 

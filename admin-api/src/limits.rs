@@ -4,6 +4,7 @@
 //! and the clients rely on are constants.
 
 use control::Quotas;
+use control::rate::Tiers;
 use std::time::Duration;
 
 /// Bounds that an operator may change. The defaults are those that the documentation states.
@@ -29,6 +30,8 @@ pub struct ApiLimits {
     pub request_timeout: Duration,
     /// The quotas.
     pub quotas: Quotas,
+    /// The tiers by which applications' use of the API is limited.
+    pub tiers: Tiers,
 }
 
 impl Default for ApiLimits {
@@ -43,6 +46,7 @@ impl Default for ApiLimits {
             concurrent_requests: 4_096,
             request_timeout: Duration::from_secs(30),
             quotas: Quotas::default(),
+            tiers: Tiers::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! and the handler is that of the route. This saves the router's allocations and moves for each request, which are a
 //! sixth of the API's work for a push. A path that the router would have to decode goes the long way, to the same end.
 
-use crate::auth::Pusher;
+use crate::auth::{Pusher, Way};
 use crate::edge::{self, Route};
 use crate::error::ApiError;
 use crate::extract::{IdempotencyKey, QueryParams, RawBody};
@@ -35,7 +35,7 @@ pub(crate) fn app_text(uri: &Uri) -> Option<&str> {
 pub(crate) async fn answer(state: ApiState, request: Request) -> Response {
     let shared = state.clone();
     let handle = async move |request| handle(&state, request).await.into_response();
-    edge::counted(Route::Push, request, |request| edge::within_bounds(shared, request, app_text, handle)).await
+    edge::counted(Route::Push, request, |request| edge::within_bounds(shared, request, Way::Push, handle)).await
 }
 
 async fn handle(state: &ApiState, request: Request) -> Result<(StatusCode, JsonBytes), ApiError> {

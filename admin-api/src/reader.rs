@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::json::JsonBytes;
 use crate::state::ApiState;
 use axum::extract::FromRequestParts;
-use control::Scope;
+use control::Reach;
 use engine::fairness::{Answer, Shares, Turns};
 use http::request::Parts;
 use serde::Serialize;
@@ -34,7 +34,7 @@ const AT_ONCE_MIN: usize = 2;
 /// The state of the API, for a handler that reads much.
 pub(crate) struct Reader {
     state: ApiState,
-    scope: Scope,
+    reach: Reach,
 }
 
 /// The line of those that read.
@@ -43,8 +43,8 @@ pub(crate) struct Readers(Mutex<Line>);
 
 #[derive(Debug)]
 struct Line {
-    running: Shares<Scope>,
-    waiting: Turns<Scope, oneshot::Sender<Turn>>,
+    running: Shares<Reach>,
+    waiting: Turns<Reach, oneshot::Sender<Turn>>,
 }
 
 /// A read that may run; the next one may when this is dropped.
@@ -52,7 +52,7 @@ struct Line {
 struct Turn {
     readers: Arc<Readers>,
     /// None once the turn was handed on.
-    scope: Option<Scope>,
+    reach: Option<Reach>,
 }
 
 // === impl Reader ===
@@ -69,8 +69,8 @@ impl FromRequestParts<ApiState> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Reader, ApiError> {
-        let Reaching(scope) = Reaching::from_request_parts(parts, state).await?;
-        Ok(Reader { state: state.clone(), scope })
+        let Reaching(reach) = Reaching::from_request_parts(parts, state).await?;
+        Ok(Reader { state: state.clone(), reach })
     }
 }
 
@@ -84,7 +84,7 @@ impl Reader {
         F: FnOnce(&ApiState) -> Result<T, ApiError> + Send + 'static,
         T: Send + 'static,
     {
-        let turn = self.readers.turn(self.scope).await?;
+        let turn = self.readers.turn(self.reach).await?;
         let state = self.state.clone();
         let made = tokio::task::spawn_blocking(move || {
             // Held until the read is over, also when the request is given up meanwhile.
@@ -122,17 +122,17 @@ impl Readers {
     }
 
     /// Waits for a turn.
-    async fn turn(self: &Arc<Self>, scope: Scope) -> Result<Turn, ApiError> {
+    async fn turn(self: &Arc<Self>, reach: Reach) -> Result<Turn, ApiError> {
         let waited_for = {
             let mut line = self.line();
-            if line.waiting.waiting_of(scope) == 0 && line.running.take(scope, 1) == Answer::Granted {
-                return Ok(Turn { readers: Arc::clone(self), scope: Some(scope) });
+            if line.waiting.waiting_of(reach) == 0 && line.running.take(reach, 1) == Answer::Granted {
+                return Ok(Turn { readers: Arc::clone(self), reach: Some(reach) });
             }
-            if line.waiting.waiting_of(scope) >= WAITING_OF_KEY_MAX {
+            if line.waiting.waiting_of(reach) >= WAITING_OF_KEY_MAX {
                 return Err(ApiError::Busy { retry_after_s: NO_ROOM_RETRY_AFTER_S });
             }
             let (give, waited_for) = oneshot::channel();
-            line.waiting.push(scope, give);
+            line.waiting.push(reach, give);
             waited_for
         };
         // The line is dropped with the state, and that lives for as long as the request.
@@ -140,24 +140,24 @@ impl Readers {
     }
 
     /// A read of this key is over; the next in line may run.
-    fn hand_on(self: &Arc<Self>, ended: Scope) {
+    fn hand_on(self: &Arc<Self>, ended: Reach) {
         self.line().running.give_back(ended, 1);
         loop {
             let next = {
                 let mut line = self.line();
                 let Line { running, waiting } = &mut *line;
-                let Some((scope, give)) = waiting.pop(|scope| running.may_take(scope, 1)) else { return };
-                if running.take(scope, 1) == Answer::Wait {
+                let Some((reach, give)) = waiting.pop(|reach| running.may_take(reach, 1)) else { return };
+                if running.take(reach, 1) == Answer::Wait {
                     return;
                 }
-                (scope, give)
+                (reach, give)
             };
-            let (scope, give) = next;
-            let turn = Turn { readers: Arc::clone(self), scope: Some(scope) };
+            let (reach, give) = next;
+            let turn = Turn { readers: Arc::clone(self), reach: Some(reach) };
             // A request that was given up does not want its turn any more: the next one is asked.
             if let Err(mut unwanted) = give.send(turn) {
-                unwanted.scope = None;
-                self.line().running.give_back(scope, 1);
+                unwanted.reach = None;
+                self.line().running.give_back(reach, 1);
             }
         }
     }
@@ -172,8 +172,8 @@ impl Readers {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(scope) = self.scope {
-            self.readers.hand_on(scope);
+        if let Some(reach) = self.reach {
+            self.readers.hand_on(reach);
         }
     }
 }
@@ -184,8 +184,8 @@ mod tests {
     use futures_util::FutureExt;
     use model::AppId;
 
-    const GREEDY: Scope = Scope::Application(AppId(1));
-    const OTHER: Scope = Scope::Application(AppId(2));
+    const GREEDY: Reach = Reach::Application(AppId(1));
+    const OTHER: Reach = Reach::Application(AppId(2));
 
     #[test]
     fn another_key_has_its_turn_at_once_beside_one_that_asks_for_much() {

@@ -8,19 +8,19 @@
 //!
 //! [`ApiLimits::concurrent_requests`]: crate::limits::ApiLimits::concurrent_requests
 
-use control::Scope;
+use control::Reach;
 use engine::fairness::{Answer, Shares};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Places for requests.
 #[derive(Debug)]
-pub(crate) struct Requests(Mutex<Shares<Scope>>);
+pub(crate) struct Requests(Mutex<Shares<Reach>>);
 
 /// A request that is being answered; its place is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     requests: &'a Requests,
-    scope: Scope,
+    reach: Reach,
 }
 
 impl Requests {
@@ -30,12 +30,12 @@ impl Requests {
     }
 
     /// A place for a request with a key of this reach; none when it has to come again.
-    pub(crate) fn enter(&self, scope: Scope) -> Option<Entry<'_>> {
-        let granted = self.shares().take(scope, 1) == Answer::Granted;
-        granted.then(|| Entry { requests: self, scope })
+    pub(crate) fn enter(&self, reach: Reach) -> Option<Entry<'_>> {
+        let granted = self.shares().take(reach, 1) == Answer::Granted;
+        granted.then(|| Entry { requests: self, reach })
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares<Scope>> {
+    fn shares(&self) -> MutexGuard<'_, Shares<Reach>> {
         // A panic in between leaves the books as they were: each change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,7 +43,7 @@ impl Requests {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.requests.shares().give_back(self.scope, 1);
+        self.requests.shares().give_back(self.reach, 1);
     }
 }
 
@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn one_key_leaves_half_of_the_places_to_others() {
         let requests = Requests::new(8);
-        let enter = |app| requests.enter(Scope::Application(AppId(app)));
+        let enter = |app| requests.enter(Reach::Application(AppId(app)));
         let greedy: Vec<Entry<'_>> = std::iter::from_fn(|| enter(1)).collect();
         assert_eq!(greedy.len(), 4);
         let other = enter(2);
-        assert!(other.is_some() && requests.enter(Scope::All).is_some());
+        assert!(other.is_some() && requests.enter(Reach::Everything).is_some());
         drop((greedy, other));
         assert_eq!(requests.shares().used(), 0);
     }

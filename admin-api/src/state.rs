@@ -2,8 +2,10 @@
 //!
 //! The only file that calls the engine: handlers ask the state, or [`Control`].
 
+use crate::auth::Uses;
 use crate::body_room::Room;
 use crate::limits::ApiLimits;
+use crate::rate::Meter;
 use crate::reader::Readers;
 use crate::requests::Requests;
 use crate::usage::REFUSING;
@@ -31,6 +33,10 @@ pub struct Parts {
     pub(crate) control: Control,
     /// The hash of the key that may do everything.
     pub(crate) root_key: KeyHash,
+    /// Keys whose use is being noted.
+    pub(crate) uses: Uses,
+    /// Requests by limit.
+    pub(crate) meter: Meter,
     /// The bounds.
     pub(crate) limits: ApiLimits,
     /// Places for requests that are being answered.
@@ -65,8 +71,9 @@ impl ApiState {
         // Whatever is answered to the largest of pages is of this order.
         let largest_bytes = 4 * PAGE_PAYLOAD_BYTES;
         let answer_room = Room::new(limits.answers_bytes, largest_bytes, metrics::gauge!(metric::API_ANSWERS_BYTES));
-        let control = Control::new(engine.clone(), limits.quotas);
-        let parts = Parts { engine, control, root_key, limits, requests, readers, body_room, answer_room };
+        let control = Control::new(engine.clone(), limits.quotas, limits.tiers.clone());
+        let (uses, meter) = (Uses::default(), Meter::new(&limits.tiers));
+        let parts = Parts { engine, control, root_key, uses, meter, limits, requests, readers, body_room, answer_room };
         ApiState(Arc::new(parts))
     }
 

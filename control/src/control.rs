@@ -1,4 +1,4 @@
-//! The one way to the writer: a command's scope, its checks, its transaction.
+//! The one way to the writer: a command's reach, its checks, its transaction.
 //!
 //! - *Who owns the state:* the engine; this is a handle with the rules beside it, cheap to clone.
 //! - *What bounds it:* the writer's queue, which refuses beyond its bound with [`Error::Busy`].
@@ -7,18 +7,22 @@ use crate::audit::recorded;
 use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::command::message::{PushMessages, PushTimes};
-use crate::command::{At, Changed, Command, Draw, Once, Reach, Repeatable, perform};
+use crate::command::{At, Changed, Command, Draw, Once, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
-use crate::scope::Scope;
+use crate::rate::{Limits, Ruling, Tiers};
+use crate::reach::Reach;
 use crate::seals::Seals;
 use crate::trials::Trials;
 use engine::{IngestOutcome, Partition};
-use model::{AppId, UnixMs};
+use model::{ApiKeyRow, AppId, UnixMs};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::read::SharedStore;
 use storage::tables::audit::Chain;
+use storage::tables::{api_key, application};
 use storage::{Store, Txn};
 
 /// Submits commands and answers queries over a running engine.
@@ -31,14 +35,17 @@ struct Parts {
     seals: Seals,
     app_names: AppNames,
     trials: Trials,
+    limits: Limits,
 }
 
 impl Control {
-    /// Over a running engine, with the quotas that its applications have.
+    /// Over a running engine, with the quotas and tiers that its applications have.
     #[must_use]
-    pub fn new(engine: Partition, quotas: Quotas) -> Control {
-        let (rules, seals) = (Rules::of(&engine, quotas), Seals::new(engine.master().clone()));
-        Control(Arc::new(Parts { engine, rules, seals, app_names: AppNames::default(), trials: Trials::default() }))
+    pub fn new(engine: Partition, quotas: Quotas, tiers: Tiers) -> Control {
+        let limits = Limits::new(tiers.clone());
+        let (rules, seals) = (Rules::of(&engine, quotas, tiers), Seals::new(engine.master().clone()));
+        let (app_names, trials) = (AppNames::default(), Trials::default());
+        Control(Arc::new(Parts { engine, rules, seals, app_names, trials, limits }))
     }
 
     /// Carries out `command`, as far as the key of `by` reaches; durable when this returns `Ok`.
@@ -84,10 +91,10 @@ impl Control {
         mut checks: Checks,
         apply: impl FnOnce(C, &At<'_>, &mut Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
     ) -> Result<Changed<C::Thing>, Error> {
-        let scope = by.scope();
-        match (command.reach(), scope) {
-            (Reach::Application(app), _) if !scope.reaches(app) => return Err(Error::NotFound("application")),
-            (Reach::Everything, Scope::Application(_)) => {
+        let reach = by.reach();
+        match (command.reach(), reach) {
+            (Some(Reach::Application(app)), _) if !reach.reaches(app) => return Err(Error::NotFound("application")),
+            (Some(Reach::Everything), Reach::Application(_)) => {
                 return Err(Error::Forbidden("this key is limited to another application"));
             }
             _ => {}
@@ -96,7 +103,7 @@ impl Control {
         checks.finish()?;
         let (parts, draw, now) = (self.0.clone(), Draw::fresh()?, self.0.engine.now());
         let change = move |txn: &mut Txn<'_>| {
-            let at = At { by: scope, now, draw: &draw, rules: &parts.rules, seals: &parts.seals };
+            let at = At { by: reach, now, draw: &draw, rules: &parts.rules, seals: &parts.seals };
             recorded(command, &by, &at, txn, apply)
         };
         Ok(self.0.engine.change(change).await?)
@@ -106,11 +113,41 @@ impl Control {
     ///
     /// # Errors
     /// As [`Error`] lists; with any but [`Error::StorageFailed`] nothing was taken.
-    pub async fn push(&self, by: Scope, push: PushMessages) -> Result<Vec<IngestOutcome>, Error> {
+    pub async fn push(&self, by: Reach, push: PushMessages) -> Result<Vec<IngestOutcome>, Error> {
         if !by.reaches(push.app) {
             return Err(Error::NotFound("application"));
         }
         Ok(self.0.engine.ingest(push.app, push.messages).await?)
+    }
+
+    /// Notes that the key of this hash was used at `at`. No change that anybody made: the audit log has no record of it.
+    ///
+    /// # Errors
+    /// As [`Error`] lists.
+    pub async fn note_key_use(&self, hash: [u8; 32], at: UnixMs) -> Result<(), Error> {
+        let note = move |txn: &mut Txn<'_>| match api_key::get(txn, &hash)? {
+            Some(row) if row.last_used_at.is_none_or(|noted| noted < at) => {
+                Ok(api_key::put(txn, &ApiKeyRow { last_used_at: Some(at), ..row })?)
+            }
+            _ => Ok::<(), Error>(()),
+        };
+        Ok(self.0.engine.change(note).await?)
+    }
+
+    /// The limits on requests of keys.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Takes `requests` out of what an application may make by its tier, at `now` since a fixed instant. None if it has no
+    /// tier.
+    ///
+    /// # Errors
+    /// Damage, and any error of the store.
+    pub fn take_of_app(&self, app: AppId, requests: NonZeroU32, now: Duration) -> Result<Option<Ruling>, Error> {
+        let tier_name = || Ok(application::get(&**self.store(), app)?.and_then(|row| row.api_tier));
+        self.0.limits.take_of_app(app, self.engine().applications_version(), tier_name, requests, now)
     }
 
     /// The values that the times of a message are checked against.
@@ -172,7 +209,7 @@ pub fn apply_alone<C: Command>(
     checks.finish()?;
     let (draw, seals) = (Draw::fresh()?, Seals::none());
     let mut txn = Txn::new(store);
-    let at = At { by: Scope::All, now, draw: &draw, rules, seals: &seals };
+    let at = At { by: Reach::Everything, now, draw: &draw, rules, seals: &seals };
     let changed = recorded(command, &Caller::offline(), &at, &mut txn, |command, at, txn| command.apply(at, txn))?;
     Chain::new(None).append(&mut txn, now)?;
     store.apply(txn.into_parts().batch)?;

@@ -11,6 +11,7 @@
 //! No lookup and no rights: those are in [`crate::query::key`].
 
 use hmac::{Hmac, KeyInit, Mac};
+use model::UnixMs;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -26,6 +27,9 @@ const RANDOM_LEN: usize = 32;
 const BYTES_LEN: usize = RANDOM_LEN + 4;
 /// Characters of [`BYTES_LEN`] bytes at 5 bits each.
 const DIGITS_LEN: usize = (BYTES_LEN * 8).div_ceil(5);
+/// Characters of a key that are shown. 40 bits of 256 are given away: people tell their keys apart, nobody guesses the
+/// rest.
+const SHOWN_LEN: usize = KEY_PREFIX.len() + 8;
 
 /// The SHA-256 of a key's text. It is stored in place of the key, and a caller's key is compared by it.
 #[derive(Clone, Copy)]
@@ -107,6 +111,22 @@ pub fn key_from_random(random: &[u8; RANDOM_LEN]) -> Zeroizing<String> {
     text
 }
 
+/// The beginning of a key's text, which is kept to be shown.
+#[must_use]
+pub fn shown_prefix(text: &str) -> &str {
+    text.get(..SHOWN_LEN).unwrap_or_default()
+}
+
+/// A use of a key is noted when the one that is noted is older, in milliseconds.
+const NOTED_USE_MS: u64 = 60_000;
+
+/// True if a use at `now` is to be noted in the key's row. A clock that was set back notes nothing until it is there
+/// again.
+#[must_use]
+pub fn is_use_to_note(noted: Option<UnixMs>, now: UnixMs) -> bool {
+    noted.is_none_or(|noted| now.since_ms(noted) >= NOTED_USE_MS)
+}
+
 /// True if [`generate_key`] could have made this text: prefix, length, letters and checksum are right.
 #[must_use]
 pub fn is_key(text: &str) -> bool {
@@ -167,6 +187,14 @@ mod tests {
         ] {
             assert_ne!(*key, *other);
         }
+    }
+
+    #[test]
+    fn a_use_is_noted_once_a_minute() {
+        assert!(is_use_to_note(None, UnixMs(5)));
+        let noted = Some(UnixMs(1_000));
+        let table = [(500, false), (1_000, false), (60_999, false), (61_000, true)];
+        table.iter().for_each(|(now, due)| assert_eq!(is_use_to_note(noted, UnixMs(*now)), *due, "{now}"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the scopes of keys. Knows nothing of HTTP.
 //!
 //! ```text
-//! HTTP, command line ─▶ Control::submit ─▶ scope ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new) ─▶ audit
+//! HTTP, command line ─▶ Control::submit ─▶ reach ─▶ check ─▶ writer: once, apply ─▶ Changed (old, new) ─▶ audit
 //! ```
 
 pub mod control;
@@ -18,16 +18,17 @@ pub mod find;
 pub mod key;
 pub mod limits;
 pub mod patch;
-pub mod scope;
+pub mod rate;
+pub mod reach;
 pub mod seals;
 pub mod snapshot;
 mod trials;
 
 pub use caller::Caller;
 pub use checks::Checks;
-pub use command::{At, Changed, Command, Once, Reach, Repeatable, Thing};
+pub use command::{At, Changed, Command, Once, Repeatable, Thing};
 pub use control::Control;
 pub use error::{Error, Wrong};
 pub use limits::{Quotas, Rules};
 pub use patch::Patch;
-pub use scope::Scope;
+pub use reach::Reach;

@@ -2,6 +2,7 @@
 //!
 //! An operator may change [`Quotas`]; stored formats and clients rely on the constants.
 
+use crate::rate::Tiers;
 use engine::Partition;
 use engine::config::SecretKind;
 use engine::dispatch::Guard;
@@ -37,6 +38,8 @@ pub const JOB_RATE_MAX: u32 = 10_000;
 pub struct Rules {
     /// The quotas.
     pub quotas: Quotas,
+    /// The tiers that applications may have.
+    pub tiers: Tiers,
     /// Judges the URLs of endpoints.
     pub guard: Guard,
     /// The kind of secrets that are made.
@@ -50,12 +53,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a running engine, and `quotas`.
+    /// Those of a running engine, `quotas` and `tiers`.
     #[must_use]
-    pub fn of(engine: &Partition, quotas: Quotas) -> Rules {
+    pub fn of(engine: &Partition, quotas: Quotas, tiers: Tiers) -> Rules {
         let config = engine.config();
         Rules {
             quotas,
+            tiers,
             guard: engine.guard().clone(),
             secret_kind: config.secret_kind,
             idempotency_ms: config.idempotency_ms,
@@ -80,6 +84,10 @@ fn deliver_within_ms(kept_ms: u64) -> u64 {
 pub const NAME_MAX: usize = 256;
 /// Bytes of the name of an API key.
 pub const KEY_NAME_BYTES_MAX: usize = 200;
+/// Requests in a minute that an API key may be limited to: up to 100,000 a second.
+pub const KEY_RATE_LIMITS: std::ops::RangeInclusive<u32> = 1..=6_000_000;
+/// Seconds for which a rotated API key may work beside its successor: up to 30 days.
+pub const KEY_GRACE_PERIOD_S: std::ops::RangeInclusive<u64> = 0..=30 * 24 * 3_600;
 /// Characters of a channel.
 pub const CHANNEL_MAX: usize = 128;
 /// Channels of a message.

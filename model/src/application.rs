@@ -31,6 +31,8 @@ pub struct Application {
     pub max_in_flight: Option<u32>,
     /// The receiver of each new endpoint, and of each new origin, must prove that it wants deliveries.
     pub verification: bool,
+    /// The name of the tier by which its use of the API is limited; none for the default one, if there is one.
+    pub api_tier: Option<String>,
 }
 
 impl Application {
@@ -50,6 +52,7 @@ impl Application {
             max_in_flight: None,
             paused_at: None,
             verification: false,
+            api_tier: None,
         }
     }
 

@@ -29,7 +29,7 @@ pub mod delivery;
 pub mod job;
 pub mod metric;
 
-pub use api_key::ApiKeyRow;
+pub use api_key::{ApiKeyRow, KeyScope, KeyScopes};
 pub use application::Application;
 pub use attempt::{AnswerNote, AttemptRecord, OutcomeClass, Trigger};
 pub use attempt_details::{AttemptDetails, HeaderLine, Protocol};

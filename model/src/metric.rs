@@ -97,6 +97,8 @@ pub const API_BODIES_BYTES: &str = "pinion_api_bodies_bytes";
 pub const API_ANSWERS_BYTES: &str = "pinion_api_answers_bytes";
 /// Counter, label `quota`: API requests that asked for more than an application may have.
 pub const QUOTA_REFUSALS: &str = "pinion_quota_refusals_total";
+/// Counter, labels `tier` and `outcome`: API requests that a limit was held against.
+pub const API_RATE_LIMITED_REQUESTS: &str = "pinion_api_rate_limited_requests_total";
 /// Gauge, label `quota`: how full it is for the application that uses most of it.
 pub const QUOTA_USED_RATIO_MAX: &str = "pinion_quota_used_ratio_max";
 /// Gauge, label `listener`: open connections of an HTTP listener.

@@ -6,7 +6,9 @@
 use crate::audit_command::{Noted, PublicKey};
 use crate::config::{self, Settings};
 use crate::key_command::url::ApiUrl;
+use crate::time_text::time_of;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use model::{KeyScope, UnixMs};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -28,7 +30,7 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Shows a real engine under real traffic with failing endpoints, about 20 seconds, and checks that nothing is lost.
     Demo(DemoArgs),
-    /// Creates, lists and revokes API keys, through the running server or, while it is down, in its data directory.
+    /// Creates, lists, rotates and revokes API keys, through the running server or, while it is down, in its data directory.
     #[command(
         after_help = "Without --url the data directory is used directly when no server has it open, and otherwise \
                             the server at the `listen` address of the configuration, with the root key of PINION_ROOT_KEY, \
@@ -180,22 +182,53 @@ pub(crate) struct KeyArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyAction {
     /// Creates a key and prints it: the only time it can be seen.
-    Create {
-        /// For people, unique.
-        #[arg(long, value_name = "NAME")]
-        name: String,
-        /// The application that it is limited to, by id or uid. Default: all of them.
-        #[arg(long, alias = "app", value_name = "ID_OR_UID")]
-        app_id: Option<String>,
-    },
-    /// Lists keys: id, name, application, time of creation.
+    Create(KeyCreateArgs),
+    /// Lists keys, revoked and expired ones too.
     List,
+    /// Makes a key that takes the place of another and prints it: the only time it can be seen. Both work for a while.
+    Rotate {
+        /// The id of the key to replace, as `list` shows it, or its name.
+        #[arg(value_name = "ID_OR_NAME")]
+        key: String,
+        /// Seconds for which the replaced key goes on to work; 0 refuses it at once. Default: a day.
+        #[arg(long, value_name = "S")]
+        grace_period_seconds: Option<u64>,
+        /// From then on the new key is refused. Default: it lives as long as the replaced one was made to.
+        #[arg(long, value_name = "TIME", value_parser = time_of)]
+        expires_at: Option<UnixMs>,
+    },
     /// Revokes a key.
     Revoke {
         /// Its id, as `list` shows it, or its name.
         #[arg(value_name = "ID_OR_NAME")]
         key: String,
     },
+}
+
+/// `pinion key create`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreateArgs {
+    /// For people, unique.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// The application that it is limited to, by id or uid. Default: all of them.
+    #[arg(long, alias = "app", value_name = "ID_OR_UID")]
+    pub(crate) app_id: Option<String>,
+    /// Its scopes: ingest, read, write, admin, portal.
+    #[arg(long, alias = "scope", value_delimiter = ',', default_value = "admin", value_name = "SCOPE,…",
+        value_parser = key_scope)]
+    pub(crate) scopes: Vec<KeyScope>,
+    /// From then on it is refused, e.g. 2027-01-31T00:00:00Z. Default: never.
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub(crate) expires_at: Option<UnixMs>,
+    /// Requests in a minute, at most. Default: as many as come.
+    #[arg(long, value_name = "N")]
+    pub(crate) rate_limit: Option<u32>,
+}
+
+fn key_scope(word: &str) -> Result<KeyScope, String> {
+    let known = || KeyScope::ALL.map(KeyScope::as_str).join(", ");
+    KeyScope::of_word(word).ok_or_else(|| format!("the scopes are {}", known()))
 }
 
 /// The command line with each setting's default in its help. Settings have no defaults of their own, so that a file can

@@ -75,6 +75,11 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Gauge, metric::API_BODIES_BYTES, "Room taken by larger bodies of API requests."),
     (Gauge, metric::API_ANSWERS_BYTES, "Room taken by larger answers that API clients have not read yet."),
     (Counter, metric::QUOTA_REFUSALS, "API requests that asked for more than there may be, by quota."),
+    (
+        Counter,
+        metric::API_RATE_LIMITED_REQUESTS,
+        "API requests of keys and applications with a limit, passed and refused; messages of a batch count.",
+    ),
     (Gauge, metric::QUOTA_USED_RATIO_MAX, "How full a quota is for the application that uses most of it."),
     (Gauge, metric::CONNECTIONS, "Open connections of an HTTP listener."),
     (Gauge, metric::CONNECTIONS_LIMIT, "Connections that an HTTP listener takes at once."),

@@ -15,7 +15,7 @@ use crate::config::{Config, Loaded};
 use crate::data_dir::{self, DataDirError};
 use crate::listen::{self, BindError, Certificate, Handler, Listener, Reloader, TlsError, TlsFiles};
 use crate::metrics_listen::{self, Probed, RecorderError};
-use admin_api::ApiState;
+use admin_api::{ApiLimits, ApiState};
 use engine::config::EngineConfig;
 use engine::dispatch::Egress;
 use engine::{Node, Partition, PartitionId};
@@ -134,7 +134,9 @@ pub(crate) async fn start(
 
     let stopping = Arc::new(AtomicBool::new(false));
     probed.runs(partition.clone(), Arc::clone(&stopping));
-    let state = ApiState::new(partition.clone(), root_key_hash, config.api.clone());
+    // Tiers that do not go together were refused with the configuration.
+    let limits = ApiLimits { tiers: config.tiers().unwrap_or_default(), ..config.api.clone() };
+    let state = ApiState::new(partition.clone(), root_key_hash, limits);
     let usage = admin_api::usage::watch(state.clone());
     let drain = Duration::from_millis(config.engine.drain_timeout_ms);
     let api_served = serve(api_listener, admin_api::service(state, config.cors_origins.clone()), drain);

@@ -247,6 +247,10 @@ const API: &[Panel] = &[
         &[
             ("no known key", "sum(rate(pinion_api_unauthorized_total{@}[$i]))"),
             ("quota: {{quota}}", "sum by (quota) (rate(pinion_quota_refusals_total{@}[$i])) > 0"),
+            (
+                "rate limit: {{tier}}",
+                "sum by (tier) (rate(pinion_api_rate_limited_requests_total{@,outcome=\"refused\"}[$i])) > 0",
+            ),
         ],
     ),
     panel(

@@ -44,6 +44,7 @@ pub const RESERVED: &[Reserved] = &[
             ("storage/src/store/busy.rs", "measures how long a thread is at one step"),
             ("storage/src/writer", "the shell of the writer: times commits and stalls"),
             ("admin-api/src/edge.rs", "times requests for their metric"),
+            ("admin-api/src/rate.rs", "the clock of token buckets"),
             ("admin-api/src/usage.rs", "keeps an answer for some seconds"),
             ("admin-api/src/extract.rs", "how fast a body comes in"),
             ("server/src/listen", "deadlines of connections"),

@@ -1,23 +1,31 @@
-//! The caller of a request, and the scope of their key.
+//! The caller of a request: the reach of their key, and its scopes.
 //!
 //! A caller shows `Authorization: Bearer <key>`. [`key::lookup`] knows the key by its SHA-256; the key itself is
 //! never kept or logged. Some clients add a suffix to the key, which says nothing here ([`candidates`]).
 //!
 //! A key may be limited to one application: then only paths below that application answer, and those of [`READ_BY_ALL`]
-//! for reading.
-//! The check sits in the one layer before every route, so no handler can forget it. No users and no
+//! for reading. And it has scopes, of which each operation takes some ([`scopes`]).
+//! Both checks sit in the one layer before every route, so no handler can forget them. No users and no
 //! sessions: a key is all there is.
 
+pub(crate) mod scopes;
+mod uses;
+
+pub(crate) use uses::Uses;
+
 use crate::error::ApiError;
+use crate::push;
+use crate::rate;
 use crate::state::ApiState;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use control::key::KeyHash;
 use control::query::key::{self, KnownKey};
-use control::{Caller, Scope};
+use control::rate::Standing;
+use control::{Caller, Reach};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderValue, Method, Uri};
-use model::AppId;
+use http::{HeaderValue, Method};
+use model::{AppId, KeyScope, KeyScopes};
 use std::iter;
 use std::net::IpAddr;
 
@@ -51,16 +59,16 @@ pub struct Arrival {
     pub request_id: HeaderValue,
 }
 
-/// The scope of the caller's key, for queries and pushes.
+/// The reach of the caller's key, for queries and pushes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reaching(pub(crate) Scope);
+pub(crate) struct Reaching(pub(crate) Reach);
 
 impl FromRequestParts<ApiState> for Reaching {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Reaching, ApiError> {
         let known: Option<&KnownKey> = parts.extensions.get();
-        known.map(|known| Reaching(known.scope)).ok_or(ApiError::Unauthenticated)
+        known.map(|known| Reaching(known.reach)).ok_or(ApiError::Unauthenticated)
     }
 }
 
@@ -73,8 +81,13 @@ pub(crate) struct Pusher {
 
 impl Pusher {
     /// How far the key reaches.
-    pub(crate) fn scope(&self) -> Scope {
-        self.known.scope
+    pub(crate) fn reach(&self) -> Reach {
+        self.known.reach
+    }
+
+    /// Refuses a key that has none of these scopes.
+    pub(crate) fn check(&self, needed: KeyScopes) -> Result<(), ApiError> {
+        check_scopes(&self.known, needed)
     }
 
     /// The caller, with the address and id of the request.
@@ -112,36 +125,85 @@ fn caller(known: &KnownKey, arrival: Option<&Arrival>) -> Caller {
     let address = arrival.map(|arrival| arrival.peer.to_string());
     let request_id = arrival.and_then(|arrival| arrival.request_id.to_str().ok());
     Caller::of_request(
-        known.scope,
+        known.reach,
         known.row.as_ref(),
         address.unwrap_or_default(),
         request_id.unwrap_or_default().to_owned(),
     )
 }
 
-/// Finds out whether a request may pass: its key is known and reaches far enough. Leaves its [`KnownKey`] with the
-/// request. `named` tells which application the path names, where that needs no router.
+/// The way that a request takes to its handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// Through the router.
+    Routed,
+    /// That of [`push`], which no router has seen.
+    Push,
+}
+
+/// Finds out whether a request may pass: its key is known, is for this and reaches far enough, and has not made more
+/// requests than it may. Leaves its [`KnownKey`] with the request.
 pub(crate) async fn admit(
     state: &ApiState,
     parts: &mut Parts,
-    named: fn(&Uri) -> Option<&str>,
-) -> Result<Scope, ApiError> {
+    way: Way,
+) -> Result<(Reach, Option<Standing>), ApiError> {
     let known = known_key(state, parts)?;
-    let scope = known.scope;
-    match (scope, named(&parts.uri)) {
-        (Scope::All, _) => {}
-        (Scope::Application(own), Some(text)) => check_application(state, text, own)?,
-        (Scope::Application(own), None) => check_path(state, parts, own).await?,
+    match way {
+        Way::Push => {
+            check_scopes(&known, scopes::INGEST)?;
+            if let Reach::Application(own) = known.reach {
+                check_application(state, push::app_text(&parts.uri).unwrap_or_default(), own)?;
+            }
+        }
+        Way::Routed => {
+            let route = parts.extensions.get().map(MatchedPath::as_str).unwrap_or_default();
+            check_scopes(&known, scopes::needed(&parts.method, route))?;
+            if let Reach::Application(own) = known.reach {
+                check_path(state, parts, own).await?;
+            }
+        }
     }
+    let standing = match state.control.limits().may_limit(known.row.as_ref()) {
+        true => {
+            let app = app_of(state, parts, way, known.reach).await?;
+            rate::take_one(state, parts, &known, app)?
+        }
+        false => None,
+    };
+    state.uses.note(state, &known);
+    let reach = known.reach;
     parts.extensions.insert(known);
-    Ok(scope)
+    Ok((reach, standing))
+}
+
+/// The application that a request is about.
+async fn app_of(state: &ApiState, parts: &mut Parts, way: Way, reach: Reach) -> Result<Option<AppId>, ApiError> {
+    match (reach, way) {
+        (Reach::Application(own), _) => Ok(Some(own)),
+        (Reach::Everything, Way::Push) => Ok(state.control.app_id(push::app_text(&parts.uri).unwrap_or_default())?),
+        (Reach::Everything, Way::Routed) => {
+            let Ok(params) = RawPathParams::from_request_parts(parts, state).await else { return Ok(None) };
+            match params.iter().find(|(name, _)| *name == "app_id") {
+                Some((_, named)) => Ok(state.control.app_id(named)?),
+                None => Ok(None),
+            }
+        }
+    }
+}
+
+/// Refuses a key that has none of these scopes. The root key has all there are.
+fn check_scopes(known: &KnownKey, needed: KeyScopes) -> Result<(), ApiError> {
+    let scopes = known.row.as_ref().map_or(const { KeyScopes::of(&[KeyScope::Admin]) }, |row| row.scopes);
+    if scopes.meets(needed) { Ok(()) } else { Err(ApiError::InsufficientScope { needed }) }
 }
 
 /// Looks the caller's key up.
 fn known_key(state: &ApiState, parts: &Parts) -> Result<KnownKey, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    let now = state.now();
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
-        if let Some(known) = key::lookup(state.view(), &state.root_key, &KeyHash::of(candidate))? {
+        if let Some(known) = key::lookup(state.view(), &state.root_key, &KeyHash::of(candidate), now)? {
             return Ok(known);
         }
     }

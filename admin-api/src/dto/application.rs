@@ -42,6 +42,8 @@ pub(crate) struct ApplicationIn {
     /// `challenge`: the receiver of each new endpoint, and of each new origin, must prove that it wants deliveries before it
     /// gets any. Default: `off`.
     verification: Option<VerificationMode>,
+    /// The tier by which its use of the API is limited, one of the server's. Left out: the default one, if there is one.
+    api_tier: Option<String>,
 }
 
 /// Changes to an application: a field that is left out stays.
@@ -72,6 +74,9 @@ pub(crate) struct ApplicationPatch {
     #[serde(default)]
     #[schema(value_type = Option<VerificationMode>)]
     verification: Patch<VerificationMode>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    api_tier: Patch<String>,
 }
 
 /// An application.
@@ -92,6 +97,8 @@ pub(crate) struct ApplicationOut {
     policy: PolicyOut,
     max_in_flight_total: Option<u32>,
     verification: VerificationMode,
+    /// The tier by which its use of the API is limited; null for the default one.
+    api_tier: Option<String>,
 }
 
 /// The proof that receivers must give.
@@ -123,6 +130,7 @@ impl ApplicationIn {
             policy: self.policy.unwrap_or_default().into_fields(checks),
             max_in_flight: self.max_in_flight_total.into(),
             verification: self.verification.map(Into::into).into(),
+            api_tier: self.api_tier.into(),
         }
     }
 }
@@ -146,6 +154,7 @@ impl ApplicationPatch {
             paused: self.paused,
             policy,
             max_in_flight: self.max_in_flight_total,
+            api_tier: self.api_tier,
         }
     }
 }
@@ -165,6 +174,7 @@ impl From<&Application> for ApplicationOut {
             paused_at: application.paused_at.map(Timestamp),
             policy: (&application.policy).into(),
             max_in_flight_total: application.max_in_flight,
+            api_tier: application.api_tier.clone(),
             verification: if application.verification { VerificationMode::Challenge } else { VerificationMode::Off },
         }
     }

@@ -4,7 +4,7 @@
 //! a list of `{loc, msg, type}` instead, as the clients parse it.
 
 use super::wrong::cut;
-use super::{ApiError, ValidationItem};
+use super::{ApiError, ValidationItem, shown};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
@@ -56,7 +56,9 @@ impl IntoResponse for ApiError {
         }
         let retry_after_s = match self {
             ApiError::QuotaExceeded { again_after_s, .. } => again_after_s,
-            ApiError::Busy { retry_after_s } => Some(retry_after_s.max(1)),
+            ApiError::Busy { retry_after_s } | ApiError::RateLimited { retry_after_s, .. } => {
+                Some(retry_after_s.max(1))
+            }
             ApiError::StorageFailed | ApiError::ShuttingDown | ApiError::Timeout => Some(RETRY_AFTER_S),
             ApiError::StorageFull => Some(STORAGE_FULL_RETRY_AFTER_S),
             _ => None,
@@ -68,8 +70,19 @@ impl IntoResponse for ApiError {
             // RFC 9110, 15.5.16: the codings that would be read.
             response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        if matches!(self, ApiError::Unauthenticated) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let ApiError::RateLimited { standing, .. } = self {
+            response.extensions_mut().insert(standing);
+        }
+        let challenge = match self {
+            ApiError::Unauthenticated => Some(HeaderValue::from_static("Bearer")),
+            // RFC 6750, 3.1. Scopes are words of letters.
+            ApiError::InsufficientScope { needed } => {
+                HeaderValue::try_from(format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", shown(needed))).ok()
+            }
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }

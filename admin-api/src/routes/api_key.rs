@@ -1,4 +1,4 @@
-//! API keys: create, list, revoke.
+//! API keys: create, list, rotate, revoke.
 //!
 //! Below no application, so only the root key and keys for everything reach these. A key is shown in one answer, and
 //! only its hash is kept. A key that is asked for with an `Idempotency-Key` is derived from that, so that a repetition
@@ -7,7 +7,7 @@
 use super::once::Keyed;
 use super::params::ApiKeyPath;
 use crate::auth::By;
-use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut};
+use crate::dto::api_key::{ApiKeyCreatedOut, ApiKeyIn, ApiKeyOut, ApiKeyRotateIn};
 use crate::dto::fields::ListResponse;
 use crate::error::{ApiError, CREATED, NO_CONTENT};
 use crate::extract::{PathTexts, QueryParams};
@@ -17,13 +17,13 @@ use crate::reader::Reader;
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::State;
-use control::Checks;
-use control::command::api_key::{CreateApiKey, Derived, IssuedKey, RevokeApiKey};
+use control::command::api_key::{Derived, IssuedKey, RevokeApiKey};
 use control::query::key::{self, KeyPlace};
+use control::{Changed, Checks, Once};
 use http::StatusCode;
 use model::UnixMs;
 
-/// Lists API keys, oldest first, without their text.
+/// Lists API keys, oldest first, without their text; revoked and expired ones too.
 #[utoipa::path(get, path = "/api/v1/api-key", tag = "API Key", operation_id = "v1.api-key.list",
     params(PageQuery), responses((status = 200, body = ListResponse<ApiKeyOut>)))]
 pub(crate) async fn list(state: Reader, QueryParams(query): QueryParams<PageQuery>) -> Result<JsonBytes, ApiError> {
@@ -55,14 +55,47 @@ pub(crate) async fn create(
     By(caller): By,
     request: Keyed<ApiKeyIn>,
 ) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
-    let derived = request.once.as_ref().map(|once| Derived { root: state.root_key, once: once.key().to_owned() });
-    let command = CreateApiKey { name: request.body.name, app: request.body.app_id, derived };
+    let command = request.body.into_command(derived(&state, request.once.as_ref()));
     let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
+    Ok(answer(changed, "an API key was created"))
+}
+
+/// Makes a key that takes the place of this one. Both work until the grace period ends.
+#[utoipa::path(post, path = "/api/v1/api-key/{key_id}/rotate", tag = "API Key", operation_id = "v1.api-key.rotate",
+    params(ApiKeyPath, ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
+    request_body = ApiKeyRotateIn, responses((status = 201, body = ApiKeyCreatedOut)))]
+pub(crate) async fn rotate(
+    State(state): State<ApiState>,
+    By(caller): By,
+    path: PathTexts,
+    request: Keyed<Option<ApiKeyRotateIn>>,
+) -> Result<(StatusCode, Json<ApiKeyCreatedOut>), ApiError> {
+    let body = request.body.unwrap_or_default();
+    let command = body.into_command(path.get("key_id")?.to_owned(), derived(&state, request.once.as_ref()));
+    let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
+    Ok(answer(changed, "an API key was rotated"))
+}
+
+/// From which a new key is derived, with an idempotency key.
+fn derived(state: &ApiState, once: Option<&Once>) -> Option<Derived> {
+    once.map(|once| Derived { root: state.root_key, once: once.key().to_owned() })
+}
+
+/// Shows a new key, and logs `event` if it was made just now.
+fn answer(changed: Changed<IssuedKey>, event: &'static str) -> (StatusCode, Json<ApiKeyCreatedOut>) {
     let (is_new, IssuedKey { info, text, .. }) = (changed.is_new(), changed.into_thing());
     if is_new {
-        tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "an API key was created");
+        tracing::info!(key_id = info.id, name = info.name, app = info.app_id, "{event}");
     }
-    Ok((CREATED, Json(ApiKeyCreatedOut::of(info, &text))))
+    (CREATED, Json(ApiKeyCreatedOut::of(&info, &text)))
+}
+
+/// Gets an API key, without its text.
+#[utoipa::path(get, path = "/api/v1/api-key/{key_id}", tag = "API Key", operation_id = "v1.api-key.get",
+    params(ApiKeyPath), responses((status = 200, body = ApiKeyOut)))]
+pub(crate) async fn get(State(state): State<ApiState>, path: PathTexts) -> Result<Json<ApiKeyOut>, ApiError> {
+    let found = key::get(state.view(), path.get("key_id")?)?.ok_or(ApiError::NotFound("API key"))?;
+    Ok(Json((&found).into()))
 }
 
 /// Revokes an API key: from the answer on, requests with it are refused.

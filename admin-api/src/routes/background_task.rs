@@ -50,13 +50,13 @@ pub(crate) struct ListQuery {
     params(ListQuery), responses((status = 200, body = ListResponse<BackgroundTaskOut>)))]
 pub(crate) async fn list(
     state: Reader,
-    Reaching(scope): Reaching,
+    Reaching(reach): Reaching,
     QueryParams(query): QueryParams<ListQuery>,
 ) -> Result<JsonBytes, ApiError> {
     let order = query.order.unwrap_or(Ordering::Descending);
     let asked = AskedPage::new(query.limit, query.iterator.as_deref(), order, place_of(IdKind::Job))?;
     let list = state.answer(move |state| {
-        let listed = job::list(state.view(), scope, &asked.page, |job| keeps(job, &query))?;
+        let listed = job::list(state.view(), reach, &asked.page, |job| keeps(job, &query))?;
         Ok(asked.respond(listed, text_of(IdKind::Job), |row| BackgroundTaskOut::from(row)))
     });
     list.await
@@ -73,10 +73,10 @@ fn keeps(job: &Job, query: &ListQuery) -> bool {
     operation_id = "v1.background-task.get", params(TaskPath), responses((status = 200, body = BackgroundTaskOut)))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
-    Reaching(scope): Reaching,
+    Reaching(reach): Reaching,
     path: PathTexts,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
-    let found = job::get(state.view(), scope, path.get("task_id")?)?;
+    let found = job::get(state.view(), reach, path.get("task_id")?)?;
     Ok(Json((&found.ok_or(ApiError::NotFound("background task"))?).into()))
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn cancel(
     path: PathTexts,
     request: Keyed<Option<EmptyIn>>,
 ) -> Result<Json<BackgroundTaskOut>, ApiError> {
-    let found = job::get(state.view(), caller.scope(), path.get("task_id")?)?;
+    let found = job::get(state.view(), caller.reach(), path.get("task_id")?)?;
     let found = found.ok_or(ApiError::NotFound("background task"))?;
     let command = CancelJob { app: found.target.app, number: found.number };
     let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;

@@ -10,11 +10,13 @@ use crate::dto::message::MessageIn;
 use crate::error::{ACCEPTED, ApiError};
 use crate::extract::{BatchBody, IdempotencyKey, OfApp};
 use crate::json;
+use crate::rate::Limited;
 use crate::state::ApiState;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use bytes::Bytes;
 use control::command::message::{PushMessages, accepted};
+use control::rate::Standing;
 use engine::NewMessage;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -28,14 +30,18 @@ use http::{HeaderMap, StatusCode};
         body = BatchOut)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
-    Reaching(scope): Reaching,
+    Reaching(reach): Reaching,
     OfApp(app): OfApp,
     IdempotencyKey(key): IdempotencyKey,
+    limited: Limited,
     headers: HeaderMap,
     BatchBody(body): BatchBody,
-) -> Result<(StatusCode, Json<BatchOut>), ApiError> {
+) -> Result<(StatusCode, Option<Extension<Standing>>, Json<BatchOut>), ApiError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let items = split(&body, content_type, state.limits.batch_items)?;
+    // The request itself was counted as one.
+    let more = u32::try_from(items.len()).unwrap_or(u32::MAX).saturating_sub(1);
+    let standing = limited.take(&state, more)?;
     let mut results: Vec<Option<BatchItemOut>> = Vec::with_capacity(items.len());
     let (mut messages, mut places) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     for (index, item) in items.iter().enumerate() {
@@ -50,7 +56,7 @@ pub(crate) async fn create(
         }
     }
     if !messages.is_empty() {
-        let outcomes = state.control.push(scope, PushMessages { app, messages }).await?;
+        let outcomes = state.control.push(reach, PushMessages { app, messages }).await?;
         for (index, outcome) in places.into_iter().zip(outcomes) {
             results[index] = Some(match accepted(outcome) {
                 Ok(event) => BatchItemOut {
@@ -66,7 +72,7 @@ pub(crate) async fn create(
     }
     let data: Vec<BatchItemOut> = results.into_iter().flatten().collect();
     let accepted = data.iter().filter(|item| item.id.is_some()).count();
-    Ok((ACCEPTED, Json(BatchOut { accepted, rejected: data.len() - accepted, data })))
+    Ok((ACCEPTED, standing.map(Extension), Json(BatchOut { accepted, rejected: data.len() - accepted, data })))
 }
 
 fn read_item(item: &Bytes, key: Option<String>, state: &ApiState) -> Result<NewMessage, ApiError> {

@@ -5,7 +5,7 @@
 
 use super::filter::message_filter;
 use super::params::{AppPath, MessagePath};
-use crate::auth::{By, Pusher};
+use crate::auth::{By, Pusher, scopes};
 use crate::dto::application::ApplicationIn;
 use crate::dto::fields::{ListResponse, yes};
 use crate::dto::message::MessageIn;
@@ -95,21 +95,24 @@ pub(crate) async fn push(
     key: Option<String>,
     body: &Bytes,
 ) -> Result<(StatusCode, JsonBytes), ApiError> {
-    let scope = by.scope();
+    let reach = by.reach();
     let mut message: MessageIn<'_> = json::from_body(body)?;
     let application = message.application.take();
     let message = message.into_new(body, key, || state.control.push_times())?;
     let app = match (state.control.app_id(text)?, application) {
-        (Some(app), _) if scope.reaches(app) => app,
+        (Some(app), _) if reach.reaches(app) => app,
         // Else the message would go to another application than the one that is made.
         (None, Some(application)) if application.uid.as_set().map(String::as_str) != Some(text) => {
             return Err(ApiError::ApplicationMismatch);
         }
         // In a box: the future of every push has room for this one otherwise.
-        (None, Some(application)) => Box::pin(ensure(state, by.caller(), text, application)).await?,
+        (None, Some(application)) => {
+            by.check(scopes::WRITE)?;
+            Box::pin(ensure(state, by.caller(), text, application)).await?
+        }
         _ => return Err(ApiError::NotFound("application")),
     };
-    let mut outcomes = state.control.push(scope, PushMessages { app, messages: vec![message] }).await?;
+    let mut outcomes = state.control.push(reach, PushMessages { app, messages: vec![message] }).await?;
     let event = accepted(outcomes.pop().ok_or(ApiError::Internal)?)?;
     let answer = answer_of(&event, query.with_content).map_err(|_| ApiError::Internal)?;
     Ok((ACCEPTED, JsonBytes(answer)))

@@ -2,10 +2,13 @@
 //!
 //! No hand-written paths: a description here applies to every route or to none.
 
+use crate::auth::scopes;
 use crate::error::{ApiError, HttpErrorOut, HttpValidationError, ValidationItem};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_TYPE;
+use model::{KeyScope, KeyScopes};
 use std::sync::OnceLock;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
@@ -37,16 +40,27 @@ pub(crate) fn base() -> OpenApi {
 pub(crate) fn secure(document: &mut OpenApi) {
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     document.components.get_or_insert_with(Components::new).add_security_scheme(BEARER, scheme);
-    for item in document.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head];
-        operations.into_iter().flatten().for_each(complete);
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::PUT, &mut item.put),
+            (Method::POST, &mut item.post),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+            (Method::HEAD, &mut item.head),
+        ];
+        for (method, operation) in operations {
+            operation.iter_mut().for_each(|operation| complete(operation, scopes::needed(&method, path)));
+        }
         item.get.iter_mut().filter(|operation| is_list(operation)).for_each(offer_formats);
     }
 }
 
-fn complete(operation: &mut Operation) {
-    operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+/// `scopes` are those of which the key must have one. The document names them as roles (OpenAPI 3.1, Security Requirement
+/// Object): one requirement for each, any of which does.
+fn complete(operation: &mut Operation, scopes: KeyScopes) {
+    let requirement = |scope: KeyScope| SecurityRequirement::new(BEARER, [scope.as_str()]);
+    operation.security = Some(scopes.iter().map(requirement).collect());
     let errors = [
         (ApiError::Unauthenticated, "HttpErrorOut"),
         (ApiError::Forbidden("this key does not reach that far"), "HttpErrorOut"),

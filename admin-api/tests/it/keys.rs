@@ -3,14 +3,14 @@
 use crate::harness::{Api, column, target};
 use control::key::{KeyHash, generate_key, is_key};
 use model::{ApiKeyRow, AppId, UnixMs};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use storage::tables::api_key;
 
 async fn add_key(api: &Api, app: Option<AppId>) -> String {
     let key = generate_key().unwrap();
     let hash = KeyHash::of(&key).to_bytes();
-    api.rows(move |txn| api_key::put(txn, &ApiKeyRow { hash, name: "test".to_owned(), app, created_at: UnixMs(1) }))
-        .await;
+    api.rows(move |txn| api_key::put(txn, &ApiKeyRow::plain(hash, "test".to_owned(), app, UnixMs(1)))).await;
     format!("Bearer {}", *key)
 }
 
@@ -78,7 +78,102 @@ async fn a_key_is_shown_once_works_at_once_and_stops_at_once() {
     assert!(api.delete(&format!("/api-key/{id}")).await.expect(204).is_null());
     api.request("GET", "/app/own", &[("authorization", &bearer)], "").await.expect_error(401, "authentication_failed");
     api.delete(&format!("/api-key/{id}")).await.expect_error(404, "not_found");
-    assert_eq!(api.all("/api-key").await.0.len(), 0);
+    let listed = api.all("/api-key").await.0;
+    assert!(listed.len() == 1 && listed[0]["revokedAt"].is_string(), "it is shown yet: {listed:?}");
+    assert_eq!(api.get(&format!("/api-key/{id}")).await.expect(200), listed[0]);
+}
+
+#[tokio::test]
+async fn a_key_says_what_it_is_for_and_when_it_ends() {
+    let api = Api::start();
+    let body = json!({"name": "k", "scopes": ["read", "ingest"], "expiresAt": "2999-01-01T00:00:00Z", "rateLimit": 60});
+    let created = api.post("/api-key", body).await.expect(201);
+    let mut shown = api.get(&format!("/api-key/{}", created["id"].as_str().unwrap())).await.expect(200);
+    let key = created["key"].as_str().unwrap();
+    assert_eq!(shown["prefix"], key[..11]);
+    shown["key"] = created["key"].clone();
+    assert_eq!(shown, created);
+    assert_eq!(created["scopes"], json!(["ingest", "read"]));
+    assert_eq!(created["expiresAt"], "2999-01-01T00:00:00.000Z");
+    for unset in ["revokedAt", "lastUsedAt", "replacedBy", "appId"] {
+        assert!(created[unset].is_null(), "{unset}");
+    }
+    let plain = api.post("/api-key", json!({"name": "plain"})).await.expect(201);
+    assert_eq!(
+        (&plain["scopes"], &plain["expiresAt"], &plain["rateLimit"]),
+        (&json!(["admin"]), &json!(null), &json!(null))
+    );
+    for (wrong, loc) in [
+        (json!({"name": "x", "scopes": []}), "body.scopes"),
+        (json!({"name": "x", "scopes": ["root"]}), "body.scopes.0"),
+        (json!({"name": "x", "expiresAt": "2001-01-01T00:00:00Z"}), "body.expiresAt"),
+        (json!({"name": "x", "rateLimit": 0}), "body.rateLimit"),
+    ] {
+        api.post("/api-key", wrong).await.expect_invalid(loc);
+    }
+    assert_eq!(api.all("/api-key").await.0.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_expired_is_refused_and_one_that_is_used_says_when() {
+    let api = Api::start();
+    let keys = [("expired", Some(UnixMs(2))), ("lasting", Some(UnixMs(u64::MAX))), ("endless", None)];
+    let mut texts = Vec::new();
+    for (name, expires_at) in keys {
+        let key = generate_key().unwrap();
+        let row = ApiKeyRow::plain(KeyHash::of(&key).to_bytes(), name.to_owned(), None, UnixMs(1));
+        api.rows(move |txn| api_key::put(txn, &ApiKeyRow { expires_at, ..row })).await;
+        texts.push(format!("Bearer {}", *key));
+    }
+    api.request("GET", "/app", &[("authorization", &texts[0])], "").await.expect_error(401, "authentication_failed");
+    for text in &texts[1..] {
+        api.request("GET", "/app", &[("authorization", text)], "").await.expect(200);
+    }
+    let used = || async {
+        let keys = api.all("/api-key").await.0;
+        column(&keys, "name").into_iter().zip(column(&keys, "lastUsedAt")).filter(|(_, at)| !at.is_empty()).count()
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while used().await < 2 {
+        assert!(Instant::now() < until, "the uses are not noted");
+        tokio::task::yield_now().await;
+    }
+    // A noted use is no change that anybody made.
+    assert_eq!(api.all("/audit").await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn both_keys_of_a_rotation_work_and_then_the_new_one() {
+    let api = Api::start();
+    let first = api.post("/api-key", json!({"name": "backend", "scopes": ["read"]})).await.expect(201);
+    let path = format!("/api-key/{}/rotate", first["id"].as_str().unwrap());
+    for (wrong, loc) in [
+        (json!({"gracePeriodSeconds": 2_592_001}), "body.gracePeriodSeconds"),
+        (json!({"overlap": 1}), "body.overlap"),
+        (json!({"expiresAt": "2001-01-01T00:00:00Z"}), "body.expiresAt"),
+    ] {
+        api.post(&path, wrong).await.expect_invalid(loc);
+    }
+    let second = api.request("POST", &path, &[("idempotency-key", "one")], "").await.expect(201);
+    assert_eq!(api.request("POST", &path, &[("idempotency-key", "one")], "").await.expect(201), second);
+    api.request("POST", &path, &[], "").await.expect_error(409, "conflict");
+    assert_eq!((&second["name"], &second["scopes"]), (&first["name"], &first["scopes"]));
+    let status = |created: &Value| {
+        let bearer = format!("Bearer {}", created["key"].as_str().unwrap());
+        let api = &api;
+        async move { api.request("GET", "/app", &[("authorization", &bearer)], "").await.status }
+    };
+    assert_eq!((status(&first).await, status(&second).await), (200, 200));
+    let old = api.get(&format!("/api-key/{}", first["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(old["replacedBy"], second["id"]);
+    assert!(old["expiresAt"].is_string());
+
+    let path = format!("/api-key/{}/rotate", second["id"].as_str().unwrap());
+    let third = api.post(&path, json!({"gracePeriodSeconds": 0})).await.expect(201);
+    assert_eq!((status(&second).await, status(&third).await), (401, 200));
+    let record = &api.get("/audit?limit=1").await.expect(200)["data"][0];
+    assert_eq!((&record["action"], &record["id"]), (&json!("api-key.rotate"), &third["id"]));
+    assert!(!record.to_string().contains(third["key"].as_str().unwrap()));
 }
 
 #[tokio::test]
@@ -148,7 +243,8 @@ async fn keys_are_listed_in_pages_and_go_with_their_application() {
     api.get("/api-key?iterator=x").await.expect_invalid("query.iterator");
 
     api.delete("/app/own").await.expect(204);
-    assert!(!column(&api.all("/api-key").await.0, "name").contains(&"c".to_owned()));
+    let revoked = api.all("/api-key").await.0.into_iter().filter(|key| !key["revokedAt"].is_null());
+    assert_eq!(column(&revoked.collect::<Vec<_>>(), "name"), ["c"]);
 }
 
 #[tokio::test]

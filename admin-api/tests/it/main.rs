@@ -23,6 +23,8 @@ mod messages;
 mod once;
 mod paging;
 mod pause;
+mod rate;
+mod scopes;
 mod signature_format;
 mod standing;
 mod unknown_fields;

@@ -43,7 +43,7 @@ async fn nobody_pauses_what_is_not_theirs_and_a_pause_is_true_or_false() {
     }
     let (key, app) = (generate_key().unwrap(), Some(target(&own, &endpoint).app));
     let hash = KeyHash::of(&key).to_bytes();
-    let row = ApiKeyRow { hash, name: "own".to_owned(), app, created_at: UnixMs(1) };
+    let row = ApiKeyRow::plain(hash, "own".to_owned(), app, UnixMs(1));
     api.rows(move |txn| api_key::put(txn, &row)).await;
     let bearer = format!("Bearer {}", *key);
     let headers = [("authorization", bearer.as_str())];

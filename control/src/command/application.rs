@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::find::find_application;
 use crate::limits::{self, Rules};
 use crate::patch::Patch;
-use crate::scope::Scope;
 use crate::snapshot::{Fields, words};
 use model::id::IdKind;
 use model::{AppId, Application, EndpointId, EndpointRef, JobKind, UnixMs};
@@ -40,6 +39,8 @@ pub struct ApplicationFields {
     pub policy: PolicyFields,
     /// Attempts at once over all its endpoints.
     pub max_in_flight: Patch<u32>,
+    /// The tier by which its use of the API is limited.
+    pub api_tier: Patch<String>,
 }
 
 /// Creates an application.
@@ -106,6 +107,7 @@ impl Thing for Application {
             policy,
             max_in_flight,
             verification,
+            api_tier,
         } = self;
         Fields::default()
             .with("uid", uid.clone())
@@ -116,13 +118,18 @@ impl Thing for Application {
             .with("policy", words::policy(policy))
             .with("maxInFlightTotal", *max_in_flight)
             .with("verification", verification.then_some("challenge"))
+            .with("apiTier", api_tier.clone())
     }
 }
 
 // === impl ApplicationFields ===
 
 impl ApplicationFields {
-    fn check(&self, checks: &mut Checks) {
+    fn check(&self, rules: &Rules, checks: &mut Checks) {
+        if let Some(tier) = self.api_tier.as_set().filter(|tier| !rules.tiers.has(tier)) {
+            let names = rules.tiers.iter().map(|tier| tier.name.as_str()).collect::<Vec<_>>().join(", ");
+            checks.wrong(&["apiTier"], format!("there is no tier `{tier}`, only: {names}"), "value_error.unknown");
+        }
         self.name.iter().for_each(|name| checks.text("name", name, 1, limits::LABEL_BYTES_MAX));
         checks.path_name_if_any("uid", IdKind::Application, self.uid.as_set().map(String::as_str));
         self.metadata.iter().for_each(|metadata| checks.metadata(metadata));
@@ -143,6 +150,7 @@ impl ApplicationFields {
             paused_at: self.paused.unwrap_or(before.paused_at.is_some()).then(|| before.paused_at.unwrap_or(now)),
             policy: self.policy.apply(before.policy),
             max_in_flight: self.max_in_flight.apply(before.max_in_flight),
+            api_tier: self.api_tier.apply(before.api_tier),
             updated_at: now,
             ..before
         })
@@ -171,12 +179,12 @@ impl Command for CreateApplication {
     const NAME: &'static str = "application.create";
     type Thing = Application;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
-    fn check(&mut self, _: &Rules, checks: &mut Checks) {
-        self.fields.check(checks);
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks);
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
@@ -210,12 +218,12 @@ impl Command for EnsureApplication {
     const NAME: &'static str = "application.ensure";
     type Thing = Application;
 
-    fn reach(&self) -> Reach {
-        Reach::Found
+    fn reach(&self) -> Option<Reach> {
+        None
     }
 
-    fn check(&mut self, _: &Rules, checks: &mut Checks) {
-        self.fields.check(checks);
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks);
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
@@ -231,12 +239,12 @@ impl Command for PutApplication {
     const NAME: &'static str = "application.put";
     type Thing = Application;
 
-    fn reach(&self) -> Reach {
-        Reach::Found
+    fn reach(&self) -> Option<Reach> {
+        None
     }
 
-    fn check(&mut self, _: &Rules, checks: &mut Checks) {
-        self.fields.check(checks);
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks);
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
@@ -246,13 +254,14 @@ impl Command for PutApplication {
         };
         let mut whole = plain(old.id, old.salt, old.created_at);
         whole.paused_at = old.paused_at;
-        if at.by != Scope::All {
+        if at.by != Reach::Everything {
             (whole.uid, whole.rate_limit) = (old.uid.clone(), old.rate_limit);
             whole.max_in_flight = old.max_in_flight;
             whole.verification = old.verification;
+            whole.api_tier = old.api_tier.clone();
         }
         let row = self.fields.apply(whole, at.now)?;
-        check_scope(at.by, &old, &row)?;
+        check_reach(at.by, &old, &row)?;
         save_application(txn, Some(old), row)
     }
 }
@@ -261,18 +270,18 @@ impl Command for PatchApplication {
     const NAME: &'static str = "application.patch";
     type Thing = Application;
 
-    fn reach(&self) -> Reach {
-        Reach::Found
+    fn reach(&self) -> Option<Reach> {
+        None
     }
 
-    fn check(&mut self, _: &Rules, checks: &mut Checks) {
-        self.fields.check(checks);
+    fn check(&mut self, rules: &Rules, checks: &mut Checks) {
+        self.fields.check(rules, checks);
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
         let old = find_application(txn, &self.text)?.ok_or(Error::NotFound("application"))?;
         let row = self.fields.apply(old.clone(), at.now)?;
-        check_scope(at.by, &old, &row)?;
+        check_reach(at.by, &old, &row)?;
         save_application(txn, Some(old), row)
     }
 }
@@ -281,14 +290,14 @@ impl Command for DeleteApplication {
     const NAME: &'static str = "application.delete";
     type Thing = Application;
 
-    fn reach(&self) -> Reach {
-        Reach::Found
+    fn reach(&self) -> Option<Reach> {
+        None
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {
         let found = find_application(txn, &self.text)?.filter(|found| at.by.reaches(found.id));
         let old = found.ok_or(Error::NotFound("application"))?;
-        if at.by != Scope::All {
+        if at.by != Reach::Everything {
             return Err(Error::Forbidden("a key for one application may not delete it"));
         }
         let mut after = None;
@@ -303,7 +312,7 @@ impl Command for DeleteApplication {
             }
         }
         application::remove(txn, &old)?;
-        api_key::revoke_all_of(txn, old.id)?;
+        api_key::revoke_all_of(txn, old.id, at.now)?;
         txn.tell(Change::ApplicationDeleted(old.id));
         let target = EndpointRef { app: old.id, endpoint: EndpointId(0) };
         purge(txn, target, JobKind::PurgeApplication, at.now)?;
@@ -313,11 +322,11 @@ impl Command for DeleteApplication {
 
 /// A key for one application may change neither the name that others call it by nor its rate: the operator sets these.
 /// Checked before anything that depends on other applications is looked at.
-fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Error> {
+fn check_reach(by: Reach, old: &Application, new: &Application) -> Result<(), Error> {
     if !by.reaches(old.id) {
         return Err(Error::NotFound("application"));
     }
-    if matches!(by, Scope::Application(_)) {
+    if matches!(by, Reach::Application(_)) {
         if old.uid != new.uid {
             return Err(Error::Forbidden("a key for one application may not change its uid"));
         }
@@ -330,13 +339,16 @@ fn check_scope(by: Scope, old: &Application, new: &Application) -> Result<(), Er
         if old.verification != new.verification {
             return Err(Error::Forbidden("a key for one application may not change its verification"));
         }
+        if old.api_tier != new.api_tier {
+            return Err(Error::Forbidden("a key for one application may not change its apiTier"));
+        }
     }
     Ok(())
 }
 
 /// Refuses a key for one application where there is none of that name: it makes no new ones.
-fn check_may_create(by: Scope) -> Result<(), Error> {
-    if by == Scope::All { Ok(()) } else { Err(Error::NotFound("application")) }
+fn check_may_create(by: Reach) -> Result<(), Error> {
+    if by == Reach::Everything { Ok(()) } else { Err(Error::NotFound("application")) }
 }
 
 /// Stores an application, new or in place of `old`, if its uid is free.

@@ -20,8 +20,8 @@ impl Command for ExpungeResponse {
     const NAME: &'static str = "attempt.expunge";
     type Thing = Content;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.message.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.message.app))
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Content>, Error> {

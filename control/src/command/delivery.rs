@@ -71,8 +71,8 @@ impl Command for Resend {
     const NAME: &'static str = "delivery.resend";
     type Thing = Delivery;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Delivery>, Error> {
@@ -98,8 +98,8 @@ impl Command for Redrive {
     const NAME: &'static str = "dead-letter.redrive";
     type Thing = Delivery;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Delivery>, Error> {
@@ -125,8 +125,8 @@ impl Command for ForgetDeadLetter {
     const NAME: &'static str = "dead-letter.delete";
     type Thing = Delivery;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Delivery>, Error> {

@@ -125,8 +125,8 @@ impl Command for StartJob {
     const NAME: &'static str = "job.start";
     type Thing = Job;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -181,8 +181,8 @@ impl Command for StartAppJob {
     const NAME: &'static str = "job.start-in-app";
     type Thing = Job;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.app))
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -223,8 +223,8 @@ impl Command for CancelJob {
     const NAME: &'static str = "job.cancel";
     type Thing = Job;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Job>, Error> {

@@ -123,8 +123,8 @@ impl Command for CallOff {
     const NAME: &'static str = "message.call-off";
     type Thing = Schedule;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.message.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.message.app))
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Schedule>, Error> {
@@ -176,8 +176,8 @@ impl Command for ExpungePayload {
     const NAME: &'static str = "message.expunge";
     type Thing = Content;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.message.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.message.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Content>, Error> {

@@ -29,7 +29,7 @@ use crate::checks::{Checks, may_be_uid};
 use crate::error::Error;
 use crate::limits::Rules;
 use crate::patch::Patch;
-use crate::scope::Scope;
+use crate::reach::Reach;
 use crate::seals::Seals;
 use crate::snapshot::Fields;
 use model::id::IdKind;
@@ -46,8 +46,9 @@ pub trait Command: Sized + Send + 'static {
     /// The thing that it changes.
     type Thing: Thing;
 
-    /// The reach that its caller's key must have.
-    fn reach(&self) -> Reach;
+    /// The reach that its caller's key must have; none if the command finds out by [`At::by`] once it has found its
+    /// application.
+    fn reach(&self) -> Option<Reach>;
 
     /// Notes everything that is wrong and can be known without the store, and brings texts that may be written in
     /// several ways into one form. Runs before the writer sees the command.
@@ -76,22 +77,11 @@ pub trait Thing: Send + 'static {
     fn fields(&self) -> Fields;
 }
 
-/// The reach that a key must have for a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// To this application.
-    Application(AppId),
-    /// To everything.
-    Everything,
-    /// The command finds out by [`At::by`] once it has found its application.
-    Found,
-}
-
 /// The surroundings of a command that is applied: everything that is neither in it nor in the store.
 #[derive(Debug)]
 pub struct At<'a> {
-    /// The scope of the caller's key.
-    pub by: Scope,
+    /// The reach of the caller's key.
+    pub by: Reach,
     /// The time.
     pub now: UnixMs,
     /// Fresh random bytes.

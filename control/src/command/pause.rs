@@ -65,8 +65,8 @@ macro_rules! of_endpoint {
             const NAME: &'static str = $name;
             type Thing = Endpoint;
 
-            fn reach(&self) -> Reach {
-                Reach::Application(self.endpoint.app)
+            fn reach(&self) -> Option<Reach> {
+                Some(Reach::Application(self.endpoint.app))
             }
 
             fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {
@@ -102,8 +102,8 @@ macro_rules! of_application {
             const NAME: &'static str = $name;
             type Thing = Application;
 
-            fn reach(&self) -> Reach {
-                Reach::Application(self.app)
+            fn reach(&self) -> Option<Reach> {
+                Some(Reach::Application(self.app))
             }
 
             fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Application>, Error> {

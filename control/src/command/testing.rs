@@ -6,7 +6,7 @@ use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::error::Error;
 use crate::limits::Rules;
-use crate::scope::Scope;
+use crate::reach::Reach;
 use crate::seals::Seals;
 use engine::seal::MasterKey;
 use model::UnixMs;
@@ -32,7 +32,7 @@ impl Default for Bench {
             store: MemoryStore::default(),
             rules: Rules { idempotency_ms: 1_000, idempotency_keys: 10, ..Rules::default() },
             seals: Seals::new(Arc::new(MasterKey::new([7; 32]))),
-            by: Caller::of_request(Scope::All, None, "127.0.0.1".to_owned(), "req_1".to_owned()),
+            by: Caller::of_request(Reach::Everything, None, "127.0.0.1".to_owned(), "req_1".to_owned()),
             now: UnixMs(1_000),
             draw: Draw { salt: 5, secret: Zeroizing::new([3; 32]), challenge: [9; 32] },
         }
@@ -58,7 +58,7 @@ impl Bench {
         let mut checks = Checks::default();
         command.check(&self.rules, &mut checks);
         checks.finish()?;
-        let at = At { by: self.by.scope(), now: self.now, draw: &self.draw, rules: &self.rules, seals: &self.seals };
+        let at = At { by: self.by.reach(), now: self.now, draw: &self.draw, rules: &self.rules, seals: &self.seals };
         let mut txn = Txn::new(&self.store);
         let changed = recorded(command, &self.by, &at, &mut txn, apply)?;
         Chain::new(None).append(&mut txn, self.now)?;

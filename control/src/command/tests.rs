@@ -139,7 +139,7 @@ fn a_key_for_one_application_changes_neither_its_uid_nor_its_rate() {
     let mut bench = Bench::default();
     let fields = ApplicationFields { uid: Patch::Set("u".to_owned()), rate_limit: Patch::Set(7), ..named("a") };
     let app = bench.run(CreateApplication { fields, or_get: false }).unwrap().into_thing();
-    bench.by = by(Scope::Application(app.id));
+    bench.by = by(Reach::Application(app.id));
     let text = || "u".to_owned();
     let kept = bench.run(PutApplication { text: text(), fields: named("b") }).unwrap().into_thing();
     assert_eq!((kept.name.as_str(), kept.uid.as_deref(), kept.rate_limit), ("b", Some("u"), Some(7)));
@@ -150,17 +150,17 @@ fn a_key_for_one_application_changes_neither_its_uid_nor_its_rate() {
         assert!(matches!(bench.run(PatchApplication { text: text(), fields }), Err(Error::Forbidden(_))));
     }
     assert!(matches!(bench.run(DeleteApplication { text: text() }), Err(Error::Forbidden(_))));
-    bench.by = by(Scope::Application(AppId(99)));
+    bench.by = by(Reach::Application(AppId(99)));
     let other = bench.run(PatchApplication { text: text(), fields: named("c") });
     assert!(matches!(other, Err(Error::NotFound("application"))));
     let new = bench.run(PutApplication { text: "new".to_owned(), fields: named("c") });
     assert!(matches!(new, Err(Error::NotFound("application"))));
-    bench.by = by(Scope::All);
+    bench.by = by(Reach::Everything);
     let cleared = bench.run(PutApplication { text: text(), fields: named("b") }).unwrap().into_thing();
     assert_eq!((cleared.uid, cleared.rate_limit), (None, None));
 }
 
 /// Somebody whose key reaches so far.
-fn by(scope: Scope) -> Caller {
-    Caller::of_request(scope, None, String::new(), String::new())
+fn by(reach: Reach) -> Caller {
+    Caller::of_request(reach, None, String::new(), String::new())
 }

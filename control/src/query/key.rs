@@ -3,8 +3,8 @@
 use super::paging::{Listed, Page};
 use crate::error::Error;
 use crate::key::KeyHash;
-use crate::scope::Scope;
-use model::{ApiKeyRow, Application, UnixMs, hex};
+use crate::reach::Reach;
+use model::{ApiKeyRow, Application, KeyScopes, UnixMs, hex};
 use storage::tables::{api_key, application};
 use storage::{Direction, Read};
 
@@ -18,10 +18,24 @@ pub struct KeyInfo {
     pub id: String,
     /// For people.
     pub name: String,
+    /// The beginning of its text; empty for a key that was made before this was kept.
+    pub prefix: String,
     /// The id of the application that it is limited to; none for every application.
     pub app_id: Option<String>,
+    /// Its scopes.
+    pub scopes: KeyScopes,
+    /// Requests in a minute, at most.
+    pub rate_limit: Option<u32>,
     /// When it was created.
     pub created_at: UnixMs,
+    /// From then on it is refused.
+    pub expires_at: Option<UnixMs>,
+    /// When it was revoked.
+    pub revoked_at: Option<UnixMs>,
+    /// A time at which it was used, at most about a minute before the last one.
+    pub last_used_at: Option<UnixMs>,
+    /// The id of the key that takes its place.
+    pub replaced_by: Option<String>,
 }
 
 /// The place of a key in the list: by age, then by id.
@@ -31,29 +45,27 @@ pub type KeyPlace = (UnixMs, String);
 #[derive(Clone, Debug)]
 pub struct KnownKey {
     /// How far it reaches.
-    pub scope: Scope,
+    pub reach: Reach,
     /// Its row; none for the root key.
     pub row: Option<ApiKeyRow>,
 }
 
-/// Looks a key up; none for an unknown one. Both hashes are compared in constant time.
+/// Looks a key up; none for one that is unknown, expired or revoked. Hashes are compared in constant time.
 ///
 /// # Errors
 /// Damage, and any error of the store.
-pub fn lookup(read: &(impl Read + ?Sized), root: &KeyHash, key: &KeyHash) -> Result<Option<KnownKey>, Error> {
+pub fn lookup(
+    read: &(impl Read + ?Sized),
+    root: &KeyHash,
+    key: &KeyHash,
+    now: UnixMs,
+) -> Result<Option<KnownKey>, Error> {
     if key.matches(root) {
-        return Ok(Some(KnownKey { scope: Scope::All, row: None }));
+        return Ok(Some(KnownKey { reach: Reach::Everything, row: None }));
     }
     let row = api_key::get(read, &key.to_bytes())?.filter(|row| key.matches(&KeyHash::from_bytes(row.hash)));
-    Ok(row.map(|row| KnownKey { scope: row.app.map_or(Scope::All, Scope::Application), row: Some(row) }))
-}
-
-/// The key of a hash, as it is shown.
-///
-/// # Errors
-/// Damage, and any error of the store.
-pub fn find(read: &(impl Read + ?Sized), key: &KeyHash) -> Result<Option<KeyInfo>, Error> {
-    api_key::get(read, &key.to_bytes())?.map(|row| info_of(read, row)).transpose()
+    let row = row.filter(|row| row.is_live(now));
+    Ok(row.map(|row| KnownKey { reach: row.app.map_or(Reach::Everything, Reach::Application), row: Some(row) }))
 }
 
 /// Every key, by age. Their number is bounded.
@@ -62,6 +74,15 @@ pub fn find(read: &(impl Read + ?Sized), key: &KeyHash) -> Result<Option<KeyInfo
 /// Damage, and any error of the store.
 pub fn all(read: &(impl Read + ?Sized)) -> Result<Vec<KeyInfo>, Error> {
     by_age(read)?.into_iter().map(|(_, row)| info_of(read, row)).collect()
+}
+
+/// The key of this id, revoked ones too.
+///
+/// # Errors
+/// Damage, and any error of the store.
+pub fn get(read: &(impl Read + ?Sized), id: &str) -> Result<Option<KeyInfo>, Error> {
+    let found = api_key::list(read)?.into_iter().find(|row| id_of(&row.hash) == id);
+    found.map(|row| info_of(read, row)).transpose()
 }
 
 /// Keys by age.
@@ -90,7 +111,10 @@ pub fn id_of(hash: &[u8; 32]) -> String {
 }
 
 /// A key as it is shown.
-fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, Error> {
+///
+/// # Errors
+/// Damage, and any error of the store.
+pub(crate) fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, Error> {
     let app_id = match row.app {
         None => None,
         // A key goes with its application; this must never show as one for everything all the same.
@@ -98,7 +122,34 @@ fn info_of(read: &(impl Read + ?Sized), row: ApiKeyRow) -> Result<KeyInfo, Error
             application::get(read, id)?.map_or_else(|| format!("{id}, deleted"), |app| Application::public_id(&app)),
         ),
     };
-    Ok(KeyInfo { id: id_of(&row.hash), name: row.name, app_id, created_at: row.created_at })
+    let ApiKeyRow {
+        hash,
+        name,
+        app: _,
+        created_at,
+        scopes,
+        prefix,
+        expires_at,
+        revoked_at,
+        last_used_at,
+        rate_limit,
+        replaced_by,
+    } = row;
+    let replaced_by = replaced_by.as_ref().map(id_of);
+    let id = id_of(&hash);
+    Ok(KeyInfo {
+        id,
+        name,
+        prefix,
+        app_id,
+        scopes,
+        rate_limit,
+        created_at,
+        expires_at,
+        revoked_at,
+        last_used_at,
+        replaced_by,
+    })
 }
 
 fn by_age(read: &(impl Read + ?Sized)) -> Result<Vec<(KeyPlace, ApiKeyRow)>, Error> {
@@ -116,21 +167,26 @@ mod tests {
     use model::AppId;
 
     fn row(text: &str, app: Option<AppId>, at: u64) -> ApiKeyRow {
-        ApiKeyRow { hash: KeyHash::of(text).to_bytes(), name: text.to_owned(), app, created_at: UnixMs(at) }
+        ApiKeyRow::plain(KeyHash::of(text).to_bytes(), text.to_owned(), app, UnixMs(at))
     }
 
     #[test]
     fn a_key_reaches_as_far_as_its_row_says_and_an_unknown_one_nowhere() {
         let store = store_of(|txn| {
             api_key::put(txn, &row("all", None, 1))?;
+            api_key::put(txn, &ApiKeyRow { expires_at: Some(UnixMs(9)), ..row("short", None, 1) })?;
+            api_key::put(txn, &ApiKeyRow { revoked_at: Some(UnixMs(2)), ..row("revoked", None, 1) })?;
             api_key::put(txn, &row("own", Some(AppId(7)), 1))
         });
         let root = KeyHash::of("root");
-        let scope = |text| lookup(&store, &root, &KeyHash::of(text)).unwrap().map(|key| key.scope);
-        assert_eq!((scope("root"), scope("all")), (Some(Scope::All), Some(Scope::All)));
-        assert_eq!((scope("own"), scope("other")), (Some(Scope::Application(AppId(7))), None));
+        let at = |text, now| lookup(&store, &root, &KeyHash::of(text), UnixMs(now)).unwrap().map(|key| key.reach);
+        let reach = |text| at(text, 5);
+        assert_eq!((reach("root"), reach("all")), (Some(Reach::Everything), Some(Reach::Everything)));
+        assert_eq!((reach("own"), reach("other")), (Some(Reach::Application(AppId(7))), None));
+        assert_eq!((at("short", 8), at("short", 9), reach("revoked")), (Some(Reach::Everything), None, None));
         // Its application is gone: shown so, and never as a key for everything.
-        let own = find(&store, &KeyHash::of("own")).unwrap().unwrap();
+        let keys = all(&store).unwrap();
+        let own = keys.iter().find(|key| key.name == "own").unwrap();
         assert_eq!(own.app_id.as_deref(), Some("7, deleted"));
     }
 

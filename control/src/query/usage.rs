@@ -5,7 +5,7 @@
 use crate::control::Control;
 use crate::error::Error;
 use crate::limits::Quotas;
-use model::AppId;
+use model::{AppId, UnixMs};
 use std::collections::HashMap;
 use storage::Read;
 use storage::tables::count::{self, Counted};
@@ -63,7 +63,8 @@ impl Control {
     pub fn usage(&self, app: AppId) -> Result<Usage, Error> {
         let (read, quotas, of_writer) = (self.view(), self.rules().quotas, self.engine().config().quotas);
         let (running, kept) = job::count(read, app)?;
-        let keys = api_key::list(read)?.iter().filter(|row| row.app == Some(app)).count();
+        let now = self.engine().now();
+        let keys = api_key::list(read)?.iter().filter(|row| row.app == Some(app) && row.is_current(now)).count();
         let used = |used, most| Used { used, most };
         Ok(Usage {
             endpoints: used(endpoint::count(read, app)?, quotas.endpoints),
@@ -82,11 +83,17 @@ impl Control {
     /// # Errors
     /// Damage, and any error of the store.
     pub fn fullest(&self) -> Result<[f64; NAMES.len()], Error> {
-        fullest(self.view(), self.rules().quotas, self.engine().config().quotas)
+        let now = self.engine().now();
+        fullest(self.view(), self.rules().quotas, self.engine().config().quotas, now)
     }
 }
 
-fn fullest(read: &(impl Read + ?Sized), quotas: Quotas, of_writer: WriterQuotas) -> Result<[f64; NAMES.len()], Error> {
+fn fullest(
+    read: &(impl Read + ?Sized),
+    quotas: Quotas,
+    of_writer: WriterQuotas,
+    now: UnixMs,
+) -> Result<[f64; NAMES.len()], Error> {
     let mut most_used = [0u32; NAMES.len()];
     let mut after = None;
     loop {
@@ -111,7 +118,8 @@ fn fullest(read: &(impl Read + ?Sized), quotas: Quotas, of_writer: WriterQuotas)
     // A store of an earlier version may not have noted it yet.
     most_used[2] = event_type::count(read)?;
     let mut keys: HashMap<AppId, u32> = HashMap::new();
-    for app in api_key::list(read)?.into_iter().filter_map(|row| row.app) {
+    let current = api_key::list(read)?.into_iter().filter(|row| row.is_current(now));
+    for app in current.filter_map(|row| row.app) {
         *keys.entry(app).or_default() += 1;
     }
     most_used[1] = keys.into_values().max().unwrap_or(0);
@@ -150,7 +158,7 @@ mod tests {
                     let row = Endpoint::plain(target(app, app * 10 + number), UnixMs(1));
                     endpoint::put(txn, &row)?;
                     let hash = [(app * 10 + number) as u8; 32];
-                    let row = ApiKeyRow { hash, name: String::new(), app: Some(AppId(app)), created_at: UnixMs(1) };
+                    let row = ApiKeyRow::plain(hash, String::new(), Some(AppId(app)), UnixMs(1));
                     api_key::put(txn, &row)?;
                 }
             }
@@ -159,7 +167,8 @@ mod tests {
             (1..=3).try_for_each(|seq| dead_letter::put(txn, target(30, 300), Seq(seq), &letter))
         });
         let quotas = Quotas { endpoints: 10, api_keys: 20, ..Quotas::default() };
-        let ratios = fullest(&store, quotas, WriterQuotas { dead_letters: 4, ..WriterQuotas::default() }).unwrap();
+        let of_writer = WriterQuotas { dead_letters: 4, ..WriterQuotas::default() };
+        let ratios = fullest(&store, quotas, of_writer, UnixMs(5)).unwrap();
         assert_eq!(ratios, [0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.75, 0.0]);
     }
 }

@@ -5,6 +5,7 @@
 use super::units::ProxyUrl;
 use super::{Config, ConfigError, Loaded};
 use admin_api::CORS_ORIGINS_MAX;
+use control::rate::TiersError;
 use engine::retry::schedule;
 
 /// The setting behind a field of the engine's configuration.
@@ -97,6 +98,10 @@ pub(super) fn check(loaded: &Loaded) -> Result<(), ConfigError> {
     }
     if config.cors_origins.len() > CORS_ORIGINS_MAX {
         return Err(out_of_bounds("cors_origins", format!("must have at most {CORS_ORIGINS_MAX} entries")));
+    }
+    if let Err(error) = config.tiers() {
+        let setting = if matches!(error, TiersError::Unknown(_)) { "default_api_tier" } else { "api_tiers" };
+        return Err(out_of_bounds(setting, format!("cannot be taken: {error}")));
     }
     if schedule::validate(&config.engine.retry_policy).is_err() {
         let (most, longest_d) = (schedule::MAX_SCHEDULE_ENTRIES, schedule::MAX_DELAY_MS / 86_400_000);

@@ -5,7 +5,7 @@
 
 use super::file::{self, FileSettings};
 use super::settings::{Details, Kind, Names, OnClientError, RetryJitter, Settings};
-use super::units::{CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span};
+use super::units::{ApiTier, CorsOrigin, Exception, PortRange, Range, Schedule, Size, Span};
 use super::{Config, ConfigError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -91,6 +91,7 @@ fn flag_name(setting: &str) -> String {
     match setting {
         "allow_targets" => "allow-target".to_owned(),
         "ca_files" => "ca-file".to_owned(),
+        "api_tiers" => "api-tier".to_owned(),
         "cors_origins" => "cors-origin".to_owned(),
         _ => setting.replace('_', "-"),
     }
@@ -144,6 +145,9 @@ pub(super) fn apply(config: &mut Config, mut settings: Settings) {
     config.tls_key = settings.tls_key.take().or(config.tls_key.take());
     let origins = settings.cors_origins.take().map(|list| list.into_iter().map(|CorsOrigin(origin)| origin).collect());
     set(&mut config.cors_origins, origins);
+    let tiers = settings.api_tiers.take().map(|list| list.into_iter().map(|ApiTier(tier)| tier).collect());
+    set(&mut config.api_tiers, tiers);
+    config.default_api_tier = settings.default_api_tier.take().or(config.default_api_tier.take());
     set(&mut config.metrics_listen, settings.metrics_listen);
     set(&mut config.data_dir, settings.data_dir.take());
     set(&mut config.ca_files, settings.ca_files.take());
@@ -307,6 +311,8 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         max_batch_items: Some(config.api.batch_items),
         max_concurrent_requests: Some(config.api.concurrent_requests),
         request_timeout_ms: Some(Span(u64::try_from(config.api.request_timeout.as_millis()).unwrap_or(u64::MAX))),
+        api_tiers: Some(config.api_tiers.iter().cloned().map(ApiTier).collect()),
+        default_api_tier: config.default_api_tier.clone(),
         max_endpoints_per_app: Some(config.api.quotas.endpoints),
         max_api_keys_per_app: Some(config.api.quotas.api_keys),
         max_event_types: Some(config.api.quotas.event_types),

@@ -28,6 +28,7 @@ pub(crate) use self::print::{Unit, defaults, numbers, print};
 pub(crate) use self::settings::{LogFormat, Settings};
 
 use admin_api::ApiLimits;
+use control::rate::{Tier, Tiers, TiersError};
 use engine::config::EngineConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -43,6 +44,10 @@ pub(crate) struct Config {
     pub(crate) tls_key: Option<PathBuf>,
     /// Origins of pages that may call the API from a browser; at most [`admin_api::CORS_ORIGINS_MAX`].
     pub(crate) cors_origins: Vec<admin_api::Origin>,
+    /// Tiers of applications' use of the API.
+    pub(crate) api_tiers: Vec<Tier>,
+    /// The tier of applications that name none; one of them.
+    pub(crate) default_api_tier: Option<String>,
     /// Address of the metrics listener.
     pub(crate) metrics_listen: SocketAddr,
     /// Folder of the store and the generated keys.
@@ -106,6 +111,16 @@ pub(crate) enum ConfigError {
 
 // === impl Config ===
 
+impl Config {
+    /// The tiers of applications' use of the API.
+    ///
+    /// # Errors
+    /// When they do not go together.
+    pub(crate) fn tiers(&self) -> Result<Tiers, TiersError> {
+        Tiers::new(self.api_tiers.clone(), self.default_api_tier.as_deref())
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -114,6 +129,8 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             cors_origins: Vec::new(),
+            api_tiers: Vec::new(),
+            default_api_tier: None,
             metrics_listen: loopback(9464),
             data_dir: PathBuf::from("./pinion-data"),
             ca_files: Vec::new(),

@@ -7,6 +7,7 @@ use super::units::{Gap, Size, Span};
 use super::{Config, defaults, numbers};
 use admin_api::CORS_ORIGINS_MAX;
 use clap::{Arg, ArgAction, Args as _};
+use control::rate::{NAME_MAX as TIER_NAME_MAX, PER_S_MAX, TIERS_MAX};
 use engine::retry::schedule::{MAX_DELAY_MS, MAX_SCHEDULE_ENTRIES};
 use std::collections::BTreeMap;
 
@@ -60,6 +61,10 @@ fn rule(setting: &str, bounds: &BTreeMap<&str, (u64, u64)>) -> String {
         return format!("{} to {}", shown(setting, *least), shown(setting, *most));
     }
     match setting {
+        "api_tiers" => format!(
+            "at most {TIERS_MAX}; names of 1 to {TIER_NAME_MAX} letters, digits, `-`, `_`; at most {PER_S_MAX} s"
+        ),
+        "default_api_tier" => "one of `api_tiers`".to_owned(),
         "cors_origins" => format!("at most {CORS_ORIGINS_MAX}"),
         "public_url" => PUBLIC_URL_RULE.trim_start_matches("must be ").to_owned(),
         "retry_schedule" => {

@@ -2,7 +2,7 @@
 //!
 //! A setting that a layer does not name is `None` there. Defaults and bounds are in [`super::Config`] and in the engine.
 
-use super::units::{CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
+use super::units::{ApiTier, CorsOrigin, Exception, Hours, Millis, PortRange, ProxyUrl, Range, Schedule, Size};
 use engine::dispatch::KeptDetails;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -202,6 +202,13 @@ pub(crate) struct Settings {
     /// How long one API request may take, its body included.
     #[arg(long, env = "PINION_REQUEST_TIMEOUT_MS", value_name = "MS")]
     pub(crate) request_timeout_ms: Option<Millis>,
+    /// Tiers of applications' use of the API, each NAME=REQUESTS/SECONDS, such as `free=100/60`; the messages of a batch
+    /// count. An application names its own as `apiTier`. Default: none.
+    #[arg(long = "api-tier", env = "PINION_API_TIERS", value_name = "TIER", value_delimiter = ',')]
+    pub(crate) api_tiers: Option<Vec<ApiTier>>,
+    /// Tier of applications that name none. Default: none, and they are not limited.
+    #[arg(long, env = "PINION_DEFAULT_API_TIER", value_name = "NAME")]
+    pub(crate) default_api_tier: Option<String>,
     /// Endpoints of one application; more are refused.
     #[arg(long, env = "PINION_MAX_ENDPOINTS_PER_APP", value_name = "N")]
     pub(crate) max_endpoints_per_app: Option<u32>,

@@ -12,6 +12,8 @@ listen = "127.0.0.2:1"
 tls_cert = "/etc/pinion/tls.pem"
 tls_key = "/etc/pinion/tls.key"
 cors_origins = ["https://a.example", "http://localhost:3000"]
+api_tiers = ["free=100/60", "pro=1000/60"]
+default_api_tier = "free"
 metrics_listen = "127.0.0.2:2"
 data_dir = "/srv/pinion"
 allow_targets = ["10.0.0.0/8", "127.0.0.1"]
@@ -231,7 +233,7 @@ fn what_is_printed_is_a_file_that_gives_the_same_configuration() {
     let text = print(&loaded, |_| false);
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("").to_owned();
     assert!(line("shards").ends_with("# --shards"), "{text}");
-    assert!(line("data_dir").ends_with("# pinion.toml:7"), "{text}");
+    assert!(line("data_dir").ends_with("# pinion.toml:9"), "{text}");
     let again = merge(Some(parse(&text).unwrap()), Settings::default(), |_| None).unwrap();
     assert_eq!(settings_of(&again.config), settings_of(&loaded.config));
 }
@@ -284,6 +286,8 @@ fn every_bound_is_a_number_in_the_unit_of_its_name() {
         "secret_kind",
         "attempt_details",
         "public_url",
+        "api_tiers",
+        "default_api_tier",
     ];
     for name in names(&parse(EVERYTHING).unwrap().settings) {
         let is_word = words.contains(&name.as_str()) || others.contains(&name.as_str());

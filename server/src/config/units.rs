@@ -3,6 +3,7 @@
 //! One text form for flags, environment and file. In the file a plain number works too. Fractions and
 //! sums (`1h30m`) are refused: a setting is one number of one unit, so that `--print-config` shows it as it was written.
 
+use control::rate::{NotATier, Tier};
 use engine::dispatch::{EgressProxy, ProxyException, ProxyExceptionError, ProxyUrlError, masked};
 use ipnet::IpNet;
 use serde::de::{Error as _, Visitor};
@@ -38,6 +39,9 @@ pub(crate) enum UnitError {
     /// Not an origin of pages.
     #[error(transparent)]
     NotAnOrigin(#[from] admin_api::NotAnOrigin),
+    /// Not a tier of the API.
+    #[error(transparent)]
+    NotATier(#[from] NotATier),
 }
 
 /// A duration in milliseconds. `BARE_MS` is the unit of a bare number, in milliseconds; 0 refuses one.
@@ -79,6 +83,10 @@ pub(crate) struct PortRange(pub(crate) RangeInclusive<u16>);
 /// An origin of pages that may call the API from a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CorsOrigin(pub(crate) admin_api::Origin);
+
+/// A tier of applications' use of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiTier(pub(crate) Tier);
 
 /// Reads `<digits><unit>`, with or without a space between; `bare` is the unit of a number alone, 0 for none.
 fn parse(text: &str, units: &[(&str, u64)], bare: u64, expected: &'static str) -> Result<u64, UnitError> {
@@ -273,6 +281,22 @@ impl fmt::Display for CorsOrigin {
     }
 }
 
+// === impl ApiTier ===
+
+impl FromStr for ApiTier {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        Ok(ApiTier(text.parse()?))
+    }
+}
+
+impl fmt::Display for ApiTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 // === serde, the same for all: text, or a number read as text ===
 
 /// Takes a string or a non-negative whole number and reads it by [`FromStr`].
@@ -323,6 +347,18 @@ impl<'de> Deserialize<'de> for CorsOrigin {
 }
 
 impl Serialize for CorsOrigin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiTier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for ApiTier {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -16,12 +16,14 @@ pub(crate) mod url;
 use self::url::ApiUrl;
 
 use self::running::RunningServer;
-use crate::cli::KeyAction;
+use crate::cli::{KeyAction, KeyCreateArgs};
 use crate::config::Loaded;
 use crate::data_dir::{self, DataDirError};
 use crate::keys::{Environment, KeyError};
 use crate::time_text::time_text;
+use control::command::api_key::{CreateApiKey, RotateApiKey};
 use control::query::key::KeyInfo;
+use model::{KeyScope, UnixMs};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -137,10 +139,15 @@ pub(crate) fn run(
     }
     let place = find_place(loaded, environment, url)?;
     match action {
-        KeyAction::Create { name, app_id } => {
-            let mut text = place.create(name, app_id, loaded.config.api.quotas.api_keys)?;
-            text.push('\n');
-            Ok(text)
+        KeyAction::Create(KeyCreateArgs { name, app_id, scopes, expires_at, rate_limit }) => {
+            let scopes = scopes.into_iter().collect();
+            let command = CreateApiKey { name, app: app_id, scopes, expires_at, rate_limit, derived: None };
+            place.create(command, loaded.config.api.quotas.api_keys).map(line_of)
+        }
+        KeyAction::Rotate { key, grace_period_seconds, expires_at } => {
+            let id = pick(&place.list()?, &key)?.id.clone();
+            let command = RotateApiKey { id, grace_period_s: grace_period_seconds, expires_at, derived: None };
+            place.rotate(command).map(line_of)
         }
         KeyAction::List => Ok(Zeroizing::new(table(&place.list()?))),
         KeyAction::Revoke { key } => {
@@ -150,6 +157,11 @@ pub(crate) fn run(
             Ok(Zeroizing::new(format!("revoked {} ({})\n", key.id, key.name)))
         }
     }
+}
+
+fn line_of(mut text: Zeroizing<String>) -> Zeroizing<String> {
+    text.push('\n');
+    text
 }
 
 fn find_place(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>) -> Result<Place, KeyCommandError> {
@@ -168,10 +180,12 @@ fn find_place(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>
     }
 }
 
-/// The key of an id, of the beginning of one, or of a name.
+/// The key of an id, of the beginning of one, or of a name. Names of revoked keys may be used again, and a rotated one
+/// leaves its name to its successor: the newest that was not revoked is meant.
 fn pick<'a>(keys: &'a [KeyInfo], wanted: &str) -> Result<&'a KeyInfo, KeyCommandError> {
-    let named = keys.iter().find(|key| key.name == wanted);
-    let mut by_id = keys.iter().filter(|key| wanted.len() >= ID_DIGITS_MIN && key.id.starts_with(wanted));
+    let keys = || keys.iter().filter(|key| key.revoked_at.is_none());
+    let named = keys().rev().find(|key| key.name == wanted);
+    let mut by_id = keys().filter(|key| wanted.len() >= ID_DIGITS_MIN && key.id.starts_with(wanted));
     match (named, by_id.next(), by_id.next()) {
         (Some(key), _, _) | (None, Some(key), None) => Ok(key),
         (None, Some(_), Some(_)) => Err(KeyCommandError::Ambiguous(wanted.to_owned())),
@@ -180,28 +194,38 @@ fn pick<'a>(keys: &'a [KeyInfo], wanted: &str) -> Result<&'a KeyInfo, KeyCommand
 }
 
 fn table(keys: &[KeyInfo]) -> String {
-    let mut text = format!("{:16}  {:30}  {:24}  NAME\n", "ID", "APPLICATION", "CREATED");
+    let mut text = line(["ID", "PREFIX", "APPLICATION", "SCOPES", "CREATED", "LAST USED", "ENDS", "NAME"]);
+    let time = |at: Option<UnixMs>| at.and_then(time_text).unwrap_or_else(|| "-".to_owned());
     for key in keys {
         let app = key.app_id.as_deref().unwrap_or("all");
-        let created = time_text(key.created_at).unwrap_or_default();
-        text.push_str(&format!("{:16}  {app:30}  {created:24}  {}\n", key.id, key.name));
+        let prefix = if key.prefix.is_empty() { "-" } else { &key.prefix };
+        let scopes = key.scopes.iter().map(KeyScope::as_str).collect::<Vec<_>>().join(",");
+        let (created, last_used) = (time(Some(key.created_at)), time(key.last_used_at));
+        let ends = if key.revoked_at.is_some() { "revoked".to_owned() } else { time(key.expires_at) };
+        text.push_str(&line([&key.id, prefix, app, &scopes, &created, &last_used, &ends, &key.name]));
     }
     text
+}
+
+fn line([id, prefix, app, scopes, created, last_used, ends, name]: [&str; 8]) -> String {
+    format!("{id:16}  {prefix:11}  {app:30}  {scopes:12}  {created:20}  {last_used:20}  {ends:20}  {name}\n")
 }
 
 // === impl Place ===
 
 impl Place {
     /// A running server goes by its own settings, not by `most_of_app`.
-    fn create(
-        &self,
-        name: String,
-        app: Option<String>,
-        most_of_app: u32,
-    ) -> Result<Zeroizing<String>, KeyCommandError> {
+    fn create(&self, command: CreateApiKey, most_of_app: u32) -> Result<Zeroizing<String>, KeyCommandError> {
         match self {
-            Place::Offline(store) => offline::create(store.as_ref(), name, app, most_of_app),
-            Place::Running(server) => server.create(&name, app.as_deref()),
+            Place::Offline(store) => offline::create(store.as_ref(), command, most_of_app),
+            Place::Running(server) => server.create(&command),
+        }
+    }
+
+    fn rotate(&self, command: RotateApiKey) -> Result<Zeroizing<String>, KeyCommandError> {
+        match self {
+            Place::Offline(store) => offline::rotate(store.as_ref(), command),
+            Place::Running(server) => server.rotate(&command),
         }
     }
 
@@ -223,10 +247,22 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::UnixMs;
+    use model::KeyScopes;
 
     fn key(id: &str, name: &str) -> KeyInfo {
-        KeyInfo { id: id.to_owned(), name: name.to_owned(), app_id: None, created_at: UnixMs(1_500) }
+        KeyInfo {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            prefix: "pk_01234567".to_owned(),
+            app_id: None,
+            scopes: KeyScopes::of(&[KeyScope::Ingest, KeyScope::Read]),
+            rate_limit: None,
+            created_at: UnixMs(1_500),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            replaced_by: None,
+        }
     }
 
     #[test]
@@ -245,6 +281,15 @@ mod tests {
     fn the_table_shows_whole_seconds_and_who_may_do_everything() {
         let lines = table(&[key("abcd1", "backend")]);
         let columns: Vec<&str> = lines.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(columns, ["abcd1", "all", "1970-01-01T00:00:01Z", "backend"]);
+        let created = "1970-01-01T00:00:01Z";
+        assert_eq!(columns, ["abcd1", "pk_01234567", "all", "ingest,read", created, "-", "-", "backend"]);
+    }
+
+    #[test]
+    fn a_name_that_was_used_again_means_the_newest_key_that_is_not_revoked() {
+        let revoked = KeyInfo { revoked_at: Some(UnixMs(9)), ..key("cccc0", "backend") };
+        let keys = [key("aaaa0", "backend"), key("bbbb0", "backend"), revoked];
+        assert_eq!(pick(&keys, "backend").unwrap().id, "bbbb0");
+        assert!(matches!(pick(&keys, "cccc0"), Err(KeyCommandError::UnknownKey(_))));
     }
 }

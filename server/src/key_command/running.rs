@@ -6,9 +6,11 @@ use super::{ApiUrl, KeyCommandError};
 use crate::api_client::Api;
 use crate::config::Loaded;
 use crate::keys::{self, Environment};
-use crate::time_text::time_of;
+use crate::time_text::{time_of, time_text};
+use control::command::api_key::{CreateApiKey, RotateApiKey};
 use control::query::key::KeyInfo;
 use http::{Method, StatusCode};
+use model::KeyScope;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -48,8 +50,15 @@ struct Page {
 struct Key {
     id: String,
     name: String,
+    prefix: Option<String>,
     app_id: Option<String>,
+    scopes: Vec<String>,
+    rate_limit: Option<u32>,
     created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    last_used_at: Option<String>,
+    replaced_by: Option<String>,
 }
 
 /// A new key.
@@ -76,10 +85,24 @@ impl RunningServer {
         Ok(RunningServer { api, url, origin: found.origin, in_use: RefCell::new(in_use), runtime })
     }
 
-    pub(super) fn create(&self, name: &str, app: Option<&str>) -> Result<Zeroizing<String>, KeyCommandError> {
-        let body = json!({"name": name, "appId": app});
-        let answer = self.send(Method::POST, PATH, Some(&body))?;
-        let created: Created = self.read(answer)?;
+    pub(super) fn create(&self, command: &CreateApiKey) -> Result<Zeroizing<String>, KeyCommandError> {
+        let CreateApiKey { name, app, scopes, expires_at, rate_limit, derived: _ } = command;
+        let scopes: Vec<&str> = scopes.iter().map(KeyScope::as_str).collect();
+        let expires_at = expires_at.and_then(time_text);
+        let body = json!({
+            "name": name, "appId": app, "scopes": scopes, "expiresAt": expires_at, "rateLimit": rate_limit,
+        });
+        self.new_key(PATH, &body)
+    }
+
+    pub(super) fn rotate(&self, command: &RotateApiKey) -> Result<Zeroizing<String>, KeyCommandError> {
+        let RotateApiKey { id, grace_period_s, expires_at, derived: _ } = command;
+        let body = json!({"gracePeriodSeconds": grace_period_s, "expiresAt": expires_at.and_then(time_text)});
+        self.new_key(&format!("{PATH}/{id}/rotate"), &body)
+    }
+
+    fn new_key(&self, path: &str, body: &Value) -> Result<Zeroizing<String>, KeyCommandError> {
+        let created: Created = self.read(self.send(Method::POST, path, Some(body))?)?;
         Ok(Zeroizing::new(created.key))
     }
 
@@ -132,7 +155,19 @@ impl RunningServer {
 
 impl From<Key> for KeyInfo {
     fn from(key: Key) -> KeyInfo {
-        let created_at = time_of(&key.created_at).unwrap_or_default();
-        KeyInfo { id: key.id, name: key.name, app_id: key.app_id, created_at }
+        let time = |text: String| time_of(&text).ok();
+        KeyInfo {
+            id: key.id,
+            name: key.name,
+            prefix: key.prefix.unwrap_or_default(),
+            app_id: key.app_id,
+            scopes: key.scopes.iter().filter_map(|word| KeyScope::of_word(word)).collect(),
+            rate_limit: key.rate_limit,
+            created_at: time(key.created_at).unwrap_or_default(),
+            expires_at: key.expires_at.and_then(time),
+            revoked_at: key.revoked_at.and_then(time),
+            last_used_at: key.last_used_at.and_then(time),
+            replaced_by: key.replaced_by,
+        }
     }
 }

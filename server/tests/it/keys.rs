@@ -47,29 +47,44 @@ fn another_master_key_is_refused_and_the_right_one_taken() {
 
 /// Makes every use of keys, and returns all printed lines, with ids, times and keys made alike.
 fn life_of_a_key(run: impl Fn(&[&str]) -> (i32, String, String)) -> (String, Vec<String>) {
-    let (code, key, stderr) = run(&["create", "--name", "backend", "--app-id", "tenant"]);
+    let create =
+        ["create", "--name", "backend", "--app-id", "tenant", "--scopes", "ingest,read", "--rate-limit", "600"];
+    let (code, key, stderr) = run(&create);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let key = key.strip_suffix('\n').expect("a line").to_owned();
     assert!(key.starts_with("pk_"), "{key}");
-    let (code, listed, stderr) = run(&["list"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    assert!(listed.contains("backend") && !listed.contains(&key), "{listed}");
-    let id = listed.lines().nth(1).and_then(|line| line.split(' ').next()).expect("an id").to_owned();
-    let created = listed.split_whitespace().find(|word| word.ends_with('Z') && word.contains('T')).expect("a time");
-    let mut printed = vec![listed.replace(&id, "ID").replace(created, "TIME")];
+    let mut printed = Vec::new();
+    // Of the newest key; those of an earlier life are listed before it.
+    let newest = || {
+        let (code, listed, stderr) = run(&["list"]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(listed.contains("backend") && !listed.contains(&key), "{listed}");
+        let line = listed.lines().last().expect("a line");
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let columns = newest();
+    assert_eq!((columns[1].as_str(), columns[3].as_str()), (&key[..11], "ingest,read"));
+    printed.push(columns[2..4].join(" "));
     for refused in [
         ["create", "--name", "backend"].as_slice(),
         &["create", "--name", ""],
         &["create", "--name", "other", "--app", "absent"],
+        &["create", "--name", "other", "--expires-at", "2001-01-01T00:00:00Z"],
+        &["rotate", "absent"],
         &["revoke", "absent"],
     ] {
         let (code, stdout, stderr) = run(refused);
         assert_eq!((code, stdout.as_str()), (1, ""), "{refused:?}");
         printed.push(stderr);
     }
-    let (code, revoked, stderr) = run(&["revoke", &id[..6]]);
+    let (code, next, stderr) = run(&["rotate", "backend", "--grace-period-seconds", "0"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    printed.push(revoked.replace(&id, "ID"));
+    assert_ne!(next.trim(), key);
+    let rotated = newest();
+    assert_eq!((&rotated[2..4], &*rotated[1]), (&columns[2..4], &next[..11]));
+    let (code, revoked, stderr) = run(&["revoke", &rotated[0][..6]]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    printed.push(revoked.replace(&rotated[0], "ID"));
     (key, printed)
 }
 
@@ -83,6 +98,7 @@ fn api_keys_are_edited_alike_with_the_server_up_and_down() {
     let (_, down) = life_of_a_key(|arguments| key_command(&data_dir, arguments));
     assert_eq!(up, down);
     assert!(up[3].contains("no application with the id or uid `absent`"), "{up:?}");
+    assert_eq!(key_command(&data_dir, &["create", "--name", "x", "--scopes", "root"]).0, 2);
 }
 
 #[test]
@@ -168,4 +184,27 @@ fn looking_for_keys_creates_nothing() {
         assert!(stderr.contains("there is no data directory") && stderr.contains("absent"), "{stderr}");
     }
     assert!(!absent.exists());
+}
+
+#[test]
+fn tiers_of_the_configuration_limit_applications_and_are_counted() {
+    let server =
+        Server::start(&["--api-tier", "free=2/3600", "--api-tier", "pro=5/3600", "--default-api-tier", "free"]);
+    server.api_expect(201, "POST", "/api/v1/app", json!({"name": "a", "uid": "a"}));
+    let client = server.client();
+    let ask = || client.send("GET", "/api/v1/app/a/endpoint", &[], None).unwrap();
+    let statuses: Vec<u16> = (0..4).map(|_| ask().status).collect();
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    let refused = ask();
+    let headers = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    assert!(headers.iter().all(|name| refused.header(name).is_some()), "{}", refused.text());
+    let counted = |tier: &str, outcome: &str| {
+        let labels = [format!("tier=\"{tier}\""), format!("outcome=\"{outcome}\"")];
+        server.metric("pinion_api_rate_limited_requests_total", &[&labels[0], &labels[1]])
+    };
+    let counts = [counted("free", "passed"), counted("free", "refused"), counted("pro", "passed")];
+    assert_eq!(counts, [2.0, 3.0, 0.0]);
+    let unknown =
+        Server::try_start_in(std::sync::Arc::new(tempfile::tempdir().unwrap()), &["--default-api-tier", "gold"], &[]);
+    assert!(unknown.err().expect("refused").stderr.contains("there is no tier named `gold`"));
 }

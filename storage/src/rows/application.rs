@@ -5,7 +5,7 @@ use super::value::{fields, value};
 use model::{AppId, Application, Policy};
 
 key!(Application: (app: AppId));
-value!(Application: Application, version 4);
+value!(Application: Application, version 5);
 
 fields!(Application {
     id,
@@ -20,6 +20,7 @@ fields!(Application {
     policy since 3,
     max_in_flight since 3,
     verification since 4,
+    api_tier since 5,
 });
 
 fields!(Policy {

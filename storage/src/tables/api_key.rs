@@ -56,7 +56,7 @@ mod tests {
 
     fn row(byte: u8, created_at: u64) -> ApiKeyRow {
         let created_at = UnixMs(created_at);
-        ApiKeyRow { hash: [byte; 32], name: format!("key {byte}"), app: Some(AppId(1)), created_at }
+        ApiKeyRow::plain([byte; 32], format!("key {byte}"), Some(AppId(1)), created_at)
     }
 
     #[test]

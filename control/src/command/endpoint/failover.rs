@@ -126,8 +126,8 @@ impl Command for SwitchFailover {
     const NAME: &'static str = "endpoint.switch-failover";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {

@@ -51,8 +51,8 @@ impl Command for PutHeaders {
     const NAME: &'static str = "endpoint.put-headers";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -71,8 +71,8 @@ impl Command for PatchHeaders {
     const NAME: &'static str = "endpoint.patch-headers";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     /// The names of one command are few, so that applying it, which is done where all writes are, takes no time.

@@ -104,8 +104,8 @@ impl Command for CreateEndpoint {
     const NAME: &'static str = "endpoint.create";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.app))
     }
 
     fn check(&mut self, rules: &Rules, checks: &mut Checks) {
@@ -167,8 +167,8 @@ impl Command for PutEndpoint {
     const NAME: &'static str = "endpoint.put";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn check(&mut self, rules: &Rules, checks: &mut Checks) {
@@ -215,8 +215,8 @@ impl Command for PatchEndpoint {
     const NAME: &'static str = "endpoint.patch";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn check(&mut self, rules: &Rules, checks: &mut Checks) {
@@ -244,8 +244,8 @@ impl Command for DeleteEndpoint {
     const NAME: &'static str = "endpoint.delete";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     /// Leaves a job that removes its rows. Its attempts stay for as long as those of others. With them stay its fields

@@ -43,8 +43,8 @@ impl Command for RotateSecret {
     const NAME: &'static str = "endpoint.rotate-secret";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -100,8 +100,8 @@ impl Command for RevealSecret {
     const NAME: &'static str = "endpoint.reveal-secret";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {

@@ -45,7 +45,7 @@ impl Control {
     /// As [`Error`] lists: [`Error::QuotaExceeded`] when the application tries too often.
     pub async fn try_url(&self, by: Caller, asked: TryUrl, mut checks: Checks) -> Result<AttemptResult, Error> {
         let TryUrl { app, fields, headers, event_type, payload } = asked;
-        if !by.scope().reaches(app) {
+        if !by.reach().reaches(app) {
             return Err(Error::NotFound("application"));
         }
         fields.check(self.rules(), &mut checks, true);
@@ -95,7 +95,7 @@ impl Control {
         let mut more = message.more.unwrap_or_default();
         more.audit = Some(entry);
         let message = NewMessage { only_for: Some(to.id), more: Some(more), ..message };
-        let mut outcomes = self.push(by.scope(), PushMessages { app: to.app, messages: vec![message] }).await?;
+        let mut outcomes = self.push(by.reach(), PushMessages { app: to.app, messages: vec![message] }).await?;
         accepted(outcomes.pop().ok_or(Error::Internal)?)
     }
 

@@ -23,8 +23,8 @@ impl Command for VerifyEndpoint {
     const NAME: &'static str = "endpoint.verify";
     type Thing = Endpoint;
 
-    fn reach(&self) -> Reach {
-        Reach::Application(self.endpoint.app)
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Application(self.endpoint.app))
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Endpoint>, Error> {

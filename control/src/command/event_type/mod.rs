@@ -162,8 +162,8 @@ impl Command for CreateEventType {
     const NAME: &'static str = "event-type.create";
     type Thing = EventType;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -200,8 +200,8 @@ impl Command for PutEventType {
     const NAME: &'static str = "event-type.put";
     type Thing = EventType;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -221,8 +221,8 @@ impl Command for PatchEventType {
     const NAME: &'static str = "event-type.patch";
     type Thing = EventType;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
@@ -240,8 +240,8 @@ impl Command for ArchiveEventType {
     const NAME: &'static str = "event-type.archive";
     type Thing = EventType;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<EventType>, Error> {
@@ -255,8 +255,8 @@ impl Command for ExpungeEventType {
     const NAME: &'static str = "event-type.expunge";
     type Thing = EventType;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn apply(self, _: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<EventType>, Error> {
