@@ -38,6 +38,7 @@ pub use cors::{CORS_ORIGINS_MAX, NotAnOrigin, Origin};
 pub use dto::retry_policy::retry_policy_of;
 pub use edge::LogLine;
 pub use limits::ApiLimits;
+pub use routes::backup::Lasting;
 pub use service::ApiService;
 pub use state::ApiState;
 

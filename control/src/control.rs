@@ -7,6 +7,7 @@ use crate::audit::recorded;
 use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::command::message::{PushMessages, PushTimes};
+use crate::command::store::BackUp;
 use crate::command::{At, Changed, Command, Draw, Once, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
@@ -15,7 +16,7 @@ use crate::rate::{Limits, Ruling, Tiers};
 use crate::reach::Reach;
 use crate::seals::Seals;
 use crate::trials::Trials;
-use engine::{IngestOutcome, Partition};
+use engine::{Backup, IngestOutcome, Partition};
 use model::{ApiKeyRow, AppId, UnixMs};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -92,13 +93,7 @@ impl Control {
         apply: impl FnOnce(C, &At<'_>, &mut Txn<'_>) -> Result<Changed<C::Thing>, Error> + Send + 'static,
     ) -> Result<Changed<C::Thing>, Error> {
         let reach = by.reach();
-        match (command.reach(), reach) {
-            (Some(Reach::Application(app)), _) if !reach.reaches(app) => return Err(Error::NotFound("application")),
-            (Some(Reach::Everything), Reach::Application(_)) => {
-                return Err(Error::Forbidden("this key is limited to another application"));
-            }
-            _ => {}
-        }
+        admit(command.reach(), reach)?;
         command.check(&self.0.rules, &mut checks);
         checks.finish()?;
         let (parts, draw, now) = (self.0.clone(), Draw::fresh()?, self.0.engine.now());
@@ -107,6 +102,19 @@ impl Control {
             recorded(command, &by, &at, txn, apply)
         };
         Ok(self.0.engine.change(change).await?)
+    }
+
+    /// Begins a backup of everything, once that it was asked for is on record.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] while another one is being taken; else as [`Error`] lists.
+    pub async fn back_up(&self, by: Caller) -> Result<Backup, Error> {
+        admit(BackUp.reach(), by.reach())?;
+        let engine = self.engine();
+        let taken = || Error::Conflict("a backup is being taken already: there is one at a time".into());
+        let place = engine.claim_backup().ok_or_else(taken)?;
+        self.submit(by, BackUp).await?;
+        Ok(engine.back_up(place))
     }
 
     /// Takes messages in, durably and all at once: an outcome for each.
@@ -190,6 +198,17 @@ impl Control {
     /// The store underneath, for queries.
     pub(crate) fn store(&self) -> &SharedStore {
         self.engine().store()
+    }
+}
+
+/// Refuses a key that does not reach so far.
+fn admit(needed: Option<Reach>, reach: Reach) -> Result<(), Error> {
+    match (needed, reach) {
+        (Some(Reach::Application(app)), _) if !reach.reaches(app) => Err(Error::NotFound("application")),
+        (Some(Reach::Everything), Reach::Application(_)) => {
+            Err(Error::Forbidden("this key is limited to another application"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -66,6 +66,8 @@ pub struct EngineConfig {
     pub ingest_queue_capacity: usize,
     /// Bytes of payloads that wait for the writer; more are refused as busy.
     pub ingest_queue_bytes: usize,
+    /// Bytes of commits that wait for a backup while it reads the rest; a backup that lags further behind ends.
+    pub backup_queue_bytes: usize,
     /// Events in one commit at most.
     pub commit_max_events: usize,
     /// Time in ms for which an `Idempotency-Key` is remembered.
@@ -110,6 +112,7 @@ impl Default for EngineConfig {
             disk_reserve_bytes: 256 * MIB as u64,
             ingest_queue_capacity: 4_096,
             ingest_queue_bytes: 64 * MIB,
+            backup_queue_bytes: 64 * MIB,
             commit_max_events: 4_096,
             idempotency_ms: 24 * HOUR_MS,
             quotas: WriterQuotas::default(),
@@ -173,7 +176,7 @@ impl EngineConfig {
 
     /// Every number with its bounds, both included: field, value, least, most.
     #[must_use]
-    pub fn bounds(&self) -> [(&'static str, u64, u64, u64); 27] {
+    pub fn bounds(&self) -> [(&'static str, u64, u64, u64); 28] {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
         [
@@ -191,6 +194,7 @@ impl EngineConfig {
             ("disk_reserve_bytes", self.disk_reserve_bytes, 0, 1 << 60),
             ("ingest_queue_capacity", self.ingest_queue_capacity as u64, 1, 1 << 20),
             ("ingest_queue_bytes", self.ingest_queue_bytes as u64, MIB, 1 << 40),
+            ("backup_queue_bytes", self.backup_queue_bytes as u64, MIB, 1 << 40),
             ("commit_max_events", self.commit_max_events as u64, 1, 65_536),
             ("idempotency_ms", self.idempotency_ms, 0, 30 * DAY_MS),
             ("quotas.dead_letters", self.quotas.dead_letters.into(), 1, 1 << 31),

@@ -58,7 +58,7 @@ pub mod seal;
 pub use config::EngineConfig;
 pub use delivery_state::{DeliveryState, Standings};
 pub use node::{Node, StartError};
-pub use partition::{OpenError, Partition};
+pub use partition::{Backup, BackupPlace, OpenError, Partition};
 pub use partition_id::PartitionId;
 pub use storage::writer::{ChangeError, IngestError, IngestOutcome, MessageMore, NewMessage};
 pub use waiting::{Gate, Held, Holding, Waiting, WaitingFor};

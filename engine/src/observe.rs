@@ -18,6 +18,9 @@ pub(crate) async fn run(store: SharedStore) {
     // Series that would otherwise appear with their first event only.
     metrics::counter!(metric::INGEST_ACCEPTED).increment(0);
     metrics::counter!(metric::DAMAGED_READS).increment(0);
+    for outcome in [BackupOutcome::Complete, BackupOutcome::Failed, BackupOutcome::Abandoned] {
+        backups(outcome).increment(0);
+    }
     for reason in [DisabledReason::Gone, DisabledReason::Failing, DisabledReason::Exhausted] {
         metrics::counter!(metric::ENDPOINTS_DISABLED, "reason" => reason.as_str()).increment(0);
     }
@@ -47,6 +50,27 @@ pub(crate) async fn run(store: SharedStore) {
         }
         tokio::time::sleep(PERIOD).await;
     }
+}
+
+/// How a backup ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BackupOutcome {
+    /// All of it was handed over.
+    Complete,
+    /// The store failed, or its reader did not keep up with the writes.
+    Failed,
+    /// Its reader went away, or took nothing for too long.
+    Abandoned,
+}
+
+/// Counts backups that ended so.
+pub(crate) fn backups(outcome: BackupOutcome) -> Counter {
+    let word = match outcome {
+        BackupOutcome::Complete => "complete",
+        BackupOutcome::Failed => "failed",
+        BackupOutcome::Abandoned => "abandoned",
+    };
+    metrics::counter!(metric::BACKUPS, "outcome" => word)
 }
 
 /// Shows the room on the disk, if anything bounds it. Stores of one process are on one disk: the last look counts.

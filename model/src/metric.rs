@@ -15,6 +15,8 @@ pub const FDATASYNC_SECONDS: &str = "pinion_fdatasync_duration_seconds";
 pub const CHECKPOINT_SECONDS: &str = "pinion_checkpoint_duration_seconds";
 /// Histogram: the time that a commit waited for a checkpoint.
 pub const CHECKPOINT_WAIT_SECONDS: &str = "pinion_checkpoint_wait_seconds";
+/// Counter, label `outcome`: backups that ended.
+pub const BACKUPS: &str = "pinion_backups_total";
 /// Counter: reads that met a damaged part of the log and passed it over.
 pub const DAMAGED_READS: &str = "pinion_damaged_reads_total";
 /// Histogram: events in one commit.

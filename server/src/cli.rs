@@ -1,5 +1,5 @@
-//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion audit`, `pinion repair`,
-//! `pinion retry-preview`.
+//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion audit`, `pinion backup`, `pinion restore`,
+//! `pinion repair`, `pinion retry-preview`.
 //!
 //! Only its shape is here. Each command has a module of its own.
 
@@ -40,6 +40,22 @@ pub(crate) enum Command {
     /// Checks the audit log: that no record was changed, removed or moved.
     #[command(subcommand)]
     Audit(AuditAction),
+    /// Backs a running server up, to a folder or as a tar stream, while it goes on.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "The key for everything is read from PINION_KEY; without it the root key is used: PINION_ROOT_KEY, \
+                            --root-key-file or DATA/root.key.\nA second backup to the same folder writes only what is \
+                            new. The master key is not in a backup, and without it the endpoints' secrets do not open: \
+                            keep master.key elsewhere."
+    )]
+    Backup(BackupArgs),
+    /// Makes a data directory from a backup, and says to which commit. Whatever was written after the backup is lost.
+    #[command(
+        after_help = "The data directory must be new or empty, but for master.key and root.key. Interrupted, it is simply \
+                            run again. A tar stream needs the room of the backup besides that of the store."
+    )]
+    Restore(RestoreArgs),
     /// Saves what a damaged data directory still holds, and says what is lost. No server may run on it.
     #[command(
         after_help = "Reads the damaged store without changing it, writes what can be read into a new one beside it, and \
@@ -142,6 +158,75 @@ pub(crate) struct AuditVerifyArgs {
     /// off is found too.
     #[arg(long, value_name = "SEQ:HASH")]
     pub(crate) expect: Option<Noted>,
+}
+
+/// `pinion backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The folder, which is made if it is not there; - for a tar stream on standard output.
+    #[arg(long, required = true, value_name = "DIR|-")]
+    pub(crate) to: Option<PathBuf>,
+    /// The running server's API. Default: the `listen` address of the configuration, on this machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<ApiUrl>,
+    /// Keeps so many backups in the folder, this one included, and removes older ones with what only they need.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
+    pub(crate) keep: Option<u32>,
+    /// Checks it as `pinion backup verify` does.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// The data directory, for its root key.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File with the root key. Default: DATA/root.key.
+    #[arg(long, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// Address that the server listens on, for operators who configure with variables; people use --url.
+    #[arg(long, env = "PINION_LISTEN", value_name = "ADDR", hide = true)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The configuration file that names the data directory and the address. Default: ./pinion.toml, if it exists.
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) action: Option<BackupAction>,
+}
+
+/// The commands on backups that are there.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupAction {
+    /// Restores a backup to a temporary store, opens it and reads every row. Ends with 1 for a fault. Needs no server.
+    Verify {
+        /// The folder of the backup.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Its number. Default: the newest.
+        #[arg(long, value_name = "NUMBER")]
+        backup: Option<u32>,
+        /// A folder with room for the store. Default: the system's temporary one.
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
+}
+
+/// `pinion restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The folder of the backup; - for a tar stream on standard input.
+    #[arg(long, value_name = "DIR|-")]
+    pub(crate) from: PathBuf,
+    /// The number of the backup in the folder. Default: the newest.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) backup: Option<u32>,
+    /// The data directory.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File with the master key that the backup was made with, to check it. Default: DATA/master.key, if it is there.
+    #[arg(long, env = "PINION_MASTER_KEY_FILE", value_name = "FILE")]
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// The configuration file that names the data directory. Default: ./pinion.toml, if it exists.
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// `pinion repair`.

@@ -12,9 +12,6 @@ use storage::read::SharedStore;
 use storage::rows::meta;
 use storage::{StoreError, Txn};
 
-/// The row with the check value of the master key. Persisted: never rename.
-const MASTER_KEY_CHECK: &str = "master_key_check";
-
 /// Why a data directory could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirError {
@@ -63,7 +60,7 @@ pub(crate) fn keys(
     let master_key = keys::master_key(loaded, environment, check.as_deref())?;
     if check.is_none() {
         let mut txn = Txn::new(store.as_ref());
-        txn.put(meta::encode(MASTER_KEY_CHECK), meta::to_value(&master_key.check_value()));
+        txn.put(meta::encode(meta::MASTER_KEY_CHECK), meta::to_value(&master_key.check_value()));
         store.apply(txn.into_parts().batch)?;
     }
     Ok((root_key_hash, master_key))
@@ -96,7 +93,7 @@ pub(crate) fn repair_master_key(loaded: &Loaded) -> Result<bool, DataDirError> {
 
 /// The check value of the master key that the store keeps.
 fn master_key_check(store: &SharedStore) -> Result<Option<Vec<u8>>, StoreError> {
-    store.get(&meta::encode(MASTER_KEY_CHECK))?.map(|value| meta::from_value(&value)).transpose()
+    store.get(&meta::encode(meta::MASTER_KEY_CHECK))?.map(|value| meta::from_value(&value)).transpose()
 }
 
 #[cfg(test)]

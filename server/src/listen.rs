@@ -33,10 +33,11 @@ use self::timed_io::TimedIo;
 use self::unread::{Unread, Watched};
 use crate::api_threads::ApiThreads;
 use crate::config::HttpBounds;
-use admin_api::LogLine;
+use admin_api::{Lasting, LogLine};
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -279,7 +280,16 @@ fn service<H: Handler>(
             if response.status() == StatusCode::UNAUTHORIZED {
                 in_progress.note_wrong_key(&id);
             }
-            drop(in_progress);
+            // An answer that lasts is in progress until its body has ended; any other is on its way now.
+            if response.extensions().get::<Lasting>().is_some() {
+                let held = move |frame| {
+                    let _until_dropped = &in_progress;
+                    frame
+                };
+                response = response.map(|body| Body::new(body.map_frame(held)));
+            } else {
+                drop(in_progress);
+            }
             if let Some(line) = response.extensions().get::<LogLine>() {
                 line.log(&id);
             }

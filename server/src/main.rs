@@ -25,13 +25,19 @@ mod serve;
 mod api_client;
 mod api_threads;
 mod audit_command;
+mod backup_command;
 mod demo;
 mod key_command;
 mod repair_command;
+mod restore_command;
 mod retry_preview;
 mod time_text;
 
-use crate::cli::{AuditAction, AuditVerifyArgs, Cli, Command, DemoArgs, KeyArgs, RepairArgs, ServeArgs};
+use crate::backup_command::Order;
+use crate::cli::{
+    AuditAction, AuditVerifyArgs, BackupAction, BackupArgs, Cli, Command, DemoArgs, KeyArgs, RepairArgs, RestoreArgs,
+    ServeArgs,
+};
 use crate::config::{LogFormat, Settings};
 use clap::{ArgMatches, FromArgMatches as _};
 use std::fmt::Display;
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
         Command::Audit(AuditAction::Verify(arguments)) => audit_verify(arguments, &matches),
+        Command::Backup(arguments) => backup(arguments, &matches),
+        Command::Restore(arguments) => restore(arguments, &matches),
         Command::Repair(arguments) => repair(arguments, &matches),
         Command::RetryPreview(arguments) => match retry_preview::run(&arguments) {
             Ok(text) => show(&text),
@@ -132,6 +140,50 @@ fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
     };
     match key_command::run(&loaded, &|variable| std::env::var(variable).ok(), arguments.url, arguments.action) {
         Ok(text) => show(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+fn backup(arguments: BackupArgs, matches: &ArgMatches) -> ExitCode {
+    let BackupArgs { to, url, keep, verify, data_dir, root_key_file, listen, config, action } = arguments;
+    let settings = Settings { data_dir, listen, root_key_file, ..Settings::default() };
+    let loaded = match config::load(config.as_deref(), settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    let done = match (action, to) {
+        (Some(BackupAction::Verify { dir, backup, scratch }), _) => {
+            backup_command::verify(&loaded, &dir, backup, scratch.as_deref()).map(|report| (report, false))
+        }
+        (None, Some(to)) => {
+            let to_stdout = to.as_os_str() == backup_command::DASH;
+            let order = Order { to, url, keep, verify };
+            let environment = |variable: &str| std::env::var(variable).ok();
+            backup_command::run(&loaded, &environment, order).map(|report| (report, to_stdout))
+        }
+        // Clap asks for one of the two.
+        (None, None) => return refused(&"name a folder by --to"),
+    };
+    match done {
+        // Standard output has the backup.
+        Ok((report, true)) => {
+            eprint!("{report}");
+            ExitCode::SUCCESS
+        }
+        Ok((report, false)) => show(&report),
+        Err(error) => failed(&error),
+    }
+}
+
+fn restore(arguments: RestoreArgs, matches: &ArgMatches) -> ExitCode {
+    let RestoreArgs { from, backup, data_dir, master_key_file, config } = arguments;
+    let settings = Settings { data_dir, master_key_file, ..Settings::default() };
+    let loaded = match config::load(config.as_deref(), settings, matches) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(&error),
+    };
+    match restore_command::run(&loaded, &|variable| std::env::var(variable).ok(), &from, backup) {
+        Ok(report) => show(&report),
         Err(error) => failed(&error),
     }
 }

@@ -21,6 +21,7 @@ const HELP: &[(Kind, &str, &str)] = &[
     (Histogram, metric::COMMIT_SECONDS, "One group commit, from batch to durable."),
     (Histogram, metric::FDATASYNC_SECONDS, "The fdatasync of one commit."),
     (Histogram, metric::CHECKPOINT_SECONDS, "One checkpoint: a full log file put into the ordered map."),
+    (Counter, metric::BACKUPS, "Backups that ended, by outcome."),
     (Counter, metric::DAMAGED_READS, "Reads that met a damaged part of the log and passed it over."),
     (Histogram, metric::CHECKPOINT_WAIT_SECONDS, "What the first commit of a lap waited for the checkpoint before."),
     (Histogram, metric::COMMIT_EVENTS, "Messages in one commit; 0 for commits of settlements alone."),

@@ -5,10 +5,10 @@
 use crate::plant::Plant;
 use bytes::Bytes;
 use model::{EndpointHealth, Job, Pending, Skipped, Trigger, UnixMs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use storage::rows::{self, KeyKind};
 use storage::store::memory::FaultOutcome;
-use storage::store::{MemoryStore, Write};
+use storage::store::{MemoryStore, Tail, Write};
 use storage::{Batch, Direction, Store, StoreError};
 
 /// One commit in so many is struck by a planted bug.
@@ -221,6 +221,10 @@ impl Store for Disk {
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(&*self.rows, start, end, limit, way)
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.rows.follow(tail)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

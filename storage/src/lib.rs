@@ -1,7 +1,7 @@
 //! Storage: the way of a byte to the disk, and its meaning there.
 //!
 //! Bottom up: [`store`] is the contract of an ordered key-value map with atomic durable batches; [`disk`] keeps one in
-//! a data directory, [`damage`] saves what is left of it when the disk lost a part; [`rows`] gives every row its
+//! a data directory, [`damage`] saves what is left of it when the disk lost a part, [`backup`] copies it while it runs; [`rows`] gives every row its
 //! layout; [`tables`] give them a meaning; [`txn`] collects writes; [`writer`] is the one thread that makes them
 //! durable. This crate knows nothing of HTTP, sockets or when to retry.
 
@@ -10,6 +10,8 @@ pub mod store;
 pub mod disk;
 
 pub mod damage;
+
+pub mod backup;
 
 pub mod read;
 pub mod rows;

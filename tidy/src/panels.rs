@@ -151,6 +151,11 @@ const STORE: &[Panel] = &[
         ],
     ),
     panel(
+        "Backups in a day",
+        NUMBER,
+        &[("{{outcome}}", "sum by (outcome) (increase(pinion_backups_total{@}[1d])) > 0")],
+    ),
+    panel(
         "Retention's time behind the clock",
         SECONDS,
         &[("{{instance}}", "max by (instance) (pinion_retention_clock_lag_seconds{@})")],

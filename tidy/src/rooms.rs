@@ -139,6 +139,12 @@ pub const ROOMS: &[Room] = &[
         "salvage and repair: what a damaged store still holds, made consistent again",
         &["storage: writer"],
     ),
+    room(
+        "storage: backup",
+        &["storage/backup"],
+        "copies a store that goes on working, and makes a new one of the copy",
+        &["storage: damage", "storage: writer"],
+    ),
     room("storage: writer", &["storage/writer"], "the one thread that writes: group commit", &[]),
     room("storage: tables", &["storage/tables"], "what rows mean together", &[]),
     room("storage: txn", &["storage/txn", "storage/read"], "the writes of a request, and reads that see them", &[]),

@@ -12,6 +12,7 @@ pub(crate) mod openapi;
 pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod event_type;
 pub(crate) mod usage;
 mod verify;
@@ -88,6 +89,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(audit::list))
         .routes(routes!(audit::list_in_app))
         .routes(routes!(audit::head))
+        .routes(routes!(backup::take))
 }
 
 fn endpoints() -> OpenApiRouter<ApiState> {

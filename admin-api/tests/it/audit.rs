@@ -95,6 +95,7 @@ async fn calls(api: &Api) -> Vec<Call> {
     vec![
         call("v1.api-key.create", "POST", "/api-key", json!({"name": "new"}), "api-key.create"),
         call("v1.api-key.rotate", "POST", format!("/api-key/{key}/rotate"), nothing.clone(), "api-key.rotate"),
+        call("v1.backup.take", "POST", "/backup", Value::Null, "store.backup"),
         call("v1.api-key.delete", "DELETE", format!("/api-key/{key}"), nothing.clone(), "api-key.revoke"),
         call("v1.application.create", "POST", "/app", json!({"name": "n", "uid": "n"}), "application.create"),
         call("v1.application.update", "PUT", "/app/n", json!({"name": "m", "uid": "n"}), "application.put"),

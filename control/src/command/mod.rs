@@ -14,6 +14,7 @@ pub mod job;
 pub mod message;
 pub mod pause;
 pub mod policy;
+pub mod store;
 
 pub mod once;
 

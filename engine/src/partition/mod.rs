@@ -7,10 +7,12 @@
 //! - *When it fails, or another owner takes its store over:* nothing more is acknowledged and no attempt starts. Its
 //!   owner learns that by [`Partition::failed`], and is to call [`Partition::stop`].
 
+mod backup;
 mod open;
 mod recover;
 mod upkeep;
 
+pub use backup::{Backup, BackupPlace};
 pub use open::OpenError;
 pub use recover::recover;
 
@@ -32,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use storage::writer::{ChangeError, Failure, IngestError, IngestOutcome, NewMessage, WriterHandle};
 use storage::{SharedStore, Txn};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Interval at which a stop looks if the writer has ended.
 const JOIN_LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -57,6 +59,8 @@ struct Inner {
     room: Arc<Room>,
     /// One on each shard thread.
     inboxes: Vec<Arc<ShardInbox>>,
+    /// One backup at a time.
+    backups: Arc<Semaphore>,
     /// None once it was stopped.
     running: Mutex<Option<Running>>,
 }
@@ -188,7 +192,7 @@ impl Partition {
     /// True while it takes messages: false once it failed or was stopped.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.running().is_some() && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
+        !self.inner.is_stopped() && self.inner.writer.failed().is_none() && self.inner.store.poisoned().is_none()
     }
 
     /// The threads that everything depends on, with the time for which each has done nothing else: the writer in a step, the
@@ -221,7 +225,7 @@ impl Partition {
     /// Dropped, the partition stops delivering, but its writer goes on.
     pub async fn stop(&self) {
         self.stop_attempts();
-        let running = self.running().take();
+        let running = self.inner.running().take();
         let Some(Running { number, lanes, writer, tasks }) = running else { return };
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
         for left in lanes {
@@ -238,9 +242,15 @@ impl Partition {
         }
         drop(number);
     }
+}
+
+impl Inner {
+    fn is_stopped(&self) -> bool {
+        self.running().is_none()
+    }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,7 +16,7 @@ use storage::tables::audit::Chain;
 use storage::tables::recount;
 use storage::writer::{SETTLED_HIGH_WATER, WriterConfig};
 use storage::{SharedStore, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Why a partition did not open.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,8 @@ pub(super) fn open(node: &Node, id: PartitionId, store: SharedStore) -> Result<P
     };
     let room = Arc::new(Room::new(config.disk_reserve_bytes));
     room.look(&store);
-    let inner = Inner { node: node.clone(), id, store, writer, room, inboxes, running: Mutex::default() };
+    let backups = Arc::new(Semaphore::new(1));
+    let inner = Inner { node: node.clone(), id, store, writer, room, inboxes, backups, running: Mutex::default() };
     let tasks = upkeep::spawn(&inner, job_started, bell);
     let inner = Inner { running: Mutex::new(Some(Running { number, lanes, writer: thread, tasks })), ..inner };
     Ok(Partition { inner: Arc::new(inner) })

@@ -216,6 +216,7 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     set(&mut engine.disk_reserve_bytes, settings.disk_reserve_bytes.map(|Size(bytes)| bytes));
     set(&mut engine.ingest_queue_capacity, settings.ingest_queue_capacity);
     set(&mut engine.ingest_queue_bytes, bytes(settings.ingest_queue_bytes));
+    set(&mut engine.backup_queue_bytes, bytes(settings.backup_queue_bytes));
     set(&mut engine.commit_max_events, settings.commit_max_events);
     set(&mut engine.idempotency_ms, settings.idempotency_hours.map(|Span(ms)| ms));
     set(&mut engine.quotas.dead_letters, settings.max_dead_letters_per_app);
@@ -352,6 +353,7 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
         disk_reserve_bytes: Some(Size(engine.disk_reserve_bytes)),
         ingest_queue_capacity: Some(engine.ingest_queue_capacity),
         ingest_queue_bytes: size(engine.ingest_queue_bytes),
+        backup_queue_bytes: size(engine.backup_queue_bytes),
         commit_max_events: Some(engine.commit_max_events),
         idempotency_hours: Some(Span(engine.idempotency_ms)),
         retain_events_hours: Some(Span(engine.retention.events_ms)),

@@ -253,6 +253,9 @@ pub(crate) struct Settings {
     /// Bytes of payloads that wait for the writer; more are refused as busy.
     #[arg(long, env = "PINION_INGEST_QUEUE_BYTES", value_name = "SIZE")]
     pub(crate) ingest_queue_bytes: Option<Size>,
+    /// Bytes of commits that wait for a backup while it reads the rest; a backup that lags further behind ends.
+    #[arg(long, env = "PINION_BACKUP_QUEUE_BYTES", value_name = "SIZE")]
+    pub(crate) backup_queue_bytes: Option<Size>,
     /// Events in one commit at most.
     #[arg(long, env = "PINION_COMMIT_MAX_EVENTS", value_name = "N")]
     pub(crate) commit_max_events: Option<usize>,

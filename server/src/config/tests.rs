@@ -56,6 +56,7 @@ store_log_bytes = "4MiB"
 disk_reserve_bytes = "3MiB"
 ingest_queue_capacity = 17
 ingest_queue_bytes = "2MiB"
+backup_queue_bytes = "5MiB"
 commit_max_events = 19
 idempotency_hours = 3
 retain_events_hours = "7d"

@@ -18,7 +18,7 @@ pub(crate) struct NotAnApiUrl;
 
 impl ApiUrl {
     /// The API of a listener on this machine; `None` when its port was left to the system.
-    pub(super) fn of_listener(mut listen: SocketAddr) -> Option<ApiUrl> {
+    pub(crate) fn of_listener(mut listen: SocketAddr) -> Option<ApiUrl> {
         match listen.ip() {
             ip if !ip.is_unspecified() => {}
             IpAddr::V4(_) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -28,7 +28,7 @@ impl ApiUrl {
     }
 
     /// As text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

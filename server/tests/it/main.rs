@@ -22,6 +22,8 @@ mod wall;
 mod attempt_details;
 mod audit;
 #[cfg(target_os = "linux")]
+mod backup;
+#[cfg(target_os = "linux")]
 mod bad_disk;
 mod bad_input;
 mod breaker;

@@ -12,6 +12,23 @@ pub enum OpenError {
         /// The data directory.
         path: PathBuf,
     },
+    /// A store is to be restored into this data directory, and there is something in it.
+    #[error("{} is not empty: it has `{name}`; restore into a new or empty data directory", path.display())]
+    NotEmpty {
+        /// The data directory.
+        path: PathBuf,
+        /// One of the things in it.
+        name: String,
+    },
+    /// A restore did not end: there is no store yet.
+    #[error(
+        "a restore was interrupted in {}: run `pinion restore` again, or remove that folder to begin with an empty store",
+        path.display()
+    )]
+    Unfinished {
+        /// The folder in which the store was made.
+        path: PathBuf,
+    },
     /// The data was written by a newer version of this program.
     #[error(
         "{} says storage format {found}, this program reads up to {supported}: it was written by a newer version",

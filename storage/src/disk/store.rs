@@ -1,7 +1,7 @@
 //! The open store: commits go to the log, reads go through the rows in memory to the map.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::commit::table::Range;
 use super::erase;
 use super::shared::Shared;
 use super::writer::Writer;
-use crate::store::{Batch, Direction, Store, StoreError, Write};
+use crate::store::{Batch, Direction, Store, StoreError, Tail, Write};
 
 /// The most that a checkpoint makes the map's file grow, in bytes for each byte in the log. sled writes pages again as
 /// they fill, and gives the space back later. 3.8 was measured with payloads of 100 KiB.
@@ -35,6 +35,13 @@ impl DiskStore {
         Self { _checkpointer: checkpointer, writer: Mutex::new(writer), erasing: Mutex::new(()), shared, _lock: lock }
     }
 
+    fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        self.writer.lock().map_err(|_| {
+            // It is not known how much the earlier commit had written by then.
+            self.shared.poison.latch(StoreError::io("commit")(std::io::Error::other("an earlier commit panicked")))
+        })
+    }
+
     /// The value of `key`. The caller has checked that the store is well.
     fn get_unchecked(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self.shared.layers.get(key) {
@@ -52,10 +59,7 @@ impl Store for DiskStore {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut writer = self.writer.lock().map_err(|_| {
-            // It is not known how much the earlier commit had written by then.
-            self.shared.poison.latch(StoreError::io("commit")(std::io::Error::other("an earlier commit panicked")))
-        })?;
+        let mut writer = self.lock_writer()?;
         // Again under the lock: a commit that failed while this one waited must be the last.
         self.shared.check()?;
         writer.commit(&self.shared, &batch).map_err(|error| self.shared.poison.latch(error))
@@ -90,6 +94,12 @@ impl Store for DiskStore {
             living(overlay(active, below, direction), value).take(limit).collect()
         });
         scanned.map_err(|error| self.shared.poison.latch(error))
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.shared.check()?;
+        let mut writer = self.lock_writer()?;
+        Ok(writer.follow(tail))
     }
 
     fn erase(&self) -> Result<(), StoreError> {

@@ -1,5 +1,7 @@
 //! A commit: one record in the log, and its rows in memory.
 
+use std::sync::Weak;
+
 use bytes::BytesMut;
 
 use super::commit::log::RedoLog;
@@ -7,7 +9,7 @@ use super::commit::record::{Malformed, Record};
 use super::commit::table::ROW_BYTES;
 use super::commit::watermark::Watermark;
 use super::shared::Shared;
-use crate::store::{Batch, StoreError};
+use crate::store::{Batch, StoreError, Tail};
 
 /// State that only commits touch. Held during one, which also keeps a second writer out.
 pub(crate) struct Writer {
@@ -22,6 +24,7 @@ pub(crate) struct Writer {
     record_bytes: usize,
     rows: usize,
     max_bytes: usize,
+    tail: Weak<Tail>,
 }
 
 // === impl Writer ===
@@ -31,7 +34,7 @@ impl Writer {
     pub(crate) fn new(log: RedoLog, watermark: Watermark, last_commit: u64, max_bytes: usize) -> Self {
         // Touched, and so backed by memory, as far as it is used.
         let (buffer, spare) = (BytesMut::with_capacity(max_bytes), BytesMut::new());
-        Self { log, watermark, last_commit, buffer, spare, record_bytes: 0, rows: 0, max_bytes }
+        Self { log, watermark, last_commit, buffer, spare, record_bytes: 0, rows: 0, max_bytes, tail: Weak::new() }
     }
 
     /// Writes `batch` and returns once it is durable.
@@ -47,9 +50,18 @@ impl Writer {
         self.log.append(&record.bytes).map_err(StoreError::io("write of the log"))?;
         self.watermark.write(commit).map_err(StoreError::io("watermark write"))?;
         self.last_commit = commit;
+        if let Some(tail) = self.tail.upgrade() {
+            tail.note(commit, &record.encoded_rows());
+        }
         self.record_bytes += record.bytes.len();
         self.rows = shared.layers.active().write(rows);
         Ok(())
+    }
+
+    /// Notes the commits from the next one on in `tail`, and answers the number of the last one.
+    pub(crate) fn follow(&mut self, tail: Weak<Tail>) -> u64 {
+        self.tail = tail;
+        self.last_commit
     }
 
     /// Ends this lap and begins another.

@@ -7,6 +7,9 @@ use super::value::{self, Field, fields};
 use crate::store::StoreError;
 use bytes::Bytes;
 
+/// The name of the row with the check value of the master key. Persisted: never rename.
+pub const MASTER_KEY_CHECK: &str = "master_key_check";
+
 key!(Meta: (name: &str));
 
 /// Layout of all of them. A fact whose layout changes gets another name.

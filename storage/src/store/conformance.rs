@@ -2,10 +2,14 @@
 //! inside. Faults and damaged files are each implementation's own tests.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use super::{Batch, Direction, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError, prefix_end};
+use super::{
+    Batch, Direction, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Noted, Store, StoreError, Tail, Write,
+    prefix_end, rows,
+};
 
 /// A store under test that can be closed and opened again.
 pub(crate) trait Subject {
@@ -28,6 +32,7 @@ pub(crate) fn run(make: impl Fn() -> Box<dyn Subject>) {
     batches_over_the_limit_are_refused(make().store());
     a_refused_batch_changes_nothing(make().store());
     readers_run_beside_the_writer(make().store());
+    commits_are_noted_for_a_follower(make());
     contents_survive_reopening(make());
 }
 
@@ -47,6 +52,30 @@ fn batch_of(rows: &[(&'static str, &'static str)]) -> Batch {
 fn keys(store: &dyn Store, start: &str, end: &str, limit: usize, direction: Direction) -> Vec<String> {
     let rows = store.scan(start.as_bytes(), end.as_bytes(), limit, direction).unwrap();
     rows.into_iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect()
+}
+
+fn commits_are_noted_for_a_follower(subject: Box<dyn Subject>) {
+    let store = subject.store();
+    store.apply(batch_of(&[("a", "1")])).unwrap();
+    let tail = Arc::new(Tail::new(usize::MAX));
+    let began = store.follow(Arc::downgrade(&tail)).unwrap();
+    let mut second = batch_of(&[("b", "2")]);
+    second.delete("a");
+    for batch in [batch_of(&[("c", "3")]), Batch::new(), second] {
+        store.apply(batch).unwrap();
+    }
+    assert!(store.apply(batch_of(&[("", "refused")])).is_err());
+    let ended = store.follow(Weak::new()).unwrap();
+    store.apply(batch_of(&[("d", "4")])).unwrap();
+    let noted = tail.take(usize::MAX).unwrap();
+    assert_eq!(noted.iter().map(|noted| noted.commit).collect::<Vec<_>>(), [began + 1, began + 2]);
+    assert_eq!(ended, began + 2, "a batch that writes nothing, or is refused, is no commit");
+    let rows = |noted: &Noted| rows::split(noted.rows.clone()).unwrap();
+    let put = |value: &'static str| Write::Put(Bytes::from(value));
+    assert_eq!(rows(&noted[0]), [(Bytes::from("c"), put("3"))]);
+    assert_eq!(rows(&noted[1]), [(Bytes::from("a"), Write::Delete), (Bytes::from("b"), put("2"))]);
+    let again = subject.reopen();
+    assert_eq!(again.store().follow(Weak::new()).unwrap(), ended + 1, "numbers go on over a restart");
 }
 
 fn an_empty_store_is_empty(store: &dyn Store) {

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
 
-use super::{Batch, Direction, Poison, Store, StoreError, Write};
+use super::{Batch, Direction, Poison, Store, StoreError, Tail, Write, rows};
 
 type Rows = BTreeMap<Bytes, Bytes>;
 
@@ -34,6 +34,8 @@ struct State {
     fault: Option<Fault>,
     /// Another owner has the rows: nothing is written here any more.
     fenced: bool,
+    last_commit: u64,
+    tail: Weak<Tail>,
 }
 
 /// A [`Store`] in memory.
@@ -62,14 +64,13 @@ impl MemoryStore {
     pub fn take_over(&self) -> Self {
         let mut state = self.write();
         state.fenced = true;
-        Self { state: RwLock::new(State { rows: state.rows.clone(), ..State::default() }), poison: Poison::default() }
+        Self { state: RwLock::new(state.taken_up()), poison: Poison::default() }
     }
 
     /// The store that a process started after this one would find: the same rows, no poison, no fault waiting.
     #[must_use]
     pub fn restart(&self) -> Self {
-        let state = State { rows: self.read().rows.clone(), ..State::default() };
-        Self { state: RwLock::new(state), poison: Poison::default() }
+        Self { state: RwLock::new(self.read().taken_up()), poison: Poison::default() }
     }
 
     // A panic while the lock is held cannot leave the map half written in a way that matters to a test.
@@ -83,6 +84,11 @@ impl MemoryStore {
 }
 
 impl State {
+    /// As another process finds it.
+    fn taken_up(&self) -> State {
+        State { rows: self.rows.clone(), last_commit: self.last_commit, ..State::default() }
+    }
+
     /// The fault this apply must suffer, counting it down.
     fn take_fault(&mut self) -> Option<FaultOutcome> {
         let fault = self.fault.as_mut()?;
@@ -94,6 +100,10 @@ impl State {
     }
 
     fn put_all(&mut self, batch: Batch) {
+        self.last_commit += 1;
+        if let Some(tail) = self.tail.upgrade() {
+            tail.note(self.last_commit, &rows::of_batch(&batch));
+        }
         for (key, write) in batch {
             match write {
                 Write::Put(value) => self.rows.insert(key, value),
@@ -156,6 +166,13 @@ impl Store for MemoryStore {
             Direction::Forward => range.take(limit).map(owned).collect(),
             Direction::Reverse => range.rev().take(limit).map(owned).collect(),
         })
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.poison.check()?;
+        let mut state = self.write();
+        state.tail = tail;
+        Ok(state.last_commit)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@
 //! Everything above asks these few questions and no others, so that the embedded store, the in-memory model and, one
 //! day, a distributed ordered store can stand behind the same code. Not here: key kinds, value codecs,
 //! iterators that live across calls, snapshots, transactions with reads, compare-and-swap. The one writer above has no
-//! use for them.
+//! use for them; a backup reads pages while rows change, and puts the commits of the meantime behind them.
 //!
 //! A new implementation is accepted when `conformance` passes on it.
 
@@ -14,13 +14,17 @@ pub(crate) mod busy;
 pub(crate) mod conformance;
 mod error;
 pub mod memory;
+pub(crate) mod rows;
+mod tail;
 
 use bytes::Bytes;
+use std::sync::Weak;
 use std::time::Duration;
 
 pub use batch::{Batch, Write};
 pub use error::{Poison, StoreError, is_out_of_descriptors};
 pub use memory::MemoryStore;
+pub use tail::{Behind, Noted, Tail};
 
 /// Largest value in bytes: twice what a request may bring. The embedded store keeps the long ones in files of their
 /// own.
@@ -101,6 +105,16 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+
+    /// From the next `apply` on, notes each batch in `tail` before that `apply` returns, in place of any earlier tail. An
+    /// empty handle ends that. Answers the number of the last commit: all up to it, and none beyond, are noted in the
+    /// earlier tail or were there before it, and every read that ended before this call shows no later one. Commits are
+    /// numbered without gaps, over restarts too. Waits for an `apply` that is under way.
+    ///
+    /// # Errors
+    ///
+    /// When the store is poisoned.
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError>;
 
     /// Overwrites the remains in the store's files of every value that was replaced by a shorter one of its own key
     /// before this was called. For data that must be gone and not only hidden; blocks for a checkpoint.

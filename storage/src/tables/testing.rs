@@ -1,9 +1,10 @@
 //! A store in memory and other helpers that tests of tables share.
 
-use crate::store::{Batch, Direction, MemoryStore, Store, StoreError};
+use crate::store::{Batch, Direction, MemoryStore, Store, StoreError, Tail};
 use crate::txn::{Change, Collected, Txn};
 use bytes::Bytes;
 use model::{AppId, DeadLetter, DeadLetterReason, Endpoint, EndpointId, EndpointRef, UnixMs};
+use std::sync::Weak;
 
 /// A store in memory that tests write to by transactions.
 #[derive(Default)]
@@ -45,6 +46,10 @@ impl Store for TestStore {
         direction: Direction,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(&self.0, start, end, limit, direction)
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.0.follow(tail)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

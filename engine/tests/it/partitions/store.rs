@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use storage::disk::{DiskStore, OpenError, OpenOptions};
 use storage::store::memory::FaultOutcome;
-use storage::store::{MemoryStore, Poison};
+use storage::store::{MemoryStore, Poison, Tail};
 use storage::{Batch, Direction, SharedStore, Store, StoreError};
 use tempfile::TempDir;
 
@@ -119,6 +119,10 @@ impl Store for Switched {
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.poison.check()?;
         self.inner.scan(start, end, limit, direction)
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.inner.follow(tail)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

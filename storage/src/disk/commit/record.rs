@@ -6,8 +6,8 @@
 //! ```text
 //! block 0, a lap    magic "pinredo\n" 8 | layout u32 | salt 8 | first commit u64 | CRC32C u32 of all before | zeros
 //! a record          salt 8 | CRC32C u32 of the salt and of all after | bytes of rows u32 | commit u64 | rows | zeros
-//! a row             bytes of key u16 | bytes of value u32, or 0xffffffff: deleted | key | value
 //! ```
+//! A row is as [`rows`] encodes it.
 //!
 //! A file is written again from its beginning, so behind the last record of a lap lie records of an older one, and
 //! inside those whatever tenants sent. None of that can be taken for a record: the salt is drawn anew for every lap, is
@@ -16,7 +16,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::damage::flip::{self, Flip};
-use crate::store::{Batch, MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
+use crate::store::Batch;
+use crate::store::rows::{self, ROW_HEAD_BYTES, Rows};
 
 /// The alignment of records, in bytes. The page of the kernel's cache: a write of whole pages never has to read one
 /// first.
@@ -29,17 +30,9 @@ const LAP_BYTES: usize = 32;
 const HEAD_BYTES: usize = 24;
 const SALT_BYTES: usize = 8;
 const SUM_BYTES: usize = 4;
-const ROW_HEAD_BYTES: usize = 6;
-/// Instead of a value's length: the key is gone. No value is that long.
-const DELETED: u32 = u32::MAX;
-
-const _: () = assert!(MAX_VALUE_BYTES < DELETED as usize && MAX_KEY_BYTES <= u16::MAX as usize);
 
 /// The random bytes that tell one lap from every other.
 pub(crate) type Salt = [u8; 8];
-
-/// The rows of one commit, in the order of their keys.
-pub(crate) type Rows = Vec<(Bytes, Write)>;
 
 /// One filling of a log file from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +107,7 @@ impl Record {
         buffer.put_u32_le(rows_bytes as u32);
         buffer.put_u64_le(commit);
         for (key, write) in batch {
-            let (value, value_bytes) = match write {
-                Write::Put(value) => (value.as_ref(), value.len() as u32),
-                Write::Delete => (&[][..], DELETED),
-            };
-            buffer.put_u16_le(key.len() as u16);
-            buffer.put_u32_le(value_bytes);
-            buffer.put_slice(key);
-            buffer.put_slice(value);
+            rows::put(key, write, buffer);
         }
         let sum = checksum(buffer);
         buffer[8..12].copy_from_slice(&sum.to_le_bytes());
@@ -185,14 +171,15 @@ impl Record {
         file.get(offset..).and_then(claimed_end).unwrap_or(HEAD_BYTES)
     }
 
+    /// The bytes of its rows.
+    pub(crate) fn encoded_rows(&self) -> Bytes {
+        self.bytes.slice(HEAD_BYTES..HEAD_BYTES + self.rows_bytes)
+    }
+
     /// Its rows. They share the record's memory: a row that is kept keeps all of it.
     pub(crate) fn rows(&self) -> Result<Rows, Malformed> {
         let malformed = Malformed { commit: self.commit };
-        let mut rest = self.bytes.slice(HEAD_BYTES..HEAD_BYTES + self.rows_bytes);
-        let mut rows = Vec::new();
-        while !rest.is_empty() {
-            rows.push(split_row(&mut rest).ok_or(Malformed { commit: self.commit })?);
-        }
+        let rows = rows::split(self.encoded_rows()).ok_or(Malformed { commit: self.commit })?;
         let ascending = rows.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if ascending { Ok(rows) } else { Err(malformed) }
     }
@@ -224,21 +211,6 @@ fn stored_sum(record: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(array(record, SALT_BYTES)?))
 }
 
-fn split_row(rest: &mut Bytes) -> Option<(Bytes, Write)> {
-    let key_bytes = usize::from(u16::from_le_bytes(array(rest, 0)?));
-    let value_bytes = u32::from_le_bytes(array(rest, 2)?);
-    let deleted = value_bytes == DELETED;
-    let value_bytes = if deleted { 0 } else { value_bytes as usize };
-    let end = ROW_HEAD_BYTES + key_bytes + value_bytes;
-    if !(1..=MAX_KEY_BYTES).contains(&key_bytes) || value_bytes > MAX_VALUE_BYTES || end > rest.len() {
-        return None;
-    }
-    let row = rest.split_to(end);
-    let value = row.slice(ROW_HEAD_BYTES + key_bytes..);
-    let write = if deleted { Write::Delete } else { Write::Put(value) };
-    Some((row.slice(ROW_HEAD_BYTES..ROW_HEAD_BYTES + key_bytes), write))
-}
-
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
@@ -248,6 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Write};
 
     const SALT: Salt = *b"saltsalt";
 

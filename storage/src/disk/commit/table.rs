@@ -15,8 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::record::Rows;
 use super::row_key::RowKey;
+use crate::store::rows::Rows;
 use crate::store::{Direction, Write};
 
 /// Memory of a row beside its bytes, which are the record's: two handles of 32 bytes and the beginning of the key, in a

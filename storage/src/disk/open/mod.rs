@@ -3,6 +3,7 @@
 //! A store folder that exists is never created into: a missing file there is damage, where sled would start afresh.
 
 pub(crate) mod create;
+pub(crate) mod fill;
 pub(crate) mod format;
 mod log;
 
@@ -65,6 +66,7 @@ impl OpenOptions {
             let reason = "a repair was interrupted here: run `pinion repair` again".to_owned();
             return Err(OpenError::Corrupt { path: data_dir.join(swap::BUILDING), reason });
         }
+        fill::refuse_unfinished(&data_dir, &home)?;
         if !exists(&home)? {
             create::create(self.cache_bytes, &data_dir, &home)?;
         }

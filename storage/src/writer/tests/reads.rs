@@ -2,7 +2,7 @@
 
 use super::world::{APP, CONFIG, app, message, poll, report, start, stepped};
 use super::*;
-use crate::store::{Batch, Direction};
+use crate::store::{Batch, Direction, Tail};
 use crate::tables::testing::target;
 use crate::tables::{delivery, event_uid, idempotency};
 use crate::txn::{Txn, Wanted};
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use model::{
     AttemptRecord, DeadLetter, DeadLetterReason, OutcomeClass, Pending, Settled, Settlement, Trigger, UnixMs, Verdict,
 };
+use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ impl Store for FarStore {
     fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.exchange();
         Store::scan(&self.rows, start, end, limit, way)
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.rows.follow(tail)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {

@@ -1,7 +1,7 @@
 //! A writer on a store whose commits a test lets through one by one, and a downstream that takes notes.
 
 use super::super::*;
-use crate::store::{Batch, Direction, MemoryStore, Store};
+use crate::store::{Batch, Direction, MemoryStore, Store, Tail};
 use crate::tables::application;
 use crate::tables::audit::Chain;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use model::{AppId, Application, Cursor, Seq};
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -85,6 +85,10 @@ impl Store for GatedStore {
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize, way: Direction) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         Store::scan(&self.rows, start, end, limit, way)
+    }
+
+    fn follow(&self, tail: Weak<Tail>) -> Result<u64, StoreError> {
+        self.rows.follow(tail)
     }
 
     fn size_on_disk_bytes(&self) -> Result<u64, StoreError> {
