@@ -104,7 +104,7 @@ pub const RESERVED: &[Reserved] = &[
         places: &[
             ("storage/src/disk", "the embedded store"),
             ("storage/src/damage/repair/swap.rs", "puts a mended store in the place of the damaged one"),
-            ("storage/src/backup/folder.rs", "backups in a folder"),
+            ("storage/src/backup/folder", "backups in a folder"),
             ("server/src/secret_file.rs", "the root key and the master key"),
         ],
     },

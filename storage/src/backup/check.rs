@@ -92,7 +92,7 @@ fn look(
 /// Reads a value as its kind does. Every kind is here, so a new one does not compile before it is.
 fn decodes(kind: KeyKind, key: &Bytes, value: &Bytes) -> Result<(), StoreError> {
     match kind {
-        // What a fact is depends on its name.
+        // The content of a fact depends on its name.
         KeyKind::Meta => Ok(()),
         KeyKind::ApplicationUid => rows::application_uid::from_value(value).map(drop),
         KeyKind::EventType => rows::event_type::from_value(value).map(drop),

@@ -56,7 +56,7 @@ enum At {
         from: Vec<u8>,
         after_commits: bool,
     },
-    /// What is left of the commits up to this one.
+    /// The commits that are left, up to this one.
     Commits(u64),
     Ended,
 }
