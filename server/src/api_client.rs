@@ -67,7 +67,7 @@ impl Api {
     pub(crate) async fn open(&self, method: Method, path: &str) -> anyhow::Result<Response<Incoming>> {
         let what = format!("{method} {path}");
         let answer = self.client.request(self.request(method, path, None)?);
-        Ok(tokio::time::timeout(TIMEOUT, answer).await.context("no answer in time")?.context(what)?)
+        tokio::time::timeout(TIMEOUT, answer).await.context("no answer in time")?.context(what)
     }
 
     /// The JSON of an answer.

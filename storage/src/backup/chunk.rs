@@ -177,7 +177,7 @@ impl Entry {
 
     /// The rows of this chunk's file, in the order of their keys.
     pub(super) fn rows(&self, file: Bytes) -> Result<Rows, ChunkError> {
-        let rows = rows::split(self.content(file)?).ok_or(ChunkError::Malformed)?;
+        let rows = split(self.content(file)?)?;
         let ascending = rows.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let living = rows.iter().all(|(_, write)| *write != Write::Delete);
         if ascending && living && rows.len() as u64 == self.count { Ok(rows) } else { Err(ChunkError::Malformed) }
@@ -189,9 +189,14 @@ impl Entry {
         if commits.len() as u64 != self.count {
             return Err(ChunkError::Malformed);
         }
-        let rows = |bytes| rows::split(bytes).ok_or(ChunkError::Malformed);
-        commits.into_iter().map(|noted| Ok((noted.commit, rows(noted.rows)?))).collect()
+        commits.into_iter().map(|noted| Ok((noted.commit, split(noted.rows)?))).collect()
     }
+}
+
+/// Rows of a tenant's or of ours: those whose keys begin with 0 are the map's own, and in no backup.
+fn split(bytes: Bytes) -> Result<Rows, ChunkError> {
+    let rows = rows::split(bytes).filter(|rows| rows.iter().all(|(key, _)| key[0] != 0));
+    rows.ok_or(ChunkError::Malformed)
 }
 
 /// `split_to` of bytes that may be too short.
@@ -233,6 +238,11 @@ mod tests {
         assert_eq!(entry.rows(bytes.slice(..bytes.len() - 1)), Err(ChunkError::Changed));
         assert_eq!(Entry { kind: Kind::Commits, ..entry.clone() }.commits(bytes.clone()), Err(ChunkError::Malformed));
         assert_eq!(Entry { count: 2, ..entry }.rows(bytes), Err(ChunkError::Malformed));
+        // As nobody can write by the API.
+        rows::put(b"\0last", &Write::Put(Bytes::from("value")), &mut filling.bytes);
+        filling.count = 1;
+        let Chunk { entry, bytes } = filling.end().unwrap();
+        assert_eq!(entry.rows(bytes), Err(ChunkError::Malformed));
         let named = |bytes: &'static [u8]| Entry {
             kind: Kind::Rows,
             name: Name::of(bytes),

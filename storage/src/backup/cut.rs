@@ -79,7 +79,7 @@ mod tests {
         #[test]
         fn chunks_have_all_rows_in_order_and_are_bounded(lens in proptest::collection::vec(0usize..3_000, 0..300)) {
             let rows: Rows = lens.iter().enumerate().map(|(at, len)| {
-                (Bytes::copy_from_slice(&(at as u32).to_be_bytes()), vec![1; *len].into())
+                (Bytes::copy_from_slice(&((1 << 24) + at as u32).to_be_bytes()), vec![1; *len].into())
             }).collect();
             let chunks = chunks(&rows);
             let mut read = Vec::new();

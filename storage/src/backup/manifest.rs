@@ -144,7 +144,9 @@ impl FromStr for Manifest {
         let (rows, commits): (u64, u64) = (of_kind(Kind::Rows), of_kind(Kind::Commits));
         let adds_up = rows == manifest.rows
             && commits == manifest.commits
-            && manifest.from_commit.checked_add(commits) == Some(manifest.commit);
+            && manifest.from_commit.checked_add(commits) == Some(manifest.commit)
+            // Commits go on from there.
+            && manifest.commit < u64::MAX / 2;
         if adds_up { Ok(manifest) } else { Err(ManifestError::Sum) }
     }
 }
@@ -247,6 +249,7 @@ mod tests {
             Manifest { commits: 2, ..whole.clone() },
             Manifest { commit: 124, ..whole.clone() },
             Manifest { from_commit: u64::MAX, ..whole.clone() },
+            Manifest { from_commit: u64::MAX - 4, commit: u64::MAX - 1, ..whole.clone() },
         ] {
             assert_eq!(wrong.to_text().parse::<Manifest>(), Err(ManifestError::Sum));
         }

@@ -1,6 +1,6 @@
 //! A backup of a store that is written to meanwhile, restored: the rows are those of the commit that it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -106,20 +106,20 @@ struct Written {
     store: SharedStore,
     model: MemoryStore,
     states: BTreeMap<u64, Rows>,
-    left: std::vec::IntoIter<Writes>,
+    left: VecDeque<Writes>,
 }
 
 impl Written {
     fn new(store: SharedStore, before: &[Writes], meanwhile: &[Writes]) -> Self {
         let states = BTreeMap::from([(store.follow(Weak::new()).unwrap(), Rows::new())]);
-        let mut written = Self { store, model: MemoryStore::new(), states, left: before.to_vec().into_iter() };
+        let mut written = Self { store, model: MemoryStore::new(), states, left: before.iter().cloned().collect() };
         (0..before.len()).for_each(|_| written.step());
-        written.left = meanwhile.to_vec().into_iter();
+        written.left = meanwhile.iter().cloned().collect();
         written
     }
 
     fn step(&mut self) {
-        if let Some(writes) = self.left.next() {
+        if let Some(writes) = self.left.pop_front() {
             self.store.apply(batch(&writes)).unwrap();
             self.model.apply(batch(&writes)).unwrap();
             self.states.insert(self.states.keys().last().unwrap() + 1, rows_of(&self.model));
