@@ -146,12 +146,11 @@ fn arrived(receiver: &Receiver, path: &str, acked: &BTreeMap<String, u64>) -> us
 fn with_input(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let sent = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let sending = scope.spawn(move || stdin.write_all(input));
         let output = child.wait_with_output().unwrap();
         // A command that refuses its input does not read it all.
         drop(sending.join());
         output
-    });
-    sent
+    })
 }
