@@ -18,7 +18,7 @@ pub struct Quotas {
     pub api_keys: u32,
     /// Event types of the catalogue, archived ones too.
     pub event_types: u32,
-    /// Jobs of one application that have more to do.
+    /// Jobs of one application that have more to do: those that run, and those that wait for their time.
     pub running_jobs: u32,
     /// Jobs of one application that are kept, ended ones too.
     pub jobs: u32,
@@ -32,6 +32,8 @@ impl Default for Quotas {
 
 /// Deliveries per second that a job may be held to.
 pub const JOB_RATE_MAX: u32 = 10_000;
+/// The longest time that a job may be asked for ahead: 30 days. Each takes one of the places of those that run.
+pub const JOB_START_WITHIN_MS: u64 = 30 * 24 * 3_600_000;
 
 /// The operator's bounds and defaults, by which commands are judged.
 #[derive(Clone, Debug, Default)]

@@ -1,11 +1,12 @@
 //! A job: work over many deliveries that outlives the request that asked for it, with progress.
 
+mod passed;
+
+pub use passed::{SHOWN_MAX, Skip, SkipReason, Skipped};
+
 use crate::delivery::DeadLetterReason;
 use crate::id::{EndpointId, EndpointRef, IdKind, IdParts, Seq};
 use crate::time::UnixMs;
-
-/// Deliveries that a job names of those that it left as they are: the first ones.
-pub const SKIPS_SHOWN_MAX: usize = 20;
 
 /// One job. It continues after a restart from where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,10 @@ pub struct Job {
     pub resume_at: UnixMs,
     /// The last dead letter looked at by a job over all endpoints of an application.
     pub letter: Option<LetterPlace>,
-    /// The first deliveries that it left as they are; [`SKIPS_SHOWN_MAX`] at most.
+    /// The first deliveries that it left as they are; [`SHOWN_MAX`] at most.
     pub skips: Vec<Skip>,
+    /// It begins then, and not when it was asked for. Until then it is [`JobStatus::Pending`].
+    pub start_at: Option<UnixMs>,
 }
 
 /// The deliveries that a job is about: those that pass every part that is set.
@@ -99,17 +102,6 @@ pub struct LetterPlace {
     pub seq: Seq,
 }
 
-/// A delivery that a job left as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skip {
-    /// The endpoint of the delivery.
-    pub endpoint: EndpointId,
-    /// The event of the delivery.
-    pub seq: Seq,
-    /// Why.
-    pub reason: SkipReason,
-}
-
 impl Job {
     /// One that has done nothing yet; it looks at positions after `position`, up to `last`.
     #[must_use]
@@ -132,7 +124,21 @@ impl Job {
             resume_at: UnixMs::ZERO,
             letter: None,
             skips: Vec::new(),
+            start_at: None,
         }
+    }
+
+    /// The same, begun at `start_at` and not before, if one is given.
+    #[must_use]
+    pub fn starting_at(self, start_at: Option<UnixMs>) -> Job {
+        let status = if start_at.is_some() { JobStatus::Pending } else { self.status };
+        Job { status, start_at, ..self }
+    }
+
+    /// The time that its work is reckoned from: of what came later it takes nothing.
+    #[must_use]
+    pub fn begins_at(&self) -> UnixMs {
+        self.start_at.unwrap_or(self.created_at)
     }
 
     /// True if it is about all endpoints of its application.
@@ -149,7 +155,7 @@ impl Job {
             Err(reason) => {
                 self.skipped.count(reason);
                 // Those that nobody asked for explain nothing.
-                if reason != SkipReason::NotNamed && self.skips.len() < SKIPS_SHOWN_MAX {
+                if reason != SkipReason::NotNamed && self.skips.len() < SHOWN_MAX {
                     self.skips.push(Skip { endpoint, seq, reason });
                 }
             }
@@ -160,101 +166,6 @@ impl Job {
     #[must_use]
     pub fn public_id(&self) -> String {
         IdParts { at: self.created_at, number: self.number, low: 0 }.to_text(IdKind::Job)
-    }
-}
-
-/// Why a job left a delivery as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SkipReason {
-    /// It was delivered.
-    Delivered,
-    /// It waits for its first attempt or for another one.
-    OnItsWay,
-    /// It was tried, and given up.
-    GivenUp,
-    /// The endpoint does not want this message now.
-    NotMatched,
-    /// It was not for the endpoint when it was taken.
-    NeverForIt,
-    /// Its attempts are past their retention: whether it was delivered is not known any more.
-    HistoryGone,
-    /// The message is past its retention.
-    MessageGone,
-    /// The payload of the message was removed on request.
-    PayloadGone,
-    /// The endpoint was disabled while the job ran.
-    EndpointDisabled,
-    /// The filter of the job does not name it.
-    NotNamed,
-    /// The message is past its own expiry.
-    PastExpiry,
-    /// The message was scheduled, and called off before its time.
-    CalledOff,
-}
-
-impl SkipReason {
-    /// Every reason.
-    pub const ALL: [SkipReason; 12] = [
-        SkipReason::Delivered,
-        SkipReason::OnItsWay,
-        SkipReason::GivenUp,
-        SkipReason::NotMatched,
-        SkipReason::NeverForIt,
-        SkipReason::HistoryGone,
-        SkipReason::MessageGone,
-        SkipReason::PayloadGone,
-        SkipReason::EndpointDisabled,
-        SkipReason::NotNamed,
-        SkipReason::PastExpiry,
-        SkipReason::CalledOff,
-    ];
-
-    /// The word that the API shows.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            SkipReason::Delivered => "delivered",
-            SkipReason::OnItsWay => "on_its_way",
-            SkipReason::GivenUp => "given_up",
-            SkipReason::NotMatched => "not_matched",
-            SkipReason::NeverForIt => "never_for_it",
-            SkipReason::HistoryGone => "history_gone",
-            SkipReason::MessageGone => "message_gone",
-            SkipReason::PayloadGone => "payload_gone",
-            SkipReason::EndpointDisabled => "endpoint_disabled",
-            SkipReason::NotNamed => "not_named",
-            SkipReason::PastExpiry => "past_expiry",
-            SkipReason::CalledOff => "called_off",
-        }
-    }
-}
-
-/// Numbers of deliveries that a job left as they are, by [`SkipReason`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Skipped([u64; SkipReason::ALL.len()]);
-
-impl Skipped {
-    /// Counts one.
-    pub fn count(&mut self, reason: SkipReason) {
-        self.add(reason, 1);
-    }
-
-    /// Counts several.
-    pub fn add(&mut self, reason: SkipReason, number: u64) {
-        let count = &mut self.0[reason as usize];
-        *count = count.saturating_add(number);
-    }
-
-    /// The number for this reason.
-    #[must_use]
-    pub fn of(&self, reason: SkipReason) -> u64 {
-        self.0[reason as usize]
-    }
-
-    /// The number in all.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().copied().fold(0, u64::saturating_add)
     }
 }
 
@@ -281,6 +192,8 @@ pub enum JobKind {
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
+    /// Waits for the time at which it is to begin.
+    Pending,
     /// Has more to do.
     Running,
     /// Is done.
@@ -312,10 +225,17 @@ impl JobKind {
 // === impl JobStatus ===
 
 impl JobStatus {
+    /// True if it has ended: nothing more comes of it.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, JobStatus::Finished | JobStatus::Failed | JobStatus::Cancelled)
+    }
+
     /// The word that the API shows.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            JobStatus::Pending => "pending",
             JobStatus::Running => "running",
             JobStatus::Finished => "finished",
             JobStatus::Failed => "failed",
@@ -331,21 +251,4 @@ pub struct Span {
     pub since: UnixMs,
     /// Until when, inclusive.
     pub until: UnixMs,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn skipped_deliveries_are_counted_by_reason_and_all_reasons_have_their_own_number() {
-        let mut skipped = Skipped::default();
-        for (times, reason) in SkipReason::ALL.into_iter().enumerate() {
-            (0..=times).for_each(|_| skipped.count(reason));
-        }
-        let counts: Vec<u64> = SkipReason::ALL.into_iter().map(|reason| skipped.of(reason)).collect();
-        assert_eq!(counts, (1..=SkipReason::ALL.len() as u64).collect::<Vec<_>>());
-        assert_eq!(skipped.total(), counts.iter().sum());
-        assert_eq!(Skipped::default().of(SkipReason::Delivered), 0);
-    }
 }

@@ -60,6 +60,10 @@ pub enum Plant {
     IgnoredFilter,
     /// A job goes on without waiting for its rate.
     IgnoredRate,
+    /// A job begins before its time.
+    EarlyJob,
+    /// A job whose time has come is not begun.
+    ForgottenJob,
     /// Shards are not told that an event was expunged.
     LostExpunge,
     /// Each shard paces an application for itself.
@@ -104,7 +108,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 40] = [
+    pub const ALL: [Plant; 42] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -125,6 +129,8 @@ impl Plant {
         Plant::LostCount,
         Plant::IgnoredFilter,
         Plant::IgnoredRate,
+        Plant::EarlyJob,
+        Plant::ForgottenJob,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::JudgedExample,

@@ -3,7 +3,7 @@
 use crate::dto::status::{BackgroundTaskStatus, MessageStatus, StatusCodeClass, puts_in_line, task_name};
 use crate::dto::timestamp::Timestamp;
 use control::checks::Checks;
-use control::command::job::Manner;
+use control::command::job::{Manner, StartAt};
 use model::{DeadLetterReason, Job, JobFilter, Skip, SkipReason, Skipped, Span, UnixMs};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub(crate) struct RecoverIn {
     /// From when on messages were taken.
     pub(crate) since: Timestamp,
-    /// Until when. Default: now.
+    /// Until when. Default: when the task begins.
     pub(crate) until: Option<Timestamp>,
     /// Only messages of these types, exact names or `prefix.*`.
     event_types: Option<Vec<String>>,
@@ -38,11 +38,19 @@ pub(crate) struct RecoverIn {
     /// True: the task counts what it would do, and changes nothing.
     #[serde(default)]
     dry_run: bool,
+    /// The task begins then, at most 30 days ahead, and does what it would do if it were asked for then. Default: at once.
+    start_at: Option<Timestamp>,
 }
 
 impl RecoverIn {
-    /// How the job goes about it.
-    pub(crate) fn into_manner(self, checks: &mut Checks) -> Manner {
+    /// The span of time, for a job that is asked for at `now`.
+    pub(crate) fn span(&self, now: UnixMs) -> Span {
+        let ends_at = self.start_at.map_or(now, |at| at.0.max(now));
+        Span { since: self.since.0, until: self.until.map_or(ends_at, |until| until.0) }
+    }
+
+    /// How the job goes about it, for one that is asked for at `now`.
+    pub(crate) fn into_manner(self, checks: &mut Checks, now: UnixMs) -> Manner {
         let filter = JobFilter {
             event_types: self.event_types.unwrap_or_default(),
             channels: one_or_many(checks, ("channel", self.channel), ("channels", self.channels)),
@@ -51,7 +59,8 @@ impl RecoverIn {
             status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
             ..JobFilter::default()
         };
-        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run }
+        let start = start(self.start_at, now);
+        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run, start }
     }
 }
 
@@ -82,11 +91,13 @@ pub(crate) struct DeadLettersIn {
     /// True: the task counts what it would do, and changes nothing.
     #[serde(default)]
     dry_run: bool,
+    /// The task begins then, at most 30 days ahead, and does what it would do if it were asked for then. Default: at once.
+    start_at: Option<Timestamp>,
 }
 
 impl DeadLettersIn {
-    /// How the job goes about it.
-    pub(crate) fn into_manner(self) -> Manner {
+    /// How the job goes about it, for one that is asked for at `now`.
+    pub(crate) fn into_manner(self, now: UnixMs) -> Manner {
         let is_timed = self.since.is_some() || self.until.is_some();
         let span = Span {
             since: self.since.map_or(UnixMs::ZERO, |at| at.0),
@@ -101,8 +112,28 @@ impl DeadLettersIn {
             status: None,
             status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
         };
-        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run }
+        let start = start(self.start_at, now);
+        Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run, start }
     }
+}
+
+/// When a task is to begin.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StartIn {
+    /// The task begins then, at most 30 days ahead, and does what it would do if it were asked for then. Default: at once.
+    start_at: Option<Timestamp>,
+}
+
+impl StartIn {
+    /// How the job goes about it, for one that is asked for at `now`.
+    pub(crate) fn into_manner(self, now: UnixMs) -> Manner {
+        Manner { start: start(self.start_at, now), ..Manner::default() }
+    }
+}
+
+fn start(start_at: Option<Timestamp>, asked_at: UnixMs) -> Option<StartAt> {
+    start_at.map(|at| StartAt { at: at.0, asked_at })
 }
 
 /// The reason of a dead letter, by its word.
@@ -168,6 +199,8 @@ pub(crate) struct JobProgress {
     dry_run: bool,
     rate_per_second: Option<u32>,
     created_at: Timestamp,
+    /// The time at which it was to begin, if it was not at once.
+    start_at: Option<Timestamp>,
 }
 
 /// A delivery that a task left as it is.
@@ -258,6 +291,7 @@ impl From<&Job> for BackgroundTaskOut {
                 dry_run: job.dry_run,
                 rate_per_second: job.rate_per_s,
                 created_at: Timestamp(job.created_at),
+                start_at: job.start_at.map(Timestamp),
             },
         }
     }

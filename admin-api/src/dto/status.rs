@@ -104,6 +104,8 @@ pub(crate) fn trigger_number(trigger: Trigger) -> u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum BackgroundTaskStatus {
+    /// Waits for its `startAt`.
+    Pending,
     /// Goes on.
     Running,
     /// Is done.
@@ -117,6 +119,7 @@ pub(crate) enum BackgroundTaskStatus {
 impl From<JobStatus> for BackgroundTaskStatus {
     fn from(status: JobStatus) -> BackgroundTaskStatus {
         match status {
+            JobStatus::Pending => BackgroundTaskStatus::Pending,
             JobStatus::Running => BackgroundTaskStatus::Running,
             JobStatus::Finished => BackgroundTaskStatus::Finished,
             JobStatus::Failed => BackgroundTaskStatus::Failed,

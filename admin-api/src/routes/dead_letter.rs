@@ -8,7 +8,7 @@ use super::params::{DeliveryPath, EndpointPath};
 use crate::auth::By;
 use crate::dto::dead_letter::DeadLetterOut;
 use crate::dto::fields::{EmptyIn, EmptyResponse, ListResponse};
-use crate::dto::job::BackgroundTaskOut;
+use crate::dto::job::{BackgroundTaskOut, StartIn};
 use crate::error::{ACCEPTED, ApiError, NO_CONTENT};
 use crate::extract::NamedEndpoint;
 use crate::extract::NamedMessage;
@@ -64,14 +64,15 @@ pub(crate) async fn redrive(
 #[utoipa::path(post, path = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/dead-letter/redrive", tag = "Dead Letter",
     operation_id = "v1.dead-letter.redrive-all", params(EndpointPath,
         ("idempotency-key" = Option<String>, Header, description = "Makes sending it again harmless")),
-    responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
+    request_body = StartIn, responses((status = 202, description = "A job does it", body = BackgroundTaskOut)))]
 pub(crate) async fn redrive_all(
     State(state): State<ApiState>,
     By(caller): By,
     NamedEndpoint(endpoint): NamedEndpoint,
-    request: Keyed<Option<EmptyIn>>,
+    request: Keyed<Option<StartIn>>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None, manner: Manner::default() };
+    let manner = request.body.unwrap_or_default().into_manner(state.now());
+    let command = StartJob { endpoint, kind: JobKind::RedriveDeadLetters, positions: None, manner };
     let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

@@ -130,7 +130,7 @@ async fn start(
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
     let body = request.body.unwrap_or_default();
     let endpoint = body.endpoint_id.clone().map(|text| EndpointName { app, text });
-    let command = StartAppJob { app, kind, endpoint, manner: body.into_manner() };
+    let command = StartAppJob { app, kind, endpoint, manner: body.into_manner(state.now()) };
     let changed = state.control.submit_once(caller, command, Checks::default(), request.once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

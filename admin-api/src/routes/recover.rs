@@ -65,12 +65,15 @@ async fn over_span(
     kind: impl FnOnce(Span) -> JobKind,
     once: Option<Once>,
 ) -> Result<(StatusCode, Json<BackgroundTaskOut>), ApiError> {
-    let span = Span { since: body.since.0, until: body.until.map_or(state.now(), |until| until.0) };
-    let app = endpoint.app;
-    let positions = state.read(move |state| Ok(positions(state.view(), app, span)?)).await?;
+    let (now, app) = (state.now(), endpoint.app);
+    let span = body.span(now);
     let mut checks = Checks::default();
-    let manner = body.into_manner(&mut checks);
-    let command = StartJob { endpoint, kind: kind(span), positions: Some(positions), manner };
+    let manner = body.into_manner(&mut checks, now);
+    let positions = match manner.start_at() {
+        Some(_) => None,
+        None => Some(state.read(move |state| Ok(positions(state.view(), app, span)?)).await?),
+    };
+    let command = StartJob { endpoint, kind: kind(span), positions, manner };
     let changed = state.control.submit_once(caller, command, checks, once).await?;
     Ok((ACCEPTED, Json((&changed.into_thing()).into())))
 }

@@ -16,7 +16,8 @@ pub struct StartJob {
     pub endpoint: EndpointName,
     /// One that callers start: neither of those that follow a deletion.
     pub kind: JobKind,
-    /// The positions of the log that it looks at, as [`positions`] gives them; none for all that there are by then.
+    /// The positions of the log that it looks at, as [`positions`] gives them; none for all that there are by then. Not
+    /// for a job that is to begin at a time: it looks for them then.
     pub positions: Option<(Seq, Seq)>,
     /// How it goes about it.
     pub manner: Manner,
@@ -51,10 +52,31 @@ pub struct Manner {
     pub rate_per_s: Option<u32>,
     /// It counts what it would do, and changes nothing.
     pub dry_run: bool,
+    /// It begins then, and does what it would do if it were asked for then; none for at once.
+    pub start: Option<StartAt>,
+}
+
+/// The time at which a job is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartAt {
+    /// The time. One that has passed is now.
+    pub at: UnixMs,
+    /// When it was asked for.
+    pub asked_at: UnixMs,
+}
+
+impl StartAt {
+    /// The time, unless it has come.
+    fn ahead(self) -> Option<UnixMs> {
+        (self.at > self.asked_at).then_some(self.at)
+    }
 }
 
 impl Manner {
     fn check(&self, checks: &mut Checks) {
+        if self.start.is_some_and(|start| start.at > start.asked_at.plus_ms(limits::JOB_START_WITHIN_MS)) {
+            checks.wrong(&["startAt"], "must be at most 30 days ahead", "value_error.date");
+        }
         self.rate_per_s.iter().for_each(|rate| checks.within("ratePerSecond", *rate, &(1..=limits::JOB_RATE_MAX)));
         let Some(filter) = &self.filter else { return };
         checks.event_type_filter("eventTypes", &filter.event_types, true);
@@ -67,8 +89,15 @@ impl Manner {
 
     /// The job that goes about it so. A filter that names everything is none.
     fn of(self, job: Job) -> Job {
+        let start_at = self.start_at();
         let filter = self.filter.filter(|filter| *filter != JobFilter::default());
-        Job { filter, rate_per_s: self.rate_per_s, dry_run: self.dry_run, ..job }
+        Job { filter, rate_per_s: self.rate_per_s, dry_run: self.dry_run, ..job }.starting_at(start_at)
+    }
+
+    /// The time that it is to wait for, if any.
+    #[must_use]
+    pub fn start_at(&self) -> Option<UnixMs> {
+        self.start.and_then(StartAt::ahead)
     }
 }
 
@@ -89,9 +118,7 @@ fn span_of(kind: JobKind) -> Option<Span> {
 /// # Errors
 /// Whatever the store reports.
 pub fn positions(read: &(impl Read + ?Sized), app: AppId, span: Span) -> Result<(Seq, Seq), Error> {
-    let (before, last) =
-        (log::before_time(read, app, span.since)?, log::before_time(read, app, span.until.plus_ms(1))?);
-    Ok((before, last))
+    Ok(engine::jobs::positions(read, app, span)?)
 }
 
 impl Thing for Job {
@@ -118,6 +145,7 @@ impl Thing for Job {
             .with("tags", filter.map(|filter| filter.tags.clone()))
             .with("ratePerSecond", self.rate_per_s)
             .with("dryRun", self.dry_run.then_some(true))
+            .with("startAt", self.start_at.map(|at| at.0))
     }
 }
 
@@ -138,13 +166,16 @@ impl Command for StartJob {
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<Job>, Error> {
         let row = self.endpoint.find(txn)?;
-        // Deliveries that are put in line for a disabled endpoint would only become dead letters.
-        if row.disabled.is_some() && self.kind != JobKind::PurgeDeadLetters {
+        let waits = self.manner.start_at().is_some();
+        // Deliveries that are put in line for a disabled endpoint would only become dead letters. One that is disabled
+        // now may not be when the job begins.
+        if row.disabled.is_some() && self.kind != JobKind::PurgeDeadLetters && !waits {
             return Err(Error::EndpointDisabled);
         }
         check_jobs(txn, row.app, &at.rules.quotas)?;
         let positions = match self.positions {
             Some(positions) => positions,
+            None if waits => (Seq::ZERO, Seq::ZERO),
             None => (Seq::ZERO, log::head(txn, row.app)?),
         };
         let job = Job::new(counter::next_job_number(txn)?, row.target(), self.kind, positions, at.now);
@@ -197,7 +228,8 @@ impl Command for StartAppJob {
             None => EndpointId(0),
         };
         let target = EndpointRef { app: self.app, endpoint };
-        let positions = (Seq::ZERO, log::head(txn, self.app)?);
+        let last = if self.manner.start_at().is_some() { Seq::ZERO } else { log::head(txn, self.app)? };
+        let positions = (Seq::ZERO, last);
         let job = self.manner.of(Job::new(counter::next_job_number(txn)?, target, self.kind, positions, at.now));
         start(txn, &job)?;
         Ok(Changed::Created(job))
@@ -233,7 +265,7 @@ impl Command for CancelJob {
         if matches!(old.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication) {
             return Err(Error::Conflict("the removal of what is deleted cannot be cancelled".into()));
         }
-        if old.status != JobStatus::Running {
+        if old.status.is_over() {
             return Ok(Changed::Nothing(old));
         }
         let new = Job { status: JobStatus::Cancelled, updated_at: at.now, ..old.clone() };
@@ -279,7 +311,7 @@ fn start(txn: &mut Txn<'_>, job: &Job) -> Result<(), Error> {
 fn check_jobs(txn: &Txn<'_>, app: AppId, quotas: &Quotas) -> Result<(), Error> {
     let (running, kept) = job::count(txn, app)?;
     if running >= quotas.running_jobs {
-        let (of, most) = ("running jobs of an application", quotas.running_jobs);
+        let (of, most) = ("jobs of an application that run or wait for their time", quotas.running_jobs);
         return Err(Error::QuotaExceeded { quota: "running_jobs", of, most, again_after_s: Some(1) });
     }
     check_quota("jobs", "jobs of an application, ended ones that are kept included", kept, quotas.jobs)

@@ -65,9 +65,9 @@ fn fetch(txn: &mut Txn<'_>, row: &Job, places: &[LetterPlace], deed: Deed) -> Re
     txn.fetch(wanted)
 }
 
-/// Dead letters that came after the job was asked for are not its own: a redriven delivery may fail again meanwhile.
+/// Dead letters that came after the job was to begin are not its own: a redriven delivery may fail again meanwhile.
 fn is_behind_the_end(row: &Job, place: LetterPlace) -> bool {
-    if row.is_of_application() { place.at > row.created_at } else { place.seq > row.last }
+    if row.is_of_application() { place.at > row.begins_at() } else { place.seq > row.last }
 }
 
 /// Decides about one dead letter, and does the deed to it if the job names it. None for an entry of the index whose row is

@@ -6,7 +6,8 @@
 //! delay another's job by no more than one chunk either.
 //!
 //! - *Who owns the state:* the runner owns [`Line`], a cache of the rows.
-//! - *What bounds it:* jobs that run, which the API bounds for each application.
+//! - *What bounds it:* jobs that have more to do, which the API bounds for each application. One that is to begin at a time
+//!   ([`due`]) is one of them, and waits in the line without being looked at.
 //! - *When the process dies here:* the line is read again at the start; each chunk was one commit. A job that keeps to a
 //!   rate notes in the same commit when it may go on.
 //!
@@ -14,12 +15,14 @@
 //! ([`crate::orders`] decides). A dry run decides the same and changes nothing but its own counts. Jobs make no attempts:
 //! lanes take them from the line.
 
+mod due;
 mod filter;
 mod letters;
 mod line;
 mod pace;
 mod span;
 
+pub use due::positions;
 pub use line::Line;
 
 use crate::clock::Clock;
@@ -52,7 +55,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 pub enum Next {
     /// It has more to do.
     Chunk,
-    /// It has more to do, and not before this time: it keeps to its rate.
+    /// It has more to do, and not before this time: it keeps to its rate, or is to begin then.
     At(UnixMs),
     /// It ended.
     Never,
@@ -99,7 +102,7 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, 
     }
 }
 
-/// Waits for a new job, or for the time at which one goes on.
+/// Waits for a new job, or for the time at which one begins or goes on.
 async fn wait(started: &Notify, wake_at: Option<UnixMs>, now: UnixMs) {
     match wake_at {
         None => started.notified().await,
@@ -127,8 +130,14 @@ fn end(txn: &mut Txn<'_>, number: u32, status: JobStatus, now: UnixMs) -> Result
 pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreError> {
     let Some(mut row) = job::get(txn, number)? else { return Ok(Next::Never) };
     // A caller may have cancelled it.
-    if row.status != JobStatus::Running {
+    if row.status.is_over() {
         return Ok(Next::Never);
+    }
+    if let Some(start_at) = due::waits_until(&row, now) {
+        return Ok(Next::At(start_at));
+    }
+    if row.status == JobStatus::Pending {
+        due::begin(txn, &mut row)?;
     }
     if pace::is_to_wait(row.resume_at, now) {
         return Ok(Next::At(row.resume_at));

@@ -218,7 +218,8 @@ pub(crate) struct Settings {
     /// Event types of the catalogue, archived ones too; more are refused.
     #[arg(long, env = "PINION_MAX_EVENT_TYPES", value_name = "N")]
     pub(crate) max_event_types: Option<u32>,
-    /// Jobs of one application at once (recover, replay, redrive, purge); more are refused until one has ended.
+    /// Jobs of one application (recover, replay, redrive, purge) that run or wait for their time; more are refused until one
+    /// has ended.
     #[arg(long, env = "PINION_MAX_RUNNING_JOBS_PER_APP", value_name = "N")]
     pub(crate) max_running_jobs_per_app: Option<u32>,
     /// Jobs of one application that are kept, ended ones too; more are refused until retention has removed some.

@@ -46,6 +46,7 @@ mod given_up;
 mod harness_itself;
 mod hostile;
 mod isolation;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod metrics;

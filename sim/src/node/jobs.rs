@@ -4,7 +4,7 @@ use super::futures::{Reply, Wakeup};
 use crate::plant::Plant;
 use engine::jobs::{Line, Next};
 use engine::retention::{Cutoffs, Found, Limits, RetentionClock, Round, Step, Tally};
-use model::{AppId, Job, UnixMs};
+use model::{AppId, Job, JobStatus, UnixMs};
 use std::sync::Arc;
 use storage::tables::{job, retained};
 use storage::writer::{ChangeError, WriterHandle};
@@ -100,6 +100,9 @@ impl Jobs {
         }
         self.line.look(&**store)?;
         self.current = self.line.next_chunk(now);
+        if self.current.is_none() && self.plant == Some(Plant::EarlyJob) {
+            self.current = self.begin_early(store, now)?;
+        }
         self.asleep = self.current.is_none();
         if let Some((_, number)) = self.current {
             let (writer, plant) = (writer.clone(), self.plant);
@@ -112,9 +115,33 @@ impl Jobs {
     }
 }
 
+impl Jobs {
+    /// A job that waits for a time that is not far: a planted bug.
+    fn begin_early(&mut self, store: &SharedStore, now: UnixMs) -> Result<Option<(AppId, u32)>, StoreError> {
+        let Some((app, number)) = self.line.next_chunk(now.plus_ms(HASTE_MS)) else { return Ok(None) };
+        match job::get(&**store, number)? {
+            Some(row) if row.status == JobStatus::Pending => return Ok(Some((app, number))),
+            Some(row) => self.line.again(app, number, Next::At(row.resume_at)),
+            None => {}
+        }
+        Ok(None)
+    }
+}
+
+/// How long before its time a planted bug begins a job.
+const HASTE_MS: u64 = 60_000;
+
 /// A chunk of a job, with the bug that is planted.
 fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs, plant: Option<Plant>) -> Result<Next, StoreError> {
     let before = job::get(txn, number)?;
+    if let (Some(row), Some(Plant::EarlyJob | Plant::ForgottenJob)) = (&before, plant)
+        && row.status == JobStatus::Pending
+    {
+        match plant {
+            Some(Plant::ForgottenJob) => return Ok(Next::Never),
+            _ => job::put(txn, &Job { status: JobStatus::Running, ..row.clone() })?,
+        }
+    }
     let (Some(before), Some(Plant::IgnoredFilter | Plant::IgnoredRate)) = (before, plant) else {
         return engine::jobs::step(txn, number, now);
     };

@@ -1,6 +1,6 @@
 //! Jobs: the deliveries that a job says it looked at are those that it put in line and those that it left as they are.
-//! Those that it put in line are there, and its filter names them. It keeps to its rate, and does nothing once it is
-//! cancelled.
+//! Those that it put in line are there, and its filter names them. It keeps to its rate, does nothing before its
+//! time nor once it is cancelled, and ends.
 
 use super::{Violation, ensure, of_kind};
 use model::{AppId, EndpointRef, Event, Job, JobKind, JobStatus, Pending, Seq, Trigger, UnixMs};
@@ -57,6 +57,7 @@ pub(super) fn check(
         let moved = row.affected - before.map_or(0, |before| before.row.affected);
         let was_cancelled = before.is_some_and(|before| before.row.status == JobStatus::Cancelled);
         ensure!(!was_cancelled || moved == 0, "job {number} went on after it was cancelled");
+        check_begun(&row, before)?;
         let pace = before.map_or(Pace::begun(&row), |before| before.pace.after(&before.row, &row));
         check_rate(&row, pace)?;
         if puts_in_line(row.kind) && !row.dry_run {
@@ -66,6 +67,26 @@ pub(super) fn check(
             ensure!(moved <= put, "job {number} says that it put {moved} in line, and {put} are there");
         }
         known.insert(number, Known { row, pace });
+    }
+    Ok(())
+}
+
+/// A job that waited for its time begins when that has come; one that is called off until then has done nothing.
+fn check_begun(row: &Job, before: Option<&Known>) -> Result<(), Violation> {
+    let Some(start_at) = row.start_at.filter(|_| before.is_none_or(|before| before.row.status == JobStatus::Pending))
+    else {
+        return Ok(());
+    };
+    let has_begun = row.looked_at > 0 || !matches!(row.status, JobStatus::Pending | JobStatus::Cancelled);
+    let number = row.number;
+    ensure!(!has_begun || row.updated_at >= start_at, "job {number} began at {}, before its time", row.updated_at);
+    Ok(())
+}
+
+/// At rest every job has ended.
+pub(super) fn check_rest(known: &BTreeMap<u32, Known>) -> Result<(), Violation> {
+    for (number, Known { row, .. }) in known {
+        ensure!(row.status.is_over(), "job {number} is {} for ever", row.status.as_str());
     }
     Ok(())
 }

@@ -90,6 +90,12 @@ fn a_job_that_looks_past_its_filter_or_its_rate_is_seen() {
 }
 
 #[test]
+fn a_job_that_does_not_keep_to_its_time_is_seen() {
+    check(Plant::EarlyJob, &["before its time"]);
+    check(Plant::ForgottenJob, &["is pending for ever"]);
+}
+
+#[test]
 fn a_pace_for_each_shard_is_seen() {
     check(Plant::PaceOfEachShard, &["its pace is", "in flight at once"]);
 }

@@ -5,7 +5,7 @@ use super::value::{Field, Malformed, Reader, fields, value, variants};
 use model::{DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, Skip, SkipReason, Skipped, Span};
 
 key!(Job: (number: u32));
-value!(Job: Job, version 2);
+value!(Job: Job, version 3);
 
 fields!(Job {
     number,
@@ -25,6 +25,7 @@ fields!(Job {
     resume_at since 2,
     letter since 2,
     skips since 2,
+    start_at since 3,
 });
 
 fields!(JobFilter { event_types, channels, tags, reasons, given_up, status, status_class });
@@ -57,7 +58,7 @@ variants!(JobKind {
     5 = PurgeEndpoint,
     6 = PurgeApplication,
 });
-variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed, 3 = Cancelled });
+variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed, 3 = Cancelled, 4 = Pending });
 
 /// The reasons in the order in which a row counts them. Persisted: a new one goes to the end.
 const SKIP_REASONS: [SkipReason; 12] = [

@@ -7,7 +7,7 @@ use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value, scan_rows};
 use crate::txn::Txn;
-use model::{AppId, Job, JobKind, JobStatus, UnixMs};
+use model::{AppId, Job, JobKind, UnixMs};
 
 /// One job.
 ///
@@ -31,8 +31,8 @@ pub fn list(
     scan_rows(read, &range, limit, direction, job::from_value)
 }
 
-/// The numbers of jobs of an application that a caller asked for: those that have more to do, and all that are kept.
-/// Jobs of a store of an earlier version are not among them.
+/// The numbers of jobs of an application that a caller asked for: those that have more to do, whether they have begun or
+/// not, and all that are kept. Jobs of a store of an earlier version are not among them.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
@@ -47,14 +47,14 @@ pub fn count(read: &(impl Read + ?Sized), app: AppId) -> Result<(u32, u32), Stor
 /// Whatever the store reports, or a corrupt row.
 pub fn put(txn: &mut Txn<'_>, row: &Job) -> Result<(), StoreError> {
     let before = get(txn, row.number)?;
-    let (was_running, is_running) = (before.as_ref().is_some_and(is_running), is_running(row));
-    let delta = i64::from(is_running) - i64::from(was_running);
+    let (had_more, has_more) = (before.as_ref().is_some_and(has_more), has_more(row));
+    let delta = i64::from(has_more) - i64::from(had_more);
     recount(txn, row, delta, i64::from(before.is_none()))?;
     put_value(txn, job::encode(row.number), job::to_value(row))
 }
 
-fn is_running(row: &Job) -> bool {
-    row.status == JobStatus::Running
+fn has_more(row: &Job) -> bool {
+    !row.status.is_over()
 }
 
 /// Keeps the counts of [`count`]. Purges after a deletion are the engine's own work, and no quota bounds them.
@@ -83,7 +83,7 @@ pub fn sweep(
     let mut gone: Vec<Job> = Vec::new();
     let swept = sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
         let row: Job = job::from_value(value)?;
-        let is_past = !is_running(&row) && row.updated_at < before;
+        let is_past = !has_more(&row) && row.updated_at < before;
         gone.extend(is_past.then_some(row));
         Ok(is_past)
     })?;
@@ -100,10 +100,24 @@ pub fn sweep(
 mod tests {
     use super::*;
     use crate::tables::testing::{TestStore, target};
-    use model::Seq;
+    use model::{JobStatus, Seq};
 
     fn row(number: u32, status: JobStatus) -> Job {
         Job { status, ..Job::new(number, target(1, 1), JobKind::RedriveDeadLetters, (Seq(0), Seq(9)), UnixMs(1)) }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_time_counts_as_one_that_has_more_to_do_and_is_never_swept() {
+        let store = TestStore::default();
+        store.write(|txn| put(txn, &row(1, JobStatus::Running).starting_at(Some(UnixMs(5)))));
+        assert_eq!(count(&store, AppId(1)).unwrap(), (1, 1));
+        store.write(|txn| {
+            assert_eq!(sweep(txn, None, UnixMs(u64::MAX), 100)?.removed, 0);
+            put(txn, &row(1, JobStatus::Running))
+        });
+        assert_eq!(count(&store, AppId(1)).unwrap(), (1, 1));
+        store.write(|txn| put(txn, &row(1, JobStatus::Cancelled)));
+        assert_eq!(count(&store, AppId(1)).unwrap(), (0, 1));
     }
 
     #[test]
