@@ -2,7 +2,7 @@
 
 mod passed;
 
-pub use passed::{SHOWN_MAX, Skip, SkipReason, Skipped};
+pub use passed::{Failure, FailureReason, SHOWN_MAX, Skip, SkipReason, Skipped};
 
 use crate::delivery::DeadLetterReason;
 use crate::id::{EndpointId, EndpointRef, IdKind, IdParts, Seq};
@@ -29,7 +29,7 @@ pub struct Job {
     pub created_at: UnixMs,
     /// When it last made progress.
     pub updated_at: UnixMs,
-    /// Deliveries it has looked at so far: each is counted in `affected` or in `skipped`.
+    /// Deliveries it has looked at so far: each is counted in `affected`, in `skipped` or in `failed`.
     pub looked_at: u64,
     /// Deliveries it left as they are, by reason.
     pub skipped: Skipped,
@@ -47,6 +47,12 @@ pub struct Job {
     pub skips: Vec<Skip>,
     /// It begins then, and not when it was asked for. Until then it is [`JobStatus::Pending`].
     pub start_at: Option<UnixMs>,
+    /// Deliveries that it could not decide about, and passed over.
+    pub failed: u64,
+    /// The first of those; [`SHOWN_MAX`] at most.
+    pub failures: Vec<Failure>,
+    /// Why it ended as [`JobStatus::Failed`]; shown to its application.
+    pub error: Option<String>,
 }
 
 /// The deliveries that a job is about: those that pass every part that is set.
@@ -125,6 +131,9 @@ impl Job {
             letter: None,
             skips: Vec::new(),
             start_at: None,
+            failed: 0,
+            failures: Vec::new(),
+            error: None,
         }
     }
 
@@ -160,6 +169,21 @@ impl Job {
                 }
             }
         }
+    }
+
+    /// Counts deliveries of events one behind the other that it could not decide about.
+    pub fn note_failed(&mut self, endpoint: EndpointId, first: Seq, number: u64, reason: FailureReason) {
+        self.looked_at = self.looked_at.saturating_add(number);
+        self.failed = self.failed.saturating_add(number);
+        let room = SHOWN_MAX.saturating_sub(self.failures.len());
+        let seqs = (first.0..first.0.saturating_add(number)).map(Seq);
+        self.failures.extend(seqs.take(room).map(|seq| Failure { endpoint, seq, reason }));
+    }
+
+    /// Ends it as failed.
+    pub fn fail(&mut self, error: impl Into<String>) {
+        self.status = JobStatus::Failed;
+        self.error = Some(error.into());
     }
 
     /// The text id, `qtask_…`.

@@ -44,7 +44,8 @@ pub use failover::{DecidedSwitch, Failover, Switch, SwitchedBy};
 pub use hex::hex;
 pub use id::{AppId, EndpointId, EndpointRef, Seq};
 pub use job::{
-    DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, SHOWN_MAX, Skip, SkipReason, Skipped, Span,
+    DeliveryStatus, Failure, FailureReason, Job, JobFilter, JobKind, JobStatus, LetterPlace, SHOWN_MAX, Skip,
+    SkipReason, Skipped, Span,
 };
 pub use policy::{AppSettings, Policy};
 pub use retry_policy::{ClientErrorPolicy, Jitter, Multiplier, RetryPolicy, Spacing};

@@ -4,7 +4,7 @@ use crate::dto::status::{BackgroundTaskStatus, MessageStatus, StatusCodeClass, p
 use crate::dto::timestamp::Timestamp;
 use control::checks::Checks;
 use control::command::job::{Manner, StartAt};
-use model::{DeadLetterReason, Job, JobFilter, Skip, SkipReason, Skipped, Span, UnixMs};
+use model::{DeadLetterReason, Failure, Job, JobFilter, Skip, SkipReason, Skipped, Span, UnixMs};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -188,13 +188,19 @@ pub(crate) struct JobProgress {
     last: u64,
     /// Deliveries put back in line, or removed.
     affected: u64,
-    /// Deliveries looked at: those in `affected` and those in `skipped`.
+    /// Deliveries looked at: those in `affected`, in `skipped` and in `failed`.
     looked_at: u64,
     /// Deliveries put back in line; 0 for a task that removes, and for a dry run.
     queued: u64,
     skipped: SkippedOut,
     /// The first deliveries that it left as they are, 20 at most.
     skips: Vec<SkipOut>,
+    /// Deliveries that it could not decide about and passed over: something that it needs of them is damaged.
+    failed: u64,
+    /// The first of those, 20 at most.
+    failures: Vec<FailureOut>,
+    /// Why the task ended as `failed`.
+    error: Option<String>,
     /// It changes nothing: `affected` is what it would do.
     dry_run: bool,
     rate_per_second: Option<u32>,
@@ -218,6 +224,25 @@ pub(crate) struct SkipOut {
 impl From<&Skip> for SkipOut {
     fn from(skip: &Skip) -> SkipOut {
         SkipOut { position: skip.seq.0, endpoint: skip.endpoint.0, reason: skip.reason.as_str() }
+    }
+}
+
+/// A delivery that a task could not decide about.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FailureOut {
+    /// The place of the message in the log.
+    position: u64,
+    /// The number of the endpoint within its ids.
+    endpoint: u32,
+    /// `message_damaged`, or `delivery_damaged` for what is kept of the delivery itself.
+    reason: &'static str,
+}
+
+impl From<&Failure> for FailureOut {
+    fn from(failure: &Failure) -> FailureOut {
+        let (position, endpoint) = (failure.seq.0, failure.endpoint.0);
+        FailureOut { position, endpoint, reason: failure.reason.as_str() }
     }
 }
 
@@ -288,6 +313,9 @@ impl From<&Job> for BackgroundTaskOut {
                 queued: if puts_in_line(job.kind) && !job.dry_run { job.affected } else { 0 },
                 skipped: (&job.skipped).into(),
                 skips: job.skips.iter().map(SkipOut::from).collect(),
+                failed: job.failed,
+                failures: job.failures.iter().map(FailureOut::from).collect(),
+                error: job.error.clone(),
                 dry_run: job.dry_run,
                 rate_per_second: job.rate_per_s,
                 created_at: Timestamp(job.created_at),

@@ -1,9 +1,9 @@
 //! Jobs over dead letters, of one endpoint or of a whole application: redrive and purge.
 
 use super::filter::{asks_for_message, names_letter, names_message};
-use super::{CHUNK, cannot_be_sent, pace};
+use super::{CHUNK, cannot_be_sent, pace, passed};
 use foldhash::{HashMap, HashMapExt};
-use model::{DeadLetter, Endpoint, EndpointId, EndpointRef, Job, LetterPlace, Seq, SkipReason, UnixMs};
+use model::{Endpoint, EndpointId, EndpointRef, Job, LetterPlace, Seq, SkipReason, UnixMs};
 use std::collections::hash_map::Entry;
 use storage::tables::{dead_letter, delivery, endpoint, log};
 use storage::{Direction, StoreError, Txn, Wanted};
@@ -25,13 +25,10 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, deed: Deed, now: UnixMs) -
     let places = match row.is_of_application() {
         true => dead_letter::list_of_app(txn, row.target.app, row.letter, CHUNK, Direction::Forward)?,
         false => {
-            let letters = dead_letter::list(txn, row.target, Some(row.position), CHUNK, Direction::Forward)?;
-            let place = |(seq, letter): &(Seq, DeadLetter)| LetterPlace {
-                at: letter.at,
-                endpoint: row.target.endpoint,
-                seq: *seq,
-            };
-            letters.iter().map(place).collect()
+            let seqs = dead_letter::positions(txn, row.target, Some(row.position), CHUNK)?;
+            // Of one endpoint, they come in the order of their positions: their times do not matter.
+            let place = |seq| LetterPlace { at: UnixMs::ZERO, endpoint: row.target.endpoint, seq };
+            seqs.into_iter().map(place).collect()
         }
     };
     fetch(txn, row, &places, deed)?;
@@ -44,8 +41,10 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, deed: Deed, now: UnixMs) -
         if row.affected == enough {
             return Ok(false);
         }
-        if let Some(ruling) = one(txn, row, *place, deed, (&mut met, now))? {
-            row.note(place.endpoint, place.seq, ruling);
+        match passed::whole(txn, |txn| one(txn, row, *place, deed, (&mut met, now))) {
+            Ok(Some(ruling)) => row.note(place.endpoint, place.seq, ruling),
+            Ok(None) => {}
+            Err(error) => row.note_failed(place.endpoint, place.seq, 1, passed::reason(error)?),
         }
         (row.position, row.letter) = (place.seq, row.is_of_application().then_some(*place));
     }
@@ -111,7 +110,7 @@ fn rule(
     if asks.is_none() && deed == Deed::Purge {
         return Ok(Some(Ok(())));
     }
-    let event = log::get_undamaged(txn, target.app, seq)?;
+    let event = log::get(txn, target.app, seq)?;
     if asks.is_some_and(|filter| !event.as_ref().is_some_and(|event| names_message(filter, event))) {
         return Ok(Some(Err(SkipReason::NotNamed)));
     }

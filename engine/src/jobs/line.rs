@@ -4,9 +4,9 @@ use super::Next;
 use crate::fairness::Turns;
 use model::{AppId, Job, JobStatus, UnixMs};
 use std::collections::BTreeMap;
+use storage::StoreError;
 use storage::read::Read;
 use storage::tables::job;
-use storage::{Direction, StoreError};
 
 /// Numbers of rows looked at in one go when new jobs are looked for.
 const LOOKS: usize = 256;
@@ -38,19 +38,17 @@ impl Line {
     /// Takes in the jobs that were created since the last look; the first look finds all. No job may be away for a chunk.
     ///
     /// # Errors
-    /// Whatever the store reports, or a corrupt row; the rows read so far are in line.
+    /// Whatever the store reports; the rows read so far are in line.
     pub fn look(&mut self, read: &(impl Read + ?Sized)) -> Result<(), StoreError> {
         if self.later.len() > 2 * self.waited + STALE_MAX {
             *self = Line::default();
         }
         let is_from_the_beginning = self.seen.is_none();
         loop {
-            let rows = job::list(read, self.seen, LOOKS, Direction::Forward)?;
+            let (rows, last) = job::list_undamaged(read, self.seen, LOOKS)?;
             rows.iter().for_each(|row| self.take_in(row));
-            self.seen = rows.last().map(|last| last.number).or(self.seen);
-            if rows.len() < LOOKS {
-                break;
-            }
+            let Some(last) = last else { break };
+            self.seen = Some(last);
         }
         if is_from_the_beginning {
             self.waited = self.later.len();

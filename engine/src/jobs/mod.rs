@@ -12,7 +12,7 @@
 //!   rate notes in the same commit when it may go on.
 //!
 //! Every delivery that a job looks at is counted: as put in line, or as left as it is, with the reason
-//! ([`crate::orders`] decides). A dry run decides the same and changes nothing but its own counts. Jobs make no attempts:
+//! ([`crate::orders`] decides), or as one that it could not decide about ([`passed`]). A dry run decides the same and changes nothing but its own counts. Jobs make no attempts:
 //! lanes take them from the line.
 
 mod due;
@@ -20,7 +20,10 @@ mod filter;
 mod letters;
 mod line;
 mod pace;
+mod passed;
 mod span;
+#[cfg(test)]
+mod tests;
 
 pub use due::positions;
 pub use line::Line;
@@ -30,9 +33,9 @@ use letters::Deed;
 use model::{DeadLetterReason, Endpoint, EndpointRef, Event, Job, JobKind, JobStatus, Seq, SkipReason, UnixMs};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::tables::{dead_letter, deleted_endpoint, delivery, endpoint, history, job, purge};
+use storage::tables::{application, dead_letter, deleted_endpoint, delivery, endpoint, history, job, purge};
 use storage::writer::{ChangeError, WriterHandle};
-use storage::{Direction, SharedStore, StoreError, Txn};
+use storage::{SharedStore, StoreError, Txn};
 use tokio::sync::Notify;
 
 /// Deliveries looked at in one chunk.
@@ -91,7 +94,8 @@ pub(crate) async fn run(store: SharedStore, writer: WriterHandle, clock: Clock, 
             Err(ChangeError::Rejected(error) | ChangeError::Refused(error)) => {
                 tracing::error!(%error, job = number, "a job failed");
                 // An error that one job alone meets ends that job.
-                match writer.change(move |txn| end(txn, number, JobStatus::Failed, clock.now())).await {
+                let why = passed::in_words(&error);
+                match writer.change(move |txn| fail(txn, number, why, clock.now())).await {
                     Ok(()) => {}
                     Err(ChangeError::Busy) => line.again(app, number, Next::Chunk),
                     Err(_) => return,
@@ -114,9 +118,10 @@ async fn wait(started: &Notify, wake_at: Option<UnixMs>, now: UnixMs) {
     }
 }
 
-fn end(txn: &mut Txn<'_>, number: u32, status: JobStatus, now: UnixMs) -> Result<(), StoreError> {
-    if let Some(mut row) = job::get(txn, number)? {
-        row.status = status;
+/// Ends a job as failed, unless a caller has ended it meanwhile.
+fn fail(txn: &mut Txn<'_>, number: u32, why: String, now: UnixMs) -> Result<(), StoreError> {
+    if let Some(mut row) = job::get(txn, number)?.filter(|row| !row.status.is_over()) {
+        row.fail(why);
         row.updated_at = now;
         job::put(txn, &row)?;
     }
@@ -142,22 +147,15 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreEr
     if pace::is_to_wait(row.resume_at, now) {
         return Ok(Next::At(row.resume_at));
     }
-    let (before, target) = (row.affected, row.target);
-    let finished = match row.kind {
-        JobKind::PurgeEndpoint => purge_endpoint(txn, &mut row)?,
-        JobKind::PurgeApplication => purge_application(txn, &mut row)?,
-        JobKind::PurgeDeadLetters => letters::chunk(txn, &mut row, Deed::Purge, now)?,
-        JobKind::RedriveDeadLetters if row.is_of_application() => letters::chunk(txn, &mut row, Deed::Redrive, now)?,
-        kind => match endpoint::get(txn, target)? {
-            None => {
-                row.status = JobStatus::Failed;
-                row.updated_at = now;
-                job::put(txn, &row)?;
-                return Ok(Next::Never);
-            }
-            Some(_) if kind == JobKind::RedriveDeadLetters => letters::chunk(txn, &mut row, Deed::Redrive, now)?,
-            Some(endpoint) => span::chunk(txn, &mut row, &endpoint, now)?,
-        },
+    let before = row.affected;
+    let finished = match chunk(txn, &mut row, now)? {
+        Chunk::Made { finished } => finished,
+        Chunk::NothingToActOn(what) => {
+            row.fail(format!("the {what} was deleted"));
+            row.updated_at = now;
+            job::put(txn, &row)?;
+            return Ok(Next::Never);
+        }
     };
     if finished {
         row.status = JobStatus::Finished;
@@ -171,6 +169,37 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreEr
         false if row.resume_at > now => Next::At(row.resume_at),
         false => Next::Chunk,
     })
+}
+
+/// What came of a chunk.
+enum Chunk {
+    /// It was made.
+    Made {
+        /// The job is done with it.
+        finished: bool,
+    },
+    /// The endpoint or application that the job is of is gone.
+    NothingToActOn(&'static str),
+}
+
+fn chunk(txn: &mut Txn<'_>, row: &mut Job, now: UnixMs) -> Result<Chunk, StoreError> {
+    let target = row.target;
+    let of_letters = matches!(row.kind, JobKind::RedriveDeadLetters | JobKind::PurgeDeadLetters);
+    if of_letters && application::get(txn, target.app)?.is_none() {
+        return Ok(Chunk::NothingToActOn("application"));
+    }
+    let finished = match row.kind {
+        JobKind::PurgeEndpoint => purge_endpoint(txn, row)?,
+        JobKind::PurgeApplication => purge_application(txn, row)?,
+        JobKind::PurgeDeadLetters => letters::chunk(txn, row, Deed::Purge, now)?,
+        JobKind::RedriveDeadLetters if row.is_of_application() => letters::chunk(txn, row, Deed::Redrive, now)?,
+        kind => match endpoint::get(txn, target)? {
+            None => return Ok(Chunk::NothingToActOn("endpoint")),
+            Some(_) if kind == JobKind::RedriveDeadLetters => letters::chunk(txn, row, Deed::Redrive, now)?,
+            Some(endpoint) => span::chunk(txn, row, &endpoint, now)?,
+        },
+    };
+    Ok(Chunk::Made { finished })
 }
 
 /// The reason why a delivery put in line now could not be sent: it would only become a dead letter.
@@ -191,8 +220,8 @@ fn cannot_be_sent(endpoint: &Endpoint, event: Option<&Event>, now: UnixMs) -> Op
 fn purge_endpoint(txn: &mut Txn<'_>, row: &mut Job) -> Result<bool, StoreError> {
     let target: EndpointRef = row.target;
     let removed = delivery::purge(txn, target, CHUNK)?;
-    let letters = dead_letter::list(txn, target, None, CHUNK, Direction::Forward)?;
-    for (seq, _) in &letters {
+    let letters = dead_letter::positions(txn, target, None, CHUNK)?;
+    for seq in &letters {
         dead_letter::remove(txn, target, *seq)?;
     }
     let more = match deleted_endpoint::get(txn, target) {

@@ -1,7 +1,7 @@
 //! Jobs over the messages that were taken in a span of time: recover, replay.
 
 use super::filter::{class_of, names_message, names_state};
-use super::{CHUNK, CHUNK_BYTES, CHUNK_STEPS, cannot_be_sent, pace};
+use super::{CHUNK, CHUNK_BYTES, CHUNK_STEPS, cannot_be_sent, pace, passed};
 use crate::delivery_state::Standings;
 use crate::orders::Order;
 use model::{Endpoint, Event, Job, JobFilter, JobKind, Seq, SkipReason, Span, UnixMs};
@@ -25,6 +25,9 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
     txn.fetch(wanted)?;
     let enough = row.affected + pace::of_chunk(row.rate_per_s, CHUNK) as u64;
     for event in &events {
+        if !note_missing(txn, row, event.seq.previous().min(row.last))? {
+            return Ok(false);
+        }
         if event.seq > row.last {
             return Ok(true);
         }
@@ -35,16 +38,55 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
         if event.accepted_at < since || event.accepted_at > until {
             continue;
         }
-        let ruling = rule(txn, row, endpoint, (event, &standings), (order, now))?;
-        if ruling.is_ok() && !row.dry_run {
-            delivery::requeue(txn, row.target, event.seq, now)?;
+        match passed::whole(txn, |txn| one(txn, row, endpoint, (event, &standings), (order, now))) {
+            Ok(ruling) => row.note(row.target.endpoint, event.seq, ruling),
+            Err(error) => row.note_failed(row.target.endpoint, event.seq, 1, passed::reason(error)?),
         }
-        row.note(row.target.endpoint, event.seq, ruling);
         if standings.steps() > CHUNK_STEPS {
             return Ok(row.position >= row.last);
         }
     }
+    if events.is_empty() && !note_missing(txn, row, row.last)? {
+        return Ok(false);
+    }
     Ok(events.is_empty() || row.position >= row.last)
+}
+
+/// Counts the events behind the job's position, up to `upto`, that are missing because they are damaged. Those that
+/// retention has removed are not: there is nothing that the job could have decided about. Answers false when the chunk
+/// has looked at as many as it may.
+fn note_missing(txn: &Txn<'_>, row: &mut Job, upto: Seq) -> Result<bool, StoreError> {
+    if row.position >= upto {
+        return Ok(true);
+    }
+    let app = row.target.app;
+    row.position = row.position.max(log::begin(txn, app)?.previous()).min(upto);
+    for _ in 0..CHUNK {
+        if row.position == upto {
+            return Ok(true);
+        }
+        row.position = row.position.next();
+        // The event itself is not wanted: it may only now have been removed.
+        if let Err(error) = log::get(txn, app, row.position) {
+            row.note_failed(row.target.endpoint, row.position, 1, passed::reason(error)?);
+        }
+    }
+    Ok(row.position == upto)
+}
+
+/// Decides about one delivery, and puts it in line if that is what the job comes to.
+fn one(
+    txn: &mut Txn<'_>,
+    row: &Job,
+    endpoint: &Endpoint,
+    (event, standings): (&Event, &Standings<'_>),
+    (order, now): (Order, UnixMs),
+) -> Result<Result<(), SkipReason>, StoreError> {
+    let ruling = rule(txn, row, endpoint, (event, standings), (order, now))?;
+    if ruling.is_ok() && !row.dry_run {
+        delivery::requeue(txn, row.target, event.seq, now)?;
+    }
+    Ok(ruling)
 }
 
 /// Decides about one delivery.

@@ -127,7 +127,7 @@ pub struct Failure {
 pub enum FailureReason {
     /// The message is damaged on the disk.
     MessageDamaged,
-    /// The delivery's own rows are: its attempts, its dead letter, its place in line.
+    /// Rows of the delivery are: its attempts, its dead letter, its place in line; or its endpoint.
     DeliveryDamaged,
 }
 

@@ -52,7 +52,12 @@ pub(super) fn check(
         };
         let row: Job = rows::job::from_value(value)?;
         let skipped = row.skipped.total();
-        ensure!(row.looked_at == row.affected + skipped, "the counts of job {number} do not add up: {row:?}");
+        ensure!(
+            row.looked_at == row.affected + skipped + row.failed,
+            "the counts of job {number} do not add up: {row:?}"
+        );
+        // Nothing of the model store is ever damaged.
+        ensure!(row.failed == 0, "job {number} passed over what is not damaged: {:?}", row.failures);
         let before = known.get(&number);
         let moved = row.affected - before.map_or(0, |before| before.row.affected);
         let was_cancelled = before.is_some_and(|before| before.row.status == JobStatus::Cancelled);

@@ -2,7 +2,10 @@
 
 use super::key::key;
 use super::value::{Field, Malformed, Reader, fields, value, variants};
-use model::{DeliveryStatus, Job, JobFilter, JobKind, JobStatus, LetterPlace, Skip, SkipReason, Skipped, Span};
+use model::{
+    DeliveryStatus, Failure, FailureReason, Job, JobFilter, JobKind, JobStatus, LetterPlace, Skip, SkipReason, Skipped,
+    Span,
+};
 
 key!(Job: (number: u32));
 value!(Job: Job, version 3);
@@ -26,11 +29,16 @@ fields!(Job {
     letter since 2,
     skips since 2,
     start_at since 3,
+    failed since 3,
+    failures since 3,
+    error since 3,
 });
 
 fields!(JobFilter { event_types, channels, tags, reasons, given_up, status, status_class });
 fields!(LetterPlace { at, endpoint, seq });
 fields!(Skip { endpoint, seq, reason });
+fields!(Failure { endpoint, seq, reason });
+variants!(FailureReason { 0 = MessageDamaged, 1 = DeliveryDamaged });
 variants!(DeliveryStatus { 0 = Success, 1 = Pending, 2 = Fail, 3 = Sending, 4 = Canceled });
 variants!(SkipReason {
     0 = Delivered,

@@ -53,6 +53,23 @@ pub fn list(
         .collect()
 }
 
+/// Positions of the dead letters of an endpoint in the order of their events, at most `limit`, those beyond `after`: damaged
+/// ones too.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn positions(
+    read: &(impl Read + ?Sized),
+    target: EndpointRef,
+    after: Option<Seq>,
+    limit: usize,
+) -> Result<Vec<Seq>, StoreError> {
+    let range =
+        dead_letter::of_endpoint(target).beyond(after.map(|seq| dead_letter::encode(target, seq)), Direction::Forward);
+    let rows = scan(read, &range, limit, Direction::Forward)?;
+    rows.iter().map(|(key, _)| Ok(dead_letter::decode(key)?.1)).collect()
+}
+
 /// Places of the dead letters of an application, oldest first or newest first, at most `limit`, those beyond `after`.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use crate::rows::job;
 use crate::store::{Direction, StoreError};
 use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
-use crate::tables::{get_row, put_value, scan_rows};
+use crate::tables::{get_row, put_value, scan, scan_rows};
 use crate::txn::Txn;
 use model::{AppId, Job, JobKind, UnixMs};
 
@@ -29,6 +29,29 @@ pub fn list(
 ) -> Result<Vec<Job>, StoreError> {
     let range = job::all().beyond(after.map(job::encode), direction);
     scan_rows(read, &range, limit, direction, job::from_value)
+}
+
+/// As [`list`], oldest first and without those that are damaged; with the last number that was looked at.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn list_undamaged(
+    read: &(impl Read + ?Sized),
+    after: Option<u32>,
+    limit: usize,
+) -> Result<(Vec<Job>, Option<u32>), StoreError> {
+    let range = job::all().beyond(after.map(job::encode), Direction::Forward);
+    let rows = scan(read, &range, limit, Direction::Forward)?;
+    let last = rows.last().map(|(key, _)| job::decode(key)).transpose()?;
+    let undamaged = rows.iter().filter_map(|(_, value)| match job::from_value(value) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            tracing::error!(%error, "a job cannot be read and is not gone on with");
+            metrics::counter!(model::metric::DAMAGED_READS).increment(1);
+            None
+        }
+    });
+    Ok((undamaged.collect(), last))
 }
 
 /// The numbers of jobs of an application that a caller asked for: those that have more to do, whether they have begun or

@@ -144,7 +144,9 @@ pub fn read_after(
         if !more {
             return Ok(events);
         }
-        from = next;
+        // Also behind blocks that are damaged, of whose records nothing is known.
+        let last = blocks.last().map(|(key, _)| rows::event::decode(key)).transpose()?;
+        from = last.map_or(next, |(_, first)| next.max(first.next()));
     }
 }
 

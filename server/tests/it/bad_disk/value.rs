@@ -79,10 +79,12 @@ fn all_others_are_delivered(server: &Server, receiver: &crate::harness::Receiver
     server.api_expect(201, "POST", &path, late);
     let since = json!({"since": "2020-01-01T00:00:00Z"});
     let task = server.api_expect(202, "POST", &format!("{path}/late/replay-missing"), since);
-    poll_until("a finished job", seconds(20), || {
+    let done = poll_until("a finished job", seconds(20), || {
         let path = format!("/api/v1/background-task/{}", task["id"].as_str().unwrap());
-        (server.api_expect(200, "GET", &path, Value::Null)["status"] == "finished").then_some(())
+        let shown = server.api_expect(200, "GET", &path, Value::Null);
+        (shown["status"] == "finished").then(|| shown["data"].clone())
     });
+    assert_eq!((&done["failed"], &done["failures"][0]["reason"]), (&json!(1), &json!("message_damaged")));
     receiver.wait_until(seconds(20), |requests| {
         let late = requests.iter().filter(|request| request.path == "/late");
         late.map(|request| request.id()).collect::<BTreeSet<_>>().is_superset(&ids)

@@ -323,6 +323,24 @@ fn a_damaged_block_costs_its_own_events_and_no_others() {
 }
 
 #[test]
+fn any_number_of_damaged_blocks_in_a_row_is_passed_over() {
+    let store = TestStore::default();
+    let (app, many) = (APPS[0], 2 * BLOCKS_PER_SCAN as u64 + 3);
+    for seq in 1..=many + 1 {
+        store.write(|txn| append(txn, app, &[event(app, seq, vec![1])]));
+    }
+    store.write(|txn| {
+        (1..=many).for_each(|seq| txn.put(rows::event::encode(app, Seq(seq)), Bytes::from_static(&[9])));
+        Ok(())
+    });
+    let seqs = |after| {
+        read_after(&store, app, Seq(after), 9, usize::MAX).unwrap().iter().map(|event| event.seq.0).sum::<u64>()
+    };
+    assert_eq!([seqs(0), seqs(many - 1), seqs(many), seqs(many + 1)], [many + 1, many + 1, many + 1, 0]);
+    assert_eq!(read_before(&store, app, Seq(many + 1), 9).unwrap(), []);
+}
+
+#[test]
 fn texts_that_no_block_holds_are_refused_and_not_written() {
     let store = TestStore::default();
     let mut txn = Txn::new(&store);
