@@ -81,6 +81,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .merge(messages())
         .merge(deliveries())
         .routes(routes!(background_task::list))
+        .routes(routes!(background_task::list_in_app))
         .routes(routes!(background_task::get))
         .routes(routes!(background_task::cancel))
         .routes(routes!(api_key::list, api_key::create))
