@@ -119,6 +119,8 @@ impl Default for EngineConfig {
             retention: Limits {
                 events_ms: 30 * 24 * HOUR_MS,
                 attempts_ms: 30 * 24 * HOUR_MS,
+                jobs_ms: 30 * 24 * HOUR_MS,
+                jobs_of_app: 1_000,
                 dead_letters_ms: 30 * 24 * HOUR_MS,
                 audit_ms: 365 * 24 * HOUR_MS,
                 audit_records: 1_000_000,
@@ -176,7 +178,7 @@ impl EngineConfig {
 
     /// Every number with its bounds, both included: field, value, least, most.
     #[must_use]
-    pub fn bounds(&self) -> [(&'static str, u64, u64, u64); 28] {
+    pub fn bounds(&self) -> [(&'static str, u64, u64, u64); 30] {
         const DAY_MS: u64 = 86_400_000;
         const MIB: u64 = 1 << 20;
         [
@@ -202,6 +204,8 @@ impl EngineConfig {
             ("quotas.scheduled_messages", self.quotas.scheduled_messages.into(), 1, 1 << 31),
             ("retention.events_ms", self.retention.events_ms, 0, 3_650 * DAY_MS),
             ("retention.attempts_ms", self.retention.attempts_ms, 0, 3_650 * DAY_MS),
+            ("retention.jobs_ms", self.retention.jobs_ms, 0, 3_650 * DAY_MS),
+            ("retention.jobs_of_app", self.retention.jobs_of_app.into(), 0, 10_000_000),
             ("retention.dead_letters_ms", self.retention.dead_letters_ms, 0, 3_650 * DAY_MS),
             ("retention.audit_ms", self.retention.audit_ms, 0, 3_650 * DAY_MS),
             ("retention.audit_records", self.retention.audit_records, 0, 100_000_000),

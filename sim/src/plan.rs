@@ -206,8 +206,16 @@ impl Plan {
     }
 }
 
-const NO_LIMITS: Limits =
-    Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0, audit_ms: 0, audit_records: 0 };
+const NO_LIMITS: Limits = Limits {
+    events_ms: 0,
+    attempts_ms: 0,
+    jobs_ms: 0,
+    jobs_of_app: 0,
+    dead_letters_ms: 0,
+    bytes: 0,
+    audit_ms: 0,
+    audit_records: 0,
+};
 
 fn config(rng: &mut StdRng) -> EngineConfig {
     // The server keeps dead letters and notes, so that in the end each delivery can be accounted for.

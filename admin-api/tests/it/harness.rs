@@ -92,6 +92,8 @@ impl Api {
             retention: Limits {
                 events_ms: 0,
                 attempts_ms: 0,
+                jobs_ms: 0,
+                jobs_of_app: 0,
                 dead_letters_ms: 0,
                 bytes: 0,
                 audit_ms: 0,
@@ -153,7 +155,7 @@ impl Api {
         self.json("PATCH", path, body).await
     }
 
-    async fn json(&self, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn json(&self, method: &str, path: &str, body: Value) -> Answer {
         self.request(method, path, &[(CONTENT_TYPE.as_str(), "application/json")], &body.to_string()).await
     }
 

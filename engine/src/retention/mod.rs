@@ -31,6 +31,7 @@ pub use step::{Step, Sweep, Tally};
 use model::{AppId, UnixMs};
 use std::collections::BTreeSet;
 use storage::rows::meta::Retained;
+use storage::tables::job::KeptJobs;
 
 /// No rest between two rounds is shorter.
 const SHORT_REST_MS: u64 = 50;
@@ -43,8 +44,12 @@ const CATCH_UP: u64 = 2;
 pub struct Limits {
     /// Events this long after they were accepted.
     pub events_ms: u64,
-    /// Attempts and finished jobs this long after they began or ended, and no longer than their events.
+    /// Attempts this long after they began, and no longer than their events.
     pub attempts_ms: u64,
+    /// Jobs this long after they ended.
+    pub jobs_ms: u64,
+    /// Jobs of one application, ended ones as far as they go beyond.
+    pub jobs_of_app: u32,
     /// Notes of what expired, this long after; dead letters too, unless their endpoint or application sets days.
     pub dead_letters_ms: u64,
     /// Bytes of events and attempts in all.
@@ -64,6 +69,8 @@ pub struct Cutoffs {
     pub events: UnixMs,
     /// Attempts begun before.
     pub attempts: UnixMs,
+    /// Jobs that stay.
+    pub jobs: KeptJobs,
     /// Dead letters of before, where neither their endpoint nor its application sets days.
     pub dead_letters: UnixMs,
     /// Records of the audit log made before.
@@ -81,6 +88,10 @@ impl Limits {
             time,
             events: before(self.events_ms),
             attempts: before(self.attempts_ms),
+            jobs: KeptJobs {
+                since: before(self.jobs_ms),
+                of_app: if self.jobs_of_app == 0 { u32::MAX } else { self.jobs_of_app },
+            },
             dead_letters: before(self.dead_letters_ms),
             audit: before(self.audit_ms),
             audit_records: if self.audit_records == 0 { u64::MAX } else { self.audit_records },

@@ -161,7 +161,7 @@ fn sweep(
         Sweep::Expired => delivery::sweep_expired(txn, position, cutoffs.dead_letters, ROWS_PER_STEP),
         Sweep::Gaps => delivery::sweep_gaps(txn, position, ROWS_PER_STEP),
         Sweep::IdempotencyKeys => idempotency::sweep(txn, position, cutoffs.time, ROWS_PER_STEP),
-        Sweep::Jobs => job::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
+        Sweep::Jobs => job::sweep(txn, position, cutoffs.jobs, ROWS_PER_STEP),
         Sweep::DeletedEndpoints => deleted_endpoint::sweep(txn, position, ROWS_PER_STEP),
         Sweep::EndpointUrls => endpoint_url::sweep(txn, position, cutoffs.attempts, ROWS_PER_STEP),
         // One step a round: the rest, if there is more, goes with the next.

@@ -3,6 +3,9 @@
 //! Each round is checked for three facts. Nothing within its limits went. All that was past them did. Every delivery
 //! that had not ended ends in a dead letter or in the note of its endpoint.
 
+mod limits;
+
+use self::limits::{FOREVER, HOUR, KEEP};
 use super::pass::{self, Pass};
 use super::relief::{self, Relief};
 use super::step::Tally;
@@ -21,11 +24,6 @@ use storage::store::MemoryStore;
 use storage::tables::history::{self, LastRuns};
 use storage::tables::{dead_letter, delivery, endpoint, event_uid, idempotency, job, log, retained};
 use storage::{Collected, Direction, Store, StoreError, Txn};
-
-const HOUR: u64 = 3_600_000;
-const FOREVER: Limits =
-    Limits { events_ms: 0, attempts_ms: 0, dead_letters_ms: 0, bytes: 0, audit_ms: 0, audit_records: 0 };
-const KEEP: Limits = Limits { events_ms: 10 * HOUR, attempts_ms: 6 * HOUR, dead_letters_ms: 8 * HOUR, ..FOREVER };
 
 fn target(app: u32, endpoint: u32) -> EndpointRef {
     EndpointRef { app: AppId(app), endpoint: EndpointId(endpoint) }

@@ -19,6 +19,8 @@ pub(super) fn setting_of_engine_field(field: &'static str) -> &'static str {
         "quotas.scheduled_messages" => "max_scheduled_messages_per_app",
         "retention.events_ms" => "retain_events_hours",
         "retention.attempts_ms" => "retain_attempts_hours",
+        "retention.jobs_ms" => "retain_jobs_hours",
+        "retention.jobs_of_app" => "retain_jobs_per_app",
         "retention.dead_letters_ms" => "retain_dead_letters_hours",
         "retention.bytes" => "retain_bytes",
         "retention.audit_ms" => "retain_audit_hours",

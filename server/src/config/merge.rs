@@ -225,6 +225,8 @@ fn apply_engine(engine: &mut EngineConfig, settings: Settings) {
     let retention = &mut engine.retention;
     set(&mut retention.events_ms, settings.retain_events_hours.map(|Span(ms)| ms));
     set(&mut retention.attempts_ms, settings.retain_attempts_hours.map(|Span(ms)| ms));
+    set(&mut retention.jobs_ms, settings.retain_jobs_hours.map(|Span(ms)| ms));
+    set(&mut retention.jobs_of_app, settings.retain_jobs_per_app);
     set(&mut retention.dead_letters_ms, settings.retain_dead_letters_hours.map(|Span(ms)| ms));
     set(&mut retention.bytes, settings.retain_bytes.map(|Size(bytes)| bytes));
     set(&mut retention.audit_ms, settings.retain_audit_hours.map(|Span(ms)| ms));
@@ -358,6 +360,8 @@ fn engine_settings(engine: &EngineConfig) -> Settings {
         idempotency_hours: Some(Span(engine.idempotency_ms)),
         retain_events_hours: Some(Span(engine.retention.events_ms)),
         retain_attempts_hours: Some(Span(engine.retention.attempts_ms)),
+        retain_jobs_hours: Some(Span(engine.retention.jobs_ms)),
+        retain_jobs_per_app: Some(engine.retention.jobs_of_app),
         retain_dead_letters_hours: Some(Span(engine.retention.dead_letters_ms)),
         retain_bytes: Some(Size(engine.retention.bytes)),
         retain_audit_hours: Some(Span(engine.retention.audit_ms)),

@@ -267,9 +267,15 @@ pub(crate) struct Settings {
     /// Messages are removed this long after they came in; 0 keeps them for ever.
     #[arg(long, env = "PINION_RETAIN_EVENTS_HOURS", value_name = "HOURS")]
     pub(crate) retain_events_hours: Option<Hours>,
-    /// Attempts and finished jobs are removed after this long, and with their messages; 0 keeps them as long as those.
+    /// Attempts are removed after this long, and with their messages; 0 keeps them as long as those.
     #[arg(long, env = "PINION_RETAIN_ATTEMPTS_HOURS", value_name = "HOURS")]
     pub(crate) retain_attempts_hours: Option<Hours>,
+    /// Jobs are removed this long after they ended; 0 keeps them for ever.
+    #[arg(long, env = "PINION_RETAIN_JOBS_HOURS", value_name = "HOURS")]
+    pub(crate) retain_jobs_hours: Option<Hours>,
+    /// Jobs of one application: beyond, the oldest of those that have ended are removed; 0 sets no limit.
+    #[arg(long, env = "PINION_RETAIN_JOBS_PER_APP", value_name = "N")]
+    pub(crate) retain_jobs_per_app: Option<u32>,
     /// Dead letters are removed this long after the delivery was given up; 0 keeps them for ever.
     #[arg(long, env = "PINION_RETAIN_DEAD_LETTERS_HOURS", value_name = "HOURS")]
     pub(crate) retain_dead_letters_hours: Option<Hours>,

@@ -7,7 +7,9 @@ use crate::tables::count::{self, Counted};
 use crate::tables::sweep::{self, SweepPosition, Swept};
 use crate::tables::{get_row, put_value, scan, scan_rows};
 use crate::txn::Txn;
+use foldhash::{HashMap, HashMapExt};
 use model::{AppId, Job, JobKind, UnixMs};
+use std::collections::hash_map::Entry;
 
 /// One job.
 ///
@@ -80,9 +82,14 @@ fn has_more(row: &Job) -> bool {
     !row.status.is_over()
 }
 
-/// Keeps the counts of [`count`]. Purges after a deletion are the engine's own work, and no quota bounds them.
+/// Purges after a deletion are the engine's own work, and no quota bounds them.
+fn is_counted(row: &Job) -> bool {
+    !matches!(row.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication)
+}
+
+/// Keeps the counts of [`count`].
 fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), StoreError> {
-    if matches!(row.kind, JobKind::PurgeEndpoint | JobKind::PurgeApplication) {
+    if !is_counted(row) {
         return Ok(());
     }
     let app = row.target.app;
@@ -93,20 +100,38 @@ fn recount(txn: &mut Txn<'_>, row: &Job, running: i64, kept: i64) -> Result<(), 
     Ok(())
 }
 
-/// Looks at the next `limit` jobs and removes those that ended before `before`.
+/// The jobs that retention keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptJobs {
+    /// Those that ended then or later.
+    pub since: UnixMs,
+    /// So many of one application, those included that have not ended and always stay. The oldest go first.
+    pub of_app: u32,
+}
+
+/// Looks at the next `limit` jobs, oldest first, and removes those that have ended and are kept no longer.
 ///
 /// # Errors
 /// Whatever the store reports, or a corrupt row.
 pub fn sweep(
     txn: &mut Txn<'_>,
     position: Option<SweepPosition>,
-    before: UnixMs,
+    kept: KeptJobs,
     limit: usize,
 ) -> Result<Swept, StoreError> {
     let mut gone: Vec<Job> = Vec::new();
-    let swept = sweep::sweep(txn, job::all(), position, limit, |_, _, value| {
+    let mut counts: HashMap<AppId, u32> = HashMap::new();
+    let swept = sweep::sweep(txn, job::all(), position, limit, |txn, _, value| {
         let row: Job = job::from_value(value)?;
-        let is_past = !has_more(&row) && row.updated_at < before;
+        if has_more(&row) {
+            return Ok(false);
+        }
+        let count = match counts.entry(row.target.app) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(count::count_kept(txn, Counted::Jobs(row.target.app))?),
+        };
+        let is_past = row.updated_at < kept.since || (is_counted(&row) && *count > kept.of_app);
+        *count = count.saturating_sub(u32::from(is_past && is_counted(&row)));
         gone.extend(is_past.then_some(row));
         Ok(is_past)
     })?;
@@ -135,12 +160,41 @@ mod tests {
         store.write(|txn| put(txn, &row(1, JobStatus::Running).starting_at(Some(UnixMs(5)))));
         assert_eq!(count(&store, AppId(1)).unwrap(), (1, 1));
         store.write(|txn| {
-            assert_eq!(sweep(txn, None, UnixMs(u64::MAX), 100)?.removed, 0);
+            assert_eq!(sweep(txn, None, KeptJobs { since: UnixMs(u64::MAX), of_app: 0 }, 100)?.removed, 0);
             put(txn, &row(1, JobStatus::Running))
         });
         assert_eq!(count(&store, AppId(1)).unwrap(), (1, 1));
         store.write(|txn| put(txn, &row(1, JobStatus::Cancelled)));
         assert_eq!(count(&store, AppId(1)).unwrap(), (0, 1));
+    }
+
+    #[test]
+    fn of_too_many_jobs_of_an_application_the_oldest_that_have_ended_go_page_by_page() {
+        let store = TestStore::default();
+        let kept = KeptJobs { since: UnixMs::ZERO, of_app: 4 };
+        store.write(|txn| {
+            put(txn, &row(1, JobStatus::Running))?;
+            (2..=9).try_for_each(|number| put(txn, &row(number, JobStatus::Finished)))?;
+            // Of another application, and of the engine's own: neither counts.
+            let other = Job { target: target(2, 1), ..row(10, JobStatus::Finished) };
+            put(txn, &other)?;
+            put(txn, &Job { kind: JobKind::PurgeEndpoint, ..row(11, JobStatus::Finished) })
+        });
+        let (mut position, mut removed) = (None, 0);
+        loop {
+            store.write(|txn| {
+                let swept = sweep(txn, position.take(), kept, 2)?;
+                removed += swept.removed;
+                position = swept.next;
+                Ok(())
+            });
+            if position.is_none() {
+                break;
+            }
+        }
+        assert_eq!((removed, count(&store, AppId(1)).unwrap()), (5, (1, 4)));
+        let left: Vec<u32> = list(&store, None, 99, Direction::Forward).unwrap().iter().map(|row| row.number).collect();
+        assert_eq!(left, [1, 7, 8, 9, 10, 11]);
     }
 
     #[test]
@@ -155,7 +209,7 @@ mod tests {
         store.write(|txn| put(txn, &row(2, JobStatus::Failed)));
         assert_eq!(counts(), (2, 3));
         store.write(|txn| {
-            let swept = sweep(txn, None, UnixMs(9), 100)?;
+            let swept = sweep(txn, None, KeptJobs { since: UnixMs(9), of_app: 100 }, 100)?;
             assert_eq!(swept.removed, 1);
             Ok(())
         });
