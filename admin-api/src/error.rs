@@ -6,7 +6,7 @@
 mod answer;
 mod wrong;
 
-pub(crate) use answer::{Failed, HttpErrorOut, HttpValidationError};
+pub(crate) use answer::{ErrorBody, Failed, HttpErrorOut, HttpValidationError};
 pub(crate) use wrong::ValidationItem;
 
 use control::rate::Standing;

@@ -182,7 +182,8 @@ pub fn may_be_uid(kind: IdKind, text: &str) -> bool {
 
 /// True if a path with this name would mean something else than the thing of this kind with this name.
 fn means_another(kind: IdKind, text: &str) -> bool {
-    matches!(text, "." | "..") || text.starts_with(kind.prefix()) || looks_like_id(text)
+    let is_a_path = kind == IdKind::Endpoint && text == "bulk";
+    matches!(text, "." | "..") || is_a_path || text.starts_with(kind.prefix()) || looks_like_id(text)
 }
 
 /// True if the text has only the characters of names: `^[a-zA-Z0-9\-_.]+$`.

@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::checks::Checks;
 use crate::command::message::{PushMessages, PushTimes};
 use crate::command::store::BackUp;
-use crate::command::{At, Changed, Command, Draw, Once, Repeatable, perform};
+use crate::command::{At, Changed, Command, Draw, Entry, Once, Repeatable, perform};
 use crate::error::Error;
 use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
@@ -83,6 +83,55 @@ impl Control {
         once: Option<Once>,
     ) -> Result<Changed<C::Thing>, Error> {
         self.run(by, command, checks, move |command, at, txn| perform(command, once.as_ref(), at, txn)).await
+    }
+
+    /// Carries out many commands of one kind in one durable write, each for itself: one that is refused leaves nothing and
+    /// holds up no other. Answers in their order; those behind see what those before have done.
+    ///
+    /// # Errors
+    /// As [`Error`] lists, where it is not one command that fails: then nothing is changed.
+    pub async fn submit_each<C: Repeatable>(
+        &self,
+        by: Caller,
+        entries: Vec<Entry<C>>,
+    ) -> Result<Vec<Result<Changed<C::Thing>, Error>>, Error> {
+        let mut checked = Vec::with_capacity(entries.len());
+        for entry in entries {
+            checked.push(match self.checked(&by, entry) {
+                Ok(entry) => Ok((entry, Draw::fresh()?)),
+                Err(error) => Err(error),
+            });
+        }
+        let (parts, now) = (self.0.clone(), self.0.engine.now());
+        let change = move |txn: &mut Txn<'_>| {
+            let apply_one = |entry: Result<(Entry<C>, Draw), Error>, txn: &mut Txn<'_>| {
+                let (Entry { command, once, .. }, draw) = entry?;
+                let at = At { by: by.reach(), now, draw: &draw, rules: &parts.rules, seals: &parts.seals };
+                let mut own = txn.nested();
+                let apply = |command: C, at: &At<'_>, txn: &mut Txn<'_>| perform(command, once.as_ref(), at, txn);
+                let changed = recorded(command, &by, &at, &mut own, apply)?;
+                let collected = own.into_parts();
+                txn.merge(collected);
+                Ok(changed)
+            };
+            let mut results = Vec::with_capacity(checked.len());
+            for entry in checked {
+                match apply_one(entry, txn) {
+                    Err(error @ (Error::StorageFailed | Error::Internal)) => return Err(error),
+                    result => results.push(result),
+                }
+            }
+            Ok(results)
+        };
+        Ok(self.0.engine.change(change).await?)
+    }
+
+    /// An entry whose command is within the reach of its caller and has passed its checks.
+    fn checked<C: Command>(&self, by: &Caller, mut entry: Entry<C>) -> Result<Entry<C>, Error> {
+        admit(entry.command.reach(), by.reach())?;
+        entry.command.check(&self.0.rules, &mut entry.checks);
+        std::mem::take(&mut entry.checks).finish()?;
+        Ok(entry)
     }
 
     async fn run<C: Command>(

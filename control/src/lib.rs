@@ -26,7 +26,7 @@ mod trials;
 
 pub use caller::Caller;
 pub use checks::Checks;
-pub use command::{At, Changed, Command, Once, Repeatable, Thing};
+pub use command::{At, Changed, Command, Entry, Once, Repeatable, Thing};
 pub use control::Control;
 pub use error::{Error, Wrong};
 pub use limits::{Quotas, Rules};

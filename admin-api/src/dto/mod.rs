@@ -25,6 +25,7 @@ pub(crate) mod retry_policy;
 pub(crate) mod signature_format;
 
 pub(crate) mod batch;
+pub(crate) mod bulk;
 pub(crate) mod message;
 pub(crate) mod message_answer;
 

@@ -43,6 +43,32 @@ pub(crate) struct HttpValidationError<'a> {
     detail: &'a [ValidationItem],
 }
 
+/// The body of an error, within an answer that has other parts.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ErrorBody {
+    /// Of a 422.
+    Invalid {
+        /// As of [`HttpValidationError`].
+        code: &'static str,
+        /// Everything that is wrong.
+        detail: Vec<ValidationItem>,
+    },
+    /// Of any other.
+    Other(HttpErrorOut),
+}
+
+impl ApiError {
+    /// The body that it is answered with.
+    pub(crate) fn body(&self) -> ErrorBody {
+        let code = self.code();
+        match self.items() {
+            Some(items) => ErrorBody::Invalid { code, detail: items.into_owned() },
+            None => ErrorBody::Other(HttpErrorOut { code, detail: cut(&self.to_string()).into_owned() }),
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = (self.status(), self.code());

@@ -18,6 +18,7 @@ pub(crate) mod usage;
 mod verify;
 
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_bulk;
 pub(crate) mod endpoint_headers;
 pub(crate) mod endpoint_secret;
 pub(crate) mod endpoint_state;
@@ -96,6 +97,7 @@ fn guarded() -> OpenApiRouter<ApiState> {
 fn endpoints() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(endpoint::list, endpoint::create))
+        .routes(routes!(endpoint_bulk::create, endpoint_bulk::patch))
         .routes(routes!(endpoint::get, endpoint::update, endpoint::patch, endpoint::delete))
         .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
         .routes(routes!(endpoint_secret::get))

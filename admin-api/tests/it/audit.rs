@@ -130,6 +130,14 @@ async fn calls(api: &Api) -> Vec<Call> {
             "endpoint.put",
         ),
         call("v1.endpoint.patch", "PATCH", endpoint, json!({"description": "p"}), "endpoint.patch"),
+        call("v1.endpoint.create-bulk", "POST", "/app/acme/endpoint/bulk", json!([{"url": url}]), "endpoint.create"),
+        call(
+            "v1.endpoint.patch-bulk",
+            "PATCH",
+            "/app/acme/endpoint/bulk",
+            json!([{"id": "one", "description": "b"}]),
+            "endpoint.patch",
+        ),
         call("v1.endpoint.delete", "DELETE", "/app/acme/endpoint/two", nothing.clone(), "endpoint.delete"),
         call(
             "v1.endpoint.update-headers",

@@ -12,6 +12,7 @@ mod audit;
 mod backlog;
 mod batches;
 mod bounds;
+mod bulk;
 mod compatibility;
 mod dead_letters;
 mod documents;

@@ -78,6 +78,16 @@ pub trait Thing: Send + 'static {
     fn fields(&self) -> Fields;
 }
 
+/// One command of many that are submitted together.
+pub struct Entry<C> {
+    /// The command.
+    pub command: C,
+    /// The faults that were found while it was read.
+    pub checks: Checks,
+    /// Its own idempotency key.
+    pub once: Option<Once>,
+}
+
 /// The surroundings of a command that is applied: everything that is neither in it nor in the store.
 #[derive(Debug)]
 pub struct At<'a> {

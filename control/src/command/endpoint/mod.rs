@@ -147,8 +147,7 @@ impl Repeatable for CreateEndpoint {
     }
 
     fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Endpoint>, Error> {
-        let Ok(number) = u32::try_from(number) else { return Ok(None) };
-        Ok(endpoint::get(txn, EndpointRef { app: self.app, endpoint: EndpointId(number) })?)
+        again(self.app, number, txn)
     }
 }
 
@@ -238,6 +237,21 @@ impl Command for PatchEndpoint {
     }
 }
 
+impl Repeatable for PatchEndpoint {
+    fn place(&self, txn: &Txn<'_>) -> Result<(AppId, String), Error> {
+        let target = self.endpoint.find(txn)?.target();
+        Ok((target.app, format!("patch/{}", target.endpoint.0)))
+    }
+
+    fn number(changed: &Endpoint) -> u64 {
+        changed.id.0.into()
+    }
+
+    fn again(&self, number: u64, _: &At<'_>, txn: &Txn<'_>) -> Result<Option<Endpoint>, Error> {
+        again(self.endpoint.app, number, txn)
+    }
+}
+
 // === impl DeleteEndpoint ===
 
 impl Command for DeleteEndpoint {
@@ -257,6 +271,12 @@ impl Command for DeleteEndpoint {
         purge(txn, old.target(), JobKind::PurgeEndpoint, at.now)?;
         Ok(Changed::Deleted(old))
     }
+}
+
+/// The endpoint that an earlier request with the same idempotency key made or changed.
+fn again(app: AppId, number: u64, txn: &Txn<'_>) -> Result<Option<Endpoint>, Error> {
+    let Ok(number) = u32::try_from(number) else { return Ok(None) };
+    Ok(endpoint::get(txn, EndpointRef { app, endpoint: EndpointId(number) })?)
 }
 
 /// Stores a change of an endpoint whose form of signatures must go with its headers and its secret, of which one was set.
