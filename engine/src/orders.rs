@@ -48,6 +48,7 @@ impl Order {
             JobKind::Replay(_) => Some(Order::Replay),
             JobKind::RedriveDeadLetters
             | JobKind::PurgeDeadLetters
+            | JobKind::Erase
             | JobKind::PurgeEndpoint
             | JobKind::PurgeApplication => None,
         }

@@ -23,7 +23,7 @@ pub struct Job {
     pub position: Seq,
     /// The end of the job: the last position that it looks at.
     pub last: Seq,
-    /// Deliveries put back in line (or removed) so far.
+    /// Deliveries put back in line (or removed) so far; of a job over messages, those.
     pub affected: u64,
     /// When it was created.
     pub created_at: UnixMs,
@@ -64,6 +64,8 @@ pub struct JobFilter {
     pub channels: Vec<String>,
     /// The message has one of these tags; empty for every message.
     pub tags: Vec<String>,
+    /// The message has this id of its tenant's own; none for every message.
+    pub event_id: Option<String>,
     /// Reasons of dead letters; empty for every reason.
     pub reasons: Vec<DeadLetterReason>,
     /// The time at which a delivery was given up.
@@ -207,6 +209,8 @@ pub enum JobKind {
     RedriveDeadLetters,
     /// Forgets the dead letters of the endpoint, or of the whole application.
     PurgeDeadLetters,
+    /// Removes the payloads of the messages that its filter names, of a whole application.
+    Erase,
     /// Removes the rows of a deleted endpoint, but for its attempts: retention takes those.
     PurgeEndpoint,
     /// Removes everything of a deleted application: its events, and the rows of all its endpoints.
@@ -240,6 +244,7 @@ impl JobKind {
             JobKind::Replay(_) => "replay",
             JobKind::RedriveDeadLetters => "redrive_dead_letters",
             JobKind::PurgeDeadLetters => "purge_dead_letters",
+            JobKind::Erase => "erase",
             JobKind::PurgeEndpoint => "purge_endpoint",
             JobKind::PurgeApplication => "purge_application",
         }

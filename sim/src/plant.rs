@@ -64,6 +64,8 @@ pub enum Plant {
     EarlyJob,
     /// A job whose time has come is not begun.
     ForgottenJob,
+    /// A job that erases spares the first message.
+    SparedMessage,
     /// Shards are not told that an event was expunged.
     LostExpunge,
     /// Each shard paces an application for itself.
@@ -108,7 +110,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Plant; 42] = [
+    pub const ALL: [Plant; 43] = [
         Plant::LostSettlement,
         Plant::LostRetryRow,
         Plant::EarlyAck,
@@ -131,6 +133,7 @@ impl Plant {
         Plant::IgnoredRate,
         Plant::EarlyJob,
         Plant::ForgottenJob,
+        Plant::SparedMessage,
         Plant::LostExpunge,
         Plant::PaceOfEachShard,
         Plant::JudgedExample,

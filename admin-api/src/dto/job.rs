@@ -109,11 +109,36 @@ impl DeadLettersIn {
             tags: self.tags.unwrap_or_default(),
             reasons: self.reasons.unwrap_or_default().into_iter().map(|Reason(reason)| reason).collect(),
             given_up: is_timed.then_some(span),
-            status: None,
             status_class: self.status_code_class.map(|StatusCodeClass(class)| class),
+            ..JobFilter::default()
         };
         let start = start(self.start_at, now);
         Manner { filter: Some(filter), rate_per_s: self.rate_per_second, dry_run: self.dry_run, start }
+    }
+}
+
+/// The messages whose content is to be erased: by exactly one of `tag` and `eventId`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct EraseIn {
+    /// Messages with this tag.
+    tag: Option<String>,
+    /// The message with this id of your own.
+    event_id: Option<String>,
+    /// True: the task counts what it would erase, and erases nothing.
+    #[serde(default)]
+    dry_run: bool,
+    /// The task begins then, at most 30 days ahead, with the messages that are there then. Default: at once.
+    start_at: Option<Timestamp>,
+}
+
+impl EraseIn {
+    /// How the job goes about it, for one that is asked for at `now`.
+    pub(crate) fn into_manner(self, now: UnixMs) -> Manner {
+        let filter =
+            JobFilter { tags: self.tag.into_iter().collect(), event_id: self.event_id, ..JobFilter::default() };
+        let start = start(self.start_at, now);
+        Manner { filter: Some(filter), rate_per_s: None, dry_run: self.dry_run, start }
     }
 }
 
@@ -171,7 +196,7 @@ pub(crate) struct BackgroundTaskOut {
     pub(crate) status: BackgroundTaskStatus,
     /// The nearest of the words that clients know.
     pub(crate) task: &'static str,
-    /// The kind of job: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters`,
+    /// The kind of job: `recover`, `replay_missing`, `replay`, `redrive_dead_letters`, `purge_dead_letters`, `erase`,
     /// `purge_endpoint` or `purge_application`.
     kind: &'static str,
     updated_at: Timestamp,
@@ -186,7 +211,7 @@ pub(crate) struct JobProgress {
     position: u64,
     /// The last place that will be looked at.
     last: u64,
-    /// Deliveries put back in line, or removed.
+    /// Deliveries put back in line, or removed; of `erase`, messages.
     affected: u64,
     /// Deliveries looked at: those in `affected`, in `skipped` and in `failed`.
     looked_at: u64,
@@ -215,7 +240,7 @@ pub(crate) struct JobProgress {
 pub(crate) struct SkipOut {
     /// The place of the message in the log.
     position: u64,
-    /// The number of the endpoint within its ids.
+    /// The number of the endpoint within its ids; 0 of `erase`.
     endpoint: u32,
     /// `delivered`, `on_its_way`, `given_up` and so on, as in `skipped`.
     reason: &'static str,
@@ -233,7 +258,7 @@ impl From<&Skip> for SkipOut {
 pub(crate) struct FailureOut {
     /// The place of the message in the log.
     position: u64,
-    /// The number of the endpoint within its ids.
+    /// The number of the endpoint within its ids; 0 of `erase`.
     endpoint: u32,
     /// `message_damaged`, or `delivery_damaged` for what is kept of the delivery itself.
     reason: &'static str,

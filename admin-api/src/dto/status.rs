@@ -134,7 +134,9 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
         JobKind::Recover(_) | JobKind::RedriveDeadLetters => "endpoint.recover",
         JobKind::ReplayMissing(_) => "endpoint.replay",
         JobKind::Replay(_) => "endpoint.bulk-replay",
-        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => "application.purge_content",
+        JobKind::PurgeDeadLetters | JobKind::Erase | JobKind::PurgeEndpoint | JobKind::PurgeApplication => {
+            "application.purge_content"
+        }
     }
 }
 
@@ -142,7 +144,7 @@ pub(crate) fn task_name(kind: JobKind) -> &'static str {
 pub(crate) fn puts_in_line(kind: JobKind) -> bool {
     match kind {
         JobKind::Recover(_) | JobKind::ReplayMissing(_) | JobKind::Replay(_) | JobKind::RedriveDeadLetters => true,
-        JobKind::PurgeDeadLetters | JobKind::PurgeEndpoint | JobKind::PurgeApplication => false,
+        JobKind::PurgeDeadLetters | JobKind::Erase | JobKind::PurgeEndpoint | JobKind::PurgeApplication => false,
     }
 }
 

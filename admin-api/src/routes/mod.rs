@@ -29,6 +29,7 @@ pub(crate) mod pause;
 pub(crate) mod policy;
 
 pub(crate) mod batch;
+pub(crate) mod erase;
 pub(crate) mod message;
 pub(crate) mod scheduled;
 pub(crate) mod send_example;
@@ -121,6 +122,7 @@ fn messages() -> OpenApiRouter<ApiState> {
         .routes(routes!(batch::create))
         .routes(routes!(message::get))
         .routes(routes!(message::expunge))
+        .routes(routes!(erase::erase))
         .routes(routes!(scheduled::list))
         .routes(routes!(scheduled::call_off))
 }

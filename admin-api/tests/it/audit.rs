@@ -262,6 +262,7 @@ async fn calls(api: &Api) -> Vec<Call> {
             "job.start-in-app",
         ),
         call("v1.dead-letter.purge-in-app", "POST", "/app/acme/dead-letter/purge", nothing.clone(), "job.start-in-app"),
+        call("v1.message.erase", "POST", "/app/acme/erase", json!({"tag": "t"}), "job.start-in-app"),
         call("v1.background-task.cancel", "POST", format!("/background-task/{task}/cancel"), nothing, None),
     ]
 }

@@ -23,11 +23,11 @@ pub struct StartJob {
     pub manner: Manner,
 }
 
-/// Starts a job over the dead letters of all endpoints of an application.
+/// Starts a job over a whole application: over the dead letters of all its endpoints, or over its messages.
 pub struct StartAppJob {
     /// The application.
     pub app: AppId,
-    /// [`JobKind::RedriveDeadLetters`] or [`JobKind::PurgeDeadLetters`].
+    /// [`JobKind::RedriveDeadLetters`], [`JobKind::PurgeDeadLetters`], or [`JobKind::Erase`] with a filter.
     pub kind: JobKind,
     /// The endpoint of the dead letters, if only one is meant.
     pub endpoint: Option<EndpointName>,
@@ -82,6 +82,7 @@ impl Manner {
         checks.event_type_filter("eventTypes", &filter.event_types, true);
         checks.channels(&filter.channels, limits::ENDPOINT_CHANNELS_MAX, true);
         checks.tags(&filter.tags);
+        filter.event_id.iter().for_each(|id| checks.label(&["eventId"], id, limits::NAME_MAX));
         if filter.given_up.is_some_and(|span| span.until < span.since) {
             checks.wrong(&["until"], "is before since", "value_error.date");
         }
@@ -107,6 +108,7 @@ fn span_of(kind: JobKind) -> Option<Span> {
         JobKind::Recover(span) | JobKind::ReplayMissing(span) | JobKind::Replay(span) => Some(span),
         JobKind::RedriveDeadLetters
         | JobKind::PurgeDeadLetters
+        | JobKind::Erase
         | JobKind::PurgeEndpoint
         | JobKind::PurgeApplication => None,
     }
@@ -143,6 +145,7 @@ impl Thing for Job {
             .with("eventTypes", filter.map(|filter| filter.event_types.clone()))
             .with("channels", filter.map(|filter| filter.channels.clone()))
             .with("tags", filter.map(|filter| filter.tags.clone()))
+            .with("eventId", filter.and_then(|filter| filter.event_id.clone()))
             .with("ratePerSecond", self.rate_per_s)
             .with("dryRun", self.dry_run.then_some(true))
             .with("startAt", self.start_at.map(|at| at.0))
@@ -193,7 +196,7 @@ impl Repeatable for StartJob {
             JobKind::Replay(_) => "bulk-replay",
             JobKind::RedriveDeadLetters => "redrive-all",
             JobKind::PurgeDeadLetters => "purge-all",
-            JobKind::PurgeEndpoint | JobKind::PurgeApplication => "purge",
+            JobKind::Erase | JobKind::PurgeEndpoint | JobKind::PurgeApplication => "purge",
         };
         let target = self.endpoint.find(txn)?.target();
         Ok((target.app, format!("{word}/{}", target.endpoint.0)))
@@ -217,6 +220,10 @@ impl Command for StartAppJob {
     }
 
     fn check(&mut self, _: &Rules, checks: &mut Checks) {
+        let subject = self.manner.filter.as_ref().map(|filter| (filter.tags.len(), filter.event_id.is_some()));
+        if self.kind == JobKind::Erase && !matches!(subject, Some((1, false) | (0, true))) {
+            checks.wrong(&["tag"], "must be given, or eventId in its place", "value_error.missing");
+        }
         self.manner.check(checks);
     }
 
@@ -238,8 +245,12 @@ impl Command for StartAppJob {
 
 impl Repeatable for StartAppJob {
     fn place(&self, _: &Txn<'_>) -> Result<(AppId, String), Error> {
-        let word = if self.kind == JobKind::PurgeDeadLetters { "purge" } else { "redrive" };
-        Ok((self.app, format!("dead-letter/{word}")))
+        let kind = match self.kind {
+            JobKind::Erase => "erase",
+            JobKind::PurgeDeadLetters => "dead-letter/purge",
+            _ => "dead-letter/redrive",
+        };
+        Ok((self.app, kind.to_owned()))
     }
 
     fn number(changed: &Job) -> u64 {

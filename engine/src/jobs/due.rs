@@ -24,6 +24,7 @@ pub(super) fn begin(read: &(impl Read + ?Sized), row: &mut Job) -> Result<(), St
         }
         JobKind::RedriveDeadLetters
         | JobKind::PurgeDeadLetters
+        | JobKind::Erase
         | JobKind::PurgeEndpoint
         | JobKind::PurgeApplication => (Seq::ZERO, log::head(read, row.target.app)?),
     };

@@ -4,18 +4,20 @@ use crate::delivery_state::DeliveryState;
 use crate::prepare::filter::TypePattern;
 use model::{DeadLetter, Event, JobFilter};
 
-/// True if a filter names a message by its type, channels and tags.
+/// True if a filter names a message by its type, channels, tags and id.
 pub(super) fn names_message(filter: &JobFilter, event: &Event) -> bool {
     let types = &filter.event_types;
     let has_channel = |named: &String| event.channels.iter().any(|channel| **channel == **named);
     (types.is_empty() || types.iter().any(|text| TypePattern::of(text).matches(&event.event_type)))
         && (filter.channels.is_empty() || filter.channels.iter().any(has_channel))
+        && filter.event_id.as_ref().is_none_or(|named| event.event_id.as_deref() == Some(named.as_str()))
         && (filter.tags.is_empty() || filter.tags.iter().any(|named| event.tags().contains(named)))
 }
 
 /// True if it names anything of the message: else the message need not be read.
 pub(super) fn asks_for_message(filter: &JobFilter) -> bool {
-    !(filter.event_types.is_empty() && filter.channels.is_empty() && filter.tags.is_empty())
+    let is_bare = filter.event_types.is_empty() && filter.channels.is_empty() && filter.tags.is_empty();
+    !is_bare || filter.event_id.is_some()
 }
 
 /// True if a filter names a dead letter by its reason, its time and its last answer.

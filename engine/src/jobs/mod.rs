@@ -1,4 +1,4 @@
-//! Jobs: recover, replay, redrive, purge. Each chunk is one change, with the job's own progress. So a restart goes on
+//! Jobs: recover, replay, redrive, purge, erase. Each chunk is one change, with the job's own progress. So a restart goes on
 //! where the last chunk ended and nothing is done twice.
 //!
 //! One runner makes one chunk at a time. Applications take turns, and so do the jobs of each application. So a job over
@@ -16,6 +16,7 @@
 //! lanes take them from the line.
 
 mod due;
+mod erase;
 mod filter;
 mod letters;
 mod line;
@@ -171,7 +172,7 @@ pub fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs) -> Result<Next, StoreEr
     })
 }
 
-/// What came of a chunk.
+/// The result of a chunk.
 enum Chunk {
     /// It was made.
     Made {
@@ -184,13 +185,14 @@ enum Chunk {
 
 fn chunk(txn: &mut Txn<'_>, row: &mut Job, now: UnixMs) -> Result<Chunk, StoreError> {
     let target = row.target;
-    let of_letters = matches!(row.kind, JobKind::RedriveDeadLetters | JobKind::PurgeDeadLetters);
-    if of_letters && application::get(txn, target.app)?.is_none() {
+    let of_app = matches!(row.kind, JobKind::RedriveDeadLetters | JobKind::PurgeDeadLetters | JobKind::Erase);
+    if of_app && application::get(txn, target.app)?.is_none() {
         return Ok(Chunk::NothingToActOn("application"));
     }
     let finished = match row.kind {
         JobKind::PurgeEndpoint => purge_endpoint(txn, row)?,
         JobKind::PurgeApplication => purge_application(txn, row)?,
+        JobKind::Erase => erase::chunk(txn, row, now)?,
         JobKind::PurgeDeadLetters => letters::chunk(txn, row, Deed::Purge, now)?,
         JobKind::RedriveDeadLetters if row.is_of_application() => letters::chunk(txn, row, Deed::Redrive, now)?,
         kind => match endpoint::get(txn, target)? {

@@ -55,7 +55,7 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
 /// Counts the events behind the job's position, up to `upto`, that are missing because they are damaged. Those that
 /// retention has removed are not: there is nothing that the job could have decided about. Answers false when the chunk
 /// has looked at as many as it may.
-fn note_missing(txn: &Txn<'_>, row: &mut Job, upto: Seq) -> Result<bool, StoreError> {
+pub(super) fn note_missing(txn: &Txn<'_>, row: &mut Job, upto: Seq) -> Result<bool, StoreError> {
     if row.position >= upto {
         return Ok(true);
     }

@@ -2,7 +2,10 @@
 
 use super::*;
 use bytes::Bytes;
-use model::{AppId, Application, Cursor, DeadLetter, EndpointId, Failure, FailureReason, SHOWN_MAX, Seq, Span};
+use model::{
+    AppId, Application, Cursor, DeadLetter, EndpointId, EventMore, Failure, FailureReason, JobFilter, SHOWN_MAX, Seq,
+    Span,
+};
 use storage::store::MemoryStore;
 use storage::tables::log;
 use storage::{Store, rows};
@@ -183,7 +186,7 @@ fn a_row_that_concerns_every_delivery_ends_the_job_in_words_that_name_no_content
     assert_eq!(why, "a row of kind cursor is damaged");
     write(&store, |txn| fail(txn, 1, why.clone(), NOW));
     assert_eq!((job_of(&store).status, job_of(&store).error), (JobStatus::Failed, Some(why)));
-    // Who cancelled it first keeps its end.
+    // A cancellation that came first stays.
     write(&store, |txn| job::put(txn, &Job { status: JobStatus::Cancelled, error: None, ..job_of(&store) }));
     write(&store, |txn| fail(txn, 1, "late".to_owned(), NOW));
     assert_eq!(job_of(&store).status, JobStatus::Cancelled);
@@ -213,4 +216,57 @@ fn a_job_takes_what_is_there_when_its_time_has_come() {
         let done = run_to_end(&store);
         assert_eq!((done.status, done.affected), (JobStatus::Finished, taken), "{kind:?} of {of:?}");
     }
+}
+
+/// Erases what a filter names, of messages 1 to `last`; every third has a tag, and each an id of its own.
+fn erase(last: u64, filter: JobFilter, dry_run: bool, before: impl FnOnce(&MemoryStore)) -> (MemoryStore, Job) {
+    let store = given_up(0);
+    for seq in 1..=last {
+        let tags = if seq.is_multiple_of(3) { vec!["t".to_owned()] } else { Vec::new() };
+        let more = Some(Arc::new(EventMore { tags, ..EventMore::default() }));
+        let event = Event { event_id: Some(format!("e-{seq}").into()), more, ..event(Seq(seq)) };
+        write(&store, |txn| log::append(txn, TARGET.app, &[event]));
+    }
+    before(&store);
+    let of_app = EndpointRef { endpoint: EndpointId(0), ..TARGET };
+    let row = Job::new(1, of_app, JobKind::Erase, (Seq::ZERO, Seq(last)), NOW);
+    write(&store, |txn| job::put(txn, &Job { filter: Some(filter), dry_run, ..row }));
+    let done = run_to_end(&store);
+    (store, done)
+}
+
+fn erased(store: &MemoryStore, last: u64) -> Vec<u64> {
+    let events = (1..=last).filter_map(|seq| log::get_undamaged(store, TARGET.app, Seq(seq)).unwrap());
+    events.filter(Event::is_expunged).map(|event| event.seq.0).collect()
+}
+
+#[test]
+fn an_erasure_takes_the_messages_of_its_subject_chunk_by_chunk_and_counts_all_others() {
+    let by_tag = JobFilter { tags: vec!["t".to_owned()], ..JobFilter::default() };
+    for dry_run in [false, true] {
+        let (store, done) = erase(400, by_tag.clone(), dry_run, |_| {});
+        assert_eq!((done.status, done.affected, done.looked_at), (JobStatus::Finished, 133, 400));
+        assert_eq!(done.skipped.of(SkipReason::NotNamed), 267);
+        let expected: Vec<u64> = if dry_run { Vec::new() } else { (1..=133).map(|third| 3 * third).collect() };
+        assert_eq!(erased(&store, 400), expected);
+    }
+    let by_id = JobFilter { event_id: Some("e-2".to_owned()), ..JobFilter::default() };
+    let (store, done) = erase(3, by_id, false, |_| {});
+    assert_eq!((done.affected, erased(&store, 3)), (1, vec![2]));
+    // Whatever may have written such a row: it names nothing.
+    let (store, done) = erase(3, JobFilter { tags: vec!["u".to_owned()], ..JobFilter::default() }, false, |_| {});
+    assert_eq!((done.affected, erased(&store, 3)), (0, Vec::new()));
+}
+
+#[test]
+fn an_erasure_counts_what_is_gone_already_and_what_is_damaged() {
+    let by_tag = JobFilter { tags: vec!["t".to_owned()], ..JobFilter::default() };
+    let (store, done) = erase(9, by_tag, false, |store| {
+        write(store, |txn| storage::tables::expunge::message(txn, TARGET.app, Seq(3), NOW));
+        damage(store, [rows::event::encode(TARGET.app, Seq(6))]);
+    });
+    assert_eq!((done.affected, done.skipped.of(SkipReason::PayloadGone)), (1, 1));
+    let reason = FailureReason::MessageDamaged;
+    assert_eq!(done.failures, [Failure { endpoint: EndpointId(0), seq: Seq(6), reason }]);
+    assert_eq!(erased(&store, 9), [3, 9]);
 }

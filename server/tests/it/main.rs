@@ -34,6 +34,7 @@ mod dead_letter_days;
 mod dead_letters;
 mod delivery;
 mod demo;
+mod erase;
 mod expiry;
 mod export;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use super::futures::{Reply, Wakeup};
 use crate::plant::Plant;
 use engine::jobs::{Line, Next};
 use engine::retention::{Cutoffs, Found, Limits, RetentionClock, Round, Step, Tally};
-use model::{AppId, Job, JobStatus, UnixMs};
+use model::{AppId, Job, JobKind, JobStatus, Seq, UnixMs};
 use std::sync::Arc;
 use storage::tables::{job, retained};
 use storage::writer::{ChangeError, WriterHandle};
@@ -141,6 +141,11 @@ fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs, plant: Option<Plant>) -> Re
             Some(Plant::ForgottenJob) => return Ok(Next::Never),
             _ => job::put(txn, &Job { status: JobStatus::Running, ..row.clone() })?,
         }
+    }
+    if let (Some(row), Some(Plant::SparedMessage)) = (&before, plant)
+        && (row.kind, row.status, row.position) == (JobKind::Erase, JobStatus::Running, Seq::ZERO)
+    {
+        job::put(txn, &Job { position: Seq(1), ..row.clone() })?;
     }
     let (Some(before), Some(Plant::IgnoredFilter | Plant::IgnoredRate)) = (before, plant) else {
         return engine::jobs::step(txn, number, now);

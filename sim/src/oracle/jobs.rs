@@ -1,6 +1,6 @@
 //! Jobs: the deliveries that a job says it looked at are those that it put in line and those that it left as they are.
 //! Those that it put in line are there, and its filter names them. It keeps to its rate, does nothing before its
-//! time nor once it is cancelled, and ends.
+//! time nor once it is cancelled, and ends. One that erases by subject spares nothing.
 
 use super::{Violation, ensure, of_kind};
 use model::{AppId, EndpointRef, Event, Job, JobKind, JobStatus, Pending, Seq, Trigger, UnixMs};
@@ -88,10 +88,17 @@ fn check_begun(row: &Job, before: Option<&Known>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// At rest every job has ended.
-pub(super) fn check_rest(known: &BTreeMap<u32, Known>) -> Result<(), Violation> {
+/// At rest every job has ended, and what one was to erase is erased.
+pub(super) fn check_rest(known: &BTreeMap<u32, Known>, rows: &MemoryStore) -> Result<(), Violation> {
     for (number, Known { row, .. }) in known {
         ensure!(row.status.is_over(), "job {number} is {} for ever", row.status.as_str());
+        if row.kind != JobKind::Erase || row.status != JobStatus::Finished {
+            continue;
+        }
+        for event in log::read_after(rows, row.target.app, Seq::ZERO, usize::MAX, usize::MAX)? {
+            let is_spared = event.seq <= row.last && is_of_types(row, &event) && !event.is_expunged();
+            ensure!(!is_spared, "job {number} was to erase {}, and has ended", event.seq);
+        }
     }
     Ok(())
 }
@@ -130,19 +137,20 @@ fn put_by_hand(batch: &Batch, job: &Job, rows: &MemoryStore) -> Result<u64, Viol
 /// True if the types of the job's filter name an event, or if the same commit removed the event for its age. They are read in
 /// another way than the product reads them.
 fn is_named(job: &Job, rows: &MemoryStore, app: AppId, seq: Seq) -> Result<bool, Violation> {
-    let types = job.filter.as_ref().map_or(&[][..], |filter| &filter.event_types);
-    if types.is_empty() {
-        return Ok(true);
-    }
     let event: Option<Event> = log::get(rows, app, seq)?;
-    Ok(event.is_none_or(|event| {
-        let parts: Vec<&str> = event.event_type.split('.').collect();
-        types.iter().any(|named| match named.strip_suffix(".*") {
-            Some(prefix) => {
-                let prefix: Vec<&str> = prefix.split('.').collect();
-                parts.len() > prefix.len() && parts.starts_with(&prefix)
-            }
-            None => **named == *event.event_type,
-        })
-    }))
+    Ok(event.is_none_or(|event| is_of_types(job, &event)))
+}
+
+/// True if the types of a job's filter name an event.
+fn is_of_types(job: &Job, event: &Event) -> bool {
+    let types = job.filter.as_ref().map_or(&[][..], |filter| &filter.event_types);
+    let parts: Vec<&str> = event.event_type.split('.').collect();
+    let names = |named: &String| match named.strip_suffix(".*") {
+        Some(prefix) => {
+            let prefix: Vec<&str> = prefix.split('.').collect();
+            parts.len() > prefix.len() && parts.starts_with(&prefix)
+        }
+        None => **named == *event.event_type,
+    };
+    types.is_empty() || types.iter().any(names)
 }

@@ -40,7 +40,7 @@ pub fn check_rest(oracle: &Oracle, node: &Node, rows: &MemoryStore) -> Result<()
     if let Some(unsettled) = oracle.deliveries.any_unsettled() {
         return Err(Violation(unsettled));
     }
-    super::jobs::check_rest(&oracle.jobs)?;
+    super::jobs::check_rest(&oracle.jobs, rows)?;
     schedule::check_rest(rows, |app| oracle.ledger.is_deleted(app))?;
     for endpoint in oracle.deliveries.endpoints() {
         let target = endpoint.target();

@@ -96,6 +96,11 @@ fn a_job_that_does_not_keep_to_its_time_is_seen() {
 }
 
 #[test]
+fn a_message_that_an_erasure_spares_is_seen() {
+    check(Plant::SparedMessage, &["was to erase"]);
+}
+
+#[test]
 fn a_pace_for_each_shard_is_seen() {
     check(Plant::PaceOfEachShard, &["its pace is", "in flight at once"]);
 }

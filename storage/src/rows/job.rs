@@ -34,7 +34,7 @@ fields!(Job {
     error since 3,
 });
 
-fields!(JobFilter { event_types, channels, tags, reasons, given_up, status, status_class });
+fields!(JobFilter { event_types, channels, tags, reasons, given_up, status, status_class, event_id since 3 });
 fields!(LetterPlace { at, endpoint, seq });
 fields!(Skip { endpoint, seq, reason });
 fields!(Failure { endpoint, seq, reason });
@@ -65,6 +65,7 @@ variants!(JobKind {
     4 = PurgeDeadLetters,
     5 = PurgeEndpoint,
     6 = PurgeApplication,
+    7 = Erase,
 });
 variants!(JobStatus { 0 = Running, 1 = Finished, 2 = Failed, 3 = Cancelled, 4 = Pending });
 

@@ -115,6 +115,29 @@ pub fn read_after(
     max_events: usize,
     max_bytes: usize,
 ) -> Result<Vec<Event>, StoreError> {
+    read_records(read, app, after, (max_events, max_bytes), |record| complete(read, record))
+}
+
+/// As [`read_after`], without payloads that are in a row of their own: such an event looks as if it were expunged.
+///
+/// # Errors
+/// Whatever the store reports.
+pub fn read_heads_after(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    after: Seq,
+    max_events: usize,
+) -> Result<Vec<Event>, StoreError> {
+    read_records(read, app, after, (max_events, usize::MAX), |record| Ok(Some(record.event)))
+}
+
+fn read_records(
+    read: &(impl Read + ?Sized),
+    app: AppId,
+    after: Seq,
+    (max_events, max_bytes): (usize, usize),
+    complete: impl Fn(BlockRecord) -> Result<Option<Event>, StoreError>,
+) -> Result<Vec<Event>, StoreError> {
     let mut events: Vec<Event> = Vec::new();
     let mut bytes = 0;
     if max_events == 0 || after >= Seq::MAX {
@@ -133,7 +156,7 @@ pub fn read_after(
                     continue;
                 }
                 next = record.event.seq.next();
-                let Some(event) = undamaged(complete(read, record), app, next.previous())? else { continue };
+                let Some(event) = undamaged(complete(record), app, next.previous())? else { continue };
                 bytes += event.payload.len();
                 events.push(event);
                 if events.len() >= max_events || bytes >= max_bytes {
