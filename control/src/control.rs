@@ -10,6 +10,7 @@ use crate::command::message::{PushMessages, PushTimes};
 use crate::command::store::BackUp;
 use crate::command::{At, Changed, Command, Draw, Entry, Once, Repeatable, perform};
 use crate::error::Error;
+use crate::import::{Imported, Planned, STEPS_PER_COMMIT, Step};
 use crate::limits::{Quotas, Rules};
 use crate::query::app_names::AppNames;
 use crate::rate::{Limits, Ruling, Tiers};
@@ -124,6 +125,38 @@ impl Control {
             Ok(results)
         };
         Ok(self.0.engine.change(change).await?)
+    }
+
+    /// Puts configuration in place, in commits of a hundred steps. Answers what became of each.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a key for one application. As [`Error`] lists, where it is not one step that fails: the commits
+    /// before are made then, and the import may be made again.
+    pub async fn import(&self, by: &Caller, steps: Vec<Planned>) -> Result<Vec<Result<Imported, Error>>, Error> {
+        check_may_import(by)?;
+        let mut results = Vec::with_capacity(steps.len());
+        let mut steps = steps.into_iter();
+        loop {
+            let chunk: Vec<Planned> = steps.by_ref().take(STEPS_PER_COMMIT).collect();
+            if chunk.is_empty() {
+                return Ok(results);
+            }
+            let (parts, by, now) = (self.0.clone(), by.clone(), self.0.engine.now());
+            let steps = self.0.checked_steps(chunk)?;
+            let change = move |txn: &mut Txn<'_>| parts.put_in_place(steps, &by, now, txn);
+            results.extend(self.0.engine.change(change).await?);
+        }
+    }
+
+    /// As [`Control::import`], but changes nothing: all of it is done in a transaction that is dropped. Reads: call it where
+    /// reading may take time.
+    ///
+    /// # Errors
+    /// As [`Control::import`].
+    pub fn rehearse(&self, by: &Caller, steps: Vec<Planned>) -> Result<Vec<Result<Imported, Error>>, Error> {
+        check_may_import(by)?;
+        let mut txn = Txn::new(&**self.store());
+        self.0.put_in_place(self.0.checked_steps(steps)?, by, self.0.engine.now(), &mut txn)
     }
 
     /// An entry whose command is within the reach of its caller and has passed its checks.
@@ -247,6 +280,52 @@ impl Control {
     /// The store underneath, for queries.
     pub(crate) fn store(&self) -> &SharedStore {
         self.engine().store()
+    }
+}
+
+/// A step that has passed its checks, with what it may need at random; or why it was refused.
+type Checked = Result<(Step, Draw), Error>;
+
+impl Parts {
+    fn checked_steps(&self, steps: Vec<Planned>) -> Result<Vec<Checked>, Error> {
+        let checked = steps.into_iter().map(|planned| {
+            let draw = Draw::fresh()?;
+            Ok(planned.checked(&self.rules).map(|step| (step, draw)))
+        });
+        checked.collect()
+    }
+
+    /// Carries steps out, each in a transaction of its own within `txn`.
+    fn put_in_place(
+        &self,
+        steps: Vec<Checked>,
+        by: &Caller,
+        now: UnixMs,
+        txn: &mut Txn<'_>,
+    ) -> Result<Vec<Result<Imported, Error>>, Error> {
+        let mut results = Vec::with_capacity(steps.len());
+        for checked in steps {
+            let done = checked.and_then(|(step, draw)| {
+                let at = At { by: by.reach(), now, draw: &draw, rules: &self.rules, seals: &self.seals };
+                let mut own = txn.nested();
+                let done = step.apply(by, &at, &mut own)?;
+                let collected = own.into_parts();
+                txn.merge(collected);
+                Ok(done)
+            });
+            match done {
+                Err(error @ (Error::StorageFailed | Error::Internal)) => return Err(error),
+                result => results.push(result),
+            }
+        }
+        Ok(results)
+    }
+}
+
+fn check_may_import(by: &Caller) -> Result<(), Error> {
+    match by.reach() {
+        Reach::Everything => Ok(()),
+        Reach::Application(_) => Err(Error::Forbidden("this key is limited to another application")),
     }
 }
 

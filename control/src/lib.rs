@@ -15,6 +15,7 @@ pub mod caller;
 pub mod checks;
 pub mod error;
 pub mod find;
+pub mod import;
 pub mod key;
 pub mod limits;
 pub mod patch;

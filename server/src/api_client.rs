@@ -1,4 +1,5 @@
-//! A small client of the HTTP API, for `pinion key`, `pinion backup` and the demonstration. A tenant's backend would use a library.
+//! A small client of the HTTP API, for `pinion key`, `backup`, `export` and `import`, and the demonstration. A tenant's
+//! backend would use a library.
 //!
 //! It sends requests with JSON over plain HTTP. It follows no redirect, so that a key goes nowhere else, and repeats
 //! nothing.
@@ -15,11 +16,11 @@ use serde_json::Value;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A larger answer is a mistake.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// A larger answer is a mistake: an export is as large as the largest body that a server may be set to take.
+const MAX_ANSWER_BYTES: usize = 300 << 20;
 
 /// For one request.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The API with a key; cheap to clone, connections are shared.
 #[derive(Clone)]

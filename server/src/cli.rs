@@ -1,5 +1,5 @@
-//! The command line: `pinion serve`, `pinion demo`, `pinion key`, `pinion audit`, `pinion backup`, `pinion restore`,
-//! `pinion repair`, `pinion retry-preview`.
+//! The command line: `pinion serve`, `demo`, `key`, `export`, `import`, `audit`, `backup`, `restore`, `repair` and
+//! `retry-preview`.
 //!
 //! Only its shape is here. Each command has a module of its own.
 
@@ -37,6 +37,18 @@ pub(crate) enum Command {
                             --root-key-file or DATA/root.key."
     )]
     Key(KeyArgs),
+    /// Takes the configuration out of a running server: event types, applications with their policies, endpoints.
+    #[command(
+        after_help = "Needs a key that reaches everything: in PINION_KEY, or the root key of PINION_ROOT_KEY, --root-key-file \
+                            or DATA/root.key. Secrets are left out, or sealed for the key of --secrets-key."
+    )]
+    Export(ExportArgs),
+    /// Puts an exported configuration in place on a running server. Deletes nothing; the same again changes nothing.
+    #[command(
+        after_help = "Needs a key as `pinion export` does. An endpoint without its secret gets a new one, and the command says \
+                            so. Ends with 1 when something was refused; the rest is in place then."
+    )]
+    Import(ImportArgs),
     /// Checks the audit log: that no record was changed, removed or moved.
     #[command(subcommand)]
     Audit(AuditAction),
@@ -261,6 +273,60 @@ pub(crate) struct KeyArgs {
     /// The command.
     #[command(subcommand)]
     pub(crate) action: KeyAction,
+}
+
+/// A running server, and the key to it.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The running server's API, e.g. http://127.0.0.1:8071. Default: the `listen` address of the configuration.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<ApiUrl>,
+    /// The data directory, for its root key.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// File with the root key; or a key in PINION_KEY. Default: DATA/root.key.
+    #[arg(long, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// Address that the server listens on, for operators who configure with variables; people use --url.
+    #[arg(long, env = "PINION_LISTEN", value_name = "ADDR", hide = true)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The configuration file that names the data directory and the address. Default: ./pinion.toml, if it exists.
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `pinion export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The file to write; - for standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: String,
+    /// Only this application, by id or uid; may be given more than once.
+    #[arg(long, value_name = "ID_OR_UID")]
+    pub(crate) app: Vec<String>,
+    /// A file with a private key, made if it is not there: secrets are sealed for it. Keep it apart from the export.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets_key: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// `pinion import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file to read; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: String,
+    /// Says what would be done, and does nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The file with the private key that the export was sealed for.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets_key: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// The commands on API keys.

@@ -27,6 +27,7 @@ mod api_threads;
 mod audit_command;
 mod backup_command;
 mod demo;
+mod environment_command;
 mod key_command;
 mod repair_command;
 mod restore_command;
@@ -35,8 +36,8 @@ mod time_text;
 
 use crate::backup_command::Order;
 use crate::cli::{
-    AuditAction, AuditVerifyArgs, BackupAction, BackupArgs, Cli, Command, DemoArgs, KeyArgs, RepairArgs, RestoreArgs,
-    ServeArgs,
+    AuditAction, AuditVerifyArgs, BackupAction, BackupArgs, Cli, Command, DemoArgs, ExportArgs, ImportArgs, KeyArgs,
+    RepairArgs, RestoreArgs, ServeArgs, ServerArgs,
 };
 use crate::config::{LogFormat, Settings};
 use clap::{ArgMatches, FromArgMatches as _};
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(*arguments, &matches),
         Command::Demo(arguments) => demo(arguments),
         Command::Key(arguments) => key(arguments, &matches),
+        Command::Export(arguments) => export(&arguments, &matches),
+        Command::Import(arguments) => import(&arguments, &matches),
         Command::Audit(AuditAction::Verify(arguments)) => audit_verify(arguments, &matches),
         Command::Backup(arguments) => backup(arguments, &matches),
         Command::Restore(arguments) => restore(arguments, &matches),
@@ -120,7 +123,8 @@ fn warn_of_unknown_variables() {
     let known: Vec<_> = arguments.filter_map(clap::Arg::get_env).collect();
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours = text.starts_with("PINION_") && !keys::VARIABLES.contains(&text.as_ref());
+        let is_of_commands = text == environment_command::KEY_VARIABLE;
+        let ours = text.starts_with("PINION_") && !keys::VARIABLES.contains(&text.as_ref()) && !is_of_commands;
         if ours && !known.contains(&name.as_os_str()) {
             tracing::warn!(variable = %text, "this environment variable is no setting and was ignored");
         }
@@ -186,6 +190,41 @@ fn restore(arguments: RestoreArgs, matches: &ArgMatches) -> ExitCode {
         Ok(report) => show(&report),
         Err(error) => failed(&error),
     }
+}
+
+fn export(arguments: &ExportArgs, matches: &ArgMatches) -> ExitCode {
+    match with_server(&arguments.server, matches) {
+        Err(error) => refused(&error),
+        Ok(loaded) => match environment_command::export(&loaded, &variable, arguments) {
+            Ok(text) => show(&text),
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+fn import(arguments: &ImportArgs, matches: &ArgMatches) -> ExitCode {
+    match with_server(&arguments.server, matches) {
+        Err(error) => refused(&error),
+        Ok(loaded) => match environment_command::import(&loaded, &variable, arguments) {
+            Ok(text) => show(&text),
+            Err(error) => failed(&error),
+        },
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration that tells where a server listens and where its root key is.
+fn with_server(arguments: &ServerArgs, matches: &ArgMatches) -> Result<config::Loaded, config::ConfigError> {
+    let settings = Settings {
+        data_dir: arguments.data_dir.clone(),
+        listen: arguments.listen,
+        root_key_file: arguments.root_key_file.clone(),
+        ..Settings::default()
+    };
+    config::load(arguments.config.as_deref(), settings, matches)
 }
 
 fn repair(arguments: RepairArgs, matches: &ArgMatches) -> ExitCode {

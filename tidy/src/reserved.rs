@@ -61,6 +61,7 @@ pub const RESERVED: &[Reserved] = &[
         places: &[
             ("engine/src/partition/open.rs", "seeds the generator of each shard"),
             ("engine/src/seal/mod.rs", "nonces of sealed secrets"),
+            ("engine/src/seal/envelope.rs", "private keys of envelopes"),
             ("storage/src/disk/commit/log.rs", "the salt of a log file"),
             ("control/src/command/mod.rs", "signing secrets and keys that a command makes"),
             ("control/src/key.rs", "API keys"),

@@ -220,7 +220,7 @@ pub(crate) struct EndpointOut {
     burst: Option<u32>,
     /// False while its messages wait for the proof that its receiver wants them: see its `state`.
     verified: bool,
-    failover: Option<FailoverBody>,
+    pub(crate) failover: Option<FailoverBody>,
     filter: Option<String>,
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod signature_format;
 
 pub(crate) mod batch;
 pub(crate) mod bulk;
+pub(crate) mod environment;
 pub(crate) mod message;
 pub(crate) mod message_answer;
 

@@ -13,6 +13,7 @@ pub(crate) mod api_key;
 pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod environment;
 pub(crate) mod event_type;
 pub(crate) mod usage;
 mod verify;
@@ -77,6 +78,8 @@ fn guarded() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause::pause_application))
         .routes(routes!(pause::resume_application))
         .routes(routes!(usage::get))
+        .routes(routes!(environment::export))
+        .routes(routes!(environment::import))
         .routes(routes!(event_type::list, event_type::create))
         .routes(routes!(event_type::get, event_type::update, event_type::patch, event_type::delete))
         .merge(endpoints())

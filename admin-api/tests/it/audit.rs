@@ -262,6 +262,21 @@ async fn calls(api: &Api) -> Vec<Call> {
             "job.start-in-app",
         ),
         call("v1.dead-letter.purge-in-app", "POST", "/app/acme/dead-letter/purge", nothing.clone(), "job.start-in-app"),
+        call("v1.environment.export", "POST", "/environment/export", nothing.clone(), None),
+        call(
+            "v1.environment.export",
+            "POST",
+            "/environment/export",
+            json!({"publicKey": "QiyOemIn17yhNQs+K7cnn3iXuHu2hUt4PGDoAxGuMHk="}),
+            "environment.export-secrets",
+        ),
+        call(
+            "v1.environment.import",
+            "POST",
+            "/environment/import",
+            json!({"applications": [{"id": "app_1", "name": "i"}]}),
+            "application.put",
+        ),
         call("v1.message.erase", "POST", "/app/acme/erase", json!({"tag": "t"}), "job.start-in-app"),
         call("v1.background-task.cancel", "POST", format!("/background-task/{task}/cancel"), nothing, None),
     ]

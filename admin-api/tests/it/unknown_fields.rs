@@ -28,7 +28,7 @@ async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_cha
     api.rows(move |txn| dead_letter::put(txn, row, seq, &letter)).await;
     let since = "2020-01-01T00:00:00Z";
     let key = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
-    let bodies: [(&str, &str, Value); 24] = [
+    let bodies: [(&str, &str, Value); 27] = [
         // First, while there is a dead letter.
         ("POST", &redrive, json!({})),
         ("POST", &resend, json!({})),
@@ -54,6 +54,9 @@ async fn a_field_that_is_not_known_is_refused_on_every_route_with_a_body_and_cha
         ("PUT", "/app/acme/endpoint/two", json!({"url": URL, "retryPolicy": {"type": "schedule", "delaysMs": [1]}})),
         ("PUT", "/app/new", json!({"name": "new"})),
         ("POST", "/app/acme/endpoint/one/dead-letter/redrive", json!({})),
+        ("POST", "/app/acme/erase", json!({"eventId": "e"})),
+        ("POST", "/environment/export", json!({})),
+        ("POST", "/environment/import", json!({})),
     ];
     for (method, path, body) in &bodies {
         let (mut wrong, mut loc) = (body.clone(), "body.nonsense".to_owned());

@@ -14,6 +14,7 @@ pub mod application;
 pub mod audit;
 pub mod endpoint;
 pub mod endpoint_state;
+pub mod environment;
 pub mod event_type;
 pub mod key;
 pub mod usage;

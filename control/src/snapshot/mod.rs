@@ -13,7 +13,7 @@ const VALUE_BYTES_MAX: usize = 512;
 
 /// The fields of a thing in the API's words, always the same ones in the same order. A field without a value is
 /// [`Value::Null`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 mod audit_key;
+pub mod envelope;
 #[cfg(test)]
 mod tests;
 

@@ -34,6 +34,7 @@ mod dead_letter_days;
 mod dead_letters;
 mod delivery;
 mod demo;
+mod environment;
 mod erase;
 mod expiry;
 mod export;

@@ -5,6 +5,7 @@
 mod failover;
 mod fields;
 mod headers;
+mod imported;
 mod secret;
 mod signature_format;
 mod snapshot;
@@ -18,6 +19,7 @@ mod tests;
 pub use failover::{FailoverFields, SwitchFailover};
 pub use fields::EndpointFields;
 pub use headers::{Headers, PatchHeaders, PutHeaders, open_headers};
+pub use imported::{EndpointSecrets, open_secrets};
 pub use secret::{RevealSecret, RotateSecret, SecretText, verification_key};
 pub use trial::TryUrl;
 pub use verification::VerifyEndpoint;

@@ -221,6 +221,15 @@ fn text_of(plain: &SecretBytes) -> Result<&str, Error> {
     std::str::from_utf8(plain.expose()).map_err(|_| Error::Internal)
 }
 
+/// The secret that an endpoint signs with now, private key and all.
+///
+/// # Errors
+/// [`Error::NotFound`] when it has none, [`Error::Internal`] when it does not open.
+pub(super) fn signing_secret(seals: &Seals, row: &Endpoint) -> Result<SecretText, Error> {
+    let plain = current(seals, row)?.ok_or(Error::NotFound("secret"))?;
+    Ok(text_of(&plain)?.to_owned().into())
+}
+
 /// The key that a receiver of this endpoint verifies with.
 ///
 /// # Errors
