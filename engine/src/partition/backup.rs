@@ -16,7 +16,7 @@ use storage::backup::frame::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Longest time that a reader may take for a frame, of a megabyte or two: far more than any network needs.
-const FRAME_WITHIN: Duration = Duration::from_secs(60);
+const FRAME_WITHIN: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 60_000 });
 
 /// The right to make a backup: only one has it.
 pub struct BackupPlace {
@@ -106,4 +106,51 @@ async fn failed(give: &mpsc::Sender<Bytes>, reason: &str) -> BackupOutcome {
     // A reader that takes nothing finds out when the stream ends without its last frame.
     let _unread = tokio::time::timeout(FRAME_WITHIN, give.send(frame)).await;
     BackupOutcome::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EngineConfig;
+    use crate::node::Node;
+    use crate::partition_id::PartitionId;
+    use crate::seal::MasterKey;
+    use storage::backup::frame::FrameReader;
+    use storage::store::MemoryStore;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    fn frames(bytes: &[u8]) -> Vec<Frame> {
+        let mut reader = FrameReader::default();
+        reader.push(bytes);
+        std::iter::from_fn(|| reader.next_frame().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_gives_its_place_back_and_has_no_backup() {
+        let config = EngineConfig { shards: 1, ..EngineConfig::default() };
+        let node = Node::start(config, MasterKey::new([7; 32])).unwrap();
+        let partition = Partition::open(&node, PartitionId(0), Arc::new(MemoryStore::new())).unwrap();
+        let mut backup = partition.back_up(partition.claim_backup().expect("nobody has it"));
+        assert!(partition.claim_backup().is_none());
+        let free_again = async {
+            while partition.claim_backup().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, free_again).await.expect("the place is given back");
+        let mut read = Vec::new();
+        while let Some(bytes) = backup.next().await {
+            read.extend(frames(&bytes));
+        }
+        assert!(matches!(read[..], [Frame::Begin(_)]), "{read:?}");
+        // One that is read is whole.
+        let mut backup = partition.back_up(partition.claim_backup().expect("nobody has it"));
+        while let Some(bytes) = backup.next().await {
+            read.extend(frames(&bytes));
+        }
+        assert!(matches!(read[..], [_, Frame::Begin(_), .., Frame::End(_)]), "{read:?}");
+        partition.stop().await;
+        node.stop().await;
+    }
 }
