@@ -15,11 +15,12 @@ use crate::checks::Checks;
 use crate::command::application::PutApplication;
 use crate::command::endpoint::PutEndpoint;
 use crate::command::event_type::PutEventType;
-use crate::command::{At, Changed, Command, Reach, Thing};
+use crate::command::{At, Changed, Command, Thing};
 use crate::error::Error;
 use crate::find::{find_application, find_endpoint};
 use crate::limits::Rules;
 use crate::patch::Patch;
+use crate::reach::Reach;
 use crate::snapshot::Fields;
 use model::{AppId, Application, Endpoint, hex};
 use storage::Txn;
@@ -57,8 +58,8 @@ impl Command for NoteExport {
     const NAME: &'static str = "environment.export-secrets";
     type Thing = SecretsTaken;
 
-    fn reach(&self) -> Reach {
-        Reach::Everything
+    fn reach(&self) -> Option<Reach> {
+        Some(Reach::Everything)
     }
 
     fn apply(self, _: &At<'_>, _: &mut Txn<'_>) -> Result<Changed<SecretsTaken>, Error> {

@@ -378,8 +378,7 @@ pub(crate) struct KeyCreateArgs {
 }
 
 fn key_scope(word: &str) -> Result<KeyScope, String> {
-    let known = || KeyScope::ALL.map(KeyScope::as_str).join(", ");
-    KeyScope::of_word(word).ok_or_else(|| format!("the scopes are {}", known()))
+    KeyScope::of_word(word).ok_or_else(|| format!("the scopes are {}", KeyScope::ALL.map(KeyScope::as_str).join(", ")))
 }
 
 /// The command line with each setting's default in its help. Settings have no defaults of their own, so that a file can

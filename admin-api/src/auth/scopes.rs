@@ -55,6 +55,9 @@ fn above_applications(method: &Method, path: &str) -> Option<KeyScopes> {
         ("POST", "api-key/{key_id}/rotate") => ADMIN,
 
         ("GET" | "HEAD", "audit" | "audit/head") => ADMIN,
+        // A backup has the hashes of all keys, and the audit log.
+        ("POST", "backup") => ADMIN,
+        ("POST", "environment/export" | "environment/import") => WRITE,
         _ => return None,
     })
 }
@@ -68,10 +71,12 @@ fn in_application(method: &Method, path: &str) -> Option<KeyScopes> {
     }
     Some(match (method.as_str(), path) {
         ("POST", "msg" | "msg/batch") => INGEST,
-        ("GET" | "HEAD", "msg" | "msg/{msg_id}" | "scheduled-msg") => SEE,
+        ("GET" | "HEAD", "msg" | "msg/{msg_id}" | "scheduled-msg" | "background-task") => SEE,
+        ("POST", "erase") => WRITE,
 
         ("GET" | "HEAD", "endpoint" | "endpoint/{endpoint_id}") => SEE,
-        ("POST", "endpoint" | "endpoint-test") => TEND,
+        ("POST", "endpoint" | "endpoint/bulk" | "endpoint-test") => TEND,
+        ("PATCH", "endpoint/bulk") => TEND,
         ("PUT" | "PATCH" | "DELETE", "endpoint/{endpoint_id}") => TEND,
 
         // These change nothing: they show what a policy or a filter would do.

@@ -25,8 +25,18 @@ use utoipa::ToSchema;
 pub(crate) const VERSION: u32 = 1;
 
 /// Fields of an application that are exported.
-const APPLICATION_FIELDS: [&str; 9] =
-    ["id", "name", "uid", "metadata", "throttleRate", "paused", "policy", "maxInFlightTotal", "verification"];
+const APPLICATION_FIELDS: [&str; 10] = [
+    "id",
+    "name",
+    "uid",
+    "metadata",
+    "throttleRate",
+    "paused",
+    "policy",
+    "maxInFlightTotal",
+    "verification",
+    "apiTier",
+];
 
 /// Fields of an endpoint that are exported.
 const ENDPOINT_FIELDS: [&str; 24] = [

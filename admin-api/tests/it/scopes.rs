@@ -20,6 +20,7 @@ const MAY: &[(&str, &str)] = &[
     (
         "rwap",
         "v1.application.get v1.event-type.list v1.event-type.get v1.background-task.list v1.background-task.get
+         v1.background-task.list-in-app
          v1.message.list v1.message.get v1.message.list-scheduled v1.endpoint.list v1.endpoint.get
          v1.application.preview-retry-policy v1.endpoint.filter-try
          v1.message-attempt.list-by-endpoint v1.message-attempt.list-by-msg v1.message-attempt.get
@@ -31,7 +32,7 @@ const MAY: &[(&str, &str)] = &[
     ),
     (
         "wap",
-        "v1.background-task.cancel v1.endpoint.create v1.endpoint.test v1.endpoint.update v1.endpoint.patch
+        "v1.background-task.cancel v1.endpoint.create v1.endpoint.create-bulk v1.endpoint.patch-bulk v1.endpoint.test v1.endpoint.update v1.endpoint.patch
          v1.endpoint.delete v1.endpoint.update-headers v1.endpoint.patch-headers v1.endpoint.get-secret
          v1.endpoint.rotate-secret v1.endpoint.switch-failover v1.endpoint.pause v1.endpoint.resume
          v1.endpoint.send-example v1.endpoint.verify v1.endpoint.recover v1.endpoint.replay-missing
@@ -42,13 +43,13 @@ const MAY: &[(&str, &str)] = &[
         "wa",
         "v1.application.create v1.application.update v1.application.patch v1.application.delete
          v1.application.pause v1.application.resume v1.event-type.create v1.event-type.update v1.event-type.patch
-         v1.event-type.delete v1.message.expunge-content v1.message-attempt.expunge-content
+         v1.event-type.delete v1.message.erase v1.message.expunge-content v1.environment.export v1.environment.import v1.message-attempt.expunge-content
          v1.dead-letter.delete v1.dead-letter.purge v1.dead-letter.purge-in-app",
     ),
     (
         "a",
         "v1.api-key.list v1.api-key.create v1.api-key.get v1.api-key.delete v1.api-key.rotate
-         v1.audit.list v1.audit.list-in-app v1.audit.head",
+         v1.audit.list v1.audit.list-in-app v1.audit.head v1.backup.take",
     ),
 ];
 

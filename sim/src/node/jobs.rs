@@ -147,6 +147,8 @@ fn step(txn: &mut Txn<'_>, number: u32, now: UnixMs, plant: Option<Plant>) -> Re
     {
         job::put(txn, &Job { position: Seq(1), ..row.clone() })?;
     }
+    // An erasure without its filter would erase nothing: that is another bug.
+    let before = before.filter(|row| row.kind != JobKind::Erase);
     let (Some(before), Some(Plant::IgnoredFilter | Plant::IgnoredRate)) = (before, plant) else {
         return engine::jobs::step(txn, number, now);
     };
