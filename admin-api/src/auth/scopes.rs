@@ -5,7 +5,7 @@
 //! | `ingest` | the backend that sends messages |
 //! | `read` | looking at everything but secrets, keys and the audit log |
 //! | `write` | `ingest` and `read`, and changing everything but keys |
-//! | `admin` | everything: keys and the audit log too |
+//! | `admin` | everything: keys, the audit log and backups too |
 //! | `portal` | what an application's own users do: they see its messages and look after its endpoints |
 //!
 //! A route that is missing here takes `admin` alone, and a test holds the table against the OpenAPI document.
