@@ -14,7 +14,7 @@ use control::rate::{By, Empty, Ruling, Standing, Tiers, tighter};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use metrics::Counter;
-use model::{AppId, metric};
+use model::{ApiKeyRow, AppId, metric};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
@@ -61,7 +61,7 @@ impl Meter {
 /// The limits that a request is held against. Left with it for a handler that counts more than one.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited {
-    key: Option<KnownKey>,
+    key: Option<ApiKeyRow>,
     app: Option<AppId>,
 }
 
@@ -73,8 +73,7 @@ impl Limited {
     pub(crate) fn take(&self, state: &ApiState, requests: u32) -> Result<Option<Standing>, ApiError> {
         let Some(requests) = NonZeroU32::new(requests) else { return Ok(None) };
         let now = state.meter.since.elapsed();
-        let row = self.key.as_ref().and_then(|key| key.row.as_ref());
-        let of_key = row.and_then(|row| state.control.limits().take_of_key(row, requests, now));
+        let of_key = self.key.as_ref().and_then(|key| state.control.limits().take_of_key(key, requests, now));
         let of_app = match self.app {
             Some(app) if of_key.is_none_or(|ruling| ruling.answer.is_ok()) => {
                 state.control.take_of_app(app, requests, now)?
@@ -108,7 +107,7 @@ pub(crate) fn take_one(
     key: &KnownKey,
     app: Option<AppId>,
 ) -> Result<Option<Standing>, ApiError> {
-    let limited = Limited { key: Some(key.clone()), app };
+    let limited = Limited { key: key.row.clone(), app };
     let standing = limited.take(state, 1)?;
     parts.extensions.insert(limited);
     Ok(standing)

@@ -105,24 +105,10 @@ impl Control {
         }
         let (parts, now) = (self.0.clone(), self.0.engine.now());
         let change = move |txn: &mut Txn<'_>| {
-            let apply_one = |entry: Result<(Entry<C>, Draw), Error>, txn: &mut Txn<'_>| {
-                let (Entry { command, once, .. }, draw) = entry?;
+            each_whole(checked, txn, |(Entry { command, once, .. }, draw), own| {
                 let at = At { by: by.reach(), now, draw: &draw, rules: &parts.rules, seals: &parts.seals };
-                let mut own = txn.nested();
-                let apply = |command: C, at: &At<'_>, txn: &mut Txn<'_>| perform(command, once.as_ref(), at, txn);
-                let changed = recorded(command, &by, &at, &mut own, apply)?;
-                let collected = own.into_parts();
-                txn.merge(collected);
-                Ok(changed)
-            };
-            let mut results = Vec::with_capacity(checked.len());
-            for entry in checked {
-                match apply_one(entry, txn) {
-                    Err(error @ (Error::StorageFailed | Error::Internal)) => return Err(error),
-                    result => results.push(result),
-                }
-            }
-            Ok(results)
+                recorded(command, &by, &at, own, |command, at, txn| perform(command, once.as_ref(), at, txn))
+            })
         };
         Ok(self.0.engine.change(change).await?)
     }
@@ -133,7 +119,7 @@ impl Control {
     /// [`Error::Forbidden`] for a key for one application. As [`Error`] lists, where it is not one step that fails: the commits
     /// before are made then, and the import may be made again.
     pub async fn import(&self, by: &Caller, steps: Vec<Planned>) -> Result<Vec<Result<Imported, Error>>, Error> {
-        check_may_import(by)?;
+        admit(Some(Reach::Everything), by.reach())?;
         let mut results = Vec::with_capacity(steps.len());
         let mut steps = steps.into_iter();
         loop {
@@ -154,7 +140,7 @@ impl Control {
     /// # Errors
     /// As [`Control::import`].
     pub fn rehearse(&self, by: &Caller, steps: Vec<Planned>) -> Result<Vec<Result<Imported, Error>>, Error> {
-        check_may_import(by)?;
+        admit(Some(Reach::Everything), by.reach())?;
         let mut txn = Txn::new(&**self.store());
         self.0.put_in_place(self.0.checked_steps(steps)?, by, self.0.engine.now(), &mut txn)
     }
@@ -303,30 +289,30 @@ impl Parts {
         now: UnixMs,
         txn: &mut Txn<'_>,
     ) -> Result<Vec<Result<Imported, Error>>, Error> {
-        let mut results = Vec::with_capacity(steps.len());
-        for checked in steps {
-            let done = checked.and_then(|(step, draw)| {
-                let at = At { by: by.reach(), now, draw: &draw, rules: &self.rules, seals: &self.seals };
-                let mut own = txn.nested();
-                let done = step.apply(by, &at, &mut own)?;
-                let collected = own.into_parts();
-                txn.merge(collected);
-                Ok(done)
-            });
-            match done {
-                Err(error @ (Error::StorageFailed | Error::Internal)) => return Err(error),
-                result => results.push(result),
-            }
-        }
-        Ok(results)
+        each_whole(steps, txn, |(step, draw), own| {
+            let at = At { by: by.reach(), now, draw: &draw, rules: &self.rules, seals: &self.seals };
+            step.apply(by, &at, own)
+        })
     }
 }
 
-fn check_may_import(by: &Caller) -> Result<(), Error> {
-    match by.reach() {
-        Reach::Everything => Ok(()),
-        Reach::Application(_) => Err(Error::Forbidden("this key is limited to another application")),
+/// Does each thing whole or not at all: one that was refused, or is, leaves nothing and holds up no other.
+///
+/// # Errors
+/// An error that is not of one thing.
+fn each_whole<T, R>(
+    things: Vec<Result<T, Error>>,
+    txn: &mut Txn<'_>,
+    mut one: impl FnMut(T, &mut Txn<'_>) -> Result<R, Error>,
+) -> Result<Vec<Result<R, Error>>, Error> {
+    let mut results = Vec::with_capacity(things.len());
+    for thing in things {
+        match thing.and_then(|thing| txn.whole(|own| one(thing, own))) {
+            Err(error @ (Error::StorageFailed | Error::Internal)) => return Err(error),
+            result => results.push(result),
+        }
     }
+    Ok(results)
 }
 
 /// Refuses a key that does not reach so far.

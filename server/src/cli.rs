@@ -172,33 +172,24 @@ pub(crate) struct AuditVerifyArgs {
     pub(crate) expect: Option<Noted>,
 }
 
+/// Stands for standard input or output in place of a file.
+pub(crate) const STANDARD_STREAM: &str = "-";
+
 /// `pinion backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     /// The folder, which is made if it is not there; - for a tar stream on standard output.
     #[arg(long, required = true, value_name = "DIR|-")]
     pub(crate) to: Option<PathBuf>,
-    /// The running server's API. Default: the `listen` address of the configuration, on this machine.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<ApiUrl>,
     /// Keeps so many backups in the folder, this one included, and removes older ones with what only they need.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub(crate) keep: Option<u32>,
     /// Checks it as `pinion backup verify` does.
     #[arg(long)]
     pub(crate) verify: bool,
-    /// The data directory, for its root key.
-    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// File with the root key. Default: DATA/root.key.
-    #[arg(long, env = "PINION_ROOT_KEY_FILE", value_name = "FILE")]
-    pub(crate) root_key_file: Option<PathBuf>,
-    /// Address that the server listens on, for operators who configure with variables; people use --url.
-    #[arg(long, env = "PINION_LISTEN", value_name = "ADDR", hide = true)]
-    pub(crate) listen: Option<SocketAddr>,
-    /// The configuration file that names the data directory and the address. Default: ./pinion.toml, if it exists.
-    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// The server.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// The command.
     #[command(subcommand)]
     pub(crate) action: Option<BackupAction>,

@@ -98,6 +98,9 @@ const KEY_FILE_MAX: usize = 256;
 /// The variables that hold a key itself.
 pub(crate) const VARIABLES: [&str; 2] = [ROOT.variable, MASTER.variable];
 
+/// The variable with the API key of commands on a running server.
+pub(crate) const API_KEY_VARIABLE: &str = "PINION_KEY";
+
 /// The text of a key and where it came from.
 pub(crate) struct Found {
     /// The text.
@@ -127,6 +130,17 @@ pub(crate) fn root_key_path(loaded: &Loaded) -> PathBuf {
 /// See [`KeyError`].
 pub(crate) fn root_key(loaded: &Loaded, environment: Environment<'_>) -> Result<Option<Found>, KeyError> {
     find(ROOT, loaded.config.root_key_file.as_deref(), loaded, environment)
+}
+
+/// The key that a command on a running server shows: that of [`API_KEY_VARIABLE`], or the root key; none if there is neither.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn api_key(loaded: &Loaded, environment: Environment<'_>) -> Result<Option<Zeroizing<String>>, KeyError> {
+    match environment(API_KEY_VARIABLE) {
+        Some(key) => Ok(Some(Zeroizing::new(key.trim().to_owned()))),
+        None => Ok(root_key(loaded, environment)?.map(|found| found.text)),
+    }
 }
 
 /// SHA-256 of the root key, which is generated if there is none yet.

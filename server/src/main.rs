@@ -123,7 +123,7 @@ fn warn_of_unknown_variables() {
     let known: Vec<_> = arguments.filter_map(clap::Arg::get_env).collect();
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_of_commands = text == environment_command::KEY_VARIABLE;
+        let is_of_commands = text == keys::API_KEY_VARIABLE;
         let ours = text.starts_with("PINION_") && !keys::VARIABLES.contains(&text.as_ref()) && !is_of_commands;
         if ours && !known.contains(&name.as_os_str()) {
             tracing::warn!(variable = %text, "this environment variable is no setting and was ignored");
@@ -149,9 +149,8 @@ fn key(arguments: KeyArgs, matches: &ArgMatches) -> ExitCode {
 }
 
 fn backup(arguments: BackupArgs, matches: &ArgMatches) -> ExitCode {
-    let BackupArgs { to, url, keep, verify, data_dir, root_key_file, listen, config, action } = arguments;
-    let settings = Settings { data_dir, listen, root_key_file, ..Settings::default() };
-    let loaded = match config::load(config.as_deref(), settings, matches) {
+    let BackupArgs { to, keep, verify, server, action } = arguments;
+    let loaded = match with_server(&server, matches) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error),
     };
@@ -160,10 +159,9 @@ fn backup(arguments: BackupArgs, matches: &ArgMatches) -> ExitCode {
             backup_command::verify(&loaded, &dir, backup, scratch.as_deref()).map(|report| (report, false))
         }
         (None, Some(to)) => {
-            let to_stdout = to.as_os_str() == backup_command::DASH;
-            let order = Order { to, url, keep, verify };
-            let environment = |variable: &str| std::env::var(variable).ok();
-            backup_command::run(&loaded, &environment, order).map(|report| (report, to_stdout))
+            let to_stdout = to.as_os_str() == cli::STANDARD_STREAM;
+            let order = Order { to, url: server.url, keep, verify };
+            backup_command::run(&loaded, &variable, order).map(|report| (report, to_stdout))
         }
         // Clap asks for one of the two.
         (None, None) => return refused(&"name a folder by --to"),

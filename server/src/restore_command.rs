@@ -2,9 +2,9 @@
 //!
 //! *When it is killed:* there is no store, no server starts there, and running it again works: see `storage::backup`.
 
-use crate::backup_command::DASH;
 use crate::backup_command::archive::{self, ArchiveError};
 use crate::backup_command::text::restored;
+use crate::cli::STANDARD_STREAM;
 use crate::config::Loaded;
 use crate::data_dir;
 use crate::keys::{self, Environment, KeyError};
@@ -59,7 +59,7 @@ pub(crate) fn run(
     let data_dir = &loaded.config.data_dir;
     let restoring = Restoring::begin(data_dir::options(loaded), data_dir)?;
     let unpacked = restoring.scratch().join("backup");
-    let folder = if from == Path::new(DASH) {
+    let folder = if from == Path::new(STANDARD_STREAM) {
         archive::unpack(io::stdin().lock(), &unpacked)?;
         Folder::open(&unpacked)?
     } else {

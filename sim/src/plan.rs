@@ -173,7 +173,7 @@ impl Plan {
         }
         let config = config(rng);
         let letter_days = LetterDays::of(seed);
-        if config.retention == NO_LIMITS && !letter_days.are_set() {
+        if config.retention == Limits::NONE && !letter_days.are_set() {
             weights.retain(|(kind, _)| *kind != Surprise::Retention);
         }
         Plan {
@@ -206,23 +206,12 @@ impl Plan {
     }
 }
 
-const NO_LIMITS: Limits = Limits {
-    events_ms: 0,
-    attempts_ms: 0,
-    jobs_ms: 0,
-    jobs_of_app: 0,
-    dead_letters_ms: 0,
-    bytes: 0,
-    audit_ms: 0,
-    audit_records: 0,
-};
-
 fn config(rng: &mut StdRng) -> EngineConfig {
     // The server keeps dead letters and notes, so that in the end each delivery can be accounted for.
     let retention = match rng.random_range(0..5) {
-        0 => Limits { events_ms: *pick(&[1_000, 60_000, 3_600_000], rng), ..NO_LIMITS },
-        1 => Limits { bytes: *pick(&[1, 2_000, 8_000], rng), ..NO_LIMITS },
-        _ => NO_LIMITS,
+        0 => Limits { events_ms: *pick(&[1_000, 60_000, 3_600_000], rng), ..Limits::NONE },
+        1 => Limits { bytes: *pick(&[1, 2_000, 8_000], rng), ..Limits::NONE },
+        _ => Limits::NONE,
     };
     EngineConfig {
         shards: *pick(&[1, 1, 2, 3], rng),

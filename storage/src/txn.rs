@@ -138,6 +138,18 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
+    /// Does all of `deed` or nothing, in a transaction nested in this one: what it has written when it fails is dropped.
+    ///
+    /// # Errors
+    /// Those of `deed`.
+    pub fn whole<T, E>(&mut self, deed: impl FnOnce(&mut Txn<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut own = self.nested();
+        let done = deed(&mut own)?;
+        let collected = own.into_parts();
+        self.merge(collected);
+        Ok(done)
+    }
+
     /// Takes over all that a nested one collected.
     pub fn merge(&mut self, collected: Collected) {
         self.collected.batch.append(collected.batch);

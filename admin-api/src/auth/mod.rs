@@ -25,7 +25,7 @@ use control::{Caller, Reach};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, Method};
-use model::{AppId, KeyScope, KeyScopes};
+use model::{AppId, KeyScope, KeyScopes, UnixMs};
 use std::iter;
 use std::net::IpAddr;
 
@@ -148,7 +148,8 @@ pub(crate) async fn admit(
     parts: &mut Parts,
     way: Way,
 ) -> Result<(Reach, Option<Standing>), ApiError> {
-    let known = known_key(state, parts)?;
+    let now = state.now();
+    let known = known_key(state, parts, now)?;
     match way {
         Way::Push => {
             check_scopes(&known, scopes::INGEST)?;
@@ -171,7 +172,7 @@ pub(crate) async fn admit(
         }
         false => None,
     };
-    state.uses.note(state, &known);
+    state.uses.note(state, &known, now);
     let reach = known.reach;
     parts.extensions.insert(known);
     Ok((reach, standing))
@@ -199,9 +200,8 @@ fn check_scopes(known: &KnownKey, needed: KeyScopes) -> Result<(), ApiError> {
 }
 
 /// Looks the caller's key up.
-fn known_key(state: &ApiState, parts: &Parts) -> Result<KnownKey, ApiError> {
+fn known_key(state: &ApiState, parts: &Parts, now: UnixMs) -> Result<KnownKey, ApiError> {
     let text = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    let now = state.now();
     for candidate in candidates(text.ok_or(ApiError::Unauthenticated)?) {
         if let Some(known) = key::lookup(state.view(), &state.root_key, &KeyHash::of(candidate), now)? {
             return Ok(known);

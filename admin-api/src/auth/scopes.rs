@@ -98,7 +98,7 @@ fn of_endpoint(method: &Method, path: &str) -> Option<KeyScopes> {
     Some(match (method.as_str(), path) {
         ("GET" | "HEAD", "headers" | "state" | "stats" | "policy" | "failover" | "msg" | "dead-letter") => SEE,
         ("PUT" | "PATCH", "headers") => TEND,
-        // A secret signs: who reads it could as well set one.
+        // Reading a signing secret gives the same power as setting one.
         ("GET" | "HEAD", "secret") => TEND,
         ("POST", "secret/rotate" | "failover" | "pause" | "resume" | "send-example" | "verify") => TEND,
         ("POST", "recover" | "replay-missing" | "bulk-replay") => TEND,

@@ -6,6 +6,7 @@
 
 use crate::state::ApiState;
 use control::query::key::KnownKey;
+use model::UnixMs;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,10 +18,9 @@ const NOTES_MAX: usize = 64;
 pub(crate) struct Uses(Arc<Mutex<HashSet<[u8; 32]>>>);
 
 impl Uses {
-    /// Notes that a key is used, if its row does not say so yet. Never waits.
-    pub(crate) fn note(&self, state: &ApiState, known: &KnownKey) {
+    /// Notes that a key is used at `now`, if its row does not say so yet. Never waits.
+    pub(crate) fn note(&self, state: &ApiState, known: &KnownKey, now: UnixMs) {
         let Some(row) = &known.row else { return };
-        let now = state.now();
         if !control::key::is_use_to_note(row.last_used_at, now) || !self.begin(row.hash) {
             return;
         }

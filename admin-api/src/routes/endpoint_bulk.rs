@@ -1,6 +1,6 @@
 //! Many endpoints in one request: create or change them, one durable commit, one result for each.
 //!
-//! Deliberately not all or nothing: an endpoint that is refused must not hold up the others. An `Idempotency-Key` counts
+//! One that is refused does not hold up the others, so the request is not all or nothing. An `Idempotency-Key` counts
 //! for each by its place and its own text, so that the request can be sent again whole. Each leaves its audit record.
 
 use super::params::AppPath;

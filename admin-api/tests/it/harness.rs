@@ -89,16 +89,7 @@ impl Api {
             attempt_timeout_ms: 120_000,
             drain_timeout_ms: 0,
             // Rows of tests are of 1970.
-            retention: Limits {
-                events_ms: 0,
-                attempts_ms: 0,
-                jobs_ms: 0,
-                jobs_of_app: 0,
-                dead_letters_ms: 0,
-                bytes: 0,
-                audit_ms: 0,
-                audit_records: 0,
-            },
+            retention: Limits::NONE,
             ..EngineConfig::default()
         };
         let node = Node::start(config, MasterKey::new([7; 32])).unwrap();

@@ -74,7 +74,7 @@ struct Buckets {
 #[derive(Debug)]
 struct Entry {
     /// None for an application without a tier.
-    bucket: Option<(usize, Bucket)>,
+    bucket: Option<(By, Bucket)>,
     /// The version of all applications that it was made from.
     version: u64,
     /// From then on it is full.
@@ -105,12 +105,12 @@ impl Limits {
         let rate = Rate { requests: NonZeroU32::new(key.rate_limit?)?, per: KEY_PER };
         let mut buckets = self.buckets();
         let owner = Owner::Key(key.hash);
-        let is_known = buckets.map.get(&owner).is_some_and(|entry| entry.rate() == Some(rate));
-        if !is_known && !buckets.insert(owner, Some((0, rate)), 0, now) {
+        let limit = Some((By::Key, rate));
+        let is_known = buckets.map.get(&owner).is_some_and(|entry| entry.limit() == limit);
+        if !is_known && !buckets.insert(owner, limit, 0, now) {
             return None;
         }
-        let (_, answer, standing) = buckets.map.get_mut(&owner)?.take(requests, now)?;
-        Some(Ruling { by: By::Key, answer, standing })
+        buckets.map.get_mut(&owner)?.take(requests, now)
     }
 
     /// Takes requests out of the bucket of an application. None if it has no tier. `version` is that of all applications;
@@ -135,14 +135,13 @@ impl Limits {
         let read = if is_current { None } else { Some(self.tiers.place_of(tier_name()?.as_deref())) };
         let mut buckets = self.buckets();
         if let Some(place) = read {
-            let limit = place.and_then(|place| Some((place, self.tiers.at(place)?.rate())));
+            let limit = place.and_then(|place| Some((By::Tier(place), self.tiers.at(place)?.rate())));
             match buckets.map.get_mut(&owner) {
                 Some(entry) if entry.limit() == limit => entry.version = version,
                 _ => drop(buckets.insert(owner, limit, version, now)),
             }
         }
-        let taken = buckets.map.get_mut(&owner).and_then(|entry| entry.take(requests, now));
-        Ok(taken.map(|(place, answer, standing)| Ruling { by: By::Tier(place), answer, standing }))
+        Ok(buckets.map.get_mut(&owner).and_then(|entry| entry.take(requests, now)))
     }
 
     fn buckets(&self) -> MutexGuard<'_, Buckets> {
@@ -160,7 +159,7 @@ pub fn tighter(one: Option<Ruling>, other: Option<Ruling>) -> Option<Ruling> {
 
 impl Buckets {
     /// Puts a full bucket in, or the note that there is none. False if there is no room for it.
-    fn insert(&mut self, owner: Owner, limit: Option<(usize, Rate)>, version: u64, now: Duration) -> bool {
+    fn insert(&mut self, owner: Owner, limit: Option<(By, Rate)>, version: u64, now: Duration) -> bool {
         if self.map.len() >= BUCKETS_MAX && !self.map.contains_key(&owner) {
             if now.saturating_sub(self.swept_at) >= SWEEP_EVERY {
                 self.swept_at = now;
@@ -170,7 +169,7 @@ impl Buckets {
                 return false;
             }
         }
-        let bucket = limit.map(|(place, rate)| (place, Bucket::new(rate)));
+        let bucket = limit.map(|(by, rate)| (by, Bucket::new(rate)));
         self.map.insert(owner, Entry { bucket, version, full_at: now });
         true
     }
@@ -179,19 +178,15 @@ impl Buckets {
 // === impl Entry ===
 
 impl Entry {
-    fn limit(&self) -> Option<(usize, Rate)> {
-        self.bucket.as_ref().map(|(place, bucket)| (*place, bucket.rate))
+    fn limit(&self) -> Option<(By, Rate)> {
+        self.bucket.as_ref().map(|(by, bucket)| (*by, bucket.rate))
     }
 
-    fn rate(&self) -> Option<Rate> {
-        self.limit().map(|(_, rate)| rate)
-    }
-
-    fn take(&mut self, requests: NonZeroU32, now: Duration) -> Option<(usize, Result<(), Empty>, Standing)> {
-        let (place, bucket) = self.bucket.as_ref()?;
+    fn take(&mut self, requests: NonZeroU32, now: Duration) -> Option<Ruling> {
+        let (by, bucket) = self.bucket.as_ref()?;
         let (answer, standing) = bucket.take(requests, now);
         self.full_at = now + standing.full_in;
-        Some((*place, answer, standing))
+        Some(Ruling { by: *by, answer, standing })
     }
 }
 

@@ -6,7 +6,7 @@
 //! named as failed, and its payload is not readable either.
 
 use super::filter::names_message;
-use super::span::note_missing;
+use super::span::{is_over_behind, step_to};
 use super::{CHUNK, passed};
 use model::{EndpointId, Event, Job, SkipReason, UnixMs};
 use storage::tables::{expunge, log};
@@ -23,25 +23,15 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, now: UnixMs) -> Result<boo
     let events = log::read_heads_after(txn, row.target.app, row.position, CHUNK)?;
     let enough = row.affected + ERASED_PER_CHUNK;
     for event in &events {
-        if !note_missing(txn, row, event.seq.previous().min(row.last))? {
-            return Ok(false);
+        if let Some(is_over) = step_to(txn, row, event.seq, enough)? {
+            return Ok(is_over);
         }
-        if event.seq > row.last {
-            return Ok(true);
-        }
-        if row.affected == enough {
-            return Ok(false);
-        }
-        row.position = event.seq;
-        match passed::whole(txn, |txn| one(txn, row, event, now)) {
+        match txn.whole(|txn| one(txn, row, event, now)) {
             Ok(ruling) => row.note(NO_ENDPOINT, event.seq, ruling),
             Err(error) => row.note_failed(NO_ENDPOINT, event.seq, 1, passed::reason(error)?),
         }
     }
-    if events.is_empty() && !note_missing(txn, row, row.last)? {
-        return Ok(false);
-    }
-    Ok(events.is_empty() || row.position >= row.last)
+    is_over_behind(txn, row, &events)
 }
 
 /// Removes the payload of a message that the job names, if it has one left. A job without a filter names none.

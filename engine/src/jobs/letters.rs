@@ -41,7 +41,7 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, deed: Deed, now: UnixMs) -
         if row.affected == enough {
             return Ok(false);
         }
-        match passed::whole(txn, |txn| one(txn, row, *place, deed, (&mut met, now))) {
+        match txn.whole(|txn| one(txn, row, *place, deed, (&mut met, now))) {
             Ok(Some(ruling)) => row.note(place.endpoint, place.seq, ruling),
             Ok(None) => {}
             Err(error) => row.note_failed(place.endpoint, place.seq, 1, passed::reason(error)?),

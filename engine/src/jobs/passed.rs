@@ -4,20 +4,8 @@
 //! ends the job, or the partition.
 
 use model::{FailureReason, metric};
+use storage::StoreError;
 use storage::rows::KeyKind;
-use storage::{StoreError, Txn};
-
-/// Does all of `deed` or nothing: what a delivery has written before it failed is dropped.
-pub(super) fn whole<T>(
-    txn: &mut Txn<'_>,
-    deed: impl FnOnce(&mut Txn<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let mut own = txn.nested();
-    let done = deed(&mut own)?;
-    let collected = own.into_parts();
-    txn.merge(collected);
-    Ok(done)
-}
 
 /// Why a delivery is passed over.
 ///

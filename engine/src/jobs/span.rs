@@ -25,20 +25,13 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
     txn.fetch(wanted)?;
     let enough = row.affected + pace::of_chunk(row.rate_per_s, CHUNK) as u64;
     for event in &events {
-        if !note_missing(txn, row, event.seq.previous().min(row.last))? {
-            return Ok(false);
+        if let Some(is_over) = step_to(txn, row, event.seq, enough)? {
+            return Ok(is_over);
         }
-        if event.seq > row.last {
-            return Ok(true);
-        }
-        if row.affected == enough {
-            return Ok(false);
-        }
-        row.position = event.seq;
         if event.accepted_at < since || event.accepted_at > until {
             continue;
         }
-        match passed::whole(txn, |txn| one(txn, row, endpoint, (event, &standings), (order, now))) {
+        match txn.whole(|txn| one(txn, row, endpoint, (event, &standings), (order, now))) {
             Ok(ruling) => row.note(row.target.endpoint, event.seq, ruling),
             Err(error) => row.note_failed(row.target.endpoint, event.seq, 1, passed::reason(error)?),
         }
@@ -46,16 +39,34 @@ pub(super) fn chunk(txn: &mut Txn<'_>, row: &mut Job, endpoint: &Endpoint, now: 
             return Ok(row.position >= row.last);
         }
     }
-    if events.is_empty() && !note_missing(txn, row, row.last)? {
-        return Ok(false);
+    is_over_behind(txn, row, &events)
+}
+
+/// Moves the job to the event at `seq`. If the chunk ends before it, answers whether the job is over. `enough` is the count
+/// of affected deliveries at which a chunk ends.
+pub(super) fn step_to(txn: &Txn<'_>, row: &mut Job, seq: Seq, enough: u64) -> Result<Option<bool>, StoreError> {
+    if !note_missing(txn, row, seq.previous().min(row.last))? {
+        return Ok(Some(false));
     }
-    Ok(events.is_empty() || row.position >= row.last)
+    if seq > row.last {
+        return Ok(Some(true));
+    }
+    if row.affected == enough {
+        return Ok(Some(false));
+    }
+    row.position = seq;
+    Ok(None)
+}
+
+/// True if the job is over behind all `events` that were read for a chunk.
+pub(super) fn is_over_behind(txn: &Txn<'_>, row: &mut Job, events: &[Event]) -> Result<bool, StoreError> {
+    if events.is_empty() { note_missing(txn, row, row.last) } else { Ok(row.position >= row.last) }
 }
 
 /// Counts the events behind the job's position, up to `upto`, that are missing because they are damaged. Those that
 /// retention has removed are not: there is nothing that the job could have decided about. Answers false when the chunk
 /// has looked at as many as it may.
-pub(super) fn note_missing(txn: &Txn<'_>, row: &mut Job, upto: Seq) -> Result<bool, StoreError> {
+fn note_missing(txn: &Txn<'_>, row: &mut Job, upto: Seq) -> Result<bool, StoreError> {
     if row.position >= upto {
         return Ok(true);
     }

@@ -80,6 +80,18 @@ pub struct Cutoffs {
 }
 
 impl Limits {
+    /// Everything is kept for ever.
+    pub const NONE: Limits = Limits {
+        events_ms: 0,
+        attempts_ms: 0,
+        jobs_ms: 0,
+        jobs_of_app: 0,
+        dead_letters_ms: 0,
+        bytes: 0,
+        audit_ms: 0,
+        audit_records: 0,
+    };
+
     /// The cutoffs at `time`.
     pub fn cutoffs(&self, time: UnixMs) -> Cutoffs {
         // Nothing is older than the epoch, which stands for no limit.

@@ -5,7 +5,7 @@
 
 mod limits;
 
-use self::limits::{FOREVER, HOUR, KEEP};
+use self::limits::{HOUR, KEEP};
 use super::pass::{self, Pass};
 use super::relief::{self, Relief};
 use super::step::Tally;
@@ -406,11 +406,11 @@ fn dead_letters_go_by_the_days_of_their_endpoint_in_bounded_steps() {
         }
     }
     let left = |world: &World| [1, 2, 3].map(|id| dead_letter::count_upto(&world.store, target(1, id), 1_000).unwrap());
-    let (done, steps) = world.pass(FOREVER, now);
+    let (done, steps) = world.pass(Limits::NONE, now);
     assert_eq!((done.swept[Sweep::DeadLetters as usize], left(&world)), (500, [100, 600, 600]));
     assert_eq!(steps, 2, "each of a page, and pages without anything to remove are no steps");
     // The server's limit holds for those alone who set nothing.
-    let (done, _) = world.pass(Limits { dead_letters_ms: DAY / 2, ..FOREVER }, now);
+    let (done, _) = world.pass(Limits { dead_letters_ms: DAY / 2, ..Limits::NONE }, now);
     assert_eq!((done.swept[Sweep::DeadLetters as usize], left(&world)), (600, [100, 0, 600]));
 }
 
@@ -424,8 +424,8 @@ fn without_limits_nothing_ever_goes() {
     let mut world = World::default();
     world.push(1, &[(1, 10), (2, 9_000)]);
     world.write(|txn| dead_letter::put(txn, target(1, 1), Seq(1), &letter(1)));
-    assert_eq!(world.pass(FOREVER, u64::MAX), (Tally::default(), 0));
-    assert_eq!(FOREVER.excess(world.retained), 0);
+    assert_eq!(world.pass(Limits::NONE, u64::MAX), (Tally::default(), 0));
+    assert_eq!(Limits::NONE.excess(world.retained), 0);
 }
 
 #[test]

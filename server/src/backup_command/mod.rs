@@ -9,10 +9,11 @@ pub(crate) mod archive;
 mod stream;
 pub(crate) mod text;
 
+use crate::cli::STANDARD_STREAM;
 use crate::config::Loaded;
 use crate::data_dir;
 use crate::key_command::url::ApiUrl;
-use crate::keys::{self, Environment, Found, KeyError};
+use crate::keys::{self, API_KEY_VARIABLE, Environment, KeyError};
 use archive::{ArchiveError, TarSink};
 use http::StatusCode;
 use std::io;
@@ -22,20 +23,13 @@ use storage::backup::check;
 use storage::backup::collect::CollectError;
 use storage::backup::folder::{Folder, FolderError, Writing};
 use storage::backup::restore::{self, RestoreError};
-use zeroize::Zeroizing;
-
-/// The variable with the key that the backup is asked for with.
-const KEY_VARIABLE: &str = "PINION_KEY";
-
-/// The name of standard output and standard input.
-pub(crate) const DASH: &str = "-";
 
 /// Why there is no backup, or a check of one failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
     /// No key.
     #[error(
-        "a backup needs a key for everything: set {KEY_VARIABLE}, or name the root key by --root-key-file or --data-dir"
+        "a backup needs a key for everything: set {API_KEY_VARIABLE}, or name the root key by --root-key-file or --data-dir"
     )]
     NoKey,
     /// A key file.
@@ -91,7 +85,7 @@ pub(crate) enum BackupError {
 /// A backup that is to be made.
 #[derive(Debug)]
 pub(crate) struct Order {
-    /// The folder, or [`DASH`].
+    /// The folder, or [`STANDARD_STREAM`].
     pub(crate) to: PathBuf,
     /// The server, if it was named.
     pub(crate) url: Option<ApiUrl>,
@@ -106,11 +100,11 @@ pub(crate) struct Order {
 /// # Errors
 /// See [`BackupError`].
 pub(crate) fn run(loaded: &Loaded, environment: Environment<'_>, order: Order) -> Result<String, BackupError> {
-    let key = key(loaded, environment)?;
+    let key = keys::api_key(loaded, environment)?.ok_or(BackupError::NoKey)?;
     let of_listener = || ApiUrl::of_listener(loaded.config.listen);
     let url = order.url.or_else(of_listener).ok_or(BackupError::NoAddress(loaded.config.listen))?;
     let server = stream::Server::new(url, &key);
-    if order.to == Path::new(DASH) {
+    if order.to == Path::new(STANDARD_STREAM) {
         let mut sink = TarSink::new(io::stdout().lock())?;
         let manifest = server.back_up(&mut sink)?;
         sink.finish(&manifest)?;
@@ -148,12 +142,4 @@ pub(crate) fn verify(
     drop(store);
     let report = text::verified(number, &manifest, &found);
     if found.faulty == 0 { Ok(report) } else { Err(BackupError::Faulty(report)) }
-}
-
-fn key(loaded: &Loaded, environment: Environment<'_>) -> Result<Zeroizing<String>, BackupError> {
-    if let Some(key) = environment(KEY_VARIABLE) {
-        return Ok(Zeroizing::new(key.trim().to_owned()));
-    }
-    let found = keys::root_key(loaded, environment)?;
-    found.map(|Found { text, .. }| text).ok_or(BackupError::NoKey)
 }

@@ -9,13 +9,14 @@ mod document;
 
 use self::document::{Opened, counts, open_secrets, report};
 use crate::api_client::Api;
-use crate::cli::{ExportArgs, ImportArgs};
+use crate::cli::{ExportArgs, ImportArgs, STANDARD_STREAM};
 use crate::config::Loaded;
 use crate::key_command::url::ApiUrl;
 use crate::keys::{self, Environment, KeyError};
 use crate::secret_file::{self, SecretFileError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use engine::seal;
 use engine::seal::envelope::{PrivateKey, new_private_key, public_of};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -25,12 +26,6 @@ use zeroize::Zeroizing;
 
 /// No document is larger: an API takes no longer body.
 const DOCUMENT_BYTES_MAX: u64 = 256 << 20;
-
-/// The variable with an API key that reaches everything.
-pub(crate) const KEY_VARIABLE: &str = "PINION_KEY";
-
-/// Stands for standard input or output in place of a file.
-const STANDARD_STREAM: &str = "-";
 
 /// Why nothing was exported or imported, or not all of it.
 #[derive(Debug, thiserror::Error)]
@@ -199,19 +194,14 @@ fn key_to_open_with(path: &Path) -> Result<PrivateKey, EnvironmentError> {
 }
 
 fn key_of(path: &Path, text: &str) -> Result<PrivateKey, EnvironmentError> {
-    let bytes = STANDARD.decode(text).map(Zeroizing::new).ok();
-    let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(&bytes[..]).ok());
-    key.map(Zeroizing::new).ok_or_else(|| EnvironmentError::NoSecretsKey(path.to_owned()))
+    seal::decode_key(text).map_err(|_| EnvironmentError::NoSecretsKey(path.to_owned()))
 }
 
 impl Server {
     /// At `url`, or at the address of the configuration; with the key of the environment, or the root key.
     fn new(loaded: &Loaded, environment: Environment<'_>, url: Option<ApiUrl>) -> Result<Server, EnvironmentError> {
         let url = url.or_else(|| ApiUrl::of_listener(loaded.config.listen)).ok_or(EnvironmentError::NoAddress)?;
-        let key = match environment(KEY_VARIABLE) {
-            Some(key) => Zeroizing::new(key),
-            None => keys::root_key(loaded, environment)?.ok_or(EnvironmentError::NoKey)?.text,
-        };
+        let key = keys::api_key(loaded, environment)?.ok_or(EnvironmentError::NoKey)?;
         Ok(Server { api: Api::new(url.as_str(), &key), url })
     }
 

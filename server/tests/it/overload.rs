@@ -3,9 +3,8 @@
 //!
 //! In real time, and short by default; `PINION_OUTAGE_SECONDS` sets another length of the outage.
 //!
-//! Deliberately bound by the rate of the receivers, about a thousand requests a second. The machine must be no bound,
-//! also while other tests use it: the load goes on while the backlog drains, and a machine that cannot take it would
-//! look like a failure that feeds itself.
+//! The receivers limit the rate, to about a thousand requests a second. The machine must not, also while other tests use
+//! it: the load goes on while the backlog drains, and on a machine that cannot take it the backlog would grow for ever.
 
 use crate::counter::Counter;
 use crate::harness::{Client, Server, from_environment, seconds};

@@ -45,17 +45,11 @@ fn unless_refused(
     target: EndpointRef,
     change: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut nested = txn.nested();
-    match change(&mut nested) {
-        Ok(()) => {
-            let collected = nested.into_parts();
-            txn.merge(collected);
-            Ok(())
-        }
+    match txn.whole(change) {
         Err(error) if error.is_refusal() => {
             tracing::error!(app = %target.app, endpoint = %target.endpoint, %error, "an endpoint could not be changed");
             Ok(())
         }
-        Err(error) => Err(error),
+        done => done,
     }
 }

@@ -50,19 +50,19 @@ impl Command for CreateApiKey {
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<IssuedKey>, Error> {
         let CreateApiKey { name, app, scopes, expires_at, rate_limit, derived } = self;
         check_expiry(expires_at, at.now)?;
-        let mut in_use = api_key::list(txn)?;
-        in_use.retain(|row| row.is_current(at.now));
-        if in_use.iter().any(|row| row.name == name) {
+        let rows = api_key::list(txn)?;
+        let in_use = || rows.iter().filter(|row| row.is_current(at.now));
+        if in_use().any(|row| row.name == name) {
             return Err(Error::Conflict(format!("there is a key named `{name}` already").into()));
         }
         let app = app.map(|text| named_application(txn, &text)).transpose()?;
         let most = at.rules.quotas.api_keys;
-        if app.is_some() && in_use.iter().filter(|row| row.app == app).count() >= most as usize {
+        if app.is_some() && in_use().filter(|row| row.app == app).count() >= most as usize {
             let of = "keys for one application";
             return Err(Error::QuotaExceeded { quota: "api_keys", of, most, again_after_s: None });
         }
         let row = ApiKeyRow { scopes, expires_at, rate_limit, ..ApiKeyRow::plain([0; 32], name, app, at.now) };
-        issue(row, derived, None, at, txn)
+        issue(row, derived, None, &rows, at, txn)
     }
 }
 

@@ -100,15 +100,17 @@ impl Thing for ApiKeyRow {
     }
 }
 
-/// Makes a key with a new text. `row` says all of it but its hash and the beginning of its text.
+/// Makes a key with a new text. `row` says all of it but its hash and the beginning of its text; `rows` are all that there
+/// are.
 fn issue(
     row: ApiKeyRow,
     derived: Option<Derived>,
     replaces: Option<String>,
+    rows: &[ApiKeyRow],
     at: &At<'_>,
     txn: &mut Txn<'_>,
 ) -> Result<Changed<IssuedKey>, Error> {
-    make_room(at.now, txn)?;
+    make_room(rows, at.now, txn)?;
     let number = at.draw.secret.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
     let text = match derived {
         Some(Derived { root, once }) => derived_key(&root, number, &once),
@@ -139,8 +141,7 @@ fn issued_before(
 }
 
 /// Makes room for one more row: the key that was refused for the longest time goes.
-fn make_room(now: UnixMs, txn: &mut Txn<'_>) -> Result<(), Error> {
-    let rows = api_key::list(txn)?;
+fn make_room(rows: &[ApiKeyRow], now: UnixMs, txn: &mut Txn<'_>) -> Result<(), Error> {
     if rows.len() < api_key::MAX_LISTED {
         return Ok(());
     }
@@ -153,8 +154,8 @@ fn make_room(now: UnixMs, txn: &mut Txn<'_>) -> Result<(), Error> {
     Ok(api_key::remove(txn, &dead.hash)?)
 }
 
-/// The key of an id, if requests with it are answered.
-fn find_live(id: &str, now: UnixMs, txn: &Txn<'_>) -> Result<ApiKeyRow, Error> {
-    let found = api_key::list(txn)?.into_iter().find(|row| id_of(&row.hash) == id);
-    found.filter(|row| row.is_live(now)).ok_or(Error::NotFound("API key"))
+/// The key of an id among `rows`, if requests with it are answered.
+fn find_live(rows: &[ApiKeyRow], id: &str, now: UnixMs) -> Result<ApiKeyRow, Error> {
+    let found = rows.iter().find(|row| id_of(&row.hash) == id);
+    found.filter(|row| row.is_live(now)).cloned().ok_or(Error::NotFound("API key"))
 }

@@ -22,7 +22,7 @@ impl Command for RevokeApiKey {
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<ApiKeyRow>, Error> {
-        let old = find_live(&self.id, at.now, txn)?;
+        let old = find_live(&api_key::list(txn)?, &self.id, at.now)?;
         let new = ApiKeyRow { revoked_at: Some(at.now), ..old.clone() };
         api_key::put(txn, &new)?;
         Ok(Changed::Updated { old, new })

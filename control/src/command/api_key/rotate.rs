@@ -40,7 +40,8 @@ impl Command for RotateApiKey {
     }
 
     fn apply(self, at: &At<'_>, txn: &mut Txn<'_>) -> Result<Changed<IssuedKey>, Error> {
-        let old = find_live(&self.id, at.now, txn)?;
+        let rows = api_key::list(txn)?;
+        let old = find_live(&rows, &self.id, at.now)?;
         if let Some(next) = &old.replaced_by {
             let msg = format!("this key was rotated already: {} takes its place", id_of(next));
             return Err(Error::Conflict(msg.into()));
@@ -49,7 +50,7 @@ impl Command for RotateApiKey {
         let life_ms = old.expires_at.map(|end| end.since_ms(old.created_at));
         let expires_at = self.expires_at.or(life_ms.map(|life_ms| at.now.plus_ms(life_ms)));
         let new = ApiKeyRow { created_at: at.now, expires_at, last_used_at: None, ..old.clone() };
-        let changed = issue(new, self.derived, Some(self.id), at, txn)?;
+        let changed = issue(new, self.derived, Some(self.id), &rows, at, txn)?;
         let Some(issued) = changed.after() else { return Ok(changed) };
         let ends_at = at.now.plus_ms(self.grace_period_s.unwrap_or(GRACE_PERIOD_S_DEFAULT) * 1_000);
         let ends_at = old.expires_at.map_or(ends_at, |end| end.min(ends_at));

@@ -4,18 +4,11 @@ use crate::retention::Limits;
 
 pub(super) const HOUR: u64 = 3_600_000;
 
-/// None.
-pub(super) const FOREVER: Limits = Limits {
-    events_ms: 0,
-    attempts_ms: 0,
-    jobs_ms: 0,
-    jobs_of_app: 0,
-    dead_letters_ms: 0,
-    bytes: 0,
-    audit_ms: 0,
-    audit_records: 0,
-};
-
 /// Some hours of each.
-pub(super) const KEEP: Limits =
-    Limits { events_ms: 10 * HOUR, attempts_ms: 6 * HOUR, jobs_ms: 6 * HOUR, dead_letters_ms: 8 * HOUR, ..FOREVER };
+pub(super) const KEEP: Limits = Limits {
+    events_ms: 10 * HOUR,
+    attempts_ms: 6 * HOUR,
+    jobs_ms: 6 * HOUR,
+    dead_letters_ms: 8 * HOUR,
+    ..Limits::NONE
+};
